@@ -1,0 +1,85 @@
+"""glassnet: train a vision network, then see through it.
+
+Names are loaded when they are first used, so that `import glassnet` costs no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from glassnet.attribution import Explanation, explain
+    from glassnet.data import DATASETS, Dataset, Split, load_dataset
+    from glassnet.embedding import Clustering, Embedding, Quality, cluster, embed, quality
+    from glassnet.errors import GlassnetError, InputError, WorkError
+    from glassnet.experiment import Run
+    from glassnet.models import MODELS, create_model
+    from glassnet.models.features import extract_features
+    from glassnet.models.summary import layer_table
+    from glassnet.settings import TrainSettings
+    from glassnet.training import train
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "GlassnetError": "errors",
+    "InputError": "errors",
+    "WorkError": "errors",
+    "TrainSettings": "settings",
+    "Run": "experiment",
+    "train": "training",
+    "DATASETS": "data",
+    "Dataset": "data",
+    "Split": "data",
+    "load_dataset": "data",
+    "MODELS": "models",
+    "create_model": "models",
+    "layer_table": "models.summary",
+    "extract_features": "models.features",
+    "embed": "embedding",
+    "Embedding": "embedding",
+    "cluster": "embedding",
+    "Clustering": "embedding",
+    "quality": "embedding",
+    "Quality": "embedding",
+    "explain": "attribution",
+    "Explanation": "attribution",
+}
+
+__all__ = [
+    "DATASETS",
+    "MODELS",
+    "Clustering",
+    "Dataset",
+    "Embedding",
+    "Explanation",
+    "GlassnetError",
+    "InputError",
+    "Quality",
+    "Run",
+    "Split",
+    "TrainSettings",
+    "WorkError",
+    "cluster",
+    "create_model",
+    "embed",
+    "explain",
+    "extract_features",
+    "layer_table",
+    "load_dataset",
+    "quality",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its home when it is first used."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'glassnet' has no attribute '{name}'")
+    value = getattr(import_module(f"glassnet.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,57 @@
+"""Where to compute and in which precision: what the hardware gains from, chosen once and written into the run."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Literal
+
+from glassnet.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Turn "auto", "cpu" or "cuda" into a device; auto takes a GPU if there is one.
+
+    Raises:
+        InputError: A GPU is asked for and there is none, or the name is unknown.
+    """
+    import torch
+
+    if name not in ("auto", "cpu", "cuda"):
+        raise InputError(f"the device is '{name}', expected auto, cpu or cuda.")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device is cuda, but torch sees no GPU here; use --device cpu or auto.")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def choose_precision(name: str, device: torch.device) -> Literal["fp32", "bf16"]:
+    """Turn "auto", "fp32" or "bf16" into a precision; auto takes bf16 where the hardware multiplies it natively.
+
+    On a CPU without AVX-512 bf16 or AMX, bf16 is emulated and many times slower than fp32.
+
+    Raises:
+        InputError: The name is unknown.
+    """
+    if name not in ("auto", "fp32", "bf16"):
+        raise InputError(f"the precision is '{name}', expected auto, fp32 or bf16.")
+    if name == "auto":
+        return "bf16" if _multiplies_bf16(device) else "fp32"
+    return "bf16" if name == "bf16" else "fp32"
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
+    """Compute what is inside in bf16 where that is safe, or all of it in fp32."""
+    import torch
+
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def _multiplies_bf16(device: torch.device) -> bool:
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    has = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return bool(has.get("avx512_bf16") or has.get("amx_bf16"))

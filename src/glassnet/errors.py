@@ -1,0 +1,37 @@
+"""Errors that say what was got, what was expected and what to do."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class GlassnetError(Exception):
+    """A failure that glassnet foresaw; its message is one sentence for the user."""
+
+    exit_code = 1
+
+
+class InputError(GlassnetError, ValueError):
+    """The user's input cannot be used: a wrong name, a wrong shape, a damaged file."""
+
+    exit_code = 2
+
+
+class WorkError(GlassnetError, RuntimeError):
+    """The input was fine, but the work failed: a loss that became NaN, a connection that broke."""
+
+
+def unknown_name(kind: str, got: str, choices: Iterable[str], *, where: str = "", noun: str = "choices") -> InputError:
+    """Build the error for a name that is none of `choices`, the nearest first.
+
+    Args:
+        kind: What the name stands for, as in "model" or "layer".
+        got: The name that was given.
+        choices: All valid names.
+        where: What holds the choices, as in " in convnet"; starts with a space where it is not empty.
+        noun: What the choices are called in the sentence.
+    """
+    names = list(choices)
+    near = difflib.get_close_matches(got, names, n=3, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(near)}?" if near else ""
+    listed = ", ".join(names) if len(names) <= 40 else ", ".join(names[:40]) + f" and {len(names) - 40} more"
+    return InputError(f"no {kind} '{got}'{where}.{hint} The {noun} are: {listed or 'none'}.")

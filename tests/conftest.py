@@ -1,0 +1,14 @@
+"""What all tests share: two threads at most, no network, jaxtyping's shapes checked by beartype."""
+
+import os
+
+# Set before torch is loaded: test processes share few cores, and spinning threads starve each other.
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ["GLASSNET_OFFLINE"] = "1"
+os.environ.pop("COLUMNS", None)
+
+from jaxtyping import install_import_hook
+
+# The packages whose signatures carry array shapes.
+_SHAPED = ("data", "models", "tasks", "embedding", "attribution", "figures")
+install_import_hook([f"glassnet.{package}" for package in _SHAPED], "shapes.check")

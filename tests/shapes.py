@@ -1,0 +1,5 @@
+"""The type checker that the tests put behind jaxtyping: an int will do where a float is asked for, as in all of Python."""
+
+from beartype import BeartypeConf, beartype
+
+check = beartype(conf=BeartypeConf(is_pep484_tower=True))

@@ -1,0 +1,156 @@
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from glassnet import run
+from glassnet.errors import InputError
+from glassnet.files import atomic, read_json, write_json
+from glassnet.run import RunDirectory
+
+MANIFEST = {"schema_version": 1, "settings": {}, "model": {}, "data": {}, "metrics": {"test_accuracy": 0.5}}
+
+
+@pytest.fixture
+def finished(tmp_path):
+    path = tmp_path / "a-run"
+    path.mkdir()
+    run.write_weights(path, {"weight": torch.arange(6.0).view(2, 3)})
+    run.append_history(path, {"epoch": 1, "train_loss": 0.5})
+    write_json(path / "run.json", MANIFEST)
+    return path
+
+
+def test_a_finished_run_opens(finished):
+    opened = RunDirectory.open(finished)
+    assert opened.name == "a-run"
+    assert opened.metrics == {"test_accuracy": 0.5}
+    assert opened.history == [{"epoch": 1, "train_loss": 0.5}]
+    assert torch.equal(opened.weights()["weight"], torch.arange(6.0).view(2, 3))
+
+
+def test_what_is_no_run_is_refused(tmp_path, finished):
+    with pytest.raises(InputError, match=r"no run at .*nowhere: expected a run directory"):
+        RunDirectory.open(tmp_path / "nowhere")
+    (finished / "run.json").unlink()
+    with pytest.raises(InputError, match=r"has no run\.json"):
+        RunDirectory.open(finished)
+    run.write_checkpoint(finished, {"settings": {}})
+    with pytest.raises(InputError, match=r"is an unfinished run; continue it with `glassnet train --resume"):
+        RunDirectory.open(finished)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", r"run\.json is damaged"),
+        ("[]", "no schema_version"),
+        ('{"schema_version": "1"}', "no schema_version"),
+        ('{"schema_version": 2}', r"schema version 2, newer than this glassnet reads \(1\); upgrade with"),
+        ('{"schema_version": 1, "settings": {}}', "lacks model, data, metrics"),
+        ("\xff\xfe", "is damaged"),
+    ],
+)
+def test_a_damaged_or_newer_manifest_is_refused(finished, text, message):
+    (finished / "run.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError, match=message):
+        RunDirectory.open(finished)
+
+
+def test_damaged_files_are_named(finished):
+    opened = RunDirectory.open(finished)
+    (finished / "model.safetensors").write_bytes(b"\x00" * 20)
+    with pytest.raises(InputError, match=r"model\.safetensors is damaged"):
+        opened.weights()
+    opened.save_arrays("features/a.npz", {"x": np.arange(1000)})
+    assert np.array_equal(opened.load_arrays("features/a.npz")["x"], np.arange(1000))
+    whole = (finished / "features/a.npz").read_bytes()
+    (finished / "features/a.npz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=r"a\.npz is damaged"):
+        opened.load_arrays("features/a.npz")
+    with pytest.raises(InputError, match=r"b\.npz is missing"):
+        opened.load_arrays("features/b.npz")
+    (finished / "model.safetensors").unlink()
+    with pytest.raises(InputError, match=r"has no model\.safetensors"):
+        RunDirectory.open(finished)
+
+
+def test_history_leaves_out_a_line_that_was_cut_and_refuses_a_damaged_one(finished):
+    with (finished / "metrics.jsonl").open("a") as file:
+        file.write('{"epoch": 2, "tr')
+    assert [row["epoch"] for row in run.read_history(finished)] == [1]
+    run.truncate_history(finished, 0)
+    assert run.read_history(finished) == []
+    (finished / "metrics.jsonl").write_text('{"epoch": 1}\nnonsense\n{"epoch": 3}\n')
+    with pytest.raises(InputError, match="damaged in line 2"):
+        run.read_history(finished)
+    (finished / "metrics.jsonl").unlink()
+    with pytest.raises(InputError, match=r"metrics\.jsonl is missing"):
+        run.read_history(finished)
+
+
+def test_atomic_leaves_the_old_file_when_the_writer_fails(tmp_path):
+    file = tmp_path / "deep" / "a.json"
+    write_json(file, {"a": 1})
+
+    def fail():
+        with atomic(file) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        fail()
+    assert read_json(file) == {"a": 1}
+    assert os.listdir(file.parent) == ["a.json"]
+
+
+def test_json_has_no_nan(tmp_path):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "a.json", {"a": float("nan")})
+    assert not (tmp_path / "a.json").exists()
+
+
+def test_new_runs_are_numbered_and_never_overwrite(tmp_path, monkeypatch, finished):
+    monkeypatch.chdir(tmp_path)
+    assert [str(run.create(None, "demo")) for _ in range(3)] == ["runs/demo", "runs/demo-2", "runs/demo-3"]
+    with pytest.raises(InputError, match="is not empty; give another --out"):
+        run.create(finished, "x")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="is not empty"):
+        run.create(tmp_path / "file", "x")
+    with pytest.raises(InputError, match="cannot make the run directory"):
+        run.create(tmp_path / "file" / "below", "x")
+
+
+def test_checkpoints_hold_no_code_and_say_what_is_wrong(finished, tmp_path):
+    unfinished = tmp_path / "other"
+    unfinished.mkdir()
+    with pytest.raises(InputError, match=r"state\.pt is missing: expected an unfinished run"):
+        run.read_checkpoint(unfinished)
+    run.write_checkpoint(unfinished, {"settings": {"epochs": 3}, "state": {"w": torch.ones(2)}})
+    assert torch.equal(run.read_checkpoint(unfinished)["state"]["w"], torch.ones(2))
+    with pytest.raises(InputError, match="is finished; there is nothing to resume"):
+        run.read_checkpoint(finished)
+    file = unfinished / "checkpoint" / "state.pt"
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=r"state\.pt is damaged"):
+        run.read_checkpoint(unfinished)
+    torch.save({"settings": shutil.rmtree}, file)
+    with pytest.raises(InputError, match=r"state\.pt is damaged"):
+        run.read_checkpoint(unfinished)
+
+
+def test_figures_are_saved_with_what_they_show(finished):
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    figure.add_subplot().plot([1, 2])
+    RunDirectory.open(finished).save_figure("curve", figure, title="A curve", alt="It rises.", caption="From 1 to 2.")
+    assert (finished / "figures/curve.png").read_bytes()[:4] == b"\x89PNG"
+    assert "<svg" in (finished / "figures/curve.svg").read_text()
+    said = json.loads((finished / "figures/curve.json").read_text())
+    assert said == {"title": "A curve", "alt": "It rises.", "caption": "From 1 to 2."}

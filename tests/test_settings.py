@@ -1,0 +1,57 @@
+from pathlib import Path
+
+import pytest
+
+from glassnet import settings as s
+from glassnet.errors import InputError
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        s.TrainSettings(model_options=("filters=8,8,8,8",), out=Path("runs/x"), image_size=32),
+        s.ExplainSettings(run=Path("r"), layers=("conv1", "conv2"), methods=("gradcam",)),
+        s.FeaturesSettings(run=Path("r"), clusters=None),
+        s.ReportSettings(run=Path("r")),
+    ],
+)
+def test_settings_survive_json(value):
+    import json
+
+    plain = json.loads(json.dumps(s.to_json(value)))
+    assert s.from_json(type(value), plain) == value
+
+
+def test_unknown_setting_is_named():
+    with pytest.raises(InputError, match=r"no setting 'epoch' in TrainSettings\. Did you mean epochs"):
+        s.from_json(s.TrainSettings, {"epoch": 3})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0}, "--epochs is 0, expected a number above 0"),
+        ({"batch_size": -1}, "--batch-size is -1"),
+        ({"learning_rate": 0.0}, "--learning-rate is 0.0"),
+        ({"learning_rate": float("nan")}, "--learning-rate is nan"),
+        ({"label_smoothing": 1.0}, "--label-smoothing is 1.0, expected at least 0 and below 1"),
+        ({"weight_averaging": 1.5}, "--weight-averaging is 1.5"),
+        ({"weight_decay": -0.1}, "--weight-decay is -0.1"),
+        ({"validation": 0.0}, "--validation is 0.0, expected a share above 0 and below 1"),
+        ({"image_size": 0}, "--image-size is 0"),
+    ],
+)
+def test_impossible_training_is_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        s.TrainSettings(**options)
+
+
+def test_impossible_sizes_of_other_commands_are_refused():
+    with pytest.raises(InputError, match="--batch-size is 0"):
+        s.EvalSettings(run=Path("r"), batch_size=0)
+    with pytest.raises(InputError, match="--perplexity is -3"):
+        s.FeaturesSettings(run=Path("r"), perplexity=-3)
+    with pytest.raises(InputError, match="--num-classes is 0"):
+        s.ModelsSettings(num_classes=0)
+    with pytest.raises(InputError, match="--epochs is 0"):
+        s.DemoSettings(epochs=0)
