@@ -1,0 +1,63 @@
+"""Data sets: one file per set, one line in `DATASETS`, and `load_dataset` to read them."""
+
+import os
+from pathlib import Path
+
+from glassnet.data import folder, mnist, mnist_sample
+from glassnet.data.dataset import Dataset, Split
+from glassnet.data.source import Source
+from glassnet.errors import InputError, unknown_name
+
+__all__ = ["DATASETS", "Dataset", "Source", "Split", "data_root", "find_source", "load_dataset"]
+
+DATASETS: dict[str, Source] = {
+    "mnist": mnist.SOURCE,
+    "mnist-sample": mnist_sample.SOURCE,
+    "folder": folder.SOURCE,
+}
+
+
+def data_root(root: Path | str | None = None) -> Path:
+    """Find the folder that holds the data sets: `root`, then $GLASSNET_DATA, then the user's cache folder."""
+    import pooch
+
+    chosen = root or os.environ.get("GLASSNET_DATA") or pooch.os_cache("glassnet")
+    return Path(chosen).expanduser()
+
+
+def find_source(name: str, root: Path | str | None = None) -> tuple[Source, Path]:
+    """Look up a data set and the folder to read it from.
+
+    Args:
+        name: A key of `DATASETS`, or folder:PATH.
+        root: Folder that holds the data sets, as `data_root` takes it; for "folder" without PATH the images' folder.
+
+    Raises:
+        InputError: No data set has this name, or "folder" is without a path.
+    """
+    kind, _, path = name.partition(":")
+    if kind not in DATASETS or (path and kind != "folder"):
+        raise unknown_name("data set", name, DATASETS, noun="data sets")
+    if kind != "folder":
+        return DATASETS[kind], data_root(root)
+    if not path and root is None:
+        raise InputError(f"'{name}' has no path: give folder:PATH, where PATH has a sub-folder of images per class.")
+    return DATASETS[kind], Path(path or str(root)).expanduser()
+
+
+def load_dataset(name: str, *, root: Path | str | None = None, image_size: int | None = None) -> Dataset:
+    """Read a data set into memory, after fetching it where it is missing and can be fetched.
+
+    Args:
+        name: A key of `DATASETS`, or folder:PATH for images in class sub-folders.
+        root: Folder that holds the data sets; default $GLASSNET_DATA, then the user's cache folder.
+        image_size: Height and width to resize to, in pixels; the data set's own if not given.
+
+    Raises:
+        InputError: An unknown name, a missing or damaged file, an unreadable image.
+        WorkError: The download failed on every mirror.
+    """
+    if image_size is not None and image_size < 1:
+        raise InputError(f"image_size is {image_size}, expected at least 1 pixel.")
+    source, where = find_source(name, root)
+    return source.load(where, image_size)

@@ -1,0 +1,177 @@
+"""Fetch published files: mirror after mirror, resumed after a cut, named only once their SHA-256 is right."""
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pooch
+import requests  # comes with pooch, which downloads through it
+import urllib3
+
+from glassnet.console import progress
+from glassnet.errors import InputError, WorkError
+
+ATTEMPTS_PER_MIRROR = 4
+TIMEOUT_SECONDS = (10, 30)  # to connect, between two pieces
+CHUNK_BYTES = 1 << 16
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A published file: its name, its size and its SHA-256."""
+
+    name: str
+    size_bytes: int
+    sha256: str
+
+
+class _MirrorError(Exception):
+    """This mirror does not give the file; another one may."""
+
+
+class _CutError(Exception):
+    """The connection ended early; the same mirror may give the rest."""
+
+
+def fetch_files(files: Sequence[RemoteFile], *, mirrors: Sequence[str], folder: Path, dataset: str) -> None:
+    """Download files into `folder`, each from the first mirror that gives it whole.
+
+    A cut download leaves NAME.part, which the next attempt or the next call goes on from.
+
+    Args:
+        files: What to fetch.
+        mirrors: Addresses that a file's name is appended to, the first to be tried first.
+        folder: Where to put the files.
+        dataset: What they belong to, for the messages.
+
+    Raises:
+        InputError: GLASSNET_OFFLINE is set, or the folder cannot be written.
+        WorkError: Every mirror failed.
+    """
+    names = ", ".join(file.name for file in files)
+    if os.environ.get("GLASSNET_OFFLINE", "0") not in ("", "0"):
+        raise InputError(
+            f"{dataset} is not complete in {folder} and GLASSNET_OFFLINE forbids downloads: "
+            f"put {names} there, or unset GLASSNET_OFFLINE."
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _one_process_at_a_time(folder):
+            for file in files:
+                _fetch(file, mirrors, folder)
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"cannot write to {folder} ({reason}); choose another place with --data-root.") from None
+
+
+def _fetch(file: RemoteFile, mirrors: Sequence[str], folder: Path) -> None:
+    if (folder / file.name).exists():  # another process was first
+        return
+    failures = []
+    for mirror in mirrors:
+        try:
+            _fetch_from(mirror + file.name, file, folder)
+            return
+        except _MirrorError as error:
+            failures.append(f"{urlsplit(mirror).netloc} {error}")
+    raise WorkError(
+        f"could not download {file.name}: {'; '.join(failures)}. "
+        f"Check the connection and try again, or put it into {folder}."
+    )
+
+
+def _fetch_from(url: str, file: RemoteFile, folder: Path) -> None:
+    part = folder / f"{file.name}.part"
+    reason = ""
+    for _ in range(ATTEMPTS_PER_MIRROR):
+        resumed = part.exists()
+        try:
+            with _quiet(pooch.get_logger()):
+                pooch.retrieve(
+                    url,
+                    file.sha256,
+                    fname=file.name,
+                    path=folder,
+                    downloader=partial(_download, file=file, part=part),
+                )
+            return
+        except _CutError as error:
+            reason = str(error)
+        except ValueError as error:  # pooch: the checksum differs, the file is deleted
+            reason = f"sent another file ({str(error).split('. ')[0]})"
+            if not resumed:  # else the old part may be to blame: begin anew
+                break
+    raise _MirrorError(reason)
+
+
+def _download(url: str, output_file: str, _pooch: Any, *, file: RemoteFile, part: Path) -> None:
+    """Complete `part` and rename it to `output_file`: a downloader as `pooch.retrieve` takes one."""
+    done = part.stat().st_size if part.exists() else 0
+    if done != file.size_bytes:
+        try:
+            _append(url, file, part, done if done < file.size_bytes else 0)
+        except requests.RequestException as error:
+            raise _MirrorError(f"could not be reached ({type(error).__name__})") from None
+    part.replace(output_file)
+
+
+def _append(url: str, file: RemoteFile, part: Path, done: int) -> None:
+    """Request the bytes from `done` on; a server that knows no ranges sends all of them, and they replace the part."""
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={done}-"} if done else {})
+    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_SECONDS) as response:
+        if response.status_code not in (200, 206):
+            raise _MirrorError(f"answered {response.status_code} {response.reason}")
+        done = done if response.status_code == 206 else 0
+        offered = done + int(response.headers.get("Content-Length", file.size_bytes - done))
+        if offered != file.size_bytes:
+            raise _MirrorError(f"offers {offered:,} bytes, expected {file.size_bytes:,}")
+        text = f"Downloading {file.name} ({file.size_bytes:,} bytes) from {urlsplit(url).netloc}"
+        with part.open("ab" if done else "wb") as sink, progress(text, file.size_bytes, unit="bytes") as advance:
+            advance(done)
+            # a server of .gz files may declare them as an encoding; unpacked they would not be the published file
+            with suppress(urllib3.exceptions.HTTPError):
+                for chunk in response.raw.stream(CHUNK_BYTES, decode_content=False):
+                    sink.write(chunk[: file.size_bytes - done])
+                    done += len(chunk)
+                    advance(len(chunk))
+                    if done > file.size_bytes:
+                        break
+    if done > file.size_bytes:
+        part.unlink()
+        raise _MirrorError(f"sent more than the expected {file.size_bytes:,} bytes")
+    if done < file.size_bytes:
+        raise _CutError(f"cut the connection after {done:,} of {file.size_bytes:,} bytes")
+
+
+@contextmanager
+def _quiet(logger: logging.Logger) -> Iterator[None]:
+    """Silence what pooch says of each download: the progress bar says it."""
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextmanager
+def _one_process_at_a_time(folder: Path) -> Iterator[None]:
+    """Make the processes of one training wait for the first of them, rather than write one file together."""
+    try:
+        import fcntl
+    except ImportError:  # Windows has no flock
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network file systems have no locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

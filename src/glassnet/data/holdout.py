@@ -1,0 +1,48 @@
+"""A validation part held out of the training images, the same for the same seed."""
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from glassnet.data.dataset import Split
+from glassnet.errors import InputError
+
+
+def hold_out(split: Split, share: float, *, seed: int) -> tuple[Split, Split]:
+    """Divide a split into a training and a validation part, with each class's share kept.
+
+    Args:
+        split: Images and class targets.
+        share: Share of each class that goes to the validation part, rounded.
+        seed: Seed of the draw.
+
+    Raises:
+        InputError: One of the parts would be empty.
+    """
+    generator = Generator().manual_seed(seed)
+    held = torch.zeros(len(split.targets), dtype=torch.bool)
+    for target in split.targets.unique():
+        members = (split.targets == target).nonzero().flatten()
+        chosen = torch.randperm(len(members), generator=generator)[: round(share * len(members))]
+        held[members[chosen]] = True
+    if not held.any() or held.all():
+        raise InputError(
+            f"a validation share of {share} of {len(held)} images leaves an empty part; "
+            "expected at least one image in each: change --validation or add images."
+        )
+    return Split(split.images[~held], split.targets[~held]), Split(split.images[held], split.targets[held])
+
+
+def channel_statistics(split: Split) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel over all images, in units of the [0, 1] range."""
+    total = split.images[:, 0].numel()
+    first = torch.zeros(split.images.shape[1], dtype=torch.float64)
+    second = torch.zeros_like(first)
+    for images in split.images.split(1024):  # so that 60,000 images are never all floats at once
+        values: Float[Tensor, "batch channel pixels"] = images.flatten(2).double() / 255
+        first += values.sum(dim=(0, 2))
+        second += values.square().sum(dim=(0, 2))
+    mean = first / total
+    deviation = (second / total - mean.square()).clamp(min=0).sqrt()
+    # A channel that never changes carries nothing; dividing by 1 leaves it at 0.
+    return mean.tolist(), torch.where(deviation > 1e-6, deviation, 1.0).tolist()

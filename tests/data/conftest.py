@@ -1,0 +1,81 @@
+"""Small data sets on disk, one per entry of the registry: the fixture tiny_NAME gives (name to load, root)."""
+
+import gzip
+import hashlib
+import struct
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from glassnet.data import mnist
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch):
+    monkeypatch.setenv("GLASSNET_OFFLINE", "1")
+    monkeypatch.delenv("GLASSNET_DATA", raising=False)
+
+
+@pytest.fixture
+def idx_bytes():
+    """Spell an array as the IDX format has it: 0x08 for unsigned bytes, the number of dimensions, the sizes."""
+
+    def spell(array):
+        sizes = b"".join(struct.pack(">I", size) for size in array.shape)
+        return struct.pack(">I", 0x0800 + array.ndim) + sizes + array.astype(np.uint8).tobytes()
+
+    return spell
+
+
+@pytest.fixture
+def tiny_mnist_files(monkeypatch, idx_bytes):
+    """Content of four small IDX files, which the reader is made to expect."""
+    random = np.random.default_rng(0)
+    files = {
+        f"{part}-{kind}-ubyte": idx_bytes(array)
+        for part, n in (("train", 30), ("t10k", 10))
+        for kind, array in (
+            ("images-idx3", random.integers(0, 256, (n, 28, 28))),
+            ("labels-idx1", np.arange(n) % 10),
+        )
+    }
+    monkeypatch.setattr(
+        mnist, "CONTENT_MD5", {stem: hashlib.md5(content).hexdigest() for stem, content in files.items()}
+    )
+    return files
+
+
+@pytest.fixture
+def tiny_mnist(tmp_path, tiny_mnist_files):
+    (tmp_path / "mnist").mkdir()
+    for stem, content in tiny_mnist_files.items():
+        (tmp_path / "mnist" / f"{stem}.gz").write_bytes(gzip.compress(content))
+    return "mnist", tmp_path
+
+
+@pytest.fixture
+def tiny_mnist_sample(tmp_path):
+    return "mnist-sample", tmp_path
+
+
+@pytest.fixture
+def save_picture():
+    """Save random pixels as an image file, of the kind that its suffix names."""
+    random = np.random.default_rng(0)
+
+    def save(path, *, mode="RGB", width=40, height=30):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shape = (height, width) if mode == "L" else (height, width, 3)
+        Image.fromarray(random.integers(0, 256, shape, dtype=np.uint8)).save(path)
+        return path
+
+    return save
+
+
+@pytest.fixture
+def tiny_folder(tmp_path, save_picture):
+    for name in ("cat", "dog"):
+        for i in range(5):
+            save_picture(tmp_path / "photos" / name / f"{i}.png")
+    return f"folder:{tmp_path / 'photos'}", None

@@ -1,0 +1,91 @@
+"""What every entry of the registry keeps; a new data set needs a fixture tiny_NAME and is tested here."""
+
+import pytest
+import torch
+
+from glassnet.data import DATASETS, data_root, find_source, load_dataset
+from glassnet.errors import InputError
+
+
+@pytest.fixture(params=sorted(DATASETS))
+def tiny(request):
+    return request.getfixturevalue(f"tiny_{request.param.replace('-', '_')}")
+
+
+def test_images_and_targets(tiny):
+    name, root = tiny
+    dataset = load_dataset(name, root=root)
+    for part in (dataset.train, dataset.test):
+        assert part.images.dtype == torch.uint8
+        assert part.images.shape == (len(part), dataset.channels, dataset.image_size, dataset.image_size)
+        assert part.targets.dtype == torch.int64
+        assert part.images.float().std() > 10  # pixels, not an empty buffer
+    assert len(set(dataset.classes)) == len(dataset.classes) > 1
+    assert set(dataset.train.targets.tolist()) == set(range(len(dataset.classes)))
+    assert set(dataset.test.targets.tolist()) <= set(range(len(dataset.classes)))
+    assert dataset.name == name
+    assert dataset.note
+
+
+def test_no_image_is_in_both_parts(tiny):
+    name, root = tiny
+    dataset = load_dataset(name, root=root)
+    train = {image.numpy().tobytes() for image in dataset.train.images}
+    assert train.isdisjoint(image.numpy().tobytes() for image in dataset.test.images)
+
+
+def test_same_twice(tiny):
+    name, root = tiny
+    first, second = load_dataset(name, root=root), load_dataset(name, root=root)
+    for part in ("train", "test"):
+        assert torch.equal(getattr(first, part).images, getattr(second, part).images)
+        assert torch.equal(getattr(first, part).targets, getattr(second, part).targets)
+
+
+def test_image_size(tiny):
+    name, root = tiny
+    dataset = load_dataset(name, root=root, image_size=20)
+    assert dataset.image_size == 20
+    assert dataset.test.images.shape[2:] == (20, 20)
+    assert torch.equal(dataset.test.targets, load_dataset(name, root=root).test.targets)
+    assert "20 px" in dataset.note
+
+
+def test_the_registry_tells_what_loads(tiny):
+    name, root = tiny
+    source, where = find_source(name, root)
+    assert source.find(where).exists()
+    dataset = load_dataset(name, root=root)
+    told = (source.classes, source.channels, source.image_size)
+    loaded = (len(dataset.classes), dataset.channels, dataset.image_size)
+    assert all(t in (None, x) for t, x in zip(told, loaded, strict=True))
+
+
+def test_unknown_name_lists_the_nearest():
+    with pytest.raises(
+        InputError, match=r"no data set 'mnits'\. Did you mean mnist.*The data sets are: mnist, mnist-sample"
+    ):
+        load_dataset("mnits")
+    with pytest.raises(InputError, match="no data set 'mnist:here'"):
+        load_dataset("mnist:here")
+
+
+def test_folder_needs_a_path(tiny_folder):
+    with pytest.raises(InputError, match=r"'folder' has no path: give folder:PATH"):
+        load_dataset("folder")
+    path = tiny_folder[0].removeprefix("folder:")
+    assert load_dataset("folder", root=path).name == tiny_folder[0]
+
+
+def test_a_size_below_one_pixel_is_refused():
+    with pytest.raises(InputError, match="image_size is 0, expected at least 1 pixel"):
+        load_dataset("mnist-sample", image_size=0)
+
+
+def test_data_root(monkeypatch, tmp_path):
+    assert data_root().name == "glassnet"  # the user's cache folder
+    monkeypatch.setenv("GLASSNET_DATA", str(tmp_path / "environment"))
+    assert data_root() == tmp_path / "environment"
+    assert data_root(tmp_path / "argument") == tmp_path / "argument"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert data_root("~/sets") == tmp_path / "sets"

@@ -1,0 +1,252 @@
+import hashlib
+import threading
+import time
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+
+from glassnet.data.download import RemoteFile, fetch_files
+from glassnet.errors import InputError, WorkError
+
+CONTENT = np.random.default_rng(0).bytes(300_000)
+FILE = RemoteFile("digits.gz", len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
+NOWHERE = "http://127.0.0.1:9/"  # the discard port: nobody answers
+
+
+class Mirror:
+    """A web server that misbehaves as told; `ranges` logs the Range header of every request."""
+
+    def __init__(self):
+        self.content, self.status, self.delay_seconds = CONTENT, 200, 0.0
+        self.knows_ranges, self.tells_length, self.never_ends = True, True, False
+        self.cuts = []  # bytes after which each of the next answers breaks off
+        self.ranges = []
+        mirror = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                mirror.answer(self)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01})
+        self.thread.start()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server.server_port}/"
+
+    def answer(self, request):
+        asked = request.headers["Range"]
+        self.ranges.append(asked)
+        time.sleep(self.delay_seconds)
+        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and self.knows_ranges else 0
+        body = self.content[start:]
+        request.send_response(206 if start else self.status)
+        request.send_header("Content-Encoding", "gzip")  # as some servers say of every .gz file
+        if self.tells_length:
+            request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        with suppress(ConnectionError):  # the client may have enough
+            request.wfile.write(body[: self.cuts.pop(0)] if self.cuts else body)
+            while self.never_ends:
+                request.wfile.write(body)
+
+    def close(self):
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+@pytest.fixture
+def start_mirror(monkeypatch):
+    monkeypatch.delenv("GLASSNET_OFFLINE")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    mirrors = []
+
+    def start():
+        mirrors.append(Mirror())
+        return mirrors[-1]
+
+    yield start
+    for mirror in mirrors:
+        mirror.close()
+
+
+@pytest.fixture
+def mirror(start_mirror):
+    return start_mirror()
+
+
+def fetch(folder, *mirrors):
+    urls = [mirror if isinstance(mirror, str) else mirror.url for mirror in mirrors]
+    fetch_files([FILE], mirrors=urls, folder=folder, dataset="digits")
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def assert_fetched(folder):
+    assert names(folder) == ["digits.gz"]
+    assert (folder / "digits.gz").read_bytes() == CONTENT
+
+
+def test_a_good_file(mirror, tmp_path, capfd):
+    fetch(tmp_path / "new" / "digits", mirror)
+    assert_fetched(tmp_path / "new" / "digits")
+    assert mirror.ranges == [None]
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err == f"Downloading digits.gz (300,000 bytes) from {mirror.url[7:-1]}\n"
+
+
+def test_no_length_told(mirror, tmp_path):
+    mirror.tells_length = False
+    fetch(tmp_path, mirror)
+    assert_fetched(tmp_path)
+
+
+def test_a_cut_connection_is_resumed(mirror, tmp_path):
+    mirror.cuts = [100_000, 50_000]
+    fetch(tmp_path, mirror)
+    assert_fetched(tmp_path)
+    assert mirror.ranges == [None, "bytes=100000-", "bytes=150000-"]
+
+
+def test_a_cut_connection_is_begun_anew_where_ranges_are_unknown(mirror, tmp_path):
+    mirror.cuts, mirror.knows_ranges = [100_000], False
+    fetch(tmp_path, mirror)
+    assert_fetched(tmp_path)
+    assert mirror.ranges == [None, "bytes=100000-"]
+
+
+def test_another_mirror_gives_the_rest(start_mirror, tmp_path):
+    first, second = start_mirror(), start_mirror()
+    first.cuts = [50_000, 0, 0, 0]
+    fetch(tmp_path, first, second)
+    assert_fetched(tmp_path)
+    assert second.ranges == ["bytes=50000-"]
+
+
+def test_a_cut_that_stays_leaves_a_part_for_the_next_call(mirror, tmp_path):
+    mirror.cuts = [1000, 0, 0, 0]
+    with pytest.raises(
+        WorkError, match=r"could not download digits\.gz: .* cut the connection after 1,000 of 300,000 bytes"
+    ):
+        fetch(tmp_path, mirror)
+    assert names(tmp_path) == ["digits.gz.part"]
+    fetch(tmp_path, mirror)
+    assert_fetched(tmp_path)
+    assert mirror.ranges[-1] == "bytes=1000-"
+
+
+def test_a_spoilt_part_is_begun_anew(mirror, tmp_path):
+    (tmp_path / "digits.gz.part").write_bytes(b"spoilt")
+    fetch(tmp_path, mirror)
+    assert_fetched(tmp_path)
+    assert mirror.ranges == ["bytes=6-", None]
+
+
+@pytest.mark.parametrize("extra", [0, 5])
+def test_a_part_that_is_whole_or_too_long(mirror, tmp_path, extra):
+    (tmp_path / "digits.gz.part").write_bytes(CONTENT + b"x" * extra)
+    fetch(tmp_path, mirror)
+    assert_fetched(tmp_path)
+    assert mirror.ranges == ([None] if extra else [])
+
+
+def test_a_wrong_checksum_leaves_nothing(mirror, tmp_path):
+    mirror.content = bytes(len(CONTENT))
+    got, expected = hashlib.sha256(mirror.content).hexdigest(), FILE.sha256
+    with pytest.raises(
+        WorkError, match=rf"sent another file \(.*expected {expected} but got {got}\)\. Check the connection"
+    ):
+        fetch(tmp_path, mirror)
+    assert names(tmp_path) == []
+    assert len(mirror.ranges) == 1
+
+
+def test_a_wrong_checksum_then_the_next_mirror(start_mirror, tmp_path):
+    first, second = start_mirror(), start_mirror()
+    first.content = bytes(len(CONTENT))
+    fetch(tmp_path, first, second)
+    assert_fetched(tmp_path)
+
+
+def test_not_found_then_the_next_mirror(start_mirror, tmp_path):
+    first, second = start_mirror(), start_mirror()
+    first.status = 404
+    fetch(tmp_path, first, second)
+    assert_fetched(tmp_path)
+    assert len(first.ranges) == 1
+
+
+@pytest.mark.parametrize("tells_length", [True, False])
+def test_a_page_to_log_in_is_not_the_file(mirror, tmp_path, tells_length):
+    mirror.content, mirror.tells_length = b"<html>" * 100_000, tells_length
+    with pytest.raises(WorkError, match="offers 600,000 bytes, expected 300,000" if tells_length else "sent more than"):
+        fetch(tmp_path, mirror)
+    assert names(tmp_path) == []
+    assert len(mirror.ranges) == 1
+
+
+def test_an_endless_answer_does_not_fill_the_disk(mirror, tmp_path):
+    mirror.tells_length, mirror.never_ends = False, True
+    with pytest.raises(WorkError, match="sent more than the expected 300,000 bytes"):
+        fetch(tmp_path, mirror)
+    assert names(tmp_path) == []
+
+
+def test_all_mirrors_down(mirror, tmp_path):
+    mirror.status = 503
+    with pytest.raises(WorkError) as caught:
+        fetch(tmp_path, NOWHERE, mirror)
+    assert str(caught.value) == (
+        "could not download digits.gz: 127.0.0.1:9 could not be reached (ConnectionError); "
+        f"{mirror.url[7:-1]} answered 503 Service Unavailable. "
+        f"Check the connection and try again, or put it into {tmp_path}."
+    )
+    assert names(tmp_path) == []
+
+
+def test_offline(mirror, tmp_path, monkeypatch):
+    monkeypatch.setenv("GLASSNET_OFFLINE", "1")
+    with pytest.raises(
+        InputError, match=r"digits is not complete in .* GLASSNET_OFFLINE forbids .* put digits\.gz there"
+    ):
+        fetch(tmp_path / "new", mirror)
+    assert mirror.ranges == []
+    assert not (tmp_path / "new").exists()
+    monkeypatch.setenv("GLASSNET_OFFLINE", "0")
+    fetch(tmp_path, mirror)
+
+
+def test_a_file_that_is_there_is_not_touched(mirror, tmp_path):
+    (tmp_path / "digits.gz").write_bytes(b"the user's own")
+    fetch(tmp_path, mirror)
+    assert (tmp_path / "digits.gz").read_bytes() == b"the user's own"
+    assert mirror.ranges == []
+
+
+def test_a_folder_that_cannot_be_made(mirror, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(
+        InputError, match=r"cannot write to .* \(Not a directory\); choose another place with --data-root"
+    ):
+        fetch(tmp_path / "file" / "digits", mirror)
+
+
+def test_two_at_once_download_once(mirror, tmp_path):
+    mirror.delay_seconds = 0.2
+    threads = [threading.Thread(target=fetch, args=(tmp_path, mirror)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert_fetched(tmp_path)
+    assert len(mirror.ranges) == 1

@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from glassnet.data.pictures import read_pictures
+from glassnet.errors import InputError
+
+
+def read(*paths, size=8):
+    return read_pictures(list(paths), size=size, description="Reading").numpy()
+
+
+def save(path, array, **options):
+    Image.fromarray(np.asarray(array)).save(path, **options)
+    return path
+
+
+def quadrants(channels=3):
+    """16 by 16 pixels: one quarter each of 10, 60, 120 and 250."""
+    levels = np.kron(np.array([[10, 60], [120, 250]], dtype=np.uint8), np.ones((8, 8), dtype=np.uint8))
+    return levels if channels == 1 else np.stack([levels] * 3, axis=-1)
+
+
+def test_the_pixels_of_a_square(tmp_path):
+    images = read(save(tmp_path / "a.png", quadrants()), size=16)
+    assert images.shape == (1, 3, 16, 16)
+    assert np.array_equal(images[0], quadrants().transpose(2, 0, 1))
+
+
+def test_the_centre_is_kept(tmp_path):
+    wide = np.zeros((8, 24), dtype=np.uint8)
+    wide[:, 8:16] = 200  # the middle third
+    assert read(save(tmp_path / "wide.png", wide))[0].min() == 200
+    assert read(save(tmp_path / "tall.png", wide.T))[0].min() == 200
+
+
+def test_shrinking_averages(tmp_path):
+    stripes = np.tile(np.array([0, 200], dtype=np.uint8), (64, 32))
+    image = read(save(tmp_path / "stripes.png", stripes))[0, 0]
+    assert np.abs(image[:, 1:-1].astype(int) - 100).max() <= 3  # without antialias it would be 0 or 200
+
+
+def test_gray_only_if_all_are(tmp_path):
+    gray = save(tmp_path / "gray.png", quadrants(1))
+    bits = tmp_path / "bits.png"
+    Image.fromarray(quadrants(1)).convert("1").save(bits)
+    assert read(gray, bits).shape == (2, 1, 8, 8)
+    mixed = read(gray, save(tmp_path / "colour.png", quadrants()))
+    assert mixed.shape == (2, 3, 8, 8)
+    assert np.array_equal(mixed[0], mixed[1])
+
+
+def test_sixteen_bits_keep_their_range(tmp_path):
+    deep = save(tmp_path / "deep.png", quadrants(1).astype(np.uint16) * 257)
+    assert read(deep, size=16).tolist() == [[quadrants(1).tolist()]]
+
+
+def test_exif_orientation(tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6  # to be shown turned by 90 degrees clockwise
+    turned = save(tmp_path / "turned.png", quadrants(), exif=exif)
+    assert np.array_equal(read(turned, size=16)[0, 0], np.rot90(quadrants(1), k=-1))
+
+
+def test_transparency_is_white(tmp_path):
+    pixels = np.dstack([quadrants(), np.zeros((16, 16), dtype=np.uint8)])
+    assert read(save(tmp_path / "clear.png", pixels)).min() == 255
+    palette = Image.fromarray(quadrants(1)).convert("P")
+    palette.save(tmp_path / "palette.png", transparency=bytes([0]) * 256)
+    assert read(tmp_path / "palette.png").min() == 255
+
+
+def test_a_large_jpeg_is_as_pillow_shows_it(tmp_path):
+    smooth = np.add.outer(np.linspace(0, 120, 640), np.linspace(0, 120, 640)).astype(np.uint8)
+    photo = save(tmp_path / "photo.jpg", np.stack([smooth] * 3, axis=-1), quality=95)
+    whole = np.asarray(Image.open(photo).resize((32, 32), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
+    assert np.abs(read(photo, size=32)[0].astype(int) - whole).max() <= 4
+
+
+def test_many_files_keep_their_order(tmp_path):
+    paths = [save(tmp_path / f"{i}.png", np.full((9, 9), i, dtype=np.uint8)) for i in range(100)]
+    assert read(*paths)[:, 0, 0, 0].tolist() == list(range(100))
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_a_truncated_image_is_named(tmp_path, suffix):
+    good = save(tmp_path / f"good.{suffix}", quadrants())
+    bad = tmp_path / f"bad.{suffix}"
+    bad.write_bytes(good.read_bytes()[:-30] if suffix == "png" else good.read_bytes()[: good.stat().st_size // 2])
+    with pytest.raises(
+        InputError, match=rf"bad\.{suffix} cannot be read as an image \(.*\); replace it or delete it\."
+    ):
+        read(good, bad, good)
+
+
+def test_what_is_no_image_is_named(tmp_path):
+    (tmp_path / "text.jpg").write_text("not an image")
+    with pytest.raises(
+        InputError, match=r"text\.jpg cannot be read as an image \(it is damaged, or of an unknown format\)"
+    ):
+        read(tmp_path / "text.jpg")
+
+
+def test_floating_point_pixels_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"float\.tif cannot be read .*floating-point.*8 or 16 bits"):
+        read(save(tmp_path / "float.tif", np.ones((9, 9), dtype=np.float32)))
