@@ -1,0 +1,84 @@
+"""Networks by name. A new one is one file and one line in MODELS; the contract tests pick it up."""
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+from glassnet.errors import InputError, unknown_name
+from glassnet.models.convnet import ConvNet
+
+__all__ = ["MODELS", "create_model", "model_options", "parse_options"]
+
+MODELS: dict[str, type[nn.Module]] = {
+    "convnet": ConvNet,
+}
+
+# What every model takes from its data set; all other keyword arguments are the model's own options.
+_FROM_DATA = ("in_channels", "num_classes", "image_size")
+
+
+def model_options(name: str) -> dict[str, Any]:
+    """Return a model's options by name, with their defaults.
+
+    Raises:
+        InputError: There is no such model.
+    """
+    if name not in MODELS:
+        raise unknown_name("model", name, MODELS, noun="models")
+    parameters = inspect.signature(MODELS[name]).parameters
+    return {key: parameter.default for key, parameter in parameters.items() if key not in _FROM_DATA}
+
+
+def create_model(name: str, *, in_channels: int, num_classes: int, image_size: int, **options: Any) -> nn.Module:
+    """Build a network with random weights (of torch's global generator).
+
+    Args:
+        name: A key of MODELS.
+        in_channels: Channels of the input image.
+        num_classes: Length of the output.
+        image_size: Height and width of the input image in pixels.
+        options: The model's own options; `model_options` lists them.
+
+    Raises:
+        InputError: There is no such model or option, or a size is impossible.
+    """
+    known = model_options(name)
+    for option in options:
+        if option not in known:
+            raise unknown_name("option", option, known, where=f" in {name}", noun="options")
+    for what, value in (("in_channels", in_channels), ("num_classes", num_classes), ("image_size", image_size)):
+        if not isinstance(value, int) or value < 1:
+            raise InputError(f"{what} is {value!r}, expected a whole number of at least 1.")
+    return MODELS[name](in_channels=in_channels, num_classes=num_classes, image_size=image_size, **options)
+
+
+def parse_options(name: str, words: Sequence[str]) -> dict[str, Any]:
+    """Read a model's options from NAME=VALUE words, each with the type of the option's default.
+
+    Raises:
+        InputError: A word is not NAME=VALUE, the option is unknown, or its value has the wrong type.
+    """
+    known, options = model_options(name), {}
+    for word in words:
+        option, equals, text = word.partition("=")
+        if not equals:
+            raise InputError(f"the model option '{word}' has no value; expected NAME=VALUE, as in filters=32,32,64,64.")
+        if option not in known:
+            raise unknown_name("option", option, known, where=f" in {name}", noun="options")
+        options[option] = _value(option, text, known[option])
+    return options
+
+
+def _value(option: str, text: str, default: Any) -> Any:
+    """Read `text` as a value of the type of `default`."""
+    try:
+        if isinstance(default, bool):
+            return {"true": True, "false": False}[text.lower()]
+        if isinstance(default, tuple):
+            return tuple(type(default[0])(part) for part in text.split(","))
+        return type(default)(text)
+    except (KeyError, ValueError):
+        shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
+        raise InputError(f"the model option {option} is '{text}', expected a value like {shown}.") from None

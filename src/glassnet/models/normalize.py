@@ -1,0 +1,29 @@
+"""Normalisation as a model's first layer, so that a saved model takes plain images."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class Normalize(nn.Module):
+    """Shift and scale each channel: (x - mean) / std; the two are saved with the weights, but never trained."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(-1, 1, 1))
+
+    def forward(
+        self, images: Float[Tensor, "batch channel height width"]
+    ) -> Float[Tensor, "batch channel height width"]:
+        """Normalise images in [0, 1]."""
+        return (images - self.mean) / self.std
+
+    def extra_repr(self) -> str:
+        """Show mean and standard deviation."""
+        return f"mean={self.mean.flatten().tolist()}, std={self.std.flatten().tolist()}"

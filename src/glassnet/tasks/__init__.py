@@ -1,0 +1,8 @@
+"""What a model can learn. A task is one file and one line in TASKS."""
+
+from glassnet.tasks.classification import CLASSIFICATION
+from glassnet.tasks.task import Task
+
+__all__ = ["TASKS", "Task"]
+
+TASKS: dict[str, Task] = {"classification": CLASSIFICATION}

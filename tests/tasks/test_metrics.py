@@ -1,0 +1,176 @@
+from fractions import Fraction
+from math import sqrt
+
+import jaxtyping
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+from sklearn import metrics as sklearn_metrics
+
+from glassnet.errors import InputError
+from glassnet.tasks import metrics
+
+TARGETS = np.array([0, 0, 0, 1, 1, 2, 2, 2, 2])
+PREDICTED = np.array([0, 0, 1, 1, 2, 2, 2, 0, 2])
+BY_HAND = np.array([[2, 1, 0], [0, 1, 1], [1, 0, 3]])
+index_pairs = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=60)
+
+
+@pytest.fixture
+def unchecked(monkeypatch):
+    """As users run it: nothing but glassnet itself looks at types and shapes."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+
+
+def drawn_probabilities(seed: int, n: int, classes: int) -> np.ndarray:
+    return np.random.default_rng(seed).dirichlet(np.full(classes, 0.5), size=n)
+
+
+def test_confusion_matrix_by_hand():
+    confusion = metrics.confusion_matrix(TARGETS, PREDICTED, classes=3)
+    assert confusion.dtype == np.int64
+    np.testing.assert_array_equal(confusion, BY_HAND)
+
+
+@given(index_pairs)
+def test_confusion_matrix_equals_a_loop_and_scikit_learn(pairs):
+    targets, predicted = np.array(pairs, dtype=np.int64).T
+    slow = np.zeros((5, 5), dtype=np.int64)
+    for target, guess in pairs:
+        slow[target, guess] += 1
+    confusion = metrics.confusion_matrix(targets, predicted, classes=5)
+    np.testing.assert_array_equal(confusion, slow)
+    oracle = sklearn_metrics.confusion_matrix(targets, predicted, labels=range(5))
+    np.testing.assert_array_equal(confusion, oracle)
+
+
+def test_confusion_matrix_takes_narrow_integers_without_overflow():
+    targets = np.full(3, 200, dtype=np.uint8)
+    assert metrics.confusion_matrix(targets, targets, classes=256)[200, 200] == 3
+
+
+def test_confusion_matrix_refuses_bad_input(unchecked):
+    with pytest.raises(InputError, match=r"target class 3 is out of range, expected 0 to 2\."):
+        metrics.confusion_matrix(np.array([0, 3]), np.array([0, 1]), classes=3)
+    with pytest.raises(InputError, match=r"predicted class -1 is out of range"):
+        metrics.confusion_matrix(np.array([0, 1]), np.array([0, -1]), classes=3)
+    with pytest.raises(InputError, match=r"got 2 targets and 3 predictions"):
+        metrics.confusion_matrix(np.zeros(2, int), np.zeros(3, int), classes=3)
+
+
+def test_accuracy_by_hand_and_of_nothing():
+    assert metrics.accuracy(BY_HAND) == pytest.approx(6 / 9)
+    with pytest.raises(InputError, match=r"the confusion matrix is empty"):
+        metrics.accuracy(np.zeros((3, 3), dtype=np.int64))
+
+
+def test_wilson_interval_by_hand():
+    # With z = 2 (confidence 0.9544997…) and 6 of 12: (1/2 + 1/6 ± 2 sqrt(1/48 + 1/144)) / (4/3) = 1/2 ± 1/4.
+    low, high = metrics.wilson_interval(6, 12, confidence=0.9544997361036416)
+    assert (low, high) == pytest.approx((0.25, 0.75))
+
+
+@given(st.integers(1, 3000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.floats(0.5, 0.999))
+def test_wilson_interval_equals_scipy_and_contains_the_share(counts, confidence):
+    correct, total = counts
+    low, high = metrics.wilson_interval(correct, total, confidence=confidence)
+    oracle = binomtest(correct, total).proportion_ci(confidence, method="wilson")
+    assert (low, high) == pytest.approx((oracle.low, oracle.high), abs=1e-12)
+    assert 0 <= low <= correct / total <= high <= 1
+
+
+def test_wilson_interval_bounds_solve_wilsons_equation():
+    z = 1.959963984540054
+    for bound in metrics.wilson_interval(983, 1000):
+        assert abs(0.983 - bound) == pytest.approx(z * sqrt(bound * (1 - bound) / 1000))
+
+
+def test_wilson_interval_at_none_and_all_correct():
+    assert metrics.wilson_interval(0, 10)[0] == 0
+    assert metrics.wilson_interval(10, 10)[1] == 1
+
+
+def test_wilson_interval_refuses_bad_input():
+    for correct, total in ((0, 0), (-1, 5), (6, 5)):
+        with pytest.raises(InputError, match=rf"got {correct} correct of {total}, expected"):
+            metrics.wilson_interval(correct, total)
+    with pytest.raises(InputError, match=r"confidence is 95, expected a share"):
+        metrics.wilson_interval(1, 2, confidence=95)
+
+
+def test_per_class_by_hand():
+    scores = metrics.per_class(BY_HAND)
+    assert [row.precision for row in scores] == pytest.approx([2 / 3, 1 / 2, 3 / 4])
+    assert [row.recall for row in scores] == pytest.approx([2 / 3, 1 / 2, 3 / 4])
+    assert [row.f1 for row in scores] == pytest.approx([2 / 3, 1 / 2, 3 / 4])
+
+
+@given(index_pairs)
+def test_per_class_equals_scikit_learn(pairs):
+    targets, predicted = np.array(pairs, dtype=np.int64).T
+    scores = metrics.per_class(metrics.confusion_matrix(targets, predicted, classes=5))
+    precision, recall, f1, _ = sklearn_metrics.precision_recall_fscore_support(
+        targets, predicted, labels=range(5), zero_division=np.nan
+    )
+    as_floats = np.array([(s.precision, s.recall, s.f1) for s in scores], dtype=float)
+    np.testing.assert_allclose(as_floats, np.stack([precision, recall, f1], axis=1))
+
+
+def test_per_class_says_none_where_there_is_no_ratio():
+    absent, only_predicted, never_predicted = metrics.per_class(np.array([[0, 0, 0], [0, 2, 0], [0, 1, 0]]))
+    assert absent == metrics.ClassScore(None, None, None)
+    assert only_predicted == metrics.ClassScore(2 / 3, 1.0, 4 / 5)
+    assert never_predicted == metrics.ClassScore(None, 0.0, 0.0)
+
+
+def test_calibration_error_by_hand():
+    # Ten bins: (0.5, 0.6] holds 0.6 wrong, gap 0.6; (0.8, 0.9] holds 0.9 right and 0.85 right, gap 0.1 + 0.15.
+    probabilities = np.array([[0.6, 0.4], [0.9, 0.1], [0.15, 0.85]])
+    error = metrics.expected_calibration_error(probabilities, np.array([1, 0, 1]), bins=10)
+    assert error == pytest.approx((0.6 + 0.25) / 3)
+
+
+def test_calibration_error_puts_a_bins_upper_edge_inside_it():
+    # 1/2 and 3/4 fall into different quarters, (1/4, 1/2] and (1/2, 3/4], so that their gaps cannot cancel.
+    probabilities = np.array([[0.5, 0.5], [0.75, 0.25]])
+    error = metrics.expected_calibration_error(probabilities, np.array([0, 1]), bins=4)
+    assert error == pytest.approx((0.5 + 0.75) / 2)
+
+
+@pytest.mark.parametrize("bins", [1, 4, 15])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_calibration_error_equals_the_papers_double_sum(bins, dtype):
+    probabilities = drawn_probabilities(1, 300, 5).astype(dtype)
+    targets = np.random.default_rng(2).integers(0, 5, 300)
+    slow = 0.0
+    for b in range(1, bins + 1):
+        members = [
+            i for i in range(300) if Fraction(b - 1, bins) < Fraction(float(max(probabilities[i]))) <= Fraction(b, bins)
+        ]
+        if members:
+            hits = np.mean([np.argmax(probabilities[i]) == targets[i] for i in members])
+            slow += len(members) / 300 * abs(hits - np.mean([float(max(probabilities[i])) for i in members]))
+    assert metrics.expected_calibration_error(probabilities, targets, bins=bins) == pytest.approx(slow, abs=1e-9)
+
+
+def test_calibration_error_vanishes_for_a_certain_and_right_classifier():
+    assert metrics.expected_calibration_error(np.eye(4), np.arange(4)) == 0
+    assert metrics.expected_calibration_error(np.eye(4), (np.arange(4) + 1) % 4) == 1
+
+
+def test_calibration_error_refuses_bad_input(unchecked):
+    good, targets = drawn_probabilities(0, 3, 2), np.zeros(3, dtype=np.int64)
+    with pytest.raises(InputError, match=r"probabilities of row 1 are no distribution \(they sum to 3, .*softmax"):
+        metrics.expected_calibration_error(np.array([[0.5, 0.5], [4.0, -1.0]]), np.zeros(2, int))
+    with pytest.raises(InputError, match=r"probabilities of row 0 are no distribution"):
+        metrics.expected_calibration_error(np.full((1, 2), np.nan), np.zeros(1, int))
+    with pytest.raises(InputError, match=r"probabilities of row 0 are no distribution"):
+        metrics.expected_calibration_error(np.array([[1.5, -0.5]]), np.zeros(1, int))
+    with pytest.raises(InputError, match=r"got probabilities of shape \(3, 2\) and targets of shape \(2,\)"):
+        metrics.expected_calibration_error(good, targets[:2])
+    with pytest.raises(InputError, match=r"with n at least 1"):
+        metrics.expected_calibration_error(good[:0], targets[:0])
+    with pytest.raises(InputError, match=r"bins is 0, expected at least 1"):
+        metrics.expected_calibration_error(good, targets, bins=0)
