@@ -1,0 +1,94 @@
+"""All that changes while a model trains, and how it is saved and restored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import OneCycleLR
+from torch.optim.swa_utils import AveragedModel
+
+from glassnet.settings import TrainSettings
+
+
+@dataclass
+class TrainingState:
+    """The model, its averaged twin, the optimizer, the schedule, and how far they have come.
+
+    The order of the images, the augmentation and dropout follow from (seed, epoch) alone, so that no generator has to
+    be saved: whatever epoch a run is resumed at, it draws the very numbers that it would have drawn.
+    """
+
+    model: nn.Module
+    average: AveragedModel | None
+    optimizer: AdamW
+    schedule: OneCycleLR
+    epoch: int = 0
+    seconds: float = 0.0
+    best: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def judged(self) -> nn.Module:
+        """The model that is validated and kept: the averaged one if there is one."""
+        return self.average.module if self.average is not None else self.model
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything as tensors and plain values, which torch.load reads with weights_only."""
+        return {
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict() if self.average is not None else None,
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": {k: v for k, v in self.schedule.state_dict().items() if isinstance(v, int | float | list)},
+            "epoch": self.epoch,
+            "seconds": self.seconds,
+            "best": self.best,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        self.model.load_state_dict(state["model"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.epoch, self.seconds, self.best = state["epoch"], state["seconds"], dict(state["best"])
+
+
+def new_state(model: nn.Module, settings: TrainSettings, *, steps: int) -> TrainingState:
+    """Set up AdamW (Loshchilov and Hutter 2019) under a one-cycle schedule (Smith and Topin 2019), and the average.
+
+    Args:
+        model: The model on its device.
+        settings: Peak learning rate, weight decay, averaging.
+        steps: Optimizer steps in the whole training.
+    """
+    # Decay draws weights to 0, which is right for the matrices of a map and wrong for the scale of a batch-norm.
+    matrices = [p for p in model.parameters() if p.ndim >= 2]
+    vectors = [p for p in model.parameters() if p.ndim < 2]
+    groups: list[dict[str, Any]] = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
+    optimizer = AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
+    schedule = OneCycleLR(optimizer, settings.learning_rate, total_steps=max(2, steps), pct_start=0.25)
+    average = None
+    if settings.weight_averaging:
+        average = AveragedModel(model, multi_avg_fn=_exponential(settings.weight_averaging), use_buffers=True)
+    return TrainingState(model, average, optimizer, schedule)
+
+
+def _exponential(decay: float) -> Any:
+    """Average with decay min(decay, (1 + t) / (10 + t)): short at first, so that the random start is soon forgotten."""
+
+    @torch.no_grad()
+    def update(averaged: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
+        step = int(count)
+        weight = 1 - min(decay, (1 + step) / (10 + step))
+        if averaged[0].is_floating_point():
+            torch._foreach_lerp_(list(averaged), list(current), weight)
+        else:
+            for mean, value in zip(averaged, current, strict=True):
+                mean.copy_(value)
+
+    return update

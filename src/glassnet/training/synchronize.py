@@ -1,0 +1,70 @@
+"""Batch-norm over the batch of all processes together, so that several processes train as one would."""
+
+import torch
+import torch.distributed
+from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
+
+
+class _SumOverProcesses(torch.autograd.Function):
+    """Sum a tensor over all processes; the gradient of a sum everywhere is the sum of the gradients from everywhere."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, value: Tensor) -> Tensor:  # noqa: ARG004
+        total = value.clone()
+        torch.distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> Tensor:  # noqa: ARG004
+        total = gradient.clone()
+        torch.distributed.all_reduce(total)
+        return total
+
+
+class SynchronizedBatchNorm(nn.modules.batchnorm._BatchNorm):
+    """Batch-norm with mean and variance over all processes, on any device.
+
+    torch.nn.SyncBatchNorm refuses CPU tensors. The variance is summed around the common mean, in a second exchange,
+    since a difference of squares would lose the digits that "equal within rounding" needs.
+    """
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        if input.dim() < 2:
+            raise ValueError(f"expected at least 2 dimensions, got {input.dim()}.")
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise (batch, channel, ...) over batch and space, in fp32 at least."""
+        if not self.training:
+            return super().forward(input)
+        values = input.to(torch.promote_types(input.dtype, torch.float32))
+        axes = [0, *range(2, input.dim())]
+        shape = [1, -1] + [1] * (input.dim() - 2)
+        count = values.numel() // values.shape[1] * torch.distributed.get_world_size()
+        mean = _SumOverProcesses.apply(values.sum(axes)) / count  # type: ignore[no-untyped-call]
+        centred = values - mean.view(shape)
+        variance = _SumOverProcesses.apply(centred.square().sum(axes)) / count  # type: ignore[no-untyped-call]
+        self._track(mean.detach(), variance.detach() * count / (count - 1))
+        scaled = centred * torch.rsqrt(variance + self.eps).view(shape)
+        return (scaled * self.weight.view(shape) + self.bias.view(shape)).to(input.dtype)
+
+    def _track(self, mean: Tensor, variance: Tensor) -> None:
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked.add_(1)
+        self.running_mean.lerp_(mean, self.momentum or 0.1)
+        self.running_var.lerp_(variance, self.momentum or 0.1)
+
+
+def synchronize_batchnorm(model: nn.Module) -> nn.Module:
+    """Replace each batch-norm inside a model by one over all processes, with the same parameters and buffers."""
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
+                common = SynchronizedBatchNorm(child.num_features, eps=child.eps, momentum=child.momentum)
+                common.weight, common.bias = child.weight, child.bias
+                for buffer in ("running_mean", "running_var", "num_batches_tracked"):
+                    setattr(common, buffer, getattr(child, buffer))
+                setattr(parent, name, common.train(child.training))
+    return model

@@ -1,0 +1,236 @@
+"""The training loop: one read of this file tells all that happens to a model."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import broadcast_object_list, gather_object
+from torch import Generator, Tensor
+
+from glassnet import experiment, run
+from glassnet.console import progress, say
+from glassnet.data import Split
+from glassnet.data.batches import batch_order, shuffled_batches
+from glassnet.data.holdout import hold_out
+from glassnet.devices import autocast, choose_device, choose_precision
+from glassnet.errors import InputError, WorkError
+from glassnet.experiment import Experiment, Run
+from glassnet.files import write_json
+from glassnet.models.inference import predict
+from glassnet.settings import TrainSettings, from_json, to_json
+from glassnet.training.manifest import manifest
+from glassnet.training.state import TrainingState, new_state
+from glassnet.training.synchronize import synchronize_batchnorm
+
+# Steps between two looks at the loss: often enough to stop a lost training, seldom enough not to wait for a GPU.
+_CHECK_EVERY = 50
+
+
+def train(settings: TrainSettings) -> Run:
+    """Train a model and write its run directory.
+
+    The run is resumable from the end of each epoch: interrupted in whatever way, `settings.resume` continues it to the
+    very weights that it would have had (on a CPU, with as many threads and processes).
+
+    Args:
+        settings: What to train on what, and how.
+
+    Returns:
+        The finished run, with the weights of the best epoch on the held-out part of the training images.
+
+    Raises:
+        InputError: A name, option, size or file cannot be used; nothing has been written.
+        WorkError: The loss became NaN or infinite.
+    """
+    started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    resumed, saved = _resumed(settings)
+    device = choose_device(resumed.device)
+    precision = choose_precision(resumed.precision, device)
+    AcceleratorState._reset_state(reset_partial_state=True)  # a training before this one may have used another device
+    accelerator = Accelerator(cpu=device.type == "cpu")
+    with accelerator.main_process_first():  # the first process downloads, the others find the files there
+        parts = experiment.build(resumed)
+    training, validation = hold_out(parts.dataset.train, resumed.validation, seed=resumed.seed)
+    steps = len(batch_order(len(training.targets), resumed.batch_size, Generator(), accelerator.num_processes))
+    state = _start(parts, resumed, accelerator, steps=steps * resumed.epochs)
+    path = settings.resume or _directory(resumed, accelerator)
+    if saved is not None:
+        state.load_state_dict(saved["state"])
+    elif accelerator.is_main_process:
+        _save(path, state, resumed)
+    loop = _Loop(parts, resumed, accelerator, state, training, validation, precision)
+    try:
+        with torch.random.fork_rng():
+            _epochs(loop, path)
+    except KeyboardInterrupt:
+        say(f"stopped after epoch {state.epoch} of {resumed.epochs}; continue with `glassnet train --resume {path}`.")
+        raise
+    return _finish(loop, path, started)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Loop:
+    """What stays the same from epoch to epoch."""
+
+    parts: Experiment
+    settings: TrainSettings
+    accelerator: Accelerator
+    state: TrainingState
+    training: Split
+    validation: Split
+    precision: str
+
+
+def _resumed(settings: TrainSettings) -> tuple[TrainSettings, dict[str, Any] | None]:
+    """Return the settings to train with, and the saved state if a run is to be continued."""
+    if settings.resume is None:
+        return settings, None
+    for field in dataclasses.fields(settings):
+        if field.name != "resume" and getattr(settings, field.name) != field.default:
+            raise InputError(
+                f"--{field.name.replace('_', '-')} cannot be given with --resume: "
+                f"the run at {settings.resume} goes on with the settings it was started with."
+            )
+    saved = run.read_checkpoint(settings.resume)
+    return dataclasses.replace(from_json(TrainSettings, saved["settings"]), out=settings.resume), saved
+
+
+def _start(parts: Experiment, settings: TrainSettings, accelerator: Accelerator, *, steps: int) -> TrainingState:
+    model = parts.model.to(device=accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if accelerator.num_processes > 1:
+        model = synchronize_batchnorm(model)
+    return new_state(model, settings, steps=steps)
+
+
+def _directory(settings: TrainSettings, accelerator: Accelerator) -> Path:
+    """Make the run's folder in the main process and tell the others its name."""
+    name = [settings.out]
+    if accelerator.is_main_process:
+        name = [run.create(settings.out, f"{settings.data.partition(':')[0]}-{settings.model}-seed{settings.seed}")]
+    if accelerator.num_processes > 1:
+        broadcast_object_list(name)
+    assert name[0] is not None
+    return name[0]
+
+
+def _epochs(loop: _Loop, path: Path) -> None:
+    state, settings, main = loop.state, loop.settings, loop.accelerator.is_main_process
+    if main:
+        run.truncate_history(path, state.epoch)
+        where = f"{loop.precision} on {loop.accelerator.device.type}"
+        say(f"training {settings.model} on {settings.data} into {path}, {where}")
+    model = loop.accelerator.prepare_model(state.model)
+    while state.epoch < settings.epochs:
+        begun = time.perf_counter()
+        rate = state.optimizer.param_groups[0]["lr"]
+        trained = _train_epoch(loop, model)
+        state.epoch += 1
+        validated = loop.parts.task.measure(_outputs(loop, loop.validation), loop.validation.targets)
+        state.seconds += time.perf_counter() - begun
+        if main:
+            _keep(loop, path, trained, validated, {"learning_rate": rate, "seconds": time.perf_counter() - begun})
+
+
+def _train_epoch(loop: _Loop, model: torch.nn.Module) -> dict[str, float]:
+    """Take one pass over the training images; return their mean loss and accuracy as they were trained on."""
+    settings, state, accelerator, task = loop.settings, loop.state, loop.accelerator, loop.parts.task
+    generator = Generator().manual_seed(settings.seed * 100_003 + state.epoch)
+    torch.manual_seed(settings.seed * 100_003 + state.epoch * 101 + accelerator.process_index)  # for dropout
+    batches = shuffled_batches(
+        loop.training,
+        batch_size=settings.batch_size,
+        generator=generator,
+        device=accelerator.device,
+        augmentation=loop.parts.dataset.augmentation if settings.augment else "none",
+        part=(accelerator.process_index, accelerator.num_processes),
+    )
+    model.train()
+    sums, count = torch.zeros(2, device=accelerator.device, dtype=torch.float64), 0
+    total = math.ceil(len(loop.training.targets) / settings.batch_size)
+    with progress(f"epoch {state.epoch + 1}/{settings.epochs}", total, announce=False) as advance:
+        for step, (images, targets) in enumerate(batches, 1):
+            with autocast(accelerator.device, loop.precision):
+                output = model(images.contiguous(memory_format=torch.channels_last))
+                output = output.float() if output.dtype == torch.bfloat16 else output
+                loss = task.loss(output, targets, settings.label_smoothing)
+            accelerator.backward(loss)
+            state.optimizer.step()
+            state.optimizer.zero_grad()
+            state.schedule.step()
+            if state.average is not None:
+                state.average.update_parameters(state.model)
+            hits = (output.detach().argmax(dim=1) == targets).sum()
+            sums += torch.stack([loss.detach().double() * len(targets), hits.double()])
+            count += len(targets)
+            advance()
+            if step % _CHECK_EVERY == 0:
+                _check(sums, loop, step)
+    _check(sums, loop, step)
+    sums = accelerator.reduce(sums) / (count * accelerator.num_processes)
+    return {"loss": sums[0].item(), "accuracy": sums[1].item()}
+
+
+def _check(sums: Tensor, loop: _Loop, step: int) -> None:
+    if not math.isfinite(sums[0].item()):
+        raise WorkError(
+            f"the loss became {sums[0].item()} in epoch {loop.state.epoch + 1} by step {step}, expected a finite "
+            f"number; lower --learning-rate (now {loop.settings.learning_rate}) or try --precision fp32."
+        )
+
+
+def _outputs(loop: _Loop, split: Split) -> Tensor:
+    """Run the judged model over a split, each process over its part of it."""
+    rank, processes = loop.accelerator.process_index, loop.accelerator.num_processes
+    images = split.images.tensor_split(processes)[rank]
+    outputs = [predict(loop.state.judged, images, precision=loop.precision)]
+    return torch.cat(gather_object(outputs)) if processes > 1 else outputs[0]
+
+
+def _keep(
+    loop: _Loop, path: Path, trained: dict[str, float], validated: dict[str, float], rest: dict[str, float]
+) -> None:
+    """Write the epoch down: its line, the weights if they are the best so far, and last the checkpoint."""
+    state, rank = loop.state, loop.parts.task.rank
+    row = {f"train_{k}": v for k, v in trained.items()} | {f"validation_{k}": v for k, v in validated.items()}
+    run.append_history(path, {"epoch": state.epoch, **row, **rest})
+    if not state.best or rank(validated) > rank(state.best):
+        state.best = {"epoch": state.epoch, **validated}
+        run.write_weights(path, state.judged.state_dict())
+    _save(path, state, loop.settings)
+    shown = ", ".join(f"{k.replace('_', ' ')} {v:.4f}" for k, v in row.items())
+    say(f"epoch {state.epoch}/{loop.settings.epochs}: {shown} ({rest['seconds']:.1f} s)")
+
+
+def _save(path: Path, state: TrainingState, settings: TrainSettings) -> None:
+    run.write_checkpoint(path, {"settings": to_json(settings), "state": state.state_dict()})
+
+
+def _finish(loop: _Loop, path: Path, started: str) -> Run:
+    """Measure the best weights on the test images, once, and write the manifest, which makes the run a finished one."""
+    accelerator, state = loop.accelerator, loop.state
+    accelerator.wait_for_everyone()
+    state.judged.load_state_dict(run.read_weights(path))
+    test = loop.parts.dataset.test
+    tested = loop.parts.task.evaluate(_outputs(loop, test), test.targets, loop.parts.dataset.classes)
+    if accelerator.is_main_process:
+        metrics = {
+            "epoch": state.best["epoch"],
+            **{f"validation_{k}": v for k, v in state.best.items() if k != "epoch"},
+            **{f"test_{k}": tested[k] for k in ("loss", "accuracy", "accuracy_interval")},
+        }
+        sizes = {"train": loop.training, "validation": loop.validation, "test": test}
+        how = {"device": accelerator.device.type, "precision": loop.precision, "processes": accelerator.num_processes}
+        counts = {name: len(split.targets) for name, split in sizes.items()}
+        write_json(
+            path / "run.json",
+            manifest(loop.parts, loop.settings, how, counts, metrics, started=started, seconds=state.seconds),
+        )
+    accelerator.wait_for_everyone()
+    return Run.open(path)

@@ -1,0 +1,44 @@
+"""Write the averaged gradients of a training's first three steps; run by test_train.py alone and under torchrun.
+
+In double precision: in single, the rounding of another order of sums turns ReLUs and pools that stand at a tie, and a turn
+of one of them is no longer small.
+"""
+
+import sys
+
+import torch
+from accelerate import Accelerator
+
+from glassnet import experiment
+from glassnet.data import batches
+from glassnet.settings import TrainSettings
+from glassnet.training.train import _Loop, _start, _train_epoch
+
+
+def main() -> None:
+    settings = TrainSettings(model_options=("filters=4,4,8,8", "hidden=16"), epochs=1, batch_size=64)
+    accelerator = Accelerator(cpu=True)
+    parts = experiment.build(settings)
+    parts.model.double()
+    batches.to_float = lambda images: images.double() / 255
+    affine = batches.AUGMENTATIONS["digits"]
+    batches.AUGMENTATIONS["digits"] = lambda count, generator: affine(count, generator).double()
+    training = parts.dataset.train
+    training = type(training)(training.images[: 3 * 64], training.targets[: 3 * 64])
+    state = _start(parts, settings, accelerator, steps=3)
+    seen = []
+    step = state.optimizer.step
+
+    def record(*arguments):
+        seen.append({name: p.grad.clone() for name, p in state.model.named_parameters()})
+        return step(*arguments)
+
+    state.schedule.optimizer.step = record
+    loop = _Loop(parts, settings, accelerator, state, training, training, "fp32")
+    _train_epoch(loop, accelerator.prepare_model(state.model))
+    if accelerator.is_main_process:
+        torch.save(seen, sys.argv[1])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+import pytest
+import torch
+import torch.distributed
+from torch import nn
+
+from glassnet.settings import TrainSettings
+from glassnet.training.state import _exponential, new_state
+from glassnet.training.synchronize import synchronize_batchnorm
+
+
+def test_the_average_follows_its_formula():
+    mean, update = torch.tensor([0.0]), _exponential(0.9)
+    for step, value in enumerate([1.0, 2.0], 1):
+        update([mean], [torch.tensor([value])], torch.tensor(step))
+    # decays min(0.9, 2/11) and min(0.9, 3/12)
+    first = (1 - 2 / 11) * 1.0
+    assert mean.item() == pytest.approx(3 / 12 * first + 9 / 12 * 2.0)
+    update([mean], [torch.tensor([0.0])], torch.tensor(10_000))
+    assert mean.item() == pytest.approx(0.9 * (3 / 12 * first + 9 / 12 * 2.0))
+    count = torch.tensor([3])
+    update([count], [torch.tensor([7])], torch.tensor(1))
+    assert count.item() == 7
+
+
+def test_weight_decay_spares_scales_and_shifts():
+    model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    decayed, spared = new_state(model, TrainSettings(weight_decay=0.3), steps=10).optimizer.param_groups
+    assert [p.ndim for p in decayed["params"]] == [2]
+    assert decayed["weight_decay"] == 0.3
+    assert [p.ndim for p in spared["params"]] == [1, 1, 1]
+    assert spared["weight_decay"] == 0
+
+
+def test_the_schedule_rises_to_the_peak_and_falls_to_nothing():
+    state = new_state(nn.Linear(1, 1), TrainSettings(learning_rate=0.5), steps=100)
+    rates = []
+    for _ in range(100):
+        rates.append(state.optimizer.param_groups[0]["lr"])
+        state.optimizer.step()
+        if len(rates) < 100:
+            state.schedule.step()
+    assert max(rates) == pytest.approx(0.5)
+    assert rates[0] < 0.5 / 10
+    assert rates[-1] < 0.5 / 1000
+
+
+@pytest.fixture
+def one_process():
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("shape", [(6, 3), (4, 3, 5, 5)])
+def test_synchronized_batchnorm_alone_is_batchnorm(one_process, shape):
+    torch.manual_seed(0)
+    plain = nn.Sequential(nn.BatchNorm1d(3) if len(shape) == 2 else nn.BatchNorm2d(3))
+    nn.init.uniform_(plain[0].weight)
+    common = synchronize_batchnorm(nn.Sequential(type(plain[0])(3)))
+    common.load_state_dict(plain.state_dict())
+    inputs = [torch.randn(shape, requires_grad=True) for _ in range(2)]
+    inputs[1].data.copy_(inputs[0].data)
+    weight = torch.randn(shape)
+    outputs = [model(x) for model, x in zip((plain, common), inputs, strict=True)]
+    torch.testing.assert_close(outputs[1], outputs[0])
+    for output in outputs:
+        (output * weight).sum().backward()
+    torch.testing.assert_close(inputs[1].grad, inputs[0].grad)
+    torch.testing.assert_close(common[0].weight.grad, plain[0].weight.grad)
+    torch.testing.assert_close(common.state_dict(), plain.state_dict())
+    plain.eval(), common.eval()
+    torch.testing.assert_close(common(inputs[0]), plain(inputs[0]))

@@ -1,0 +1,212 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import glassnet as gn
+from glassnet.errors import InputError, WorkError
+from glassnet.tasks import TASKS
+
+TINY = ("filters=4,4,8,8", "hidden=16")
+
+
+def tiny(out, **options):
+    return gn.TrainSettings(**{"model_options": TINY, "epochs": 2, "precision": "fp32", "out": out, **options})
+
+
+def command(out, *words):
+    options = ["--model-options", *TINY, "--epochs", "4", "--precision", "fp32"]
+    return [sys.executable, "-m", "glassnet", "train", *options, "--out", str(out), *words]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    return gn.train(tiny(tmp_path_factory.mktemp("runs") / "a"))
+
+
+def test_a_run_tells_how_it_was_made_and_how_good_it_is(trained):
+    manifest = trained.manifest
+    assert trained.settings == tiny(trained.path)
+    assert (manifest["device"], manifest["precision"], manifest["processes"]) == ("cpu", "fp32", 1)
+    assert manifest["versions"]["torch"] == torch.__version__
+    assert {k: manifest["data"][k] for k in ("train", "validation", "test")} == {
+        "train": 3600,
+        "validation": 400,
+        "test": 1000,
+    }
+    assert [row["epoch"] for row in trained.history] == [1, 2]
+    assert trained.metrics["test_accuracy"] > 0.8
+    assert manifest["model"]["parameters"] == sum(p.numel() for p in trained.model().parameters())
+
+
+def test_the_kept_weights_are_those_of_the_best_validated_epoch(trained):
+    rank = TASKS["classification"].rank
+    keys = ("loss", "accuracy")
+    ranks = [rank({k: row[f"validation_{k}"] for k in keys}) for row in trained.history]
+    assert trained.metrics["epoch"] == 1 + ranks.index(max(ranks))
+    test = trained.dataset().test
+    with torch.inference_mode():
+        logits = trained.model()(test.images.float() / 255)
+    assert (logits.argmax(1) == test.targets).double().mean().item() == pytest.approx(trained.metrics["test_accuracy"])
+
+
+def test_the_model_normalises_by_the_training_images(trained):
+    images = trained.dataset().train.images / 255
+    model = trained.model()
+    assert model.normalize.mean.item() == pytest.approx(images.mean().item(), rel=1e-4)
+    assert model.normalize.std.item() == pytest.approx(images.std(correction=0).item(), rel=1e-4)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(trained, tmp_path):
+    torch.manual_seed(999)  # what the caller's generator stands at must not matter, and must stay
+    before = torch.get_rng_state()
+    again = gn.train(tiny(tmp_path / "again"))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(a, b) for a, b in zip(trained.weights().values(), again.weights().values(), strict=True))
+    other = gn.train(tiny(tmp_path / "other", seed=1, epochs=1))
+    assert not torch.equal(trained.weights()["conv1.weight"], other.weights()["conv1.weight"])
+
+
+def wait_for_epoch(path, process):
+    """Wait until the first epoch is written, then into the middle of the next."""
+    deadline = time.monotonic() + 120
+    while not (path / "metrics.jsonl").exists() or not (path / "metrics.jsonl").read_text().count("\n"):
+        assert process.poll() is None, "the training ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_a_killed_run_resumes_to_the_identical_weights(tmp_path):
+    whole = subprocess.run(command(tmp_path / "whole"), capture_output=True, text=True, check=True)
+    assert "test accuracy" in whole.stdout
+    process = subprocess.Popen(command(tmp_path / "killed"), stderr=subprocess.DEVNULL)
+    wait_for_epoch(tmp_path / "killed", process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    with pytest.raises(InputError, match="is an unfinished run; continue it with"):
+        gn.Run.open(tmp_path / "killed")
+    with (tmp_path / "killed" / "metrics.jsonl").open("a") as file:
+        file.write('{"epoch": 2, "tra')  # as if it had been killed while it wrote
+    resume = [sys.executable, "-m", "glassnet", "train", "--resume", str(tmp_path / "killed"), "--json"]
+    resumed = subprocess.run(resume, capture_output=True, text=True, check=True)
+    assert json.loads(resumed.stdout)["metrics"] == gn.Run.open(tmp_path / "whole").metrics
+    one, other = gn.Run.open(tmp_path / "whole").weights(), gn.Run.open(tmp_path / "killed").weights()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    history = [{k: v for k, v in r.items() if k != "seconds"} for r in gn.Run.open(tmp_path / "killed").history]
+    assert history == [{k: v for k, v in r.items() if k != "seconds"} for r in gn.Run.open(tmp_path / "whole").history]
+
+
+@pytest.mark.slow
+def test_control_c_leaves_a_resumable_run(tmp_path):
+    process = subprocess.Popen(command(tmp_path / "run"), stderr=subprocess.PIPE, text=True)
+    wait_for_epoch(tmp_path / "run", process)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+    assert process.returncode == 130
+    assert "continue with `glassnet train --resume" in said
+    assert "Traceback" not in said
+    resumed = gn.train(gn.TrainSettings(resume=tmp_path / "run"))
+    assert len(resumed.history) == 4
+
+
+def test_a_lost_training_stops_and_says_what_to_try(tmp_path):
+    with pytest.raises(WorkError, match=r"the loss became \S+ in epoch 1 by step \d+, expected a finite number; lower"):
+        gn.train(tiny(tmp_path / "lost", learning_rate=1e30))
+    assert not (tmp_path / "lost" / "run.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"data": "mnits"}, "no data set 'mnits'"),
+        ({"model": "convnte"}, "no model 'convnte'"),
+        ({"model_options": ("filter=3",)}, "no option 'filter' in convnet"),
+        ({"device": "tpu"}, "the device is 'tpu', expected auto, cpu or cuda"),
+        ({"precision": "fp8"}, "the precision is 'fp8', expected auto, fp32 or bf16"),
+        ({"validation": 0.0001}, "leaves an empty part"),
+    ],
+)
+def test_wrong_input_writes_nothing(tmp_path, options, message):
+    with pytest.raises(InputError, match=message):
+        gn.train(tiny(tmp_path / "none", **options))
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_resumed_run_keeps_its_settings(trained, tmp_path):
+    with pytest.raises(InputError, match=r"--epochs cannot be given with --resume"):
+        gn.train(gn.TrainSettings(resume=trained.path, epochs=9))
+    with pytest.raises(InputError, match="is finished; there is nothing to resume"):
+        gn.train(gn.TrainSettings(resume=trained.path))
+    with pytest.raises(InputError, match=r"state\.pt is missing"):
+        gn.train(gn.TrainSettings(resume=tmp_path))
+
+
+def test_no_run_is_overwritten(trained):
+    with pytest.raises(InputError, match="is not empty; give another --out"):
+        gn.train(tiny(trained.path))
+
+
+@pytest.mark.parametrize(
+    "options", [{"precision": "bf16"}, {"weight_averaging": 0.0}, {"augment": False}, {"label_smoothing": 0.1}]
+)
+def test_each_option_trains_and_changes_the_weights(trained, tmp_path, options):
+    other = gn.train(tiny(tmp_path / "run", **{**options, "epochs": 1, "batch_size": 400}))
+    plain = gn.train(tiny(tmp_path / "plain", epochs=1, batch_size=400))
+    assert not torch.equal(other.weights()["conv1.weight"], plain.weights()["conv1.weight"])
+    assert other.history[0]["train_accuracy"] > 0.2
+
+
+def test_damaged_weights_and_another_models_weights_are_refused(trained, tmp_path):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(trained.path, copy)
+    manifest = json.loads((copy / "run.json").read_text())
+    manifest["model"]["options"]["hidden"] = 17
+    (copy / "run.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match=r"model\.safetensors does not fit convnet"):
+        gn.Run.open(copy).model()
+
+
+def torchrun(script_or_module, *words, tmp_path):
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    line = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *script_or_module]
+    return subprocess.run([*line, *words], capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
+
+
+@pytest.mark.slow
+def test_two_processes_train_the_same_run(tmp_path):
+    words = ["train", "--model-options", *TINY, "--epochs", "4", "--precision", "fp32", "--out", str(tmp_path / "two")]
+    done = torchrun(["-m", "glassnet"], *words, tmp_path=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("test accuracy") == 1
+    two = gn.Run.open(tmp_path / "two")
+    one = gn.train(tiny(tmp_path / "one", epochs=4))
+    assert two.manifest["processes"] == 2
+    assert len(two.history) == 4
+    # Rounding differs, so the weights drift apart; what is learned does not.
+    assert abs(two.metrics["test_accuracy"] - one.metrics["test_accuracy"]) <= 0.003
+    assert two.history[0]["train_loss"] == pytest.approx(one.history[0]["train_loss"], rel=1e-2)
+
+
+@pytest.mark.slow
+def test_two_processes_average_the_gradients_that_one_would_have(tmp_path):
+    script = Path(__file__).parent / "first_gradients.py"
+    done = torchrun([str(script)], str(tmp_path / "two.pt"), tmp_path=tmp_path)
+    assert done.returncode == 0, done.stderr
+    subprocess.run([sys.executable, str(script), str(tmp_path / "one.pt")], check=True)
+    two, one = (torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("two", "one"))
+    assert len(one) == len(two) == 3
+    for step, (a, b) in enumerate(zip(one, two, strict=True)):
+        for name in a:
+            scale = a[name].abs().max().item()
+            difference = (a[name] - b[name]).abs().max().item()
+            assert difference <= 1e-9 * scale, f"{name} in step {step}: {difference} of {scale}"
