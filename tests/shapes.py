@@ -1,4 +1,4 @@
-"""The type checker that the tests put behind jaxtyping: an int will do where a float is asked for, as in all of Python."""
+"""The type checker that the tests put behind jaxtyping: an int will do where a float is asked for."""
 
 from beartype import BeartypeConf, beartype
 

@@ -1,5 +1,4 @@
 import json
-import os
 import shutil
 
 import numpy as np
@@ -104,7 +103,7 @@ def test_atomic_leaves_the_old_file_when_the_writer_fails(tmp_path):
     with pytest.raises(RuntimeError, match="killed"):
         fail()
     assert read_json(file) == {"a": 1}
-    assert os.listdir(file.parent) == ["a.json"]
+    assert [path.name for path in file.parent.iterdir()] == ["a.json"]
 
 
 def test_json_has_no_nan(tmp_path):
