@@ -1,0 +1,67 @@
+"""Where each layer looks: the attribution figures of a run, and which images they show."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from glassnet.report import numbers
+from glassnet.report.inline import Picture, find_picture
+from glassnet.report.records import files, mapping, names, rows, text
+from glassnet.report.tables import Table, table
+from glassnet.run import RunDirectory
+
+METHODS = {
+    "gradcam": "Grad-CAM",
+    "guided_backpropagation": "Guided backpropagation",
+    "guided_gradcam": "Guided Grad-CAM",
+}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Images explained together."""
+
+    rule: str
+    """By which rule the images were taken."""
+    methods: str
+    layers: str
+    pictures: tuple[Picture, ...]
+    missing: str
+    table: Table | None
+
+
+def attributions(run: RunDirectory) -> dict[str, Any] | None:
+    """Collect what the section on attributions shows; None where nothing was explained.
+
+    Raises:
+        InputError: A file of the attributions is damaged.
+    """
+    found = [mapping(run, name) for name in files(run, "attributions", first=("correct", "wrong"))]
+    return {"groups": [_group(run, group) for group in found]} if found else None
+
+
+def _group(run: RunDirectory, group: dict[str, Any]) -> Group:
+    drawn = [(name, find_picture(run, name)) for name in dict.fromkeys(names(group, "figures"))]
+    pictures = tuple(picture for _, picture in drawn if picture)
+    missing = ", ".join(name for name, picture in drawn if not picture) if drawn else "of these images"
+    methods = _listed([METHODS.get(name, name) for name in names(group, "methods")])
+    return Group(text(group.get("rule")), methods, _listed(names(group, "layers")), pictures, missing, _images(group))
+
+
+def _listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else numbers.DASH
+
+
+def _images(group: dict[str, Any]) -> Table | None:
+    columns = ("Test image", "True class", "Predicted", "Correct", "Explained class", "Its probability")
+    cells = [
+        (
+            text(image.get("index")) or numbers.DASH,
+            text(image.get("label")) or numbers.DASH,
+            text(image.get("predicted")) or numbers.DASH,
+            numbers.plain(image.get("correct")),
+            text(image.get("target")) or text(image.get("predicted")) or numbers.DASH,
+            numbers.percent(image.get("probability"), 1),
+        )
+        for image in rows(group, "images")
+    ]
+    return table("The images shown", columns, cells, words=(0, 1, 2, 3, 4)) if cells else None

@@ -1,0 +1,182 @@
+"""How the training went and what the test found: curves, accuracy, calibration, classes, confusions, mistakes."""
+
+from typing import Any
+
+from glassnet.report import numbers
+from glassnet.report.inline import find_picture
+from glassnet.report.records import files, mapping, rows, text
+from glassnet.report.tables import Table, strong, table
+from glassnet.run import RunDirectory
+
+MATRIX_LIMIT = 26
+"""With more classes a confusion matrix is no readable table; the most frequent confusions then stand for it."""
+CONFUSIONS, MISTAKES = 12, 20
+"""Rows of the tables of confusions and mistakes, at most."""
+
+
+def learning(run: RunDirectory) -> dict[str, Any] | None:
+    """Collect what the section on learning curves shows; None where no epoch was recorded."""
+    history = [row for row in run.history if isinstance(row, dict)] if run.has("metrics.jsonl") else []
+    if not history:
+        return None
+    best = run.metrics.get("epoch")
+    return {
+        "best": numbers.count(best),
+        "epochs": len(history),
+        "picture": find_picture(run, "learning-curves"),
+        "table": _epochs(history, best),
+    }
+
+
+def _epochs(history: list[dict[str, Any]], best: Any) -> Table:
+    parts = ("Training loss", "Training accuracy", "Validation loss", "Validation accuracy")
+    columns = ("Epoch", *parts, "Learning rate", "Time")
+    cells = [
+        (
+            strong(f"{numbers.count(row.get('epoch'))} (best)")
+            if row.get("epoch") == best
+            else numbers.count(row.get("epoch")),
+            numbers.decimal(row.get("train_loss"), 4),
+            numbers.percent(row.get("train_accuracy")),
+            numbers.decimal(row.get("validation_loss"), 4),
+            numbers.percent(row.get("validation_accuracy")),
+            numbers.decimal(row.get("learning_rate"), 5),
+            numbers.duration(row.get("seconds")),
+        )
+        for row in history
+    ]
+    return table("Loss in nats per image, accuracy and learning rate after each epoch", columns, cells)
+
+
+def evaluated(run: RunDirectory) -> dict[str, Any] | None:
+    """Collect what the section on test results shows; None where the run was not evaluated.
+
+    Raises:
+        InputError: The evaluation is damaged.
+    """
+    if not run.has("evaluation/test.json"):
+        return None
+    test = mapping(run, "evaluation/test.json")
+    classes = [text(row.get("class")) for row in rows(test, "per_class")]
+    return {
+        "numbers": _measured(test),
+        "per_class": _per_class(test),
+        "confusions": _confusions(test),
+        "matrix": _matrix(test, classes),
+        "confusion_picture": find_picture(run, "confusion-matrix"),
+        "mistakes": _mistakes(run, classes),
+        "mistakes_picture": find_picture(run, "worst-mistakes"),
+        "others": _others(run),
+    }
+
+
+def _measured(test: dict[str, Any]) -> Table:
+    cells = [
+        ("Images", numbers.count(test.get("images")), "how many the model was tested on"),
+        ("Accuracy", numbers.percent(test.get("accuracy")), "share of images with the right label; higher is better"),
+        ("95% interval of the accuracy", numbers.interval(test.get("accuracy_interval")), "Wilson’s score interval"),
+        ("Loss", numbers.decimal(test.get("loss"), 4), "mean cross-entropy in nats; lower is better"),
+        (
+            "Calibration error",
+            numbers.percent(test.get("calibration_error")),
+            "mean gap between stated confidence and accuracy; lower is better",
+        ),
+    ]
+    where = " ".join(filter(None, (text(test.get("data")), text(test.get("split")))))
+    return table(f"Results on {where or 'the test images'}", ("Measure", "Value", "Meaning"), cells, words=(0, 2))
+
+
+def _per_class(test: dict[str, Any]) -> Table | None:
+    found = rows(test, "per_class")
+    columns = ("Class", "Images", "Precision", "Recall", "F1")
+    cells = [
+        (
+            text(row.get("class")) or numbers.DASH,
+            numbers.count(row.get("images")),
+            *(numbers.percent(row.get(measure), 1) for measure in ("precision", "recall", "f1")),
+        )
+        for row in found
+    ]
+    return table("Precision, recall and their harmonic mean (F1) of each class", columns, cells) if found else None
+
+
+def _counts(test: dict[str, Any]) -> list[list[Any]]:
+    """Take the confusion matrix if it is square, rows = true class, columns = predicted."""
+    matrix = test.get("confusion")
+    square = isinstance(matrix, list) and all(isinstance(row, list) and len(row) == len(matrix) for row in matrix)
+    return matrix if square and isinstance(matrix, list) else []
+
+
+def confusions(test: dict[str, Any]) -> list[tuple[str, str, int, float]]:
+    """List the confusions, most frequent first, as (true class, predicted class, images, share of the true class)."""
+    matrix = _counts(test)
+    classes = [text(row.get("class")) for row in rows(test, "per_class")]
+    name = classes.__getitem__ if len(classes) == len(matrix) else str
+    found = [
+        (name(i), name(j), int(times), times / sum(filter(numbers.is_number, row)))
+        for i, row in enumerate(matrix)
+        for j, times in enumerate(row)
+        if i != j and numbers.is_number(times) and times > 0
+    ]
+    return sorted(found, key=lambda confusion: -confusion[2])
+
+
+def _confusions(test: dict[str, Any]) -> Table | None:
+    found = confusions(test)[:CONFUSIONS]
+    columns = ("True class", "Predicted class", "Images", "Share of the true class")
+    cells = [(true, wrong, numbers.count(times), numbers.percent(share, 1)) for true, wrong, times, share in found]
+    return table("The most frequent confusions", columns, cells, words=(0, 1)) if cells else None
+
+
+def _matrix(test: dict[str, Any], classes: list[str]) -> Table | None:
+    matrix = _counts(test)
+    if not matrix or len(matrix) > MATRIX_LIMIT or len(classes) != len(matrix):
+        return None
+    columns = ("True class", *classes)
+    cells = [(name, *map(numbers.count, row)) for name, row in zip(classes, matrix, strict=True)]
+    return table("Confusion matrix in images: a row per true class, a column per predicted class", columns, cells)
+
+
+def _mistakes(run: RunDirectory, classes: list[str]) -> Table | None:
+    """List the wrong predictions with the highest probability, in the order of the figure."""
+    if not run.has("evaluation/test.npz"):
+        return None
+    arrays = run.load_arrays("evaluation/test.npz")
+    if not {"probabilities", "targets"} <= arrays.keys():
+        return None
+    probabilities, targets = arrays["probabilities"], arrays["targets"]
+    predicted = probabilities.argmax(axis=1)
+    confidence = probabilities.max(axis=1)
+    name = dict(enumerate(classes)).get
+    worst = [i for i in (-confidence).argsort(kind="stable") if predicted[i] != targets[i]][:MISTAKES]
+    cells = [
+        (
+            str(index),
+            name(int(targets[index]), str(targets[index])),
+            name(int(predicted[index]), str(predicted[index])),
+            numbers.percent(float(confidence[index]), 1),
+            numbers.percent(float(probabilities[index, targets[index]]), 1),
+        )
+        for index in worst
+    ]
+    columns = ("Test image", "True class", "Predicted", "Probability of predicted", "of true class")
+    caption = "The wrong predictions that the model was most confident of"
+    return table(caption, columns, cells, words=(0, 1, 2)) if cells else None
+
+
+def _others(run: RunDirectory) -> Table | None:
+    """List what `glassnet eval` measured on other images."""
+    found = [mapping(run, name) for name in files(run, "evaluation") if name != "evaluation/test.json"]
+    columns = ("Data", "Part", "Images", "Accuracy", "95% interval", "Loss")
+    cells = [
+        (
+            text(other.get("data")) or numbers.DASH,
+            text(other.get("split")) or numbers.DASH,
+            numbers.count(other.get("images")),
+            numbers.percent(other.get("accuracy")),
+            numbers.interval(other.get("accuracy_interval")),
+            numbers.decimal(other.get("loss"), 4),
+        )
+        for other in found
+    ]
+    return table("The same weights on other images", columns, cells, words=(0, 1)) if cells else None

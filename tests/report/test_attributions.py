@@ -1,0 +1,35 @@
+from glassnet.report.attributions import attributions
+
+
+def test_correct_images_come_before_wrong_ones_with_what_is_explained(run):
+    correct, wrong = attributions(run)["groups"]
+    assert [picture.name for picture in (*correct.pictures, *wrong.pictures)] == ["explain-correct", "explain-wrong"]
+    assert correct.methods == "Grad-CAM and Guided Grad-CAM"
+    assert correct.layers == "conv1, conv2, conv3 and conv4"
+    assert correct.rule == "The first 4 correct ones, not picked."
+    assert {row[3] for row in correct.table.rows} == {"yes"}
+    assert {row[3] for row in wrong.table.rows} == {"no"}
+    index, label, predicted, _, explained, share = wrong.table.rows[0]
+    shown = run.load_json("attributions/wrong.json")["images"][0]
+    assert (index, label, predicted) == (str(shown["index"]), shown["label"], shown["predicted"])
+    assert (explained, share) == (shown["target"], f"{100 * shown['probability']:.1f}%")
+
+
+def test_images_without_labels_have_gaps(run):
+    image = {"index": "cat.png", "label": None, "predicted": "cat", "probability": 0.5, "correct": None}
+    run.save_json("attributions/a.json", {"methods": ["new"], "layers": [], "figures": [], "images": [image]})
+    group = attributions(run)["groups"][-1]
+    assert (group.methods, group.layers, group.missing) == ("new", "–", "of these images")
+    assert group.table.rows == (("cat.png", "–", "cat", "–", "cat", "50.0%"),)
+
+
+def test_a_figure_that_is_gone_is_named(run):
+    (run.path / "figures" / "explain-wrong.svg").unlink()
+    (run.path / "figures" / "explain-wrong.png").unlink()
+    assert [group.missing for group in attributions(run)["groups"]] == ["", "explain-wrong"]
+
+
+def test_no_attributions_no_section(run):
+    for name in ("correct", "wrong"):
+        (run.path / "attributions" / f"{name}.json").unlink()
+    assert attributions(run) is None
