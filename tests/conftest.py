@@ -1,9 +1,9 @@
-"""What all tests share: two threads at most, no network, jaxtyping's shapes checked by beartype."""
+"""What all tests share: one thread a process, no network, jaxtyping's shapes checked by beartype."""
 
 import os
 
 # Set before torch is loaded: test processes share few cores, and spinning threads starve each other.
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["GLASSNET_OFFLINE"] = "1"
 os.environ.pop("COLUMNS", None)
 

@@ -1,0 +1,139 @@
+"""The command line: a thin face over the library; `glassnet --help` loads neither torch nor the settings."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from glassnet.errors import GlassnetError, InputError, unknown_name
+
+if TYPE_CHECKING:
+    from glassnet import settings as s
+    from glassnet.commands.answer import Answer
+
+
+def demo(settings: s.DemoSettings) -> Answer:
+    """Train on real digits, then see through the network: the main job, without a download."""
+    from glassnet.commands.demo import demo
+
+    return demo(settings)
+
+
+def train(settings: s.TrainSettings) -> Answer:
+    """Train a model on a data set and write a run directory."""
+    from glassnet.commands.train import train
+
+    return train(settings)
+
+
+def evaluate(settings: s.EvalSettings) -> Answer:
+    """Measure a run: loss, accuracy with its interval, per-class table, confusion matrix."""
+    from glassnet.commands.evaluate import evaluate
+
+    return evaluate(settings)
+
+
+def features(settings: s.FeaturesSettings) -> Answer:
+    """Embed a run's features by PCA and t-SNE, cluster them, and measure the pictures."""
+    from glassnet.commands.features import features
+
+    return features(settings)
+
+
+def explain(settings: s.ExplainSettings) -> Answer:
+    """Show where each layer looks: Grad-CAM and Guided Grad-CAM at every convolution."""
+    from glassnet.commands.explain import explain
+
+    return explain(settings)
+
+
+def report(settings: s.ReportSettings) -> Answer:
+    """Write one self-contained HTML report of a run."""
+    from glassnet.commands.report import report
+
+    return report(settings)
+
+
+def data(settings: s.DataSettings) -> Answer:
+    """List, fetch or verify data sets."""
+    from glassnet.commands.data import data
+
+    return data(settings)
+
+
+def models(settings: s.ModelsSettings) -> Answer:
+    """List the models, or print one's layer table."""
+    from glassnet.commands.models import models
+
+    return models(settings)
+
+
+COMMANDS: dict[str, Callable[[Any], Answer]] = {
+    "demo": demo,
+    "train": train,
+    "eval": evaluate,
+    "features": features,
+    "explain": explain,
+    "report": report,
+    "data": data,
+    "models": models,
+}
+
+_OVERVIEW = """usage: glassnet COMMAND [OPTIONS]
+
+Train a vision network, then see through it.
+
+{commands}
+
+`glassnet COMMAND --help` shows the options of a command. `--json` prints one JSON document on standard output;
+progress goes to standard error. Exit code: 0, or 2 for wrong input, or 1 for a failure in the work.
+"""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line.
+
+    Returns:
+        The exit code: 0, 2 for a usage or input error, 1 for a failure in the work, 130 if interrupted.
+    """
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        lines = [f"  {name:<10}{(function.__doc__ or '').splitlines()[0]}" for name, function in COMMANDS.items()]
+        print(_OVERVIEW.format(commands="\n".join(lines)), end="")
+        return 0
+    if arguments[0] in ("-V", "--version"):
+        from glassnet import __version__
+
+        print(f"glassnet {__version__}")
+        return 0
+    try:
+        return _run(arguments[0], arguments[1:])
+    except GlassnetError as error:
+        print(f"glassnet: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("glassnet: interrupted.", file=sys.stderr)
+        return 130
+
+
+def _run(name: str, arguments: Sequence[str]) -> int:
+    if name not in COMMANDS:
+        raise unknown_name("command", name, COMMANDS, noun="commands")
+    from glassnet.parsing import parse
+
+    settings, as_json = parse(name, COMMANDS[name], arguments)
+    answer = COMMANDS[name](settings)
+    from glassnet.console import is_main_process
+
+    if is_main_process():
+        print(_json(answer.data) if as_json else answer.text)
+    return 0
+
+
+def _json(value: Any) -> str:
+    import json
+
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+
+
+__all__ = ["COMMANDS", "InputError", "run"]

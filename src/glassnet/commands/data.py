@@ -1,0 +1,100 @@
+"""`glassnet data`: list, fetch and verify data sets."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from glassnet.commands.answer import Answer, table
+from glassnet.errors import InputError
+from glassnet.settings import DataSettings
+
+if TYPE_CHECKING:
+    from glassnet.data import Source
+
+
+def data(settings: DataSettings) -> Answer:
+    """List the data sets, fetch what is missing, or verify what is on disk by its content.
+
+    Raises:
+        InputError: An unknown data set, a damaged file, or one asked for by name that is not there.
+        WorkError: A download failed on every mirror.
+    """
+    return {"list": _list, "fetch": _fetch, "verify": _verify}[settings.action](settings)
+
+
+def _chosen(settings: DataSettings) -> dict[str, tuple["Source", Path]]:
+    """Look up the named data set, or all of them; the user's own folder is only there by its path."""
+    from glassnet.data import DATASETS, data_root, find_source
+
+    if settings.name is not None and settings.name != "folder":
+        return {settings.name: find_source(settings.name, settings.data_root)}
+    names = [settings.name] if settings.name else list(DATASETS)
+    return {name: (DATASETS[name], data_root(settings.data_root)) for name in names}
+
+
+def _find(name: str, source: "Source", where: Path) -> Path | None:
+    """Tell where the set is; "folder" without a path is nowhere, whatever folder the other sets are in."""
+    return None if name == "folder" else source.find(where)
+
+
+def _list(settings: DataSettings) -> Answer:
+    from glassnet.data import data_root
+
+    rows = [_describe(name, *found) for name, found in _chosen(settings).items()]
+    header = ("name", "what", "classes", "image", "train", "test", "where")
+    root = data_root(settings.data_root)
+    text = table(header, [_cells(row) for row in rows])
+    return Answer(
+        f"{text}\n\nData root: {root} (--data-root, $GLASSNET_DATA)", {"data_root": str(root), "datasets": rows}
+    )
+
+
+def _describe(name: str, source: "Source", where: Path) -> dict[str, Any]:
+    found = _find(name, source, where)
+    keys = ("summary", "classes", "channels", "image_size", "train", "test")
+    return {
+        "name": name,
+        **{key: getattr(source, key) for key in keys},
+        "path": str(found) if found else None,
+        "needs": None if found else source.needs,
+    }
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    image = f"{row['channels']}×{row['image_size']}×{row['image_size']}" if row["image_size"] else "–"
+    counts = (f"{row[key]:,}" if row[key] else "–" for key in ("train", "test"))
+    where = row["path"] or f"needs {row['needs']}"
+    return (row["name"], row["summary"], str(row["classes"] or "–"), image, *counts, where)
+
+
+def _fetch(settings: DataSettings) -> Answer:
+    """Download what is missing, then read it all, so that what is said to be there is known to be sound."""
+    rows = []
+    for name, (source, where) in _chosen(settings).items():
+        if source.fetch is None:
+            rows.append({"name": name, "status": "nothing to download", "path": None})
+            continue
+        status = "already there" if source.find(where) else "downloaded"
+        source.fetch(where)
+        source.load(where, None)
+        rows.append({"name": name, "status": f"{status}, verified", "path": str(source.find(where))})
+    return Answer("\n".join(_line(row) for row in rows), {"fetched": rows})
+
+
+def _verify(settings: DataSettings) -> Answer:
+    """Read every set that is on disk: loading refuses what differs from the published content."""
+    rows = []
+    for name, (source, where) in _chosen(settings).items():
+        found = _find(name, source, where)
+        if found:
+            dataset = source.load(where, None)
+            status = f"verified, {len(dataset.train):,} training and {len(dataset.test):,} test images"
+        elif settings.name:
+            raise InputError(f"{name} cannot be verified, it is not there: it needs {source.needs}.")
+        else:
+            status = f"not there, needs {source.needs}"
+        rows.append({"name": name, "status": status, "path": str(found) if found else None})
+    return Answer("\n".join(_line(row) for row in rows), {"verified": rows})
+
+
+def _line(row: dict[str, Any]) -> str:
+    return f"{row['name']}: {row['status']}" + (f" ({row['path']})" if row["path"] else "")

@@ -1,0 +1,23 @@
+"""`glassnet demo`: the main job from real digits to a report, without a download."""
+
+from __future__ import annotations
+
+from glassnet import run as runs
+from glassnet.commands.answer import Answer
+from glassnet.commands.report import report
+from glassnet.commands.train import describe
+from glassnet.settings import DemoSettings, ReportSettings, TrainSettings
+from glassnet.training import train
+
+
+def demo(settings: DemoSettings) -> Answer:
+    """Train the report's network on 4,000 real digits, then evaluate, embed, explain and report."""
+    out = runs.create(settings.out, "demo")
+    common = {"device": settings.device, "precision": settings.precision}
+    trained = train(
+        TrainSettings(data="mnist-sample", epochs=settings.epochs, seed=settings.seed, out=out, **common)  # type: ignore[arg-type]
+    )
+    written = report(ReportSettings(run=trained.path, seed=settings.seed, **common))  # type: ignore[arg-type]
+    said = describe(trained)
+    text = "\n".join([*said.text.splitlines()[:2], written.text])
+    return Answer(text, {**said.data, **written.data})

@@ -1,0 +1,94 @@
+"""Which images `glassnet explain` shows: by index, by rule, or from a file; never picked by eye."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Int64, UInt8
+from torch import Tensor, nn
+
+from glassnet.data import Split
+from glassnet.data.pictures import SUFFIXES, read_pictures
+from glassnet.errors import InputError
+from glassnet.experiment import Run
+from glassnet.models.inference import predict
+from glassnet.settings import ExplainSettings
+
+_RULES = ("first", "correct", "wrong", "mixed")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Some images under one name, and by which rule they were taken."""
+
+    name: str
+    title: str
+    rule: str
+    images: UInt8[Tensor, "n channel height width"]
+    labels: Int64[Tensor, " n"] | None
+    names: tuple[int | str, ...]
+
+
+def select(run: Run, model: nn.Module, settings: ExplainSettings, precision: str) -> list[Selection]:
+    """Return the images that --images asks for, as one or two groups.
+
+    Raises:
+        InputError: The words are no indices, no rule and no file, or an index is out of range.
+    """
+    words = settings.images
+    if Path(words).exists():
+        return [_from_files(run, Path(words))]
+    rule, _, count = words.partition(":")
+    by_rule = rule in _RULES and count.isdigit() and int(count) > 0
+    if not by_rule and not all(word.strip().isdigit() for word in words.split(",")):
+        raise InputError(
+            f"--images is '{words}', expected indices as in 3,14,15, a rule as in correct:4, wrong:4, mixed:8 "
+            "or first:8, or an image file or a folder of them."
+        )
+    test = run.dataset(settings.data_root).test
+    if not by_rule:
+        return [_by_index(test, [int(word) for word in words.split(",")])]
+    if rule == "first":
+        first = torch.arange(min(int(count), len(test.targets)))
+        return [_part(test, first, "first", "First images", "The first test images, not picked.")]
+    return _by_outcome(test, model, precision, rule, int(count))
+
+
+def _by_index(test: Split, indices: list[int]) -> Selection:
+    if max(indices) >= len(test.targets):
+        raise InputError(f"--images names index {max(indices)}, expected 0 to {len(test.targets) - 1}.")
+    return _part(test, torch.tensor(indices), "selected", "Chosen images", "Test images chosen by index.")
+
+
+def _by_outcome(test: Split, model: nn.Module, precision: str, rule: str, wanted: int) -> list[Selection]:
+    """Take the first images that are classified correctly, or wrongly, or half of each."""
+    hit = predict(model, test.images, precision=precision).argmax(dim=1) == test.targets
+    groups = {"correct": hit, "wrong": ~hit} if rule == "mixed" else {rule: hit if rule == "correct" else ~hit}
+    share = math.ceil(wanted / len(groups))
+    return [
+        _part(
+            test,
+            kept.nonzero().flatten()[:share],
+            name,
+            f"{name.capitalize()}ly classified images",
+            f"The first {share} test images that are {name}ly classified, not picked.",
+        )
+        for name, kept in groups.items()
+    ]
+
+
+def _part(test: Split, indices: Tensor, name: str, title: str, rule: str) -> Selection:
+    return Selection(name, title, rule, test.images[indices], test.targets[indices], tuple(indices.tolist()))
+
+
+def _from_files(run: Run, path: Path) -> Selection:
+    model = run.manifest["model"]
+    files = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
+    if not files:
+        raise InputError(f"{path} holds no image files; expected some that end in {', '.join(sorted(SUFFIXES))}.")
+    images = read_pictures(files, size=model["image_size"], channels=model["in_channels"], description="reading images")
+    title = f"Images of {path.name}" if path.is_dir() else path.name
+    return Selection("files", title, f"All images of {path.name}.", images, None, tuple(map(str, files)))

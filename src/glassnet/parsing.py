@@ -1,0 +1,72 @@
+"""Words of a command line to a settings dataclass, with errors in one sentence."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, Any
+
+import tyro
+
+from glassnet import settings
+from glassnet.errors import InputError
+
+
+def parse(name: str, command: Callable[[Any], Any], arguments: Sequence[str]) -> tuple[Any, bool]:
+    """Parse the words after a command's name into its settings, and whether --json was given.
+
+    `--help` prints the command's help and leaves the process with code 0.
+
+    Raises:
+        InputError: A word is unknown, missing or of the wrong type, or the settings refuse their values.
+    """
+    kind = getattr(settings, command.__annotations__["settings"].removeprefix("s."))
+    as_json = Annotated[bool, tyro.conf.arg(help="Print one JSON document on standard output.")]
+    json_field = ("json", as_json, dataclasses.field(default=False, kw_only=True))
+    call: Any = dataclasses.make_dataclass(kind.__name__, [json_field], bases=(kind,), frozen=True)
+    said, failed = io.StringIO(), io.StringIO()
+    try:
+        with _unwrapped(arguments), contextlib.redirect_stdout(said), contextlib.redirect_stderr(failed):
+            parsed = tyro.cli(
+                call,
+                prog=f"glassnet {name}",
+                description=kind.__doc__,
+                args=list(arguments),
+                config=(tyro.conf.FlagCreatePairsOff,),
+            )
+    except SystemExit as leaving:
+        if leaving.code in (0, None):
+            print(re.sub(r"\{None\}\|(\S+)", r"\1       ", said.getvalue()), end="")
+            raise
+        raise InputError(_sentence(failed.getvalue() + said.getvalue(), name)) from None
+    values = {field.name: getattr(parsed, field.name) for field in dataclasses.fields(kind)}
+    return kind(**values), parsed.json
+
+
+@contextlib.contextmanager
+def _unwrapped(arguments: Sequence[str]) -> Iterator[None]:
+    """Have tyro write messages that are not help without line breaks, so that no word of them is torn."""
+    before = os.environ.get("COLUMNS")
+    if not {"-h", "--help"} & set(arguments):
+        os.environ["COLUMNS"] = "2000"
+    try:
+        yield
+    finally:
+        os.environ.pop("COLUMNS", None)
+        if before is not None:
+            os.environ["COLUMNS"] = before
+
+
+def _sentence(box: str, name: str) -> str:
+    """Take the message out of tyro's frame: its first part after the title, and what it takes the word for."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
+    parts = [" ".join(re.sub(r"[╭╮╰╯│├┤]", " ", part).split()) for part in re.split(r"[-─]{8,}", plain)]
+    message = next((part for part in parts[1:] if part), parts[0])
+    message = re.sub(r"^Error parsing (settings|\w+Settings): ", "", message).rstrip(".")
+    near = [m.group(0) for part in parts if part.startswith("Perhaps") for m in re.finditer(r"--[\w-]+", part)]
+    hint = f" Did you mean {' or '.join(dict.fromkeys(near))}?" if near else ""
+    return f"{message[:1].lower()}{message[1:]}.{hint} `glassnet {name} --help` lists the options."

@@ -1,0 +1,115 @@
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from glassnet.cli import COMMANDS, run
+
+PYTHON = [sys.executable, "-X", "importtime", "-c"]
+
+
+def call(capsys, *words):
+    code = run(list(words))
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+def test_overview_lists_every_command(capsys):
+    code, out, err = call(capsys, "--help")
+    assert code == 0
+    assert not err
+    assert all(f"\n  {name} " in out for name in COMMANDS)
+    assert call(capsys)[1] == out
+
+
+def test_version(capsys):
+    import glassnet
+
+    assert call(capsys, "--version") == (0, f"glassnet {glassnet.__version__}\n", "")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_tells_units_and_defaults(capsys, name):
+    with pytest.raises(SystemExit) as left:
+        run([name, "--help"])
+    out = capsys.readouterr().out
+    assert left.value.code == 0
+    assert f"usage: glassnet {name}" in out
+    assert "--json" in out
+    assert "None}" not in out
+    options = [line.split()[0] for line in out.splitlines() if line.startswith("  --")]
+    assert len(options) >= 2
+    assert out.count("(default:") + out.count("(required)") >= len(options)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["trian"], "no command 'trian'. Did you mean train?"),
+        (["train", "--epoch", "3"], "unrecognized options: --epoch, 3. Did you mean --epochs?"),
+        (["train", "--epochs", "many"], "error parsing --epochs: invalid literal for int"),
+        (["train", "--epochs", "0"], "--epochs is 0, expected a number above 0."),
+        (["train", "--device", "gpu"], "invalid choice 'gpu' for argument '--device'"),
+        (["eval"], "missing from glassnet eval: PATH"),
+        (["train", "--data", "mnits"], "no data set 'mnits'. Did you mean mnist"),
+        (["train", "--model", "convnte"], "no model 'convnte'. Did you mean convnet?"),
+        (["models", "vgg"], "no model 'vgg'."),
+        (["data", "fetch", "mnits"], "no data set 'mnits'."),
+        (["eval", "/nowhere/at/all"], "no run at /nowhere/at/all: expected a run directory"),
+        (["report", "/"], "/ has no run.json"),
+        (["models", "convnet", "--figure", "net.gif"], "--figure is net.gif, expected a file that ends in .png"),
+    ],
+)
+def test_wrong_words_make_one_sentence_and_code_2(capsys, words, message):
+    code, out, err = call(capsys, *words)
+    assert code == 2
+    assert not out
+    assert err.startswith(f"glassnet: {message}")
+    assert err.count("\n") == 1
+
+
+def test_models_are_listed_and_laid_out(capsys, tmp_path):
+    assert "convnet" in call(capsys, "models")[1]
+    code, out, _ = call(capsys, "models", "convnet", "--figure", str(tmp_path / "net.png"))
+    assert code == 0
+    assert out.splitlines()[0].split() == ["name", "kind", "input", "output", "parameters", "MACs"]
+    assert "468,138" in out.splitlines()[-1]
+    assert (tmp_path / "net.png").read_bytes()[:4] == b"\x89PNG"
+    document = json.loads(call(capsys, "models", "convnet", "--image-size", "32", "--in-channels", "3", "--json")[1])
+    assert document["layers"][1]["input"] == [3, 32, 32]
+    assert document["parameters"] == sum(row["parameters"] for row in document["layers"])
+
+
+def test_a_table_knows_numbers_from_words():
+    from glassnet.commands.answer import table
+
+    lines = table(("name", "count", "share"), [("a", 5, "99.1%"), ("long", 1234, "–")]).splitlines()
+    assert lines == ["name  count  share", "----  -----  -----", "a         5  99.1%", "long   1234      –"]
+
+
+@pytest.mark.parametrize("code", ["import glassnet", "from glassnet.cli import run; run(['--help'])"])
+def test_nothing_heavy_is_loaded_before_it_is_needed(code):
+    done = subprocess.run([*PYTHON, code], capture_output=True, text=True, check=True)
+    loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert not loaded & {"torch", "numpy", "matplotlib", "sklearn", "tyro", "rich", "jinja2", "PIL", "scipy"}
+
+
+@pytest.mark.parametrize(
+    ("code", "budget_seconds"), [("import glassnet", 0.15), ("from glassnet.cli import run; run(['--help'])", 0.3)]
+)
+def test_start_is_quick(code, budget_seconds):
+    def once():
+        begun = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, check=True)
+        return time.perf_counter() - begun
+
+    # The best of several: the budget is for a quiet core, and tests run on busy ones.
+    assert min(once() for _ in range(8)) < budget_seconds
+
+
+def test_python_m_glassnet_runs_the_command_line():
+    done = subprocess.run([sys.executable, "-m", "glassnet", "nonsense"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("glassnet: no command 'nonsense'.")
