@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -37,3 +40,21 @@ def test_autocast_multiplies_in_the_precision_asked_for():
         assert (a @ a).dtype == torch.bfloat16
     with devices.autocast(CPU, "fp32"):
         assert (a @ a).dtype == torch.float32
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's malloc only")
+def test_freed_memory_is_kept():
+    code = """
+import resource, sys
+if sys.argv[1] == "keep":
+    from glassnet.devices import keep_freed_memory
+    keep_freed_memory()
+for _ in range(50):
+    bytearray(40_000_000)[::4096]
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+"""
+    faults = [
+        int(subprocess.run([sys.executable, "-c", code, word], capture_output=True, text=True, check=True).stdout)
+        for word in ("keep", "return")
+    ]
+    assert faults[0] * 5 < faults[1]

@@ -119,9 +119,11 @@ def run(arguments: Sequence[str]) -> int:
 def _run(name: str, arguments: Sequence[str]) -> int:
     if name not in COMMANDS:
         raise unknown_name("command", name, COMMANDS, noun="commands")
+    from glassnet.devices import keep_freed_memory
     from glassnet.parsing import parse
 
     settings, as_json = parse(name, COMMANDS[name], arguments)
+    keep_freed_memory()
     answer = COMMANDS[name](settings)
     from glassnet.console import is_main_process
 
