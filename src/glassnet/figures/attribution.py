@@ -1,0 +1,190 @@
+"""Attributions: where each layer looks, image by image, method by method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Real
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from glassnet.errors import InputError
+from glassnet.figures.images import draw_picture, to_pictures
+from glassnet.figures.overlay import draw_map, draw_scales
+from glassnet.figures.style import MUTED, in_house_style, new_canvas, require_finite, shorten
+
+NAMES = {
+    "gradcam": "Grad-CAM",
+    "guided_gradcam": "Guided\nGrad-CAM",
+}
+SHORT = {"guided_backpropagation": "guided backprop"}
+COLUMNS = 8
+"""Layers side by side; more of them go on below."""
+MARGIN, GAP, CAPTION, LINE, HEADER, FOOT = 0.12, 0.06, 0.32, 0.18, 0.2, 0.62
+"""Inches."""
+TOP = 0.68
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Where the blocks and tiles stand, in inches."""
+
+    layers: int
+    methods: int
+    alone: int
+    """Maps below the image, of methods that explain the input alone."""
+    lines: int
+    """Lines of the captions beyond the first."""
+
+    @property
+    def columns(self) -> int:
+        return -(-self.layers // max(-(-self.layers // COLUMNS), 1))
+
+    @property
+    def side(self) -> float:
+        return 0.98 if self.columns <= 5 else 0.86
+
+    @property
+    def step(self) -> float:
+        """Height of one tile in the image's column, with its name."""
+        return HEADER + self.side + GAP
+
+    @property
+    def group(self) -> float:
+        """Height of one line of layers with all its methods."""
+        return HEADER + self.methods * (self.side + GAP)
+
+    @property
+    def width(self) -> float:
+        return max(self.tile(0, self.columns - 1, 0)[0] + self.side + MARGIN, 5.4)
+
+    def block(self, image: int) -> float:
+        """Top of an image's block; that of the image behind the last is where the foot begins."""
+        beside, below = -(-self.layers // max(self.columns, 1)) * self.group, (1 + self.alone) * self.step
+        return TOP + image * (CAPTION + LINE * self.lines + max(beside, below) + 0.12)
+
+    def below(self, image: int, place: int) -> tuple[float, float]:
+        """Top left corner of the image (place 0) and of the maps of the input alone."""
+        return MARGIN, self.block(image) + CAPTION + LINE * self.lines + HEADER + place * self.step
+
+    def tile(self, image: int, layer: int, method: int) -> tuple[float, float]:
+        """Top left corner of a layer's map."""
+        line, column = divmod(layer, max(self.columns, 1))
+        x = MARGIN + self.side + 0.45 + column * (self.side + GAP)
+        y = self.block(image) + CAPTION + LINE * self.lines + line * self.group + HEADER
+        return x, y + method * (self.side + GAP)
+
+
+@in_house_style
+def attribution_grid(
+    images: Real[np.ndarray, "n c h w"],
+    maps: Mapping[tuple[str, str], np.ndarray],
+    layers: Sequence[str],
+    methods: Sequence[str],
+    captions: Sequence[str],
+    *,
+    title: str = "Where each layer looks",
+) -> Figure:
+    """Draw a block per image: the image, and beside it one map per layer (column) and method (row).
+
+    Maps without channels (Grad-CAM) are laid over the grey image as heat, as opaque as they are high. Maps with
+    channels (guided methods) are drawn with their sign, of the channels the one with the greatest magnitude. Each map
+    is scaled by its own maximum, so colours compare places within a map, never two maps. A map of zeros says so.
+
+    Args:
+        images: Float in [0, 1] or uint8, with 1 or 3 channels.
+        maps: By (method, layer), arrays (n, h, w), 0 or more, or (n, c, h, w), signed. What a method has at no layer
+            stays blank. Maps at the layer "input", which explain the input alone, stand below the image.
+        layers: The columns, in order.
+        methods: The rows, in order.
+        captions: One per image: its label, the prediction, the target's probability; further lines are lighter.
+        title: The figure's heading.
+
+    Raises:
+        InputError: A method or layer has no map, one has another shape or holds NaN, or the captions are not as many
+            as the images.
+    """
+    pictures = to_pictures(images)
+    if len(captions) != len(pictures) or not len(pictures):
+        raise InputError(
+            f"got {len(pictures)} images and {len(captions)} captions, expected a caption per image, one or more."
+        )
+    alone, rows = _methods(maps, layers, methods)
+    keys = [(method, "input") for method in alone] + [(m, name) for m in rows for name in layers if (m, name) in maps]
+    checked = {key: _checked(maps, key, pictures.shape[:3]) for key in keys}
+    plan = _Plan(len(layers) if rows else 0, len(rows), len(alone), max(caption.count("\n") for caption in captions))
+    figure, axes = new_canvas(plan.width, plan.block(len(pictures)) + FOOT)
+    axes.text(MARGIN, 0.23, title, fontsize=12, fontweight="bold", va="center")
+    note = "A block per image, a column per layer. Each map is scaled by its own maximum."
+    axes.text(MARGIN, 0.47, note, fontsize=8.5, color=MUTED, va="center")
+    for number, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
+        _heading(axes, plan, number, caption, ["image", *(SHORT.get(m, m.replace("_", " ")) for m in alone)])
+        draw_picture(axes, picture, *plan.below(number, 0), plan.side)
+        for column, layer in enumerate(layers if rows else ()):
+            _layer(axes, plan, number, column, layer, rows)
+        for (method, layer), values in checked.items():
+            below = plan.below(number, 1 + alone.index(method)) if layer == "input" else None
+            corner = below or plan.tile(number, list(layers).index(layer), rows.index(method))
+            draw_map(axes, picture, values[number], corner, plan.side)
+    draw_scales(axes, MARGIN, plan.block(len(pictures)) + 0.08, {array.ndim for array in checked.values()})
+    return figure
+
+
+def _methods(
+    maps: Mapping[tuple[str, str], np.ndarray], layers: Sequence[str], methods: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """Part the methods that explain the input alone from those that explain layers, seeing that each has a map."""
+    alone = [method for method in methods if (method, "input") in maps]
+    rows = [method for method in methods if method not in alone]
+    for method in rows:
+        if not any((method, layer) in maps for layer in layers):
+            raise InputError(
+                f"there is no map of {method}, expected one at any of {', '.join(layers) or 'the layers'}."
+            )
+    for layer in layers if rows else ():
+        if not any((method, layer) in maps for method in rows):
+            raise InputError(f"there is no map at {layer}, expected one of any of {', '.join(rows)}.")
+    if not methods or not (layers or alone):
+        raise InputError("there are no maps to draw, expected at least one method and one layer.")
+    return alone, rows
+
+
+def _checked(
+    maps: Mapping[tuple[str, str], np.ndarray], key: tuple[str, str], expected: tuple[int, int, int]
+) -> np.ndarray:
+    array = require_finite(f"the maps of {key[0]} at {key[1]}", maps[key])
+    if array.ndim not in (3, 4) or (len(array), *array.shape[-2:]) != expected:
+        number, height, width = expected
+        raise InputError(
+            f"the maps of {key[0]} at {key[1]} have shape {array.shape}, expected ({number}, {height}, {width}) or "
+            f"({number}, channels, {height}, {width}), as the images; resize them first."
+        )
+    return array.astype(np.float64)
+
+
+def _heading(axes: Axes, plan: _Plan, number: int, caption: str, names: Sequence[str]) -> None:
+    """Open an image's block: a rule, its caption, what stands in its first column."""
+    top = plan.block(number)
+    axes.plot([MARGIN, plan.width - MARGIN], [top, top], color=MUTED, linewidth=1)
+    for line, words in enumerate(caption.split("\n")):
+        weight = "normal" if line else "bold"
+        axes.text(MARGIN, top + 0.17 + LINE * line, words, fontsize=10, fontweight=weight, va="center")
+    for place, name in enumerate(names):
+        x, y = plan.below(number, place)
+        axes.text(x + plan.side / 2, y - HEADER / 2, shorten(name, 16), fontsize=8.2, ha="center", va="center")
+
+
+def _layer(axes: Axes, plan: _Plan, number: int, column: int, layer: str, methods: Sequence[str]) -> None:
+    """Write a layer's name above its maps, and beside the first of each line the methods'."""
+    x, y = plan.tile(number, column, 0)
+    name = shorten(layer, int(plan.side * 13))
+    axes.text(x + plan.side / 2, y - HEADER / 2, name, fontsize=8.5, ha="center", va="center")
+    if column % plan.columns == 0:
+        for row, method in enumerate(methods):
+            label, middle = (
+                NAMES.get(method, method.replace("_", " ")),
+                plan.tile(number, column, row)[1] + plan.side / 2,
+            )
+            axes.text(x - 0.18, middle, label, fontsize=8, rotation=90, ha="center", va="center", linespacing=1.05)

@@ -1,0 +1,156 @@
+"""Grids of images: any with their captions, or those that the model got wrong with the most confidence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Integer, Real
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from glassnet.errors import InputError
+from glassnet.figures.style import GRID, MUTED, in_house_style, new_canvas, require_finite, require_shape, shorten
+
+TILE, GAP, MARGIN = 1.05, 0.1, 0.12
+"""Inches."""
+LINE = 0.165
+"""Inches per line of a caption."""
+
+
+def to_pictures(images: Real[np.ndarray, "n c h w"]) -> Float[np.ndarray, "n h w 3"]:
+    """Turn a batch of images, float in [0, 1] or uint8, grey or colour, into colours from 0 to 1.
+
+    Raises:
+        InputError: The array has another shape, another range or holds NaN.
+    """
+    array = require_finite("images", images)
+    if array.ndim != 4 or array.shape[1] not in (1, 3):
+        raise InputError(
+            f"images have shape {array.shape}, expected (n, channels, height, width) with 1 or 3 channels; choose the "
+            "channels to show."
+        )
+    values = array / 255 if array.dtype == np.uint8 else array.astype(np.float64)
+    if values.size and (values.min() < -1e-3 or values.max() > 1.001):
+        raise InputError(
+            f"images hold values from {values.min():.3g} to {values.max():.3g}, expected 0 to 1 or uint8; pass them as "
+            "they are before normalisation."
+        )
+    return np.repeat(values, 3 // array.shape[1], axis=1).transpose(0, 2, 3, 1).clip(0, 1)
+
+
+def draw_picture(axes: Axes, picture: Float[np.ndarray, "h w 3"], left: float, top: float, side: float) -> None:
+    """Draw a picture into the square of `side` inches at (`left`, `top`), centred where it is none itself."""
+    height, width = (side * n / max(picture.shape[:2]) for n in picture.shape[:2])
+    left, top = left + (side - width) / 2, top + (side - height) / 2
+    # Few pixels stay sharp squares at any zoom; many are brought to the figure's own resolution.
+    how = "none" if max(picture.shape[:2]) <= 128 else "antialiased"
+    axes.imshow(picture, extent=(left, left + width, top + height, top), interpolation=how, aspect="auto")
+    axes.add_patch(Rectangle((left, top), width, height, facecolor="none", edgecolor=GRID, linewidth=0.8))
+
+
+@in_house_style
+def image_grid(
+    images: Real[np.ndarray, "n c h w"],
+    captions: Sequence[str],
+    *,
+    title: str,
+    note: str = "",
+    columns: int = 5,
+) -> Figure:
+    """Draw images row by row, each above its caption.
+
+    Args:
+        images: Float in [0, 1] or uint8, with 1 or 3 channels.
+        captions: One per image; its last line is plain, those before it bold.
+        title: The figure's heading.
+        note: How to read it, below the heading.
+        columns: Images per row.
+
+    Raises:
+        InputError: The images cannot be drawn, or the captions are not as many.
+    """
+    pictures = to_pictures(images)
+    if len(captions) != len(pictures):
+        raise InputError(f"there are {len(captions)} captions for {len(pictures)} images, expected one for each.")
+    lines = max((caption.count("\n") + 1 for caption in captions), default=1)
+    told = note.split("\n") if note else []
+    top = 0.45 + LINE * len(told) + 0.1
+    step = TILE + 0.05 + LINE * lines + 0.13
+    rows = -(-len(pictures) // columns)
+    figure, axes = new_canvas(2 * MARGIN + columns * (TILE + GAP) - GAP, top + max(rows, 1) * step)
+    axes.text(MARGIN, 0.23, title, fontsize=12, fontweight="bold", va="center")
+    for number, line in enumerate(told):
+        axes.text(MARGIN, 0.46 + LINE * number, line, fontsize=8.5, color=MUTED, va="center")
+    for number, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
+        left, up = MARGIN + number % columns * (TILE + GAP), top + number // columns * step
+        draw_picture(axes, picture, left, up, TILE)
+        *names, last = caption.split("\n")
+        for row, line in enumerate([*names, last]):
+            y, weight = up + TILE + 0.05 + LINE * (row + 0.5), "bold" if row < len(names) else "normal"
+            axes.text(left + TILE / 2, y, line, fontsize=9, fontweight=weight, ha="center", va="center")
+    return figure
+
+
+@in_house_style
+def worst_mistakes(
+    images: Real[np.ndarray, "n c h w"],
+    labels: Integer[np.ndarray, " n"],
+    predictions: Integer[np.ndarray, " n"],
+    probabilities: Float[np.ndarray, "n classes"] | Float[np.ndarray, " n"],
+    classes: Sequence[str],
+    *,
+    count: int = 20,
+    title: str = "Worst mistakes",
+) -> Figure:
+    """Draw the wrongly classified images, those with the highest probability of the predicted class first.
+
+    Args:
+        images: Float in [0, 1] or uint8, with 1 or 3 channels.
+        labels: True class of each image.
+        predictions: Predicted class of each image.
+        probabilities: Probability of each class (n, classes), or of the predicted class alone (n,).
+        classes: Names of the classes, in order.
+        count: Draw at most so many images.
+        title: The figure's heading.
+
+    Raises:
+        InputError: The arrays do not fit each other.
+    """
+    number = len(images)
+    truth, taken = np.asarray(labels), np.asarray(predictions)
+    shares = require_finite("probabilities", probabilities)
+    require_shape("labels", truth, (number,), f"({number},)")
+    require_shape("predictions", taken, (number,), f"({number},)")
+    if shares.ndim != 1:
+        require_shape("probabilities", shares, (number, len(classes)), f"({number}, {len(classes)}) or ({number},)")
+    wrong = np.flatnonzero(truth != taken)
+    confidence = shares[wrong] if shares.ndim == 1 else shares[wrong, taken[wrong]]
+    worst = wrong[np.argsort(-confidence, kind="stable")][:count]
+    # Who passes mistakes only has said elsewhere how many images there were.
+    heading = f"{title}: {len(wrong):,} of {number:,} images wrong" if len(wrong) < number else title
+    if not worst.size:
+        return _no_mistakes(heading)
+    shown = "all" if len(worst) == len(wrong) else f"the {len(worst)} most confident"
+    given = "the predicted class" if shares.ndim == 1 else "the predicted (to the true) class"
+    note = (
+        f"Shown: {shown}, the most confident first. True class → predicted class;\n"
+        f"p: probability that the model gives to {given}"
+    )
+    captions = [_mistake(classes, int(truth[i]), int(taken[i]), np.atleast_1d(shares[i])) for i in worst]
+    return image_grid(np.asarray(images)[worst], captions, title=heading, note=note)
+
+
+def _mistake(classes: Sequence[str], truth: int, taken: int, shares: np.ndarray) -> str:
+    names = shorten(classes[truth], 13), shorten(classes[taken], 11)
+    between = " → " if sum(map(len, names)) <= 9 else "\n→ "
+    told = f"p {shares[0]:.2f}" if len(shares) == 1 else f"p {shares[taken]:.2f} ({shares[truth]:.2f})"
+    return f"{names[0]}{between}{names[1]}\n{told}"
+
+
+def _no_mistakes(heading: str) -> Figure:
+    figure, axes = new_canvas(5.8, 1.0)
+    axes.text(MARGIN, 0.23, heading, fontsize=12, fontweight="bold", va="center")
+    axes.text(MARGIN, 0.62, "There are no mistakes to show: every prediction is the true class.", va="center")
+    return figure

@@ -1,0 +1,85 @@
+"""Maps over images: heat where a map is high, both signs in two colours, words where it is zero; and their scales."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.patches import Rectangle
+
+from glassnet.figures.images import draw_picture
+from glassnet.figures.style import GRID, MUTED, SURFACE
+
+HEAT = LinearSegmentedColormap.from_list("heat", ["#e62e00", "#ff6a00", "#ffa51f"])
+COVER = 0.85
+"""Opacity of the heat at a map's maximum: the image stays visible below."""
+SIGNED = LinearSegmentedColormap.from_list("signed", ["#a8e0ff", "#1f8ae0", "#15171c", "#e07b00", "#ffdd99"])
+
+
+def draw_map(
+    axes: Axes, picture: Float[np.ndarray, "h w 3"], values: np.ndarray, corner: tuple[float, float], side: float
+) -> None:
+    """Draw a map over its image, or "all zero" where it is.
+
+    Args:
+        axes: A canvas measured in inches.
+        picture: The image.
+        values: (h, w), 0 or more, drawn as heat over the image; or (c, h, w), drawn with its sign.
+        corner: Top left corner in inches.
+        side: Side of the square that it fills, in inches.
+    """
+    if values.any():
+        drawn = _heat(picture, values) if values.ndim == 2 else _signed(values)
+        draw_picture(axes, drawn, *corner, side)
+        return
+    frame = Rectangle(corner, side, side, facecolor="none", edgecolor=GRID, linewidth=0.8, hatch="///", zorder=1)
+    axes.add_patch(frame)
+    words = {"facecolor": SURFACE, "edgecolor": "none", "boxstyle": "square,pad=0.25"}
+    axes.text(
+        corner[0] + side / 2, corner[1] + side / 2, "all zero", fontsize=8.5, ha="center", va="center", bbox=words
+    )
+
+
+def _heat(picture: Float[np.ndarray, "h w 3"], values: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w 3"]:
+    """Lay a map over the image's luminance."""
+    grey = picture @ np.array([0.299, 0.587, 0.114])
+    share = (values / np.abs(values).max()).clip(0, 1)
+    cover = COVER * share[..., None]
+    return grey[..., None] * (1 - cover) + HEAT(share)[..., :3] * cover
+
+
+def _signed(values: Float[np.ndarray, "c h w"]) -> Float[np.ndarray, "h w 3"]:
+    """Colour each pixel by its channel of greatest magnitude, with its sign."""
+    strongest = np.take_along_axis(values, np.abs(values).argmax(axis=0)[None], axis=0)[0]
+    return SIGNED(0.5 + 0.5 * strongest / np.abs(strongest).max())[..., :3]
+
+
+def draw_scales(axes: Axes, left: float, top: float, kinds: set[int]) -> None:
+    """Draw the colour bars of maps: of those with three dimensions (n, h, w) the heat, of those with four the signs.
+
+    Args:
+        axes: A canvas measured in inches.
+        left: Left end in inches.
+        top: Top in inches.
+        kinds: Numbers of dimensions of the maps.
+    """
+    ramp = np.linspace(0, 1, 128)[None]
+    if 3 in kinds:
+        bars = np.concatenate([_heat(np.full((1, 128, 3), shade), ramp) for shade in (0.0, 1.0)])
+        _bar(axes, bars, left, top, ("0", "maximum"), "raises the score (over black, white)")
+        left += 2.65
+    if 4 in kinds:
+        _bar(axes, SIGNED(ramp)[..., :3], left, top, ("−max", "0", "max"), "brighter pixel: score falls / rises")
+
+
+def _bar(axes: Axes, colours: np.ndarray, left: float, top: float, ticks: Sequence[str], label: str) -> None:
+    width = 1.9
+    axes.imshow(colours, extent=(left, left + width, top + 0.13, top), aspect="auto", interpolation="none")
+    for index, tick in enumerate(ticks):
+        place = index / (len(ticks) - 1)
+        side = "left" if place == 0 else "right" if place == 1 else "center"
+        axes.text(left + width * place, top + 0.23, tick, fontsize=8, ha=side, va="center")
+    axes.text(left, top + 0.4, label, fontsize=8, color=MUTED, va="center")

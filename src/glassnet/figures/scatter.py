@@ -1,0 +1,133 @@
+"""Points in the looks of their classes, in two or three dimensions, and the borders between clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Integer
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from mpl_toolkits.mplot3d import Axes3D
+
+from glassnet.errors import unknown_name
+from glassnet.figures.style import INK, MUTED, class_colour, class_marker
+
+Method = Literal["pca", "tsne", "umap"]
+AXES = {
+    None: ("axis", "axis", ""),
+    "pca": ("principal component", "PC", " (feature units)"),
+    "tsne": ("t-SNE axis", "t-SNE", " (no unit)"),
+    "umap": ("UMAP axis", "UMAP", " (no unit)"),
+}
+"""What an axis is called in two and in three dimensions, and its unit."""
+NO_CLASS = "#7b8494"
+RASTERIZED = 3000
+"""More points than these are drawn as pixels also in vector formats, and as dots, too small to have a shape."""
+
+
+def look(index: int, *, number: int) -> tuple[str, str]:
+    """Give the colour and the marker of a class (-1: none) in a picture of `number` points."""
+    if index < 0:
+        return NO_CLASS, "x" if number <= RASTERIZED else "o"
+    return class_colour(index), class_marker(index) if number <= RASTERIZED else "o"
+
+
+def square_axes(
+    figure: Figure, place: tuple[float, float, float, float], points: Float[np.ndarray, "n d"], method: Method | None
+) -> Axes:
+    """Make a square or cubic axes around the points, one unit as long in each direction.
+
+    Args:
+        figure: What it is added to.
+        place: Left, bottom, width, height in shares of the figure.
+        points: What will be drawn.
+        method: What the axes are.
+
+    Raises:
+        InputError: The method is unknown.
+    """
+    if method not in AXES:
+        raise unknown_name("embedding", str(method), [name for name in AXES if name])
+    flat = points.shape[1] == 2
+    axes = figure.add_axes(place, projection=None if flat else "3d")
+    middle = (points.max(axis=0) + points.min(axis=0)) / 2
+    half = 0.53 * (np.ptp(points, axis=0).max() or 1.0)
+    long, short, unit = AXES[method]
+    for direction, centre, number in zip("xyz", middle, "123", strict=False):
+        label = f"{long if flat else short} {number}{unit}"
+        axes.set(**{f"{direction}lim": (centre - half, centre + half), f"{direction}label": label})
+    if isinstance(axes, Axes3D):
+        _bare_cube(axes)
+    elif unit != AXES["pca"][2]:
+        axes.set(xticks=[], yticks=[])
+    return axes
+
+
+def _bare_cube(axes: Axes3D) -> None:
+    axes.set_box_aspect((1, 1, 1), zoom=1.05)
+    for line in (axes.xaxis, axes.yaxis, axes.zaxis):
+        line.set_pane_color((0, 0, 0, 0))
+        line.set_ticklabels([])
+        line.labelpad = -9
+
+
+def draw_points(
+    axes: Axes,
+    points: Float[np.ndarray, "n d"],
+    groups: Integer[np.ndarray, " n"],
+    classes: Sequence[int],
+    *,
+    inches: float,
+) -> None:
+    """Draw each group of points in the look of its class, smaller and fainter the more there are.
+
+    Groups take turns, so that none lies on top of the others as a whole.
+
+    Args:
+        axes: What to draw on.
+        points: Positions.
+        groups: Group of each point.
+        classes: Class that gives each group its look, -1 for none.
+        inches: Side of the axes.
+    """
+    number = len(points)
+    # A quarter of the axes would be covered if no point lay on another; but a point must stay visible.
+    size = float(np.clip(0.25 * (72 * inches) ** 2 / number, 1.5, 36))
+    alpha = float(np.interp(np.log10(number), [2.7, 3.7, 4.8], [0.9, 0.7, 0.4]))
+    turns = np.random.default_rng(0).permutation(number) % (4 if number >= 100 else 1)
+    for turn in range(int(turns.max()) + 1):
+        for group in np.unique(groups):
+            chosen = points[(groups == group) & (turns == turn)]
+            colour, marker = look(classes[group], number=number)
+            line = 1.0 if marker == "x" else 0
+            if len(chosen):
+                # matplotlib's annotation knows the flat axes only, whose third argument is another one.
+                axes.scatter(  # type: ignore[misc]
+                    *chosen.T, s=size, c=colour, marker=marker, alpha=alpha, linewidths=line,
+                    rasterized=number > RASTERIZED,
+                )  # fmt: skip
+
+
+def draw_borders(axes: Axes, centres: Float[np.ndarray, "k 2"], classes: Sequence[int]) -> None:
+    """Tint the places nearest to each centre in the colour of its class, and draw the borders halfway between centres.
+
+    Args:
+        axes: What to draw on, its limits already set.
+        centres: Where the clusters' centres are.
+        classes: Class that gives each cluster its colour, -1 for none.
+    """
+    across, up = (np.linspace(*limits, 160) for limits in (axes.get_xlim(), axes.get_ylim()))
+    grid = np.stack(np.meshgrid(across, up), axis=-1)
+    # Squared, a border's margin is linear in place, so contours between grid points are exact.
+    distance = np.stack([((grid - centre) ** 2).sum(axis=-1) for centre in centres], axis=-1)
+    for index, group in enumerate(classes[: len(centres)]):
+        # Negative inside: nearer to this centre than to any other.
+        margin = distance[..., index] - np.delete(distance, index, axis=-1).min(axis=-1, initial=np.inf)
+        colour = look(group, number=1)[0]
+        if (margin < 0).any() and (margin > 0).any():
+            axes.contourf(across, up, margin, levels=[-np.inf, 0], colors=[colour], alpha=0.1, zorder=0)
+            axes.contour(across, up, margin, levels=[0], colors=[MUTED], linewidths=0.7, zorder=0.5)
+    size = 9 if len(centres) <= 20 else 4
+    axes.plot(*np.asarray(centres).T, "+", color=INK, markersize=size, markeredgewidth=size / 6, zorder=5)

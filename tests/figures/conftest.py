@@ -1,0 +1,164 @@
+"""A figure of each kind, and a look at what a figure writes."""
+
+import functools
+import io
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from jaxtyping import config
+from matplotlib.figure import Figure
+
+from glassnet import figures
+
+DIGITS = tuple("0123456789")
+HISTORY = [
+    {
+        "epoch": e,
+        "train_loss": 1 / e,
+        "train_accuracy": 1 - 0.3 / e,
+        "validation_loss": 0.8 / e,
+        "validation_accuracy": a,
+    }
+    for e, a in ((1, 0.9), (2, 0.96), (3, 0.955))
+]
+LAYERS = [
+    {"name": "conv1", "kind": "Conv2d", "input": [1, 8, 8], "output": [4, 8, 8], "parameters": 40, "macs": 2304},
+    {"name": "relu1", "kind": "ReLU", "input": [4, 8, 8], "output": [4, 8, 8], "parameters": 0, "macs": 0},
+    {"name": "pool1", "kind": "MaxPool2d", "input": [4, 8, 8], "output": [4, 4, 4], "parameters": 0, "macs": 0},
+    {"name": "flatten", "kind": "Flatten", "input": [4, 4, 4], "output": [64], "parameters": 0, "macs": 0},
+    {"name": "fc1", "kind": "Linear", "input": [64], "output": [10], "parameters": 650, "macs": 640},
+]
+NUMBERS = {"explained_variance": 0.41239, "knn_accuracy": None, "trustworthiness": 0.9126, "ari": 0.51949, "nmi": 0.6}
+
+
+def cloud(number: int, dims: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Random points around one centre a class, and their classes."""
+    rng = np.random.default_rng(1)
+    targets = np.arange(number) % classes
+    return (rng.normal(size=(number, dims)) + 9 * rng.normal(size=(classes, dims))[targets]).astype(np.float32), targets
+
+
+def _embedding(dims: int) -> Figure:
+    points, targets = cloud(40, dims, 4)
+    centres = np.stack([points[targets == c].mean(axis=0) for c in range(4)])
+    return figures.embedding_figure(
+        points, targets, targets, DIGITS[:4], NUMBERS, "Embedding", method="pca", centres=centres
+    )
+
+
+def _images(channels: int) -> np.ndarray:
+    return np.random.default_rng(0).random((3, channels, 8, 8), dtype=np.float32)
+
+
+def _attribution() -> Figure:
+    cam, guided = np.random.default_rng(2).random((3, 8, 8)), np.random.default_rng(3).normal(size=(3, 1, 8, 8))
+    maps = {("gradcam", "conv1"): cam, ("guided_gradcam", "conv1"): guided, ("guided_backpropagation", "input"): guided}
+    methods = ["gradcam", "guided_gradcam", "guided_backpropagation"]
+    return figures.attribution_grid(_images(1), maps, ["conv1"], methods, ["a", "b", "c\np = 0.5"], title="Attribution")
+
+
+def _mistakes() -> Figure:
+    shares = np.full((3, 10), 0.1)
+    return figures.worst_mistakes(
+        _images(3), np.array([1, 2, 3]), np.array([1, 5, 4]), shares, DIGITS, title="Mistakes"
+    )
+
+
+FIGURES: dict[str, Callable[[], Figure]] = {
+    "Curves": lambda: figures.learning_curves(HISTORY, title="Curves"),
+    "Scree": lambda: figures.scree(np.array([0.5, 0.3, 0.1]), title="Scree"),
+    "Confusion": lambda: figures.confusion_matrix(np.diag(range(4)) + 1, DIGITS[:4], title="Confusion"),
+    "Network": lambda: figures.architecture(LAYERS, "Network"),
+    "Images": lambda: figures.image_grid(_images(1), ["a", "b\nc", "d"], title="Images", note="as they are"),
+    "Mistakes": _mistakes,
+    "Embedding": lambda: _embedding(2),
+    "Embedding in space": lambda: _embedding(3),
+    "Attribution": _attribution,
+}
+
+
+def svg_of(figure: Figure) -> bytes:
+    """Save a figure as the run directory does."""
+    file = io.BytesIO()
+    figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+    return file.getvalue()
+
+
+@pytest.fixture
+def svg() -> Callable[[Figure], bytes]:
+    """A function that gives a figure's SVG."""
+    return svg_of
+
+
+@pytest.fixture
+def texts() -> Callable[[Figure], list[str]]:
+    """A function that gives all texts of a figure as they are read."""
+
+    def read(figure: Figure) -> list[str]:
+        root = ET.fromstring(svg_of(figure))
+        found = ["".join(element.itertext()) for element in root.iter("{http://www.w3.org/2000/svg}text")]
+        return [re.sub(r"\s+", " ", text).strip() for text in found]
+
+    return read
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One of the figures."""
+
+    name: str
+    draw: Callable[[], Figure]
+
+    @functools.cached_property
+    def svg(self) -> bytes:
+        """Its SVG, drawn once for all tests."""
+        return svg_of(self.draw())
+
+
+DRAWINGS = {name: Drawing(name, draw) for name, draw in FIGURES.items()}
+
+
+@pytest.fixture(params=list(FIGURES))
+def drawing(request) -> Drawing:
+    """Each figure in turn."""
+    return DRAWINGS[request.param]
+
+
+@pytest.fixture
+def history() -> list[dict[str, float]]:
+    """Three epochs, the second the best."""
+    return [dict(row) for row in HISTORY]
+
+
+@pytest.fixture
+def layers() -> list[dict[str, Any]]:
+    """The table of a small network."""
+    return [dict(layer) for layer in LAYERS]
+
+
+@pytest.fixture
+def points() -> Callable[[int, int, int], tuple[np.ndarray, np.ndarray]]:
+    """A function that makes random points around one centre a class, and their classes."""
+    return cloud
+
+
+@pytest.fixture
+def unchecked():
+    """The library as users run it, without the tests' type checks."""
+    config.update("jaxtyping_disable", True)
+    yield
+    config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture(autouse=True)
+def settings_stay():
+    """Whatever a figure does, the user's matplotlib settings are as before."""
+    before = mpl.rcParams.copy()
+    yield
+    assert dict.__eq__(mpl.rcParams, before)  # its own == would load a backend

@@ -1,0 +1,79 @@
+import io
+import re
+import xml.etree.ElementTree as ET
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib._pylab_helpers import Gcf
+from matplotlib.text import Text
+from PIL import Image
+
+from glassnet import figures
+from glassnet.errors import InputError
+from glassnet.figures.style import INK, MUTED
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def test_every_public_figure_is_tried():
+    assert set(figures.__all__) == {
+        "architecture", "attribution_grid", "confusion_matrix", "embedding_figure", "image_grid", "learning_curves",
+        "scree", "worst_mistakes",
+    }  # fmt: skip
+
+
+def test_same_bytes_twice_whatever_the_users_settings(drawing, svg):
+    with mpl.rc_context({"svg.fonttype": "path", "svg.hashsalt": None, "font.size": 31, "axes.facecolor": "red"}):
+        assert svg(drawing.draw()) == drawing.svg
+
+
+def test_texts_are_texts_in_theme_colours(drawing):
+    root = ET.fromstring(drawing.svg)
+    styles = [element.get("style") for element in root.iter(f"{SVG}text")]
+    assert styles
+    assert {re.search(r"fill: (#\w+)", style)[1] for style in styles} <= {INK, MUTED}
+    # Black or nothing said would stay dark on a dark page.
+    drawn = [element.get("style", "") for tag in ("path", "use") for element in root.iter(SVG + tag)]
+    assert not [style for style in drawn if "#000000" in style]
+
+
+def test_background_is_transparent(drawing):
+    root = ET.fromstring(drawing.svg)
+    patch = next(element for element in root.iter(f"{SVG}g") if element.get("id") == "patch_1")
+    assert "fill: none" in patch[0].get("style")
+
+
+def test_title_is_bold_and_nothing_runs_over_the_edge(drawing):
+    figure = drawing.draw()
+    figure.canvas.draw()
+    title = drawing.name.split()[0]
+    assert any(t.get_text().startswith(title) and t.get_fontweight() == "bold" for t in figure.findobj(Text))
+    box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+    assert box.x0 > -0.02
+    assert box.y0 > -0.02
+    assert box.x1 < width + 0.02
+    assert box.y1 < height + 0.02
+
+
+def test_pyplot_knows_of_nothing(drawing):
+    drawing.draw()
+    assert not Gcf.figs
+
+
+def test_settings_are_restored_after_an_error():
+    with mpl.rc_context({"font.size": 31}):
+        with pytest.raises(InputError, match="history is empty"):
+            figures.learning_curves([])
+        assert mpl.rcParams["font.size"] == 31
+
+
+def test_figure_is_saved_in_the_house_style_by_whoever_saves_it():
+    figure = figures.scree(np.array([0.5, 0.2]))
+    file = io.BytesIO()
+    with mpl.rc_context({"savefig.facecolor": "black", "savefig.dpi": 20, "text.color": "red"}):
+        figure.savefig(file, dpi=100)
+        assert mpl.rcParams["savefig.facecolor"] == "black"
+    pixels = np.asarray(Image.open(file).convert("RGB"))
+    assert pixels.shape == (370, 640, 3)
+    assert (pixels[0, 0] == 255).all()
