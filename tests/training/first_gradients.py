@@ -1,7 +1,7 @@
 """Write the averaged gradients of a training's first three steps; run by test_train.py alone and under torchrun.
 
-In double precision: in single, the rounding of another order of sums turns ReLUs and pools that stand at a tie, and a turn
-of one of them is no longer small.
+In double precision: in single, the rounding of another order of sums turns ReLUs and pools that stand at a tie, and a
+turn of one of them is no longer small.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""The 2019 report's own network (its Figure 2): four convolutions in two pairs, two pools, two fully connected layers."""
+"""The 2019 report's own network, its Figure 2: four convolutions, two pools, two fully connected layers."""
 
 from collections import OrderedDict
 

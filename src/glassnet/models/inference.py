@@ -8,7 +8,7 @@ from glassnet.devices import autocast
 from glassnet.models.modes import evaluating
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def predict(
     model: nn.Module, images: Tensor, *, batch_size: int = 512, precision: str = "fp32"
 ) -> Float[Tensor, "n ..."]:

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from glassnet.errors import InputError
+
 
 class Normalize(nn.Module):
     """Shift and scale each channel: (x - mean) / std; the two are saved with the weights, but never trained."""
@@ -21,7 +23,16 @@ class Normalize(nn.Module):
     def forward(
         self, images: Float[Tensor, "batch channel height width"]
     ) -> Float[Tensor, "batch channel height width"]:
-        """Normalise images in [0, 1]."""
+        """Normalise images in [0, 1].
+
+        Raises:
+            InputError: They have another number of channels, which broadcasting would hide.
+        """
+        if images.ndim != 4 or images.shape[1] != len(self.mean):
+            raise InputError(
+                f"the model got images of shape {tuple(images.shape)}, "
+                f"expected (batch, {len(self.mean)}, height, width); convert them first."
+            )
         return (images - self.mean) / self.std
 
     def extra_repr(self) -> str:

@@ -1,0 +1,113 @@
+"""Layers by name, by pattern or by kind, and the names of their calls."""
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
+
+from torch import nn
+
+from glassnet.errors import InputError
+
+Call = tuple[str, int]
+"""A module's name and the number of its call in one forward pass, from 0."""
+
+_CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
+
+KINDS: dict[str, Callable[[Mapping[str, nn.Module]], list[str]]] = {
+    "conv": lambda modules: [name for name, module in modules.items() if isinstance(module, _CONVOLUTIONS)],
+    "last-conv": lambda modules: KINDS["conv"](modules)[-1:],
+    "linear": lambda modules: [name for name, module in modules.items() if isinstance(module, nn.Linear)],
+    "all": lambda modules: [name for name, module in modules.items() if not any(True for _ in module.children())],
+}
+
+
+def select_layers(model: nn.Module, layers: str | Sequence[str]) -> list[str]:
+    """Return the names of the layers that `layers` stands for, each once, in the order in which the model defines them.
+
+    Args:
+        model: Any module.
+        layers: One of these, or a sequence that mixes them: a kind ("conv": every 2-D convolution and transposed
+            convolution; "last-conv": the last of them; "linear"; "all": every module without children), a pattern as
+            in "features.*" or "conv[12]" (over all modules; * also matches dots), a module's name, or a name and the
+            number of a call as in "relu:0", for a module that runs more than once. A kind goes before a module of the
+            same name.
+
+    Raises:
+        InputError: The model has no such layer; the nearest names come first.
+    """
+    asked = [layers] if isinstance(layers, str) else list(layers)
+    if not asked:
+        raise InputError('layers is empty, expected at least one name, pattern or kind, as in "conv".')
+    modules = {name: module for name, module in model.named_modules() if name}
+    # A module that is shared under several names answers to each of them, but a kind or pattern counts it once.
+    order = {name: i for i, (name, _) in enumerate(model.named_modules(remove_duplicate=False)) if name}
+    found = {name for one in asked for name in _matches(one, modules, order, model)}
+    return sorted(found, key=lambda name: (order[split_call(name)[0]], name.count(":"), split_call(name)[1] or 0))
+
+
+def split_call(name: str) -> tuple[str, int | None]:
+    """Split "relu:1" into the module's name and the number of the call; a plain name has no number."""
+    module, colon, number = name.rpartition(":")
+    return (module, int(number)) if colon and number.isdecimal() else (name, None)
+
+
+def name_calls(names: Sequence[str], asked: str | Sequence[str], ran: Mapping[Call, str]) -> dict[str, Call]:
+    """Give each usable call of the selected layers its public name, in order.
+
+    A layer that ran once keeps its name; one that ran twice becomes "relu:0" and "relu:1". What did not run or cannot
+    be used is left out where a kind or a pattern brought it in, and refused where it was asked for by name.
+
+    Args:
+        names: What `select_layers` returned for it.
+        asked: What was asked of `select_layers`.
+        ran: Every call of these layers, with what makes it unusable, or "" where it can be used.
+
+    Raises:
+        InputError: A layer asked for by name, or every layer, did not run or cannot be used.
+    """
+    outright = {asked} if isinstance(asked, str) else set(asked)
+    usable: dict[str, Call] = {}
+    refused: list[str] = []
+    for name in names:
+        module, number = split_call(name)
+        calls = [call for call in ran if call[0] == module]
+        chosen = [call for call in calls if number is None or call[1] == number]
+        problem = next((ran[call] for call in chosen if ran[call]), "") if chosen else _not_run(number, len(calls))
+        if problem:
+            refused.append(f"layer '{module}' {problem}.")
+            if name in outright:
+                raise InputError(refused[-1])
+        elif len(chosen) == 1:
+            usable[name] = chosen[0]
+        else:
+            usable |= {f"{module}:{call[1]}": call for call in chosen}
+    if not usable:
+        raise InputError(refused[0])
+    return usable
+
+
+def _not_run(number: int | None, calls: int) -> str:
+    if number is None or not calls:
+        return "did not run when the model was called in evaluation mode; ask for another one"
+    return f"ran {calls} times, so its calls are numbered from 0 to {calls - 1}; it has no call {number}"
+
+
+def _matches(asked: str, modules: Mapping[str, nn.Module], order: Mapping[str, int], model: nn.Module) -> list[str]:
+    if asked in KINDS:
+        names = KINDS[asked](modules)
+    elif split_call(asked)[0] in order:
+        names = [asked]
+    else:
+        names = [name for name in modules if fnmatchcase(name, asked)]
+    if not names:
+        raise _unknown_layer(asked, modules, type(model).__name__)
+    return names
+
+
+def _unknown_layer(asked: str, modules: Mapping[str, nn.Module], owner: str) -> InputError:
+    near = [] if asked in KINDS else difflib.get_close_matches(asked, {**modules, **KINDS}, n=3, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(near)}?" if near else ""
+    convolutions, layers = KINDS["conv"](modules), KINDS["all"](modules)
+    noun, names = ("convolutions", convolutions) if convolutions else ("layers", layers)
+    listed = ", ".join(names[:40]) + (f" and {len(names) - 40} more" if len(names) > 40 else "")
+    return InputError(f"no layer '{asked}' in {owner}.{hint} Its {noun} are {listed or 'none'}.")

@@ -1,0 +1,126 @@
+"""Networks that trip up attribution libraries: the report's own, and ReLUs in place, shared, and functional."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+from jaxtyping import config
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from glassnet.models import create_model
+
+
+def _head(channels: int) -> nn.Sequential:
+    return nn.Sequential(nn.AdaptiveAvgPool2d(3), nn.Flatten(), nn.Linear(channels * 9, 5))
+
+
+def in_place() -> nn.Module:
+    """Every convolution is followed by an in-place ReLU, as in VGG."""
+    return nn.Sequential(
+        nn.Conv2d(3, 6, 3, padding=1),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(6, 8, 3, padding=1),
+        nn.ReLU(inplace=True),
+        nn.MaxPool2d(2),
+        nn.Conv2d(8, 8, 3, padding=1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(inplace=True),
+        _head(8),
+    )
+
+
+class SharedRelu(nn.Module):
+    """One ReLU module runs twice; a dropout shows whether the model is evaluated."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 8, 3, stride=2)
+        self.relu = nn.ReLU(inplace)
+        self.drop = nn.Dropout(0.5)
+        self.head = _head(8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.drop(self.relu(self.conv2(self.relu(self.conv1(x))))))
+
+
+class Functional(nn.Module):
+    """No ReLU module at all: F.relu, torch.relu, Tensor.relu, and batch-norm between."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 8, 3)
+        self.bn, self.conv3 = nn.BatchNorm2d(8), nn.Conv2d(8, 8, 3)
+        self.hidden, self.out = nn.Linear(8 * 4, 12), nn.Linear(12, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.max_pool2d(F.relu(self.conv1(x)), 2)
+        x = torch.relu(self.bn(self.conv2(x)))
+        x = self.conv3(x).relu()
+        return self.out(F.relu(self.hidden(F.adaptive_avg_pool2d(x, 2).flatten(1))))
+
+
+class Residual(nn.Module):
+    """Branches that are added in place, and functional in-place ReLUs that no module announces."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 6, 3, padding=1)
+        self.conv3 = nn.Conv2d(6, 6, 1)
+        self.head = _head(6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv1(x)
+        x.relu_()
+        y = self.conv2(x)
+        y += self.conv3(x)
+        return self.head(F.relu_(y))
+
+
+NETWORKS: dict[str, Callable[[], nn.Module]] = {
+    "convnet": lambda: create_model("convnet", in_channels=3, num_classes=5, image_size=12),
+    "in-place": in_place,
+    "shared": SharedRelu,
+    "functional": Functional,
+    "residual": Residual,
+    "shared-in-place": lambda: SharedRelu(inplace=True),
+}
+
+
+def build(name: str) -> nn.Module:
+    """Build a network in training mode with random weights, biases and batch statistics."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(len(name))
+        model = NETWORKS[name]()
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+                nn.init.normal_(module.running_mean, std=0.3)
+                nn.init.uniform_(module.running_var, 0.5, 2)
+                nn.init.uniform_(module.weight, 0.5, 2)
+    return model
+
+
+@pytest.fixture(params=list(NETWORKS))
+def network(request: pytest.FixtureRequest) -> nn.Module:
+    """Each of the networks in turn, in training mode; they take images of 3 x 12 x 12."""
+    return build(request.param)
+
+
+@pytest.fixture
+def build_network() -> Callable[[str], nn.Module]:
+    """A function that builds one of the networks by name."""
+    return build
+
+
+@pytest.fixture
+def images() -> Tensor:
+    """Seven images of 3 x 12 x 12 in [0, 1]."""
+    return torch.rand(7, 3, 12, 12, generator=torch.Generator().manual_seed(3))
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """The library as users run it, without the tests' type checks."""
+    config.update("jaxtyping_disable", True)
+    yield
+    config.update("jaxtyping_disable", False)

@@ -1,0 +1,116 @@
+"""Layers by name, pattern, kind and call."""
+
+import pytest
+from torch import nn
+
+from glassnet.errors import InputError
+from glassnet.models import create_model
+from glassnet.models.layers import name_calls, select_layers, split_call
+
+
+@pytest.fixture
+def convnet():
+    return create_model("convnet", in_channels=1, num_classes=10, image_size=28)
+
+
+@pytest.fixture
+def nested():
+    shared = nn.ReLU()
+    block = nn.Sequential(nn.Conv2d(3, 4, 3), shared, nn.ConvTranspose2d(4, 3, 2))
+    return nn.ModuleDict({"up": block, "act": shared, "head": nn.Sequential(nn.Flatten(), nn.Linear(4, 2))})
+
+
+@pytest.mark.parametrize(
+    ("layers", "names"),
+    [
+        ("conv", ["conv1", "conv2", "conv3", "conv4"]),
+        ("last-conv", ["conv4"]),
+        ("linear", ["fc1", "fc2"]),
+        ("fc1", ["fc1"]),
+        ("conv*", ["conv1", "conv2", "conv3", "conv4"]),
+        ("conv[13]", ["conv1", "conv3"]),
+        (
+            ["fc2", "conv", "conv1", "bn?", "conv2"],
+            ["conv1", "bn1", "conv2", "bn2", "conv3", "bn3", "conv4", "bn4", "bn5", "fc2"],
+        ),
+        (("fc1:0", "conv1"), ["conv1", "fc1:0"]),
+    ],
+)
+def test_kinds_names_and_patterns_in_the_models_order(convnet, layers, names):
+    assert select_layers(convnet, layers) == names
+
+
+def test_all_is_every_module_without_children(convnet):
+    assert select_layers(convnet, "all") == [name for name, _ in convnet.named_children()]
+
+
+def test_nested_and_shared_modules(nested):
+    assert select_layers(nested, "conv") == ["up.0", "up.2"]
+    assert select_layers(nested, "all") == ["up.0", "up.1", "up.2", "head.0", "head.1"]
+    assert select_layers(nested, "up*") == ["up", "up.0", "up.1", "up.2"]
+    assert select_layers(nested, ["head.1", "act"]) == ["act", "head.1"]  # its other name is up.1
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        (
+            "conv9",
+            r"no layer 'conv9' in ConvNet. Did you mean conv.*\? Its convolutions are conv1, conv2, conv3, conv4.",
+        ),
+        ("fx1", "no layer 'fx1' in ConvNet. Did you mean fc1.*convolutions are"),
+        ("layer*", r"no layer 'layer\*' in ConvNet.* Its convolutions are conv1"),
+        ("last_conv", "no layer 'last_conv'.* Did you mean last-conv"),
+        (["conv1", "nope:1"], "no layer 'nope:1'"),
+        ([], "layers is empty"),
+    ],
+)
+def test_an_unknown_layer_is_refused_with_the_nearest_names(convnet, layers, message):
+    with pytest.raises(InputError, match=message):
+        select_layers(convnet, layers)
+
+
+def test_the_refusal_of_a_network_without_convolutions_lists_its_layers():
+    network = nn.Sequential(nn.Linear(4, 3), nn.ReLU())
+    with pytest.raises(InputError, match=r"no layer 'conv' in Sequential. Its layers are 0, 1."):
+        select_layers(network, "conv")
+    many = nn.Sequential(*(nn.Linear(1, 1) for _ in range(45)))
+    with pytest.raises(InputError, match=r"38, 39 and 5 more\."):
+        select_layers(many, "conv")
+
+
+def test_split_call():
+    assert split_call("features.3:12") == ("features.3", 12)
+    assert split_call("features.3") == ("features.3", None)
+    assert split_call("odd:name") == ("odd:name", None)
+
+
+RAN = {("a", 0): "", ("b", 0): "", ("b", 1): "", ("c", 0): "is odd"}
+
+
+@pytest.mark.parametrize(
+    ("names", "asked", "expected"),
+    [
+        (["a", "b"], "*", {"a": ("a", 0), "b:0": ("b", 0), "b:1": ("b", 1)}),
+        (["b:1"], "b:1", {"b:1": ("b", 1)}),
+        (["a:0"], "a:0", {"a:0": ("a", 0)}),
+        (["a", "c", "d"], "all", {"a": ("a", 0)}),
+    ],
+)
+def test_calls_get_names(names, asked, expected):
+    assert name_calls(names, asked, RAN) == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "asked", "message"),
+    [
+        (["a", "c"], ["a", "c"], "layer 'c' is odd."),
+        (["a", "d"], ["a", "d"], "layer 'd' did not run when the model was called in evaluation mode"),
+        (["b:2"], "b:2", "layer 'b' ran 2 times, so its calls are numbered from 0 to 1; it has no call 2"),
+        (["d:1"], "d:1", "layer 'd' did not run"),
+        (["c", "d"], "all", "layer 'c' is odd."),
+    ],
+)
+def test_unusable_calls_are_refused_when_asked_for_by_name_or_when_nothing_else_is_left(names, asked, message):
+    with pytest.raises(InputError, match=message):
+        name_calls(names, asked, RAN)
