@@ -133,10 +133,10 @@ def test_calibration_error_by_hand():
 
 
 def test_calibration_error_puts_a_bins_upper_edge_inside_it():
-    # 1/2 and 3/4 fall into different quarters, (1/4, 1/2] and (1/2, 3/4], so that their gaps cannot cancel.
-    probabilities = np.array([[0.5, 0.5], [0.75, 0.25]])
-    error = metrics.expected_calibration_error(probabilities, np.array([0, 1]), bins=4)
-    assert error == pytest.approx((0.5 + 0.75) / 2)
+    # 0.5 lies in (1/4, 1/2] and 0.6 in (1/2, 3/4], so that the gaps of a miss and a hit cannot cancel.
+    probabilities = np.array([[0.5, 0.5], [0.6, 0.4]])
+    error = metrics.expected_calibration_error(probabilities, np.array([1, 0]), bins=4)
+    assert error == pytest.approx((0.5 + 0.4) / 2)
 
 
 @pytest.mark.parametrize("bins", [1, 4, 15])
