@@ -1,0 +1,75 @@
+"""What an embedding, a clustering or its measures may be asked about: finite rows that are not all the same."""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from glassnet.errors import InputError
+
+
+def checked_rows(rows: Any, *, noun: str = "features", columns: int | None = None) -> Float64[np.ndarray, "n d"]:
+    """Return `rows` as float64, in which their distances are exact to the last digits of a float32.
+
+    Args:
+        rows: Numbers of shape (n, d), n and d at least 1.
+        noun: What the sentence calls them.
+        columns: The d that they must have, if any.
+
+    Raises:
+        InputError: They are no numbers, have another shape, or hold a NaN or an infinity.
+    """
+    array = np.asarray(rows)
+    if array.dtype.kind not in "fiub":
+        raise InputError(f"{noun} are of type {array.dtype}, expected real numbers.")
+    if array.ndim != 2 or not array.size:
+        raise InputError(f"{noun} have shape {array.shape}, expected (n, d): one row per image, none of them empty.")
+    if columns is not None and array.shape[1] != columns:
+        raise InputError(f"{noun} have {array.shape[1]} columns, expected {columns} as in the rows fitted before.")
+    array = array.astype(np.float64)
+    bad = ~np.isfinite(array).all(axis=1)
+    if bad.any():
+        raise InputError(
+            f"{noun} have a NaN or an infinity in {bad.sum()} of {len(array)} rows, first in row {bad.argmax()}, "
+            "expected finite numbers; leave these rows out."
+        )
+    return array
+
+
+def check_varied(rows: Float64[np.ndarray, "n d"]) -> None:
+    """Refuse rows that are all the same.
+
+    Raises:
+        InputError: There is one row, or all rows are equal.
+    """
+    if (rows == rows[0]).all():
+        raise InputError(
+            f"all {len(rows)} rows of the features are the same, expected at least two that differ; "
+            "choose another layer or more images."
+        )
+
+
+def checked_labels(labels: Any, *, points: int) -> Int64[np.ndarray, " n"]:
+    """Return a class index for each point.
+
+    Raises:
+        InputError: They are no integers from 0, or not one a point.
+    """
+    array = np.asarray(labels)
+    if array.dtype.kind not in "iu" or array.shape != (points,):
+        raise InputError(
+            f"labels are of type {array.dtype} and shape {array.shape}, expected integers of shape ({points},)."
+        )
+    if array.min() < 0:
+        raise InputError(f"label {array.min()} is negative, expected class indices from 0.")
+    return array.astype(np.int64)
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that scikit-learn's generators do not take.
+
+    Raises:
+        InputError: It is not in 0 … 2³² - 1.
+    """
+    if not 0 <= seed < 2**32:
+        raise InputError(f"seed is {seed}, expected 0 to {2**32 - 1}.")

@@ -1,0 +1,57 @@
+"""PCA: the directions in which features vary most."""
+
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float64
+from sklearn.decomposition import PCA
+
+from glassnet.embedding.checks import check_seed, check_varied, checked_rows
+from glassnet.embedding.result import Embedding, Options, Rows
+from glassnet.errors import InputError
+
+
+def pca(features: Rows, options: Options) -> Embedding:
+    """Project centred features on their first principal components.
+
+    Y = (X - mean) W, with W the right singular vectors of X - mean of the largest singular values; the entry of
+    largest magnitude in each is positive, which settles the sign.
+
+    Pearson 1901, https://doi.org/10.1080/14786440109462720.
+
+    Raises:
+        InputError: The features are no finite (n, d) or all the same, or `dims` is not in 1 … min(n, d).
+    """
+    rows = checked_rows(features)
+    check_varied(rows)
+    check_seed(options.seed)
+    limit = min(rows.shape)
+    if not 1 <= options.dims <= limit:
+        raise InputError(
+            f"dims is {options.dims}, expected 1 to {limit}: "
+            f"PCA of {rows.shape[0]} rows with {rows.shape[1]} columns has no more components."
+        )
+    model = fit_pca(rows, components=options.dims, seed=options.seed)
+    return Embedding(
+        points=np.ascontiguousarray(model.transform(rows), dtype=np.float32),
+        method="pca",
+        settings={"dims": options.dims, "solver": model.svd_solver},
+        columns=rows.shape[1],
+        explained_variance=model.explained_variance_ratio_,
+        place=model.transform,
+        restore=model.inverse_transform,
+    )
+
+
+def fit_pca(rows: Float64[np.ndarray, "n d"], *, components: int, seed: int) -> PCA:
+    """Fit scikit-learn's PCA with the fastest of its solvers that are exact."""
+    # The seed draws only where arpack starts, so it moves no more than the last digits.
+    solver = _solver(*rows.shape, components=components)
+    return PCA(components, svd_solver=solver, random_state=seed).fit(rows)
+
+
+def _solver(n: int, d: int, *, components: int) -> Literal["covariance_eigh", "arpack", "full"]:
+    # "auto" would take the randomized solver for wide features, which only comes near the principal components.
+    if d <= 1000 and n >= d:
+        return "covariance_eigh"
+    return "arpack" if 10 * components <= min(n, d) else "full"

@@ -1,0 +1,80 @@
+"""What every embedding method takes and gives."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float, Float32, Float64, Real
+
+from glassnet.embedding.checks import checked_rows
+from glassnet.errors import InputError
+
+Rows = Real[np.ndarray, "n d"]
+Points = Float32[np.ndarray, "n dims"]
+Setting = int | float | str | None
+Move = Callable[[Float64[np.ndarray, "m d"]], Float[np.ndarray, "m e"]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What an embedding method may be told; each reads what concerns it."""
+
+    dims: int = 2
+    """Dimensions of the points."""
+    seed: int = 0
+    """Seed of all that the method draws."""
+    perplexity: float = 30.0
+    """t-SNE's effective number of neighbours."""
+    pca_components: int | None = 50
+    """t-SNE first reduces wider features to so many principal components; None keeps them as they are."""
+    neighbours: int = 15
+    """UMAP's number of neighbours."""
+    min_distance: float = 0.1
+    """UMAP's least distance between points, in units of the embedding."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Embedding:
+    """Points of few dimensions that stand for features, and the way to place more of them."""
+
+    points: Points
+    """A point for each row of the features."""
+    method: str
+    """Name of the method, as in METHODS."""
+    settings: Mapping[str, Setting]
+    """What the method was told, and what it chose itself."""
+    columns: int
+    """Columns of the features."""
+    explained_variance: Float64[np.ndarray, " dims"] | None = None
+    """Share of the features' variance along each dimension, 0 to 1; PCA only."""
+    kl_divergence: float | None = None
+    """What t-SNE minimised, in nats; compare it at equal features and perplexity only."""
+    place: Move = field(repr=False)
+    """Features to points; call `transform`, which checks them."""
+    restore: Move | None = field(default=None, repr=False)
+    """Points to features; call `inverse`, which checks them."""
+
+    @property
+    def dims(self) -> int:
+        """Dimensions of the points."""
+        return self.points.shape[1]
+
+    def transform(self, features: Rows) -> Points:
+        """Place new features among the points, which stay where they are.
+
+        Raises:
+            InputError: The features are not finite numbers with as many columns as those embedded.
+        """
+        rows = checked_rows(features, columns=self.columns)
+        return np.ascontiguousarray(self.place(rows), dtype=np.float32)
+
+    def inverse(self, points: Real[np.ndarray, "n dims"]) -> Float32[np.ndarray, "n d"]:
+        """Give the features that points stand for; exact if no dimension was left out.
+
+        Raises:
+            InputError: The method has no inverse, or the points are not finite numbers of `dims` columns.
+        """
+        if self.restore is None:
+            raise InputError(f"{self.method} has no inverse; only pca leads from points back to features.")
+        rows = checked_rows(points, noun="points", columns=self.dims)
+        return np.ascontiguousarray(self.restore(rows), dtype=np.float32)

@@ -1,0 +1,232 @@
+import hashlib
+import os
+import subprocess
+import sys
+
+import numpy as np
+import openTSNE
+import pytest
+from scipy.spatial.distance import cdist
+from sklearn.manifold import TSNE
+from sklearn.neighbors import KNeighborsClassifier
+
+from glassnet.embedding import Options, embed, quality
+from glassnet.errors import InputError
+
+tsne_module = sys.modules["glassnet.embedding.tsne"]
+
+
+def slow_affinities(rows: np.ndarray, perplexity: float) -> np.ndarray:
+    """p_ij of van der Maaten & Hinton 2008, equations 1 and 2, over the 3 * perplexity nearest neighbours."""
+    n, k = len(rows), int(3 * perplexity)
+    conditional = np.zeros((n, n))
+    for i in range(n):
+        squared = ((rows - rows[i]) ** 2).sum(axis=1)
+        neighbours = [j for j in np.argsort(squared) if j != i][:k]
+        low, high = 1e-12, 1e12
+        for _ in range(90):
+            precision = np.sqrt(low * high)
+            weights = np.exp(-precision * (squared[neighbours] - squared[neighbours].min()))
+            chances = weights / weights.sum()
+            entropy = -(chances * np.log(np.maximum(chances, 1e-300))).sum()
+            low, high = (precision, high) if entropy > np.log(perplexity) else (low, precision)
+        conditional[i, neighbours] = chances
+    return (conditional + conditional.T) / (2 * n)
+
+
+def slow_divergence(affinities: np.ndarray, points: np.ndarray) -> float:
+    """KL(P || Q) with q_ij of equation 4, by all pairs."""
+    kernel = 1 / (1 + cdist(points, points, "sqeuclidean"))
+    np.fill_diagonal(kernel, 0)
+    q = kernel / kernel.sum()
+    some = affinities > 0
+    return float((affinities[some] * np.log(affinities[some] / q[some])).sum())
+
+
+@pytest.fixture(scope="module")
+def embedded(digits):
+    return embed(digits[0][:600], method="tsne")
+
+
+def test_affinities_by_hand():
+    # Two pairs far apart, at a perplexity near 1: each point's only neighbour is its partner, so all p are 1/4.
+    rows = np.array([[0.0], [1.0], [10.0], [11.0]])
+    affinities = tsne_module._affinities(rows, 1.0 + 1e-6).P.toarray()
+    pairs = np.kron(np.eye(2), np.array([[0, 1], [1, 0]])) / 4
+    np.testing.assert_allclose(affinities, pairs, atol=1e-4)
+
+
+def test_affinities_equal_the_papers(digits):
+    # Moved a little, since digits of 17 grey levels have equal distances.
+    rows = digits[0][:80] + 1e-3 * np.random.default_rng(0).normal(size=(80, 64))
+    affinities = tsne_module._affinities(rows, 12.5).P.toarray()
+    np.testing.assert_allclose(affinities, slow_affinities(rows, 12.5), rtol=1e-3, atol=1e-9)
+    assert affinities.sum() == pytest.approx(1)
+
+
+def test_divergence_equals_the_papers_at_the_points(blobs):
+    result = embed(blobs[0], method="tsne", perplexity=10)
+    slow = slow_divergence(slow_affinities(blobs[0].astype(np.float64), 10), result.points)
+    # Barnes-Hut approximates the sum behind q.
+    assert result.kl_divergence == pytest.approx(slow, rel=0.02)
+
+
+def test_equals_open_tsnes_own_estimator_and_ends_as_low_as_scikit_learns(digits):
+    rows = digits[0][:300].astype(np.float64)
+    result = embed(rows, method="tsne", perplexity=20, pca_components=None)
+    start = tsne_module._positions(rows, Options())
+    oracle = openTSNE.TSNE(perplexity=20, initialization=start, neighbors="exact", random_state=0).fit(rows)
+    centred = np.asarray(oracle) - (oracle.max(axis=0) + oracle.min(axis=0)) / 2
+    np.testing.assert_allclose(result.points, centred, rtol=1e-5, atol=1e-5)
+    assert result.kl_divergence == pytest.approx(oracle.kl_divergence)
+    other = TSNE(perplexity=20, random_state=0).fit(rows)
+    assert result.kl_divergence == pytest.approx(other.kl_divergence_, rel=0.05)
+
+
+def test_steps_lower_the_divergence(blobs):
+    rows = blobs[0].astype(np.float64)
+    affinities = slow_affinities(rows, 10)
+    spread = embed(rows, method="pca").points
+    result = embed(rows, method="tsne", perplexity=10)
+    assert result.kl_divergence < 0.5 * slow_divergence(affinities, spread)
+
+
+def test_keeps_the_classes_of_real_digits(digits, embedded):
+    features, labels = digits[0][:600], digits[1][:600]
+    assert embedded.points.shape == (600, 2)
+    assert embedded.points.dtype == np.float32
+    assert np.isfinite(embedded.points).all()
+    assert 0 < embedded.kl_divergence < 1
+    random_projection = features @ np.random.default_rng(0).normal(size=(64, 2))
+    by_tsne = quality(features, embedded.points, labels=labels)
+    by_chance = quality(features, random_projection, labels=labels)
+    assert by_tsne.knn_accuracy > 0.93
+    assert by_chance.knn_accuracy < 0.5
+    assert by_tsne.trustworthiness > 0.97 > 0.8 > by_chance.trustworthiness
+
+
+def test_repeats_bit_for_bit_in_this_and_another_process(digits, tmp_path):
+    features = digits[0][:120]
+    np.save(tmp_path / "features.npy", features)
+    script = (
+        "import hashlib, sys, numpy as np\n"
+        "from glassnet.embedding import embed\n"
+        f"result = embed(np.load({str(tmp_path / 'features.npy')!r}), method='tsne', seed=3, perplexity=20)\n"
+        "print(hashlib.sha256(result.points.tobytes()).hexdigest(), result.kl_divergence.hex())\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": "7"}
+    command = [sys.executable, "-W", "error", "-c", script]
+    other = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert other.returncode == 0, other.stderr
+    assert other.stderr == ""
+    for _ in range(2):
+        result = embed(features, method="tsne", seed=3, perplexity=20)
+        here = f"{hashlib.sha256(result.points.tobytes()).hexdigest()} {result.kl_divergence.hex()}"
+        assert other.stdout.strip() == here
+    assert (embed(features, method="tsne", seed=4, perplexity=20).points != result.points).any()
+
+
+def test_threads_do_not_change_the_points(digits, monkeypatch):
+    monkeypatch.setattr(tsne_module, "THREADS_FROM_POINTS", 300)
+    monkeypatch.setattr(tsne_module, "STEPS", 50)
+    monkeypatch.setattr(tsne_module, "EARLY_STEPS", 50)
+    results = []
+    for threads in ("1", "2"):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        results.append(embed(digits[0][:300], method="tsne", perplexity=20))
+    np.testing.assert_array_equal(results[0].points, results[1].points)
+    assert results[0].kl_divergence == results[1].kl_divergence
+
+
+def test_threads_are_the_cores_where_none_are_asked_for(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert 1 <= tsne_module._threads(5000) <= os.cpu_count()
+    monkeypatch.setenv("OMP_NUM_THREADS", "5,2")
+    assert tsne_module._threads(5000) == 5
+    assert tsne_module._threads(4999) == 1
+
+
+def test_transform_places_held_out_digits_beside_their_class(digits, embedded):
+    train, test = slice(0, 600), slice(600, 900)
+    before = embedded.points.copy()
+    placed = embedded.transform(digits[0][test])
+    assert placed.shape == (300, 2)
+    assert placed.dtype == np.float32
+    by_neighbours = KNeighborsClassifier(10).fit(embedded.points, digits[1][train])
+    assert by_neighbours.score(placed, digits[1][test]) > 0.9
+    np.testing.assert_array_equal(embedded.points, before)
+    np.testing.assert_array_equal(embedded.transform(digits[0][test]), placed)
+
+
+def test_transform_brings_rows_back_to_their_own_points(digits, embedded):
+    back = embedded.transform(digits[0][:100])
+    spread = embedded.points.std()
+    assert np.median(np.linalg.norm(back - embedded.points[:100], axis=1)) < 0.1 * spread
+
+
+def test_wide_features_are_reduced_first(blobs):
+    wide = np.hstack([blobs[0], np.zeros((120, 88), dtype=np.float32)])
+    reduced = embed(wide, method="tsne", perplexity=10)
+    assert reduced.settings["pca_components"] == 50
+    assert reduced.transform(wide[:5]).shape == (5, 2)
+    whole = embed(wide, method="tsne", perplexity=10, pca_components=None)
+    assert whole.settings["pca_components"] is None
+    # Ten components hold less of the noise than twelve columns, so the affinities and the divergence differ.
+    some = embed(blobs[0], method="tsne", perplexity=10, pca_components=3)
+    assert some.settings["pca_components"] == 3
+    assert some.kl_divergence != pytest.approx(whole.kl_divergence, rel=1e-3)
+
+
+@pytest.mark.parametrize("columns", [1, 12])
+def test_three_dimensions(blobs, columns):
+    result = embed(blobs[0][:, :columns], method="tsne", dims=3, perplexity=10)
+    assert result.points.shape == (120, 3)
+    assert np.isfinite(result.points).all()
+    assert (result.points.std(axis=0) > 0).all()
+    assert result.transform(blobs[0][:4, :columns]).shape == (4, 3)
+
+
+@pytest.mark.parametrize("copies", [3, 30])
+def test_equal_rows_are_parted_only_a_little(blobs, copies):
+    features = np.repeat(blobs[0][: 240 // copies], copies, axis=0)
+    result = embed(features, method="tsne", perplexity=5)
+    assert np.isfinite(result.points).all()
+    assert np.isfinite(result.kl_divergence)
+    assert np.isfinite(result.transform(features[:7])).all()
+    groups = result.points.reshape(-1, copies, 2)
+    assert groups.std(axis=1).mean() < 0.5 * result.points.std()
+
+
+def test_the_fewest_rows():
+    result = embed(np.eye(4, dtype=np.float32), method="tsne", perplexity=1)
+    assert np.isfinite(result.points).all()
+    assert np.isfinite(result.transform(np.eye(4)[:1])).all()
+
+
+@pytest.mark.slow
+def test_many_points_take_the_interpolated_gradient(digits, monkeypatch):
+    monkeypatch.setattr(tsne_module, "STEPS", 150)
+    exact = embed(digits[0][:300], method="tsne", perplexity=20)
+    monkeypatch.setattr(tsne_module, "FFT_FROM_POINTS", 300)
+    result = embed(digits[0][:300], method="tsne", perplexity=20)
+    assert (result.points != exact.points).any()
+    assert result.kl_divergence == pytest.approx(exact.kl_divergence, rel=0.1)
+    assert quality(digits[0][:300], result.points, labels=digits[1][:300]).knn_accuracy > 0.88
+    placed = result.transform(digits[0][300:400])
+    score = KNeighborsClassifier(10).fit(result.points, digits[1][:300]).score(placed, digits[1][300:400])
+    assert score > 0.75
+
+
+def test_refuses_what_does_not_fit(blobs, unchecked):
+    with pytest.raises(InputError, match=r"perplexity is 30, expected 1 to 16\.33 for 50 points .*; lower it or use"):
+        embed(blobs[0][:50], method="tsne")
+    with pytest.raises(InputError, match=r"perplexity is 0\.5, expected 1 to"):
+        embed(blobs[0], method="tsne", perplexity=0.5)
+    with pytest.raises(InputError, match=r"perplexity is nan, expected 1 to"):
+        embed(blobs[0], method="tsne", perplexity=float("nan"))
+    with pytest.raises(InputError, match=r"dims is 4, expected 2 or 3"):
+        embed(blobs[0], method="tsne", dims=4)
+    with pytest.raises(InputError, match=r"t-SNE got 3 rows, expected at least 4"):
+        embed(blobs[0][:3], method="tsne", perplexity=1)
+    with pytest.raises(InputError, match=r"pca_components is 0, expected at least 1, or None"):
+        embed(blobs[0], method="tsne", perplexity=10, pca_components=0)
