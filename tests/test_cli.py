@@ -24,6 +24,30 @@ def test_overview_lists_every_command(capsys):
     assert call(capsys)[1] == out
 
 
+def test_help_of_a_command_by_the_word_help(capsys):
+    with pytest.raises(SystemExit):
+        run(["help", "eval"])
+    assert "usage: glassnet eval" in capsys.readouterr().out
+
+
+def test_a_failure_of_the_machine_is_one_sentence_and_code_1(capsys, monkeypatch):
+    def full(settings):
+        raise OSError(28, "No space left on device")
+
+    full.__annotations__ = COMMANDS["models"].__annotations__
+    monkeypatch.setitem(COMMANDS, "models", full)
+    code, out, err = call(capsys, "models")
+    assert (code, out) == (1, "")
+    assert err == "glassnet: the work failed: [Errno 28] No space left on device.\n"
+
+
+def test_only_training_runs_in_several_processes(capsys, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    code, _, err = call(capsys, "demo")
+    assert code == 2
+    assert "`glassnet demo` runs in one process, got 2; torchrun is for train" in err
+
+
 def test_version(capsys):
     import glassnet
 
@@ -50,12 +74,16 @@ def test_help_tells_units_and_defaults(capsys, name):
         (["trian"], "no command 'trian'. Did you mean train?"),
         (["train", "--epoch", "3"], "unrecognized options: --epoch, 3. Did you mean --epochs?"),
         (["train", "--epochs", "many"], "error parsing --epochs: invalid literal for int"),
-        (["train", "--epochs", "0"], "--epochs is 0, expected a number above 0."),
+        (["train", "--epochs", "0"], "--epochs is 0, expected a number above 0 and below 2^31."),
         (["train", "--device", "gpu"], "invalid choice 'gpu' for argument '--device'"),
         (["eval"], "missing from glassnet eval: PATH"),
         (["train", "--data", "mnits"], "no data set 'mnits'. Did you mean mnist"),
         (["train", "--model", "convnte"], "no model 'convnte'. Did you mean convnet?"),
         (["models", "vgg"], "no model 'vgg'."),
+        (["models", "--figure", "net.png"], "--model-options and --figure need a model"),
+        (["train", "--seed", "1" + "0" * 30], "--seed is 1000000000000000000000000000000, expected 0 or more"),
+        (["train", "--learning-rate", "inf"], "--learning-rate is inf, expected a finite number above 0."),
+        (["train", "--batch-size", "1"], "a batch has 1 images for 1 processes; expected at least 2 for each"),
         (["data", "fetch", "mnits"], "no data set 'mnits'."),
         (["eval", "/nowhere/at/all"], "no run at /nowhere/at/all: expected a run directory"),
         (["report", "/"], "/ has no run.json"),

@@ -10,7 +10,15 @@ from glassnet.errors import InputError
 from glassnet.files import atomic, read_json, write_json
 from glassnet.run import RunDirectory
 
-MANIFEST = {"schema_version": 1, "settings": {}, "model": {}, "data": {}, "metrics": {"test_accuracy": 0.5}}
+METRICS = {"epoch": 1, "test_loss": 1.0, "test_accuracy": 0.5, "test_accuracy_interval": [0.4, 0.6]}
+SIZES = {"in_channels": 1, "num_classes": 2, "image_size": 8, "parameters": 6, "layers": []}
+MANIFEST = {
+    "schema_version": 1,
+    "settings": {"data": "mnist-sample", "model": "convnet", "task": "classification"},
+    "model": {"name": "convnet", "options": {}, **SIZES},
+    "data": {"name": "mnist-sample", "classes": ["a", "b"], "train": 3, "validation": 1, "test": 2},
+    "metrics": METRICS,
+}
 
 
 @pytest.fixture
@@ -26,7 +34,7 @@ def finished(tmp_path):
 def test_a_finished_run_opens(finished):
     opened = RunDirectory.open(finished)
     assert opened.name == "a-run"
-    assert opened.metrics == {"test_accuracy": 0.5}
+    assert opened.metrics == METRICS
     assert opened.history == [{"epoch": 1, "train_loss": 0.5}]
     assert torch.equal(opened.weights()["weight"], torch.arange(6.0).view(2, 3))
 
@@ -49,7 +57,9 @@ def test_what_is_no_run_is_refused(tmp_path, finished):
         ("[]", "no schema_version"),
         ('{"schema_version": "1"}', "no schema_version"),
         ('{"schema_version": 2}', r"schema version 2, newer than this glassnet reads \(1\); upgrade with"),
-        ('{"schema_version": 1, "settings": {}}', "lacks model, data, metrics"),
+        ('{"schema_version": true}', "no schema_version"),
+        ('{"schema_version": -5}', "no schema_version"),
+        ('{"schema_version": 1, "settings": {}}', r"lacks settings\.data, settings\.model, .*, metrics\.epoch"),
         ("\xff\xfe", "is damaged"),
     ],
 )
@@ -61,9 +71,13 @@ def test_a_damaged_or_newer_manifest_is_refused(finished, text, message):
 
 def test_damaged_files_are_named(finished):
     opened = RunDirectory.open(finished)
-    (finished / "model.safetensors").write_bytes(b"\x00" * 20)
-    with pytest.raises(InputError, match=r"model\.safetensors is damaged"):
-        opened.weights()
+    weights = (finished / "model.safetensors").read_bytes()
+    for damaged in (b"", b"\x00" * 20, weights[:-4]):
+        (finished / "model.safetensors").write_bytes(damaged)
+        with pytest.raises(InputError, match=r"model\.safetensors is damaged"):
+            RunDirectory.open(finished)
+        with pytest.raises(InputError, match=r"model\.safetensors is damaged"):
+            opened.weights()
     opened.save_arrays("features/a.npz", {"x": np.arange(1000)})
     assert np.array_equal(opened.load_arrays("features/a.npz")["x"], np.arange(1000))
     whole = (finished / "features/a.npz").read_bytes()
@@ -72,6 +86,13 @@ def test_damaged_files_are_named(finished):
         opened.load_arrays("features/a.npz")
     with pytest.raises(InputError, match=r"b\.npz is missing"):
         opened.load_arrays("features/b.npz")
+    kept = bytearray(whole)
+    kept[len(kept) // 2] ^= 0xFF
+    (finished / "features/a.npz").write_bytes(kept)
+    with pytest.raises(InputError, match=r"a\.npz is damaged"):
+        opened.load_arrays("features/a.npz")
+    with pytest.raises(InputError, match="leads out of the run"):
+        opened.save_json("../elsewhere.json", {})
     (finished / "model.safetensors").unlink()
     with pytest.raises(InputError, match=r"has no model\.safetensors"):
         RunDirectory.open(finished)
@@ -85,6 +106,14 @@ def test_history_leaves_out_a_line_that_was_cut_and_refuses_a_damaged_one(finish
     assert run.read_history(finished) == []
     (finished / "metrics.jsonl").write_text('{"epoch": 1}\nnonsense\n{"epoch": 3}\n')
     with pytest.raises(InputError, match="damaged in line 2"):
+        run.read_history(finished)
+    (finished / "metrics.jsonl").write_text("3\n")
+    with pytest.raises(InputError, match="damaged in line 1"):
+        run.read_history(finished)
+    with pytest.raises(InputError, match="has 1 of 2 epochs"):
+        run.truncate_history(finished, 2)
+    (finished / "metrics.jsonl").write_bytes(b"\xff\xfe\n")
+    with pytest.raises(InputError, match="damaged in line 1"):
         run.read_history(finished)
     (finished / "metrics.jsonl").unlink()
     with pytest.raises(InputError, match=r"metrics\.jsonl is missing"):
@@ -112,6 +141,18 @@ def test_json_has_no_nan(tmp_path):
     assert not (tmp_path / "a.json").exists()
 
 
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"cannot write .*file/below/a\.json .*; give another place"):
+        write_json(tmp_path / "file" / "below" / "a.json", {})
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match="cannot write"):
+        write_json(tmp_path / "folder", {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+    with pytest.raises(InputError, match="is damaged"):
+        read_json(tmp_path / "folder")
+
+
 def test_new_runs_are_numbered_and_never_overwrite(tmp_path, monkeypatch, finished):
     monkeypatch.chdir(tmp_path)
     assert [str(run.create(None, "demo")) for _ in range(3)] == ["runs/demo", "runs/demo-2", "runs/demo-3"]
@@ -129,7 +170,7 @@ def test_checkpoints_hold_no_code_and_say_what_is_wrong(finished, tmp_path):
     unfinished.mkdir()
     with pytest.raises(InputError, match=r"state\.pt is missing: expected an unfinished run"):
         run.read_checkpoint(unfinished)
-    run.write_checkpoint(unfinished, {"settings": {"epochs": 3}, "state": {"w": torch.ones(2)}})
+    run.write_checkpoint(unfinished, {"settings": {"epochs": 3}, "started": "now", "state": {"w": torch.ones(2)}})
     assert torch.equal(run.read_checkpoint(unfinished)["state"]["w"], torch.ones(2))
     with pytest.raises(InputError, match="is finished; there is nothing to resume"):
         run.read_checkpoint(finished)
@@ -138,7 +179,14 @@ def test_checkpoints_hold_no_code_and_say_what_is_wrong(finished, tmp_path):
     file.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match=r"state\.pt is damaged"):
         run.read_checkpoint(unfinished)
-    torch.save({"settings": shutil.rmtree}, file)
+    for damaged in (b"", b"hello"):
+        file.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"state\.pt is damaged"):
+            run.read_checkpoint(unfinished)
+    torch.save({}, file)
+    with pytest.raises(InputError, match=r"state\.pt is damaged"):
+        run.read_checkpoint(unfinished)
+    torch.save({"settings": shutil.rmtree, "started": "now", "state": {}}, file)
     with pytest.raises(InputError, match=r"state\.pt is damaged"):
         run.read_checkpoint(unfinished)
 

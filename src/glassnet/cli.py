@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import sys
+import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from glassnet.console import is_main_process, say
 from glassnet.errors import GlassnetError, InputError, unknown_name
 
 if TYPE_CHECKING:
@@ -97,6 +98,8 @@ def run(arguments: Sequence[str]) -> int:
     Returns:
         The exit code: 0, 2 for a usage or input error, 1 for a failure in the work, 130 if interrupted.
     """
+    if len(arguments) > 1 and arguments[0] == "help":
+        arguments = [*arguments[1:], "--help"]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         lines = [f"  {name:<10}{(function.__doc__ or '').splitlines()[0]}" for name, function in COMMANDS.items()]
         print(_OVERVIEW.format(commands="\n".join(lines)), end="")
@@ -109,24 +112,29 @@ def run(arguments: Sequence[str]) -> int:
     try:
         return _run(arguments[0], arguments[1:])
     except GlassnetError as error:
-        print(f"glassnet: {error}", file=sys.stderr)
+        say(f"glassnet: {error}")
         return error.exit_code
+    except (OSError, MemoryError) as error:  # a full disk, a folder without rights, too little memory
+        say(f"glassnet: the work failed: {error or type(error).__name__}.")
+        return 1
     except KeyboardInterrupt:
-        print("glassnet: interrupted.", file=sys.stderr)
+        say("glassnet: interrupted.")
         return 130
 
 
 def _run(name: str, arguments: Sequence[str]) -> int:
     if name not in COMMANDS:
         raise unknown_name("command", name, COMMANDS, noun="commands")
+    if name != "train" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError(
+            f"`glassnet {name}` runs in one process, got {os.environ['WORLD_SIZE']}; torchrun is for train."
+        )
     from glassnet.devices import keep_freed_memory
     from glassnet.parsing import parse
 
     settings, as_json = parse(name, COMMANDS[name], arguments)
     keep_freed_memory()
     answer = COMMANDS[name](settings)
-    from glassnet.console import is_main_process
-
     if is_main_process():
         print(_json(answer.data) if as_json else answer.text)
     return 0
@@ -138,4 +146,4 @@ def _json(value: Any) -> str:
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
 
 
-__all__ = ["COMMANDS", "InputError", "run"]
+__all__ = ["COMMANDS", "run"]

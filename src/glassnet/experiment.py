@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +32,26 @@ class Experiment:
     description: Mapping[str, Any]
 
 
+def resolve(settings: TrainSettings) -> TrainSettings:
+    """Return the settings with absolute paths to the data, so that a run works from any folder."""
+    kind, colon, path = settings.data.partition(":")
+    data = f"folder:{Path(path).expanduser().resolve()}" if kind == "folder" and path else kind + colon + path
+    named = settings.data_root or os.environ.get("GLASSNET_DATA")
+    return dataclasses.replace(settings, data=data, data_root=Path(named).expanduser().resolve() if named else None)
+
+
+def read_settings(values: Mapping[str, Any], *, source: object) -> TrainSettings:
+    """Rebuild the settings that a run holds.
+
+    Raises:
+        InputError: They are no settings; `source` is named as where they came from.
+    """
+    try:
+        return from_json(TrainSettings, values)
+    except (TypeError, AttributeError) as error:
+        raise InputError(f"the settings in {source} are damaged ({error}); train the run again.") from None
+
+
 def build(settings: TrainSettings) -> Experiment:
     """Load the data set and build the model that the settings name; the weights depend on the seed alone.
 
@@ -56,14 +78,17 @@ def build(settings: TrainSettings) -> Experiment:
 
 def build_model(description: Mapping[str, Any]) -> nn.Module:
     """Build the model that a description in run.json names."""
-    options = {k: tuple(v) if isinstance(v, list) else v for k, v in description["options"].items()}
-    return create_model(
-        description["name"],
-        in_channels=description["in_channels"],
-        num_classes=description["num_classes"],
-        image_size=description["image_size"],
-        **options,
-    )
+    try:
+        options = {k: tuple(v) if isinstance(v, list) else v for k, v in description["options"].items()}
+        return create_model(
+            description["name"],
+            in_channels=description["in_channels"],
+            num_classes=description["num_classes"],
+            image_size=description["image_size"],
+            **options,
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"the model's description is damaged ({error!r}); train the run again.") from None
 
 
 def _set_normalization(model: nn.Module, mean: list[float], std: list[float]) -> None:
@@ -79,7 +104,7 @@ class Run(RunDirectory):
     @property
     def settings(self) -> TrainSettings:
         """The settings it was trained with."""
-        return from_json(TrainSettings, self.manifest["settings"])
+        return read_settings(self.manifest["settings"], source=self.path)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -117,4 +142,6 @@ class Run(RunDirectory):
             InputError: The files are missing or damaged.
         """
         settings = self.settings
-        return load_dataset(settings.data, root=root or settings.data_root, image_size=settings.image_size)
+        # The folder of a user's own images may have moved; --data-root then says where it is.
+        data = "folder" if root is not None and settings.data.startswith("folder:") else settings.data
+        return load_dataset(data, root=root or settings.data_root, image_size=settings.image_size)

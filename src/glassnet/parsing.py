@@ -25,7 +25,8 @@ def parse(name: str, command: Callable[[Any], Any], arguments: Sequence[str]) ->
         InputError: A word is unknown, missing or of the wrong type, or the settings refuse their values.
     """
     kind = getattr(settings, command.__annotations__["settings"].removeprefix("s."))
-    as_json = Annotated[bool, tyro.conf.arg(help="Print one JSON document on standard output.")]
+    said_once = tyro.conf.arg(help="Print one JSON document on standard output.")
+    as_json = Annotated[bool, tyro.conf.FlagCreatePairsOff, said_once]
     json_field = ("json", as_json, dataclasses.field(default=False, kw_only=True))
     call: Any = dataclasses.make_dataclass(kind.__name__, [json_field], bases=(kind,), frozen=True)
     said, failed = io.StringIO(), io.StringIO()
@@ -36,7 +37,6 @@ def parse(name: str, command: Callable[[Any], Any], arguments: Sequence[str]) ->
                 prog=f"glassnet {name}",
                 description=kind.__doc__,
                 args=list(arguments),
-                config=(tyro.conf.FlagCreatePairsOff,),
             )
     except SystemExit as leaving:
         if leaving.code in (0, None):

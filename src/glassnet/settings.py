@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +21,21 @@ S = TypeVar("S")
 def _positive(settings: Any, *names: str) -> None:
     for name in names:
         value = getattr(settings, name)
-        if value is not None and not value > 0:  # not <=, which a NaN would pass
-            raise InputError(f"--{name.replace('_', '-')} is {value}, expected a number above 0.")
+        if isinstance(value, int) and not 0 < value < 2**31:
+            raise InputError(f"--{name.replace('_', '-')} is {value}, expected a number above 0 and below 2^31.")
+        if isinstance(value, float) and not 0 < value < math.inf:  # a NaN fails every comparison
+            raise InputError(f"--{name.replace('_', '-')} is {value}, expected a finite number above 0.")
 
 
 def _between(settings: Any, name: str, low: float, high: float) -> None:
     value = getattr(settings, name)
     if not low <= value < high:
         raise InputError(f"--{name.replace('_', '-')} is {value}, expected at least {low} and below {high}.")
+
+
+def _seeded(settings: Any) -> None:
+    if not 0 <= settings.seed < 2**31:
+        raise InputError(f"--seed is {settings.seed}, expected 0 or more and below 2^31.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +52,11 @@ class TrainSettings:
     """What the model learns."""
     image_size: int | None = None
     """Height and width that images are resized to, in pixels; the data set's own if not given."""
-    epochs: int = 14
+    epochs: int = 5
     """Passes over the training images."""
     batch_size: int = 128
     """Images per optimizer step, over all processes together."""
-    learning_rate: float = 0.004
+    learning_rate: float = 0.01
     """Peak of the one-cycle schedule."""
     weight_decay: float = 0.05
     """AdamW's decoupled weight decay, on weights with two or more dimensions."""
@@ -76,6 +84,7 @@ class TrainSettings:
     def __post_init__(self) -> None:
         """Refuse what no training could use."""
         _positive(self, "epochs", "batch_size", "learning_rate", "image_size")
+        _seeded(self)
         _between(self, "label_smoothing", 0, 1)
         _between(self, "weight_averaging", 0, 1)
         _between(self, "weight_decay", 0, float("inf"))
@@ -101,6 +110,7 @@ class DemoSettings:
     def __post_init__(self) -> None:
         """Refuse what no demo could use."""
         _positive(self, "epochs")
+        _seeded(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,8 +147,8 @@ class FeaturesSettings:
     """Layers by name, by pattern (conv*) or by kind (conv, last-conv, linear, all)."""
     images: int = 5000
     """At most so many test images, drawn by seed with classes balanced as in the whole."""
-    perplexity: float = 30.0
-    """t-SNE's effective number of neighbours."""
+    perplexity: float | None = None
+    """t-SNE's effective number of neighbours; 30 if not given, less where there are too few images for it."""
     clusters: int | None = None
     """Clusters that k-means looks for; the number of classes if not given."""
     seed: int = 0
@@ -153,6 +163,7 @@ class FeaturesSettings:
     def __post_init__(self) -> None:
         """Refuse what no embedding could use."""
         _positive(self, "images", "perplexity", "clusters")
+        _seeded(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,6 +205,10 @@ class ReportSettings:
     data_root: Path | None = None
     """Folder that holds the data sets; default as when the run was trained."""
 
+    def __post_init__(self) -> None:
+        """Refuse a seed that no generator takes."""
+        _seeded(self)
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataSettings:
@@ -225,8 +240,12 @@ class ModelsSettings:
     """Also draw the table as a figure into this file (.png, .svg or .pdf)."""
 
     def __post_init__(self) -> None:
-        """Refuse sizes that no image has."""
+        """Refuse sizes that no image has, and options without a model."""
         _positive(self, "in_channels", "image_size", "num_classes")
+        if self.name is None and (self.model_options or self.figure):
+            raise InputError(
+                "--model-options and --figure need a model, as in `glassnet models convnet --figure net.png`."
+            )
 
 
 def to_json(settings: Any) -> dict[str, Any]:

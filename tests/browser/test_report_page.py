@@ -160,3 +160,22 @@ def test_without_scripts_everything_is_there_but_the_button(look):
     assert page.locator("h2").all_inner_texts() == TITLES
     assert not page.locator("#theme").is_visible()
     assert all(summary.is_visible() for summary in page.locator("summary").all())
+
+
+def test_the_report_of_a_real_run_lacks_nothing(look, tmp_path):
+    import glassnet as gn
+    from glassnet.cli import run
+
+    settings = gn.TrainSettings(model_options=("filters=4,4,8,8", "hidden=16"), epochs=2, out=tmp_path / "run")
+    gn.train(settings)
+    assert run(["report", str(tmp_path / "run")]) == 0
+    page = look(path=tmp_path / "run" / "report.html")
+    page.wait_for_load_state("networkidle")
+    assert page.complaints == []
+    assert page.locator("h2").all_inner_texts() == TITLES
+    # curves, confusion, mistakes, network, three embeddings, right and wrong images
+    assert page.locator("figure .drawing").count() == 9
+    assert page.locator(".missing").count() == 0
+    shown = page.locator("main").inner_text()
+    for part in ("95% interval", "Adjusted Rand", "trustworthiness", "Guided Grad-CAM", "conv4"):
+        assert part.lower() in shown.lower()

@@ -53,6 +53,45 @@ def test_eval_on_the_training_part_and_on_a_set_that_does_not_fit(capsys, copy, 
     assert "has 3 channels and the classes cat, dog; expected 1 and 0, 1, 2" in err
 
 
+def test_eval_on_another_folder_stays_inside_the_run(capsys, copy, tmp_path):
+    digits = copy.dataset().test
+    folder = tmp_path / "sub" / ".." / "digits"
+    for part in ("train", "test"):
+        for index in range(1000):
+            if (digits.targets[:index] == digits.targets[index]).sum() < 2:
+                target = folder / part / str(int(digits.targets[index]))
+                target.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(digits.images[index, 0].numpy()).save(target / f"{index}.png")
+    (tmp_path / "sub").mkdir(exist_ok=True)
+    outside = {path for path in tmp_path.rglob("*") if copy.path not in path.parents}
+    assert answer(capsys, "eval", copy.path, "--data", f"folder:{folder}")["images"] == 20
+    assert {path for path in tmp_path.rglob("*") if copy.path not in path.parents} == outside
+    (stem,) = copy.stems("evaluation")
+    assert stem.endswith("-test")
+    assert "/" not in stem
+
+
+def test_a_run_on_a_small_folder_works_from_anywhere(capsys, tmp_path, monkeypatch):
+    random = np.random.default_rng(0)
+    for level, name in ((40, "dark"), (200, "light")):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(25):
+            pixels = random.integers(level, level + 50, (20, 24, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{number}.png")
+    monkeypatch.chdir(tmp_path)
+    words = ["--model-options", "filters=4,4,4,4", "hidden=2", "--image-size", "16", "--epochs", "2", "--out", "run"]
+    assert call(capsys, "train", "--data", "folder:photos", *words)[0] == 0
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    code, _, err = call(capsys, "report", tmp_path / "run")  # ten test images, two units in fc1
+    assert code == 0, err
+    names = [picture["name"] for picture in gn.Run.open(tmp_path / "run").load_json("embeddings/fc1.json")["pictures"]]
+    assert names == ["pca2", "tsne2"]
+    (tmp_path / "photos").rename(tmp_path / "moved")
+    assert call(capsys, "eval", tmp_path / "run")[0] == 2
+    assert call(capsys, "eval", tmp_path / "run", "--data-root", tmp_path / "moved")[0] == 0
+
+
 def test_features_are_embedded_and_measured(capsys, copy):
     document = answer(capsys, "features", copy.path, "--layers", "fc1", "conv4", "--images", "300")
     assert [layer["layer"] for layer in document["layers"]] == ["conv4", "fc1"]
@@ -118,6 +157,9 @@ def test_explain_reads_a_users_own_images(capsys, copy, tmp_path):
     ("words", "message"),
     [
         (["explain", "RUN", "--images", "some"], "--images is 'some', expected indices as in 3,14,15"),
+        (["explain", "RUN", "--images", ""], "--images is '', expected"),
+        (["explain", "RUN", "--images", "²"], "--images is '²', expected"),
+        (["explain", "RUN", "--target", "²"], "no target '²' in"),
         (["explain", "RUN", "--images", "wrong:0"], "--images is 'wrong:0', expected"),
         (["explain", "RUN", "--images", "5000"], "--images names index 5000, expected 0 to 999"),
         (["explain", "RUN", "--images", "EMPTY"], "holds no image files; expected some that end in"),
@@ -153,19 +195,27 @@ def test_wrong_input_makes_one_sentence_and_writes_nothing(capsys, copy, tmp_pat
     assert sorted(copy.path.rglob("*")) == before
 
 
-def test_report_does_what_is_missing_and_keeps_what_is_there(capsys, copy, tmp_path):
+def test_report_does_what_is_missing_and_keeps_what_is_whole(capsys, copy, tmp_path):
     answer(capsys, "explain", copy.path, "--images", "correct:1", "--methods", "gradcam")
+    answer(capsys, "features", copy.path, "--layers", "conv1", "--images", "200")
     page = tmp_path / "elsewhere" / "page.html"
     assert answer(capsys, "report", copy.path, "--out", page)["report"] == str(page)
     html = page.read_text()
     for heading in ("Learning curves", "Test results", "The network", "Features", "Attributions"):
         assert heading in html
     assert not copy.has("report.html")
-    assert not copy.has("attributions/wrong.json")
-    stamp = (copy.path / "embeddings/fc1.json").stat().st_mtime_ns
+    assert copy.load_json("attributions/correct.json")["methods"] == ["gradcam", "guided_gradcam"]
+    assert copy.stems("attributions") == ["correct", "wrong"]
+    assert copy.stems("embeddings") == ["conv1", "fc1"]
+    stamps = {
+        path: path.stat().st_mtime_ns for name in ("embeddings", "attributions") for path in copy.file(name).iterdir()
+    }
     assert call(capsys, "report", copy.path)[0] == 0
-    assert (copy.path / "embeddings/fc1.json").stat().st_mtime_ns == stamp
+    assert stamps == {path: path.stat().st_mtime_ns for path in stamps}
     assert (copy.path / "report.html").read_text() == html
+    code, _, err = call(capsys, "report", copy.path, "--out", tmp_path)
+    assert code == 2
+    assert "expected a file, as in" in err
 
 
 @pytest.mark.slow
@@ -176,3 +226,12 @@ def test_demo_ends_with_a_report(capsys, tmp_path):
     code, _, err = call(capsys, "demo", "--epochs", "1", "--out", tmp_path / "demo")
     assert code == 2
     assert "is not empty; give another --out" in err
+
+
+def test_a_demo_that_cannot_start_leaves_nothing(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    code, _, err = call(capsys, "demo", "--device", "cuda")
+    assert code == 2
+    assert "torch sees no GPU here" in err
+    assert list(tmp_path.iterdir()) == []

@@ -5,6 +5,7 @@ turn of one of them is no longer small.
 """
 
 import sys
+from pathlib import Path
 
 import torch
 from accelerate import Accelerator
@@ -34,7 +35,7 @@ def main() -> None:
         return step(*arguments)
 
     state.schedule.optimizer.step = record
-    loop = _Loop(parts, settings, accelerator, state, training, training, "fp32")
+    loop = _Loop(parts, settings, accelerator, state, training, training, "fp32", Path(), "now")
     _train_epoch(loop, accelerator.prepare_model(state.model))
     if accelerator.is_main_process:
         torch.save(seen, sys.argv[1])

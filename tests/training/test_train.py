@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import glassnet as gn
+from glassnet import run
 from glassnet.errors import InputError, WorkError
 from glassnet.tasks import TASKS
 
@@ -123,6 +124,52 @@ def test_a_lost_training_stops_and_says_what_to_try(tmp_path):
     assert not (tmp_path / "lost" / "run.json").exists()
 
 
+def test_a_training_lost_in_its_last_step_is_noticed_and_not_kept(tmp_path):
+    with pytest.raises(WorkError, match="the loss became nan in epoch 1 after its last step"):
+        gn.train(tiny(tmp_path / "lost", learning_rate=1e30, batch_size=5000, epochs=1))
+    assert not (tmp_path / "lost" / "metrics.jsonl").read_text()
+    assert not (tmp_path / "lost" / "model.safetensors").exists()
+
+
+@pytest.fixture
+def stopped(tmp_path, monkeypatch):
+    """A run that was stopped in its second epoch."""
+    module = sys.modules["glassnet.training.train"]  # the package's name `train` is the function
+    epochs = iter([module._train_epoch])
+
+    def once(*arguments):
+        for epoch in epochs:
+            return epoch(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_train_epoch", once)
+    with pytest.raises(KeyboardInterrupt):
+        gn.train(tiny(tmp_path / "stopped"))
+    monkeypatch.undo()
+    return tmp_path / "stopped"
+
+
+def test_a_stopped_run_says_how_to_go_on_and_keeps_when_it_began(stopped, capsys):
+    began = run.read_checkpoint(stopped)["started"]
+    resumed = gn.train(gn.TrainSettings(resume=stopped, device="cpu"))
+    assert resumed.manifest["started"] == began
+    assert [row["epoch"] for row in resumed.history] == [1, 2]
+
+
+def test_a_damaged_checkpoint_and_a_lost_history_are_refused(stopped):
+    (stopped / "metrics.jsonl").rename(stopped / "away")
+    with pytest.raises(InputError, match=r"metrics\.jsonl has 0 of 1 epochs; restore it"):
+        gn.train(gn.TrainSettings(resume=stopped))
+    (stopped / "away").rename(stopped / "metrics.jsonl")
+    saved = run.read_checkpoint(stopped)
+    run.write_checkpoint(stopped, {**saved, "settings": {**saved["settings"], "epochs": "many"}})
+    with pytest.raises(InputError, match=r"the settings in .* are damaged"):
+        gn.train(gn.TrainSettings(resume=stopped))
+    run.write_checkpoint(stopped, {**saved, "state": {"model": {}}})
+    with pytest.raises(InputError, match=r"the checkpoint of .* does not fit its settings"):
+        gn.train(gn.TrainSettings(resume=stopped))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -174,6 +221,14 @@ def test_damaged_weights_and_another_models_weights_are_refused(trained, tmp_pat
     (copy / "run.json").write_text(json.dumps(manifest))
     with pytest.raises(InputError, match=r"model\.safetensors does not fit convnet"):
         gn.Run.open(copy).model()
+    manifest["model"]["options"]["hidden"] = "x"
+    (copy / "run.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="the model's description is damaged"):
+        gn.Run.open(copy).model()
+    manifest["settings"]["epochs"] = "many"
+    (copy / "run.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match=r"the settings in .* are damaged"):
+        _ = gn.Run.open(copy).settings
 
 
 def torchrun(script_or_module, *words, tmp_path):
@@ -195,6 +250,15 @@ def test_two_processes_train_the_same_run(tmp_path):
     # Rounding differs, so the weights drift apart; what is learned does not.
     assert abs(two.metrics["test_accuracy"] - one.metrics["test_accuracy"]) <= 0.003
     assert two.history[0]["train_loss"] == pytest.approx(one.history[0]["train_loss"], rel=1e-2)
+
+
+@pytest.mark.slow
+def test_wrong_input_stops_all_processes_with_one_sentence(tmp_path):
+    done = torchrun(["-m", "glassnet"], "train", "--data", "mnits", tmp_path=tmp_path)
+    assert done.returncode != 0
+    assert done.stderr.count("no data set 'mnits'") == 1
+    assert "glassnet/training" not in done.stderr  # no traceback of ours
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from glassnet import run as runs
 from glassnet.commands.answer import Answer
 from glassnet.commands.report import report
 from glassnet.commands.train import describe
@@ -12,10 +11,10 @@ from glassnet.training import train
 
 def demo(settings: DemoSettings) -> Answer:
     """Train the report's network on 4,000 real digits, then evaluate, embed, explain and report."""
-    out = runs.create(settings.out, "demo")
     common = {"device": settings.device, "precision": settings.precision}
     trained = train(
-        TrainSettings(data="mnist-sample", epochs=settings.epochs, seed=settings.seed, out=out, **common)  # type: ignore[arg-type]
+        TrainSettings(data="mnist-sample", epochs=settings.epochs, seed=settings.seed, out=settings.out, **common),  # type: ignore[arg-type]
+        name="demo",
     )
     written = report(ReportSettings(run=trained.path, seed=settings.seed, **common))  # type: ignore[arg-type]
     said = describe(trained)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from glassnet.errors import InputError
 from glassnet.experiment import Run
 from glassnet.models.inference import predict
 from glassnet.settings import EvalSettings
+from glassnet.versions import versions
 
 
 def evaluate(settings: EvalSettings) -> Answer:
@@ -29,15 +32,22 @@ def evaluate(settings: EvalSettings) -> Answer:
         "data": dataset.name,
         "split": settings.split,
         "precision": precision,
+        "versions": versions("torch", "matplotlib"),
         **run.task.evaluate(logits, split.targets, dataset.classes),
     }
-    name = settings.split if settings.data is None else f"{dataset.name}-{settings.split}"
+    name = settings.split if settings.data is None else f"{_slug(dataset.name)}-{settings.split}"
     probabilities = logits.softmax(dim=1).numpy()
     run.save_arrays(f"evaluation/{name}.npz", {"probabilities": probabilities, "targets": split.targets.numpy()})
     suffix = "" if name == "test" else f"-{name}"
     _draw(run, result, dataset, split.images, probabilities, split.targets, suffix)
     run.save_json(f"evaluation/{name}.json", result)  # last: whoever finds it finds the rest
     return Answer(_text(result, run), {"run": str(run.path), **result})
+
+
+def _slug(name: str) -> str:
+    """Turn a data set's name, which may be a path, into one word for file names, different for different names."""
+    plain = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")
+    return plain if plain == name else f"{plain[-40:]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def _dataset(run: Run, settings: EvalSettings) -> Dataset:

@@ -18,6 +18,9 @@ from glassnet.devices import choose_device, choose_precision
 from glassnet.errors import InputError, unknown_name
 from glassnet.experiment import Run
 from glassnet.settings import ExplainSettings
+from glassnet.versions import versions
+
+_DRAWN = 16  # a figure of more images is too tall to be read
 
 
 def explain(settings: ExplainSettings) -> Answer:
@@ -26,10 +29,10 @@ def explain(settings: ExplainSettings) -> Answer:
     device = choose_device(settings.device)
     model, precision = run.model(device), choose_precision(settings.precision, device)
     selections = select(run, model, settings, precision)
-    documents = []
-    for selection in selections:
+    explained = []
+    for selection in selections:  # all is computed before anything is written
         if not len(selection.images):
-            say(f"no image is {selection.name}: nothing to explain there.")
+            say(f"no test image is {selection.name}ly classified: nothing to explain there.")
             continue
         explanation = explain_images(
             model,
@@ -39,7 +42,8 @@ def explain(settings: ExplainSettings) -> Answer:
             methods=settings.methods,
             precision=precision,
         )
-        documents.append(_keep(run, settings, selection, explanation))
+        explained.append((selection, explanation))
+    documents = [_keep(run, settings, selection, explanation) for selection, explanation in explained]
     rows = [
         (d["name"], i["index"], i["label"], i["predicted"], i["target"], f"{i['probability']:.3f}")
         for d in documents
@@ -59,7 +63,7 @@ def _target(word: str, selection: Selection, run: Run) -> Any:
         return selection.labels
     if word in run.classes:
         return run.classes.index(word)
-    if word.isdigit() and int(word) < len(run.classes):
+    if word.isdecimal() and int(word) < len(run.classes):
         return int(word)
     raise unknown_name("target", word, ("predicted", "label", *run.classes), where=f" in {run.path}", noun="targets")
 
@@ -73,17 +77,15 @@ def _keep(run: Run, settings: ExplainSettings, selection: Selection, explanation
     layers, methods = list(explanation.layers), list(explanation.methods)
     arrays = {f"{method}/{layer}": values for (method, layer), values in explanation.maps.items()}
     run.save_arrays(f"attributions/{name}.npz", {"images": selection.images.numpy(), **arrays})
+    drawn = {key: values[:_DRAWN] for key, values in explanation.maps.items()}
+    captions = [_caption(about) for about in images[:_DRAWN]]
+    if len(images) > _DRAWN:
+        say(f"the figure shows the first {_DRAWN} of {len(images)} images; attributions/{name}.npz holds all.")
     run.save_figure(
         f"explain-{name}",
-        figures.attribution_grid(
-            selection.images.numpy(),
-            explanation.maps,
-            layers,
-            methods,
-            [_caption(about) for about in images],
-        ),
+        figures.attribution_grid(selection.images[:_DRAWN].numpy(), drawn, layers, methods, captions),
         title=selection.title,
-        alt=f"{selection.title}: {len(images)} images, each with its {' and '.join(methods)} at {', '.join(layers)}.",
+        alt=f"{selection.title}: {len(captions)} images, each with its {' and '.join(methods)} at {', '.join(layers)}.",
         caption="Each map is scaled by its own largest value: colours compare places in one map, never two maps.",
     )
     document = {
@@ -94,6 +96,7 @@ def _keep(run: Run, settings: ExplainSettings, selection: Selection, explanation
         "layers": layers,
         "figures": [f"explain-{name}"],
         "images": images,
+        "versions": versions("torch", "matplotlib"),
     }
     run.save_json(f"attributions/{name}.json", document)
     return document

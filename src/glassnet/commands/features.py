@@ -17,6 +17,7 @@ from glassnet.embedding import Clustering, Embedding, cluster, embed, quality
 from glassnet.experiment import Run
 from glassnet.models.features import extract_features
 from glassnet.settings import FeaturesSettings
+from glassnet.versions import versions
 
 Method = Literal["pca", "tsne"]
 _PICTURES: tuple[tuple[Method, int], ...] = (("pca", 2), ("pca", 3), ("tsne", 2))
@@ -60,6 +61,7 @@ def features(settings: FeaturesSettings) -> Answer:
             "features": values.shape[1],
             "seed": settings.seed,
             "precision": precision,
+            "versions": versions("torch", "scikit-learn", "openTSNE", "matplotlib"),
             "pictures": [_keep(run, picture, targets) for picture in pictures if picture.layer == layer],
         }
         run.save_json(f"embeddings/{layer}.json", document)
@@ -72,10 +74,13 @@ def _embed(
 ) -> list[_Picture]:
     """Embed, cluster and measure every layer every way."""
     pictures = []
+    perplexity = settings.perplexity or min(30.0, (len(targets) - 1) / 3)
     with progress("embedding features", len(extracted) * len(_PICTURES)) as advance:
         for layer, values in extracted.items():
             for method, dims in _PICTURES:
-                embedding = embed(values, method=method, dims=dims, seed=settings.seed, perplexity=settings.perplexity)
+                if dims > min(values.shape):
+                    continue  # a layer of two units has no third component
+                embedding = embed(values, method=method, dims=dims, seed=settings.seed, perplexity=perplexity)
                 clusters = cluster(embedding.points, k=settings.clusters or classes, seed=settings.seed, labels=targets)
                 numbers = _measure(values, targets, embedding, clusters, settings.seed)
                 pictures.append(_Picture(layer, method, embedding, clusters, numbers))

@@ -2,6 +2,8 @@
 
 from dataclasses import asdict
 
+import torch
+
 from glassnet.commands.answer import Answer, table
 from glassnet.errors import InputError
 from glassnet.figures import architecture
@@ -21,7 +23,8 @@ def models(settings: ModelsSettings) -> Answer:
         "num_classes": settings.num_classes,
         "image_size": settings.image_size,
     }
-    model = create_model(settings.name, **sizes, **options)
+    with torch.device("meta"):  # sizes without numbers: a table of the largest network costs nothing
+        model = create_model(settings.name, **sizes, **options)
     rows = layer_table(model, (1, settings.in_channels, settings.image_size, settings.image_size))
     if settings.figure is not None:
         _draw(settings, rows)

@@ -8,6 +8,7 @@ from glassnet.commands.evaluate import evaluate
 from glassnet.commands.explain import explain
 from glassnet.commands.features import features
 from glassnet.console import say
+from glassnet.errors import InputError
 from glassnet.experiment import Run
 from glassnet.report import write_report
 from glassnet.settings import EvalSettings, ExplainSettings, FeaturesSettings, ReportSettings
@@ -15,6 +16,8 @@ from glassnet.settings import EvalSettings, ExplainSettings, FeaturesSettings, R
 
 def report(settings: ReportSettings) -> Answer:
     """Complete a run's analysis and write its report."""
+    if settings.out is not None and settings.out.is_dir():
+        raise InputError(f"--out is the folder {settings.out}, expected a file, as in {settings.out / 'report.html'}.")
     run = Run.open(settings.run)
     complete(run, settings)
     path = write_report(run, out=settings.out)
@@ -22,21 +25,30 @@ def report(settings: ReportSettings) -> Answer:
 
 
 def complete(run: Run, settings: ReportSettings) -> None:
-    """Do each stage that the run lacks; what is there is kept as it is."""
+    """Do each stage that the run lacks; what is there whole is kept as it is."""
     where, root = settings.run, settings.data_root
     if not run.has("evaluation/test.json"):
         say("evaluating on the test images")
         evaluate(EvalSettings(run=where, device=settings.device, precision=settings.precision, data_root=root))
-    if not any((run.path / "embeddings").glob("*.json")):
-        features(
-            FeaturesSettings(
-                run=where, seed=settings.seed, device=settings.device, precision=settings.precision, data_root=root
-            )
-        )
-    if not any((run.path / "attributions").glob("*.json")):
+    embed = FeaturesSettings(
+        run=where, seed=settings.seed, device=settings.device, precision=settings.precision, data_root=root
+    )
+    if not set(embed.layers) <= set(run.stems("embeddings")):
+        features(embed)
+    show = ExplainSettings(run=where, device=settings.device, precision=settings.precision, data_root=root)
+    if not all(_is_shown(run, name, show) for name in ("correct", "wrong")):
         say("explaining a few correct and a few wrong images")
-        explain(ExplainSettings(run=where, device=settings.device, precision=settings.precision, data_root=root))
+        explain(show)
     _draw(run)
+
+
+def _is_shown(run: Run, name: str, wanted: ExplainSettings) -> bool:
+    """Tell whether a group of images is explained by all methods at all convolutions."""
+    if name not in run.stems("attributions"):
+        return False
+    document = run.load_json(f"attributions/{name}.json")
+    convolutions = {layer["name"] for layer in run.manifest["model"]["layers"] if layer["kind"] == "Conv2d"}
+    return set(wanted.methods) <= set(document.get("methods", ())) and convolutions <= set(document.get("layers", ()))
 
 
 def _draw(run: Run) -> None:

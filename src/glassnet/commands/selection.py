@@ -39,11 +39,11 @@ def select(run: Run, model: nn.Module, settings: ExplainSettings, precision: str
         InputError: The words are no indices, no rule and no file, or an index is out of range.
     """
     words = settings.images
-    if Path(words).exists():
-        return [_from_files(run, Path(words))]
     rule, _, count = words.partition(":")
-    by_rule = rule in _RULES and count.isdigit() and int(count) > 0
-    if not by_rule and not all(word.strip().isdigit() for word in words.split(",")):
+    by_rule = rule in _RULES and count.isdecimal() and int(count) > 0
+    if not by_rule and not all(word.strip().isdecimal() for word in words.split(",")):
+        if words and Path(words).exists():
+            return [_from_files(run, Path(words))]
         raise InputError(
             f"--images is '{words}', expected indices as in 3,14,15, a rule as in correct:4, wrong:4, mixed:8 "
             "or first:8, or an image file or a folder of them."

@@ -87,7 +87,7 @@ def shuffled_batches(
     """Yield one pass of random full batches, augmented; what does not fill a batch waits for another pass.
 
     Args:
-        split: Images and targets in memory.
+        split: Images and targets in memory; best on `device` already.
         batch_size: Images per batch over all processes; a split with fewer images makes one batch of them all.
         generator: Source of the order and of the augmentation, on the CPU.
         device: Where the batches go.
@@ -102,8 +102,9 @@ def shuffled_batches(
     for batch in batch_order(len(split.targets), batch_size, generator, processes):
         maps = draw(len(batch), generator) if draw else None
         mine = slice(rank * len(batch) // processes, (rank + 1) * len(batch) // processes)
-        images = to_float(split.images[batch[mine]].to(device))
-        yield warp(images, maps[mine].to(device)) if maps is not None else images, split.targets[batch[mine]].to(device)
+        chosen = batch[mine].to(split.images.device)
+        images, targets = to_float(split.images[chosen].to(device)), split.targets[chosen].to(device)
+        yield warp(images, maps[mine].to(device)) if maps is not None else images, targets
 
 
 def batch_order(count: int, batch_size: int, generator: Generator, processes: int = 1) -> list[Int64[Tensor, " batch"]]:

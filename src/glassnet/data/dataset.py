@@ -38,6 +38,10 @@ class Split:
         """Count the images."""
         return len(self.images)
 
+    def to(self, device: torch.device) -> "Split":
+        """Return the same on another device."""
+        return Split(self.images.to(device), self.targets.to(device))
+
 
 @dataclass(frozen=True)
 class Dataset:

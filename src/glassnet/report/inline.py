@@ -40,7 +40,7 @@ def find_picture(run: RunDirectory, name: str) -> Picture | None:
     Raises:
         InputError: What is said of the figure is damaged.
     """
-    svg, png = (run.path / "figures" / f"{name}.{suffix}" for suffix in ("svg", "png"))
+    svg, png = (run.file(f"figures/{name}.{suffix}") for suffix in ("svg", "png"))
     small = svg.exists() and svg.stat().st_size <= SVG_LIMIT_BYTES
     file = svg if small or not png.exists() else png
     if not file.exists():

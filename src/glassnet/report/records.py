@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from glassnet.errors import InputError
@@ -54,10 +53,9 @@ def files(run: RunDirectory, folder: str, *, first: Iterable[str] = ()) -> list[
         first: Names without suffix in the order wanted, as of the layers; what is not among them comes after.
     """
     order = {name: place for place, name in enumerate(first)}
-    found = [path for path in (run.path / folder).glob("*.json") if not path.name.startswith(".")]
-    found.sort(key=lambda path: (order.get(path.stem, len(order)), _natural(path)))
-    return [f"{folder}/{path.name}" for path in found]
+    found = sorted(run.stems(folder), key=lambda stem: (order.get(stem, len(order)), _natural(stem)))
+    return [f"{folder}/{stem}.json" for stem in found]
 
 
-def _natural(path: Path) -> list[tuple[int, str]]:
-    return [(int(piece), "") if piece.isdigit() else (-1, piece) for piece in re.split(r"(\d+)", path.stem)]
+def _natural(stem: str) -> list[tuple[int, str]]:
+    return [(int(piece), "") if piece.isdigit() else (-1, piece) for piece in re.split(r"(\d+)", stem)]

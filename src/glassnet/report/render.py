@@ -30,7 +30,7 @@ def write_report(run: RunDirectory, *, out: Path | None = None) -> Path:
     Raises:
         InputError: A file of the run is damaged.
     """
-    path = out or run.path / "report.html"
+    path = out or run.file("report.html")
     write_text(path, render([run]))
     return path
 

@@ -4,7 +4,6 @@ import os
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from glassnet.experiment import Experiment
 from glassnet.models.summary import layer_table
 from glassnet.run import SCHEMA_VERSION
 from glassnet.settings import TrainSettings, to_json
+from glassnet.versions import versions
 
 
 def manifest(
@@ -21,20 +21,16 @@ def manifest(
     how: Mapping[str, Any],
     counts: Mapping[str, int],
     metrics: Mapping[str, Any],
-    *,
-    started: str,
-    seconds: float,
 ) -> dict[str, Any]:
     """Put together run.json: settings as resolved, versions, machine, data, model with its layer table, final metrics.
 
     Args:
         parts: Data set, model and task.
         settings: As they were used.
-        how: Device, precision and number of processes, as resolved.
+        how: Device, precision and number of processes, as resolved; the start (local time, ISO 8601) and the seconds
+            spent in training and validation, over all sessions of a resumed run.
         counts: Images in the training, validation and test part.
         metrics: Of the best epoch, on the validation and test parts.
-        started: Local time, ISO 8601.
-        seconds: Spent in training and validation, over all sessions of a resumed run.
     """
     described = dict(parts.description)
     shape = (1, described["in_channels"], described["image_size"], described["image_size"])
@@ -47,13 +43,8 @@ def manifest(
         "settings": to_json(settings),
         "seed": settings.seed,
         **how,
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("torch", "accelerate", "numpy", "safetensors")},
-        },
+        "versions": versions("torch", "accelerate", "numpy", "safetensors"),
         "machine": {"processor": _processor(), "cores": os.cpu_count(), "system": platform.platform()},
-        "started": started,
-        "seconds": seconds,
         "data": {
             "name": dataset.name,
             "note": dataset.note,

@@ -12,6 +12,7 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.optim.swa_utils import AveragedModel
 
+from glassnet.errors import InputError
 from glassnet.settings import TrainSettings
 
 
@@ -48,8 +49,20 @@ class TrainingState:
             "best": self.best,
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` returned."""
+    def restore(self, state: dict[str, Any], *, source: object) -> None:
+        """Restore what `state_dict` returned.
+
+        Raises:
+            InputError: It does not fit; `source` is named as where it came from.
+        """
+        try:
+            self._load(state)
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            raise InputError(
+                f"the checkpoint of {source} does not fit its settings ({type(error).__name__}); train the run again."
+            ) from None
+
+    def _load(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
@@ -75,6 +88,7 @@ def new_state(model: nn.Module, settings: TrainSettings, *, steps: int) -> Train
     average = None
     if settings.weight_averaging:
         average = AveragedModel(model, multi_avg_fn=_exponential(settings.weight_averaging), use_buffers=True)
+        average.n_averaged = torch.tensor(0)  # on the CPU, where reading it does not wait for a GPU
     return TrainingState(model, average, optimizer, schedule)
 
 

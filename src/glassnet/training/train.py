@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import broadcast_object_list, gather_object
+from accelerate.utils import gather_object
 from torch import Generator, Tensor
 
 from glassnet import experiment, run
@@ -22,10 +22,10 @@ from glassnet.data.holdout import hold_out
 from glassnet.devices import autocast, choose_device, choose_precision
 from glassnet.errors import InputError, WorkError
 from glassnet.experiment import Experiment, Run
-from glassnet.files import write_json
 from glassnet.models.inference import predict
-from glassnet.settings import TrainSettings, from_json, to_json
+from glassnet.settings import TrainSettings, to_json
 from glassnet.training.manifest import manifest
+from glassnet.training.processes import main_first, told_by_main
 from glassnet.training.state import TrainingState, new_state
 from glassnet.training.synchronize import synchronize_batchnorm
 
@@ -33,7 +33,7 @@ from glassnet.training.synchronize import synchronize_batchnorm
 _CHECK_EVERY = 50
 
 
-def train(settings: TrainSettings) -> Run:
+def train(settings: TrainSettings, *, name: str | None = None) -> Run:
     """Train a model and write its run directory.
 
     The run is resumable from the end of each epoch: interrupted in whatever way, `settings.resume` continues it to the
@@ -41,6 +41,7 @@ def train(settings: TrainSettings) -> Run:
 
     Args:
         settings: What to train on what, and how.
+        name: Folder below runs/ where `settings.out` is not given; by default DATA-MODEL-seedN.
 
     Returns:
         The finished run, with the weights of the best epoch on the held-out part of the training images.
@@ -49,30 +50,31 @@ def train(settings: TrainSettings) -> Run:
         InputError: A name, option, size or file cannot be used; nothing has been written.
         WorkError: The loss became NaN or infinite.
     """
-    started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     resumed, saved = _resumed(settings)
     device = choose_device(resumed.device)
     precision = choose_precision(resumed.precision, device)
     AcceleratorState._reset_state(reset_partial_state=True)  # a training before this one may have used another device
     accelerator = Accelerator(cpu=device.type == "cpu")
-    with accelerator.main_process_first():  # the first process downloads, the others find the files there
-        parts = experiment.build(resumed)
+    # The first process downloads; the others find the files there, or stop with it.
+    parts = main_first(accelerator, lambda: experiment.build(resumed))
     training, validation = hold_out(parts.dataset.train, resumed.validation, seed=resumed.seed)
-    steps = len(batch_order(len(training.targets), resumed.batch_size, Generator(), accelerator.num_processes))
+    steps = _steps(len(training), resumed, accelerator)
     state = _start(parts, resumed, accelerator, steps=steps * resumed.epochs)
-    path = settings.resume or _directory(resumed, accelerator)
     if saved is not None:
-        state.load_state_dict(saved["state"])
-    elif accelerator.is_main_process:
-        _save(path, state, resumed)
-    loop = _Loop(parts, resumed, accelerator, state, training, validation, precision)
+        state.restore(saved["state"], source=resumed.out)
+    started = saved["started"] if saved else time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    default = f"{settings.data.partition(':')[0]}-{settings.model}-seed{settings.seed}"
+    path = settings.resume or told_by_main(accelerator, lambda: run.create(resumed.out, name or default))
+    loop = _Loop(parts, resumed, accelerator, state, training.to(device), validation, precision, path, started)
+    if saved is None and accelerator.is_main_process:
+        _save(loop)
     try:
         with torch.random.fork_rng():
-            _epochs(loop, path)
+            _epochs(loop)
     except KeyboardInterrupt:
         say(f"stopped after epoch {state.epoch} of {resumed.epochs}; continue with `glassnet train --resume {path}`.")
         raise
-    return _finish(loop, path, started)
+    return _finish(loop)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,20 +88,40 @@ class _Loop:
     training: Split
     validation: Split
     precision: str
+    path: Path
+    started: str
+
+
+# What may differ where a run is continued: the place, not the training.
+_MOVABLE = ("resume", "data_root", "device")
 
 
 def _resumed(settings: TrainSettings) -> tuple[TrainSettings, dict[str, Any] | None]:
     """Return the settings to train with, and the saved state if a run is to be continued."""
     if settings.resume is None:
-        return settings, None
+        return experiment.resolve(settings), None
     for field in dataclasses.fields(settings):
-        if field.name != "resume" and getattr(settings, field.name) != field.default:
+        if field.name not in _MOVABLE and getattr(settings, field.name) != field.default:
             raise InputError(
                 f"--{field.name.replace('_', '-')} cannot be given with --resume: "
                 f"the run at {settings.resume} goes on with the settings it was started with."
             )
     saved = run.read_checkpoint(settings.resume)
-    return dataclasses.replace(from_json(TrainSettings, saved["settings"]), out=settings.resume), saved
+    began = experiment.read_settings(saved["settings"], source=settings.resume)
+    root = settings.data_root or began.data_root
+    device = began.device if settings.device == "auto" else settings.device
+    return dataclasses.replace(began, out=settings.resume, data_root=root, device=device), saved
+
+
+def _steps(images: int, settings: TrainSettings, accelerator: Accelerator) -> int:
+    """Count the optimizer steps of one epoch."""
+    batches = batch_order(images, settings.batch_size, Generator(), accelerator.num_processes)
+    if len(batches[0]) < 2 * accelerator.num_processes:
+        raise InputError(
+            f"a batch has {len(batches[0])} images for {accelerator.num_processes} processes; expected at least 2 for "
+            "each, which batch-norm needs: raise --batch-size or add images."
+        )
+    return len(batches)
 
 
 def _start(parts: Experiment, settings: TrainSettings, accelerator: Accelerator, *, steps: int) -> TrainingState:
@@ -109,19 +131,8 @@ def _start(parts: Experiment, settings: TrainSettings, accelerator: Accelerator,
     return new_state(model, settings, steps=steps)
 
 
-def _directory(settings: TrainSettings, accelerator: Accelerator) -> Path:
-    """Make the run's folder in the main process and tell the others its name."""
-    name = [settings.out]
-    if accelerator.is_main_process:
-        name = [run.create(settings.out, f"{settings.data.partition(':')[0]}-{settings.model}-seed{settings.seed}")]
-    if accelerator.num_processes > 1:
-        broadcast_object_list(name)
-    assert name[0] is not None
-    return name[0]
-
-
-def _epochs(loop: _Loop, path: Path) -> None:
-    state, settings, main = loop.state, loop.settings, loop.accelerator.is_main_process
+def _epochs(loop: _Loop) -> None:
+    path, state, settings, main = loop.path, loop.state, loop.settings, loop.accelerator.is_main_process
     if main:
         run.truncate_history(path, state.epoch)
         where = f"{loop.precision} on {loop.accelerator.device.type}"
@@ -131,11 +142,12 @@ def _epochs(loop: _Loop, path: Path) -> None:
         begun = time.perf_counter()
         rate = state.optimizer.param_groups[0]["lr"]
         trained = _train_epoch(loop, model)
-        state.epoch += 1
         validated = loop.parts.task.measure(_outputs(loop, loop.validation), loop.validation.targets)
-        state.seconds += time.perf_counter() - begun
+        _check(validated["loss"], loop, "after its last step")
+        seconds = time.perf_counter() - begun
+        state.epoch, state.seconds = state.epoch + 1, state.seconds + seconds
         if main:
-            _keep(loop, path, trained, validated, {"learning_rate": rate, "seconds": time.perf_counter() - begun})
+            _keep(loop, trained, validated, {"learning_rate": rate, "seconds": seconds})
 
 
 def _train_epoch(loop: _Loop, model: torch.nn.Module) -> dict[str, float]:
@@ -170,18 +182,18 @@ def _train_epoch(loop: _Loop, model: torch.nn.Module) -> dict[str, float]:
             sums += torch.stack([loss.detach().double() * len(targets), hits.double()])
             count += len(targets)
             advance()
-            if step % _CHECK_EVERY == 0:
-                _check(sums, loop, step)
-    _check(sums, loop, step)
+            if accelerator.device.type == "cpu" or step % _CHECK_EVERY == 0:
+                _check(sums[0].item(), loop, f"by step {step}")
+    _check(sums[0].item(), loop, f"by step {step}")
     sums = accelerator.reduce(sums) / (count * accelerator.num_processes)
     return {"loss": sums[0].item(), "accuracy": sums[1].item()}
 
 
-def _check(sums: Tensor, loop: _Loop, step: int) -> None:
-    if not math.isfinite(sums[0].item()):
+def _check(loss: float, loop: _Loop, when: str) -> None:
+    if not math.isfinite(loss):
         raise WorkError(
-            f"the loss became {sums[0].item()} in epoch {loop.state.epoch + 1} by step {step}, expected a finite "
-            f"number; lower --learning-rate (now {loop.settings.learning_rate}) or try --precision fp32."
+            f"the loss became {loss} in epoch {loop.state.epoch + 1} {when}, expected a finite number; "
+            f"lower --learning-rate (now {loop.settings.learning_rate}) or try --precision fp32."
         )
 
 
@@ -193,28 +205,27 @@ def _outputs(loop: _Loop, split: Split) -> Tensor:
     return torch.cat(gather_object(outputs)) if processes > 1 else outputs[0]
 
 
-def _keep(
-    loop: _Loop, path: Path, trained: dict[str, float], validated: dict[str, float], rest: dict[str, float]
-) -> None:
+def _keep(loop: _Loop, trained: dict[str, float], validated: dict[str, float], rest: dict[str, float]) -> None:
     """Write the epoch down: its line, the weights if they are the best so far, and last the checkpoint."""
-    state, rank = loop.state, loop.parts.task.rank
+    path, state, rank = loop.path, loop.state, loop.parts.task.rank
     row = {f"train_{k}": v for k, v in trained.items()} | {f"validation_{k}": v for k, v in validated.items()}
     run.append_history(path, {"epoch": state.epoch, **row, **rest})
     if not state.best or rank(validated) > rank(state.best):
         state.best = {"epoch": state.epoch, **validated}
         run.write_weights(path, state.judged.state_dict())
-    _save(path, state, loop.settings)
+    _save(loop)
     shown = ", ".join(f"{k.replace('_', ' ')} {v:.4f}" for k, v in row.items())
     say(f"epoch {state.epoch}/{loop.settings.epochs}: {shown} ({rest['seconds']:.1f} s)")
 
 
-def _save(path: Path, state: TrainingState, settings: TrainSettings) -> None:
-    run.write_checkpoint(path, {"settings": to_json(settings), "state": state.state_dict()})
+def _save(loop: _Loop) -> None:
+    state = {"settings": to_json(loop.settings), "started": loop.started, "state": loop.state.state_dict()}
+    run.write_checkpoint(loop.path, state)
 
 
-def _finish(loop: _Loop, path: Path, started: str) -> Run:
+def _finish(loop: _Loop) -> Run:
     """Measure the best weights on the test images, once, and write the manifest, which makes the run a finished one."""
-    accelerator, state = loop.accelerator, loop.state
+    accelerator, state, path = loop.accelerator, loop.state, loop.path
     accelerator.wait_for_everyone()
     state.judged.load_state_dict(run.read_weights(path))
     test = loop.parts.dataset.test
@@ -228,9 +239,7 @@ def _finish(loop: _Loop, path: Path, started: str) -> Run:
         sizes = {"train": loop.training, "validation": loop.validation, "test": test}
         how = {"device": accelerator.device.type, "precision": loop.precision, "processes": accelerator.num_processes}
         counts = {name: len(split.targets) for name, split in sizes.items()}
-        write_json(
-            path / "run.json",
-            manifest(loop.parts, loop.settings, how, counts, metrics, started=started, seconds=state.seconds),
-        )
+        times = {"started": loop.started, "seconds": state.seconds}
+        run.write_manifest(path, manifest(loop.parts, loop.settings, how | times, counts, metrics))
     accelerator.wait_for_everyone()
     return Run.open(path)
