@@ -259,15 +259,22 @@ def from_json(kind: type[S], values: Mapping[str, Any]) -> S:
     """Rebuild a settings dataclass from `to_json`'s values.
 
     Raises:
-        InputError: A value's name is none of the dataclass's fields.
+        InputError: A value's name is none of the dataclass's fields, or it has another type than the field.
     """
-    fields = {field.name: str(field.type) for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    for name in values:
-        if name not in fields:
-            raise unknown_name("setting", name, fields, where=f" in {kind.__name__}", noun="settings")
+    fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     rebuilt: dict[str, Any] = {}
     for name, value in values.items():
-        if isinstance(value, str) and "Path" in fields[name]:
+        if name not in fields:
+            raise unknown_name("setting", name, fields, where=f" in {kind.__name__}", noun="settings")
+        if isinstance(value, str) and "Path" in str(fields[name].type):
             value = Path(value)
         rebuilt[name] = tuple(value) if isinstance(value, list) else value
+        _check_type(name, rebuilt[name], fields[name].default)
     return kind(**rebuilt)
+
+
+def _check_type(name: str, value: Any, default: Any) -> None:
+    """Compare a value's type with that of the field's default, where there is one that says something."""
+    wanted = (int, float) if type(default) is float else type(default)
+    if default is not None and default is not dataclasses.MISSING and not isinstance(value, wanted):
+        raise InputError(f"the setting {name} is {value!r}, expected a value like {default!r}.")

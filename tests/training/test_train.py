@@ -163,7 +163,7 @@ def test_a_damaged_checkpoint_and_a_lost_history_are_refused(stopped):
     (stopped / "away").rename(stopped / "metrics.jsonl")
     saved = run.read_checkpoint(stopped)
     run.write_checkpoint(stopped, {**saved, "settings": {**saved["settings"], "epochs": "many"}})
-    with pytest.raises(InputError, match=r"the settings in .* are damaged"):
+    with pytest.raises(InputError, match=r"the setting epochs is 'many', expected a value like 5"):
         gn.train(gn.TrainSettings(resume=stopped))
     run.write_checkpoint(stopped, {**saved, "state": {"model": {}}})
     with pytest.raises(InputError, match=r"the checkpoint of .* does not fit its settings"):
@@ -227,7 +227,7 @@ def test_damaged_weights_and_another_models_weights_are_refused(trained, tmp_pat
         gn.Run.open(copy).model()
     manifest["settings"]["epochs"] = "many"
     (copy / "run.json").write_text(json.dumps(manifest))
-    with pytest.raises(InputError, match=r"the settings in .* are damaged"):
+    with pytest.raises(InputError, match=r"the setting epochs is 'many', expected a value like 5"):
         _ = gn.Run.open(copy).settings
 
 
