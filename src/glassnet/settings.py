@@ -96,7 +96,7 @@ class TrainSettings:
 class DemoSettings:
     """Do the main job on real digits that need no download: train, evaluate, features, attributions, report."""
 
-    epochs: int = 30
+    epochs: int = 20
     """Passes over the 4,000 training digits."""
     seed: int = 0
     """Seed of everything random."""
