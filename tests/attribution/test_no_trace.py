@@ -41,7 +41,8 @@ def left_as_found(model):
 
 def test_the_model_is_left_as_found(network, images):
     with left_as_found(network):
-        explain(network, images, batch_size=3)
+        explanation = explain(network, images, batch_size=3)
+    assert len(explanation.scores) == len(images)
 
 
 @pytest.mark.parametrize("calls", [0, 1, 3])

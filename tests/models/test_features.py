@@ -155,6 +155,7 @@ def test_what_the_model_keeps_for_itself_stays_fit_for_training():
     model = Caches()
     extract_features(model, IMAGES, "scale")
     model(IMAGES).sum().backward()  # raises for a table made under torch.inference_mode
+    assert model.scale.weight.grad is not None
 
 
 @pytest.mark.parametrize(
