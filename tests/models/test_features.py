@@ -230,7 +230,7 @@ def test_a_layer_that_runs_for_some_batches_only_is_said():
 
 
 MEASURE = """
-import resource, sys, torch
+import re, sys, torch
 from glassnet.models import create_model
 from glassnet.models.features import extract_features
 count, filters = int(sys.argv[1]), int(sys.argv[2])
@@ -238,7 +238,8 @@ model = create_model("convnet", in_channels=1, num_classes=10, image_size=28, fi
 images = torch.zeros(count, 1, 28, 28, dtype=torch.uint8)
 features = extract_features(model, images, ["conv", "linear"])
 assert {f.shape[0] for f in features.values()} == {count}
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+# Not ru_maxrss, which begins at what the parent process had.
+print(int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1]) * 1024)
 """
 
 
@@ -248,8 +249,8 @@ def peak_bytes(count, filters):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc").exists(), reason="ru_maxrss is in KiB on Linux only")
+@pytest.mark.skipif(not Path("/proc").exists(), reason="the peak is read from /proc")
 def test_sixty_thousand_digits_stay_well_under_two_gigabytes():
     # A batch costs what the wide network costs, all images what the many do; both together are the report's network.
-    assert peak_bytes(1024, 32) < 1.3e9
-    assert peak_bytes(60_000, 2) < 0.7e9
+    assert peak_bytes(1024, 32) < 0.8e9
+    assert peak_bytes(60_000, 2) < 0.6e9
