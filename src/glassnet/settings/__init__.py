@@ -1,0 +1,19 @@
+"""What each command is asked to do: one frozen dataclass a command, validated, saved in run.json to be replayed."""
+
+from glassnet.settings.analysis import EvalSettings, ExplainSettings, FeaturesSettings, ReportSettings
+from glassnet.settings.catalogue import DataSettings, ModelsSettings
+from glassnet.settings.replay import from_json, to_json
+from glassnet.settings.train import DemoSettings, TrainSettings
+
+__all__ = [
+    "DataSettings",
+    "DemoSettings",
+    "EvalSettings",
+    "ExplainSettings",
+    "FeaturesSettings",
+    "ModelsSettings",
+    "ReportSettings",
+    "TrainSettings",
+    "from_json",
+    "to_json",
+]

@@ -1,0 +1,34 @@
+"""What every settings dataclass is asked: numbers in their ranges."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+from glassnet.errors import InputError
+
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "fp32", "bf16"]
+
+
+def positive(settings: Any, *names: str) -> None:
+    """Refuse a number that is not finite and above 0."""
+    for name in names:
+        value = getattr(settings, name)
+        if isinstance(value, int) and not 0 < value < 2**31:
+            raise InputError(f"--{name.replace('_', '-')} is {value}, expected a number above 0 and below 2^31.")
+        if isinstance(value, float) and not 0 < value < math.inf:  # a NaN fails every comparison
+            raise InputError(f"--{name.replace('_', '-')} is {value}, expected a finite number above 0.")
+
+
+def between(settings: Any, name: str, low: float, high: float) -> None:
+    """Refuse a number outside low … high (high excluded)."""
+    value = getattr(settings, name)
+    if not low <= value < high:
+        raise InputError(f"--{name.replace('_', '-')} is {value}, expected at least {low} and below {high}.")
+
+
+def seeded(settings: Any) -> None:
+    """Refuse a seed that torch's generators do not take alike."""
+    if not 0 <= settings.seed < 2**31:
+        raise InputError(f"--seed is {settings.seed}, expected 0 or more and below 2^31.")

@@ -1,0 +1,44 @@
+"""Settings to JSON and back, so that a run can be replayed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from glassnet.errors import InputError, unknown_name
+
+S = TypeVar("S")
+
+
+def to_json(settings: Any) -> dict[str, Any]:
+    """Turn a settings dataclass into values that JSON holds: paths become strings, tuples lists."""
+    plain = {Path: str, tuple: list}
+    pairs = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
+    return {k: next((f(v) for t, f in plain.items() if isinstance(v, t)), v) for k, v in pairs.items()}
+
+
+def from_json(kind: type[S], values: Mapping[str, Any]) -> S:
+    """Rebuild a settings dataclass from `to_json`'s values.
+
+    Raises:
+        InputError: A value's name is none of the dataclass's fields, or it has another type than the field.
+    """
+    fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    rebuilt: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in fields:
+            raise unknown_name("setting", name, fields, where=f" in {kind.__name__}", noun="settings")
+        if isinstance(value, str) and "Path" in str(fields[name].type):
+            value = Path(value)
+        rebuilt[name] = tuple(value) if isinstance(value, list) else value
+        _check_type(name, rebuilt[name], fields[name].default)
+    return kind(**rebuilt)
+
+
+def _check_type(name: str, value: Any, default: Any) -> None:
+    """Compare a value's type with that of the field's default, where there is one that says something."""
+    wanted = (int, float) if type(default) is float else type(default)
+    if default is not None and default is not dataclasses.MISSING and not isinstance(value, wanted):
+        raise InputError(f"the setting {name} is {value!r}, expected a value like {default!r}.")

@@ -1,0 +1,85 @@
+"""What `glassnet train` and `glassnet demo` are asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from glassnet.errors import InputError
+from glassnet.settings.checks import Device, Precision, between, positive, seeded
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """Train a model on a data set and write a run directory."""
+
+    data: str = "mnist-sample"
+    """Data set: a name that `glassnet data` lists, or folder:PATH for images in class sub-folders."""
+    model: str = "convnet"
+    """Model: a name that `glassnet models` lists."""
+    model_options: tuple[str, ...] = ()
+    """Options of the model as NAME=VALUE, as in filters=64,64,64,64."""
+    task: Literal["classification"] = "classification"
+    """What the model learns."""
+    image_size: int | None = None
+    """Height and width that images are resized to, in pixels; the data set's own if not given."""
+    epochs: int = 5
+    """Passes over the training images."""
+    batch_size: int = 128
+    """Images per optimizer step, over all processes together."""
+    learning_rate: float = 0.01
+    """Peak of the one-cycle schedule."""
+    weight_decay: float = 0.05
+    """AdamW's decoupled weight decay, on weights with two or more dimensions."""
+    label_smoothing: float = 0.0
+    """Share of each target spread evenly over all classes, 0 to 1."""
+    weight_averaging: float = 0.995
+    """Decay per step of the exponential moving average of the weights; 0 keeps the raw weights."""
+    augment: bool = True
+    """Augment the training images as suits the data set (random affine maps for digits)."""
+    validation: float = 0.1
+    """Share of the training images held out to choose the best epoch."""
+    seed: int = 0
+    """Seed of the initial weights, the held-out part, the batch order and the augmentation."""
+    device: Device = "auto"
+    """Where to compute; auto takes a GPU if there is one."""
+    precision: Precision = "auto"
+    """auto takes bf16 where the hardware gains from it, else fp32."""
+    data_root: Path | None = None
+    """Folder that holds the data sets; default $GLASSNET_DATA, then the user's cache folder."""
+    out: Path | None = None
+    """Run directory to write; default runs/DATA-MODEL-seedN, numbered on if taken."""
+    resume: Path | None = None
+    """Run directory of an unfinished run to continue, with the settings that it has."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no training could use."""
+        positive(self, "epochs", "batch_size", "learning_rate", "image_size")
+        seeded(self)
+        between(self, "label_smoothing", 0, 1)
+        between(self, "weight_averaging", 0, 1)
+        between(self, "weight_decay", 0, float("inf"))
+        if not 0 < self.validation < 1:
+            raise InputError(f"--validation is {self.validation}, expected a share above 0 and below 1.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoSettings:
+    """Do the main job on real digits that need no download: train, evaluate, features, attributions, report."""
+
+    epochs: int = 20
+    """Passes over the 4,000 training digits."""
+    seed: int = 0
+    """Seed of everything random."""
+    device: Device = "auto"
+    """Where to compute; auto takes a GPU if there is one."""
+    precision: Precision = "auto"
+    """auto takes bf16 where the hardware gains from it, else fp32."""
+    out: Path | None = None
+    """Run directory to write; default runs/demo, numbered on if taken."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no demo could use."""
+        positive(self, "epochs")
+        seeded(self)
