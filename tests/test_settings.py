@@ -2,8 +2,10 @@ from pathlib import Path
 
 import pytest
 
+from glassnet import cli
 from glassnet import settings as s
 from glassnet.errors import InputError
+from glassnet.parsing import parse
 
 
 @pytest.mark.parametrize(
@@ -55,3 +57,19 @@ def test_impossible_sizes_of_other_commands_are_refused():
         s.ModelsSettings(num_classes=0)
     with pytest.raises(InputError, match="--epochs is 0"):
         s.DemoSettings(epochs=0)
+
+
+def test_a_preset_starts_the_settings_and_what_is_given_overrides_it():
+    fast = s.TrainSettings.preset("fast", seed=3)
+    assert (fast.epochs, fast.validation, fast.seed) == (3, 0.02, 3)
+    parsed, _ = parse("train", cli.train, ["--preset", "fast", "--epochs", "5"])
+    assert parsed == s.TrainSettings.preset("fast", epochs=5)  # 5, the default, counts as given
+    assert parse("train", cli.train, ["--preset=fast"])[0] == s.TrainSettings.preset("fast")
+    assert parse("train", cli.train, ["--preset", "default"])[0] == s.TrainSettings()
+
+
+def test_an_unknown_preset_is_named_with_the_choices():
+    with pytest.raises(InputError, match=r"no preset 'slow'.* default, fast"):
+        s.TrainSettings.preset("slow")
+    with pytest.raises(InputError, match="invalid choice 'slow' for argument '--preset'"):
+        parse("train", cli.train, ["--preset", "slow"])

@@ -8,7 +8,8 @@ import io
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, Any
+from itertools import pairwise
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -25,10 +26,7 @@ def parse(name: str, command: Callable[[Any], Any], arguments: Sequence[str]) ->
         InputError: A word is unknown, missing or of the wrong type, or the settings refuse their values.
     """
     kind = getattr(settings, command.__annotations__["settings"].removeprefix("s."))
-    said_once = tyro.conf.arg(help="Print one JSON document on standard output.")
-    as_json = Annotated[bool, tyro.conf.FlagCreatePairsOff, said_once]
-    json_field = ("json", as_json, dataclasses.field(default=False, kw_only=True))
-    call: Any = dataclasses.make_dataclass(kind.__name__, [json_field], bases=(kind,), frozen=True)
+    call = _extended(kind)
     said, failed = io.StringIO(), io.StringIO()
     try:
         with _unwrapped(arguments), contextlib.redirect_stdout(said), contextlib.redirect_stderr(failed):
@@ -37,6 +35,7 @@ def parse(name: str, command: Callable[[Any], Any], arguments: Sequence[str]) ->
                 prog=f"glassnet {name}",
                 description=kind.__doc__,
                 args=list(arguments),
+                **_start(call, arguments),
             )
     except SystemExit as leaving:
         if leaving.code in (0, None):
@@ -45,6 +44,25 @@ def parse(name: str, command: Callable[[Any], Any], arguments: Sequence[str]) ->
         raise InputError(_sentence(failed.getvalue() + said.getvalue(), name)) from None
     values = {field.name: getattr(parsed, field.name) for field in dataclasses.fields(kind)}
     return kind(**values), parsed.json
+
+
+def _extended(kind: Any) -> Any:
+    """Add what belongs to the command line alone: --json, and --preset where the settings have presets."""
+    said_once = tyro.conf.arg(help="Print one JSON document on standard output.")
+    as_json = Annotated[bool, tyro.conf.FlagCreatePairsOff, said_once]
+    extra: list[Any] = [("json", as_json, dataclasses.field(default=False, kw_only=True))]
+    if hasattr(kind, "PRESETS"):
+        choice = Annotated[Literal[tuple(kind.PRESETS)], tyro.conf.arg(help=kind.preset.__doc__.splitlines()[0])]
+        extra.append(("preset", choice, dataclasses.field(default="default", kw_only=True)))
+    return dataclasses.make_dataclass(kind.__name__, extra, bases=(kind,), frozen=True)
+
+
+def _start(call: Any, arguments: Sequence[str]) -> dict[str, Any]:
+    """Return the values that --preset starts from, into which tyro puts those that are given."""
+    presets = getattr(call, "PRESETS", {})
+    words = dict(pairwise(arguments)) | dict(w.split("=", 1) for w in arguments if "=" in w)
+    name = words.get("--preset")
+    return {"default": call(preset=name, **presets[name])} if name in presets else {}
 
 
 @contextlib.contextmanager
