@@ -78,7 +78,7 @@ def test_help_tells_units_and_defaults(capsys, name):
         (["train", "--device", "gpu"], "invalid choice 'gpu' for argument '--device'"),
         (["eval"], "missing from glassnet eval: PATH"),
         (["train", "--data", "mnits"], "no data set 'mnits'. Did you mean mnist"),
-        (["train", "--model", "convnte"], "no model 'convnte'. Did you mean convnet?"),
+        (["train", "--model", "convnte"], "no model 'convnte'. Did you mean convnet"),
         (["models", "vgg"], "no model 'vgg'."),
         (["models", "--figure", "net.png"], "--model-options and --figure need a model"),
         (["train", "--seed", "1" + "0" * 30], "--seed is 1000000000000000000000000000000, expected 0 or more"),

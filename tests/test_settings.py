@@ -14,6 +14,7 @@ from glassnet.parsing import parse
         s.TrainSettings(model_options=("filters=8,8,8,8",), out=Path("runs/x"), image_size=32),
         s.ExplainSettings(run=Path("r"), layers=("conv1", "conv2"), methods=("gradcam",)),
         s.FeaturesSettings(run=Path("r"), clusters=None),
+        s.FeaturesSettings(run=Path("r"), dims=(2, 3), perplexity=(5.0, 50.0), compare=("conv",), against=Path("s")),
         s.ReportSettings(run=Path("r")),
     ],
 )
@@ -52,7 +53,7 @@ def test_impossible_sizes_of_other_commands_are_refused():
     with pytest.raises(InputError, match="--batch-size is 0"):
         s.EvalSettings(run=Path("r"), batch_size=0)
     with pytest.raises(InputError, match="--perplexity is -3"):
-        s.FeaturesSettings(run=Path("r"), perplexity=-3)
+        s.FeaturesSettings(run=Path("r"), perplexity=(-3.0,))
     with pytest.raises(InputError, match="--num-classes is 0"):
         s.ModelsSettings(num_classes=0)
     with pytest.raises(InputError, match="--epochs is 0"):

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from glassnet.attribution import Explanation, explain
     from glassnet.data import DATASETS, Dataset, Split, load_dataset
-    from glassnet.embedding import Clustering, Embedding, Quality, cluster, embed, quality
+    from glassnet.embedding import (
+        Clustering,
+        Embedding,
+        Quality,
+        cka,
+        cluster,
+        embed,
+        layer_scores,
+        linear_probe,
+        quality,
+        separability,
+    )
     from glassnet.errors import GlassnetError, InputError, WorkError
     from glassnet.experiment import Run
     from glassnet.models import MODELS, create_model
@@ -17,6 +28,7 @@ if TYPE_CHECKING:
     from glassnet.models.summary import layer_table
     from glassnet.settings import TrainSettings
     from glassnet.training import train
+    from glassnet.tuning import tune
 
 __version__ = "0.1.0"
 
@@ -41,6 +53,11 @@ _HOME = {
     "Clustering": "embedding",
     "quality": "embedding",
     "Quality": "embedding",
+    "cka": "embedding",
+    "layer_scores": "embedding",
+    "linear_probe": "embedding",
+    "separability": "embedding",
+    "tune": "tuning",
     "explain": "attribution",
     "Explanation": "attribution",
 }
@@ -59,15 +76,20 @@ __all__ = [
     "Split",
     "TrainSettings",
     "WorkError",
+    "cka",
     "cluster",
     "create_model",
     "embed",
     "explain",
     "extract_features",
+    "layer_scores",
     "layer_table",
+    "linear_probe",
     "load_dataset",
     "quality",
+    "separability",
     "train",
+    "tune",
 ]
 
 

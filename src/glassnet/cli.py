@@ -28,6 +28,13 @@ def train(settings: s.TrainSettings) -> Answer:
     return train(settings)
 
 
+def tune(settings: s.TuneSettings) -> Answer:
+    """Train a grid of settings with several seeds each, and tell which differences are real."""
+    from glassnet.commands.tune import tune
+
+    return tune(settings)
+
+
 def evaluate(settings: s.EvalSettings) -> Answer:
     """Measure a run: loss, accuracy with its interval, per-class table, confusion matrix."""
     from glassnet.commands.evaluate import evaluate
@@ -56,6 +63,13 @@ def report(settings: s.ReportSettings) -> Answer:
     return report(settings)
 
 
+def reproduce(settings: s.ReproduceSettings) -> Answer:
+    """Redo the 2019 report: its tables and figures, each number beside ours, and a verdict on each claim."""
+    from glassnet.commands.reproduce import reproduce
+
+    return reproduce(settings)
+
+
 def data(settings: s.DataSettings) -> Answer:
     """List, fetch or verify data sets."""
     from glassnet.commands.data import data
@@ -73,10 +87,12 @@ def models(settings: s.ModelsSettings) -> Answer:
 COMMANDS: dict[str, Callable[[Any], Answer]] = {
     "demo": demo,
     "train": train,
+    "tune": tune,
     "eval": evaluate,
     "features": features,
     "explain": explain,
     "report": report,
+    "reproduce": reproduce,
     "data": data,
     "models": models,
 }

@@ -93,7 +93,7 @@ def build_model(description: Mapping[str, Any]) -> nn.Module:
 
 def _set_normalization(model: nn.Module, mean: list[float], std: list[float]) -> None:
     for module in model.modules():
-        if isinstance(module, Normalize):
+        if isinstance(module, Normalize) and not module.fixed:
             module.mean.copy_(torch.tensor(mean).view_as(module.mean))
             module.std.copy_(torch.tensor(std).view_as(module.std))
 
@@ -125,9 +125,10 @@ class Run(RunDirectory):
         Raises:
             InputError: The weights are damaged or belong to another model.
         """
-        model = build_model(self.manifest["model"])
+        with torch.device("meta"):  # sizes without numbers: the run's own weights take their place
+            model = build_model(self.manifest["model"])
         try:
-            model.load_state_dict(self.weights())
+            model.load_state_dict(self.weights(), assign=True)
         except RuntimeError as error:
             raise InputError(
                 f"{self.path / 'model.safetensors'} does not fit {self.manifest['model']['name']}: "

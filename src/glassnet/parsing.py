@@ -52,7 +52,8 @@ def _extended(kind: Any) -> Any:
     as_json = Annotated[bool, tyro.conf.FlagCreatePairsOff, said_once]
     extra: list[Any] = [("json", as_json, dataclasses.field(default=False, kw_only=True))]
     if hasattr(kind, "PRESETS"):
-        choice = Annotated[Literal[tuple(kind.PRESETS)], tyro.conf.arg(help=kind.preset.__doc__.splitlines()[0])]
+        names: Any = Literal[tuple(kind.PRESETS)]
+        choice = Annotated[names, tyro.conf.arg(help=kind.preset.__doc__.splitlines()[0])]
         extra.append(("preset", choice, dataclasses.field(default="default", kw_only=True)))
     return dataclasses.make_dataclass(kind.__name__, extra, bases=(kind,), frozen=True)
 

@@ -173,8 +173,8 @@ def test_the_report_of_a_real_run_lacks_nothing(look, tmp_path):
     page.wait_for_load_state("networkidle")
     assert page.complaints == []
     assert page.locator("h2").all_inner_texts() == TITLES
-    # curves, confusion, mistakes, network, three embeddings, right and wrong images
-    assert page.locator("figure .drawing").count() == 9
+    # curves, confusion, mistakes, network, scree, three embeddings, right and wrong images
+    assert page.locator("figure .drawing").count() == 10
     assert page.locator(".missing").count() == 0
     shown = page.locator("main").inner_text()
     for part in ("95% interval", "Adjusted Rand", "trustworthiness", "Guided Grad-CAM", "conv4"):

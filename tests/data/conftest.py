@@ -2,13 +2,16 @@
 
 import gzip
 import hashlib
+import io
 import struct
+import tarfile
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from glassnet.data import mnist
+from glassnet.data import cifar10, fashion_mnist, mnist
+from glassnet.download import RemoteFile
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +55,60 @@ def tiny_mnist(tmp_path, tiny_mnist_files):
     for stem, content in tiny_mnist_files.items():
         (tmp_path / "mnist" / f"{stem}.gz").write_bytes(gzip.compress(content))
     return "mnist", tmp_path
+
+
+@pytest.fixture
+def tiny_fashion_mnist_files(monkeypatch, tiny_mnist_files):
+    """The same four files packed, which the reader of Fashion-MNIST is made to expect."""
+    packed = {f"{stem}.gz": gzip.compress(content, mtime=0) for stem, content in tiny_mnist_files.items()}
+    files = {name: RemoteFile(name, len(b), hashlib.sha256(b).hexdigest()) for name, b in packed.items()}
+    monkeypatch.setattr(fashion_mnist, "FILES", files)
+    return packed
+
+
+@pytest.fixture
+def tiny_fashion_mnist(tmp_path, tiny_fashion_mnist_files):
+    (tmp_path / "fashion-mnist").mkdir()
+    for name, content in tiny_fashion_mnist_files.items():
+        (tmp_path / "fashion-mnist" / name).write_bytes(content)
+    return "fashion-mnist", tmp_path
+
+
+@pytest.fixture
+def tiny_cifar10_files(monkeypatch):
+    """Six files of ten records, one a class, and the names of the classes, which the reader is made to expect."""
+    random = np.random.default_rng(0)
+    names = [*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"]
+    files = {name: b"".join(bytes([c]) + random.bytes(3072) for c in range(10)) for name in names}
+    monkeypatch.setattr(cifar10, "RECORDS_PER_FILE", 10)
+    monkeypatch.setattr(cifar10, "FILE_SHA256", {n: hashlib.sha256(b).hexdigest() for n, b in files.items()})
+    classes = "airplane automobile bird cat deer dog frog horse ship truck"
+    return files | {"batches.meta.txt": classes.replace(" ", "\n").encode() + b"\n\n"}
+
+
+@pytest.fixture
+def tiny_cifar10(tmp_path, tiny_cifar10_files):
+    folder = tmp_path / "cifar10" / "cifar-10-batches-bin"
+    folder.mkdir(parents=True)
+    for name, content in tiny_cifar10_files.items():
+        (folder / name).write_bytes(content)
+    return "cifar10", tmp_path
+
+
+@pytest.fixture
+def pack():
+    """Pack files by name into the bytes of a .tar.gz, as the official archive is one."""
+
+    def to_bytes(files):
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+            for name, content in files.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+        return buffer.getvalue()
+
+    return to_bytes
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ def test_fewer_images_than_a_batch_make_one_batch():
     assert [len(targets) for _, targets in batches] == [7]
 
 
-@pytest.mark.parametrize("augmentation", ["none", "digits", "photos"])
+@pytest.mark.parametrize("augmentation", ["none", "digits", "clothes", "photos"])
 def test_two_processes_see_what_one_would(augmentation):
     def one_pass(part):
         generator = Generator().manual_seed(3)

@@ -29,7 +29,10 @@ def test_list(tiny_mnist):
     assert lines[0].split() == ["name", "what", "classes", "image", "train", "test", "where"]
     assert "1×28×28  60,000  10,000" in lines[2]
     assert lines[2].endswith(str(root / "mnist"))
-    assert lines[4].endswith("needs a path of your own, as in folder:photos")
+    assert (rows["fashion-mnist"]["test"], rows["fashion-mnist"]["path"]) == (10_000, None)
+    assert (rows["cifar10"]["channels"], rows["cifar10"]["train"]) == (3, 50_000)
+    assert lines[5].endswith("needs `glassnet data fetch cifar10` (170.1 MB)")
+    assert lines[6].endswith("needs a path of your own, as in folder:photos")
     assert str(root) in lines[-1]
 
 
@@ -40,12 +43,14 @@ def test_list_what_is_missing(tmp_path):
     assert "needs `glassnet data fetch mnist` (11.6 MB)" in answer.text
 
 
-def test_verify_all(tiny_mnist):
+def test_verify_all(tiny_mnist, tiny_cifar10):
     answer = run("verify", root=tiny_mnist[1])
     statuses = {row["name"]: row["status"] for row in answer.data["verified"]}
     assert statuses == {
         "mnist": "verified, 30 training and 10 test images",
         "mnist-sample": "verified, 4,000 training and 1,000 test images",
+        "fashion-mnist": "not there, needs `glassnet data fetch fashion-mnist` (30.9 MB)",
+        "cifar10": "verified, 50 training and 10 test images",
         "folder": "not there, needs a path of your own, as in folder:photos",
     }
     assert answer.text.splitlines()[0] == f"mnist: {statuses['mnist']} ({tiny_mnist[1] / 'mnist'})"
@@ -74,11 +79,13 @@ def test_verify_a_folder(tiny_folder, tmp_path):
         run("verify", tiny_folder[0], root=tmp_path)
 
 
-def test_fetch_what_is_there(tiny_mnist):
+def test_fetch_what_is_there(tiny_mnist, tiny_fashion_mnist, tiny_cifar10):
     answer = run("fetch", root=tiny_mnist[1])
     assert [row["status"] for row in answer.data["fetched"]] == [
         "already there, verified",
         "nothing to download",
+        "already there, verified",
+        "already there, verified",
         "nothing to download",
     ]
 

@@ -5,9 +5,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.cluster import HDBSCAN
 from sklearn.metrics import silhouette_samples, silhouette_score
 
 from glassnet.embedding import cluster
+from glassnet.embedding.cluster import METHODS
+from glassnet.embedding.cluster.measures import silhouettes
+from glassnet.embedding.cluster.sample import from_sample
 from glassnet.errors import InputError
 
 module = sys.modules["glassnet.embedding.cluster"]
@@ -53,7 +57,7 @@ def test_by_hand():
 def test_silhouette_by_hand():
     # On a line at 0, 1 | 10: a = 1 for both of the first cluster, b = 10 and 9; the third point is alone, so 0.
     points = np.array([[0.0], [1.0], [10.0]])
-    values = module.silhouettes(points, np.array([0, 0, 1]), np.arange(3))
+    values = silhouettes(points, np.array([0, 0, 1]), np.arange(3))
     np.testing.assert_allclose(values, [0.9, 8 / 9, 0])
 
 
@@ -141,3 +145,106 @@ def test_refuses_bad_input(blobs, unchecked):
         cluster(points, k=3, labels=blobs[1] - 1)
     with pytest.raises(InputError, match=r"seed is -3, expected 0 to"):
         cluster(points, k=3, seed=-3)
+
+
+def slow_ward(points: np.ndarray, k: int) -> np.ndarray:
+    """Ward 1963: merge the pair whose union grows the sum of squares least, until k are left."""
+    groups = [[i] for i in range(len(points))]
+    squares = lambda rows: ((points[rows] - points[rows].mean(axis=0)) ** 2).sum()  # noqa: E731
+    while len(groups) > k:
+        pairs = [
+            (squares(a + b) - squares(a) - squares(b), i, j)
+            for i, a in enumerate(groups)
+            for j, b in enumerate(groups[:i])
+        ]
+        _, i, j = min(pairs)
+        groups[j] += groups.pop(i)
+    names = np.empty(len(points), dtype=np.int64)
+    for name, group in enumerate(groups):
+        names[group] = name
+    return names
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_finds_separate_groups(blobs, method):
+    result = cluster(blobs[0], method=method, labels=blobs[1])
+    assert (result.k, result.method, result.fitted) == (3, method, 120)
+    assert result.noise_share == result.noise / 120 < 0.2
+    assert result.accuracy == pytest.approx(1 - result.noise_share)
+    assert result.silhouette > 0.8
+    assert result.class_silhouette == pytest.approx(silhouette_score(blobs[0].astype(np.float64), blobs[1]))
+    np.testing.assert_array_equal(cluster(blobs[0], method=method, labels=blobs[1]).assignment, result.assignment)
+
+
+def test_agglomerative_equals_ward_step_by_step():
+    points = np.random.default_rng(3).normal(size=(15, 2))
+    for k in (2, 5):
+        result = cluster(points, method="agglomerative", k=k, labels=slow_ward(points, k))
+        assert (result.ari, result.accuracy) == (1, 1)
+
+
+def test_hdbscan_by_hand():
+    # Two rows of five, and one point far from both: two clusters and noise.
+    points = np.array([[x, y] for y in (0.0, 50) for x in range(5)] + [[400.0, 400]])
+    labels = np.array([0] * 5 + [1] * 5 + [1])
+    result = cluster(points, method="hdbscan", min_cluster_size=3, labels=labels)
+    assert (result.k, result.noise) == (2, 1)
+    assert result.assignment[-1] == -1
+    assert result.accuracy == pytest.approx(10 / 11)
+    assert result.sample == 10
+    assert result.silhouette == pytest.approx(silhouette_score(points[:10], labels[:10]))
+    # Noise as a third cluster, by the double loop over all pairs.
+    assert result.ari == pytest.approx(slow_adjusted_rand(result.assignment, labels))
+
+
+def test_hdbscan_equals_scikit_learns(digits):
+    points = digits[0][:400].astype(np.float64)
+    result = cluster(points, method="hdbscan", min_cluster_size=8, labels=digits[1][:400])
+    expected = HDBSCAN(min_cluster_size=8, copy=True).fit_predict(points)
+    np.testing.assert_array_equal(result.assignment, expected)
+    assert result.noise == (expected == -1).sum() > 0
+
+
+def test_nothing_but_noise_has_no_silhouette():
+    points = np.random.default_rng(0).normal(size=(30, 2))
+    result = cluster(points, method="hdbscan", min_cluster_size=30, labels=np.arange(30) % 2)
+    assert (result.k, result.noise, result.silhouette, result.sample) == (0, 30, None, 0)
+    assert (result.accuracy, result.ari, len(result.matching)) == (0, 0, 0)
+
+
+def test_equal_points_do_hdbscan_no_harm():
+    points = np.repeat([[0.0, 0], [1, 1]], 20, axis=0)
+    assert cluster(points, method="hdbscan").k == 2
+
+
+def test_above_the_limit_a_sample_is_clustered_and_the_others_join_the_nearest(blobs):
+    points = blobs[0].astype(np.float64)
+    seen = []
+    assignment, fitted = from_sample(lambda rows: seen.append(rows) or np.arange(len(rows)), points, most=40, seed=5)
+    chosen = np.sort(np.random.default_rng(5).choice(120, 40, replace=False))
+    assert fitted == 40
+    np.testing.assert_array_equal(seen[0], points[chosen])
+    np.testing.assert_array_equal(assignment[chosen], np.arange(40))
+    nearest = np.linalg.norm(points[:, None] - points[chosen], axis=2).argmin(axis=1)
+    np.testing.assert_array_equal(assignment, nearest)
+
+
+def test_a_sample_gives_the_same_groups(blobs, monkeypatch):
+    monkeypatch.setattr(sys.modules["glassnet.embedding.cluster.agglomerative"], "MOST_POINTS", 30)
+    result = cluster(blobs[0], method="agglomerative", k=3, labels=blobs[1])
+    assert (result.fitted, result.accuracy) == (30, 1)
+
+
+def test_options_that_do_not_fit_the_method(blobs):
+    points = blobs[0]
+    for message, options in {
+        r"no clustering method 'kmean'. Did you mean kmeans\?": {"method": "kmean"},
+        r"k is missing, expected a number of clusters for kmeans, or labels": {},
+        r"k is 3, expected none for hdbscan, which finds it; set min_cluster_size": {"method": "hdbscan", "k": 3},
+        r"min_cluster_size is of no use to kmeans": {"k": 3, "min_cluster_size": 4},
+        r"min_cluster_size is 1, expected 2 to 120": {"method": "hdbscan", "min_cluster_size": 1},
+    }.items():
+        with pytest.raises(InputError, match=message):
+            cluster(points, **options)
+    with pytest.raises(InputError, match=r"got 1 point, expected at least 2 for hdbscan"):
+        cluster(points[:1], method="hdbscan")

@@ -6,10 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.distance import pdist
+from scipy.stats import spearmanr
 from sklearn.manifold import trustworthiness
 from sklearn.neighbors import KNeighborsClassifier
 
 from glassnet.embedding import embed, quality
+from glassnet.embedding.distances import squared_distances
+from glassnet.embedding.quality import feature_neighbours, quality_of
 from glassnet.errors import InputError
 
 module = sys.modules["glassnet.embedding.quality"]
@@ -101,6 +105,53 @@ def test_perfect_for_a_turned_scaled_and_moved_copy(seed, scale, shift):
     turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
     measured = quality(features, scale * features @ turn + shift, neighbours=6)
     assert (measured.trustworthiness, measured.continuity, measured.neighbours_kept) == (1, 1, 1)
+    assert measured.distance_correlation == pytest.approx(1, abs=1e-5)
+
+
+def test_distance_correlation_by_hand():
+    # Features' distances 01, 02, 12 are 1, 3, 2; the points' are 1, 2, 3: ranks 1 3 2 against 1 2 3.
+    features, points = np.array([[0.0], [1], [3]]), np.array([[1.0, 0], [0, 0], [3, 0]])
+    assert quality(features, points, neighbours=1).distance_correlation == pytest.approx(1 - 6 * 2 / (3 * 8))
+
+
+@pytest.mark.parametrize("whole_numbers", [False, True])
+def test_distance_correlation_equals_scipys(digits, whole_numbers):
+    features, points = digits[0][:300].astype(np.float64), digits[0][:300, 20:23].astype(np.float64)
+    if whole_numbers:  # distances with many ties
+        features, points = (features * 16).round(), (points * 2).round()
+    expected = spearmanr(pdist(features), pdist(points)).statistic
+    assert quality(features, points).distance_correlation == pytest.approx(expected, abs=1e-6)
+    # 50,000 pairs and more: whole numbers times each other must not overflow.
+    assert 0.1 < expected < 0.9
+
+
+def test_equal_points_have_no_distance_correlation():
+    features = np.random.default_rng(0).normal(size=(9, 2))
+    assert quality(features, np.zeros((9, 2)), neighbours=2).distance_correlation is None
+
+
+def test_neighbours_found_once_give_the_same_for_each_embedding(digits, monkeypatch):
+    features, labels = digits[0][:400], digits[1][:400]
+    monkeypatch.setattr(module, "MOST_POINTS", 250)
+    known = feature_neighbours(features, neighbours=7, seed=3)
+    assert known.distances.shape == (250, 250)
+    for points in (features[:, 20:22], features[:, 30:33]):
+        assert quality_of(known, points, labels=labels) == quality(
+            features, points, labels=labels, neighbours=7, seed=3
+        )
+    with pytest.raises(InputError, match=r"got 400 features and 250 points, expected a point for each"):
+        quality_of(known, features[:250, :2])
+
+
+def test_rows_outside_the_sample_are_checked_too(digits, monkeypatch):
+    features = digits[0][:300].copy()
+    monkeypatch.setattr(module, "MOST_POINTS", 100)
+    left_out = next(row for row in range(300) if row not in feature_neighbours(features).chosen)
+    features[left_out] = np.nan
+    with pytest.raises(
+        InputError, match=rf"features have a NaN or an infinity in 1 of 300 rows, first in row {left_out}"
+    ):
+        quality(features, digits[0][:300, :2])
 
 
 def test_does_not_depend_on_where_the_features_lie(blobs):
@@ -115,7 +166,7 @@ def test_equal_rows_are_at_no_distance():
     points = np.repeat(rng.normal(size=(8, 2)) * 100, 12, axis=0) + rng.normal(size=(96, 2))
     # One row at a time, since a matrix times a vector rounds otherwise than the sums of squares do.
     for row in range(96):
-        assert np.count_nonzero(module._squared(features, np.array([row])) == 0) == 11
+        assert np.count_nonzero(squared_distances(features, np.array([row])) == 0) == 11
     measured = quality(features, points, neighbours=5)
     assert measured.trustworthiness == measured.neighbours_kept == 1
 

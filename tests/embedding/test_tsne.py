@@ -6,11 +6,16 @@ import sys
 import numpy as np
 import openTSNE
 import pytest
+from scipy.sparse import csr_array
 from scipy.spatial.distance import cdist
 from sklearn.manifold import TSNE
 from sklearn.neighbors import KNeighborsClassifier
 
 from glassnet.embedding import Options, embed, quality
+from glassnet.embedding.tsne import engines
+from glassnet.embedding.tsne import threads as threads_module
+from glassnet.embedding.tsne.affinities import conditional, symmetrise
+from glassnet.embedding.tsne.neighbours import build_index
 from glassnet.errors import InputError
 
 tsne_module = sys.modules["glassnet.embedding.tsne"]
@@ -48,18 +53,12 @@ def embedded(digits):
     return embed(digits[0][:600], method="tsne")
 
 
-def test_affinities_by_hand():
-    # Two pairs far apart, at a perplexity near 1: each point's only neighbour is its partner, so all p are 1/4.
-    rows = np.array([[0.0], [1.0], [10.0], [11.0]])
-    affinities = tsne_module._affinities(rows, 1.0 + 1e-6).P.toarray()
-    pairs = np.kron(np.eye(2), np.array([[0, 1], [1, 0]])) / 4
-    np.testing.assert_allclose(affinities, pairs, atol=1e-4)
-
-
 def test_affinities_equal_the_papers(digits):
     # Moved a little, since digits of 17 grey levels have equal distances.
     rows = digits[0][:80] + 1e-3 * np.random.default_rng(0).normal(size=(80, 64))
-    affinities = tsne_module._affinities(rows, 12.5).P.toarray()
+    indices, squared = build_index(rows, threads=1).neighbours(37)
+    graph = symmetrise(indices, conditional(squared, (12.5,)))
+    affinities = csr_array((graph.values, graph.indices, graph.indptr)).toarray()
     np.testing.assert_allclose(affinities, slow_affinities(rows, 12.5), rtol=1e-3, atol=1e-9)
     assert affinities.sum() == pytest.approx(1)
 
@@ -67,14 +66,14 @@ def test_affinities_equal_the_papers(digits):
 def test_divergence_equals_the_papers_at_the_points(blobs):
     result = embed(blobs[0], method="tsne", perplexity=10)
     slow = slow_divergence(slow_affinities(blobs[0].astype(np.float64), 10), result.points)
-    # Barnes-Hut approximates the sum behind q.
+    # The grid approximates the sum behind q.
     assert result.kl_divergence == pytest.approx(slow, rel=0.02)
 
 
 def test_equals_open_tsnes_own_estimator_and_ends_as_low_as_scikit_learns(digits):
     rows = digits[0][:300].astype(np.float64)
-    result = embed(rows, method="tsne", perplexity=20, pca_components=None)
-    start = tsne_module._positions(rows, Options())
+    result = embed(rows, method="tsne", perplexity=20, pca_components=None, engine="opentsne")
+    start = tsne_module._start(rows, Options()).astype(np.float64)
     oracle = openTSNE.TSNE(perplexity=20, initialization=start, neighbors="exact", random_state=0).fit(rows)
     centred = np.asarray(oracle) - (oracle.max(axis=0) + oracle.min(axis=0)) / 2
     np.testing.assert_allclose(result.points, centred, rtol=1e-5, atol=1e-5)
@@ -127,9 +126,9 @@ def test_repeats_bit_for_bit_in_this_and_another_process(digits, tmp_path):
 
 
 def test_threads_do_not_change_the_points(digits, monkeypatch):
-    monkeypatch.setattr(tsne_module, "THREADS_FROM_POINTS", 300)
-    monkeypatch.setattr(tsne_module, "STEPS", 50)
-    monkeypatch.setattr(tsne_module, "EARLY_STEPS", 50)
+    monkeypatch.setattr(threads_module, "THREADS_FROM_POINTS", 300)
+    monkeypatch.setattr(engines, "STEPS", 50)
+    monkeypatch.setattr(engines, "EARLY_STEPS", 50)
     results = []
     for threads in ("1", "2"):
         monkeypatch.setenv("OMP_NUM_THREADS", threads)
@@ -140,10 +139,10 @@ def test_threads_do_not_change_the_points(digits, monkeypatch):
 
 def test_threads_are_the_cores_where_none_are_asked_for(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert 1 <= tsne_module._threads(5000) <= os.cpu_count()
+    assert 1 <= threads_module.thread_count(5000) <= os.cpu_count()
     monkeypatch.setenv("OMP_NUM_THREADS", "5,2")
-    assert tsne_module._threads(5000) == 5
-    assert tsne_module._threads(4999) == 1
+    assert threads_module.thread_count(5000) == 5
+    assert threads_module.thread_count(1999) == 1
 
 
 def test_transform_places_held_out_digits_beside_their_class(digits, embedded):
@@ -201,20 +200,6 @@ def test_the_fewest_rows():
     result = embed(np.eye(4, dtype=np.float32), method="tsne", perplexity=1)
     assert np.isfinite(result.points).all()
     assert np.isfinite(result.transform(np.eye(4)[:1])).all()
-
-
-@pytest.mark.slow
-def test_many_points_take_the_interpolated_gradient(digits, monkeypatch):
-    monkeypatch.setattr(tsne_module, "STEPS", 150)
-    exact = embed(digits[0][:300], method="tsne", perplexity=20)
-    monkeypatch.setattr(tsne_module, "FFT_FROM_POINTS", 300)
-    result = embed(digits[0][:300], method="tsne", perplexity=20)
-    assert (result.points != exact.points).any()
-    assert result.kl_divergence == pytest.approx(exact.kl_divergence, rel=0.1)
-    assert quality(digits[0][:300], result.points, labels=digits[1][:300]).knn_accuracy > 0.88
-    placed = result.transform(digits[0][300:400])
-    score = KNeighborsClassifier(10).fit(result.points, digits[1][:300]).score(placed, digits[1][300:400])
-    assert score > 0.75
 
 
 def test_refuses_what_does_not_fit(blobs, unchecked):

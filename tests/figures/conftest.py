@@ -70,6 +70,42 @@ def _mistakes() -> Figure:
     )
 
 
+def _pair() -> Figure:
+    points, targets = cloud(40, 2, 4)
+    return figures.embedding_pair(
+        points, points[::-1].copy(), targets, DIGITS[:4], (NUMBERS, {"nmi": 0.5}), "Pair", names=("Left", "Right"),
+        method=("pca", "tsne"), assignments=(targets, targets - 1),
+    )  # fmt: skip
+
+
+def _crowd() -> Figure:
+    points, targets = cloud(5001, 2, 4)
+    return figures.embedding_figure(points, targets, targets - 1, DIGITS[:4], NUMBERS, "Crowd", clustering="hdbscan")
+
+
+def _layers() -> Figure:
+    shares = np.array([0.4, 0.99, 1.0])
+    return figures.layer_comparison(
+        ["conv1", "relu1", "fc1"], probe=shares, probe_interval=np.stack([shares - 0.1, shares], axis=1),
+        knn=shares - 0.1, separability=np.array([0.4, np.nan, 3.0]), effective_rank=np.array([1.0, 8.5, 4.0]),
+        dimensions=np.array([4, 64, 10]), chance=0.1, title="Layers",
+    )  # fmt: skip
+
+
+def _tuning() -> Figure:
+    return figures.tuning_figure(
+        ["16,16", "32,32"], [[0.991, 0.992, float("nan")], [0.994]], metric="test accuracy", title="Tuning",
+        report=[0.9872, None], columns={"parameters": ["1,000", "4,000"]}, claims=["More filters help: supported."],
+    )  # fmt: skip
+
+
+def _grid() -> Figure:
+    means = np.array([[0.98, 0.99], [0.97, np.nan]])
+    return figures.tuning_grid(
+        means, ("rate", ["0.1", "0.2"]), ("filters", ["16", "32"]), metric="accuracy", title="Grid", spreads=means / 99
+    )
+
+
 FIGURES: dict[str, Callable[[], Figure]] = {
     "Curves": lambda: figures.learning_curves(HISTORY, title="Curves"),
     "Scree": lambda: figures.scree(np.array([0.5, 0.3, 0.1]), title="Scree"),
@@ -80,6 +116,12 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "Embedding": lambda: _embedding(2),
     "Embedding in space": lambda: _embedding(3),
     "Attribution": _attribution,
+    "Pair": _pair,
+    "Crowd": _crowd,
+    "Layers": _layers,
+    "Similarity": lambda: figures.cka_heatmap(np.array([[1, 0.5], [0.25, 0]]), "ab", title="Similarity"),
+    "Tuning": _tuning,
+    "Grid": _grid,
 }
 
 

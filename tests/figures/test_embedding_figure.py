@@ -6,7 +6,7 @@ from matplotlib.contour import QuadContourSet
 
 from glassnet.errors import InputError
 from glassnet.figures import embedding_figure
-from glassnet.figures.scatter import NO_CLASS
+from glassnet.figures.scatter import NO_CLASS, STRAY
 from glassnet.figures.style import PALETTE
 
 NUMBERS = {
@@ -95,8 +95,30 @@ def test_borders_lie_halfway_between_centres(points):
         np.testing.assert_allclose(contour.get_paths()[0].vertices[:, 0], 2, atol=1e-6)
     assert not [c for c in left.collections if isinstance(c, QuadContourSet)]
     assert right.get_lines()[0].get_xydata().tolist() == places.tolist()
-    without = embedding_figure(places, both, both, "ab", {}, "t")
-    assert not [c for c in without.axes[1].collections if isinstance(c, QuadContourSet)]
+
+
+def test_without_centres_borders_go_around_the_points_of_each_cluster(points):
+    places = np.stack(np.meshgrid(np.arange(10.0), np.arange(10.0)), axis=-1).reshape(-1, 2)
+    cluster = (places[:, 0] > 4).astype(int)
+    figure = embedding_figure(places, cluster, cluster, "ab", {}, "t", clustering="agglomerative")
+    axes = figure.axes[1]
+    assert axes.get_title(loc="left") == "By agglomerative cluster"
+    contours = [c.get_paths()[0].vertices for c in axes.collections if isinstance(c, QuadContourSet) and not c.filled]
+    assert len(contours) == 2
+    assert contours[0][:, 0].max() < 5 < contours[1][:, 0].min() + 0.7
+    assert not axes.get_lines()
+
+
+def test_noise_is_grey_named_and_matched_to_no_class(texts):
+    places = np.array([[0, 0], [0, 1], [9, 9], [9, 8], [5, 5]], dtype=np.float32)
+    truth, cluster = np.array([0, 0, 1, 1, 1]), np.array([0, 0, 1, 1, -1])
+    figure = embedding_figure(places, truth, cluster, ["cat", "dog"], {"noise_share": 0.2}, "t", clustering="hdbscan")
+    drawn = positions(figure.axes[1])
+    assert rows(drawn[STRAY]) == [(5, 5)]
+    assert {colour: len(found) for colour, found in drawn.items()} == {PALETTE[0]: 2, PALETTE[1]: 2, STRAY: 1}
+    assert {"0 → cat", "1 → dog", "noise (1)", "noise 20.0%", "By HDBSCAN cluster"} <= set(texts(figure))
+    told = texts(embedding_figure(places, truth, np.full(5, -1), ["cat", "dog"], {}, "t", clustering="hdbscan"))
+    assert "noise (5)" in told
 
 
 def test_class_names_stand_at_the_medians(points):
@@ -169,8 +191,9 @@ def test_what_does_not_fit_is_refused(points):
     refused(r"points have shape \(0, 2\)", points=places[:0])
     refused(r"targets have shape \(39,\), expected \(40,\)", targets=targets[1:])
     refused(r"cluster assignments have shape \(39,\), expected \(40,\)", assignment=targets[1:])
-    refused("targets go from 1 to 2 and clusters from 0, expected targets from 0 to 1", targets=targets + 1)
-    refused("clusters from -1", assignment=targets - 1)
+    refused("targets go from 1 to 2, expected targets from 0 to 1", targets=targets + 1)
+    refused("cluster assignments go down to -2, expected clusters from 0, and -1 for noise", assignment=targets - 2)
+    refused("no clustering 'dbscan'.* The choices are: kmeans, agglomerative, hdbscan", clustering="dbscan")
     refused("the centres: 4 of 4 values are NaN", centres=np.full((2, 2), np.nan))
     refused("no number 'purity'.* The numbers are: explained_variance", numbers={"purity": 1.0})
     refused("no embedding 'mds'.* The choices are: pca, tsne, umap", method="mds")

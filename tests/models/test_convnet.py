@@ -79,7 +79,7 @@ def test_impossible_options_are_refused(options, message):
 
 
 def test_unknown_model_names_the_nearest():
-    with pytest.raises(InputError, match=r"no model 'convnte'\. Did you mean convnet\?"):
+    with pytest.raises(InputError, match=r"no model 'convnte'\. Did you mean convnet"):
         gn.create_model("convnte", in_channels=1, num_classes=10, image_size=28)
 
 

@@ -58,3 +58,27 @@ def test_no_embeddings_no_section(run):
 
 def test_an_unknown_method_has_its_own_name():
     assert title({"method": "isomap", "dims": 3}) == "isomap 3-D"
+
+
+def test_the_clustering_and_its_noise_are_told(run):
+    layer = run.load_json("embeddings/fc1.json")
+    picture = {**layer["pictures"][0], "clustering": "hdbscan", "clusters": 7, "noise_share": 0.123}
+    run.save_json("embeddings/fc1.json", {**layer, "split": "train", "pictures": [picture]})
+    (found,) = features(run)["layers"]
+    assert found.split == "train images"
+    assert found.views[0].table.caption == "What the picture keeps (HDBSCAN, 7 clusters, 12.3% in no cluster)"
+    assert "lets HDBSCAN find clusters that match the class of 58.0% of the images" in found.views[0].sentence
+
+
+def test_the_scree_plot_stands_with_its_layer(run):
+    layer = run.load_json("embeddings/fc1.json")
+    assert features(run)["layers"][0].scree is None
+    run.save_json("embeddings/fc1.json", {**layer, "scree": {"figure": "learning-curves"}})
+    assert features(run)["layers"][0].scree.name == "learning-curves"
+
+
+def test_rank_correlation_is_shown(run):
+    layer = run.load_json("embeddings/fc1.json")
+    run.save_json("embeddings/fc1.json", {**layer, "pictures": [{"distance_correlation": -0.25}]})
+    rows = features(run)["layers"][0].views[0].table.rows
+    assert ("Rank correlation of distances", "−0.250", "0 = as by chance, 1 = in the same order") in rows

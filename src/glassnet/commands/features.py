@@ -1,151 +1,131 @@
-"""`glassnet features`: what a layer knows, as pictures with numbers beside them."""
+"""`glassnet features`: what layers know, as pictures with numbers beside them, and layer beside layer."""
 
 from __future__ import annotations
 
+import importlib.util
+import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from torch import nn
 
 from glassnet import figures
 from glassnet.commands.answer import Answer, table
-from glassnet.console import progress
+from glassnet.commands.feature_pictures import TITLES, Embedded, embed_all, keep_picture
+from glassnet.commands.layer_comparison import compare, keep_comparison
+from glassnet.data import Split
 from glassnet.data.draw import balanced_draw
 from glassnet.devices import choose_device, choose_precision
-from glassnet.embedding import Clustering, Embedding, cluster, embed, quality
+from glassnet.errors import InputError
 from glassnet.experiment import Run
 from glassnet.models.features import extract_features
+from glassnet.models.layers import select_layers
 from glassnet.settings import FeaturesSettings
 from glassnet.versions import versions
 
-Method = Literal["pca", "tsne"]
-_PICTURES: tuple[tuple[Method, int], ...] = (("pca", 2), ("pca", 3), ("tsne", 2))
-_TITLES: dict[Method, str] = {"pca": "PCA", "tsne": "t-SNE"}
-_SHOWN = ("explained_variance", "ari", "nmi", "accuracy", "silhouette", "trustworthiness", "knn_accuracy")
-
-
-@dataclass(frozen=True)
-class _Picture:
-    """One embedding of one layer, its clusters, and the numbers that go with it."""
-
-    layer: str
-    method: Method
-    embedding: Embedding
-    clusters: Clustering
-    numbers: Mapping[str, float | None]
-
-    @property
-    def name(self) -> str:
-        """As in pca2."""
-        return f"{self.method}{self.embedding.dims}"
+STREAMED_FROM_IMAGES = 20_000
+"""The features of more images stream to files, one a layer, that anything can map."""
+_SHOWN = ("explained_variance", "ari", "nmi", "accuracy", "silhouette", "trustworthiness", "distance_correlation")
+_HEADER = ("layer", "picture", "variance", "ARI", "NMI", "matched", "silhouette", "trust", "Spearman", "kNN")
 
 
 def features(settings: FeaturesSettings) -> Answer:
-    """Extract the features of test images, embed and cluster them, and keep all of it in the run."""
+    """Extract features, embed, cluster and compare them, and keep all of it in the run."""
     run = Run.open(settings.run)
-    test = run.dataset(settings.data_root).test
-    chosen = balanced_draw(test.targets, settings.images, seed=settings.seed)
     device = choose_device(settings.device)
     precision = choose_precision(settings.precision, device)
-    extracted = extract_features(run.model(device), test.images[chosen], list(settings.layers), precision=precision)
-    targets = test.targets[chosen].numpy()
-    pictures = _embed(extracted, targets, settings, len(run.classes))
-    documents = []
-    for layer, values in extracted.items():  # all is computed before anything is written
-        kept = {"features": values, "targets": targets, "indices": chosen.numpy()}
-        run.save_arrays(f"features/{layer}.npz", kept)
-        document = {
-            "layer": layer,
-            "images": len(values),
-            "features": values.shape[1],
-            "seed": settings.seed,
-            "precision": precision,
-            "versions": versions("torch", "scikit-learn", "openTSNE", "matplotlib"),
-            "pictures": [_keep(run, picture, targets) for picture in pictures if picture.layer == layer],
-        }
-        run.save_json(f"embeddings/{layer}.json", document)
-        documents.append(document)
-    return Answer(_text(documents, run), {"run": str(run.path), "layers": documents})
+    model, data = run.model(device), run.dataset(settings.data_root)
+    part: Split = getattr(data, settings.split)
+    chosen = balanced_draw(part.targets, settings.images, seed=settings.seed)
+    _check(settings, model, len(chosen))
+    targets = part.targets[chosen].numpy()
+    with ExitStack() as stack:
+        folder = None
+        if len(chosen) > STREAMED_FROM_IMAGES:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=".features-", dir=run.path))
+        images = part.images if len(chosen) == len(part) else part.images[chosen]
+        extracted = extract_features(model, images, list(settings.layers), precision=precision, out=folder)
+        compared = compare(run, model, data, settings, precision)
+        embedded = embed_all(extracted, targets, settings, len(run.classes))
+        # All is computed before anything is written.
+        common = {"split": settings.split, "seed": settings.seed, "precision": precision}
+        arrays = {"targets": targets, "indices": chosen.numpy()}
+        documents = [_keep(run, item, arrays, common, folder) for item in embedded]
+        comparison = keep_comparison(run, compared, common)
+    answer = {"run": str(run.path), "layers": documents, **comparison.data}
+    return Answer("\n".join([_text(documents), *comparison.lines, f"figures: {run.path / 'figures'}"]), answer)
 
 
-def _embed(
-    extracted: Mapping[str, np.ndarray], targets: np.ndarray, settings: FeaturesSettings, classes: int
-) -> list[_Picture]:
-    """Embed, cluster and measure every layer every way."""
-    pictures = []
-    perplexity = settings.perplexity or min(30.0, (len(targets) - 1) / 3)
-    with progress("embedding features", len(extracted) * len(_PICTURES)) as advance:
-        for layer, values in extracted.items():
-            for method, dims in _PICTURES:
-                if dims > min(values.shape):
-                    continue  # a layer of two units has no third component
-                embedding = embed(values, method=method, dims=dims, seed=settings.seed, perplexity=perplexity)
-                clusters = cluster(embedding.points, k=settings.clusters or classes, seed=settings.seed, labels=targets)
-                numbers = _measure(values, targets, embedding, clusters, settings.seed)
-                pictures.append(_Picture(layer, method, embedding, clusters, numbers))
-                advance(note=f"{layer}: {_TITLES[method]} {dims}-D")
-    return pictures
+def _check(settings: FeaturesSettings, model: nn.Module, images: int) -> None:
+    """Refuse, before any work is done, what the work would refuse."""
+    select_layers(model, list(settings.layers))
+    largest = (images - 1) / 3
+    for perplexity in settings.perplexity or ():
+        if "tsne" in settings.methods and perplexity > largest:
+            raise InputError(
+                f"--perplexity is {perplexity:g}, expected at most {largest:g} for {images} images; "
+                "lower it or use more images."
+            )
+    if settings.clusters is not None and not 2 <= settings.clusters <= images:
+        raise InputError(f"--clusters is {settings.clusters}, expected 2 to {images}, the number of images.")
+    if "umap" in settings.methods and importlib.util.find_spec("umap") is None:
+        raise InputError("method 'umap' needs umap-learn; install it with `pip install 'glassnet[umap]'`.")
 
 
-def _measure(
-    values: np.ndarray, targets: np.ndarray, embedding: Embedding, clusters: Clustering, seed: int
-) -> dict[str, float | None]:
-    neighbours = max(1, min(10, (len(values) - 1) // 2 - 1))  # fewer where there are hardly any images
-    kept = quality(values, embedding.points, labels=targets, neighbours=neighbours, seed=seed)
-    variance = embedding.explained_variance
-    return {
-        "explained_variance": None if variance is None else float(variance.sum()),
-        "kl_divergence": embedding.kl_divergence,
-        **{key: getattr(clusters, key) for key in ("ari", "nmi", "accuracy", "silhouette")},
-        **{key: getattr(kept, key) for key in ("trustworthiness", "continuity", "neighbours_kept", "knn_accuracy")},
-        "neighbours": kept.neighbours,
+def _keep(
+    run: Run, embedded: Embedded, arrays: Mapping[str, np.ndarray], common: Mapping[str, Any], folder: str | None
+) -> dict[str, Any]:
+    """Write a layer's features, pictures and numbers, and return what the report says of it."""
+    layer, values = embedded.layer, embedded.features
+    if folder is None:
+        run.save_arrays(f"features/{layer}.npz", {"features": values, **arrays})
+        run.file(f"features/{layer}.npy").unlink(missing_ok=True)  # of more images, asked for before
+    else:
+        run.save_arrays(f"features/{layer}.npz", arrays)
+        run.file("features").mkdir(exist_ok=True)
+        Path(str(getattr(values, "filename"))).replace(run.file(f"features/{layer}.npy"))  # noqa: B009
+    document = {
+        "layer": layer,
+        "images": len(values),
+        "features": values.shape[1],
+        **common,
+        "versions": versions("torch", "scikit-learn", "openTSNE", "matplotlib"),
+        "pictures": [keep_picture(run, layer, picture, arrays["targets"]) for picture in embedded.pictures],
+        **_keep_scree(run, embedded),
     }
+    run.save_json(f"embeddings/{layer}.json", document)
+    return document
 
 
-def _keep(run: Run, picture: _Picture, targets: np.ndarray) -> dict[str, Any]:
-    """Write one picture's points and figure, and return what the report says of it."""
-    layer, points, clusters = picture.layer, picture.embedding.points, picture.clusters
-    title = f"{_TITLES[picture.method]} of {layer}, {picture.embedding.dims} dimensions"
-    shown = {key: value for key, value in picture.numbers.items() if key in _SHOWN and value is not None}
-    run.save_arrays(f"embeddings/{layer}-{picture.name}.npz", {"points": points, "assignment": clusters.assignment})
+def _keep_scree(run: Run, embedded: Embedded) -> dict[str, Any]:
+    shares = embedded.variance
+    if shares is None:
+        return {}
+    name, title = f"scree-{embedded.layer}", f"Variance of {embedded.layer} by component"
     run.save_figure(
-        f"embedding-{layer}-{picture.name}",
-        figures.embedding_figure(
-            points,
-            targets,
-            clusters.assignment,
-            run.classes,
-            shown,
-            title,
-            method=picture.method,
-            matching=clusters.matching,
-            centres=np.stack([points[clusters.assignment == c].mean(axis=0) for c in range(clusters.k)]),
-        ),
+        name,
+        figures.scree(shares, title=title),
         title=title,
-        alt=f"{title}: {len(points):,} test images as points, left coloured by class, right by k-means cluster.",
-        caption="Left by true class, right by k-means cluster; a cluster has the colour of the class it is matched to.",
+        alt=f"{title}: a bar for each of the first components, and their running sum.",
+        caption=f"Share of the variance of {len(embedded.features):,} images’ {embedded.features.shape[1]:,} features "
+        "that each principal component explains, and that all up to it explain together.",
     )
-    return {
-        "name": picture.name,
-        "figure": f"embedding-{layer}-{picture.name}",
-        "method": picture.method,
-        "dims": picture.embedding.dims,
-        "clusters": clusters.k,
-        "settings": dict(picture.embedding.settings),
-        **picture.numbers,
-    }
+    return {"scree": {"figure": name, "explained_variance": [float(share) for share in shares]}}
 
 
-def _text(documents: list[dict[str, Any]], run: Run) -> str:
+def _text(documents: list[dict[str, Any]]) -> str:
     rows = [
         (
             document["layer"],
-            f"{_TITLES[picture['method']]} {picture['dims']}-D",
-            *("–" if picture[key] is None else f"{picture[key]:.3f}" for key in _SHOWN),
+            f"{TITLES[picture['method']]} {picture['dims']}-D",
+            *("–" if picture[key] is None else f"{picture[key]:.3f}" for key in (*_SHOWN, "knn_accuracy")),
         )
         for document in documents
         for picture in document["pictures"]
     ]
-    header = ("layer", "picture", "variance", "ARI", "NMI", "matched", "silhouette", "trust", "kNN")
-    return f"{table(header, rows)}\nfigures: {run.path / 'figures'}"
+    sizes = sorted({(d["images"], p["sample"]) for d in documents for p in d["pictures"]})
+    told = ", ".join(f"{images:,} {documents[0]['split']} images, measured on {sample:,}" for images, sample in sizes)
+    return f"{table(_HEADER, rows)}\n{told}"

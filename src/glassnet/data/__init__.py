@@ -1,11 +1,11 @@
 """Data sets: one file per set, one line in `DATASETS`, and `load_dataset` to read them."""
 
-import os
 from pathlib import Path
 
-from glassnet.data import folder, mnist, mnist_sample
+from glassnet.data import cifar10, fashion_mnist, folder, mnist, mnist_sample
 from glassnet.data.dataset import Dataset, Split
 from glassnet.data.source import Source
+from glassnet.download import data_root
 from glassnet.errors import InputError, unknown_name
 
 __all__ = ["DATASETS", "Dataset", "Source", "Split", "data_root", "find_source", "load_dataset"]
@@ -13,16 +13,10 @@ __all__ = ["DATASETS", "Dataset", "Source", "Split", "data_root", "find_source",
 DATASETS: dict[str, Source] = {
     "mnist": mnist.SOURCE,
     "mnist-sample": mnist_sample.SOURCE,
+    "fashion-mnist": fashion_mnist.SOURCE,
+    "cifar10": cifar10.SOURCE,
     "folder": folder.SOURCE,
 }
-
-
-def data_root(root: Path | str | None = None) -> Path:
-    """Find the folder that holds the data sets: `root`, then $GLASSNET_DATA, then the user's cache folder."""
-    import pooch
-
-    chosen = root or os.environ.get("GLASSNET_DATA") or pooch.os_cache("glassnet")
-    return Path(chosen).expanduser()
 
 
 def find_source(name: str, root: Path | str | None = None) -> tuple[Source, Path]:

@@ -68,11 +68,20 @@ def _digits(count: int, generator: Generator) -> Tensor:
     return random_affine(count, generator, degrees=12, shift=0.08, scale=(0.88, 1.12), shear=0.15)
 
 
+def _clothes(count: int, generator: Generator) -> Tensor:
+    return random_affine(count, generator, degrees=0, shift=0.07, scale=(0.95, 1.05), flip=True)
+
+
 def _photos(count: int, generator: Generator) -> Tensor:
     return random_affine(count, generator, degrees=5, shift=0.1, scale=(0.95, 1.25), flip=True)
 
 
-AUGMENTATIONS: dict[str, Augmentation | None] = {"none": None, "digits": _digits, "photos": _photos}
+AUGMENTATIONS: dict[str, Augmentation | None] = {
+    "none": None,
+    "digits": _digits,
+    "clothes": _clothes,
+    "photos": _photos,
+}
 
 
 def shuffled_batches(

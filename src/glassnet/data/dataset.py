@@ -9,7 +9,7 @@ from torch import Tensor
 
 from glassnet.errors import InputError
 
-Augmentation = Literal["none", "digits", "photos"]
+Augmentation = Literal["none", "digits", "clothes", "photos"]
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from pathlib import Path
 import torch
 
 from glassnet.data.dataset import Dataset, Split
-from glassnet.data.download import RemoteFile, fetch_files
 from glassnet.data.idx import content_md5, read_idx
 from glassnet.data.resize import resize_dataset
 from glassnet.data.source import Source
+from glassnet.download import RemoteFile, fetch_files
 from glassnet.errors import InputError
 
 DIGITS = tuple("0123456789")

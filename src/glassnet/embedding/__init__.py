@@ -2,15 +2,43 @@
 
 from collections.abc import Callable
 
+from glassnet.embedding.cka import Alignment, cka
+from glassnet.embedding.cluster import METHODS as CLUSTERINGS
 from glassnet.embedding.cluster import Clustering, cluster
+from glassnet.embedding.layers import LayerScore, layer_scores
 from glassnet.embedding.pca import pca
-from glassnet.embedding.quality import Quality, quality
+from glassnet.embedding.probe import Probe, linear_probe
+from glassnet.embedding.quality import FeatureNeighbours, Quality, feature_neighbours, quality, quality_of
 from glassnet.embedding.result import Embedding, Options, Rows
+from glassnet.embedding.separability import Separability, Spread, separability, spread
 from glassnet.embedding.tsne import tsne
 from glassnet.embedding.umap import umap
 from glassnet.errors import unknown_name
 
-__all__ = ["METHODS", "Clustering", "Embedding", "Options", "Quality", "cluster", "embed", "quality"]
+__all__ = [
+    "CLUSTERINGS",
+    "METHODS",
+    "Alignment",
+    "Clustering",
+    "Embedding",
+    "FeatureNeighbours",
+    "LayerScore",
+    "Options",
+    "Probe",
+    "Quality",
+    "Separability",
+    "Spread",
+    "cka",
+    "cluster",
+    "embed",
+    "feature_neighbours",
+    "layer_scores",
+    "linear_probe",
+    "quality",
+    "quality_of",
+    "separability",
+    "spread",
+]
 
 METHODS: dict[str, Callable[[Rows, Options], Embedding]] = {"pca": pca, "tsne": tsne, "umap": umap}
 
@@ -21,8 +49,11 @@ def embed(
     method: str = "tsne",
     dims: int = 2,
     seed: int = 0,
-    perplexity: float = 30.0,
+    perplexity: float | tuple[float, ...] = 30.0,
     pca_components: int | None = 50,
+    exaggeration: float = 1.0,
+    engine: str = "glassnet",
+    device: str = "cpu",
     neighbours: int = 15,
     min_distance: float = 0.1,
 ) -> Embedding:
@@ -33,8 +64,13 @@ def embed(
         method: "pca", "tsne" or "umap" (needs `pip install 'glassnet[umap]'`).
         dims: Dimensions of the points; t-SNE makes 2 or 3.
         seed: Seed of all that the method draws; equal seeds give equal points.
-        perplexity: t-SNE's effective number of neighbours, at most (n - 1) / 3.
+        perplexity: t-SNE's effective number of neighbours, at most (n - 1) / 3; of several, as (30, 300), the
+            affinities are averaged, so that near and far neighbours both count.
         pca_components: t-SNE first reduces features of more columns to so many principal components; None does not.
+        exaggeration: Factor on t-SNE's attraction after the early steps, at least 1; 4 looks much like UMAP
+            (Böhm et al. 2022, https://jmlr.org/papers/v23/21-0055.html).
+        engine: Who makes the t-SNE: "glassnet", or "opentsne", slower, to compare with.
+        device: Where "glassnet" takes its steps: "cpu" or "cuda".
         neighbours: UMAP's number of neighbours.
         min_distance: UMAP's least distance between points.
 
@@ -48,6 +84,9 @@ def embed(
         seed=seed,
         perplexity=perplexity,
         pca_components=pca_components,
+        exaggeration=exaggeration,
+        engine=engine,
+        device=device,
         neighbours=neighbours,
         min_distance=min_distance,
     )

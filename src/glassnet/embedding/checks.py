@@ -3,8 +3,9 @@
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float, Float64, Int64, Real
 
+from glassnet.embedding.chunks import row_chunks
 from glassnet.errors import InputError
 
 
@@ -19,30 +20,48 @@ def checked_rows(rows: Any, *, noun: str = "features", columns: int | None = Non
     Raises:
         InputError: They are no numbers, have another shape, or hold a NaN or an infinity.
     """
-    array = np.asarray(rows)
+    return finite_rows(rows, noun=noun, columns=columns).astype(np.float64)
+
+
+def finite_rows(rows: Any, *, noun: str = "features", columns: int | None = None) -> Real[np.ndarray, "n d"]:
+    """Check `rows` as `checked_rows` does, a chunk at a time, and return them as they are: for sets too large to copy.
+
+    Raises:
+        InputError: They are no numbers, have another shape, or hold a NaN or an infinity.
+    """
+    array = np.asanyarray(rows)
     if array.dtype.kind not in "fiub":
         raise InputError(f"{noun} are of type {array.dtype}, expected real numbers.")
     if array.ndim != 2 or not array.size:
         raise InputError(f"{noun} have shape {array.shape}, expected (n, d): one row per image, none of them empty.")
     if columns is not None and array.shape[1] != columns:
         raise InputError(f"{noun} have {array.shape[1]} columns, expected {columns} as in the rows fitted before.")
-    array = array.astype(np.float64)
-    bad = ~np.isfinite(array).all(axis=1)
-    if bad.any():
-        raise InputError(
-            f"{noun} have a NaN or an infinity in {bad.sum()} of {len(array)} rows, first in row {bad.argmax()}, "
-            "expected finite numbers; leave these rows out."
-        )
+    if array.dtype.kind == "f":
+        _refuse_bad_rows(array, noun)
     return array
 
 
-def check_varied(rows: Float64[np.ndarray, "n d"]) -> None:
+def _refuse_bad_rows(array: Float[np.ndarray, "n d"], noun: str) -> None:
+    count, first = 0, 0
+    for start, chunk in row_chunks(array):
+        bad = ~np.isfinite(chunk).all(axis=1)
+        if bad.any():
+            first = first if count else start + int(bad.argmax())
+            count += int(bad.sum())
+    if count:
+        raise InputError(
+            f"{noun} have a NaN or an infinity in {count} of {len(array)} rows, first in row {first}, "
+            "expected finite numbers; leave these rows out."
+        )
+
+
+def check_varied(rows: Real[np.ndarray, "n d"]) -> None:
     """Refuse rows that are all the same.
 
     Raises:
         InputError: There is one row, or all rows are equal.
     """
-    if (rows == rows[0]).all():
+    if all((chunk == rows[0]).all() for _, chunk in row_chunks(rows)):
         raise InputError(
             f"all {len(rows)} rows of the features are the same, expected at least two that differ; "
             "choose another layer or more images."

@@ -6,23 +6,30 @@ import numpy as np
 from jaxtyping import Float64
 from sklearn.decomposition import PCA
 
-from glassnet.embedding.checks import check_seed, check_varied, checked_rows
+from glassnet.embedding.checks import check_seed, check_varied, finite_rows
+from glassnet.embedding.chunked_pca import Principal, fit_chunked
 from glassnet.embedding.result import Embedding, Options, Rows
 from glassnet.errors import InputError
+
+CHUNKED_FROM_NUMBERS = 2**24
+"""Larger features are read in chunks; these are 128 MB as float64."""
+CHUNKED_COLUMNS = 4096
+"""So wide a covariance takes 128 MB and less than a minute; wider features have to fit in memory."""
 
 
 def pca(features: Rows, options: Options) -> Embedding:
     """Project centred features on their first principal components.
 
     Y = (X - mean) W, with W the right singular vectors of X - mean of the largest singular values; the entry of
-    largest magnitude in each is positive, which settles the sign.
+    largest magnitude in each is positive, which settles the sign. Features of more than 2²⁴ numbers and at most 4,096
+    columns are read in chunks, also from a memory map, and never copied whole.
 
     Pearson 1901, https://doi.org/10.1080/14786440109462720.
 
     Raises:
         InputError: The features are no finite (n, d) or all the same, or `dims` is not in 1 … min(n, d).
     """
-    rows = checked_rows(features)
+    rows = finite_rows(features)
     check_varied(rows)
     check_seed(options.seed)
     limit = min(rows.shape)
@@ -31,13 +38,20 @@ def pca(features: Rows, options: Options) -> Embedding:
             f"dims is {options.dims}, expected 1 to {limit}: "
             f"PCA of {rows.shape[0]} rows with {rows.shape[1]} columns has no more components."
         )
-    model = fit_pca(rows, components=options.dims, seed=options.seed)
+    model: PCA | Principal
+    if rows.size > CHUNKED_FROM_NUMBERS and rows.shape[1] <= CHUNKED_COLUMNS:
+        model = fit_chunked(rows, components=options.dims)
+        solver, ratio = "chunked_covariance", model.ratio
+    else:
+        rows = rows.astype(np.float64)
+        model = fit_pca(rows, components=options.dims, seed=options.seed)
+        solver, ratio = model.svd_solver, model.explained_variance_ratio_
     return Embedding(
         points=np.ascontiguousarray(model.transform(rows), dtype=np.float32),
         method="pca",
-        settings={"dims": options.dims, "solver": model.svd_solver},
+        settings={"dims": options.dims, "solver": solver},
         columns=rows.shape[1],
-        explained_variance=model.explained_variance_ratio_,
+        explained_variance=ratio,
         place=model.transform,
         restore=model.inverse_transform,
     )

@@ -23,10 +23,16 @@ class Options:
     """Dimensions of the points."""
     seed: int = 0
     """Seed of all that the method draws."""
-    perplexity: float = 30.0
-    """t-SNE's effective number of neighbours."""
+    perplexity: float | tuple[float, ...] = 30.0
+    """t-SNE's effective number of neighbours; of several, their affinities' mean is taken."""
     pca_components: int | None = 50
     """t-SNE first reduces wider features to so many principal components; None keeps them as they are."""
+    exaggeration: float = 1.0
+    """Factor on t-SNE's attraction after the early steps; above 1 draws clusters together."""
+    engine: str = "glassnet"
+    """Who makes the t-SNE: "glassnet" or "opentsne"."""
+    device: str = "cpu"
+    """Where t-SNE's steps are taken: "cpu" or "cuda"."""
     neighbours: int = 15
     """UMAP's number of neighbours."""
     min_distance: float = 0.1

@@ -1,4 +1,4 @@
-"""Points in the looks of their classes, in two or three dimensions, and the borders between clusters."""
+"""Points in the looks of their classes, in two or three dimensions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d import Axes3D
 
 from glassnet.errors import unknown_name
-from glassnet.figures.style import INK, MUTED, class_colour, class_marker
+from glassnet.figures.style import class_colour, class_marker
 
 Method = Literal["pca", "tsne", "umap"]
 AXES = {
@@ -23,12 +23,19 @@ AXES = {
 }
 """What an axis is called in two and in three dimensions, and its unit."""
 NO_CLASS = "#7b8494"
+"""Colour of a cluster that no class is matched to."""
+STRAY = "#b4bac5"
+"""Colour of noise, paler than that of any cluster."""
+NOISE = -2
+"""Stands for a class where a point belongs to no cluster at all."""
 RASTERIZED = 3000
 """More points than these are drawn as pixels also in vector formats, and as dots, too small to have a shape."""
 
 
 def look(index: int, *, number: int) -> tuple[str, str]:
-    """Give the colour and the marker of a class (-1: none) in a picture of `number` points."""
+    """Give the colour and the marker of a class (-1: none, `NOISE`) in a picture of `number` points."""
+    if index == NOISE:
+        return STRAY, "." if number <= RASTERIZED else "o"
     if index < 0:
         return NO_CLASS, "x" if number <= RASTERIZED else "o"
     return class_colour(index), class_marker(index) if number <= RASTERIZED else "o"
@@ -89,7 +96,7 @@ def draw_points(
         axes: What to draw on.
         points: Positions.
         groups: Group of each point.
-        classes: Class that gives each group its look, -1 for none.
+        classes: Class that gives each group its look, -1 for none, `NOISE`.
         inches: Side of the axes.
     """
     number = len(points)
@@ -108,26 +115,3 @@ def draw_points(
                     *chosen.T, s=size, c=colour, marker=marker, alpha=alpha, linewidths=line,
                     rasterized=number > RASTERIZED,
                 )  # fmt: skip
-
-
-def draw_borders(axes: Axes, centres: Float[np.ndarray, "k 2"], classes: Sequence[int]) -> None:
-    """Tint the places nearest to each centre in the colour of its class, and draw the borders halfway between centres.
-
-    Args:
-        axes: What to draw on, its limits already set.
-        centres: Where the clusters' centres are.
-        classes: Class that gives each cluster its colour, -1 for none.
-    """
-    across, up = (np.linspace(*limits, 160) for limits in (axes.get_xlim(), axes.get_ylim()))
-    grid = np.stack(np.meshgrid(across, up), axis=-1)
-    # Squared, a border's margin is linear in place, so contours between grid points are exact.
-    distance = np.stack([((grid - centre) ** 2).sum(axis=-1) for centre in centres], axis=-1)
-    for index, group in enumerate(classes[: len(centres)]):
-        # Negative inside: nearer to this centre than to any other.
-        margin = distance[..., index] - np.delete(distance, index, axis=-1).min(axis=-1, initial=np.inf)
-        colour = look(group, number=1)[0]
-        if (margin < 0).any() and (margin > 0).any():
-            axes.contourf(across, up, margin, levels=[-np.inf, 0], colors=[colour], alpha=0.1, zorder=0)
-            axes.contour(across, up, margin, levels=[0], colors=[MUTED], linewidths=0.7, zorder=0.5)
-    size = 9 if len(centres) <= 20 else 4
-    axes.plot(*np.asarray(centres).T, "+", color=INK, markersize=size, markeredgewidth=size / 6, zorder=5)

@@ -7,12 +7,25 @@ from typing import Any
 from torch import nn
 
 from glassnet.errors import InputError, unknown_name
+from glassnet.models.alexnet import AlexNetSmall
+from glassnet.models.allconv import AllConv
 from glassnet.models.convnet import ConvNet
+from glassnet.models.resnet import ResNetSmall
+from glassnet.models.vgg import VGG16, VGG19, VGG16BatchNorm, VGG19BatchNorm
+from glassnet.models.vgg_small import VGGSmall
 
 __all__ = ["MODELS", "create_model", "model_options", "parse_options"]
 
 MODELS: dict[str, type[nn.Module]] = {
+    "alexnet_small": AlexNetSmall,
+    "allconv": AllConv,
     "convnet": ConvNet,
+    "resnet_small": ResNetSmall,
+    "vgg16": VGG16,
+    "vgg16_bn": VGG16BatchNorm,
+    "vgg19": VGG19,
+    "vgg19_bn": VGG19BatchNorm,
+    "vgg_small": VGGSmall,
 }
 
 # What every model takes from its data set; all other keyword arguments are the model's own options.

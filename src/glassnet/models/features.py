@@ -1,6 +1,8 @@
 """Features: what any layers give for any number of images, in one pass over batches."""
 
+import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +15,7 @@ from glassnet.errors import InputError
 from glassnet.models.capture import tapped, undisturbed
 from glassnet.models.images import Images, check_images, device_of, image_batches, in_words
 from glassnet.models.layers import Call, name_calls, select_layers, split_call
-from glassnet.models.rows import Rows
+from glassnet.models.rows import FileRows, Rows
 
 
 def extract_features(
@@ -24,6 +26,7 @@ def extract_features(
     pool: Literal["mean", "none"] = "mean",
     batch_size: int = 512,
     precision: Literal["auto", "fp32", "bf16"] = "fp32",
+    out: str | os.PathLike[str] | None = None,
 ) -> dict[str, Float[np.ndarray, "n d"]]:
     """Return what layers give for each image, as one float32 row of d numbers an image.
 
@@ -38,16 +41,19 @@ def extract_features(
             "none" keeps every number, d = everything flattened.
         batch_size: Images per forward pass; it changes memory and time, not the result.
         precision: "bf16" computes under autocast, "auto" where the hardware gains from it; the rows are always float32.
+        out: Folder to which the rows stream as LAYER.npy, a file a layer, so that memory does not grow with the number
+            of images (which may be a memory map themselves); the arrays returned are read-only memory maps of these
+            files. A file takes its name when all its rows are there, in place of an older one of that name.
 
     Raises:
-        InputError: An image is NaN, the shape is wrong, a layer is unknown, did not run or gives no tensor.
+        InputError: An image is NaN, the shape is wrong, a layer is unknown, did not run or gives no tensor, or `out`
+            cannot be written.
     """
     if pool not in ("mean", "none"):
         raise InputError(f"pool is '{pool}', expected mean or none.")
     check_images(images, batch_size)
     names, device = select_layers(model, layers), device_of(model)
     chosen = choose_precision(precision, device)
-    rows: Rows[Call] = Rows(len(images))
     ran: dict[Call, str] = {}
 
     def store(call: Call, output: Any) -> None:
@@ -57,15 +63,19 @@ def extract_features(
 
     modules = {split_call(name)[0] for name in names}
     # no_grad, not inference_mode: what a model keeps for itself (a cached position table) must stay fit for training.
-    with undisturbed(model), torch.no_grad(), tapped(model, modules, store) as counts:
-        for _, batch in image_batches(model, images, batch_size):
-            size = len(batch)
-            counts.clear()
-            with in_words(model, batch), autocast(device, chosen):
-                model(batch)
-            named = name_calls(names, layers, ran)
-    arrays = rows.complete()
-    return {name: arrays[call] for name, call in named.items()}
+    with ExitStack() as stack:
+        rows: Rows[Call] | FileRows[Call] = Rows(len(images))
+        if out is not None:
+            files: FileRows[Call] = FileRows(len(images), out)
+            rows = stack.enter_context(files)
+        with undisturbed(model), torch.no_grad(), tapped(model, modules, store) as counts:
+            for _, batch in image_batches(model, images, batch_size):
+                size = len(batch)
+                counts.clear()
+                with in_words(model, batch), autocast(device, chosen):
+                    model(batch)
+                named = name_calls(names, layers, ran)
+        return rows.named(named)
 
 
 def _problem(output: Any, size: int) -> str:

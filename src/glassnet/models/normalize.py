@@ -10,13 +10,19 @@ from glassnet.errors import InputError
 
 
 class Normalize(nn.Module):
-    """Shift and scale each channel: (x - mean) / std; the two are saved with the weights, but never trained."""
+    """Shift and scale each channel: (x - mean) / std; the two are saved with the weights, but never trained.
+
+    Attributes:
+        fixed: Whether the weights that follow were trained with this mean and deviation, so that they must stay,
+            whatever images the model is trained on next.
+    """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(self, mean: Sequence[float], std: Sequence[float], *, fixed: bool = False) -> None:
         super().__init__()
+        self.fixed = fixed
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(-1, 1, 1))
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from glassnet.report import numbers
+from glassnet.report.comparison import comparison
 from glassnet.report.inline import Picture, find_picture
 from glassnet.report.measures import MEASURES, READING, Measure
 from glassnet.report.network import layer_names
@@ -12,6 +13,7 @@ from glassnet.report.tables import Table, code, strong, table, whole
 from glassnet.run import RunDirectory
 
 UNTOLD = ("dims", "solver")
+CLUSTERINGS = {"kmeans": "k-means", "agglomerative": "agglomerative clustering", "hdbscan": "HDBSCAN"}
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,10 @@ class Layer:
     name: str
     images: str
     features: str
+    split: str
+    """As in "test images"."""
+    scree: Picture | None
+    """Variance by principal component; None where PCA was not used."""
     views: tuple[View, ...]
 
 
@@ -43,12 +49,14 @@ def features(run: RunDirectory) -> dict[str, Any] | None:
         InputError: A file of the embeddings is damaged.
     """
     found = [mapping(run, name) for name in files(run, "embeddings", first=layer_names(run))]
-    if not found:
+    compared = comparison(run)
+    if not found and compared is None:
         return None
     used = {text(picture.get("method")) for layer in found for picture in rows(layer, "pictures")}
     return {
         "layers": [_layer(run, layer) for layer in found],
-        "summary": _summary(found),
+        "summary": _summary(found) if found else None,
+        "comparison": compared,
         "readings": [reading for method, reading in READING.items() if method in used],
         "measures": [(measure.name, measure.meaning, _ends(measure, run)) for measure in MEASURES],
     }
@@ -62,8 +70,14 @@ def _ends(measure: Measure, run: RunDirectory) -> str:
 
 def _layer(run: RunDirectory, layer: dict[str, Any]) -> Layer:
     views = tuple(_view(run, picture) for picture in rows(layer, "pictures"))
+    scree = text(part(layer, "scree").get("figure"))
     return Layer(
-        text(layer.get("layer")), numbers.count(layer.get("images")), numbers.count(layer.get("features")), views
+        text(layer.get("layer")),
+        numbers.count(layer.get("images")),
+        numbers.count(layer.get("features")),
+        f"{text(layer.get('split'))} images".strip(),
+        find_picture(run, scree) if scree else None,
+        views,
     )
 
 
@@ -93,9 +107,16 @@ def _told(picture: dict[str, Any]) -> list[str]:
     """Say what the method and the measures were told, but for the dimensions, which the title says."""
     settings = part(picture, "settings")
     known = (("clusters", "{} clusters"), ("neighbours", "neighbourhoods of {}"), ("sample", "measured on {} images"))
+    clustering, noise = text(picture.get("clustering")), picture.get("noise_share")
     return [
         *(f"{key.replace('_', ' ')} {numbers.plain(settings[key])}" for key in settings if key not in UNTOLD),
+        *([CLUSTERINGS.get(clustering, clustering)] if clustering else []),
         *(words.format(numbers.count(picture[key])) for key, words in known if numbers.is_number(picture.get(key))),
+        *(
+            [f"{numbers.percent(noise, 1)} in no cluster"]
+            if numbers.is_number(noise := picture.get("noise_share"))
+            else []
+        ),
     ]
 
 
@@ -105,9 +126,11 @@ def _applies(measure: Measure, picture: dict[str, Any]) -> bool:
 
 def _sentence(picture: dict[str, Any]) -> str:
     """Say the three most telling numbers in words."""
+    clustering = text(picture.get("clustering")) or "kmeans"
+    clusters = CLUSTERINGS.get(clustering, clustering)
     said = (
         ("explained_variance", "keeps {} of the features’ variance"),
-        ("accuracy", "lets k-means find clusters that match the class of {} of the images"),
+        ("accuracy", f"lets {clusters} find clusters that match the class of {{}} of the images"),
         ("knn_accuracy", "places {} of the images among neighbours of their own class"),
     )
     known = [

@@ -31,7 +31,7 @@ MEASURES = (
         "ari",
         "Adjusted Rand index",
         numbers.decimal,
-        "How far k-means clusters of the picture and the classes agree on which pairs of images belong together.",
+        "How far the clusters of the picture and the classes agree on which pairs of images belong together.",
         "0 = as by chance, 1 = the same groups",
     ),
     Measure(
@@ -61,6 +61,13 @@ MEASURES = (
         numbers.decimal,
         "Whether neighbours in the picture are neighbours among the features too, or were only drawn together.",
         "about 0.5 = as by chance, 1 = always",
+    ),
+    Measure(
+        "distance_correlation",
+        "Rank correlation of distances",
+        numbers.decimal,
+        "Whether pairs of images that lie farther apart in the picture also do among the features (Spearman).",
+        "0 = as by chance, 1 = in the same order",
     ),
     Measure(
         "knn_accuracy",

@@ -3,7 +3,9 @@
 from glassnet.settings.analysis import EvalSettings, ExplainSettings, FeaturesSettings, ReportSettings
 from glassnet.settings.catalogue import DataSettings, ModelsSettings
 from glassnet.settings.replay import from_json, to_json
+from glassnet.settings.reproduce import ReproduceSettings
 from glassnet.settings.train import DemoSettings, TrainSettings
+from glassnet.settings.tune import TuneSettings
 
 __all__ = [
     "DataSettings",
@@ -13,7 +15,9 @@ __all__ = [
     "FeaturesSettings",
     "ModelsSettings",
     "ReportSettings",
+    "ReproduceSettings",
     "TrainSettings",
+    "TuneSettings",
     "from_json",
     "to_json",
 ]

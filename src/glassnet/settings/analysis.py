@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from tyro.conf import Positional
 
+from glassnet.errors import InputError
 from glassnet.settings.checks import Device, Precision, positive, seeded
 
 
@@ -37,20 +39,34 @@ class EvalSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class FeaturesSettings:
-    """Embed a run's features by PCA and t-SNE, cluster them, and print how well each picture keeps what it shows."""
+    """Embed a run's features, cluster them, say how well each picture keeps what it shows, and compare the layers."""
 
     run: Positional[Path]
     """Run directory."""
     layers: tuple[str, ...] = ("fc1",)
-    """Layers by name, by pattern (conv*) or by kind (conv, last-conv, linear, all)."""
+    """Layers to embed, by name, by pattern (conv*) or by kind (conv, last-conv, linear, all)."""
     images: int = 5000
-    """At most so many test images, drawn by seed with classes balanced as in the whole."""
-    perplexity: float | None = None
-    """t-SNE's effective number of neighbours; 30 if not given, less where there are too few images for it."""
+    """So many images at most, drawn by seed, classes balanced as in the whole; above 20,000 they stream to files."""
+    split: Literal["train", "test"] = "test"
+    """Part of the data set that the images to embed are drawn from."""
+    methods: tuple[Literal["pca", "tsne", "umap"], ...] = ("pca", "tsne")
+    """Ways to embed; umap needs `pip install 'glassnet[umap]'`."""
+    dims: tuple[int, ...] | None = None
+    """Dimensions of the pictures, 2, 3 or both; if not given, 2 and 3 for PCA and 2 for the others."""
+    engine: Literal["glassnet", "opentsne"] = "glassnet"
+    """What computes t-SNE."""
+    perplexity: tuple[float, ...] | None = None
+    """t-SNE's effective number of neighbours, or several to be averaged; 30 if not given, less for few images."""
+    clustering: Literal["kmeans", "agglomerative", "hdbscan"] = "kmeans"
+    """How clusters are found in each picture."""
     clusters: int | None = None
-    """Clusters that k-means looks for; the number of classes if not given."""
+    """Clusters to look for; the number of classes if not given. HDBSCAN finds their number itself."""
+    compare: tuple[str, ...] = ()
+    """Layers to compare by probe, neighbours, separability, rank and CKA, by name, pattern or kind (conv linear)."""
+    against: Path | None = None
+    """Another run on the same data: CKA between its layers and this run's, of those to compare."""
     seed: int = 0
-    """Seed of the draw, of t-SNE and of k-means."""
+    """Seed of the draws, of the embeddings and of the clusters."""
     device: Device = "auto"
     """Where to compute; auto takes a GPU if there is one."""
     precision: Precision = "fp32"
@@ -60,8 +76,21 @@ class FeaturesSettings:
 
     def __post_init__(self) -> None:
         """Refuse what no embedding could use."""
-        positive(self, "images", "perplexity", "clusters")
+        positive(self, "images", "clusters")
         seeded(self)
+        for value in self.perplexity or ():
+            if not 1 <= value < math.inf:  # a NaN fails every comparison
+                raise InputError(f"--perplexity is {value:g}, expected a finite number of at least 1.")
+        for value in self.dims or ():
+            if value not in (2, 3):
+                raise InputError(f"--dims is {value}, expected 2 or 3, in which a picture can be drawn.")
+        for name in ("layers", "methods", "dims", "perplexity"):
+            if getattr(self, name) == ():
+                raise InputError(f"--{name} is empty, expected at least one; leave the option out for the default.")
+        if self.clustering == "hdbscan" and self.clusters is not None:
+            raise InputError(
+                f"--clusters is {self.clusters}, but hdbscan finds their number itself; leave the option out."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

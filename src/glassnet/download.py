@@ -31,6 +31,12 @@ class RemoteFile:
     sha256: str
 
 
+def data_root(root: Path | str | None = None) -> Path:
+    """Find the folder that holds what was fetched: `root`, then $GLASSNET_DATA, then the user's cache folder."""
+    chosen = root or os.environ.get("GLASSNET_DATA") or pooch.os_cache("glassnet")
+    return Path(chosen).expanduser()
+
+
 class _MirrorError(Exception):
     """This mirror does not give the file; another one may."""
 

@@ -1,0 +1,52 @@
+"""Unpack a published archive: in a folder of its own first, so that what lies in place is whole."""
+
+import hashlib
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from glassnet.errors import InputError
+
+
+def file_sha256(path: Path) -> str:
+    """Compute the SHA-256 of a file, read piece by piece."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def unpack(archive: Path, members: Sequence[str], *, folder: Path, remedy: str) -> None:
+    """Unpack a tar archive and move those of `members` that `folder` lacks into it.
+
+    Absolute names, names and links that lead out of the archive, and special files are refused, as Python's "data"
+    filter does: https://docs.python.org/3/library/tarfile.html#tarfile.data_filter.
+
+    Args:
+        archive: The file, compressed or not.
+        members: Names inside the archive, which they keep below `folder`.
+        folder: Where they go.
+        remedy: Sentence for the error, on what to do with a damaged archive.
+
+    Raises:
+        InputError: The archive is damaged, leads out of its folder, lacks a member, or there is no room for it.
+    """
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".unpacking-") as name:
+        temporary = Path(name)
+        try:
+            with tarfile.open(archive) as tar:
+                tar.extractall(temporary, filter="data")
+        except tarfile.FilterError as error:
+            raise InputError(f"{archive} is not safe to unpack ({error}). {remedy}") from None
+        except (tarfile.TarError, EOFError, zlib.error) as error:
+            reason = str(error).split(":\n")[0]  # tarfile lists each compression that it tried
+            raise InputError(f"{archive} is damaged ({reason}). {remedy}") from None
+        except OSError as error:
+            raise InputError(f"{archive} could not be unpacked ({error.strerror or error}). {remedy}") from None
+        missing = [member for member in members if not (temporary / member).is_file()]
+        if missing:
+            raise InputError(f"{archive} lacks {', '.join(missing)}. {remedy}")
+        for member in members:
+            (folder / member).parent.mkdir(parents=True, exist_ok=True)
+            if not (folder / member).exists():
+                (temporary / member).replace(folder / member)

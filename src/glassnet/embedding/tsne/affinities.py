@@ -1,0 +1,116 @@
+"""How likely each row is to choose another as its neighbour, and the symmetric graph of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import no_type_check
+
+import numpy as np
+from jaxtyping import Float32, Float64, Int32, Int64
+from scipy.sparse import csr_array
+
+from glassnet.embedding.tsne.compiled import compiled
+from glassnet.embedding.tsne.threads import PIECES, Team
+
+MOST_STEPS = 100
+TOLERANCE = 1e-8
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Affinities:
+    """The symmetric p_ij as compressed sparse rows; they sum to 1, and no row is its own neighbour."""
+
+    indptr: Int64[np.ndarray, " rows"]
+    """Row i holds the entries indptr[i] … indptr[i + 1] - 1."""
+    indices: Int32[np.ndarray, " entries"]
+    """Column j of each entry, ascending in each row."""
+    values: Float32[np.ndarray, " entries"]
+    """p_ij of each entry."""
+
+
+def neighbour_count(perplexities: Sequence[float], n: int) -> int:
+    """Neighbours that affinities are spread over: three times the largest perplexity, as in van der Maaten 2014."""
+    return min(n - 1, int(3 * max(perplexities)))
+
+
+def conditional(
+    squared: Float64[np.ndarray, "m k"], perplexities: Sequence[float], *, threads: int = 1
+) -> Float64[np.ndarray, "m k"]:
+    """Chances p_j|i of choosing each of k neighbours, at the bandwidth that gives each row the perplexity.
+
+    p_j|i = exp(-b_i |x_i - x_j|²) / sum over the neighbours, with b_i such that the entropy -sum p log p is
+    log(perplexity); where no b_i does it (equal distances, many equal rows), the nearest that can be had. Of several
+    perplexities the chances are averaged (Kobak & Berens 2019), so that near and far neighbours both count.
+
+    Args:
+        squared: Squared distances to the k neighbours of each row.
+        perplexities: Effective numbers of neighbours.
+        threads: Threads that share the rows.
+
+    van der Maaten & Hinton 2008, https://jmlr.org/papers/v9/vandermaaten08a.html, equation 1;
+    Kobak & Berens 2019, https://doi.org/10.1038/s41467-019-13056-x.
+    """
+    chances = np.zeros_like(squared)
+    goals = np.log(np.array(perplexities, dtype=np.float64))
+    with Team(threads) as team:
+        team.each(lambda first, last: calibrate(squared, goals, chances, PIECES, first, last))
+    return chances
+
+
+def symmetrise(indices: Int64[np.ndarray, "n k"], chances: Float64[np.ndarray, "n k"]) -> Affinities:
+    """p_ij = (p_j|i + p_i|j) / 2n (van der Maaten & Hinton 2008, section 3.1)."""
+    n, k = indices.shape
+    starts = np.arange(0, n * k + 1, k, dtype=np.int64 if n * k >= 2**31 else np.int32)
+    directed = csr_array((chances.ravel() / (2 * n), indices.ravel().astype(starts.dtype), starts), shape=(n, n))
+    directed.sort_indices()
+    both = directed + directed.T.tocsr()
+    return Affinities(
+        indptr=both.indptr.astype(np.int64),
+        indices=both.indices.astype(np.int32),
+        values=both.data.astype(np.float32),
+    )
+
+
+@compiled
+@no_type_check
+def calibrate(squared, goals, chances, pieces, first, last):
+    """Add to each row of `chances` the mean over the goals (entropies, in nats) of its calibrated chances."""
+    n, k = squared.shape
+    for i in range(n * first // pieces, n * last // pieces):
+        row = squared[i] - squared[i].min()
+        weight = np.empty(k)
+        for goal in goals:
+            bandwidth(row, goal, weight)
+            for j in range(k):
+                chances[i, j] += weight[j] / len(goals)
+
+
+@compiled
+@no_type_check
+def bandwidth(row, goal, weight):
+    """Find log b by Newton's method, kept within a bracket, and leave the chances in `weight`.
+
+    The entropy is H = log S + b <d>, S = sum exp(-b d), and falls with log b by b² Var(d).
+    """
+    mean = row.mean()
+    log_b = -np.log(mean) if mean > 0 else 0.0
+    low, high = log_b - 60.0, log_b + 60.0
+    for _ in range(MOST_STEPS):
+        b = np.exp(log_b)
+        total = first = second = 0.0
+        for j in range(len(row)):
+            weight[j] = np.exp(-b * row[j])
+            total += weight[j]
+            first += weight[j] * row[j]
+            second += weight[j] * row[j] * row[j]
+        expected = first / total
+        excess = np.log(total) + b * expected - goal
+        if abs(excess) < TOLERANCE or high - low < 1e-9:
+            break
+        if excess > 0:
+            low = log_b
+        else:
+            high = log_b
+        slope = b * b * (second / total - expected * expected)
+        step = excess / slope if slope > 0 else np.inf
+        log_b = log_b + step if low < log_b + step < high else (low + high) / 2
+    weight /= total

@@ -1,0 +1,105 @@
+"""Published weights: fetched or read from a file, verified, and put into a network of the same layout."""
+
+import hashlib
+from collections.abc import Mapping
+from itertools import takewhile
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from glassnet.console import say
+from glassnet.download import RemoteFile, data_root, fetch_files
+from glassnet.errors import InputError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+MIRRORS = ("https://download.pytorch.org/models/",)
+
+
+def read_published(weights: str, *, file: RemoteFile, model: str) -> dict[str, Tensor]:
+    """Read weights by parameter name from the published file or from one of the user's own.
+
+    Args:
+        weights: "imagenet" for the published file, which is downloaded to DATA ROOT/weights where it is missing; or the
+            path of a .pth or .safetensors file.
+        file: The published file.
+        model: Whose weights they are, for the messages.
+
+    Raises:
+        InputError: The file is missing, damaged or not the published one, or it must not be downloaded.
+        WorkError: The download failed.
+    """
+    if weights != "imagenet":
+        return _read(Path(weights).expanduser())
+    path = data_root() / "weights" / file.name
+    if not path.exists():
+        fetch_files([file], mirrors=MIRRORS, folder=path.parent, dataset=f"{model} with its ImageNet weights")
+    with path.open("rb") as opened:
+        found = hashlib.file_digest(opened, "sha256").hexdigest()
+    if found != file.sha256:
+        raise InputError(f"{path} has SHA-256 {found}, expected the published file's {file.sha256}; delete it.")
+    return _read(path)
+
+
+def load_published(model: nn.Module, state: Mapping[str, Tensor], *, head: str, source: str) -> None:
+    """Put published weights into a model whose state has the same keys, but for the normalisation's.
+
+    All must fit, key by key and shape by shape, except in the head: its layers are taken up to the first of another
+    shape (another number of classes, another image size); that one and those after it keep their random weights, and a
+    line on standard error names them. The normalisation stays as it is where the file has none.
+
+    Args:
+        model: The model; it is changed only if the weights fit.
+        state: Tensors by parameter name.
+        head: The module whose layers may be of another shape.
+        source: Where the weights are from, for the messages.
+
+    Raises:
+        InputError: A key is missing, unknown, or its tensor has another shape.
+    """
+    own = model.state_dict()
+    optional = {key for key in own if key.startswith("normalize.")}
+    lacking, unknown = sorted(own.keys() - optional - state.keys()), sorted(state.keys() - own.keys())
+    if lacking or unknown:
+        problem = f"lacks {lacking[0]}" if lacking else f"holds {unknown[0]}, which the model has not"
+        raise InputError(
+            f"{source} does not fit {type(model).__name__}: it {problem}; give weights of the same network."
+        )
+    layers = list(dict.fromkeys(key.rpartition(".")[0] for key in own if key.startswith(f"{head}.")))
+    kept = list(takewhile(lambda name: _same_shape(own, state, name), layers))
+    fresh = tuple(f"{name}." for name in layers[len(kept) :])
+    taken = {key: tensor for key, tensor in state.items() if not key.startswith(fresh or ("\0",))}
+    for key, tensor in taken.items():
+        if tensor.shape != own[key].shape:
+            raise InputError(
+                f"{source} does not fit {type(model).__name__}: its {key} has shape {tuple(tensor.shape)}, "
+                f"expected {tuple(own[key].shape)}."
+            )
+    model.load_state_dict(own | taken)
+    if fresh:
+        names = ", ".join(name.rstrip(".") for name in fresh)
+        say(f"{type(model).__name__} begins with random weights in {names}: {source} has other shapes there.")
+
+
+def _same_shape(own: Mapping[str, Tensor], state: Mapping[str, Tensor], layer: str) -> bool:
+    return all(state[key].shape == tensor.shape for key, tensor in own.items() if key.rpartition(".")[0] == layer)
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise InputError(
+            f"the weights {path} are missing; expected imagenet, or the path of a .pth or .safetensors file."
+        )
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # zip, pickle and safetensors each raise their own on damaged bytes
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise InputError(f"{path} holds no weights that can be read ({reason}); restore it or give another.") from None
+    if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
+        raise InputError(f"{path} holds a {type(state).__name__}, expected a dictionary of tensors by parameter name.")
+    return dict(state)

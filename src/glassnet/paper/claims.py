@@ -1,0 +1,153 @@
+"""The report's claims, each a function of measured values that returns a verdict with its interval and its reason.
+
+Between networks the sample is the seeds: paired differences, Student's t. Between pictures of one network it is the
+test images: paired hits, bootstrap. Every interval is a 95% one, taken alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool
+
+from glassnet.paper.bootstrap import mean_interval
+from glassnet.tuning import paired_difference
+
+Decision = Literal["supported", "refuted", "undecided"]
+Hits = Bool[np.ndarray, " n"]
+
+CLEAR = 0.95
+"""What "separated clearly" is taken to mean where the report gives no yardstick: this share of the images is right."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether our figures support a claim.
+
+    Attributes:
+        claim: In words.
+        figure: Of the report, that the claim was read off.
+        supported: "undecided" where the interval holds both answers, or there is none.
+        effect: The difference by which it was decided, above 0 where the claim would be true; None without one.
+        interval: 95% interval of the effect; None without one.
+        decided: On what ground.
+    """
+
+    claim: str
+    figure: str
+    supported: Decision
+    effect: float | None
+    interval: tuple[float, float] | None
+    decided: str
+
+
+def higher_over_seeds(
+    claim: str, figure: str, first: Mapping[int, float], second: Mapping[int, float], *, measure: str
+) -> Verdict:
+    """Decide whether one network's figure is the higher one, by its paired differences over the seeds that both have.
+
+    The claim is supported where the t interval of the mean difference lies above 0, refuted where it lies below.
+
+    Args:
+        claim: What is supported if `first` is higher than `second`.
+        figure: Of the report.
+        first: Figure by seed.
+        second: Likewise.
+        measure: What the figures are, as in "test accuracy".
+
+    Raises:
+        InputError: A figure is not finite.
+    """
+    seeds = sorted(first.keys() & second.keys())
+    if len(seeds) < 2:
+        effect = first[seeds[0]] - second[seeds[0]] if seeds else None
+        ground = f"{_count(len(seeds), 'common seed')} of the two networks: an interval needs two or more"
+        return Verdict(claim, figure, "undecided", effect, None, ground)
+    found = paired_difference([first[seed] for seed in seeds], [second[seed] for seed in seeds])
+    interval = (found.low, found.high)
+    if found.low == found.high and found.mean != 0:
+        ground = f"difference of {measure} equal in all {len(seeds)} seeds, which leaves no spread to judge by"
+        return Verdict(claim, figure, "undecided", found.mean, None, ground)
+    ground = f"difference of {measure} over {len(seeds)} paired seeds, t interval, p = {found.p:.2g}"
+    return Verdict(claim, figure, _decide(interval), found.mean, interval, ground)
+
+
+def separates_better(claim: str, figure: str, first: Hits, second: Hits, *, measure: str, seed: int) -> Verdict:
+    """Decide whether more images are right in one picture than in another of the same images, by a paired bootstrap.
+
+    Args:
+        claim: What is supported if `first` has more hits.
+        figure: Of the report.
+        first: Whether each image is right.
+        second: The same images in the other picture.
+        measure: What a hit is a part of, as in "kNN accuracy".
+        seed: Seed of the bootstrap.
+    """
+    differences = first.astype(np.float64) - second
+    interval = mean_interval(differences, seed=seed)
+    ground = f"difference of {measure} over {len(first):,} images, bootstrap"
+    return Verdict(claim, figure, _decide(interval), float(differences.mean()), interval, ground)
+
+
+def separates_where_not(
+    claim: str, figure: str, first: Hits, second: Hits, *, measure: str, seed: int, clear: float = CLEAR
+) -> Verdict:
+    """Decide whether one picture separates the classes clearly and another does not.
+
+    Supported where the first's share of hits lies above `clear` and the second's below, each with its whole interval;
+    refuted where either lies wholly on the other side.
+
+    Args:
+        claim: What is supported then.
+        figure: Of the report.
+        first: Whether each image is right.
+        second: The same images in the other picture.
+        measure: What a hit is a part of.
+        seed: Seed of the bootstrap.
+        clear: Share of images from which on the classes count as separated.
+    """
+    above, below = (mean_interval(hits.astype(np.float64), seed=seed) for hits in (first, second))
+    margins = (above[0] - clear, above[1] - clear), (clear - below[1], clear - below[0])
+    difference = separates_better(claim, figure, first, second, measure=measure, seed=seed)
+    ground = (
+        f"{measure} {first.mean():.4f} [{above[0]:.4f}, {above[1]:.4f}] against {second.mean():.4f} "
+        f"[{below[0]:.4f}, {below[1]:.4f}], the line drawn at {clear:g}, bootstrap over {len(first):,} images"
+    )
+    decision = _all([_decide(margin) for margin in margins])
+    return Verdict(claim, figure, decision, difference.effect, difference.interval, ground)
+
+
+def both(claim: str, figure: str, parts: Sequence[Verdict]) -> Verdict:
+    """Join the verdicts on a claim's parts: all must be supported, and one that is refuted refutes the whole."""
+    return Verdict(claim, figure, _all([part.supported for part in parts]), None, None, _told(parts))
+
+
+def agreed(claim: str, figure: str, parts: Sequence[Verdict]) -> Verdict:
+    """Join verdicts on one claim by several measures: what all of them say, undecided where they do not agree."""
+    said = {part.supported for part in parts}
+    decision = said.pop() if len(said) == 1 else "undecided"
+    return Verdict(claim, figure, decision, None, None, _told(parts))
+
+
+def _told(parts: Sequence[Verdict]) -> str:
+    if len({part.supported for part in parts}) == 1:
+        return f"all {len(parts)} parts above {parts[0].supported}"
+    return "; ".join(f"“{part.claim}” {part.supported}" for part in parts)
+
+
+def _decide(interval: tuple[float, float]) -> Decision:
+    low, high = interval
+    return "supported" if low > 0 else "refuted" if high < 0 else "undecided"
+
+
+def _all(decisions: Sequence[Decision]) -> Decision:
+    if "refuted" in decisions:
+        return "refuted"
+    return "undecided" if "undecided" in decisions else "supported"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"

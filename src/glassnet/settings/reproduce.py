@@ -1,0 +1,54 @@
+"""What `glassnet reproduce` is asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from glassnet.errors import InputError
+from glassnet.settings.checks import Device, Precision, positive, seeded
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReproduceSettings:
+    """Do the 2019 report again, part by part: its tables and figures, its numbers beside ours, a verdict on its claims.
+
+    What is finished in the output folder is not done again, so a reproduction that was stopped goes on.
+    """
+
+    part: Positional[str | None] = None
+    """Part of the report, or all; the list of parts if not given."""
+    run: Path | None = None
+    """Part features: run of the report's network to look into; trained with the defaults if not given."""
+    data: str = "mnist"
+    """Data set to train on; mnist is the report's, mnist-sample a quick try that needs no download."""
+    epochs: int | None = None
+    """Passes over the training images; training's default if not given."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Part classification: seeds that every network is trained with; an interval needs two at least."""
+    models: tuple[str, ...] = ()
+    """Part classification: only these networks of the report's; all of them if not given."""
+    seed: int = 0
+    """Part features: seed of the training, of t-SNE, of k-means and of the bootstrap."""
+    device: Device = "auto"
+    """Where to compute; auto takes a GPU if there is one."""
+    precision: Precision = "auto"
+    """Of the training: auto takes bf16 where the hardware gains from it, else fp32. Features are always fp32."""
+    data_root: Path | None = None
+    """Folder that holds the data sets; default $GLASSNET_DATA, then the user's cache folder."""
+    out: Path | None = None
+    """Folder to write; default runs/reproduce-PART. With all, the folder of the parts' folders; default runs."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no reproduction could use."""
+        positive(self, "epochs")
+        seeded(self)
+        if not self.seeds or min(self.seeds) < 0 or max(self.seeds) >= 2**31 or len(set(self.seeds)) < len(self.seeds):
+            shown = " ".join(map(str, self.seeds)) or "empty"
+            raise InputError(f"--seeds is {shown}, expected different numbers of 0 or more, below 2^31.")
+        if self.run is not None and (self.data != "mnist" or self.epochs is not None):
+            raise InputError(
+                "--data and --epochs cannot be given with --run: the run is trained already; leave them out."
+            )

@@ -1,0 +1,115 @@
+"""The plan of a grid on disk, OUT/grid.json: base settings, axes and named cells, written before anything trains."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from glassnet import experiment
+from glassnet.errors import InputError
+from glassnet.files import read_json, write_json
+from glassnet.settings import TrainSettings, to_json
+from glassnet.tuning.grid import NO_AXIS, cell_name, identity, span, spell, value_of
+
+FILE = "grid.json"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a folder's grid consists of.
+
+    Attributes:
+        base: Settings that no axis sets.
+        axes: Names that were varied, in any of the grids that the folder has seen.
+        cells: Settings by the cell's name; seed and run directory are set for each run.
+        asked: Names of the cells of the present grid.
+    """
+
+    base: TrainSettings
+    axes: tuple[str, ...]
+    cells: Mapping[str, TrainSettings]
+    asked: tuple[str, ...]
+
+
+def run_path(out: Path, name: str, seed: int) -> Path:
+    """Return the run directory of a cell's seed."""
+    return out / f"{name}_seed={seed}"
+
+
+def make_plan(base: TrainSettings, axes: Mapping[str, Sequence[Any]], out: Path) -> Plan:
+    """Span the grid and join it to what the folder was planned for before; nothing is written.
+
+    Raises:
+        InputError: A name or value on the grid is wrong, or the folder has a grid on other base settings, or is
+            something else than a grid's.
+    """
+    base = dataclasses.replace(base, seed=0, out=None, resume=None)
+    before = _read(out)
+    if before:
+        _check_base(before.base, base, axes, out)
+    cells = dict(before.cells) if before else {}
+    known = {_key(settings): name for name, settings in cells.items()}
+    asked = []
+    for settings in span(base, axes):
+        resolved = experiment.resolve(settings)
+        if _key(resolved) not in known:
+            name = _free_name(cell_name({axis: value_of(resolved, axis) for axis in axes}), cells)
+            known[_key(resolved)], cells[name] = name, resolved
+        asked.append(known[_key(resolved)])
+    names = (*(before.axes if before else ()), *axes)
+    return Plan(before.base if before else base, tuple(dict.fromkeys(names)), cells, tuple(dict.fromkeys(asked)))
+
+
+def write_plan(plan: Plan, out: Path) -> None:
+    """Write OUT/grid.json."""
+    cells = {name: to_json(settings) for name, settings in plan.cells.items()}
+    write_json(out / FILE, {"base": to_json(plan.base), "axes": list(plan.axes), "cells": cells})
+
+
+def _read(out: Path) -> Plan | None:
+    """Read OUT/grid.json; None where the folder is empty or not there."""
+    if not (out / FILE).exists():
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise InputError(f"{out} is not empty and no grid's folder (it has no {FILE}); give another --out.")
+        return None
+    try:
+        told = read_json(out / FILE)
+        read = {name: experiment.read_settings(values, source=out / FILE) for name, values in told["cells"].items()}
+        base = experiment.read_settings(told["base"], source=out / FILE)
+        return Plan(base, tuple(told["axes"]), read, ())
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{out / FILE} is damaged ({error!r}); restore it, or give another --out.") from None
+
+
+def _check_base(before: TrainSettings, base: TrainSettings, axes: Mapping[str, Any], out: Path) -> None:
+    """Refuse base settings that differ in what the present grid does not set itself."""
+    old, new = _flat(before), _flat(base)
+    changed = [name for name in (*new, *old) if name not in axes and old.get(name) != new.get(name)]
+    if changed:
+        listed = ", ".join(
+            f"{name} {old.get(name, 'as by default')}, got {new.get(name, 'as by default')}"
+            for name in dict.fromkeys(changed)
+        )
+        raise InputError(
+            f"{out} holds a grid on other settings ({listed}): give another --out, or put {changed[0]} on the grid."
+        )
+
+
+def _flat(settings: TrainSettings) -> dict[str, str]:
+    """Return settings and model options by name, as texts."""
+    settings = experiment.resolve(settings)
+    fields = {f.name: spell(getattr(settings, f.name)) for f in dataclasses.fields(settings) if f.name not in NO_AXIS}
+    return fields | {name: text for name, _, text in (word.partition("=") for word in settings.model_options)}
+
+
+def _key(settings: TrainSettings) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(identity(settings).items()))
+
+
+def _free_name(name: str, taken: Mapping[str, Any]) -> str:
+    """Number a name on where two cells differ only in signs that no file name has."""
+    numbered = (name if number == 1 else f"{name}-{number}" for number in range(1, len(taken) + 2))
+    return next(one for one in numbered if one not in taken)

@@ -1,0 +1,107 @@
+"""Train a grid: every cell with every seed, each an ordinary run, none of them twice."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from glassnet import training
+from glassnet.console import say
+from glassnet.data import Dataset, load_dataset
+from glassnet.errors import InputError, WorkError
+from glassnet.files import write_json
+from glassnet.models import create_model, parse_options
+from glassnet.settings import TrainSettings
+from glassnet.tuning.draw import save_figure
+from glassnet.tuning.plan import Plan, make_plan, run_path, write_plan
+from glassnet.tuning.result import Tuning, collect
+
+
+def tune(
+    base: TrainSettings, axes: Mapping[str, Sequence[Any]], *, seeds: Sequence[int] = (0, 1, 2), out: Path
+) -> Tuning:
+    """Train every combination of the axes' values with every seed, and compare them.
+
+    What is finished in `out` is not trained again, what was interrupted goes on from its checkpoint, and what an
+    earlier grid on the same base settings left there belongs to the result too. A training whose loss becomes NaN is
+    left out, and the others go on.
+
+    Args:
+        base: Settings of every run but for the axes; seed, out and resume are not used.
+        axes: Values for names of settings or model options, typed or as on the command line.
+        seeds: Each draws the initial weights, the held-out part and the order of the images; figures with the same
+            seed are paired.
+        out: Folder of the runs; tuning.json, grid.json and figures/tuning.png and .svg are written beside them.
+
+    Raises:
+        InputError: A name or value is wrong, or `out` has a grid on other settings; nothing has been trained.
+        WorkError: No training came to an end.
+    """
+    seeds = _checked(seeds)
+    plan = make_plan(base, axes, out)
+    _check_models(plan)
+    write_plan(plan, out)
+    jobs = [(name, seed) for seed in seeds for name in plan.asked]
+    _train_all(plan, jobs, out)
+    result = collect(plan, out)
+    write_json(out / "tuning.json", result.to_json())
+    save_figure(result)
+    return result
+
+
+def _checked(seeds: Sequence[int]) -> tuple[int, ...]:
+    """Refuse seeds that are none, or given twice, before anything is trained."""
+    wrong = [seed for seed in seeds if not 0 <= seed < 2**31]
+    if not seeds or wrong or len(set(seeds)) < len(seeds):
+        raise InputError(
+            f"--seeds is {' '.join(map(str, seeds)) or 'empty'}, expected different numbers of 0 or more, below 2^31."
+        )
+    return tuple(seeds)
+
+
+def _check_models(plan: Plan) -> None:
+    """Build each cell's model without weights, so that an impossible size is told before hours of training."""
+    datasets: dict[tuple[str, int | None], Dataset] = {}
+    for name in plan.asked:
+        settings = plan.cells[name]
+        key = (settings.data, settings.image_size)
+        if key not in datasets:
+            datasets[key] = load_dataset(settings.data, root=settings.data_root, image_size=settings.image_size)
+        data = datasets[key]
+        options = parse_options(settings.model, settings.model_options)
+        shape = {"in_channels": data.channels, "num_classes": len(data.classes), "image_size": data.image_size}
+        with torch.device("meta"):
+            create_model(settings.model, **shape, **options)
+
+
+def _train_all(plan: Plan, jobs: Sequence[tuple[str, int]], out: Path) -> None:
+    """Train what is not finished: all cells with the first seed, then all with the next, so that they compare early."""
+    waiting = [job for job in jobs if not (run_path(out, *job) / "run.json").exists()]
+    done = len(jobs) - len(waiting)
+    if done:
+        say(f"{done} of {len(jobs)} trainings are finished already")
+    for number, (name, seed) in enumerate(waiting, done + 1):
+        say(f"training {number} of {len(jobs)}: {name}, seed {seed}")
+        try:
+            _train_one(plan.cells[name], seed, run_path(out, name, seed))
+        except WorkError as error:
+            say(f"{name}, seed {seed} is left out: {error}")
+        except KeyboardInterrupt:
+            say(f"stopped in training {number} of {len(jobs)}; the same command goes on from there.")
+            raise
+
+
+def _train_one(settings: TrainSettings, seed: int, path: Path) -> None:
+    """Train one run, or go on with it where it stopped."""
+    if (path / "checkpoint" / "state.pt").exists():
+        going_on = TrainSettings(resume=path, device=settings.device, data_root=settings.data_root)
+        training.train(going_on)
+        return
+    if path.is_dir() and {file.name for file in path.iterdir()} <= {"checkpoint"}:
+        shutil.rmtree(path)  # killed before its first checkpoint: nothing in it is whole
+    training.train(dataclasses.replace(settings, seed=seed, out=path))
