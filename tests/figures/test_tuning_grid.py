@@ -35,7 +35,7 @@ def test_the_best_cell_is_framed_and_the_strongest(metric, corner):
 
 
 def test_equal_cells_can_be_drawn(svg):
-    svg(draw(means=np.full((2, 3), 0.5)))
+    assert svg(draw(means=np.full((2, 3), 0.5)))
 
 
 @pytest.mark.usefixtures("unchecked")
