@@ -62,11 +62,19 @@ def test_impossible_sizes_of_other_commands_are_refused():
 
 def test_a_preset_starts_the_settings_and_what_is_given_overrides_it():
     fast = s.TrainSettings.preset("fast", seed=3)
-    assert (fast.epochs, fast.validation, fast.seed) == (3, 0.02, 3)
-    parsed, _ = parse("train", cli.train, ["--preset", "fast", "--epochs", "5"])
-    assert parsed == s.TrainSettings.preset("fast", epochs=5)  # 5, the default, counts as given
+    assert (fast.epochs, fast.validation, fast.seed) == (5, 0.02, 3)
+    parsed, _ = parse("train", cli.train, ["--preset", "fast", "--epochs", "16"])
+    assert parsed == s.TrainSettings.preset("fast", epochs=16)  # 16, the default, counts as given
     assert parse("train", cli.train, ["--preset=fast"])[0] == s.TrainSettings.preset("fast")
     assert parse("train", cli.train, ["--preset", "default"])[0] == s.TrainSettings()
+
+
+def test_a_path_may_be_text_as_scripts_give_it():
+    settings = s.TrainSettings(out="runs/first", data_root="data")
+    assert (settings.out, settings.data_root) == (Path("runs/first"), Path("data"))
+    assert s.ReproduceSettings(part="features", run="runs/first").run == Path("runs/first")
+    with pytest.raises(InputError, match="--out is 3, expected a path"):
+        s.TrainSettings(out=3)
 
 
 def test_an_unknown_preset_is_named_with_the_choices():

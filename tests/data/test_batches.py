@@ -1,13 +1,9 @@
-import math
-
-import numpy as np
 import pytest
 import torch
-from scipy import ndimage
 from torch import Generator
 
 from glassnet.data import Split
-from glassnet.data.batches import AUGMENTATIONS, batch_order, random_affine, shuffled_batches, to_float, warp
+from glassnet.data.batches import batch_order, shuffled_batches, to_float
 from glassnet.data.draw import balanced_draw
 from glassnet.data.holdout import channel_statistics, hold_out
 from glassnet.errors import InputError
@@ -59,43 +55,6 @@ def test_two_processes_see_what_one_would(augmentation):
 def test_a_batch_that_does_not_split_is_refused():
     with pytest.raises(InputError, match="a batch of 9 images does not split over 2 processes"):
         batch_order(100, 9, Generator(), 2)
-
-
-def test_warp_equals_scipy_for_each_kind_of_map():
-    image = torch.rand(1, 1, 15, 15, dtype=torch.float64, generator=Generator().manual_seed(0))
-    angle = math.radians(20)
-    maps = torch.tensor(
-        [[[math.cos(angle), -math.sin(angle), 0.2], [math.sin(angle), math.cos(angle), -0.1]]], dtype=torch.float64
-    )
-    # scipy maps output (row, column) to input (row, column); ours maps (x, y) in units of half the side.
-    swap = np.array([[0, 1], [1, 0]])
-    matrix = swap @ maps[0, :, :2].numpy() @ swap
-    centre = np.array([7.0, 7.0])
-    offset = centre - matrix @ centre + swap @ maps[0, :, 2].numpy() * 7.5
-    expected = ndimage.affine_transform(np.pad(image[0, 0].numpy(), 2), matrix, offset + 2 - matrix @ [2, 2], order=1)
-    np.testing.assert_allclose(warp(image, maps)[0, 0], expected[2:-2, 2:-2], atol=1e-12)
-
-
-def test_affine_maps_hold_their_bounds():
-    maps = random_affine(2000, Generator().manual_seed(0), degrees=10, shift=0.1, scale=(0.5, 2.0), flip=True)
-    determinant = torch.linalg.det(maps[:, :, :2])
-    assert 0.25 <= determinant.abs().min() <= determinant.abs().max() <= 4.0
-    assert 900 < (determinant < 0).sum() < 1100
-    assert maps[:, :, 2].abs().max() <= 0.2  # a share of the side is twice that in half sides
-    turned = torch.atan2(maps[:, 1, 0].abs(), maps[:, 0, 0].abs()).rad2deg()
-    assert 9 < turned.max() <= 10.001
-
-
-def test_no_motion_is_the_identity():
-    maps = random_affine(3, Generator(), degrees=0, shift=0, scale=(1, 1))
-    images = torch.rand(3, 2, 9, 9)
-    torch.testing.assert_close(warp(images, maps), images)
-
-
-def test_digits_are_never_mirrored():
-    draw = AUGMENTATIONS["digits"]
-    assert draw is not None
-    assert (torch.linalg.det(draw(1000, Generator().manual_seed(0))[:, :, :2]) > 0).all()
 
 
 def test_grey_values_become_shares():

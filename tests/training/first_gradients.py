@@ -12,6 +12,7 @@ from accelerate import Accelerator
 
 from glassnet import experiment
 from glassnet.data import batches
+from glassnet.data.warps import Warp
 from glassnet.settings import TrainSettings
 from glassnet.training.train import _Loop, _start, _train_epoch
 
@@ -22,8 +23,8 @@ def main() -> None:
     parts = experiment.build(settings)
     parts.model.double()
     batches.to_float = lambda images: images.double() / 255
-    affine = batches.AUGMENTATIONS["digits"]
-    batches.AUGMENTATIONS["digits"] = lambda count, generator: affine(count, generator).double()
+    draw = batches.AUGMENTATIONS["digits"]
+    batches.AUGMENTATIONS["digits"] = lambda count, generator: _double(draw(count, generator))
     training = parts.dataset.train
     training = type(training)(training.images[: 3 * 64], training.targets[: 3 * 64])
     state = _start(parts, settings, accelerator, steps=3)
@@ -39,6 +40,10 @@ def main() -> None:
     _train_epoch(loop, accelerator.prepare_model(state.model))
     if accelerator.is_main_process:
         torch.save(seen, sys.argv[1])
+
+
+def _double(warp):
+    return Warp(warp.affine.double(), warp.bend.double())
 
 
 if __name__ == "__main__":

@@ -7,15 +7,14 @@ every device, and a process that takes only its part of the batch takes the very
 from collections.abc import Callable, Iterator
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int64, UInt8
 from torch import Generator, Tensor
 
 from glassnet.data.dataset import Split
+from glassnet.data.warps import Images, Warp, apply_warp, random_affine, random_bend
 from glassnet.errors import InputError
 
-Images = Float[Tensor, "batch channel height width"]
-Augmentation = Callable[[int, Generator], Float[Tensor, "batch 2 3"]]
+Augmentation = Callable[[int, Generator], Warp]
 
 
 def to_float(images: UInt8[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -23,57 +22,17 @@ def to_float(images: UInt8[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     return images.float().div_(255)
 
 
-def random_affine(
-    count: int,
-    generator: Generator,
-    *,
-    degrees: float,
-    shift: float,
-    scale: tuple[float, float],
-    shear: float = 0.0,
-    flip: bool = False,
-) -> Float[Tensor, "count 2 3"]:
-    """Draw affine maps from output to input coordinates, both from -1 to 1 over the image.
-
-    Args:
-        count: Number of maps.
-        generator: Source of randomness, on the CPU.
-        degrees: Largest rotation either way.
-        shift: Largest shift along each axis, as a share of the image's side.
-        scale: Smallest and largest magnification.
-        shear: Largest horizontal shear, as a tangent.
-        flip: Mirror half of the images left to right.
-    """
-
-    def uniform(low: float, high: float) -> Tensor:
-        return torch.empty(count).uniform_(low, high, generator=generator)
-
-    angle = uniform(-degrees, degrees).deg2rad()
-    size, slant = uniform(*scale), uniform(-shear, shear)
-    mirror = (torch.rand(count, generator=generator) < 0.5).float().mul(-2).add(1) if flip else torch.ones(count)
-    cosine, sine = angle.cos() / size, angle.sin() / size
-    across, down = uniform(-2 * shift, 2 * shift), uniform(-2 * shift, 2 * shift)
-    first = torch.stack([mirror * cosine, slant * cosine - sine, across], dim=1)
-    second = torch.stack([mirror * sine, slant * sine + cosine, down], dim=1)
-    return torch.stack([first, second], dim=1)
+def _digits(count: int, generator: Generator) -> Warp:
+    affine = random_affine(count, generator, degrees=12, shift=0.08, scale=(0.88, 1.12), shear=0.15)
+    return Warp(affine, random_bend(count, generator, deviation=0.05, knots=7))
 
 
-def warp(images: Images, maps: Float[Tensor, "batch 2 3"]) -> Images:
-    """Resample each image bilinearly under its affine map; what comes from outside is 0."""
-    grid = F.affine_grid(maps, list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+def _clothes(count: int, generator: Generator) -> Warp:
+    return Warp(random_affine(count, generator, degrees=0, shift=0.07, scale=(0.95, 1.05), flip=True))
 
 
-def _digits(count: int, generator: Generator) -> Tensor:
-    return random_affine(count, generator, degrees=12, shift=0.08, scale=(0.88, 1.12), shear=0.15)
-
-
-def _clothes(count: int, generator: Generator) -> Tensor:
-    return random_affine(count, generator, degrees=0, shift=0.07, scale=(0.95, 1.05), flip=True)
-
-
-def _photos(count: int, generator: Generator) -> Tensor:
-    return random_affine(count, generator, degrees=5, shift=0.1, scale=(0.95, 1.25), flip=True)
+def _photos(count: int, generator: Generator) -> Warp:
+    return Warp(random_affine(count, generator, degrees=5, shift=0.1, scale=(0.95, 1.25), flip=True))
 
 
 AUGMENTATIONS: dict[str, Augmentation | None] = {
@@ -109,11 +68,11 @@ def shuffled_batches(
     draw = AUGMENTATIONS[augmentation]
     rank, processes = part
     for batch in batch_order(len(split.targets), batch_size, generator, processes):
-        maps = draw(len(batch), generator) if draw else None
+        warp = draw(len(batch), generator) if draw else None
         mine = slice(rank * len(batch) // processes, (rank + 1) * len(batch) // processes)
         chosen = batch[mine].to(split.images.device)
         images, targets = to_float(split.images[chosen].to(device)), split.targets[chosen].to(device)
-        yield warp(images, maps[mine].to(device)) if maps is not None else images, targets
+        yield apply_warp(images, warp[mine].to(device)) if warp is not None else images, targets
 
 
 def batch_order(count: int, batch_size: int, generator: Generator, processes: int = 1) -> list[Int64[Tensor, " batch"]]:

@@ -46,11 +46,12 @@ def _projection(channels: int, width: int, stride: int) -> nn.Module:
 
 
 class ResNetSmall(nn.Sequential):
-    """ResNet in small: conv1 (5x5) pool1, then stage1 to stage3 of basic blocks, the global average, fc1.
+    """ResNet in small: conv1 conv2 pool1, then stage1 to stage3 of basic blocks, the global average, fc1.
 
-    The stem's pool (3x3 pixels, two apart) and the first block of stage2 and stage3 halve height and width. Layers of a
-    block are named as in stage2.0.conv1. Takes images in [0, 1] of shape (batch, in_channels, image_size, image_size),
-    returns logits (batch, num_classes).
+    The stem's pool and the first block of stage2 and stage3 halve height and width. The stem has two 3x3 convolutions
+    in place of one large one (He et al. 2019, https://arxiv.org/abs/1812.01187, ResNet-C): in small images strokes are
+    a few pixels wide. Layers of a block are named as in stage2.0.conv1. Takes images in [0, 1] of shape (batch,
+    in_channels, image_size, image_size), returns logits (batch, num_classes).
 
     He et al. 2016, https://arxiv.org/abs/1512.03385.
     """
@@ -70,7 +71,7 @@ class ResNetSmall(nn.Sequential):
             in_channels: Channels of the input image.
             num_classes: Length of the output.
             image_size: Height and width of the input image in pixels, 2 or more.
-            filters: Channels of the three stages; the stem has as many as the first.
+            filters: Channels of the three stages; the stem's convolutions have half as many as the first, and as many.
             blocks: Blocks of the three stages.
 
         Raises:
@@ -80,7 +81,9 @@ class ResNetSmall(nn.Sequential):
         check_widths("blocks", blocks, 3, "1,1,1")
         check_size(image_size, 2, "the stem's pool reduces to 1")
         layers: Layers = begin(in_channels)
-        add_convolution(layers, 1, in_channels, filters[0], kernel=5, pool=nn.MaxPool2d(3, stride=2, padding=1))
+        half = max(filters[0] // 2, 1)
+        add_convolution(layers, 1, in_channels, half)
+        add_convolution(layers, 2, half, filters[0], pool=nn.MaxPool2d(2))
         channels = filters[0]
         for stage, (width, count) in enumerate(zip(filters, blocks, strict=True), 1):
             first = BasicBlock(channels, width, stride=1 if stage == 1 else 2)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import os
+from pathlib import Path
 from typing import Any, Literal
 
 from glassnet.errors import InputError
@@ -26,6 +29,17 @@ def between(settings: Any, name: str, low: float, high: float) -> None:
     value = getattr(settings, name)
     if not low <= value < high:
         raise InputError(f"--{name.replace('_', '-')} is {value}, expected at least {low} and below {high}.")
+
+
+def paths(settings: Any) -> None:
+    """Turn what is given for a path as text into one, as a script will, where the command line gives paths."""
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if "Path" not in str(field.type) or value is None or isinstance(value, Path):
+            continue
+        if not isinstance(value, str | os.PathLike):
+            raise InputError(f"--{field.name.replace('_', '-')} is {value!r}, expected a path.")
+        object.__setattr__(settings, field.name, Path(value))
 
 
 def seeded(settings: Any) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from glassnet.errors import InputError
-from glassnet.settings.checks import Device, Precision, positive, seeded
+from glassnet.settings.checks import Device, Precision, paths, positive, seeded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +43,7 @@ class ReproduceSettings:
 
     def __post_init__(self) -> None:
         """Refuse what no reproduction could use."""
+        paths(self)
         positive(self, "epochs")
         seeded(self)
         if not self.seeds or min(self.seeds) < 0 or max(self.seeds) >= 2**31 or len(set(self.seeds)) < len(self.seeds):

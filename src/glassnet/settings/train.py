@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from glassnet.errors import InputError, unknown_name
-from glassnet.settings.checks import Device, Precision, between, positive, seeded
+from glassnet.settings.checks import Device, Precision, between, paths, positive, seeded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,8 +17,8 @@ class TrainSettings:
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "default": {},
-        # Three fifths of the epochs, and fewer images to choose the best of them by.
-        "fast": {"epochs": 3, "validation": 0.02},
+        # Under half of the epochs, and fewer images to choose the best of them by.
+        "fast": {"epochs": 5, "validation": 0.02},
     }
     data: str = "mnist-sample"
     """Data set: a name that `glassnet data` lists, or folder:PATH for images in class sub-folders."""
@@ -30,7 +30,7 @@ class TrainSettings:
     """What the model learns."""
     image_size: int | None = None
     """Height and width that images are resized to, in pixels; the data set's own if not given."""
-    epochs: int = 5
+    epochs: int = 16
     """Passes over the training images."""
     batch_size: int = 128
     """Images per optimizer step, over all processes together."""
@@ -61,6 +61,7 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         """Refuse what no training could use."""
+        paths(self)
         positive(self, "epochs", "batch_size", "learning_rate", "image_size")
         seeded(self)
         between(self, "label_smoothing", 0, 1)
@@ -98,5 +99,6 @@ class DemoSettings:
 
     def __post_init__(self) -> None:
         """Refuse what no demo could use."""
+        paths(self)
         positive(self, "epochs")
         seeded(self)

@@ -18,7 +18,7 @@ from glassnet.settings import TrainSettings
 
 @dataclass
 class TrainingState:
-    """The model, its averaged twin, the optimizer, the schedule, and how far they have come.
+    """The model, its averaged twin, the optimizer, the schedule, how far they have come, and which epoch is kept.
 
     The order of the images, the augmentation and dropout follow from (seed, epoch) alone, so that no generator has to
     be saved: whatever epoch a run is resumed at, it draws the very numbers that it would have drawn.
@@ -31,6 +31,7 @@ class TrainingState:
     epoch: int = 0
     seconds: float = 0.0
     best: dict[str, float] = field(default_factory=dict)
+    lowest: dict[str, float] = field(default_factory=dict)
 
     @property
     def judged(self) -> nn.Module:
@@ -47,6 +48,7 @@ class TrainingState:
             "epoch": self.epoch,
             "seconds": self.seconds,
             "best": self.best,
+            "lowest": self.lowest,
         }
 
     def restore(self, state: dict[str, Any], *, source: object) -> None:
@@ -68,7 +70,8 @@ class TrainingState:
             self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
-        self.epoch, self.seconds, self.best = state["epoch"], state["seconds"], dict(state["best"])
+        self.epoch, self.seconds = state["epoch"], state["seconds"]
+        self.best, self.lowest = dict(state["best"]), dict(state["lowest"])
 
 
 def new_state(model: nn.Module, settings: TrainSettings, *, steps: int) -> TrainingState:

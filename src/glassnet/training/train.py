@@ -142,12 +142,13 @@ def _epochs(loop: _Loop) -> None:
         begun = time.perf_counter()
         rate = state.optimizer.param_groups[0]["lr"]
         trained = _train_epoch(loop, model)
+        train_seconds = time.perf_counter() - begun
         validated = loop.parts.task.measure(_outputs(loop, loop.validation), loop.validation.targets)
         _check(validated["loss"], loop, "after its last step")
         seconds = time.perf_counter() - begun
         state.epoch, state.seconds = state.epoch + 1, state.seconds + seconds
         if main:
-            _keep(loop, trained, validated, {"learning_rate": rate, "seconds": seconds})
+            _keep(loop, trained, validated, {"learning_rate": rate, "seconds": seconds, "train_seconds": train_seconds})
 
 
 def _train_epoch(loop: _Loop, model: torch.nn.Module) -> dict[str, float]:
@@ -206,15 +207,17 @@ def _outputs(loop: _Loop, split: Split) -> Tensor:
 
 
 def _keep(loop: _Loop, trained: dict[str, float], validated: dict[str, float], rest: dict[str, float]) -> None:
-    """Write the epoch down: its line, the weights if they are the best so far, and last the checkpoint."""
-    path, state, rank = loop.path, loop.state, loop.parts.task.rank
+    """Write the epoch down: its line, the weights if the task keeps them, and last the checkpoint."""
+    path, state = loop.path, loop.state
     row = {f"train_{k}": v for k, v in trained.items()} | {f"validation_{k}": v for k, v in validated.items()}
     run.append_history(path, {"epoch": state.epoch, **row, **rest})
-    if not state.best or rank(validated) > rank(state.best):
+    if not state.lowest or validated["loss"] < state.lowest["loss"]:
+        state.lowest = validated
+    if loop.parts.task.supersedes(validated, state.lowest):
         state.best = {"epoch": state.epoch, **validated}
         run.write_weights(path, state.judged.state_dict())
     _save(loop)
-    shown = ", ".join(f"{k.replace('_', ' ')} {v:.4f}" for k, v in row.items())
+    shown = ", ".join(f"{k.replace('_', ' ')} {v:.4f}" for k, v in row.items() if not k.endswith("_error"))
     say(f"epoch {state.epoch}/{loop.settings.epochs}: {shown} ({rest['seconds']:.1f} s)")
 
 

@@ -127,7 +127,7 @@ def optimise(affinities: Affinities, start: Start, phases: tuple[Phase, ...], *,
 def move(points, attraction, repulse, update, gains, factors, mean, bounds, first, last):
     """Take a step for the points of each piece, less the mean, and write the piece's lowest, highest and sum.
 
-    Gains grow by 0.2 where a coordinate's update and descent disagree, else shrink by 0.8; no point moves farther
+    Gains grow by 0.2 where a coordinate's last update went downhill, else shrink by 0.8; no point moves farther
     than 5.
     """
     n, dims = points.shape

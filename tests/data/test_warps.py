@@ -1,0 +1,84 @@
+import math
+
+import numpy as np
+import torch
+from scipy import ndimage
+from scipy.interpolate import BSpline
+from torch import Generator
+
+from glassnet.data.batches import AUGMENTATIONS
+from glassnet.data.warps import Warp, apply_warp, random_affine, random_bend, spline_basis
+
+IDENTITY = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])
+
+
+def test_warp_equals_scipy_for_each_kind_of_map():
+    image = torch.rand(1, 1, 15, 15, dtype=torch.float64, generator=Generator().manual_seed(0))
+    angle = math.radians(20)
+    maps = torch.tensor(
+        [[[math.cos(angle), -math.sin(angle), 0.2], [math.sin(angle), math.cos(angle), -0.1]]], dtype=torch.float64
+    )
+    # scipy maps output (row, column) to input (row, column); ours maps (x, y) in units of half the side.
+    swap = np.array([[0, 1], [1, 0]])
+    matrix = swap @ maps[0, :, :2].numpy() @ swap
+    centre = np.array([7.0, 7.0])
+    offset = centre - matrix @ centre + swap @ maps[0, :, 2].numpy() * 7.5
+    expected = ndimage.affine_transform(np.pad(image[0, 0].numpy(), 2), matrix, offset + 2 - matrix @ [2, 2], order=1)
+    np.testing.assert_allclose(apply_warp(image, maps)[0, 0], expected[2:-2, 2:-2], atol=1e-12)
+
+
+def test_affine_maps_hold_their_bounds():
+    maps = random_affine(2000, Generator().manual_seed(0), degrees=10, shift=0.1, scale=(0.5, 2.0), flip=True)
+    determinant = torch.linalg.det(maps[:, :, :2])
+    assert 0.25 <= determinant.abs().min() <= determinant.abs().max() <= 4.0
+    assert 900 < (determinant < 0).sum() < 1100
+    assert maps[:, :, 2].abs().max() <= 0.2  # a share of the side is twice that in half sides
+    turned = torch.atan2(maps[:, 1, 0].abs(), maps[:, 0, 0].abs()).rad2deg()
+    assert 9 < turned.max() <= 10.001
+
+
+def test_no_motion_is_the_identity():
+    maps = random_affine(3, Generator(), degrees=0, shift=0, scale=(1, 1))
+    images = torch.rand(3, 2, 9, 9)
+    torch.testing.assert_close(apply_warp(images, maps), images)
+
+
+def test_digits_are_never_mirrored():
+    draw = AUGMENTATIONS["digits"]
+    assert draw is not None
+    assert (torch.linalg.det(draw(1000, Generator().manual_seed(0)).affine[:, :, :2]) > 0).all()
+
+
+def test_the_splines_are_those_of_scipy_and_share_each_pixel_out():
+    basis = spline_basis(28, 7)
+    places = (np.arange(28) + 0.5) / 28 * 4 + 1
+    for knot in range(7):
+        expected = BSpline.basis_element(np.arange(knot - 2, knot + 3), extrapolate=False)(places)
+        np.testing.assert_allclose(basis[:, knot], np.nan_to_num(expected), atol=1e-6)
+    torch.testing.assert_close(basis.sum(dim=1), torch.ones(28))
+
+
+def test_equal_control_points_shift_the_image():
+    image = torch.rand(1, 1, 10, 10, generator=Generator().manual_seed(0))
+    bend = torch.zeros(1, 2, 5, 5)
+    bend[:, 0] = 2 * 0.3  # three tenths of the side, which is two units long
+    shifted = apply_warp(image, Warp(IDENTITY, bend))
+    torch.testing.assert_close(shifted[..., :7], image[..., 3:])
+    torch.testing.assert_close(shifted[..., 7:], torch.zeros(1, 1, 10, 3))
+
+
+def test_one_control_point_by_hand():
+    # With 4 control points one spline piece spans the image; in its middle the two inner points weigh 23/48 each.
+    bend = torch.zeros(1, 2, 4, 4)
+    bend[0, 1, 1, 2] = 1.0
+    ramp = torch.linspace(-1, 1, 101)[None, None, :, None].expand(1, 1, 101, 101)  # each pixel tells its own height
+    moved = apply_warp(ramp, Warp(IDENTITY, bend))[0, 0, 50, 50]
+    # Height -1 to 1 of the pixels' centres is 101/100 of -1 to 1 of the image's edges.
+    torch.testing.assert_close(moved, torch.tensor((23 / 48) ** 2 * 101 / 100), atol=1e-5, rtol=0)
+
+
+def test_bends_follow_the_generator_and_have_the_deviation_asked():
+    bend = random_bend(4000, Generator().manual_seed(0), deviation=0.05, knots=6)
+    assert bend.shape == (4000, 2, 6, 6)
+    assert abs(bend.std().item() / 2 - 0.05) < 0.001
+    assert torch.equal(bend, random_bend(4000, Generator().manual_seed(0), deviation=0.05, knots=6))
