@@ -27,6 +27,8 @@ from tsne_rows import describe_rows, make_rows
 from tsne_run import ENGINES
 from tsne_summary import print_scaling, print_summary
 
+from glassnet.versions import code_digest
+
 SCALING_POINTS = (10_000, 20_000, 50_000, 100_000, 200_000, 500_000)
 QUALITY_UP_TO = 60_000
 SKLEARN_UP_TO = 10_000
@@ -115,6 +117,7 @@ def _measure(results: dict, arguments: argparse.Namespace, points: int, dims: in
         "perplexity": arguments.perplexity,
         "threads": arguments.threads,
         "seed": arguments.seed,
+        **({"code": code_digest("embedding")} if engine == "ours" else {}),  # our code changes, its version does not
     }
     known = [fit for fit in results["fits"] if key.items() <= fit.items()]
     if known and not arguments.again:
@@ -126,9 +129,14 @@ def _measure(results: dict, arguments: argparse.Namespace, points: int, dims: in
     if points <= QUALITY_UP_TO:
         fit["kl_divergence"] = divergence(*affinities(rows_file, arguments.perplexity), embedded)
         fit["knn_accuracy"] = neighbours_vote(embedded, labels)
-    results["fits"] = [other for other in results["fits"] if other not in known] + [fit]
+    replaced = [other for other in results["fits"] if _same_but_for_code(other, key)]
+    results["fits"] = [other for other in results["fits"] if other not in replaced] + [fit]
     _save(results, arguments.out)
     print(f"{engine:9} {points:7,} {dims}-D  {measured['seconds']:7.2f} s", file=sys.stderr)
+
+
+def _same_but_for_code(fit: dict, key: dict) -> bool:
+    return {name: value for name, value in key.items() if name != "code"}.items() <= fit.items()
 
 
 def _compile(results: dict, arguments: argparse.Namespace) -> None:

@@ -9,9 +9,11 @@ def print_summary(fits: list[dict]) -> None:
     """Print a line for each engine and size, with ours as the share of the others' time."""
     groups: dict[tuple, dict[str, list[dict]]] = defaultdict(lambda: defaultdict(list))
     for fit in fits:
-        groups[fit["source"], fit["dims"], fit["points"], fit["threads"]][fit["engine"]].append(fit)
-    for (source, dims, points, threads), engines in sorted(groups.items()):
-        print(f"\n{points:,} points, {dims}-D, {source}, {threads} threads")
+        key = tuple(fit[name] for name in ("source", "dims", "points", "threads", "perplexity", "seed"))
+        groups[key][fit["engine"]].append(fit)
+    for (source, dims, points, threads, perplexity, seed), engines in sorted(groups.items()):
+        told = f"perplexity {perplexity:g}, seed {seed}, {threads} threads"
+        print(f"\n{points:,} points, {dims}-D, {source}, {told}")
         print("| engine | seconds: median (least - most) | ours / it | KL divergence | kNN accuracy | peak memory |")
         print("|---|---|---|---|---|---|")
         mine = _middle(engines["ours"], "seconds") if "ours" in engines else None

@@ -98,7 +98,9 @@ def test_one_separates_clearly_where_the_other_does_not(first, second, decision)
         "A", "13", hits(first, 1000 - first), hits(second, 1000 - second), measure="matched accuracy", seed=0
     )
     assert verdict.supported == decision
-    assert verdict.effect == pytest.approx((first - second) / 1000)
+    # The nearer to failing of the two margins to the line decides.
+    assert verdict.effect == pytest.approx(min(first / 1000 - 0.95, 0.95 - second / 1000))
+    assert verdict.interval[0] < verdict.effect < verdict.interval[1]
     assert "the line drawn at 0.95" in verdict.decided
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Float64
 
 from glassnet import figures
 from glassnet.console import progress
+from glassnet.devices import choose_device
 from glassnet.embedding import Clustering, Embedding, cluster, embed
 from glassnet.embedding.quality import FeatureNeighbours, feature_neighbours, quality_of
 from glassnet.experiment import Run
@@ -24,7 +25,8 @@ SCREE_COMPONENTS = 50
 PERPLEXITY, NEIGHBOURS = 30.0, 10
 _CLUSTERED = ("ari", "nmi", "accuracy", "silhouette", "class_silhouette")
 _DRAWN = (
-    *("explained_variance", "knn_accuracy", "trustworthiness", "distance_correlation"),
+    *("explained_variance", "kl_divergence", "knn_accuracy", "trustworthiness", "continuity", "neighbours_kept"),
+    *("distance_correlation",),
     *("ari", "nmi", "accuracy", "silhouette", "noise_share"),
 )
 _KEPT = ("trustworthiness", "continuity", "neighbours_kept", "distance_correlation", "knn_accuracy")
@@ -103,6 +105,7 @@ def _picture(
         dims=dims,
         seed=settings.seed,
         engine=settings.engine,
+        device=choose_device(settings.device).type if settings.engine == "glassnet" else "cpu",
         perplexity=given[0] if len(given) == 1 else given,
     )
     clusters = cluster(

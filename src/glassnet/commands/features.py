@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,25 @@ from glassnet.versions import versions
 
 STREAMED_FROM_IMAGES = 20_000
 """The features of more images stream to files, one a layer, that anything can map."""
-_SHOWN = ("explained_variance", "ari", "nmi", "accuracy", "silhouette", "trustworthiness", "distance_correlation")
-_HEADER = ("layer", "picture", "variance", "ARI", "NMI", "matched", "silhouette", "trust", "Spearman", "kNN")
+_SHOWN = {
+    "explained_variance": "variance",
+    "ari": "ARI",
+    "nmi": "NMI",
+    "accuracy": "matched",
+    "silhouette": "silhouette",
+    "trustworthiness": "trust",
+    "continuity": "contin",
+    "neighbours_kept": "kept",
+    "distance_correlation": "Spearman",
+    "kl_divergence": "KL",
+    "knn_accuracy": "kNN",
+}
+_MADE_BY = {
+    "pca": ("scikit-learn",),
+    "tsne": ("scikit-learn", "scipy", "numba", "faiss-cpu"),
+    "umap": ("umap-learn", "numba"),
+    "opentsne": ("openTSNE", "scikit-learn"),
+}
 
 
 def features(settings: FeaturesSettings) -> Answer:
@@ -92,12 +109,18 @@ def _keep(
         "images": len(values),
         "features": values.shape[1],
         **common,
-        "versions": versions("torch", "scikit-learn", "openTSNE", "matplotlib"),
+        "versions": versions(*dict.fromkeys(("torch", "matplotlib", *_makers(embedded)))),
         "pictures": [keep_picture(run, layer, picture, arrays["targets"]) for picture in embedded.pictures],
         **_keep_scree(run, embedded),
     }
     run.save_json(f"embeddings/{layer}.json", document)
     return document
+
+
+def _makers(embedded: Embedded) -> Iterator[str]:
+    for picture in embedded.pictures:
+        engine = picture.embedding.settings.get("engine")
+        yield from _MADE_BY["opentsne" if engine == "opentsne" else picture.method]
 
 
 def _keep_scree(run: Run, embedded: Embedded) -> dict[str, Any]:
@@ -121,11 +144,12 @@ def _text(documents: list[dict[str, Any]]) -> str:
         (
             document["layer"],
             f"{TITLES[picture['method']]} {picture['dims']}-D",
-            *("–" if picture[key] is None else f"{picture[key]:.3f}" for key in (*_SHOWN, "knn_accuracy")),
+            *("–" if picture[key] is None else f"{picture[key]:.3f}" for key in _SHOWN),
         )
         for document in documents
         for picture in document["pictures"]
     ]
     sizes = sorted({(d["images"], p["sample"]) for d in documents for p in d["pictures"]})
     told = ", ".join(f"{images:,} {documents[0]['split']} images, measured on {sample:,}" for images, sample in sizes)
-    return f"{table(_HEADER, rows)}\n{told}"
+    header = ("layer", "picture", *_SHOWN.values())
+    return f"{table(header, rows)}\n{told}"

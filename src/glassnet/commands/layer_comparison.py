@@ -129,6 +129,7 @@ def _keep_scores(run: Run, found: Comparison, common: Mapping[str, Any]) -> dict
         "train_images": found.train_images,
         "test_images": found.test_images,
         "neighbours": min(NEIGHBOURS, found.train_images),
+        "pool": "mean",
         "figure": "layer-comparison",
         "versions": versions("torch", "scikit-learn"),
         "layers": layers,
@@ -151,7 +152,7 @@ def _keep_scores(run: Run, found: Comparison, common: Mapping[str, Any]) -> dict
         title=title,
         alt=f"{title}: accuracy of a linear probe and of neighbours, separability and effective rank, layer by layer.",
         caption=f"Probe and neighbours are fitted to {found.train_images:,} training images and scored on "
-        f"{found.test_images:,} test images; bars are 95% intervals.",
+        f"{found.test_images:,} test images; bars are 95% intervals. Feature maps are averaged over their pixels.",
     )
     run.save_json("embeddings/comparison/layers.json", document)
     return document
@@ -190,7 +191,8 @@ def _keep_alignment(run: Run, other: str, alignment: Alignment, common: Mapping[
         title=title,
         alt=f"{title}: a square for each pair of layers, darker the more alike they see the images.",
         caption=f"Linear centred kernel alignment, debiased, on {alignment.images:,} test images: 1 for features that "
-        "are equal up to rotation and scale, near 0 for features that have nothing in common.",
+        "are equal up to rotation and scale, near 0 for features that have nothing in common. Feature maps are "
+        "averaged over their pixels.",
     )
     document = {
         **{key: common[key] for key in ("seed", "precision")},
@@ -227,4 +229,4 @@ def _lines(document: Mapping[str, Any]) -> tuple[str, ...]:
     sample = max(row["rank_sample"] for row in document["layers"])
     told = f"probe and kNN: fitted to {train:,} training images, scored on {test:,} test images"
     also = f"nearest mean and scatter ratio: all {train + test:,} of them; effective rank: {sample:,} of them"
-    return (table(header, rows), told, also)
+    return (table(header, rows), told, also, "feature maps: averaged over their pixels")

@@ -31,7 +31,7 @@ class Verdict:
         claim: In words.
         figure: Of the report, that the claim was read off.
         supported: "undecided" where the interval holds both answers, or there is none.
-        effect: The difference by which it was decided, above 0 where the claim would be true; None without one.
+        effect: The difference or margin that decided, above 0 where the claim would be true; None without one.
         interval: 95% interval of the effect; None without one.
         decided: On what ground.
     """
@@ -98,7 +98,8 @@ def separates_where_not(
     """Decide whether one picture separates the classes clearly and another does not.
 
     Supported where the first's share of hits lies above `clear` and the second's below, each with its whole interval;
-    refuted where either lies wholly on the other side.
+    refuted where either lies wholly on the other side. The effect is the margin to the line of the one that is nearer
+    to failing.
 
     Args:
         claim: What is supported then.
@@ -110,14 +111,17 @@ def separates_where_not(
         clear: Share of images from which on the classes count as separated.
     """
     above, below = (mean_interval(hits.astype(np.float64), seed=seed) for hits in (first, second))
-    margins = (above[0] - clear, above[1] - clear), (clear - below[1], clear - below[0])
-    difference = separates_better(claim, figure, first, second, measure=measure, seed=seed)
+    margins = {
+        (above[0] - clear, above[1] - clear): float(first.mean()) - clear,
+        (clear - below[1], clear - below[0]): clear - float(second.mean()),
+    }
+    weaker = min(margins)  # the one that decides: both must lie above 0
     ground = (
         f"{measure} {first.mean():.4f} [{above[0]:.4f}, {above[1]:.4f}] against {second.mean():.4f} "
         f"[{below[0]:.4f}, {below[1]:.4f}], the line drawn at {clear:g}, bootstrap over {len(first):,} images"
     )
     decision = _all([_decide(margin) for margin in margins])
-    return Verdict(claim, figure, decision, difference.effect, difference.interval, ground)
+    return Verdict(claim, figure, decision, margins[weaker], weaker, ground)
 
 
 def both(claim: str, figure: str, parts: Sequence[Verdict]) -> Verdict:

@@ -14,7 +14,10 @@ from glassnet.paper.pictures import Picture
 from glassnet.paper.reproduction import Drawn
 from glassnet.run import RunDirectory
 
-DRAWN = ("explained_variance", "knn_accuracy", "trustworthiness", "ari", "nmi", "accuracy", "silhouette")
+DRAWN = (
+    *("explained_variance", "kl_divergence", "knn_accuracy", "trustworthiness", "continuity", "neighbours_kept"),
+    *("distance_correlation", "ari", "nmi", "accuracy", "silhouette"),
+)
 
 
 def draw_pictures(kept: RunDirectory, pictures: Mapping[str, Picture], labels: np.ndarray, run: Run) -> list[Drawn]:

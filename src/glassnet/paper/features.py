@@ -14,7 +14,7 @@ from glassnet.models.features import extract_features
 from glassnet.paper.claims import Hits, Verdict, agreed, separates_better, separates_where_not
 from glassnet.paper.draw_pictures import draw_pictures
 from glassnet.paper.numbers import CLAIMS, FEATURE_LAYER, OWN_NETWORK
-from glassnet.paper.pictures import PICTURES, Picture, Wanted, make
+from glassnet.paper.pictures import PACKAGES, PICTURES, Picture, Wanted, make, yardsticks
 from glassnet.paper.reproduction import Part, Reproduction, folder
 from glassnet.paper.stages import Stage, stage
 from glassnet.paper.tables import Table
@@ -22,7 +22,7 @@ from glassnet.paper.trainings import base_settings
 from glassnet.run import RunDirectory
 from glassnet.settings.reproduce import ReproduceSettings
 from glassnet.tuning import tune
-from glassnet.versions import versions
+from glassnet.versions import code_digest, versions
 
 COLUMNS = {
     "explained_variance": "variance",
@@ -32,6 +32,10 @@ COLUMNS = {
     "silhouette": "silhouette",
     "knn_accuracy": "kNN accuracy",
     "trustworthiness": "trustworthiness",
+    "continuity": "continuity",
+    "neighbours_kept": "neighbours kept",
+    "distance_correlation": "Spearman",
+    "kl_divergence": "KL divergence",
 }
 SHARES = ("accuracy", "knn_accuracy")
 """Shares of the images, of which the report's kind of number has four digits."""
@@ -48,7 +52,8 @@ def features(settings: ReproduceSettings, out: Path) -> Reproduction:
     _check(run)
     rows = _features(run, settings, kept)
     labels, seed = rows.arrays["targets"], settings.seed
-    pictures = {wanted.name: _picture(kept, wanted, rows, classes=len(run.classes), seed=seed) for wanted in PICTURES}
+    how: dict[str, Any] = {"classes": len(run.classes), "seed": seed, "device": choose_device(settings.device).type}
+    pictures = {wanted.name: _picture(kept, wanted, rows, **how) for wanted in PICTURES}
     return Reproduction(
         part="features",
         out=out,
@@ -111,12 +116,16 @@ def _features(run: Run, settings: ReproduceSettings, kept: RunDirectory) -> Stag
     return stage(kept, "extraction", inputs, compute)
 
 
-def _picture(kept: RunDirectory, wanted: Wanted, rows: Stage, *, classes: int, seed: int) -> Picture:
+def _picture(kept: RunDirectory, wanted: Wanted, rows: Stage, *, classes: int, seed: int, device: str) -> Picture:
     """Make one picture, or read it back."""
-    inputs = dict(rows.numbers) | {"picture": wanted.name, "seed": seed, "versions": versions("scikit-learn", "numpy")}
+    inputs = dict(rows.numbers) | {
+        **{"picture": wanted.name, "seed": seed, "device": device, **yardsticks()},
+        **{"versions": versions(*PACKAGES), "code": code_digest("embedding")},
+    }
 
     def compute() -> Stage:
-        return make(wanted, rows.arrays["features"], rows.arrays["targets"], classes=classes, seed=seed)
+        features, targets = rows.arrays["features"], rows.arrays["targets"]
+        return make(wanted, features, targets, classes=classes, seed=seed, device=device)
 
     return Picture.of(wanted, stage(kept, wanted.name, inputs, compute))
 
@@ -182,7 +191,8 @@ def _notes(pictures: Mapping[str, Picture], run: Run, rows: Stage, seed: int) ->
         f"m = {reduced['components']} principal components for t-SNE, {reduced['components_variance']:.1%} of the "
         f"variance; perplexity {plain['settings']['perplexity']:g}.",
         f"Clusters: k-means into {len(run.classes)}, each matched to one class. kNN accuracy: the vote of the "
-        f"10 nearest other images, among all of them. Trustworthiness: of {plain['neighbours']} neighbours, on "
-        f"{plain['sample']:,} images.",
+        f"10 nearest other images, among all of them. Trustworthiness, continuity and neighbours kept: of "
+        f"{plain['neighbours']} neighbours, on {plain['sample']:,} images; Spearman: the rank correlation of "
+        "distances, on the same. KL divergence: in nats, of all.",
         "Intervals are of the images alone: network, embedding and clusters are held fixed.",
     )

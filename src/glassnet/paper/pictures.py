@@ -16,6 +16,8 @@ from glassnet.paper.stages import Stage
 NEIGHBOURS = 10
 PERPLEXITY = 30.0
 COMPONENTS = 50
+PACKAGES = ("scikit-learn", "numpy", "scipy", "numba", "faiss-cpu")
+"""What makes the pictures, beside glassnet itself."""
 
 
 @dataclass(frozen=True)
@@ -76,13 +78,24 @@ class Picture:
         return cls(wanted=wanted, numbers=stage.numbers, **stage.arrays)
 
 
+def yardsticks() -> dict[str, float]:
+    """Return what a picture depends on beside its features, as part of what decides whether it is still the same."""
+    return {"neighbours": NEIGHBOURS, "perplexity": PERPLEXITY, "components": COMPONENTS}
+
+
 def component_count(columns: int, images: int) -> int:
     """Number m of principal components that t-SNE sees: 50, or half the features where there are fewer than 100."""
     return max(1, min(COMPONENTS, columns // 2, images))
 
 
 def make(
-    wanted: Wanted, features: Float[np.ndarray, "n d"], labels: Int64[np.ndarray, " n"], *, classes: int, seed: int
+    wanted: Wanted,
+    features: Float[np.ndarray, "n d"],
+    labels: Int64[np.ndarray, " n"],
+    *,
+    classes: int,
+    seed: int,
+    device: str = "cpu",
 ) -> Stage:
     """Embed features, cluster the points into as many clusters as classes by k-means, and measure both.
 
@@ -92,7 +105,7 @@ def make(
     Raises:
         InputError: The features are too few or no finite numbers.
     """
-    points, numbers = _points(wanted, features, seed)
+    points, numbers = _points(wanted, features, seed, device)
     clusters = cluster(points, k=classes, seed=seed, labels=labels)
     assert clusters.matching is not None  # there are labels
     own = near_own_class(points, labels, neighbours=min(NEIGHBOURS, len(labels) - 1))
@@ -106,13 +119,19 @@ def make(
     return Stage(arrays, numbers | _measure(features, points, labels, clusters, own, seed))
 
 
-def _points(wanted: Wanted, features: np.ndarray, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
+def _points(wanted: Wanted, features: np.ndarray, seed: int, device: str) -> tuple[np.ndarray, dict[str, Any]]:
     if wanted.method is None or wanted.dims is None:
         return np.asarray(features, dtype=np.float32), {"dims": features.shape[1]}
     components = component_count(features.shape[1], len(features)) if wanted.reduced else None
     perplexity = min(PERPLEXITY, (len(features) - 1) / 3)
     found = embed(
-        features, method=wanted.method, dims=wanted.dims, seed=seed, perplexity=perplexity, pca_components=components
+        features,
+        method=wanted.method,
+        dims=wanted.dims,
+        seed=seed,
+        perplexity=perplexity,
+        pca_components=components,
+        device=device,
     )
     variance = found.explained_variance
     numbers = {
@@ -133,7 +152,10 @@ def _measure(
 ) -> dict[str, Any]:
     kept = quality(features, points, neighbours=min(NEIGHBOURS, (len(labels) - 1) // 2), seed=seed)
     of_clusters = ("ari", "nmi", "accuracy", "silhouette", "class_silhouette")
-    of_neighbours = ("trustworthiness", "continuity", "neighbours_kept", "neighbours", "sample")
+    of_neighbours = (
+        *("trustworthiness", "continuity", "neighbours_kept", "distance_correlation"),
+        *("neighbours", "sample"),
+    )
     return {
         **{name: getattr(clusters, name) for name in of_clusters},
         **{name: getattr(kept, name) for name in of_neighbours},
