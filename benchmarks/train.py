@@ -13,7 +13,8 @@ The same network on the same images, by
 
 Each peer has the batch size and the number of workers that it is fastest with here. Every training is a process of its
 own; contenders take turns, so that a slow minute of the machine strikes all of them. The first of several epochs is a
-warm-up. glassnet's epochs include their validation, the others have none. What the results hold is not measured again.
+warm-up. Images per second are those of the training alone, without glassnet's validation, which the others do not do;
+seconds to the target are of whole processes. What the results hold is not measured again.
 """
 
 import argparse
@@ -180,7 +181,7 @@ def _glassnet(arguments: argparse.Namespace, epochs: int, seed: int, filters: st
         rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     size = manifest["settings"]["batch_size"]
     measured = {
-        "epoch_seconds": [row["seconds"] for row in rows],
+        "epoch_seconds": [row["train_seconds"] for row in rows],
         "images": manifest["data"]["train"] // size * size,
         "test_accuracy": answer["metrics"]["test_accuracy"],
         "batch_size": size,
