@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool
 
-from glassnet.paper.bootstrap import mean_interval
+from glassnet.bootstrap import mean_interval
 from glassnet.tuning import paired_difference
 
 Decision = Literal["supported", "refuted", "undecided"]
