@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from glassnet.errors import InputError
 from glassnet.figures.images import draw_picture, to_pictures
-from glassnet.figures.overlay import draw_map, draw_scales
+from glassnet.figures.overlay import ZEROS, draw_map, draw_scales
 from glassnet.figures.style import MUTED, in_house_style, new_canvas, require_finite, shorten
 
 NAMES = {
@@ -24,7 +24,8 @@ COLUMNS = 8
 """Layers side by side; more of them go on below."""
 MARGIN, GAP, CAPTION, LINE, HEADER, FOOT = 0.12, 0.06, 0.32, 0.18, 0.2, 0.62
 """Inches."""
-TOP = 0.68
+TOP, NUMBER = 0.68, 0.17
+"""Inches: above the first block, and for a number below each map."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class _Plan:
     """Maps below the image, of methods that explain the input alone."""
     lines: int
     """Lines of the captions beyond the first."""
+    number: float
+    """Height of the number below each map; 0 without numbers."""
 
     @property
     def columns(self) -> int:
@@ -52,9 +55,14 @@ class _Plan:
         return HEADER + self.side + GAP
 
     @property
+    def pitch(self) -> float:
+        """Height of one of the methods' lines."""
+        return self.side + self.number + GAP
+
+    @property
     def group(self) -> float:
         """Height of one line of layers with all its methods."""
-        return HEADER + self.methods * (self.side + GAP)
+        return HEADER + self.methods * self.pitch
 
     @property
     def width(self) -> float:
@@ -74,7 +82,7 @@ class _Plan:
         line, column = divmod(layer, max(self.columns, 1))
         x = MARGIN + self.side + 0.45 + column * (self.side + GAP)
         y = self.block(image) + CAPTION + LINE * self.lines + line * self.group + HEADER
-        return x, y + method * (self.side + GAP)
+        return x, y + method * self.pitch
 
 
 @in_house_style
@@ -86,12 +94,15 @@ def attribution_grid(
     captions: Sequence[str],
     *,
     title: str = "Where each layer looks",
+    numbers: Mapping[tuple[str, str], Real[np.ndarray, " n"]] | None = None,
+    number_name: str = "",
 ) -> Figure:
     """Draw a block per image: the image, and beside it one map per layer (column) and method (row).
 
     Maps without channels (Grad-CAM) are laid over the grey image as heat, as opaque as they are high. Maps with
     channels (guided methods) are drawn with their sign, of the channels the one with the greatest magnitude. Each map
-    is scaled by its own maximum, so colours compare places within a map, never two maps. A map of zeros says so.
+    is scaled by its own maximum, so colours compare places within a map, never two maps. A map of zeros says so, and a
+    line at the foot says what it means.
 
     Args:
         images: Float in [0, 1] or uint8, with 1 or 3 channels.
@@ -101,6 +112,8 @@ def attribution_grid(
         methods: The rows, in order.
         captions: One per image: its label, the prediction, the target's probability; further lines are lighter.
         title: The figure's heading.
+        numbers: By (method, layer), a share of 1 for each image, written below its map; NaN is left out.
+        number_name: What these numbers are, as in "share inside the stroke".
 
     Raises:
         InputError: A method or layer has no map, one has another shape or holds NaN, or the captions are not as many
@@ -114,8 +127,14 @@ def attribution_grid(
     alone, rows = _methods(maps, layers, methods)
     keys = [(method, "input") for method in alone] + [(m, name) for m in rows for name in layers if (m, name) in maps]
     checked = {key: _checked(maps, key, pictures.shape[:3]) for key in keys}
-    plan = _Plan(len(layers) if rows else 0, len(rows), len(alone), max(caption.count("\n") for caption in captions))
-    figure, axes = new_canvas(plan.width, plan.block(len(pictures)) + FOOT)
+    told = {key: values for key, values in (numbers or {}).items() if key in checked and key[1] != "input"}
+    lines = max(caption.count("\n") for caption in captions)
+    zero = any(not values.any() for array in checked.values() for values in array)
+    plan = _Plan(len(layers) if rows else 0, len(rows), len(alone), lines, NUMBER if told else 0)
+    foot = plan.block(len(pictures))
+    feet = [f"Below each map: {number_name}."] if told else []
+    feet += [ZEROS] if zero else []
+    figure, axes = new_canvas(plan.width, foot + FOOT + LINE * len(feet))
     axes.text(MARGIN, 0.23, title, fontsize=12, fontweight="bold", va="center")
     note = "A block per image, a column per layer. Each map is scaled by its own maximum."
     axes.text(MARGIN, 0.47, note, fontsize=8.5, color=MUTED, va="center")
@@ -124,12 +143,22 @@ def attribution_grid(
         draw_picture(axes, picture, *plan.below(number, 0), plan.side)
         for column, layer in enumerate(layers if rows else ()):
             _layer(axes, plan, number, column, layer, rows)
-        for (method, layer), values in checked.items():
+        for key, values in checked.items():
+            method, layer = key
             below = plan.below(number, 1 + alone.index(method)) if layer == "input" else None
             corner = below or plan.tile(number, list(layers).index(layer), rows.index(method))
             draw_map(axes, picture, values[number], corner, plan.side)
-    draw_scales(axes, MARGIN, plan.block(len(pictures)) + 0.08, {array.ndim for array in checked.values()})
+            if key in told and np.isfinite(told[key][number]):
+                _write_number(axes, corner, plan.side, float(told[key][number]))
+    draw_scales(axes, MARGIN, foot + 0.08, {array.ndim for array in checked.values()})
+    for line, words in enumerate(feet):
+        axes.text(MARGIN, foot + FOOT + LINE * line + 0.04, words, fontsize=8, color=MUTED, va="center")
     return figure
+
+
+def _write_number(axes: Axes, corner: tuple[float, float], side: float, share: float) -> None:
+    x, y = corner[0] + side / 2, corner[1] + side + NUMBER / 2 + 0.01
+    axes.text(x, y, f"{share:.0%}", fontsize=8, ha="center", va="center")
 
 
 def _methods(

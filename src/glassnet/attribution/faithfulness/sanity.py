@@ -45,7 +45,7 @@ class SanityCheck:
         return [measured(row, seed=self.seed) for row in self.rank_correlation[method]]
 
     def passes(self, method: str) -> bool:
-        """Tell whether a method sees that weights were lost: its interval reaches below `LINE`, half-way and at the end.
+        """Tell whether a method sees that weights are lost: its interval reaches below `LINE`, half-way and at the end.
 
         Half-way is where half of the layers with weights are random, from the output down: a method that redraws what
         the first layers let through differs only at the end.
