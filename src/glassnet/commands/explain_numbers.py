@@ -25,8 +25,9 @@ from glassnet.attribution.faithfulness import (
 )
 from glassnet.commands.answer import table
 from glassnet.commands.selection import Selection
-from glassnet.commands.subject import DIGITS, Subject
+from glassnet.commands.subject import Subject
 from glassnet.console import say
+from glassnet.data import DIGITS
 from glassnet.settings import ExplainSettings
 
 SHOWN = {

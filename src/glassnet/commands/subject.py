@@ -17,8 +17,6 @@ from glassnet.models import MODELS, create_model, parse_options
 from glassnet.run import RunDirectory
 from glassnet.settings import ExplainSettings
 
-DIGITS = ("mnist", "mnist-sample")
-"""Data sets whose images are a bright stroke on a dark ground."""
 _OF_A_MODEL = ("model_options", "image_size", "num_classes", "in_channels", "out")
 PIXELS, CLASSES, CHANNELS = 224, 1000, 3
 """ImageNet's, which published weights were trained for."""

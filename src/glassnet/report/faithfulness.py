@@ -53,8 +53,8 @@ def measure_notes(group: dict[str, Any], names: Mapping[str, str]) -> tuple[str,
         )
     if random:
         notes.append(
-            "Deletion and insertion: the area below the class’s probability while the map’s highest pixels go, or come, "
-            f"first. In random order it is {numbers.percent(random.get('deletion'), 1)} and "
+            "Deletion and insertion: the area below the class’s probability while the map’s highest pixels go, or "
+            f"come, first. In random order it is {numbers.percent(random.get('deletion'), 1)} and "
             f"{numbers.percent(random.get('insertion'), 1)}. Drop and increase: what showing only the marked pixels "
             "costs, and how often it helps."
         )
