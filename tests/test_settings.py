@@ -16,6 +16,7 @@ from glassnet.parsing import parse
         s.FeaturesSettings(run=Path("r"), clusters=None),
         s.FeaturesSettings(run=Path("r"), dims=(2, 3), perplexity=(5.0, 50.0), compare=("conv",), against=Path("s")),
         s.ReportSettings(run=Path("r")),
+        s.ReproduceSettings(part="gradcam", runs=(Path("a"), Path("b/c"))),
     ],
 )
 def test_settings_survive_json(value):

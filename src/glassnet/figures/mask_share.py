@@ -77,7 +77,7 @@ def mask_share(
     panels[0].set_ylim(0, min(1.12 * highest + 0.03, 1.05))
     panels[0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
     panels[0].set_ylabel(f"share of the positive attribution\ninside {mask_name} (%)")
-    panels[0].legend(loc="lower left", fontsize=8)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=2, fontsize=8.5)
     figure.suptitle(title, x=0.01, ha="left")
     figure.supxlabel("layer, from the input to the output, and the side of its maps in pixels", fontsize=9.5)
     return figure

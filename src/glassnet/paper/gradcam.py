@@ -133,14 +133,13 @@ def judge(looks: Mapping[str, Look], *, seed: int) -> list[Verdict]:
         for where, maps in (("", own.arrays["last"]), (", at VGG's resolution", own.reduced(side))):
             more = own.share(maps) - own.area - (other.share(last) - other.area)
             rounder = other.roundness(last) - own.roundness(maps)
+            circle = f"{name.upper()}'s maps {CLAIMS['vgg-circle']}{where}"
             parts = [
                 higher_in_images(
-                    f"{CLAIMS['own-stroke']} {name}'s{where}", figure, more,
+                    f"{CLAIMS['own-stroke']} {name.upper()}'s{where}", figure, more,
                     measure="share inside the stroke above a uniform map's", seed=seed,
                 ),
-                higher_in_images(
-                    f"{name}'s maps {CLAIMS['vgg-circle']}{where}", figure, rounder, measure="roundness", seed=seed
-                ),
+                higher_in_images(circle, figure, rounder, measure="roundness", seed=seed),
             ]  # fmt: skip
             verdicts += parts
             whole[where] += parts

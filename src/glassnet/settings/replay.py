@@ -35,13 +35,8 @@ def from_json(kind: type[S], values: Mapping[str, Any]) -> S:
         if name not in fields:
             raise unknown_name("setting", name, fields, where=f" in {kind.__name__}", noun="settings")
         if "Path" in str(fields[name].type):
-            value = (
-                [Path(v) for v in value]
-                if isinstance(value, list)
-                else Path(value)
-                if isinstance(value, str)
-                else value
-            )
+            value = [Path(v) for v in value] if isinstance(value, list) else value
+            value = Path(value) if isinstance(value, str) else value
         rebuilt[name] = tuple(value) if isinstance(value, list) else value
         _check_type(name, rebuilt[name], fields[name].default)
     return kind(**rebuilt)
