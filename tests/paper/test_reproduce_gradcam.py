@@ -62,7 +62,11 @@ def test_figures_tables_and_verdicts_of_three_runs(done):
     assert last == ["features.28", "features.34", "conv4", "conv4, averaged to 2 px"]
     assert len(told["verdicts"]) == 1 + 2 * 4 + 2
     assert json.dumps(dict(answer.data))
-    for words in ("uniform map", "fixed before any number was seen", "The own network looks at the stroke"):
+    for words in (
+        "uniform map",
+        "fixed before any number of these networks was seen",
+        "The own network looks at the stroke",
+    ):
         assert words in (out / "gradcam.txt").read_text()
         assert words in (out / "gradcam.md").read_text()
 

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from glassnet.attribution.faithfulness import STROKE_THRESHOLD, Measured, measured
+from glassnet.attribution.faithfulness import STROKE_THRESHOLD, measured
 from glassnet.data import DIGITS
 from glassnet.devices import choose_device
 from glassnet.errors import InputError
 from glassnet.experiment import Run
 from glassnet.paper.claims import Verdict, both, higher_in_images
 from glassnet.paper.draw_gradcam import draw_gradcam
+from glassnet.paper.gradcam_tables import last_table, layer_table, shares_to_json
 from glassnet.paper.look import SHOWN, Look, look
 from glassnet.paper.numbers import ATTRIBUTED, CLAIMS, MAINLY, OWN_NETWORK
 from glassnet.paper.reproduction import Part, Reproduction, folder
-from glassnet.paper.tables import Table
 from glassnet.paper.trainings import base_settings
 from glassnet.settings.reproduce import ReproduceSettings
 from glassnet.tuning import tune
 
 VGG_PIXELS, VGG_LEARNING_RATE = 32, 0.0005
 """VGG's five pools leave one pixel of 28; without batch-norm it does not bear the usual learning rate."""
+AT_VGG = ", at VGG's resolution"
 
 
 def gradcam(settings: ReproduceSettings, out: Path) -> Reproduction:
@@ -49,7 +49,7 @@ def gradcam(settings: ReproduceSettings, out: Path) -> Reproduction:
     return Reproduction(
         part="gradcam",
         out=out,
-        tables=(_layers(by_name, shares), _last(by_name, settings.seed)),
+        tables=(layer_table(by_name, shares), last_table(by_name, settings.seed)),
         verdicts=verdicts,
         figures=tuple(draw_gradcam(kept, by_name, shares)),
         notes=_notes(by_name),
@@ -58,17 +58,9 @@ def gradcam(settings: ReproduceSettings, out: Path) -> Reproduction:
             "test_accuracy": {name: one.run.metrics["test_accuracy"] for name, one in by_name.items()},
             "images": len(next(iter(by_name.values())).area),
             "stroke_area": {name: float(one.area.mean()) for name, one in by_name.items()},
-            "stroke_share": {name: _to_json(one, shares[name]) for name, one in by_name.items()},
+            "stroke_share": {name: shares_to_json(one, shares[name]) for name, one in by_name.items()},
         },
     )
-
-
-def _to_json(one: Look, shares: Sequence[Measured]) -> list[dict[str, Any]]:
-    rows = zip(one.layers, one.arrays["sides"].tolist(), shares, strict=True)
-    return [
-        {"layer": layer, "side_pixels": side, "mean": m.mean, "low": m.low, "high": m.high, "images": m.count}
-        for layer, side, m in rows
-    ]
 
 
 GRADCAM = Part(
@@ -113,9 +105,9 @@ def _or(names: Sequence[str]) -> str:
 def judge(looks: Mapping[str, Look], *, seed: int) -> list[Verdict]:
     """Judge the report's claim at the last convolution, and with the own maps reduced to the size of VGG's.
 
-    The yardsticks were fixed before any number was seen: "mainly" is more than half; more on the stroke is a larger
-    share of Grad-CAM inside it, each above that of a uniform map in the same image; more of a circle is a larger
-    `roundness`. Pairs are the same images, without those where either map is all zero.
+    The yardsticks were fixed before any number of these networks was seen: "mainly" is more than half; more on the
+    stroke is a larger share of Grad-CAM inside it, each above that of a uniform map in the same image; more of a circle
+    is a larger `roundness`. Pairs are the same images, without those where either map is all zero.
     """
     own, verdicts = looks.get(OWN_NETWORK), []
     if own is None:
@@ -125,75 +117,28 @@ def judge(looks: Mapping[str, Look], *, seed: int) -> list[Verdict]:
         CLAIMS["own-mainly"], "17", share - MAINLY, measure=f"share inside the stroke less {MAINLY:g}", seed=seed
     )
     verdicts.append(mainly)
+    whole: dict[str, list[Verdict]] = {"": [mainly], AT_VGG: []}
     others = {name: one for name, one in looks.items() if name != OWN_NETWORK}
-    whole: dict[str, list[Verdict]] = {"": [mainly], ", at VGG's resolution": []}
-    for name, other in others.items():
-        figure = f"{ATTRIBUTED[name]}, 17"
-        last, side = other.arrays["last"], int(other.arrays["sides"][-1])
-        for where, maps in (("", own.arrays["last"]), (", at VGG's resolution", own.reduced(side))):
-            more = own.share(maps) - own.area - (other.share(last) - other.area)
-            rounder = other.roundness(last) - own.roundness(maps)
-            circle = f"{name.upper()}'s maps {CLAIMS['vgg-circle']}{where}"
-            parts = [
-                higher_in_images(
-                    f"{CLAIMS['own-stroke']} {name.upper()}'s{where}", figure, more,
-                    measure="share inside the stroke above a uniform map's", seed=seed,
-                ),
-                higher_in_images(circle, figure, rounder, measure="roundness", seed=seed),
-            ]  # fmt: skip
+    for other in others.values():
+        for where, maps in (("", own.arrays["last"]), (AT_VGG, own.reduced(int(other.arrays["sides"][-1])))):
+            parts = _compare(own, maps, other, where, seed)
             verdicts += parts
             whole[where] += parts
     figures = ", ".join(ATTRIBUTED[name] for name in looks)
     return verdicts + [both(CLAIMS["attention"] + where, figures, parts) for where, parts in whole.items() if others]
 
 
-def _layers(looks: Mapping[str, Look], shares: Mapping[str, Sequence[Measured]]) -> Table:
-    rows = tuple(
-        (
-            name,
-            layer,
-            str(side),
-            "–" if found.mean is None else f"{found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]",
-            f"{one.area.mean():.3f}",
-            "–" if found.mean is None else f"{np.nanmean(row - one.area):+.3f}",
-            f"{len(row) - found.count:,}",
-        )
-        for name, one in looks.items()
-        for layer, side, row, found in _rows(one, shares[name])
-    )
-    header = ("network", "layer", "map, px", "inside the stroke", "uniform map", "above uniform", "all zero")
-    count = len(next(iter(looks.values())).area)
-    return Table(
-        f"Share of Grad-CAM inside the stroke, layer by layer, {count:,} test images",
-        header,
-        rows,
-        "Mean over images and its 95% interval; maps that are all zero have no share and are left out, and counted in "
-        "the last column. The report gives no numbers for these figures.",
-    )
-
-
-def _rows(one: Look, shares: Sequence[Measured]) -> Iterator[tuple[str, int, np.ndarray, Measured]]:
-    return zip(one.layers, one.arrays["sides"], one.arrays["shares"], shares, strict=True)
-
-
-def _last(looks: Mapping[str, Look], seed: int) -> Table:
-    rows = []
-    for name, one in looks.items():
-        sides = [int(one.arrays["sides"][-1])]
-        if name == OWN_NETWORK:
-            sides += sorted({int(o.arrays["sides"][-1]) for o in looks.values()} - set(sides))
-        for side in sides:
-            maps = one.arrays["last"] if side == sides[0] else one.reduced(side)
-            found = [measured(values, seed=seed) for values in (one.share(maps), one.roundness(maps))]
-            words = f"{one.layers[-1]}" + ("" if side == sides[0] else f", averaged to {side} px")
-            cells = ["–" if m.mean is None else f"{m.mean:.3f} [{m.low:.3f}, {m.high:.3f}]" for m in found]
-            rows.append((name, words, str(side), *cells))
-    return Table(
-        "The last convolution, and the own network's at VGG's resolution",
-        ("network", "maps", "map, px", "inside the stroke", "roundness"),
-        tuple(rows),
-        "Roundness: how much of the region above half of the maximum a disc of the same size covers; 1 is a disc.",
-    )
+def _compare(own: Look, maps: np.ndarray, other: Look, where: str, seed: int) -> list[Verdict]:
+    """Compare the own network's maps with the last ones of another, image by image: the stroke, and the circle."""
+    figure, name, last = f"{ATTRIBUTED[other.name]}, {ATTRIBUTED[own.name]}", other.name.upper(), other.arrays["last"]
+    more = own.share(maps) - own.area - (other.share(last) - other.area)
+    rounder = other.roundness(last) - own.roundness(maps)
+    stroke, circle = f"{CLAIMS['own-stroke']} {name}'s{where}", f"{name}'s maps {CLAIMS['vgg-circle']}{where}"
+    above = "share inside the stroke above a uniform map's"
+    return [
+        higher_in_images(stroke, figure, more, measure=above, seed=seed),
+        higher_in_images(circle, figure, rounder, measure="roundness", seed=seed),
+    ]
 
 
 def _notes(looks: Mapping[str, Look]) -> tuple[str, ...]:
@@ -205,10 +150,10 @@ def _notes(looks: Mapping[str, Look]) -> tuple[str, ...]:
     data = next(iter(looks.values())).run.manifest["data"]["name"]
     return (
         f"Runs: {'; '.join(told)}.",
-        f"Explained is the predicted class, before the softmax; the figures show the first {SHOWN} test images, "
-        "not picked.",
+        f"Explained is the predicted class, before the softmax, at the output of each convolution itself, before any "
+        f"batch-norm or ReLU; the figures show the first {SHOWN} test images, not picked.",
         f"The stroke: pixels brighter than {STROKE_THRESHOLD:g} of white, at each network's own image size.",
-        "The yardsticks of the verdicts were fixed before any number was seen.",
+        "The yardsticks of the verdicts were fixed before any number of these networks was seen.",
         "Intervals are of the images alone: one training of each network, held fixed.",
         *([] if data == "mnist" else [f"The report's figures are of MNIST, not of {data}."]),
     )
