@@ -74,7 +74,8 @@ def faithfulness_curves(
     for axes, what in zip(panels[-1], ("deleted", "inserted"), strict=True):
         axes.set_xlabel(f"pixels {what}, the map's highest first")
     figure.suptitle(title, x=0.01, ha="left")
-    bands = f"; bands: {interval_name}" if most <= BANDS else ""
+    banded = any(sum(one == method for one, _ in deletion) <= BANDS for method in methods)
+    bands = f"; bands, where at most {BANDS} curves leave room: {interval_name}" if banded else ""
     figure.supxlabel(f"Mean over images{bands}. Beside each name: the area below its curve.", fontsize=8.5, color=MUTED)
     return figure
 
