@@ -16,6 +16,7 @@ from glassnet.parsing import parse
         s.FeaturesSettings(run=Path("r"), clusters=None),
         s.FeaturesSettings(run=Path("r"), dims=(2, 3), perplexity=(5.0, 50.0), compare=("conv",), against=Path("s")),
         s.ReportSettings(run=Path("r")),
+        s.ReproduceSettings(part="gradcam", runs=(Path("a"), Path("b/c"))),
     ],
 )
 def test_settings_survive_json(value):
@@ -73,6 +74,7 @@ def test_a_path_may_be_text_as_scripts_give_it():
     settings = s.TrainSettings(out="runs/first", data_root="data")
     assert (settings.out, settings.data_root) == (Path("runs/first"), Path("data"))
     assert s.ReproduceSettings(part="features", run="runs/first").run == Path("runs/first")
+    assert s.ReproduceSettings(part="gradcam", runs=("a", "b")).runs == (Path("a"), Path("b"))
     with pytest.raises(InputError, match="--out is 3, expected a path"):
         s.TrainSettings(out=3)
 

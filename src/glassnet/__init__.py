@@ -8,6 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from glassnet.attribution import Explanation, explain
+    from glassnet.attribution.faithfulness import (
+        Faithfulness,
+        SanityCheck,
+        deletion_insertion,
+        faithfulness,
+        sanity_check,
+        share_inside,
+        stroke_mask,
+    )
     from glassnet.data import DATASETS, Dataset, Split, load_dataset
     from glassnet.embedding import (
         Clustering,
@@ -60,6 +69,13 @@ _HOME = {
     "tune": "tuning",
     "explain": "attribution",
     "Explanation": "attribution",
+    "Faithfulness": "attribution.faithfulness",
+    "SanityCheck": "attribution.faithfulness",
+    "deletion_insertion": "attribution.faithfulness",
+    "faithfulness": "attribution.faithfulness",
+    "sanity_check": "attribution.faithfulness",
+    "share_inside": "attribution.faithfulness",
+    "stroke_mask": "attribution.faithfulness",
 }
 
 __all__ = [
@@ -69,25 +85,32 @@ __all__ = [
     "Dataset",
     "Embedding",
     "Explanation",
+    "Faithfulness",
     "GlassnetError",
     "InputError",
     "Quality",
     "Run",
+    "SanityCheck",
     "Split",
     "TrainSettings",
     "WorkError",
     "cka",
     "cluster",
     "create_model",
+    "deletion_insertion",
     "embed",
     "explain",
     "extract_features",
+    "faithfulness",
     "layer_scores",
     "layer_table",
     "linear_probe",
     "load_dataset",
     "quality",
+    "sanity_check",
     "separability",
+    "share_inside",
+    "stroke_mask",
     "train",
     "tune",
 ]

@@ -15,6 +15,7 @@ from jaxtyping import config
 from matplotlib.figure import Figure
 
 from glassnet import figures
+from glassnet.figures.mask_share import LayerShares
 
 DIGITS = tuple("0123456789")
 HISTORY = [
@@ -106,6 +107,35 @@ def _grid() -> Figure:
     )
 
 
+def _strip() -> Figure:
+    maps = {"convnet": np.random.default_rng(2).random((3, 8, 8)), "vgg16": np.zeros((3, 8, 8))}
+    return figures.attribution_strip(
+        {name: _images(1) for name in maps}, maps, ["a", "b", "c"], told={name: ["p = 0.5"] * 3 for name in maps},
+        notes={"vgg16": "features.28, 2 px"}, title="Strip",
+    )  # fmt: skip
+
+
+def _faithfulness() -> Figure:
+    at = np.linspace(0, 1, 6)
+    curve = np.stack([1 - at, 0.9 - 0.9 * at, 1 - 0.8 * at], axis=1)
+    keys = [("gradcam", "conv1"), ("gradcam", "conv2"), ("guided_gradcam", "conv2")]
+    down, up = dict.fromkeys(keys, curve), dict.fromkeys(keys, curve[::-1])
+    return figures.faithfulness_curves(at, down, up, random=(curve, curve), title="Faithfulness")
+
+
+def _share() -> Figure:
+    shares = np.array([0.2, 0.35])
+    network = LayerShares(
+        ["conv1", "features.28"], shares, np.stack([shares - 0.02, shares + 0.02], axis=1), np.array([28, 2]), 0.11
+    )
+    return figures.mask_share({"convnet": network, "vgg16": network}, title="Share")
+
+
+def _sanity() -> Figure:
+    rows = np.stack([np.array([1, 0.4, -0.1])] * 3, axis=1)
+    return figures.sanity_curves(["trained", "fc2", "features.28"], {"gradcam": rows, "edges": rows}, title="Sanity")
+
+
 FIGURES: dict[str, Callable[[], Figure]] = {
     "Curves": lambda: figures.learning_curves(HISTORY, title="Curves"),
     "Scree": lambda: figures.scree(np.array([0.5, 0.3, 0.1]), title="Scree"),
@@ -116,6 +146,10 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "Embedding": lambda: _embedding(2),
     "Embedding in space": lambda: _embedding(3),
     "Attribution": _attribution,
+    "Strip": _strip,
+    "Faithfulness": _faithfulness,
+    "Share": _share,
+    "Sanity": _sanity,
     "Pair": _pair,
     "Crowd": _crowd,
     "Layers": _layers,

@@ -18,8 +18,9 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 def test_every_public_figure_is_tried():
     assert set(figures.__all__) == {
-        "architecture", "attribution_grid", "cka_heatmap", "confusion_matrix", "embedding_figure", "embedding_pair",
-        "image_grid", "layer_comparison", "learning_curves", "scree", "tuning_figure", "tuning_grid", "worst_mistakes",
+        "architecture", "attribution_grid", "attribution_strip", "cka_heatmap", "confusion_matrix", "embedding_figure",
+        "embedding_pair", "faithfulness_curves", "image_grid", "layer_comparison", "learning_curves", "mask_share",
+        "sanity_curves", "scree", "tuning_figure", "tuning_grid", "worst_mistakes",
     }  # fmt: skip
 
 
@@ -46,7 +47,7 @@ def test_background_is_transparent(drawing):
 
 def test_title_is_bold_and_nothing_runs_over_the_edge(drawing):
     figure = drawing.draw()
-    figure.canvas.draw()
+    figure.draw_without_rendering()  # lays it out; the canvas of no backend would not
     title = drawing.name.split()[0]
     assert any(t.get_text().startswith(title) and t.get_fontweight() == "bold" for t in figure.findobj(Text))
     box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()

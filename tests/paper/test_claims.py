@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from glassnet.bootstrap import mean_interval
 from glassnet.errors import InputError
-from glassnet.paper.bootstrap import mean_interval
 from glassnet.paper.claims import agreed, both, higher_over_seeds, separates_better, separates_where_not
 
 

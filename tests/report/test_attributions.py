@@ -33,3 +33,21 @@ def test_no_attributions_no_section(run):
     for name in ("correct", "wrong"):
         (run.path / "attributions" / f"{name}.json").unlink()
     assert attributions(run) is None
+
+
+def test_faithfulness_stands_below_the_images_where_it_was_measured(run):
+    assert attributions(run)["groups"][0].measures is None
+    share, none = {"mean": 0.25, "low": 0.2, "high": 0.31, "images": 4}, {"mean": None, "low": None, "high": None}
+    row = {"method": "gradcam", "layer": "conv4", "mask_share": share, "deletion": none}
+    made = {
+        "methods": ["gradcam"], "layers": ["conv4"], "figures": [], "images": [], "measures": [row],
+        "mask": {"threshold": 0.5, "area": 0.13}, "random_order": {"deletion": 0.5, "insertion": 0.6},
+        "sanity": {"passes": {"gradcam": True, "guided_backpropagation": False}},
+    }  # fmt: skip
+    run.save_json("attributions/a.json", made)
+    group = attributions(run)["groups"][-1]
+    assert group.measures.columns == ("Method", "Layer", "Inside the stroke", "Deletion area (lower is better)")
+    assert group.measures.rows == (("Grad-CAM", "conv4", "25.0% (20.0 to 31.0%)", "–"),)
+    assert "13.0% of itself" in group.notes[0]
+    assert "50.0% and 60.0%" in group.notes[1]
+    assert "Grad-CAM notices; Guided backpropagation does not notice it" in group.notes[2]

@@ -8,52 +8,53 @@ from typing import Any
 import numpy as np
 import torch
 
-from glassnet import figures
 from glassnet.attribution import Explanation
 from glassnet.attribution import explain as explain_images
 from glassnet.commands.answer import Answer, table
+from glassnet.commands.explain_numbers import Numbers, measure
+from glassnet.commands.explain_numbers import text as numbers_text
+from glassnet.commands.explain_pictures import DRAWN, draw
 from glassnet.commands.selection import Selection, select
+from glassnet.commands.subject import Subject, open_subject
 from glassnet.console import say
 from glassnet.devices import choose_device, choose_precision
 from glassnet.errors import InputError, unknown_name
-from glassnet.experiment import Run
 from glassnet.settings import ExplainSettings
 from glassnet.versions import versions
 
-_DRAWN = 16  # a figure of more images is too tall to be read
-
 
 def explain(settings: ExplainSettings) -> Answer:
-    """Attribute a run's scores on some images, layer by layer, draw them and keep all of it in the run."""
-    run = Run.open(settings.run)
+    """Attribute a model's scores on some images, layer by layer, measure and draw the maps, and keep all of it."""
     device = choose_device(settings.device)
-    model, precision = run.model(device), choose_precision(settings.precision, device)
-    selections = select(run, model, settings, precision)
+    subject, precision = open_subject(settings, device), choose_precision(settings.precision, device)
     explained = []
-    for selection in selections:  # all is computed before anything is written
+    for selection in select(subject, settings, precision):  # all is computed before anything is written
         if not len(selection.images):
             say(f"no test image is {selection.name}ly classified: nothing to explain there.")
             continue
         explanation = explain_images(
-            model,
+            subject.model,
             selection.images,
-            target=_target(settings.target, selection, run),
+            target=_target(settings.target, selection, subject),
             layers=list(settings.layers),
             methods=settings.methods,
             precision=precision,
         )
-        explained.append((selection, explanation))
-    documents = [_keep(run, settings, selection, explanation) for selection, explanation in explained]
+        explained.append((selection, explanation, measure(subject, selection, explanation, settings)))
+    documents = [_keep(subject, settings, *parts) for parts in explained]
     rows = [
         (d["name"], i["index"], i["label"], i["predicted"], i["target"], f"{i['probability']:.3f}")
         for d in documents
         for i in d["images"]
     ]
     text = table(("images", "index", "label", "predicted", "target", "p(target)"), rows)
-    return Answer(f"{text}\nfigures: {run.path / 'figures'}", {"run": str(run.path), "explained": documents})
+    numbers = [told for told in (numbers_text(d["name"], d) for d in documents) if told]
+    place = subject.kept.path
+    about = {"run": str(place)} if subject.data is not None else {"model": subject.name, "out": str(place)}
+    return Answer("\n".join([text, *numbers, f"figures: {place / 'figures'}"]), {**about, "explained": documents})
 
 
-def _target(word: str, selection: Selection, run: Run) -> Any:
+def _target(word: str, selection: Selection, subject: Subject) -> Any:
     """Turn the --target word into what `glassnet.explain` takes."""
     if word == "predicted":
         return "predicted"
@@ -61,60 +62,54 @@ def _target(word: str, selection: Selection, run: Run) -> Any:
         if selection.labels is None:
             raise InputError("--target is label, but these images have no labels; give predicted or a class.")
         return selection.labels
-    if word in run.classes:
-        return run.classes.index(word)
-    if word.isdecimal() and int(word) < len(run.classes):
+    if word in subject.classes:
+        return subject.classes.index(word)
+    if word.isdecimal() and int(word) < len(subject.classes):
         return int(word)
-    raise unknown_name("target", word, ("predicted", "label", *run.classes), where=f" in {run.path}", noun="targets")
+    choices = ("predicted", "label", *subject.classes)
+    raise unknown_name("target", word, choices, where=f" in {subject.name}", noun="targets")
 
 
-def _keep(run: Run, settings: ExplainSettings, selection: Selection, explanation: Explanation) -> dict[str, Any]:
-    """Write one selection's arrays, figure and numbers."""
+def _keep(
+    subject: Subject, settings: ExplainSettings, selection: Selection, explanation: Explanation, numbers: Numbers
+) -> dict[str, Any]:
+    """Write one selection's arrays, figures and numbers."""
     name = selection.name
     assert explanation.output is not None
     probabilities = torch.from_numpy(explanation.output).softmax(dim=1).numpy()
-    images = [_about(run, selection, explanation, probabilities, place) for place in range(len(selection.images))]
-    layers, methods = list(explanation.layers), list(explanation.methods)
+    images = [_about(subject, selection, explanation, probabilities, place) for place in range(len(selection.images))]
     arrays = {f"{method}/{layer}": values for (method, layer), values in explanation.maps.items()}
-    run.save_arrays(f"attributions/{name}.npz", {"images": selection.images.numpy(), **arrays})
-    drawn = {key: values[:_DRAWN] for key, values in explanation.maps.items()}
-    captions = [_caption(about) for about in images[:_DRAWN]]
-    if len(images) > _DRAWN:
-        say(f"the figure shows the first {_DRAWN} of {len(images)} images; attributions/{name}.npz holds all.")
-    run.save_figure(
-        f"explain-{name}",
-        figures.attribution_grid(selection.images[:_DRAWN].numpy(), drawn, layers, methods, captions),
-        title=selection.title,
-        alt=f"{selection.title}: {len(captions)} images, each with its {' and '.join(methods)} at {', '.join(layers)}.",
-        caption="Each map is scaled by its own largest value: colours compare places in one map, never two maps.",
-    )
+    subject.kept.save_arrays(f"attributions/{name}.npz", {"images": selection.images.numpy(), **arrays})
+    if len(images) > DRAWN:
+        say(f"the figure shows the first {DRAWN} of {len(images)} images; attributions/{name}.npz holds all.")
     document = {
         "name": name,
         "rule": selection.rule,
         "target": settings.target,
-        "methods": methods,
-        "layers": layers,
-        "figures": [f"explain-{name}"],
+        "methods": list(explanation.methods),
+        "layers": list(explanation.layers),
+        "figures": draw(subject, selection, explanation, numbers, [_caption(about) for about in images]),
         "images": images,
+        **numbers.to_json(),
         "versions": versions("torch", "matplotlib"),
     }
-    run.save_json(f"attributions/{name}.json", document)
+    subject.kept.save_json(f"attributions/{name}.json", document)
     return document
 
 
 def _about(
-    run: Run, selection: Selection, explanation: Explanation, probabilities: np.ndarray, place: int
+    subject: Subject, selection: Selection, explanation: Explanation, probabilities: np.ndarray, place: int
 ) -> dict[str, Any]:
     assert explanation.targets is not None
     target, predicted = int(explanation.targets[place]), int(probabilities[place].argmax())
-    label = None if selection.labels is None else run.classes[int(selection.labels[place])]
+    label = None if selection.labels is None else subject.classes[int(selection.labels[place])]
     return {
         "index": selection.names[place],
         "label": label,
-        "predicted": run.classes[predicted],
-        "target": run.classes[target],
+        "predicted": subject.classes[predicted],
+        "target": subject.classes[target],
         "probability": float(probabilities[place, target]),
-        "correct": None if label is None else label == run.classes[predicted],
+        "correct": None if label is None else label == subject.classes[predicted],
     }
 
 

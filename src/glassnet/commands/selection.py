@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor, nn
 
+from glassnet.commands.subject import Subject
 from glassnet.data import Split
 from glassnet.data.pictures import SUFFIXES, read_pictures
 from glassnet.errors import InputError
-from glassnet.experiment import Run
 from glassnet.models.inference import predict
 from glassnet.settings import ExplainSettings
 
@@ -32,29 +32,35 @@ class Selection:
     names: tuple[int | str, ...]
 
 
-def select(run: Run, model: nn.Module, settings: ExplainSettings, precision: str) -> list[Selection]:
+def select(subject: Subject, settings: ExplainSettings, precision: str) -> list[Selection]:
     """Return the images that --images asks for, as one or two groups.
 
     Raises:
-        InputError: The words are no indices, no rule and no file, or an index is out of range.
+        InputError: The words are no indices, no rule and no file, or an index is out of range; or they name test
+            images of a model that has none.
     """
     words = settings.images
     rule, _, count = words.partition(":")
     by_rule = rule in _RULES and count.isdecimal() and int(count) > 0
     if not by_rule and not all(word.strip().isdecimal() for word in words.split(",")):
         if words and Path(words).exists():
-            return [_from_files(run, Path(words))]
+            return [_from_files(subject, Path(words))]
         raise InputError(
             f"--images is '{words}', expected indices as in 3,14,15, a rule as in correct:4, wrong:4, mixed:8 "
             "or first:8, or an image file or a folder of them."
         )
-    test = run.dataset(settings.data_root).test
+    if subject.test is None:
+        raise InputError(
+            f"--images is '{words}', which names test images, but {subject.name} is a model by name and has none; "
+            "give an image file or a folder of them."
+        )
+    test = subject.test()
     if not by_rule:
         return [_by_index(test, [int(word) for word in words.split(",")])]
     if rule == "first":
         first = torch.arange(min(int(count), len(test.targets)))
         return [_part(test, first, "first", "First images", "The first test images, not picked.")]
-    return _by_outcome(test, model, precision, rule, int(count))
+    return _by_outcome(test, subject.model, precision, rule, int(count))
 
 
 def _by_index(test: Split, indices: list[int]) -> Selection:
@@ -84,11 +90,10 @@ def _part(test: Split, indices: Tensor, name: str, title: str, rule: str) -> Sel
     return Selection(name, title, rule, test.images[indices], test.targets[indices], tuple(indices.tolist()))
 
 
-def _from_files(run: Run, path: Path) -> Selection:
-    model = run.manifest["model"]
+def _from_files(subject: Subject, path: Path) -> Selection:
     files = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
     if not files:
         raise InputError(f"{path} holds no image files; expected some that end in {', '.join(sorted(SUFFIXES))}.")
-    images = read_pictures(files, size=model["image_size"], channels=model["in_channels"], description="reading images")
+    images = read_pictures(files, size=subject.image_size, channels=subject.in_channels, description="reading images")
     title = f"Images of {path.name}" if path.is_dir() else path.name
     return Selection("files", title, f"All images of {path.name}.", images, None, tuple(map(str, files)))

@@ -8,7 +8,7 @@ from glassnet.data.source import Source
 from glassnet.download import data_root
 from glassnet.errors import InputError, unknown_name
 
-__all__ = ["DATASETS", "Dataset", "Source", "Split", "data_root", "find_source", "load_dataset"]
+__all__ = ["DATASETS", "DIGITS", "Dataset", "Source", "Split", "data_root", "find_source", "load_dataset"]
 
 DATASETS: dict[str, Source] = {
     "mnist": mnist.SOURCE,
@@ -17,6 +17,9 @@ DATASETS: dict[str, Source] = {
     "cifar10": cifar10.SOURCE,
     "folder": folder.SOURCE,
 }
+
+DIGITS = ("mnist", "mnist-sample")
+"""Data sets whose images are bright strokes on a dark ground."""
 
 
 def find_source(name: str, root: Path | str | None = None) -> tuple[Source, Path]:

@@ -2,26 +2,34 @@
 
 from glassnet.figures.architecture import architecture
 from glassnet.figures.attribution import attribution_grid
+from glassnet.figures.attribution_strip import attribution_strip
 from glassnet.figures.confusion import confusion_matrix
 from glassnet.figures.curves import learning_curves, scree
 from glassnet.figures.embedding import embedding_figure
+from glassnet.figures.faithfulness import faithfulness_curves
 from glassnet.figures.grid import tuning_grid
 from glassnet.figures.images import image_grid, worst_mistakes
 from glassnet.figures.layers import layer_comparison
+from glassnet.figures.mask_share import mask_share
 from glassnet.figures.pair import embedding_pair
+from glassnet.figures.sanity import sanity_curves
 from glassnet.figures.similarity import cka_heatmap
 from glassnet.figures.tuning import tuning_figure
 
 __all__ = [
     "architecture",
     "attribution_grid",
+    "attribution_strip",
     "cka_heatmap",
     "confusion_matrix",
     "embedding_figure",
     "embedding_pair",
+    "faithfulness_curves",
     "image_grid",
     "layer_comparison",
     "learning_curves",
+    "mask_share",
+    "sanity_curves",
     "scree",
     "tuning_figure",
     "tuning_grid",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Real
@@ -11,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from glassnet.errors import InputError
+from glassnet.figures.attribution_plan import FOOT, HEADER, LINE, MARGIN, NUMBER, Plan
 from glassnet.figures.images import draw_picture, to_pictures
-from glassnet.figures.overlay import draw_map, draw_scales
+from glassnet.figures.overlay import ZEROS, draw_map, draw_scales
 from glassnet.figures.style import MUTED, in_house_style, new_canvas, require_finite, shorten
 
 NAMES = {
@@ -20,61 +20,6 @@ NAMES = {
     "guided_gradcam": "Guided\nGrad-CAM",
 }
 SHORT = {"guided_backpropagation": "guided backprop"}
-COLUMNS = 8
-"""Layers side by side; more of them go on below."""
-MARGIN, GAP, CAPTION, LINE, HEADER, FOOT = 0.12, 0.06, 0.32, 0.18, 0.2, 0.62
-"""Inches."""
-TOP = 0.68
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """Where the blocks and tiles stand, in inches."""
-
-    layers: int
-    methods: int
-    alone: int
-    """Maps below the image, of methods that explain the input alone."""
-    lines: int
-    """Lines of the captions beyond the first."""
-
-    @property
-    def columns(self) -> int:
-        return -(-self.layers // max(-(-self.layers // COLUMNS), 1))
-
-    @property
-    def side(self) -> float:
-        return 0.98 if self.columns <= 5 else 0.86
-
-    @property
-    def step(self) -> float:
-        """Height of one tile in the image's column, with its name."""
-        return HEADER + self.side + GAP
-
-    @property
-    def group(self) -> float:
-        """Height of one line of layers with all its methods."""
-        return HEADER + self.methods * (self.side + GAP)
-
-    @property
-    def width(self) -> float:
-        return max(self.tile(0, self.columns - 1, 0)[0] + self.side + MARGIN, 5.4)
-
-    def block(self, image: int) -> float:
-        """Top of an image's block; that of the image behind the last is where the foot begins."""
-        beside, below = -(-self.layers // max(self.columns, 1)) * self.group, (1 + self.alone) * self.step
-        return TOP + image * (CAPTION + LINE * self.lines + max(beside, below) + 0.12)
-
-    def below(self, image: int, place: int) -> tuple[float, float]:
-        """Top left corner of the image (place 0) and of the maps of the input alone."""
-        return MARGIN, self.block(image) + CAPTION + LINE * self.lines + HEADER + place * self.step
-
-    def tile(self, image: int, layer: int, method: int) -> tuple[float, float]:
-        """Top left corner of a layer's map."""
-        line, column = divmod(layer, max(self.columns, 1))
-        x = MARGIN + self.side + 0.45 + column * (self.side + GAP)
-        y = self.block(image) + CAPTION + LINE * self.lines + line * self.group + HEADER
-        return x, y + method * (self.side + GAP)
 
 
 @in_house_style
@@ -86,12 +31,15 @@ def attribution_grid(
     captions: Sequence[str],
     *,
     title: str = "Where each layer looks",
+    numbers: Mapping[tuple[str, str], Real[np.ndarray, " n"]] | None = None,
+    number_name: str = "",
 ) -> Figure:
     """Draw a block per image: the image, and beside it one map per layer (column) and method (row).
 
     Maps without channels (Grad-CAM) are laid over the grey image as heat, as opaque as they are high. Maps with
     channels (guided methods) are drawn with their sign, of the channels the one with the greatest magnitude. Each map
-    is scaled by its own maximum, so colours compare places within a map, never two maps. A map of zeros says so.
+    is scaled by its own maximum, so colours compare places within a map, never two maps. A map of zeros says so, and a
+    line at the foot says what it means.
 
     Args:
         images: Float in [0, 1] or uint8, with 1 or 3 channels.
@@ -101,6 +49,8 @@ def attribution_grid(
         methods: The rows, in order.
         captions: One per image: its label, the prediction, the target's probability; further lines are lighter.
         title: The figure's heading.
+        numbers: By (method, layer), a share of 1 for each image, written below its map; NaN is left out.
+        number_name: What these numbers are, as in "share inside the stroke".
 
     Raises:
         InputError: A method or layer has no map, one has another shape or holds NaN, or the captions are not as many
@@ -114,8 +64,14 @@ def attribution_grid(
     alone, rows = _methods(maps, layers, methods)
     keys = [(method, "input") for method in alone] + [(m, name) for m in rows for name in layers if (m, name) in maps]
     checked = {key: _checked(maps, key, pictures.shape[:3]) for key in keys}
-    plan = _Plan(len(layers) if rows else 0, len(rows), len(alone), max(caption.count("\n") for caption in captions))
-    figure, axes = new_canvas(plan.width, plan.block(len(pictures)) + FOOT)
+    told = {key: values for key, values in (numbers or {}).items() if key in checked and key[1] != "input"}
+    lines = max(caption.count("\n") for caption in captions)
+    zero = any(not values.any() for array in checked.values() for values in array)
+    plan = Plan(len(layers) if rows else 0, len(rows), len(alone), lines, NUMBER if told else 0)
+    foot = plan.block(len(pictures))
+    feet = [f"Below each map: {number_name}."] if told else []
+    feet += [ZEROS] if zero else []
+    figure, axes = new_canvas(plan.width, foot + FOOT + LINE * len(feet))
     axes.text(MARGIN, 0.23, title, fontsize=12, fontweight="bold", va="center")
     note = "A block per image, a column per layer. Each map is scaled by its own maximum."
     axes.text(MARGIN, 0.47, note, fontsize=8.5, color=MUTED, va="center")
@@ -124,12 +80,22 @@ def attribution_grid(
         draw_picture(axes, picture, *plan.below(number, 0), plan.side)
         for column, layer in enumerate(layers if rows else ()):
             _layer(axes, plan, number, column, layer, rows)
-        for (method, layer), values in checked.items():
+        for key, values in checked.items():
+            method, layer = key
             below = plan.below(number, 1 + alone.index(method)) if layer == "input" else None
             corner = below or plan.tile(number, list(layers).index(layer), rows.index(method))
             draw_map(axes, picture, values[number], corner, plan.side)
-    draw_scales(axes, MARGIN, plan.block(len(pictures)) + 0.08, {array.ndim for array in checked.values()})
+            if key in told and np.isfinite(told[key][number]):
+                _write_number(axes, corner, plan.side, float(told[key][number]))
+    draw_scales(axes, MARGIN, foot + 0.08, {array.ndim for array in checked.values()})
+    for line, words in enumerate(feet):
+        axes.text(MARGIN, foot + FOOT + LINE * line + 0.04, words, fontsize=8, color=MUTED, va="center")
     return figure
+
+
+def _write_number(axes: Axes, corner: tuple[float, float], side: float, share: float) -> None:
+    x, y = corner[0] + side / 2, corner[1] + side + NUMBER / 2 + 0.01
+    axes.text(x, y, f"{share:.0%}", fontsize=8, ha="center", va="center")
 
 
 def _methods(
@@ -164,7 +130,7 @@ def _checked(
     return array.astype(np.float64)
 
 
-def _heading(axes: Axes, plan: _Plan, number: int, caption: str, names: Sequence[str]) -> None:
+def _heading(axes: Axes, plan: Plan, number: int, caption: str, names: Sequence[str]) -> None:
     """Open an image's block: a rule, its caption, what stands in its first column."""
     top = plan.block(number)
     axes.plot([MARGIN, plan.width - MARGIN], [top, top], color=MUTED, linewidth=1)
@@ -176,7 +142,7 @@ def _heading(axes: Axes, plan: _Plan, number: int, caption: str, names: Sequence
         axes.text(x + plan.side / 2, y - HEADER / 2, shorten(name, 16), fontsize=8.2, ha="center", va="center")
 
 
-def _layer(axes: Axes, plan: _Plan, number: int, column: int, layer: str, methods: Sequence[str]) -> None:
+def _layer(axes: Axes, plan: Plan, number: int, column: int, layer: str, methods: Sequence[str]) -> None:
     """Write a layer's name above its maps, and beside the first of each line the methods'."""
     x, y = plan.tile(number, column, 0)
     name = shorten(layer, int(plan.side * 13))

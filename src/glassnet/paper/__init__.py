@@ -2,6 +2,7 @@
 
 from glassnet.paper.classification import CLASSIFICATION
 from glassnet.paper.features import FEATURES
+from glassnet.paper.gradcam import GRADCAM
 from glassnet.paper.reproduction import Drawn, Part, Reproduction
 from glassnet.paper.tables import Table, verdict_table
 
@@ -10,4 +11,5 @@ __all__ = ["PARTS", "Drawn", "Part", "Reproduction", "Table", "verdict_table"]
 PARTS: dict[str, Part] = {
     "classification": CLASSIFICATION,
     "features": FEATURES,
+    "gradcam": GRADCAM,
 }

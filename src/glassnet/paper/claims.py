@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
-from glassnet.paper.bootstrap import mean_interval
+from glassnet.bootstrap import mean_interval
 from glassnet.tuning import paired_difference
 
 Decision = Literal["supported", "refuted", "undecided"]
@@ -90,6 +90,26 @@ def separates_better(claim: str, figure: str, first: Hits, second: Hits, *, meas
     interval = mean_interval(differences, seed=seed)
     ground = f"difference of {measure} over {len(first):,} images, bootstrap"
     return Verdict(claim, figure, _decide(interval), float(differences.mean()), interval, ground)
+
+
+def higher_in_images(
+    claim: str, figure: str, differences: Float[np.ndarray, " n"], *, measure: str, seed: int
+) -> Verdict:
+    """Decide whether a difference is above 0 on the average over images, by a bootstrap.
+
+    Args:
+        claim: What is supported then.
+        figure: Of the report.
+        differences: One an image; NaN where an image has none.
+        measure: What the differences are of.
+        seed: Seed of the bootstrap.
+    """
+    there = np.asarray(differences[~np.isnan(differences)], dtype=np.float64)
+    if not len(there):
+        return Verdict(claim, figure, "undecided", None, None, f"no image has a difference of {measure}")
+    interval = mean_interval(there, seed=seed)
+    ground = f"difference of {measure} over {len(there):,} images, bootstrap"
+    return Verdict(claim, figure, _decide(interval), float(there.mean()), interval, ground)
 
 
 def separates_where_not(

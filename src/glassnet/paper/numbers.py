@@ -34,6 +34,11 @@ OWN_FILTERS = (32, 32, 64, 64)
 FEATURE_LAYER = "fc1"
 """The layer whose outputs Figures 12 to 14 show: the first fully connected one."""
 
+ATTRIBUTED = {"vgg16": "15", "vgg19": "16", "convnet": "17"}
+"""The networks whose Grad-CAM the report shows, and its figure of each."""
+MAINLY = 0.5
+"""What "mainly on the track of the number" is taken to mean where the report gives no yardstick: more than half."""
+
 CLAIMS = {
     "vgg-resnet": "VGG beats ResNet here",
     "vgg-alexnet": "VGG beats AlexNet here",
@@ -43,5 +48,9 @@ CLAIMS = {
     "three-two": "Three components separate the classes where two do not",
     "three-better": "Three components separate the classes better than two",
     "tsne-pca": "t-SNE separates the classes better than PCA",
+    "own-mainly": "The own network looks mainly at the stroke",
+    "own-stroke": "The own network's maps lie more on the stroke than",
+    "vgg-circle": "are more of a circle than the own network's",
+    "attention": "The own network looks at the stroke, VGG at a circle",
 }
 """The claims that its figures are to show, in our words."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from glassnet.report import numbers
+from glassnet.report.faithfulness import measure_notes, measures
 from glassnet.report.inline import Picture, find_picture
 from glassnet.report.records import files, mapping, names, rows, text
 from glassnet.report.tables import Table, table
@@ -27,6 +28,10 @@ class Group:
     pictures: tuple[Picture, ...]
     missing: str
     table: Table | None
+    measures: Table | None
+    """How faithful the maps are, where that was measured."""
+    notes: tuple[str, ...]
+    """What these numbers are to be compared with."""
 
 
 def attributions(run: RunDirectory) -> dict[str, Any] | None:
@@ -44,7 +49,10 @@ def _group(run: RunDirectory, group: dict[str, Any]) -> Group:
     pictures = tuple(picture for _, picture in drawn if picture)
     missing = ", ".join(name for name, picture in drawn if not picture) if drawn else "of these images"
     methods = _listed([METHODS.get(name, name) for name in names(group, "methods")])
-    return Group(text(group.get("rule")), methods, _listed(names(group, "layers")), pictures, missing, _images(group))
+    return Group(
+        text(group.get("rule")), methods, _listed(names(group, "layers")), pictures, missing, _images(group),
+        measures(group, METHODS), measure_notes(group, METHODS),
+    )  # fmt: skip
 
 
 def _listed(words: list[str]) -> str:

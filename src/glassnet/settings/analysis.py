@@ -98,7 +98,7 @@ class ExplainSettings:
     """Show where each layer looks: Grad-CAM, guided backpropagation and Guided Grad-CAM, layer by layer."""
 
     run: Positional[Path]
-    """Run directory."""
+    """Run directory, or a model by name (vgg16), which explains image files."""
     images: str = "mixed:8"
     """Test images: indices as in 3,14,15; correct:N, wrong:N, mixed:N (half of each), first:N; or a folder or file."""
     layers: tuple[str, ...] = ("conv",)
@@ -107,12 +107,30 @@ class ExplainSettings:
     """Attribution methods: gradcam, guided_backpropagation, guided_gradcam."""
     target: str = "predicted"
     """Class whose score is explained: predicted, label, or a class by name or number."""
+    mask: Literal["auto", "stroke", "none"] = "auto"
+    """Measure the share of each map inside the stroke (pixels above half of white); auto: where the data are digits."""
+    faithfulness: bool = False
+    """Also hide pixels and randomise weights: 60 passes an image and map; seconds for convnet, minutes for VGG."""
+    model_options: tuple[str, ...] = ()
+    """Model by name: its options as NAME=VALUE, as in weights=imagenet (about 550 MB, once) or weights=FILE."""
+    image_size: int | None = None
+    """Model by name: height and width that images are brought to, in pixels; 224 if not given."""
+    num_classes: int | None = None
+    """Model by name: classes at its output; 1000 if not given."""
+    in_channels: int | None = None
+    """Model by name: channels of its images; 3 if not given."""
+    out: Path | None = None
+    """Model by name: folder to write; default runs/explain-MODEL. A run keeps its maps in its own folder."""
     device: Device = "auto"
     """Where to compute; auto takes a GPU if there is one."""
     precision: Precision = "fp32"
     """fp32 is exact; bf16 is faster where the hardware multiplies it; auto chooses as in training."""
     data_root: Path | None = None
     """Folder that holds the data sets; default as when the run was trained."""
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that no image has."""
+        positive(self, "image_size", "num_classes", "in_channels")
 
 
 @dataclass(frozen=True, kw_only=True)

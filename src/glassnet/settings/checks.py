@@ -35,11 +35,13 @@ def paths(settings: Any) -> None:
     """Turn what is given for a path as text into one, as a script will, where the command line gives paths."""
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
-        if "Path" not in str(field.type) or value is None or isinstance(value, Path):
+        if "Path" not in str(field.type) or value is None:
             continue
-        if not isinstance(value, str | os.PathLike):
+        given = tuple(value) if "tuple" in str(field.type) and not isinstance(value, str) else (value,)
+        if not all(isinstance(one, str | os.PathLike) for one in given):
             raise InputError(f"--{field.name.replace('_', '-')} is {value!r}, expected a path.")
-        object.__setattr__(settings, field.name, Path(value))
+        found = tuple(map(Path, given))
+        object.__setattr__(settings, field.name, found if "tuple" in str(field.type) else found[0])
 
 
 def seeded(settings: Any) -> None:

@@ -14,9 +14,13 @@ S = TypeVar("S")
 
 def to_json(settings: Any) -> dict[str, Any]:
     """Turn a settings dataclass into values that JSON holds: paths become strings, tuples lists."""
-    plain = {Path: str, tuple: list}
-    pairs = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
-    return {k: next((f(v) for t, f in plain.items() if isinstance(v, t)), v) for k, v in pairs.items()}
+    return {field.name: _plain(getattr(settings, field.name)) for field in dataclasses.fields(settings)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
 
 
 def from_json(kind: type[S], values: Mapping[str, Any]) -> S:
@@ -30,8 +34,9 @@ def from_json(kind: type[S], values: Mapping[str, Any]) -> S:
     for name, value in values.items():
         if name not in fields:
             raise unknown_name("setting", name, fields, where=f" in {kind.__name__}", noun="settings")
-        if isinstance(value, str) and "Path" in str(fields[name].type):
-            value = Path(value)
+        if "Path" in str(fields[name].type):
+            value = [Path(v) for v in value] if isinstance(value, list) else value
+            value = Path(value) if isinstance(value, str) else value
         rebuilt[name] = tuple(value) if isinstance(value, list) else value
         _check_type(name, rebuilt[name], fields[name].default)
     return kind(**rebuilt)

@@ -30,8 +30,12 @@ class ReproduceSettings:
     """Part classification: seeds that every network is trained with; an interval needs two at least."""
     models: tuple[str, ...] = ()
     """Part classification: only these networks of the report's; all of them if not given."""
+    runs: tuple[Path, ...] = ()
+    """Part gradcam: runs of convnet, vgg16 and vgg19 to look into; trained with the defaults, VGG at 32 px, if none."""
+    images: int = 2000
+    """Part gradcam: test images that are measured, drawn by seed, classes balanced as in the whole."""
     seed: int = 0
-    """Part features: seed of the training, of t-SNE, of k-means and of the bootstrap."""
+    """Parts features and gradcam: seed of the training, of draws, of t-SNE, of k-means and of the bootstrap."""
     device: Device = "auto"
     """Where to compute; auto takes a GPU if there is one."""
     precision: Precision = "auto"
@@ -44,12 +48,13 @@ class ReproduceSettings:
     def __post_init__(self) -> None:
         """Refuse what no reproduction could use."""
         paths(self)
-        positive(self, "epochs")
+        positive(self, "epochs", "images")
         seeded(self)
         if not self.seeds or min(self.seeds) < 0 or max(self.seeds) >= 2**31 or len(set(self.seeds)) < len(self.seeds):
             shown = " ".join(map(str, self.seeds)) or "empty"
             raise InputError(f"--seeds is {shown}, expected different numbers of 0 or more, below 2^31.")
-        if self.run is not None and (self.data != "mnist" or self.epochs is not None):
-            raise InputError(
-                "--data and --epochs cannot be given with --run: the run is trained already; leave them out."
-            )
+        for option, given, told in (("run", self.run, "the run is"), ("runs", self.runs, "the runs are")):
+            if given and (self.data != "mnist" or self.epochs is not None):
+                raise InputError(
+                    f"--data and --epochs cannot be given with --{option}: {told} trained already; leave them out."
+                )

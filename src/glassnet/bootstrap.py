@@ -1,4 +1,4 @@
-"""How far a mean over test images would move with other images: the percentile bootstrap."""
+"""How far a mean over images would move with other images: the percentile bootstrap."""
 
 import numpy as np
 from jaxtyping import Float64

@@ -1,0 +1,58 @@
+"""Average drop and increase: what the class loses, or gains, where only what a map marks is shown."""
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import nn
+
+from glassnet.attribution.faithfulness.pixels import Classes, classes_of, positive
+from glassnet.attribution.faithfulness.probabilities import probabilities
+from glassnet.errors import InputError
+from glassnet.models.capture import undisturbed
+from glassnet.models.images import Images, check_images, image_batches
+
+
+def confidence_change(
+    model: nn.Module,
+    images: Images,
+    maps: Float[np.ndarray, "n ..."],
+    targets: Classes,
+    *,
+    batch_size: int = 128,
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """Compare each image's probability y with that of the image times its map, o: what the map does not mark is black.
+
+    drop = max(0, y - o) / y and increase = 1 if o > y, else 0; their means over images are the paper's average drop
+    and increase in confidence, here as shares of 1. The map is its positive part divided by its maximum.
+
+    Chattopadhay et al. 2018, https://arxiv.org/abs/1710.11063, section 4.1.
+
+    Args:
+        model: Gives class scores (n, classes); it is left as it was found.
+        images: As `glassnet.explain` takes them.
+        maps: At the images' size, (n, h, w) or (n, c, h, w), which is summed over the channels.
+        targets: Class of each image.
+        batch_size: Images per forward pass.
+
+    Returns:
+        Drop and increase of each image.
+
+    Raises:
+        InputError: The arrays do not fit each other.
+    """
+    check_images(images, batch_size)
+    classes, shares = classes_of(targets, len(images)), positive(maps)
+    if shares.shape != (len(images), *images.shape[-2:]):
+        raise InputError(
+            f"maps have shape {maps.shape}, expected one value a pixel of the images, {tuple(images.shape)}."
+        )
+    shares = shares / np.maximum(shares.max(axis=(1, 2), keepdims=True), np.finfo(np.float32).tiny)
+    before, after = [], []
+    with undisturbed(model), torch.no_grad():
+        for start, batch in image_batches(model, images, batch_size):
+            part = slice(start, start + len(batch))
+            weight = torch.from_numpy(shares[part]).to(batch).unsqueeze(1)
+            before.append(probabilities(model, batch, classes[part], batch_size=batch_size))
+            after.append(probabilities(model, batch * weight, classes[part], batch_size=batch_size))
+    y, o = (torch.cat(rows).numpy().astype(np.float64) for rows in (before, after))
+    return np.maximum(0, y - o) / np.maximum(y, np.finfo(np.float32).tiny), (o > y).astype(np.float64)

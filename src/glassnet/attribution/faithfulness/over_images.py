@@ -1,0 +1,36 @@
+"""A number over images, with how far it would move with other images."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from glassnet.bootstrap import mean_interval
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One value an image, their mean and its 95% interval.
+
+    Attributes:
+        values: NaN where an image has none, as the share of a map that is all zero.
+        mean: Over the images that have a value; None where none has.
+        low: Lower bound of the mean, bootstrap over images; None likewise.
+        high: Upper bound.
+        count: Images that have a value.
+    """
+
+    values: Float[np.ndarray, " n"]
+    mean: float | None
+    low: float | None
+    high: float | None
+    count: int
+
+
+def measured(values: Float[np.ndarray, " n"], *, seed: int = 0) -> Measured:
+    """Take the mean of values over images with its percentile bootstrap interval, leaving out NaN."""
+    there = np.asarray(values[~np.isnan(values)], dtype=np.float64)
+    if not len(there):
+        return Measured(values, None, None, None, 0)
+    low, high = mean_interval(there, seed=seed)
+    return Measured(values, float(there.mean()), low, high, len(there))

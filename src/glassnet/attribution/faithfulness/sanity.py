@@ -1,0 +1,145 @@
+"""The model-randomisation check: a map that explains the model must change when the model's weights are lost."""
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import nn
+
+from glassnet.attribution.engine import explain
+from glassnet.attribution.faithfulness.over_images import Measured, measured
+from glassnet.attribution.faithfulness.similarity import rank_correlation, structural_similarity
+from glassnet.attribution.targets import Target
+from glassnet.errors import InputError
+from glassnet.models.capture import tapped, undisturbed
+from glassnet.models.images import Images, check_images, image_batches, in_words
+
+Mapper = Callable[[nn.Module], Float[np.ndarray, "n ..."]]
+"""A method of one's own: from the model to maps of the images, (n, h, w) or (n, c, h, w)."""
+
+LINE = 0.5
+"""A method that still ranks the pixels so much alike when weights are random explains the image, not the model."""
+
+
+@dataclass(frozen=True)
+class SanityCheck:
+    """How alike maps stay to those of the trained model while its layers are randomised from the output down.
+
+    Attributes:
+        layers: What was randomised last at each step; the first, "trained", is nothing.
+        rank_correlation: By method, Spearman's correlation with the trained model's map, a row a step.
+        similarity: By method, structural similarity likewise.
+        seed: Of the random weights and of the bootstrap.
+    """
+
+    layers: tuple[str, ...]
+    rank_correlation: Mapping[str, Float[np.ndarray, "steps n"]]
+    similarity: Mapping[str, Float[np.ndarray, "steps n"]]
+    seed: int
+
+    def steps(self, method: str) -> list[Measured]:
+        """Return the rank correlation of each step with its interval over images."""
+        return [measured(row, seed=self.seed) for row in self.rank_correlation[method]]
+
+    def passes(self, method: str) -> bool:
+        """Tell whether a method sees that weights are lost: its interval reaches below `LINE`, half-way and at the end.
+
+        Half-way is where half of the layers with weights are random, from the output down: a method that redraws what
+        the first layers let through differs only at the end.
+        """
+        steps = self.steps(method)
+        return all(step.low is not None and step.low < LINE for step in (steps[len(steps) // 2], steps[-1]))
+
+
+def sanity_check(
+    model: nn.Module,
+    images: Images,
+    *,
+    methods: str | Sequence[str] = ("gradcam", "guided_backpropagation"),
+    layers: str | Sequence[str] = "last-conv",
+    target: Target = "predicted",
+    own: Mapping[str, Mapper] | None = None,
+    seed: int = 0,
+    batch_size: int = 16,
+) -> SanityCheck:
+    """Randomise a copy of the model layer by layer, from the output to the input, and compare the maps.
+
+    Each layer's weights are drawn anew from a normal distribution with the mean and the standard deviation that they
+    had, so that signals keep their size; running statistics stay. The classes explained stay those of the trained
+    model. Maps are compared by their magnitude, at the images' size.
+
+    Adebayo et al. 2018, https://arxiv.org/abs/1810.03292, section 3.1 (cascading randomisation).
+
+    Args:
+        model: Any module; it is not touched.
+        images: As `explain` takes them.
+        methods: Of `explain`; may be empty where there are methods of one's own.
+        layers: One layer that the methods explain; the last one where several are meant.
+        target: As `explain` takes it.
+        own: Methods of one's own by name.
+        seed: Of the random weights.
+        batch_size: Images per pass.
+
+    Raises:
+        InputError: As for `explain`; or the model has no weights, or there is no method.
+    """
+    check_images(images, batch_size)
+    names = [methods] if isinstance(methods, str) else list(methods)
+    if not names and not own:
+        raise InputError("methods is empty and there are none of your own, expected at least one.")
+    lost = copy.deepcopy(model)
+    order = _layers_with_weights(lost, images)
+    fixed = target
+    if isinstance(target, str):
+        predicted = explain(lost, images, target=target, layers=layers, methods="gradcam", batch_size=batch_size)
+        assert predicted.targets is not None  # they are classes
+        fixed = predicted.targets
+
+    def maps() -> dict[str, np.ndarray]:
+        made = {name: mapper(lost) for name, mapper in (own or {}).items()}
+        if names:
+            found = explain(lost, images, target=fixed, layers=layers, methods=names, batch_size=batch_size)
+            made |= {method: array for (method, _), array in found.maps.items()}  # of several layers the last stays
+        return made
+
+    steps = [maps()]
+    generator = torch.Generator().manual_seed(seed)
+    for name in reversed(order):
+        _randomise(lost.get_submodule(name), generator)
+        steps.append(maps())
+    first = steps[0]
+    return SanityCheck(
+        layers=("trained", *reversed(order)),
+        rank_correlation={m: np.stack([rank_correlation(first[m], step[m]) for step in steps]) for m in first},
+        similarity={m: np.stack([structural_similarity(first[m], step[m]) for step in steps]) for m in first},
+        seed=seed,
+    )
+
+
+def _layers_with_weights(model: nn.Module, images: Images) -> list[str]:
+    """Name the modules that have weights of their own, in the order in which they run."""
+    names = {name for name, module in model.named_modules() if name and any(True for _ in module.parameters(False))}
+    order: dict[str, None] = {}
+    _, batch = next(image_batches(model, images, 1))
+    with (
+        undisturbed(model),
+        torch.no_grad(),
+        in_words(model, batch),
+        tapped(model, names, lambda call, _: order.setdefault(call[0])),
+    ):
+        model(batch)
+    if not order:
+        raise InputError("the model has no weights that could be randomised, expected a module with parameters.")
+    return list(order)
+
+
+@torch.no_grad()
+def _randomise(module: nn.Module, generator: torch.Generator) -> None:
+    for weight in module.parameters(recurse=False):
+        values = weight.float()
+        spread = values.std(correction=0)
+        noise = torch.randn(weight.shape, generator=generator).to(weight.device)
+        weight.copy_(values.mean() + spread * noise)

@@ -1,0 +1,69 @@
+"""How alike two maps of the same image are: rank correlation, and structural similarity."""
+
+import numpy as np
+from jaxtyping import Float
+from scipy import ndimage, stats
+
+from glassnet.attribution.faithfulness.pixels import magnitude
+from glassnet.errors import InputError
+
+_SIGMA_PIXELS, _TRUNCATE = 1.5, 3.5
+_C1, _C2 = 0.01**2, 0.03**2
+
+
+def rank_correlation(first: Float[np.ndarray, "n ..."], second: Float[np.ndarray, "n ..."]) -> Float[np.ndarray, " n"]:
+    """Return Spearman's correlation of two maps' magnitudes over the pixels, image by image.
+
+    -1 to 1, ties at their mean rank. A map that is the same everywhere ranks nothing: with another such it counts as 1,
+    with any other as 0.
+
+    Raises:
+        InputError: The maps differ in size or number.
+    """
+    a, b = _pair(first, second)
+    if not len(a):
+        return np.zeros(0)
+    ranks = [stats.rankdata(maps.reshape(len(maps), -1), axis=1) for maps in (a, b)]
+    x, y = (r - r.mean(axis=1, keepdims=True) for r in ranks)
+    spread = np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
+    both_flat = ~(x.any(axis=1) | y.any(axis=1))
+    found = np.divide((x * y).sum(axis=1), spread, out=np.zeros(len(a)), where=spread > 0)
+    return np.where(both_flat, 1.0, found.clip(-1, 1))
+
+
+def structural_similarity(
+    first: Float[np.ndarray, "n ..."], second: Float[np.ndarray, "n ..."]
+) -> Float[np.ndarray, " n"]:
+    """Return the structural similarity of two maps' magnitudes, each divided by its maximum, image by image.
+
+    SSIM = (2 m_a m_b + C1)(2 s_ab + C2) / ((m_a^2 + m_b^2 + C1)(s_a^2 + s_b^2 + C2)), m means and s (co)variances in a
+    Gaussian window of 1.5 pixels around each pixel, C1 = 0.01^2, C2 = 0.03^2; the mean over all pixels, 1 for equal
+    maps. At the border the maps are mirrored.
+
+    Wang et al. 2004, https://doi.org/10.1109/TIP.2003.819861, equation 13.
+
+    Raises:
+        InputError: The maps differ in size or number.
+    """
+    a, b = (_scaled(maps) for maps in _pair(first, second))
+    mean_a, mean_b = _smooth(a), _smooth(b)
+    var_a, var_b = _smooth(a * a) - mean_a**2, _smooth(b * b) - mean_b**2
+    shared = _smooth(a * b) - mean_a * mean_b
+    above = (2 * mean_a * mean_b + _C1) * (2 * shared + _C2)
+    return (above / ((mean_a**2 + mean_b**2 + _C1) * (var_a + var_b + _C2))).mean(axis=(1, 2))
+
+
+def _pair(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    a, b = magnitude(first), magnitude(second)
+    if a.shape != b.shape:
+        raise InputError(f"the maps have shapes {first.shape} and {second.shape}, expected one size; resize one.")
+    return a, b
+
+
+def _scaled(maps: np.ndarray) -> Float[np.ndarray, "n height width"]:
+    highest = maps.max(axis=(1, 2), keepdims=True)
+    return np.divide(maps, highest, out=np.zeros(maps.shape), where=highest > 0)
+
+
+def _smooth(maps: np.ndarray) -> np.ndarray:
+    return ndimage.gaussian_filter(maps, (0, _SIGMA_PIXELS, _SIGMA_PIXELS), truncate=_TRUNCATE)

@@ -1,0 +1,113 @@
+"""How much of each layer's attribution lies inside a mask, network beside network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Integer
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from glassnet.errors import InputError
+from glassnet.figures.layer_panels import SMALL, write_numbers
+from glassnet.figures.style import (
+    ACCENT,
+    GRID,
+    MUTED,
+    in_house_style,
+    new_figure,
+    require_finite,
+    require_shape,
+    shorten,
+)
+
+
+@dataclass(frozen=True)
+class LayerShares:
+    """Shares of one network, layer by layer, from the input to the output.
+
+    Attributes:
+        layers: Names.
+        shares: Mean share of the attribution that lies inside the mask, 0 to 1.
+        intervals: Its low and high.
+        sides_pixels: Height of the layer's own maps.
+        uniform: The share of a map that is the same everywhere: the mask's share of the image's area.
+    """
+
+    layers: Sequence[str]
+    shares: Float[np.ndarray, " l"]
+    intervals: Float[np.ndarray, "l 2"]
+    sides_pixels: Integer[np.ndarray, " l"]
+    uniform: float
+
+
+@in_house_style
+def mask_share(
+    networks: Mapping[str, LayerShares],
+    *,
+    mask_name: str = "the stroke",
+    interval_name: str = "95% interval over images",
+    title: str = "Attribution inside the stroke, layer by layer",
+) -> Figure:
+    """Draw a panel per network on a common axis: a point per layer, and the line where a uniform map would be.
+
+    Args:
+        networks: By name.
+        mask_name: What the mask marks.
+        interval_name: What the bars are.
+        title: The figure's heading.
+
+    Raises:
+        InputError: There is no network or layer, or the numbers do not fit or are no shares.
+    """
+    if not networks:
+        raise InputError("there is no network, expected at least one.")
+    for name, network in networks.items():
+        _check(name, network)
+    counts = [len(network.layers) for network in networks.values()]
+    figure = new_figure(1.2 + sum(max(0.42 * count, 2.2) for count in counts), 4.5)
+    ratios = [max(count, 5) for count in counts]
+    panels = figure.subplots(1, len(networks), sharey=True, squeeze=False, width_ratios=ratios)[0]
+    for axes, (name, network) in zip(panels, networks.items(), strict=True):
+        _panel(axes, name, network, interval_name)
+    highest = max(float(network.intervals.max()) for network in networks.values())
+    panels[0].set_ylim(0, min(1.12 * highest + 0.03, 1.05))
+    panels[0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
+    panels[0].set_ylabel(f"share of the positive attribution\ninside {mask_name} (%)")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=2, fontsize=8.5)
+    figure.suptitle(title, x=0.01, ha="left")
+    figure.supxlabel("layer, from the input to the output, and the side of its maps in pixels", fontsize=9.5)
+    return figure
+
+
+def _panel(axes: Axes, name: str, network: LayerShares, interval_name: str) -> None:
+    at = np.arange(len(network.layers))
+    axes.axhline(network.uniform, color=MUTED, linewidth=1, linestyle="--", label="a uniform map")
+    axes.vlines(at, *network.intervals.T, color=ACCENT, linewidth=1.4, label=interval_name)
+    axes.plot(at, network.shares, "o-", color=ACCENT, markersize=5, linewidth=1.2)
+    if len(at) <= 26:
+        write_numbers(axes, at, network.intervals[:, 1], [f"{100 * share:.0f}" for share in network.shares], above=True)
+    each = zip(network.layers, network.sides_pixels, strict=True)
+    sides = [f"{shorten(layer, 16)}\n{side} px" for layer, side in each]
+    turned = max(map(len, network.layers)) > 6
+    axes.set_xticks(at, sides, rotation=90 if turned else 0, fontsize=SMALL if turned else 9)
+    axes.set(xlim=(-0.6, len(at) - 0.4))
+    axes.set_title(name)
+    axes.grid(axis="y", color=GRID)
+
+
+def _check(name: str, network: LayerShares) -> None:
+    number = len(network.layers)
+    if not number:
+        raise InputError(f"{name} has no layer, expected at least one.")
+    shares = require_finite(f"the shares of {name}", network.shares)
+    bounds = require_finite(f"the intervals of {name}", network.intervals)
+    require_shape(f"the shares of {name}", shares, (number,), f"({number},), one for each layer")
+    require_shape(f"the intervals of {name}", bounds, (number, 2), f"({number}, 2), low and high for each layer")
+    require_shape(f"the sides of {name}", network.sides_pixels, (number,), f"({number},), one for each layer")
+    every = np.concatenate([shares, bounds.ravel(), [network.uniform]])
+    if every.min() < 0 or every.max() > 1:
+        raise InputError(f"the shares of {name} go from {every.min():.3g} to {every.max():.3g}, expected 0 to 1.")

@@ -1,0 +1,139 @@
+"""Where one network looks: Grad-CAM at every convolution, how much of it lies on the stroke, and how round it is."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import nn
+from torch.nn import functional as F
+
+from glassnet.attribution import explain
+from glassnet.attribution.faithfulness import STROKE_THRESHOLD, share_inside, stroke_mask
+from glassnet.data import Split
+from glassnet.data.draw import balanced_draw
+from glassnet.experiment import Run
+from glassnet.paper.stages import Stage, stage
+from glassnet.run import RunDirectory
+
+SHOWN = 4
+"""Images of the figures: the first ones of the test set, not picked."""
+CHUNK = 250
+"""Images whose maps are in memory at once."""
+METHODS = ("gradcam", "guided_gradcam")
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one network looks at, in the same test images as the others.
+
+    Attributes:
+        run: The network.
+        arrays: Of the stage: "shares" (layers, n) of Grad-CAM inside the stroke, NaN where a map is all zero; "mask"
+            (n, h, w); "last" (n, h', w'), the last convolution's maps at their own size; "sides" (layers,) in pixels;
+            "images", "probability", "targets", "labels" and "METHOD/LAYER" of the images shown.
+        layers: The convolutions, in the network's order.
+    """
+
+    run: Run
+    arrays: Mapping[str, np.ndarray]
+    layers: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The network's name."""
+        return str(self.run.manifest["model"]["name"])
+
+    @cached_property
+    def area(self) -> Float[np.ndarray, " n"]:
+        """The stroke's share of each image's area, which a uniform map has inside it."""
+        return self.arrays["mask"].mean(axis=(1, 2))
+
+    def reduced(self, side: int) -> Float[np.ndarray, "n side side"]:
+        """Return the last convolution's maps averaged down to `side` pixels a side."""
+        return F.adaptive_avg_pool2d(torch.from_numpy(self.arrays["last"]), side).numpy()
+
+    def share(self, maps: Float[np.ndarray, "n _ _"]) -> Float[np.ndarray, " n"]:
+        """Return the share of maps of any size inside the stroke, once they are at the images' size."""
+        return share_inside(self.resized(maps), self.arrays["mask"])
+
+    def roundness(self, maps: Float[np.ndarray, "n _ _"]) -> Float[np.ndarray, " n"]:
+        """Return how round the hottest places of maps of any size are, once they are at the images' size."""
+        return roundness(self.resized(maps))
+
+    def resized(self, maps: Float[np.ndarray, "n _ _"]) -> Float[np.ndarray, "n h w"]:
+        """Bring maps to the images' size, as Grad-CAM does."""
+        size = self.arrays["mask"].shape[1:]
+        return F.interpolate(torch.from_numpy(maps)[:, None], size, mode="bilinear", align_corners=False)[:, 0].numpy()
+
+
+def look(run: Run, kept: RunDirectory, *, device: torch.device, data_root: Path | None, images: int, seed: int) -> Look:
+    """Explain the predicted class of test images at every convolution, or read back what was done before."""
+    name = str(run.manifest["model"]["name"])
+    digest = hashlib.sha256((run.path / "model.safetensors").read_bytes()).hexdigest()
+    inputs = {
+        "weights_sha256": digest,
+        "data": run.manifest["data"]["name"],
+        "images": images,
+        "seed": seed,
+        "shown": SHOWN,
+        "threshold": STROKE_THRESHOLD,
+    }
+
+    def compute() -> Stage:
+        test = run.dataset(data_root).test
+        chosen = balanced_draw(test.targets, images, seed=seed)
+        model = run.model(device)
+        arrays, layers = _measure(model, Split(test.images[chosen], test.targets[chosen]))
+        return Stage(arrays | _shown(model, test), {"layers": layers})
+
+    made = stage(kept, f"look-{name}", inputs, compute)
+    return Look(run, made.arrays, tuple(made.numbers["layers"]))
+
+
+def _measure(model: nn.Module, part: Split) -> tuple[dict[str, np.ndarray], list[str]]:
+    mask = stroke_mask(part.images)
+    shares, last = [], []
+    for start in range(0, len(part), CHUNK):
+        rows = slice(start, start + CHUNK)
+        found = explain(model, part.images[rows], methods="gradcam")
+        shares.append(np.stack([share_inside(found["gradcam", layer], mask[rows]) for layer in found.layers]))
+        last.append(found.raw["gradcam", found.layers[-1]])
+    sides = np.array([found.raw["gradcam", layer].shape[1] for layer in found.layers])
+    arrays = {"shares": np.concatenate(shares, axis=1), "last": np.concatenate(last), "mask": mask, "sides": sides}
+    return arrays, list(found.layers)
+
+
+def _shown(model: nn.Module, test: Split) -> dict[str, np.ndarray]:
+    images = test.images[:SHOWN]
+    found = explain(model, images, methods=METHODS)
+    assert found.output is not None
+    assert found.targets is not None
+    probability = torch.from_numpy(found.output).softmax(dim=1).numpy()[np.arange(len(images)), found.targets]
+    told = {"probability": probability, "targets": found.targets, "labels": test.targets[:SHOWN].numpy()}
+    maps = {f"{method}/{layer}": values for (method, layer), values in found.maps.items()}
+    return {"images": images.numpy(), **told, **maps}
+
+
+def roundness(maps: Float[np.ndarray, "n h w"]) -> Float[np.ndarray, " n"]:
+    """Return how much of each map's hottest region a disc covers: 1 for a disc, less for a stroke.
+
+    The region is where the map has at least half of its maximum. The disc is as large as the region, around its centre
+    of gravity, cut off at the image's border.
+
+    Returns:
+        0 to 1; NaN for a map of zeros.
+    """
+    found = np.full(len(maps), np.nan)
+    rows, columns = (np.asarray(axis) for axis in np.indices(maps.shape[1:]))
+    for number in np.flatnonzero(maps.max(axis=(1, 2)) > 0):
+        region: np.ndarray = maps[number] >= maps[number].max() / 2
+        away = (rows - rows[region].mean()) ** 2 + (columns - columns[region].mean()) ** 2
+        found[number] = region.ravel()[np.argsort(away, axis=None, kind="stable")[: region.sum()]].mean()
+    return found

@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+
+from glassnet import figures
+from glassnet.errors import InputError
+from glassnet.figures.mask_share import LayerShares
+
+AT = np.array([0.0, 0.5, 1.0])
+FALL = np.array([[1.0, 0.9, 1.0], [0.5, 0.4, 0.6], [0.0, 0.0, 0.1]])
+SHARES = np.array([0.25, 0.5])
+NETWORK = LayerShares(["conv1", "conv2"], SHARES, np.stack([SHARES - 0.1, SHARES + 0.1], 1), np.array([28, 14]), 0.125)
+
+
+def test_numbers_stand_below_the_maps_and_zeros_are_explained(texts):
+    images = np.random.default_rng(0).random((2, 1, 4, 4))
+    maps = {("gradcam", "conv1"): images[:, 0], ("gradcam", "conv2"): images[:, 0] * np.array([1, 0])[:, None, None]}
+    shares = {key: np.array([0.25, np.nan]) for key in maps}
+    drawn = figures.attribution_grid(
+        images, maps, ["conv1", "conv2"], ["gradcam"], ["a", "b"], numbers=shares, number_name="share inside"
+    )
+    told = texts(drawn)
+    assert told.count("25%") == 2  # NaN is left out
+    assert "Below each map: share inside." in told
+    assert any(text.startswith("all zero: nothing there raises the score") for text in told)
+    plain = texts(figures.attribution_grid(images, {("gradcam", "c"): images[:, 0]}, ["c"], ["gradcam"], ["a", "b"]))
+    assert not any("all zero" in text or "Below each map" in text for text in plain)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_networks_stand_side_by_side_on_their_own_images(texts):
+    images = {"own": np.zeros((1, 1, 4, 4)), "vgg": np.zeros((1, 1, 6, 6))}
+    maps = {"own": np.ones((1, 4, 4)), "vgg": np.ones((1, 6, 6))}
+    told = {"own": ["p(7) = 0.99\nin the stroke 31%"], "vgg": ["p(7) = 0.5"]}
+    figure = figures.attribution_strip(images, maps, ["seven"], told=told, notes={"vgg": "features.28, 2 px"})
+    found = texts(figure)
+    assert {"own", "vgg", "image", "seven", "p(7) = 0.99", "in the stroke 31%", "features.28, 2 px"} <= set(found)
+    assert [image.get_array().shape[:2] for image in figure.axes[0].get_images()[:3]] == [(4, 4), (4, 4), (6, 6)]
+    with pytest.raises(InputError, match="got images of own and maps of own, vgg, expected images, maps and lines of"):
+        figures.attribution_strip({"own": images["own"]}, maps, ["seven"], told=told)
+    with pytest.raises(InputError, match="got 2 captions, 1 images and 1 lines of own"):
+        figures.attribution_strip(images, maps, ["a", "b"], told=told)
+    with pytest.raises(InputError, match=r"the maps of vgg have shape \(1, 4, 4\), expected \(1, 6, 6\)"):
+        figures.attribution_strip(images, {**maps, "vgg": maps["own"]}, ["a"], told=told)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_curves_have_their_area_in_the_legend(texts):
+    curves = {("gradcam", "conv1"): FALL, ("saliency", "input"): FALL[::-1]}
+    told = texts(figures.faithfulness_curves(AT, curves, curves, random=(FALL, FALL)))
+    assert told.count("conv1 0.500") == 2
+    assert told.count("random order 0.500") == 4
+    assert "Grad-CAM: deletion, lower is better" in told
+    with pytest.raises(InputError, match="got 0 deletion and 2 insertion curves"):
+        figures.faithfulness_curves(AT, {}, curves)
+    with pytest.raises(InputError, match=r"curves have shape \(3, 3\), expected \(2, 3\)"):
+        figures.faithfulness_curves(AT[:2], curves, curves)
+    with pytest.raises(InputError, match="goes from 0 to 2, expected probabilities"):
+        figures.faithfulness_curves(AT, {("a", "b"): 2 * FALL}, {("a", "b"): FALL})
+
+
+def test_shares_stand_beside_a_uniform_maps(texts):
+    told = texts(figures.mask_share({"own": NETWORK}))
+    assert {"25", "50", "own", "a uniform map", "95% interval over images"} <= set(told)
+    assert {"conv1", "28 px", "14 px"} <= set(told)
+    with pytest.raises(InputError, match="there is no network"):
+        figures.mask_share({})
+    with pytest.raises(InputError, match=r"the shares of own go from 0\.125 to 2\.1, expected 0 to 1"):
+        figures.mask_share({"own": LayerShares(["a"], SHARES[:1], np.array([[0.2, 2.1]]), np.array([2]), 0.125)})
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_the_randomisation_names_its_steps(texts):
+    told = texts(figures.sanity_curves(["trained", "fc2", "conv1"], {"guided_backpropagation": FALL}))
+    assert {"fc2", "conv1", "guided backpropagation", "0.5: above it, the loss goes unnoticed"} <= set(told)
+    with pytest.raises(InputError, match="got 0 methods and 3 steps"):
+        figures.sanity_curves(["trained", "a", "b"], {})
+    with pytest.raises(InputError, match=r"the correlations of a have shape \(3, 3\), expected \(2, 3\)"):
+        figures.sanity_curves(["trained", "b"], {"a": FALL})
+    with pytest.raises(InputError, match="the correlations of a leave -1 to 1"):
+        figures.sanity_curves(["trained", "b", "c"], {"a": 2 * FALL})
