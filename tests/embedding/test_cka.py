@@ -107,5 +107,5 @@ def test_refuses_bad_input(unchecked):
         cka({"short": runs["first"][:3]})
     with pytest.raises(InputError, match=r"features of wide have a NaN or an infinity in 40 of 40 rows"):
         cka({"first": runs["first"], "wide": runs["wide"] * np.nan})
-    with pytest.raises(InputError, match=r"all 40 rows of the features are the same"):
-        cka({"flat": np.ones((40, 3))})
+    with pytest.raises(InputError, match=r"all 40 rows of the features of flat are the same"):
+        cka({"first": runs["first"], "flat": np.ones((40, 3))})

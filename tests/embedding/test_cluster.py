@@ -248,3 +248,29 @@ def test_options_that_do_not_fit_the_method(blobs):
             cluster(points, **options)
     with pytest.raises(InputError, match=r"got 1 point, expected at least 2 for hdbscan"):
         cluster(points[:1], method="hdbscan")
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5])
+def test_hdbscan_takes_few_points(n):
+    result = cluster(np.arange(float(n))[:, None], method="hdbscan", labels=np.arange(n) % 2)
+    assert len(result.assignment) == result.fitted == n
+
+
+def test_says_why_there_is_nothing_to_cluster(blobs):
+    points = blobs[0]
+    for labels in (None, blobs[1]):
+        with pytest.raises(InputError, match=r"all of the 120 points are the same, expected at least two that differ"):
+            cluster(np.ones_like(points), k=None if labels is not None else 3, labels=labels)
+    with pytest.raises(InputError, match=r"the labels are all of one class, expected at least two to count; give k"):
+        cluster(points, labels=np.full(120, 4))
+    assert cluster(points, k=2, labels=np.full(120, 4)).k == 2
+
+
+@pytest.mark.parametrize("k", [3.0, "3", True, np.float32(3), [3]])
+def test_refuses_a_number_of_clusters_that_is_none(blobs, unchecked, k):
+    with pytest.raises(InputError, match=r"k is .*, expected a whole number"):
+        cluster(blobs[0], k=k)
+    with pytest.raises(InputError, match=r"min_cluster_size is .*, expected a whole number"):
+        cluster(blobs[0], method="hdbscan", min_cluster_size=k)
+    with pytest.raises(InputError, match=r"seed is .*, expected a whole number"):
+        cluster(blobs[0], k=3, seed=k)

@@ -109,3 +109,26 @@ def test_an_unknown_method_is_told_the_choices(blobs):
     expected = r"no embedding method 't-sne'\. Did you mean tsne\? The methods are: pca, tsne, umap\."
     with pytest.raises(InputError, match=expected):
         embed(blobs[0], method="t-sne")
+
+
+def test_refuses_options_of_a_wrong_type(blobs, method, unchecked):
+    for name in ("dims", "seed", "pca_components", "neighbours"):
+        for value in (2.0, "2", [2], True):
+            with pytest.raises(InputError, match=rf"{name} is .*, expected a whole number"):
+                run(blobs[0], method, **{name: value})
+    for name in ("exaggeration", "min_distance"):
+        with pytest.raises(InputError, match=rf"{name} is 'x', expected a number"):
+            run(blobs[0], method, **{name: "x"})
+
+
+def test_integers_of_numpys_will_do(blobs, method, unchecked):
+    result = run(blobs[0], method, dims=np.int64(2), seed=np.uint8(3), pca_components=np.int16(5))
+    json.dumps(dict(result.settings), allow_nan=False)
+    np.testing.assert_array_equal(result.points, run(blobs[0], method, seed=3, pca_components=5).points)
+
+
+def test_a_memory_map_is_placed_as_the_same_rows_are(blobs, method, tmp_path):
+    np.save(tmp_path / "features.npy", blobs[0])
+    result = run(blobs[0], method)
+    mapped = np.load(tmp_path / "features.npy", mmap_mode="r")
+    np.testing.assert_array_equal(result.transform(mapped), result.transform(blobs[0]))

@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
@@ -53,3 +55,14 @@ def test_refuses_bad_input(blobs, unchecked):
     }.items():
         with pytest.raises(InputError, match=message):
             layer_scores({"a": features}, labels, test_rows=rows)
+
+
+def test_a_dead_layer_is_named_before_any_probe_is_fitted(blobs, monkeypatch):
+    features, labels = blobs
+    probed = []
+    monkeypatch.setattr(sys.modules["glassnet.embedding.layers"], "linear_probe", lambda *a, **b: probed.append(a))
+    with pytest.raises(InputError, match=r"all 120 rows of the features of conv2 are the same.*choose another layer"):
+        layer_scores({"conv1": features, "conv2": np.zeros_like(features)}, labels)
+    with pytest.raises(InputError, match=r"features of conv2 have a NaN or an infinity in 120 of 120 rows"):
+        layer_scores({"conv1": features, "conv2": features * np.nan}, labels)
+    assert not probed

@@ -90,3 +90,58 @@ def test_refuses_too_many_components():
         embed(correlated(4, 6), method="pca", dims=5)
     with pytest.raises(InputError, match=r"dims is 0, expected 1 to 4"):
         embed(correlated(4, 6), method="pca", dims=0)
+
+
+@pytest.mark.parametrize("solver", SOLVED_BY)
+def test_rows_far_from_zero_lose_no_digits(solver):
+    n, d, dims = SOLVED_BY[solver]
+    features = correlated(n, d).astype(np.float64)
+    near, far = (embed(features + shift, method="pca", dims=dims) for shift in (0, 1e8))
+    assert far.settings["solver"] == solver
+    np.testing.assert_allclose(far.explained_variance, near.explained_variance, rtol=1e-6)
+    np.testing.assert_allclose(up_to_sign(far.points, near.points), near.points, rtol=1e-4, atol=1e-4)
+
+
+def test_two_blobs_far_from_zero_equal_scikit_learns_svd():
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(120, 10)) + np.where(np.arange(120) % 2, 4, 0)[:, None] + 1e8
+    result, oracle = embed(features, method="pca"), PCA(2, svd_solver="full").fit(features)
+    assert result.settings["solver"] == "covariance_eigh"
+    np.testing.assert_allclose(result.explained_variance, oracle.explained_variance_ratio_, rtol=1e-6)
+    np.testing.assert_allclose(up_to_sign(result.points, oracle.transform(features)), result.points, atol=1e-4)
+
+
+@pytest.mark.parametrize("solver", SOLVED_BY)
+@pytest.mark.parametrize("scale", [1e-25, 1e25])
+def test_takes_features_of_any_unit_whose_points_are_numbers(solver, scale):
+    n, d, dims = SOLVED_BY[solver]
+    features = correlated(n, d).astype(np.float64)
+    result, scaled = (embed(factor * features, method="pca", dims=dims) for factor in (1, scale))
+    np.testing.assert_allclose(scaled.explained_variance, result.explained_variance, rtol=1e-6)
+    expected = result.points.astype(np.float64)
+    np.testing.assert_allclose(up_to_sign(scaled.points / scale, expected), expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("scale", [1e-170, 1e-40, 1e50, 1e300])
+def test_refuses_a_range_that_points_cannot_hold(scale):
+    expected = r"features (go up to .*, expected at most 1e\+30|differ by less than 1e-30, .*); rescale them"
+    with pytest.raises(InputError, match=expected):
+        embed(scale * correlated(60, 6).astype(np.float64), method="pca")
+
+
+def test_refuses_new_rows_whose_points_are_no_numbers():
+    features = correlated(60, 6).astype(np.float64)
+    new = features.copy()
+    new[[3, 7]] *= 1e60
+    new[8] = 1.7e308
+    expected = r"features lie too far from those fitted in 3 of 60 rows, first in row 3"
+    with pytest.raises(InputError, match=expected):
+        embed(features, method="pca").transform(new)
+
+
+def test_tells_of_small_differences_beside_a_large_constant():
+    features = np.hstack([np.full((60, 1), 5.0), 1e-170 * correlated(60, 3).astype(np.float64)])
+    with pytest.raises(InputError, match=r"features differ by less than 1e-30, expected at least that"):
+        embed(features, method="pca")
+    features[-1, 0] = 6
+    assert embed(features, method="pca").explained_variance[0] == pytest.approx(1)

@@ -218,3 +218,25 @@ def test_refuses_bad_input(blobs, unchecked):
         quality(features, points, labels=labels[:3])
     with pytest.raises(InputError, match=r"seed is 4294967296, expected 0 to 4294967295"):
         quality(features, points, seed=2**32)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-25, 1.5e19, 1e25, 1e200])
+def test_does_not_depend_on_the_unit(digits, scale):
+    features, points = digits[0][:150].astype(np.float64), digits[0][:150, 20:23].astype(np.float64)
+    # A power of two, which moves no digit, as near to the scale as there is one.
+    factor = 2.0 ** round(np.log2(scale))
+    measured = quality(features, points)
+    assert 0.1 < measured.distance_correlation < 0.9
+    assert quality(factor * features, points) == quality(features, factor * points) == measured
+
+
+def test_a_label_may_be_huge(blobs):
+    features, labels = blobs
+    huge = np.array([7, 10**10, 2**62])[labels]
+    assert quality(features, features[:, :3], labels=huge) == quality(features, features[:, :3], labels=labels)
+
+
+@pytest.mark.parametrize("neighbours", [3.0, "3", None])
+def test_refuses_neighbours_that_are_no_whole_number(blobs, unchecked, neighbours):
+    with pytest.raises(InputError, match=r"neighbours is .*, expected a whole number"):
+        quality(blobs[0], blobs[0][:, :2], neighbours=neighbours)

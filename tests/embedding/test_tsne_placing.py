@@ -167,3 +167,25 @@ def test_refuses_what_cannot_be_placed(scene, unchecked):
         place_new(points, index, new, perplexity=0.5)
     with pytest.raises(InputError, match=r"got 119 points and an index of 120 rows, expected a point for each"):
         place_new(points[1:], index, new)
+
+
+@pytest.mark.parametrize("far", [1e20, 1e45, 1e300])
+def test_refuses_what_lies_too_far_off_to_be_measured(scene, far):
+    rows, points, _ = scene
+    with pytest.raises(InputError, match=r"features lie up to .* from the mean of the rows embedded, expected at most"):
+        place_new(points, build_index(rows, threads=1), np.full((2, 12), far))
+    # Just inside of the bound, the place is some point of the box.
+    assert np.isfinite(place_new(points, build_index(rows, threads=1), np.full((2, 12), 1e15))).all()
+
+
+def test_new_rows_are_never_copied_whole(scene, tmp_path, monkeypatch):
+    rows, points, new = scene
+    np.save(tmp_path / "new.npy", new)
+    index, copied = build_index(rows, threads=1), []
+    search = type(index).search
+    monkeypatch.setattr(placing, "ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(type(index), "search", lambda self, some, k: copied.append(some) or search(self, some, k))
+    mapped = np.load(tmp_path / "new.npy", mmap_mode="r")
+    placed = place_new(points, index, mapped)
+    assert all(np.shares_memory(some, mapped) for some in copied)
+    np.testing.assert_array_equal(placed, place_new(points, index, new.astype(np.float64)))

@@ -7,7 +7,7 @@ from scipy.interpolate import BSpline
 from glassnet.embedding.tsne import splines
 from glassnet.embedding.tsne.influence import influence
 from glassnet.embedding.tsne.pairs import repel_2d, repel_3d
-from glassnet.embedding.tsne.repulsion import Repulsion, convolve, pairs_are_faster
+from glassnet.embedding.tsne.repulsion import Repulsion, _spacing, convolve, pairs_are_faster
 from glassnet.embedding.tsne.threads import PIECES, Team
 from references.repulsion import repulsion as slow_repulsion
 
@@ -46,6 +46,17 @@ def test_the_grid_equals_the_double_sum(dims, deviation, tolerance):
     slow_force, slow_potential = slow_repulsion(points)
     assert np.linalg.norm(force - slow_force) < tolerance * np.linalg.norm(slow_force)
     assert total == pytest.approx(slow_potential.sum(), rel=1e-4)
+
+
+def test_in_space_a_wide_range_coarsens_the_grid_as_its_docstring_says():
+    assert _spacing(90.0, 3) == 0.6
+    assert _spacing(126.0, 3) == pytest.approx(0.84)
+    points = np.random.default_rng(1).normal(size=(3000, 3))
+    points = (126 * points / np.ptp(points, axis=0).max()).astype(np.float32)
+    force, total = over_grid(points)
+    slow_force, slow_potential = slow_repulsion(points)
+    assert np.linalg.norm(force - slow_force) == pytest.approx(0.09 * np.linalg.norm(slow_force), rel=0.1)
+    assert total == pytest.approx(slow_potential.sum(), rel=1e-3)
 
 
 @pytest.mark.parametrize("dims", [2, 3])

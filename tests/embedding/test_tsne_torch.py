@@ -3,11 +3,13 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 
+from glassnet.embedding import embed
 from glassnet.embedding.tsne import repulsion, torch_engine, torch_field
 from glassnet.embedding.tsne.affinities import Affinities, conditional, symmetrise
 from glassnet.embedding.tsne.optimizer import Phase, optimise
 from glassnet.embedding.tsne.torch_engine import attraction, neighbours_on, optimise_on
 from glassnet.embedding.tsne.torch_field import TorchRepulsion, slopes, weights
+from glassnet.errors import InputError
 
 PHASES = (Phase(steps=60, exaggeration=12.0), Phase(steps=90, exaggeration=1.0))
 
@@ -174,3 +176,30 @@ def test_a_gpu_repeats_itself_and_agrees_with_the_cpu(problem, digits, dims, mon
     assert slow_neighbour_accuracy(on_gpu.points, labels) > 0.92
     found = [neighbours_on(digits[0], 30, device=device)[1] for device in ("cuda", "cpu")]
     np.testing.assert_allclose(*found, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1e25])
+def test_neighbours_do_not_depend_on_the_unit(digits, scale):
+    rows = digits[0][:200].astype(np.float64)
+    indices, squared = neighbours_on(rows, 9, device="cpu")
+    scaled, far = neighbours_on(scale * rows, 9, device="cpu")
+    np.testing.assert_allclose(far / scale**2, squared, rtol=1e-4)
+    # Where two are equally far, rounding may choose either.
+    assert np.mean(scaled == indices) > 0.99
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="torch sees a GPU")
+def test_says_that_there_is_no_gpu(digits):
+    with pytest.raises(InputError, match=r"device is cuda, but torch sees no GPU here; use --device cpu"):
+        embed(digits[0][:100], perplexity=10, device="cuda")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
+def test_embeds_on_a_gpu(digits):
+    rows, labels = digits[0][:400], digits[1][:400]
+    result, again = (embed(rows, perplexity=20, device="cuda") for _ in range(2))
+    assert result.settings["device"] == "cuda"
+    np.testing.assert_array_equal(result.points, again.points)
+    assert slow_neighbour_accuracy(result.points, labels) > 0.92
+    assert np.isfinite(result.transform(digits[0][400:410])).all()

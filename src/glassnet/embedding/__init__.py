@@ -1,7 +1,8 @@
 """Features as points that one can look at, their clusters, and figures that say how far to trust the picture."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
+from glassnet.embedding.checks import checked_integer, checked_number
 from glassnet.embedding.cka import Alignment, cka
 from glassnet.embedding.cluster import METHODS as CLUSTERINGS
 from glassnet.embedding.cluster import Clustering, cluster
@@ -49,7 +50,7 @@ def embed(
     method: str = "tsne",
     dims: int = 2,
     seed: int = 0,
-    perplexity: float | tuple[float, ...] = 30.0,
+    perplexity: float | Iterable[float] = 30.0,
     pca_components: int | None = 50,
     exaggeration: float = 1.0,
     engine: str = "glassnet",
@@ -80,14 +81,14 @@ def embed(
     if method not in METHODS:
         raise unknown_name("embedding method", method, METHODS, noun="methods")
     options = Options(
-        dims=dims,
-        seed=seed,
+        dims=checked_integer("dims", dims),
+        seed=checked_integer("seed", seed),
         perplexity=perplexity,
-        pca_components=pca_components,
-        exaggeration=exaggeration,
+        pca_components=None if pca_components is None else checked_integer("pca_components", pca_components),
+        exaggeration=checked_number("exaggeration", exaggeration),
         engine=engine,
         device=device,
-        neighbours=neighbours,
-        min_distance=min_distance,
+        neighbours=checked_integer("neighbours", neighbours),
+        min_distance=checked_number("min_distance", min_distance),
     )
     return METHODS[method](features, options)

@@ -1,5 +1,6 @@
 """What an embedding, a clustering or its measures may be asked about: finite rows that are not all the same."""
 
+import numbers
 from typing import Any
 
 import numpy as np
@@ -55,17 +56,36 @@ def _refuse_bad_rows(array: Float[np.ndarray, "n d"], noun: str) -> None:
         )
 
 
-def check_varied(rows: Real[np.ndarray, "n d"]) -> None:
+def check_varied(rows: Real[np.ndarray, "n d"], *, noun: str = "features") -> None:
     """Refuse rows that are all the same.
+
+    Args:
+        rows: Finite numbers of shape (n, d).
+        noun: What the sentence calls them.
 
     Raises:
         InputError: There is one row, or all rows are equal.
     """
     if all((chunk == rows[0]).all() for _, chunk in row_chunks(rows)):
         raise InputError(
-            f"all {len(rows)} rows of the features are the same, expected at least two that differ; "
+            f"all {len(rows)} rows of the {noun} are the same, expected at least two that differ; "
             "choose another layer or more images."
         )
+
+
+def check_range(rows: Real[np.ndarray, "n d"], *, least: float, most: float) -> None:
+    """Refuse rows too small or too large for the arithmetic to come.
+
+    Raises:
+        InputError: A number's magnitude is above `most`, or no row differs from the first by `least` in any column.
+    """
+    largest = max(max(float(chunk.max()), -float(chunk.min())) for _, chunk in row_chunks(rows))
+    if largest > most:
+        raise InputError(f"features go up to {largest:.3g}, expected at most {most:g}; rescale them.")
+    first = np.array(rows[0], dtype=np.float64)
+    # Most often the first chunk will do.
+    if not any((np.abs(chunk - first) >= least).any() for _, chunk in row_chunks(rows)):
+        raise InputError(f"features differ by less than {least:g}, expected at least that; rescale them.")
 
 
 def checked_labels(labels: Any, *, points: int) -> Int64[np.ndarray, " n"]:
@@ -90,5 +110,27 @@ def check_seed(seed: int) -> None:
     Raises:
         InputError: It is not in 0 … 2³² - 1.
     """
-    if not 0 <= seed < 2**32:
+    if not 0 <= checked_integer("seed", seed) < 2**32:
         raise InputError(f"seed is {seed}, expected 0 to {2**32 - 1}.")
+
+
+def checked_integer(name: str, value: Any) -> int:
+    """Return an option as a plain int.
+
+    Raises:
+        InputError: It is no whole number, or one of another type, as 2.0 and True.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise InputError(f"{name} is {value!r}, expected a whole number, as 2.")
+    return int(value)
+
+
+def checked_number(name: str, value: Any) -> float:
+    """Return an option as a plain float.
+
+    Raises:
+        InputError: It is no real number.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise InputError(f"{name} is {value!r}, expected a number, as 2.5.")
+    return float(value)

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Float64, Real
+from jaxtyping import Float, Float32, Float64, Real
 
 from glassnet.embedding.chunks import row_chunks
+from glassnet.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -20,10 +21,27 @@ class Principal:
     """Share of the rows' variance along each axis, 0 to 1."""
 
     def transform(self, rows: Real[np.ndarray, "m d"]) -> Float32[np.ndarray, "m e"]:
-        """Project rows on the axes."""
-        points = np.empty((len(rows), len(self.axes)), dtype=np.float32)
-        for start, chunk in row_chunks(rows):
-            points[start : start + len(chunk)] = (chunk.astype(np.float64) - self.mean) @ self.axes.T
+        """Project rows on the axes.
+
+        Raises:
+            InputError: The rows lie so far from those fitted that their points are no numbers.
+        """
+        return self._fill(np.empty((len(rows), len(self.axes)), dtype=np.float32), rows)
+
+    def project(self, rows: Real[np.ndarray, "m d"]) -> Float64[np.ndarray, "m e"]:
+        """Do the same in double precision, for what comes after to compute with."""
+        return self._fill(np.empty((len(rows), len(self.axes))), rows)
+
+    def _fill(self, points: Float[np.ndarray, "m e"], rows: Real[np.ndarray, "m d"]) -> Float[np.ndarray, "m e"]:
+        with np.errstate(over="ignore", invalid="ignore"):  # it is told below, in words
+            for start, chunk in row_chunks(rows):
+                points[start : start + len(chunk)] = (chunk.astype(np.float64, copy=False) - self.mean) @ self.axes.T
+        bad = ~np.isfinite(points).all(axis=1)
+        if bad.any():
+            raise InputError(
+                f"features lie too far from those fitted in {bad.sum()} of {len(rows)} rows, first in row "
+                f"{bad.argmax()}, expected points that are numbers; rescale these rows or leave them out."
+            )
         return points
 
     def inverse_transform(self, points: Real[np.ndarray, "m e"]) -> Float32[np.ndarray, "m d"]:
@@ -60,9 +78,9 @@ def _mean_and_scatter(rows: Real[np.ndarray, "n d"]) -> tuple[Float64[np.ndarray
     columns = rows.shape[1]
     mean, scatter = np.zeros(columns), np.zeros((columns, columns))
     for before, chunk in row_chunks(rows):
-        part = chunk.astype(np.float64)
-        own = part.mean(axis=0)
-        part -= own
+        numbers = chunk.astype(np.float64, copy=False)
+        own = numbers.mean(axis=0)
+        part = numbers - own
         apart = own - mean
         scatter += part.T @ part
         total = before + len(part)

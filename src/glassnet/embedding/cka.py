@@ -84,8 +84,9 @@ def cka(features: Layers, others: Layers | None = None, *, debiased: bool = Fals
 
 
 def _kernel(features: Real[np.ndarray, "n d"], name: str) -> _Kernel:
-    rows = checked_rows(features, noun=f"features of {name}")
-    check_varied(rows)
+    noun = f"features of {name}"
+    rows = checked_rows(features, noun=noun)
+    check_varied(rows, noun=noun)
     n, whole = len(rows), rows.shape[1] > len(rows)
     # Scaled first, since sums of fourth powers leave the range of floats soon.
     rows /= np.abs(rows).max()

@@ -14,6 +14,17 @@ ROWS_AT_ONCE = 200
 NARROW = 8
 
 
+def unit_rows(rows: Float64[np.ndarray, "n d"]) -> Float64[np.ndarray, "n d"]:
+    """Take the mean off the rows and scale them, in place, so that none of their numbers exceeds 1; return them.
+
+    So their squared distances, ranked as float32, neither overflow nor vanish, whatever the rows' unit. The factor is a
+    power of two, which leaves all digits as they are.
+    """
+    rows -= rows.mean(axis=0)
+    exponent = np.frexp(max(rows.max(), -rows.min()))[1]
+    return np.ldexp(rows, -exponent, out=rows)
+
+
 def squared_distances(vectors: Float64[np.ndarray, "n d"], rows: Int64[np.ndarray, " m"]) -> Squared:
     """Squared distances of some vectors to all, infinite to themselves."""
     if vectors.shape[1] <= NARROW:

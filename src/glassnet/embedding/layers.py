@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Integer, Real
 from sklearn.neighbors import KNeighborsClassifier
 
-from glassnet.embedding.checks import check_seed, checked_labels, checked_rows
+from glassnet.embedding.checks import check_seed, checked_integer, checked_labels, checked_rows
 from glassnet.embedding.probe import Probe, linear_probe
 from glassnet.embedding.separability import Separability, Spread, separability, spread
 from glassnet.embedding.split import Kept, Out, held_out
@@ -62,11 +62,14 @@ def layer_scores(
     first = next(iter(features.values()))
     classes = checked_labels(labels, points=len(first))
     train, test = held_out(classes, share=test_share, seed=seed) if test_rows is None else _parts(test_rows, len(first))
+    neighbours = checked_integer("neighbours", neighbours)
     if not 1 <= neighbours <= len(train):
         raise InputError(f"neighbours is {neighbours}, expected 1 to {len(train)}, the number of training rows.")
     for name, rows in features.items():
         if len(rows) != len(classes):
             raise InputError(f"{name} has {len(rows)} rows and there are {len(classes)} labels, expected as many.")
+    # All of them before the first probe, which is slow, so that a layer that cannot be scored is told at once.
+    spreads = {name: spread(rows, noun=f"features of {name}", seed=seed) for name, rows in features.items()}
     return tuple(
         LayerScore(
             layer=name,
@@ -74,7 +77,7 @@ def layer_scores(
             probe=linear_probe(rows, classes, train=train, test=test, seed=seed),
             knn_accuracy=_knn_accuracy(rows, classes, train, test, neighbours),
             separability=separability(rows, classes),
-            spread=spread(rows, seed=seed),
+            spread=spreads[name],
         )
         for name, rows in features.items()
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float64, Int32, Int64, Integer, Real
 
-from glassnet.embedding.checks import check_seed, checked_labels, checked_rows
+from glassnet.embedding.checks import check_seed, checked_integer, checked_labels, checked_rows
 from glassnet.embedding.distances import (
     above_diagonal,
     all_squared_distances,
@@ -13,6 +13,7 @@ from glassnet.embedding.distances import (
     pair_ranks,
     ranks,
     spearman,
+    unit_rows,
 )
 from glassnet.errors import InputError
 
@@ -33,7 +34,10 @@ class FeatureNeighbours:
     nearest: Int64[np.ndarray, "n k"] = field(repr=False)
     """The k nearest of each measured row, in no order."""
     distances: Float64[np.ndarray, "n n"] = field(repr=False)
-    """Squared distances between the measured rows, infinite on the diagonal: 200 MB for 5,000."""
+    """Squared distances between the measured rows, as `unit_rows` scales them, infinite on the diagonal.
+
+    They take 200 MB for 5,000 rows.
+    """
     pair_ranks: Int32[np.ndarray, " pairs"] = field(repr=False)
     """Rank of each pair of rows by distance among all pairs, as `distances.pair_ranks` gives it."""
 
@@ -113,13 +117,13 @@ def feature_neighbours(features: Real[np.ndarray, "n d"], *, neighbours: int = 1
     if n > MOST_POINTS:
         chosen = np.sort(np.random.default_rng(seed).choice(n, MOST_POINTS, replace=False))
     inputs = _some_rows(features, chosen, "features")
+    neighbours = checked_integer("neighbours", neighbours)
     if not 1 <= neighbours < len(chosen) / 2:
         raise InputError(
             f"neighbours is {neighbours}, expected 1 to {(len(chosen) - 1) // 2} for {len(chosen)} points "
             "(fewer than half of them)."
         )
-    inputs -= inputs.mean(axis=0)
-    distances = all_squared_distances(inputs)
+    distances = all_squared_distances(unit_rows(inputs))
     return FeatureNeighbours(
         chosen=chosen,
         rows=n,
@@ -152,8 +156,7 @@ def quality_of(
         raise InputError(f"got {features.rows} features and {n} points, expected a point for each.")
     outputs = _some_rows(points, features.chosen, "points")
     classes = None if labels is None else checked_labels(labels, points=n)[features.chosen]
-    outputs -= outputs.mean(axis=0)
-    distances = all_squared_distances(outputs)
+    distances = all_squared_distances(unit_rows(outputs))
     n, k = len(outputs), features.neighbours
     close = nearest(distances, k)
     intruders, missing = _excess(features.distances, close, k), _excess(distances, features.nearest, k)
@@ -189,6 +192,8 @@ def _excess(
 
 
 def _majority(labels: Int64[np.ndarray, "n k"]) -> Int64[np.ndarray, " n"]:
-    votes = np.zeros((len(labels), labels.max() + 1), dtype=np.int64)
-    np.add.at(votes, (np.arange(len(labels))[:, None], labels), 1)
-    return votes.argmax(axis=1)
+    # Counted by position among the labels that there are: a label itself may be huge.
+    present, members = np.unique(labels, return_inverse=True)
+    votes = np.zeros((len(labels), len(present)), dtype=np.int64)
+    np.add.at(votes, (np.arange(len(labels))[:, None], members.reshape(labels.shape)), 1)
+    return present[votes.argmax(axis=1)]

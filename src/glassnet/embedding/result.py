@@ -1,18 +1,18 @@
 """What every embedding method takes and gives."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float, Float32, Float64, Real
 
-from glassnet.embedding.checks import checked_rows
+from glassnet.embedding.checks import checked_rows, finite_rows
 from glassnet.errors import InputError
 
 Rows = Real[np.ndarray, "n d"]
 Points = Float32[np.ndarray, "n dims"]
-Setting = int | float | str | None
-Move = Callable[[Float64[np.ndarray, "m d"]], Float[np.ndarray, "m e"]]
+Setting = int | float | str | tuple[float, ...] | None
+Move = Callable[[Real[np.ndarray, "m d"]], Float[np.ndarray, "m e"]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class Options:
     """Dimensions of the points."""
     seed: int = 0
     """Seed of all that the method draws."""
-    perplexity: float | tuple[float, ...] = 30.0
+    perplexity: float | Iterable[float] = 30.0
     """t-SNE's effective number of neighbours; of several, their affinities' mean is taken."""
     pca_components: int | None = 50
     """t-SNE first reduces wider features to so many principal components; None keeps them as they are."""
@@ -69,9 +69,11 @@ class Embedding:
         """Place new features among the points, which stay where they are.
 
         Raises:
-            InputError: The features are not finite numbers with as many columns as those embedded.
+            InputError: The features are not finite numbers with as many columns as those embedded, or lie too far
+                from them.
         """
-        rows = checked_rows(features, columns=self.columns)
+        # As they are, since they may be a memory map: each method copies a chunk at a time.
+        rows = finite_rows(features, columns=self.columns)
         return np.ascontiguousarray(self.place(rows), dtype=np.float32)
 
     def inverse(self, points: Real[np.ndarray, "n dims"]) -> Float32[np.ndarray, "n d"]:

@@ -65,7 +65,7 @@ def separability(features: Real[np.ndarray, "n d"], labels: Integer[np.ndarray, 
     )
 
 
-def spread(features: Real[np.ndarray, "n d"], *, seed: int = 0) -> Spread:
+def spread(features: Real[np.ndarray, "n d"], *, noun: str = "features", seed: int = 0) -> Spread:
     """Count the directions in which centred features spread.
 
     With singular values s_i and p_i = s_i / sum s: effective rank = exp(- sum p_i log p_i). With eigenvalues s_i²:
@@ -77,17 +77,18 @@ def spread(features: Real[np.ndarray, "n d"], *, seed: int = 0) -> Spread:
 
     Args:
         features: A row for each image.
+        noun: What an error calls them.
         seed: Seed of the 2,000 rows drawn if there are more.
 
     Raises:
         InputError: The features are no finite (n, d), or all the same.
     """
-    rows = checked_rows(features)
-    check_varied(rows)
+    rows = checked_rows(features, noun=noun)
+    check_varied(rows, noun=noun)
     check_seed(seed)
     if len(rows) > MOST_ROWS:
         rows = rows[np.sort(np.random.default_rng(seed).choice(len(rows), MOST_ROWS, replace=False))]
-        check_varied(rows)
+        check_varied(rows, noun=noun)
     rows -= rows.mean(axis=0)
     wide = rows.shape[1] > len(rows)
     products = gram(centred(rows), len(rows)) if wide else rows.T @ rows

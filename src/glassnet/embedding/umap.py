@@ -4,7 +4,7 @@ import warnings
 from types import ModuleType
 
 import numpy as np
-from jaxtyping import Float, Float64
+from jaxtyping import Float
 
 from glassnet.embedding.checks import check_seed, check_varied, checked_rows
 from glassnet.embedding.result import Embedding, Options, Rows
@@ -42,8 +42,8 @@ def umap(features: Rows, options: Options) -> Embedding:
         warnings.filterwarnings("ignore", message="Graph is not fully connected", category=UserWarning)
         points = model.fit_transform(rows)
 
-    def place(new: Float64[np.ndarray, "m d"]) -> Float[np.ndarray, "m dims"]:
-        return model.transform(new)
+    def place(new: Rows) -> Float[np.ndarray, "m dims"]:
+        return model.transform(new.astype(np.float64))
 
     return Embedding(
         points=np.ascontiguousarray(points, dtype=np.float32),

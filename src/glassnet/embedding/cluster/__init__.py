@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float64, Integer, Real
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
-from glassnet.embedding.checks import check_seed, checked_labels, checked_rows
+from glassnet.embedding.checks import check_seed, checked_integer, checked_labels, checked_rows
 from glassnet.embedding.cluster.agglomerative import agglomerative
 from glassnet.embedding.cluster.hdbscan import hdbscan
 from glassnet.embedding.cluster.kmeans import kmeans
@@ -55,6 +55,9 @@ def cluster(
     rows = checked_rows(points, noun="points")
     check_seed(seed)
     classes = None if labels is None else checked_labels(labels, points=len(rows))
+    k = None if k is None else checked_integer("k", k)
+    if min_cluster_size is not None:
+        min_cluster_size = checked_integer("min_cluster_size", min_cluster_size)
     if method in FINDS_K:
         _check_size(k, min_cluster_size, method, len(rows))
     else:
@@ -73,14 +76,22 @@ def _checked_k(
 ) -> int:
     if min_cluster_size is not None:
         raise InputError(f"min_cluster_size is of no use to {method}, expected it for hdbscan only; leave it out.")
-    if k is None:
-        if classes is None:
-            raise InputError(f"k is missing, expected a number of clusters for {method}, or labels to count.")
-        k = len(np.unique(classes))
+    k = _counted_k(method, classes) if k is None else k
     distinct = len(np.unique(rows, axis=0))
+    if distinct < 2:
+        raise InputError(f"all of the {len(rows)} points are the same, expected at least two that differ to cluster.")
     if not 2 <= k <= distinct:
         raise InputError(f"k is {k}, expected 2 to {distinct}: that many of the {len(rows)} points differ.")
     return k
+
+
+def _counted_k(method: str, classes: Assignment | None) -> int:
+    if classes is None:
+        raise InputError(f"k is missing, expected a number of clusters for {method}, or labels to count.")
+    found = len(np.unique(classes))
+    if found < 2:
+        raise InputError("the labels are all of one class, expected at least two to count; give k, or other points.")
+    return found
 
 
 def _check_size(k: int | None, min_cluster_size: int | None, method: str, points: int) -> None:

@@ -1,11 +1,15 @@
 """t-SNE: points whose neighbours are the features' neighbours."""
 
+from collections.abc import Iterable
 from functools import cache
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Float64
 
-from glassnet.embedding.checks import check_seed, check_varied, checked_rows
+from glassnet.console import say
+from glassnet.devices import choose_device
+from glassnet.embedding.checks import check_range, check_seed, check_varied, checked_number, checked_rows
 from glassnet.embedding.pca import fit_pca
 from glassnet.embedding.result import Embedding, Move, Options, Rows
 from glassnet.errors import InputError, unknown_name
@@ -33,15 +37,16 @@ def tsne(features: Rows, options: Options) -> Embedding:
     Belkina et al. 2019, https://doi.org/10.1038/s41467-019-13055-y.
 
     Raises:
-        InputError: The features are no finite (n, d) or all the same, `dims` is not 2 or 3, `engine` is unknown, a
-            `perplexity` is not in 1 … (n - 1) / 3, or `exaggeration` is below 1.
+        InputError: The features are no finite (n, d) or all the same, `dims` is not 2 or 3, `engine` is unknown,
+            `device` is "cuda" where there is none, a `perplexity` is not in 1 … (n - 1) / 3, or `exaggeration` is
+            below 1.
     """
     rows = checked_rows(features)
     check_varied(rows)
     check_seed(options.seed)
     perplexities = _perplexities(options)
     _check(options, perplexities, len(rows))
-    _check_range(rows)
+    check_range(rows, least=1e-100, most=1e100)
     reduce = _reduction(rows, options)
     reduced = reduce(rows)
     return _embed(rows, reduced, reduce, options, perplexities)
@@ -64,8 +69,9 @@ def _embed(
         return build_index(reduced, threads=thread_count(len(reduced)))
 
     found = descend(reduced, _start(reduced, options), index, perplexities, options)
+    _tell_of_collapse(found.points, options)
 
-    def place(new: Float64[np.ndarray, "m d"]) -> Float64[np.ndarray, "m dims"]:
+    def place(new: Rows) -> Float64[np.ndarray, "m dims"]:
         from glassnet.embedding.tsne.placing import place_new
 
         return place_new(found.points, index(), reduce(new), threads=thread_count(len(new)))
@@ -75,10 +81,11 @@ def _embed(
         method="tsne",
         settings={
             "dims": options.dims,
-            "perplexity": ", ".join(f"{p:g}" for p in perplexities) if len(perplexities) > 1 else perplexities[0],
+            "perplexity": perplexities if len(perplexities) > 1 else perplexities[0],
             "pca_components": reduced.shape[1] if reduced.shape != rows.shape else None,
             "exaggeration": options.exaggeration,
             "engine": options.engine,
+            "device": options.device,
             "seed": options.seed,
         },
         columns=rows.shape[1],
@@ -88,8 +95,9 @@ def _embed(
 
 
 def _perplexities(options: Options) -> tuple[float, ...]:
-    given = options.perplexity
-    return tuple(float(p) for p in given) if isinstance(given, tuple) else (float(given),)
+    given: Any = options.perplexity
+    several = given if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
+    return tuple(checked_number("perplexity", perplexity) for perplexity in several)
 
 
 def _check(options: Options, perplexities: tuple[float, ...], n: int) -> None:
@@ -99,6 +107,8 @@ def _check(options: Options, perplexities: tuple[float, ...], n: int) -> None:
         raise InputError(
             f"t-SNE by {options.engine} got device {options.device!r}, expected 'cpu', or 'cuda' for engine 'glassnet'."
         )
+    if options.device != "cpu":  # torch need not be loaded for that one
+        choose_device(options.device)
     if options.dims not in (2, 3):
         raise InputError(f"dims is {options.dims}, expected 2 or 3: t-SNE's gradient is too slow for more.")
     if n < 4:
@@ -118,27 +128,29 @@ def _check(options: Options, perplexities: tuple[float, ...], n: int) -> None:
         raise InputError(f"pca_components is {options.pca_components}, expected at least 1, or None.")
 
 
-def _check_range(rows: Float64[np.ndarray, "n d"]) -> None:
-    widest = float(np.ptp(rows / 2, axis=0).max()) * 2
-    if not 1e-100 <= widest <= 1e100:
-        raise InputError(
-            f"features range over {widest:.3g}, expected 1e-100 to 1e100, whose squares are numbers too; rescale them."
-        )
-
-
 def _reduction(rows: Float64[np.ndarray, "n d"], options: Options) -> Move:
     components = options.pca_components
     if components is None or rows.shape[1] <= components:
         return lambda new: new
     model = fit_pca(rows, components=min(components, len(rows)), seed=options.seed)
-    return model.transform
+    return model.project
 
 
 def _start(rows: Float64[np.ndarray, "n d"], options: Options) -> Float32[np.ndarray, "n dims"]:
     start = np.zeros((len(rows), options.dims))
     components = min(options.dims, *rows.shape)
-    start[:, :components] = fit_pca(rows, components=components, seed=options.seed).transform(rows)
+    start[:, :components] = fit_pca(rows, components=components, seed=options.seed).project(rows)
     start *= START_DEVIATION / start[:, 0].std()
     # The jitter parts equal rows, which would else move as one for ever.
     jitter = np.random.default_rng(options.seed).normal(scale=START_DEVIATION / 100, size=start.shape)
     return (start + jitter).astype(np.float32)
+
+
+def _tell_of_collapse(points: Float32[np.ndarray, "n dims"], options: Options) -> None:
+    # Exaggerated attraction can outweigh all repulsion where points are few: they end nearer than they started.
+    deviation = float(points.std(axis=0).max())
+    if deviation < START_DEVIATION:
+        say(
+            f"t-SNE drew all {len(points)} points into one, of deviation {deviation:.1g}, expected them spread out; "
+            f"lower exaggeration, which is {options.exaggeration:g}, or perplexity, or use more images."
+        )

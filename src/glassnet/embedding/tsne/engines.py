@@ -7,6 +7,8 @@ from jaxtyping import Float32, Float64
 
 from glassnet.embedding.result import Options
 from glassnet.embedding.tsne.affinities import conditional, neighbour_count, symmetrise
+from glassnet.embedding.tsne.attraction import attract_2d, attract_3d
+from glassnet.embedding.tsne.compiled import say_if_compiling
 from glassnet.embedding.tsne.neighbours import NeighbourIndex
 from glassnet.embedding.tsne.opentsne import optimise_by_opentsne
 from glassnet.embedding.tsne.optimizer import Optimised, Phase, optimise
@@ -32,6 +34,7 @@ def descend(
     if options.engine == "opentsne":
         return optimise_by_opentsne(rows, start, perplexities, phases, threads=threads, seed=options.seed)
     if options.device == "cpu":
+        say_if_compiling({2: attract_2d, 3: attract_3d}[options.dims])
         indices, squared = index().neighbours(count)
         affinities = symmetrise(indices, conditional(squared, perplexities, threads=threads))
         return optimise(affinities, start, phases, threads=threads)

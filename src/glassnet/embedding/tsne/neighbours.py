@@ -8,12 +8,15 @@ from jaxtyping import Float32, Float64, Int64, Real
 
 from glassnet.embedding.tsne.compiled import compiled
 from glassnet.embedding.tsne.threads import PIECES, Team
+from glassnet.errors import InputError
 
 Found = tuple[Int64[np.ndarray, "m k"], Float64[np.ndarray, "m k"]]
 EXACT_UP_TO = 25_000
 SPARE = 4
 CELLS_SHARE = 1.0
 PROBES = 16
+FARTHEST = 1e15
+"""Beyond so many times the reach of the rows, squares of a float32 overflow."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,8 +37,14 @@ class NeighbourIndex:
     """Threads that share a search."""
 
     def search(self, new: Real[np.ndarray, "m d"], k: int) -> Found:
-        """The k rows nearest to each new row, nearest first, and the squared distances to them."""
-        moved = ((new - self.centre) / self.scale).astype(np.float32)
+        """The k rows nearest to each new row, nearest first, and the squared distances to them.
+
+        Raises:
+            InputError: A new row lies too far off for its distances to be numbers.
+        """
+        apart = new - self.centre
+        self._refuse_far(apart)
+        moved = (apart / self.scale).astype(np.float32)
         indices, squared = self._candidates(moved, k, np.full(len(moved), -1))
         return indices, squared * self.scale**2
 
@@ -44,13 +53,21 @@ class NeighbourIndex:
         indices, squared = self._candidates(self.rows, k, np.arange(len(self.rows)))
         return indices, squared * self.scale**2
 
+    def _refuse_far(self, apart: Float64[np.ndarray, "m d"]) -> None:
+        farthest = float(np.abs(apart).max())
+        if farthest > FARTHEST * self.scale:
+            raise InputError(
+                f"features lie up to {farthest:.3g} from the mean of the rows embedded, expected at most "
+                f"{FARTHEST * self.scale:.3g}; leave out the rows that lie so far off."
+            )
+
     def _candidates(self, rows: Float32[np.ndarray, "m d"], k: int, own: Int64[np.ndarray, " m"]) -> Found:
         # faiss subtracts rounded squares, so near the k-th it may err: some spare candidates, measured anew, mend it.
         wanted = min(k + 1 + SPARE, len(self.rows))
         with _FaissThreads(self.threads):
             found = self.faiss_index.search(np.ascontiguousarray(rows), wanted)[1]
             few = np.flatnonzero(found[:, -1] < 0)
-            if len(few):
+            if len(few) and not self.exact:
                 # The cells around these rows hold fewer rows than that, so all cells are searched.
                 found[few] = self.faiss_index.search(rows[few], wanted, params=_all_cells(self.faiss_index))[1]
         indices, squared = np.empty((len(rows), k), np.int64), np.empty((len(rows), k))

@@ -5,7 +5,7 @@ from typing import no_type_check
 import numpy as np
 from jaxtyping import Float32, Float64, Int64, Real
 
-from glassnet.embedding.checks import checked_rows
+from glassnet.embedding.checks import finite_rows
 from glassnet.embedding.tsne.affinities import conditional
 from glassnet.embedding.tsne.compiled import compiled
 from glassnet.embedding.tsne.neighbours import NeighbourIndex
@@ -54,7 +54,7 @@ def place_new(
         InputError: The rows are not finite numbers with as many columns as those embedded, or the perplexity is
             below 1, or there is not a point for each row of the index.
     """
-    rows = checked_rows(new_rows, columns=index.rows.shape[1])
+    rows = finite_rows(new_rows, columns=index.rows.shape[1])
     if len(points) != len(index.rows):
         raise InputError(f"got {len(points)} points and an index of {len(index.rows)} rows, expected a point for each.")
     if not perplexity >= 1:

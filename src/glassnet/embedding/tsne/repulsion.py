@@ -32,6 +32,9 @@ class Repulsion:
     forth and one back in any number of dimensions, where Lagrange polynomials without the influence function
     (Linderman et al. 2019) need dims + 1 transforms forth and back, on three nodes for one of ours along each axis.
 
+    In space the grid has 160 nodes a side at most, so over a range of more than 90 it is coarser than 0.6, and loses
+    accuracy: 3,000 normally distributed points that range over 126 have a spacing of 0.84 and forces 9 % off.
+
     Linderman et al. 2019, https://doi.org/10.1038/s41592-018-0308-4;
     Essmann et al. 1995, https://doi.org/10.1063/1.470117 (smooth particle mesh Ewald, the same for charged atoms).
     """

@@ -31,10 +31,12 @@ def neighbours_on(
     rows: Real[np.ndarray, "n d"], k: int, *, device: str
 ) -> tuple[Int64[np.ndarray, "n k"], Float64[np.ndarray, "n k"]]:
     """Find the k nearest others of each row by comparing all pairs; nearest first, with squared distances."""
-    centred = (rows - rows.mean(axis=0)).astype(np.float32)
+    centred = rows - rows.mean(axis=0, dtype=np.float64)
+    # Shrunk as for the compiled engine, so that a float32 holds the squares whatever the features' unit.
+    scale = float(np.abs(centred).max()) or 1.0
     with torch.no_grad():
-        indices, squared = _nearest(torch.from_numpy(centred).to(device), k)
-    return indices.cpu().numpy(), squared.double().cpu().numpy()
+        indices, squared = _nearest(torch.from_numpy((centred / scale).astype(np.float32)).to(device), k)
+    return indices.cpu().numpy(), squared.double().cpu().numpy() * scale**2
 
 
 def optimise_on(

@@ -1,0 +1,76 @@
+"""How machine code is kept: never stale, not needed, and announced where it has to be made."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numba
+import numpy as np
+import pytest
+
+import glassnet
+from glassnet.embedding.tsne import compiled as compiled_module
+from glassnet.embedding.tsne import mesh_2d
+from glassnet.embedding.tsne.compiled import compiled, say_if_compiling, sources_stamp
+
+
+def doubled(x):
+    return 2 * x
+
+
+def test_without_a_folder_to_write_to_each_process_compiles_for_itself(monkeypatch, capsys):
+    monkeypatch.setattr("numba.core.caching.CacheImpl._locator_classes", [])
+    with pytest.raises(RuntimeError, match="cannot cache function"):
+        numba.njit(cache=True)(doubled)
+    loop = compiled(doubled)
+    say_if_compiling(loop)
+    assert "compiling the loops of t-SNE" in capsys.readouterr().err
+    assert loop(3) == 6
+    say_if_compiling(loop)
+    assert capsys.readouterr().err == ""
+
+
+def test_compiling_is_announced_unless_fresh_machine_code_is_on_disk(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    assert compiled(doubled)(3) == 6
+    say_if_compiling(compiled(doubled))
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(compiled_module, "sources_stamp", lambda: "edited")
+    say_if_compiling(compiled(doubled))
+    assert "compiling the loops of t-SNE" in capsys.readouterr().err
+
+
+def test_the_stamp_is_of_all_files():
+    assert mesh_2d.spread._cache._cache_file._source_stamp == sources_stamp()
+
+
+SCRIPT = """
+import numpy as np
+from glassnet.embedding.tsne.mesh_2d import spread
+grids = np.zeros((1, 8, 8), np.float32)
+spread(np.full((1, 2), 3, np.float32), np.zeros(2, np.float32), 1.0, grids, 0, 1)
+print(grids.sum().round(3), sum(spread.stats.cache_hits.values()))
+"""
+
+
+@pytest.mark.slow
+def test_a_loop_called_from_another_file_is_never_stale(tmp_path):
+    package = tmp_path / "glassnet"
+    shutil.copytree(Path(glassnet.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__", "static"))
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+
+    def total() -> str:
+        command = [sys.executable, "-c", SCRIPT]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
+
+    assert [total(), total()] == ["1.0 0", "1.0 1"]
+    splines = package / "embedding" / "tsne" / "splines.py"
+    text = splines.read_text()
+    changed = text.replace(
+        "HALF, SIXTH = np.float32(1 / 2), np.float32(1 / 6)", "HALF, SIXTH = np.float32(1 / 2), np.float32(1 / 3)"
+    )
+    assert changed != text
+    splines.write_text(changed)
+    assert np.isclose(float(total().split()[0]), 4)
