@@ -127,7 +127,7 @@ def test_input_methods_equal_captums(network, three):
     integrated = captum(IntegratedGradients(network), three, n_steps=9, method="riemann_middle")
     assert_close(ours["integrated", "input"], integrated)
     squares = captum(Occlusion(network), three, sliding_window_shapes=(3, 5, 5), strides=(3, 3, 3), baselines=0.25)
-    assert_close(ours["occlusion", "input"], squares[:, 0])
+    assert_close(ours["occlusion", "input"], squares[:, 0], 1e-4)  # small differences of scores
 
 
 def test_smoothgrad_equals_captums_with_the_same_noise(build_network, three, monkeypatch):

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from glassnet.attribution.methods import Method, compute, ingredients, is_of_a_layer
@@ -98,8 +99,27 @@ def _explain_scores(
         # Popped, so that the gradient is gone when the layer is done.
         here = known | at_calls.pop(call)
         here["rerun"] = _rerun(plan, passed.images, target, f"{call[0]}:{call[1]}")
-        for method in of_layers:
-            yield (method, name), compute(method, here, plan.known_methods)
+        for method, value in _computed(plan, of_layers, here):
+            yield (method, name), value
+
+
+def _computed(plan: Plan, methods: Sequence[str], known: dict[str, Any]) -> Iterator[tuple[str, Tensor]]:
+    """Compute methods of one layer in float32, half precision being widened image by image.
+
+    Wide copies of whole batches would take longer than the convolutions: memory of such a size is always new.
+    """
+    half = any(isinstance(value, Tensor) and value.element_size() < 4 for value in known.values())
+    size = 1 if half and "rerun" not in plan.needs() else len(known["score"])
+    parts: dict[str, list[Tensor]] = {method: [] for method in methods}
+    for start in range(0, len(known["score"]), size):
+        here = {
+            name: _wide(value[start : start + size]) if isinstance(value, Tensor) else value
+            for name, value in known.items()
+        }
+        for method in methods:
+            parts[method].append(compute(method, here, plan.known_methods))
+    for method, values in parts.items():
+        yield method, values[0] if len(values) == 1 else torch.cat(values)
 
 
 def _ingredients(
@@ -131,8 +151,8 @@ def _ingredients(
 
 
 def _of_a_call(plan: Plan, value: Tensor, gradient: Tensor | None) -> dict[str, Any]:
-    maps = {"activation": _wide(to_maps(value, plan.reshape))}
-    return maps if gradient is None else maps | {"gradient": _wide(to_maps(gradient, plan.reshape))}
+    maps = {"activation": to_maps(value, plan.reshape)}
+    return maps if gradient is None else maps | {"gradient": to_maps(gradient, plan.reshape)}
 
 
 def _rerun(plan: Plan, images: Tensor, target: Scorer | Classes | None, layer: str) -> Rerun:

@@ -70,7 +70,8 @@ def explain(
     chosen, known_methods = choose_methods(methods)
     of_layers = any(is_of_a_layer(method, known_methods) for method in chosen)
     names = select_layers(model, layers) if of_layers else []
-    network = Network(model, choose_precision(precision, device), followed_in_place(model))
+    memory_format = torch.channels_last if device.type == "cpu" else torch.preserve_format
+    network = Network(model, choose_precision(precision, device), followed_in_place(model), memory_format)
     # The caller's modes must not matter: gradients are needed, and only the passes may run in bf16.
     with undisturbed(model), torch.inference_mode(False), torch.enable_grad(), autocast(device, "fp32"):
         modules = {split_call(name)[0] for name in names}

@@ -17,16 +17,26 @@ from glassnet.models.capture import Recorder, record
 from glassnet.models.images import in_words
 from glassnet.models.layers import Call
 
+_VIEW = "view size is not compatible"
 _CUT = "torch.no_grad() or detach() cuts it"
 
 
 @dataclass
 class Network:
-    """A model and how it is run; `overwritten` learns whose outputs it overwrites in place."""
+    """A model and how it is run.
+
+    Attributes:
+        model: The model.
+        precision: "fp32" or "bf16", for autocast.
+        overwritten: Modules whose outputs it overwrites in place; grows as more are seen.
+        memory_format: Of the images, and so of all maps. Convolutions on a CPU are faster where a pixel's channels lie
+            together, but a model that calls `view` may refuse that, and then goes on with what it is used to.
+    """
 
     model: nn.Module
     precision: str
     overwritten: set[str]
+    memory_format: torch.memory_format
 
 
 @dataclass
@@ -66,11 +76,17 @@ def forward(
         seeing = rectifiers if guided else nullcontext()
         with in_words(network.model, images), autocast(images.device, network.precision), seeing:
             # A copy, since the model may write into what it is given, but not into a graph's root.
-            output = network.model(images.clone())
+            output = network.model(images.clone(memory_format=network.memory_format))
         return output, *score(output, target, len(images))
 
     with torch.set_grad_enabled(guided or not {"gradient", "input_gradient"}.isdisjoint(needs)):
-        (output, scores, classes), recorder = record(network.model, modules, run, copied=network.overwritten)
+        try:
+            (output, scores, classes), recorder = record(network.model, modules, run, copied=network.overwritten)
+        except InputError as error:
+            if network.memory_format is not torch.channels_last or _VIEW not in str(error):
+                raise
+            network.memory_format = torch.contiguous_format
+            (output, scores, classes), recorder = record(network.model, modules, run, copied=network.overwritten)
     network.overwritten |= recorder.touched
     return Forward(images, output, scores, classes, recorder, rectifiers)
 
