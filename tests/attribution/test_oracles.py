@@ -89,7 +89,7 @@ def test_layer_methods_equal_torchcams(name, network, three, method):
 
 
 def test_gradcam_plus_plus_equals_the_paper_and_torchcams_does_not(build_network, three):
-    """torchcam 0.4 and later divide a copy, so that its coefficient is g² instead of g² / (2 g² + sum A g³)."""
+    """torchcam divides a copy, so that its coefficient is g² instead of g² / (2 g² + sum A g³)."""
     network = build_network("convnet").eval()
     ours = explain(network, three, target=CLASSES, methods="gradcam_plus_plus", layers="conv3")
     taken = {}
