@@ -107,7 +107,8 @@ def _timed(name: str, network: torch.nn.Module, images: torch.Tensor, layers: li
 
 def _deviation(half: dict[str, np.ndarray], full: dict[str, np.ndarray]) -> dict[str, float]:
     """Return, over the layers, the largest deviation of a map from fp32 as a share of that layer's largest value."""
-    of_layers = {layer: float(np.abs(half[layer] - full[layer]).max() / full[layer].max()) for layer in full}
+    shown = [layer for layer in full if full[layer].any()]
+    of_layers = {layer: float(np.abs(half[layer] - full[layer]).max() / full[layer].max()) for layer in shown}
     return {"largest": max(of_layers.values()), "median": statistics.median(of_layers.values())}
 
 
