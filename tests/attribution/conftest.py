@@ -77,6 +77,27 @@ class Residual(nn.Module):
         return self.head(F.relu_(y))
 
 
+class Tokens(nn.Module):
+    """A small transformer: patches of 4 x 4 pixels, a class token before them or none, one block of attention."""
+
+    def __init__(self, class_token: bool = True, width: int = 8) -> None:
+        super().__init__()
+        self.patch = nn.Conv2d(3, width, 3, stride=3)
+        self.first = nn.Parameter(torch.randn(1, int(class_token), width))
+        self.position = nn.Parameter(torch.randn(1, 16 + int(class_token), width))
+        self.before, self.after = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.mixed, self.joined = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.wide, self.narrow = nn.Linear(width, 3 * width), nn.Linear(3 * width, width)
+        self.head = nn.Linear(width, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.patch(x).flatten(2).transpose(1, 2)
+        x = torch.cat((self.first.expand(len(x), -1, -1), x), dim=1) + self.position
+        x = x + self.joined(F.scaled_dot_product_attention(*self.mixed(self.before(x)).chunk(3, dim=-1)))
+        x = x + self.narrow(self.wide(self.after(x)).relu())
+        return self.head(x.mean(dim=1))
+
+
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "convnet": lambda: create_model("convnet", in_channels=3, num_classes=5, image_size=12),
     "in-place": in_place,
@@ -87,11 +108,18 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+OTHERS: dict[str, Callable[[], nn.Module]] = {
+    "resnet_small": lambda: create_model("resnet_small", in_channels=3, num_classes=5, image_size=12),
+    "tokens": Tokens,
+    "tokens-without-class": lambda: Tokens(class_token=False),
+}
+
+
 def build(name: str) -> nn.Module:
     """Build a network in training mode with random weights, biases and batch statistics."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(len(name))
-        model = NETWORKS[name]()
+        model = {**NETWORKS, **OTHERS}[name]()
         for module in model.modules():
             if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
                 nn.init.normal_(module.running_mean, std=0.3)

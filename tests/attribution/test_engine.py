@@ -204,3 +204,24 @@ def test_an_unknown_method_or_layer_of_an_explanation_is_said(images):
         explanation["gradcam", "1"]
     with pytest.raises(InputError, match=r"no method 'cam' here; .* with 'gradcam' at 0, 2, 'guided_gradcam' at 0, 2."):
         explanation.raw["cam", "0"]
+
+
+def test_a_model_that_views_its_maps_is_run_in_the_layout_it_takes(images):
+    class Views(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.head = nn.Conv2d(3, 4, 3), nn.Linear(400, 5)
+
+        def forward(self, x):
+            x = self.conv(x).relu()
+            return self.head(x.view(len(x), -1))
+
+    torch.manual_seed(0)
+    model, forwards = Views(), []
+    model.register_forward_pre_hook(lambda *_: forwards.append(1) and None)
+    explanation = explain(model, images, batch_size=2)
+    assert len(forwards) == 4 + 1  # the first batch finds it out, once
+    plain = nn.Sequential(model.conv, nn.ReLU(), nn.Flatten(), model.head)
+    for key, value in explain(plain, images).maps.items():
+        theirs = explanation[key[0], key[1].replace("0", "conv")]
+        np.testing.assert_allclose(theirs, value, rtol=1e-4, atol=1e-7)

@@ -75,7 +75,7 @@ def test_the_model_is_left_as_found_when_the_target_or_a_method_raises(network, 
 
     with left_as_found(network), pytest.raises(ZeroDivisionError):
         explain(network, images, target=fail)
-    monkeypatch.setattr("glassnet.attribution.engine.compute", fail)
+    monkeypatch.setattr("glassnet.attribution.batch.compute", fail)
     with left_as_found(network), pytest.raises(ZeroDivisionError):
         explain(network, images)
 
@@ -89,7 +89,7 @@ def test_memory_that_does_not_suffice_is_said(build_network, images):
         fails_in(model[2], exhausted),
         pytest.raises(WorkError, match="not enough memory for 7 images at once; pass a sm"),
     ):
-        explain(model, images)
+        explain(model, images, batch_size=7)
 
 
 def live_tensors():
@@ -114,13 +114,50 @@ def resident_bytes():
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def fails_later(model, images):
+    """The model raises half-way, in its second batch."""
+    seen = []
+
+    def fail(*_):
+        seen.append(1)
+        if len(seen) > 1:
+            raise RuntimeError("no")
+
+    with fails_in(model[2], fail), pytest.raises(InputError, match="no"):
+        explain(model, images, methods=("gradcam", "guided_gradcam", "saliency"), batch_size=1)
+
+
+CALLS = {
+    "cheap": lambda model, images: explain(model, images),
+    "several classes": lambda model, images: explain(
+        model, images, target=[[0, 1, 2]], methods=("layercam", "saliency")
+    ),
+    "raises": fails_later,
+}
+
+
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's /proc")
 @pytest.mark.usefixtures("unchecked")
-@pytest.mark.parametrize("calls", [200, pytest.param(1000, marks=pytest.mark.slow)])
-def test_memory_is_flat(build_network, calls):
+@pytest.mark.parametrize(
+    ("call", "calls"),
+    [(c, 100) for c in CALLS] + [pytest.param(c, 1000, marks=pytest.mark.slow) for c in ("cheap", "raises")],
+)
+def test_memory_is_flat(build_network, call, calls):
     model, images = build_network("in-place"), torch.rand(2, 3, 20, 20)
-    for call in range(calls):
-        explain(model, images)
-        if call == 10:
+    for number in range(calls):
+        CALLS[call](model, images)
+        if number == 10:
+            before = resident_bytes()
+    assert resident_bytes() - before < 10e6
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's /proc")
+@pytest.mark.usefixtures("unchecked")
+def test_memory_is_flat_with_methods_of_many_passes(build_network):
+    model, images = build_network("in-place"), torch.rand(1, 3, 12, 12)
+    for number in range(10):
+        methods = ("scorecam", "smoothgrad", "integrated_gradients", "occlusion")
+        explain(model, images[:, :, :8, :8], methods=methods, layers="last-conv")
+        if number == 4:
             before = resident_bytes()
     assert resident_bytes() - before < 5e6

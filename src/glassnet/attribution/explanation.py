@@ -35,12 +35,14 @@ class Explanation:
 
     Attributes:
         maps: float32, at the input's size: (n, height, width) for a map such as Grad-CAM's, (n, channel, height, width)
-            for what has the input's channels, such as Guided Grad-CAM. `explanation[method, layer]` reads it.
+            for what has the input's channels, such as Guided Grad-CAM. `explanation[method, layer]` reads it. Where m
+            classes an image were asked for, each array has an axis more, after the images': (n, m, height, width).
         raw: The same before resizing: maps at the layer's own size.
         methods: The methods, in the order asked.
         layers: The layers, in the model's order; a method that explains the input alone stands at the layer "input".
-        targets: The class explained for each image; None where the target was a callable.
-        scores: The score explained for each image: the class's output, before any softmax that the model does not do.
+        targets: The class explained for each image, (n,), or the classes, (n, m); None where the target was a callable.
+        scores: The scores explained, shaped as the targets: the class's output, before any softmax that the model does
+            not do.
         output: The model's output; None where it is no tensor with a row an image.
     """
 
@@ -48,8 +50,8 @@ class Explanation:
     raw: Mapping[tuple[str, str], Float[np.ndarray, "n ..."]]
     methods: tuple[str, ...]
     layers: tuple[str, ...]
-    targets: Int[np.ndarray, " n"] | None
-    scores: Float[np.ndarray, " n"]
+    targets: Int[np.ndarray, "n ..."] | None
+    scores: Float[np.ndarray, "n ..."]
     output: Float[np.ndarray, "n ..."] | None
 
     def __getitem__(self, key: tuple[str, str]) -> Float[np.ndarray, "n ..."]:

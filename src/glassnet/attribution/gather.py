@@ -1,6 +1,6 @@
 """The results of all batches, gathered into one explanation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from glassnet.attribution.explanation import Explanation, Maps
+from glassnet.attribution.passes import Forward
 from glassnet.attribution.resize import resize
 from glassnet.models.rows import Rows
 
@@ -28,14 +29,30 @@ class Gathered:
         self._outputs: Rows[str] = Rows(count)
         self._classes: list[Tensor] = []
 
-    def put_map(self, method: str, layer: str, raw: Float[Tensor, "batch ..."]) -> None:
-        """Add what a method gave for one batch, and the same at the images' size if it is a map of another size."""
-        resized = resize(raw, self._size) if raw.ndim == 3 else raw
-        self._maps.put((method, layer), resized)
-        if resized is not raw:
-            self._raw.put((method, layer), raw)
+    def put(self, passed: Forward, maps: Mapping[tuple[str, str], Sequence[Tensor]]) -> None:
+        """Add one batch: its forward pass, and by method and layer one attribution for each class explained."""
+        several = passed.scores.ndim == 2
+        self._put_scores(passed.output, passed.scores, passed.classes)
+        for (method, layer), raw in maps.items():
+            self._put_maps(method, layer, raw, several=several)
 
-    def put_scores(self, output: Any, scores: Float[Tensor, " batch"], classes: Int[Tensor, " batch"] | None) -> None:
+    def _put_maps(self, method: str, layer: str, raw: Sequence[Float[Tensor, "batch ..."]], *, several: bool) -> None:
+        """Add what a method gave for one batch, and the same at the images' size if it is a map of another size.
+
+        Args:
+            method: Its name.
+            layer: The layer's name, or "input".
+            raw: What it gave, for each class explained.
+            several: Whether there is an axis of classes, after that of the images.
+        """
+        resized = [resize(one, self._size) if one.ndim == 3 else one for one in raw]
+        self._maps.put((method, layer), torch.stack(resized, dim=1) if several else resized[0])
+        if any(one is not other for one, other in zip(raw, resized, strict=True)):
+            self._raw.put((method, layer), torch.stack(list(raw), dim=1) if several else raw[0])
+
+    def _put_scores(
+        self, output: Any, scores: Float[Tensor, "batch ..."], classes: Int[Tensor, "batch ..."] | None
+    ) -> None:
         """Add the model's output for one batch, and the scores and classes that are explained."""
         self._outputs.put("scores", scores)
         if isinstance(output, Tensor) and output.ndim and len(output) == len(scores):

@@ -5,76 +5,117 @@ another method, whose result it gets (computed once). A new method is one file a
 
 | ingredient | what it is | shape |
 |---|---|---|
+| images | the input x | (n, c, h, w) |
+| score | the explained score y | (n,) |
 | activation | the layer's output A | (n, k, h', w') |
-| gradient | dy/dA of the explained score y | (n, k, h', w') |
-| guided_gradient | dy/dx by the input x, ReLUs guided | (n, c, h, w) |
+| gradient | dy/dA | (n, k, h', w') |
+| input_gradient | dy/dx | (n, c, h, w) |
+| guided_gradient | dy/dx, ReLUs guided | (n, c, h, w) |
+| rerun | `rerun(what, variants)`: an ingredient or a method for variants of the images (`rerun.py`) | |
 
 A method that needs an activation or a gradient, itself or through another method, is computed for each layer; any
 other one once, as the layer "input". It returns maps (n, h', w'), which are then resized to the input, or (n, c, h, w).
+A parameter with a default is an option, which `functools.partial` sets; the option `of` names a method that is rerun.
 """
 
 import inspect
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from typing import Any
 
 from torch import Tensor
 
+from glassnet.attribution.eigencam import eigencam
 from glassnet.attribution.gradcam import gradcam
+from glassnet.attribution.gradcam_plus_plus import gradcam_plus_plus
 from glassnet.attribution.guided_backpropagation import guided_backpropagation
 from glassnet.attribution.guided_gradcam import guided_gradcam
+from glassnet.attribution.hirescam import hirescam
+from glassnet.attribution.input_x_gradient import input_x_gradient
+from glassnet.attribution.integrated_gradients import integrated_gradients
+from glassnet.attribution.layercam import layercam
+from glassnet.attribution.occlusion import occlusion
+from glassnet.attribution.saliency import saliency
+from glassnet.attribution.scorecam import scorecam
+from glassnet.attribution.smoothgrad import smoothgrad
+from glassnet.attribution.xgradcam import xgradcam
 from glassnet.errors import InputError, unknown_name
 
-METHODS: dict[str, Callable[..., Tensor]] = {
+Method = Callable[..., Tensor]
+
+METHODS: dict[str, Method] = {
     "gradcam": gradcam,
+    "gradcam_plus_plus": gradcam_plus_plus,
+    "xgradcam": xgradcam,
+    "hirescam": hirescam,
+    "layercam": layercam,
+    "eigencam": eigencam,
+    "scorecam": scorecam,
     "guided_backpropagation": guided_backpropagation,
     "guided_gradcam": guided_gradcam,
+    "saliency": saliency,
+    "input_x_gradient": input_x_gradient,
+    "smoothgrad": smoothgrad,
+    "integrated_gradients": integrated_gradients,
+    "occlusion": occlusion,
 }
 
-INGREDIENTS = ("activation", "gradient", "guided_gradient")
+INGREDIENTS = ("images", "score", "activation", "gradient", "input_gradient", "guided_gradient", "rerun")
 
 _OF_A_LAYER = frozenset({"activation", "gradient"})
 
 
-def choose_methods(methods: str | Sequence[str]) -> tuple[str, ...]:
-    """Return the methods' names, each once.
+def choose_methods(methods: str | Sequence[str] | Mapping[str, Method]) -> tuple[tuple[str, ...], dict[str, Method]]:
+    """Return the methods' names, each once, and all methods that are known by name, the caller's own among them.
 
     Raises:
-        InputError: A name is none of METHODS, or there is none at all.
+        InputError: A name is none of METHODS, a function's parameter is nothing that a method can need, or there is no
+            method at all.
     """
     names = tuple(dict.fromkeys([methods] if isinstance(methods, str) else methods))
     if not names:
         raise InputError(f"methods is empty, expected at least one of {', '.join(METHODS)}.")
+    known = {**METHODS, **methods} if isinstance(methods, Mapping) else dict(METHODS)
     for name in names:
-        if name not in METHODS:
-            raise unknown_name("method", name, METHODS, noun="methods")
-    return names
+        if name not in known:
+            raise unknown_name("method", name, known, noun="methods")
+        for part in ingredients(name, known_methods=known):
+            if part not in INGREDIENTS:
+                raise unknown_name("method or ingredient", part, [*known, *INGREDIENTS], where=f" for {name}")
+    return names, known
 
 
-def ingredients(*methods: str) -> frozenset[str]:
+def ingredients(*methods: str, known_methods: Mapping[str, Method] = METHODS) -> frozenset[str]:
     """Return what the engine must provide for these methods, and for the methods that they are computed from."""
-    return frozenset(name for method in methods for name in _ingredients(method))
+    return frozenset(part for method in methods for part in _ingredients(method, known_methods))
 
 
-def is_of_a_layer(method: str) -> bool:
+def is_of_a_layer(method: str, known_methods: Mapping[str, Method] = METHODS) -> bool:
     """Tell whether the method explains a layer, rather than the input alone."""
-    return not _OF_A_LAYER.isdisjoint(ingredients(method))
+    return not _OF_A_LAYER.isdisjoint(ingredients(method, known_methods=known_methods))
 
 
-def compute(method: str, known: MutableMapping[str, Tensor]) -> Tensor:
+def compute(method: str, known: MutableMapping[str, Any], known_methods: Mapping[str, Method] = METHODS) -> Any:
     """Compute a method from what is known, and add it, and what it needed on the way, to what is known."""
     if method not in known:
-        known[method] = METHODS[method](**{name: compute(name, known) for name in _parameters(METHODS[method])})
+        function = known_methods[method]
+        known[method] = function(**{name: compute(name, known, known_methods) for name in _needed(function)})
     return known[method]
 
 
-def _ingredients(method: str) -> Iterator[str]:
-    for name in _parameters(METHODS[method]):
-        if name in METHODS:
-            yield from _ingredients(name)
-        else:
-            yield name
+def _ingredients(method: str, known_methods: Mapping[str, Method]) -> Iterator[str]:
+    if method not in known_methods:
+        yield method
+        return
+    function = known_methods[method]
+    for name in [*_needed(function), *_rerun_methods(function)]:
+        yield from _ingredients(name, known_methods)
 
 
-@cache
-def _parameters(function: Callable[..., Tensor]) -> tuple[str, ...]:
-    return tuple(inspect.signature(function).parameters)
+def _needed(function: Method) -> list[str]:
+    parameters = inspect.signature(function).parameters.values()
+    return [parameter.name for parameter in parameters if parameter.default is parameter.empty]
+
+
+def _rerun_methods(function: Method) -> list[str]:
+    option = inspect.signature(function).parameters.get("of")
+    return [] if option is None or option.default is option.empty else [option.default]

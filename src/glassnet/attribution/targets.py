@@ -13,14 +13,18 @@ from glassnet.errors import InputError
 
 Scorer = Callable[[Any], Tensor]
 
-Target = Literal["predicted"] | SupportsIndex | Sequence[int] | np.ndarray | Tensor | Scorer
-"""The predicted class, one class for all images, one class an image, or a function from the output to (n,) scores."""
+Classes = Int[Tensor, "n ..."]
+"""(n,): one class an image; (n, m): m classes an image, each explained."""
+
+Target = Literal["predicted"] | SupportsIndex | Sequence[int] | Sequence[Sequence[int]] | np.ndarray | Tensor | Scorer
+"""The predicted class, one class for all images, one class an image, several, (n, m) or (1, m) for the same of every
+image, or a function from the output to (n,) scores."""
 
 _EXPECTED = 'expected "predicted", a class number, one class number an image, or a function of the output'
 
 
-def check_target(target: Target, count: int) -> Scorer | Int[Tensor, " n"] | None:
-    """Bring a target into one of three forms: a function, one class number an image, or None for the predicted class.
+def check_target(target: Target, count: int) -> Scorer | Classes | None:
+    """Bring a target into one of three forms: a function, classes (n,) or (n, m), or None for the predicted class.
 
     Raises:
         InputError: The target is none of these, or its length is not the number of images.
@@ -34,9 +38,12 @@ def check_target(target: Target, count: int) -> Scorer | Int[Tensor, " n"] | Non
     classes = _whole_numbers(target)
     if classes.ndim == 0:
         classes = classes.expand(count)
-    if classes.shape != (count,):
+    elif classes.ndim == 2 and len(classes) == 1:
+        classes = classes.expand(count, -1)
+    if len(classes) != count or classes.ndim > 2 or 0 in classes.shape:
         raise InputError(
-            f"target has shape {tuple(classes.shape)} for {count} images, expected one class number an image."
+            f"target has shape {tuple(classes.shape)} for {count} images, expected one class number an image, "
+            f"({count},), or several, ({count}, m)."
         )
     if count and int(classes.min()) < 0:
         raise InputError(f"target {int(classes.min())} is negative, expected a class number from 0.")
@@ -44,9 +51,9 @@ def check_target(target: Target, count: int) -> Scorer | Int[Tensor, " n"] | Non
 
 
 def score(
-    output: Any, target: Scorer | Int[Tensor, " batch"] | None, size: int
-) -> tuple[Float[Tensor, " batch"], Int[Tensor, " batch"] | None]:
-    """Return each image's score and, for a class target, its class.
+    output: Any, target: Scorer | Classes | None, size: int
+) -> tuple[Float[Tensor, "batch ..."], Int[Tensor, "batch ..."] | None]:
+    """Return each image's score and, for a class target, its class; of several classes, several.
 
     Raises:
         InputError: The output is no (n, classes) tensor, the class is out of range, the callable gave something other
@@ -67,14 +74,18 @@ def score(
                 f"target {int(classes.max())} is out of range: the model has {output.shape[1]} classes, "
                 f"numbered from 0 to {output.shape[1] - 1}."
             )
-        scores = output.gather(1, classes.unsqueeze(1)).squeeze(1)
+        scores = output.gather(1, classes.view(size, -1)).view(classes.shape)
     finite = scores.detach().isfinite()
     if not finite.all():
         raise InputError(
-            f"the model gives a NaN or infinite score for {int((~finite).sum())} of {size} images; "
+            f"the model gives a NaN or infinite score for {_rows(~finite)} of {size} images; "
             "look for NaN in its weights or too large inputs."
         )
     return scores, classes
+
+
+def _rows(marked: Tensor) -> int:
+    return int(marked.view(len(marked), -1).any(dim=1).sum())
 
 
 def _check_scores(scores: Any, size: int) -> Tensor:
@@ -100,8 +111,14 @@ def _whole_numbers(target: Any) -> Int[Tensor, "..."]:
     try:
         if isinstance(target, bool):
             raise TypeError
-        return torch.tensor(
-            operator.index(target) if hasattr(target, "__index__") else [operator.index(c) for c in target]
-        )
+        if hasattr(target, "__index__"):
+            return torch.tensor(operator.index(target))
+        rows = [
+            operator.index(row) if hasattr(row, "__index__") else [operator.index(c) for c in row] for row in target
+        ]
+        counts = {len(row) if isinstance(row, list) else None for row in rows}
+        if len(counts) > 1:
+            raise InputError("target has more classes for some images than for others, expected equally many for each.")
+        return torch.tensor(rows)
     except TypeError:
         raise InputError(f"target is {target!r:.60}, {_EXPECTED}.") from None

@@ -1,0 +1,192 @@
+"""One batch explained: the passes that the methods need, and then the methods, layer by layer."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from glassnet.attribution.methods import Method, compute, ingredients, is_of_a_layer
+from glassnet.attribution.passes import Forward, Network, forward, gradients, guided_gradient, no_path
+from glassnet.attribution.rerun import Rerun, in_packs
+from glassnet.attribution.targets import Classes, Scorer
+from glassnet.attribution.tokens import Reshape, describe_grids, shape_problem, to_maps
+from glassnet.console import say
+from glassnet.errors import InputError
+from glassnet.models.images import in_words
+from glassnet.models.layers import Call, name_calls, split_call
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is done for every batch.
+
+    Attributes:
+        network: The model and how it is run.
+        methods: What is computed: methods, or ingredients where a method asked for more passes.
+        known_methods: All methods by name, the caller's own among them.
+        asked: The layers as they were asked for.
+        names: The layers' names.
+        reshape: How layers' outputs become maps; None reads square grids of tokens.
+        batch_size: Images in one pass.
+        said: What was already said to the user.
+    """
+
+    network: Network
+    methods: tuple[str, ...]
+    known_methods: Mapping[str, Method]
+    asked: str | Sequence[str]
+    names: Sequence[str]
+    reshape: Reshape | None
+    batch_size: int
+    said: set[str] = field(default_factory=set)
+
+    def of_layers(self) -> list[str]:
+        """Return the methods that explain layers."""
+        return [method for method in self.methods if is_of_a_layer(method, self.known_methods)]
+
+    def needs(self) -> frozenset[str]:
+        """Return the ingredients of all methods."""
+        return ingredients(*self.methods, known_methods=self.known_methods)
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What came of one batch: its forward pass, and by method and layer one attribution for each class explained."""
+
+    passed: Forward
+    maps: dict[tuple[str, str], list[Tensor]]
+
+    def layers(self) -> list[str]:
+        """Return the layers explained, in the model's order."""
+        return list(dict.fromkeys(layer for _, layer in self.maps if layer != "input"))
+
+
+def explain_batch(plan: Plan, images: Tensor, target: Scorer | Classes | None) -> Explained:
+    """Explain one batch: one forward pass, and for each class its backward passes and its methods.
+
+    Raises:
+        InputError: As `explain` does.
+    """
+    modules = {split_call(name)[0] for name in plan.names}
+    passed = forward(plan.network, images, target, modules, plan.needs())
+    several = passed.scores.ndim == 2
+    columns = passed.scores.unbind(1) if several else (passed.scores,)
+    explained = Explained(passed, {})
+    for number, scores in enumerate(columns):
+        own = target if passed.classes is None else passed.classes[:, number] if several else passed.classes
+        keep_graph = number + 1 < len(columns)
+        for key, value in _explain_scores(plan, passed, scores, own, keep_graph=keep_graph):
+            _check_finite(value, *key)
+            explained.maps.setdefault(key, []).append(value)
+    return explained
+
+
+def _explain_scores(
+    plan: Plan, passed: Forward, scores: Tensor, target: Scorer | Classes | None, *, keep_graph: bool
+) -> Iterator[tuple[tuple[str, str], Tensor]]:
+    """Yield ((method, layer), attribution) for one score an image."""
+    of_layers = plan.of_layers()
+    known, at_calls, ran = _ingredients(plan, passed, scores, keep_graph=keep_graph)
+    for method in plan.methods:
+        if method not in of_layers:
+            known["rerun"] = _rerun(plan, passed.images, target, "")
+            yield (method, "input"), compute(method, known, plan.known_methods)
+    calls = name_calls(plan.names, plan.asked, ran) if of_layers else {}
+    _say_grids(plan, {name: passed.recorder.values[call] for name, call in calls.items()})
+    for name, call in calls.items():
+        # Popped, so that the gradient is gone when the layer is done.
+        here = known | at_calls.pop(call)
+        here["rerun"] = _rerun(plan, passed.images, target, f"{call[0]}:{call[1]}")
+        for method, value in _computed(plan, of_layers, here):
+            yield (method, name), value
+
+
+def _computed(plan: Plan, methods: Sequence[str], known: dict[str, Any]) -> Iterator[tuple[str, Tensor]]:
+    """Compute methods of one layer in float32, half precision being widened image by image.
+
+    Wide copies of whole batches would take longer than the convolutions: memory of such a size is always new.
+    """
+    half = any(isinstance(value, Tensor) and value.element_size() < 4 for value in known.values())
+    size = 1 if half and "rerun" not in plan.needs() else len(known["score"])
+    parts: dict[str, list[Tensor]] = {method: [] for method in methods}
+    for start in range(0, len(known["score"]), size):
+        here = {
+            name: _wide(value[start : start + size]) if isinstance(value, Tensor) else value
+            for name, value in known.items()
+        }
+        for method in methods:
+            parts[method].append(compute(method, here, plan.known_methods))
+    for method, values in parts.items():
+        yield method, values[0] if len(values) == 1 else torch.cat(values)
+
+
+def _ingredients(
+    plan: Plan, passed: Forward, scores: Tensor, *, keep_graph: bool
+) -> tuple[dict[str, Any], dict[Call, dict[str, Any]], dict[Call, str]]:
+    """Return the ingredients of all layers, those of each call, and what makes each call unusable, or ""."""
+    needs, recorder = plan.needs(), passed.recorder
+    ran = {call: shape_problem(value, len(scores), plan.reshape) for call, value in recorder.values.items()}
+    # What only has no gradient is fine for methods that need none.
+    ran |= {call: why for call, why in recorder.unusable.items() if "gradient" in needs or call not in ran}
+    asked = [c for c in ran if not ran[c] and (c[0] in plan.names or f"{c[0]}:{c[1]}" in plan.names)]
+    known: dict[str, Any] = {"images": _wide(passed.images.detach()), "score": _wide(scores.detach())}
+    again = {"gradient", "input_gradient"} & needs
+    with in_words(plan.network.model, passed.images):
+        if "guided_gradient" in needs:
+            known["guided_gradient"] = _wide(guided_gradient(passed, scores, keep_graph=keep_graph or bool(again)))
+        at, at_images = gradients(
+            passed,
+            scores,
+            asked if "gradient" in needs else [],
+            images="input_gradient" in needs,
+            keep_graph=keep_graph,
+        )
+    if at_images is not None:
+        known["input_gradient"] = _wide(at_images)
+    ran |= {call: no_path() for call, gradient in at.items() if gradient is None}
+    at_calls = {call: _of_a_call(plan, recorder.values[call], at.get(call)) for call in asked if not ran[call]}
+    return known, at_calls, ran
+
+
+def _of_a_call(plan: Plan, value: Tensor, gradient: Tensor | None) -> dict[str, Any]:
+    maps = {"activation": to_maps(value, plan.reshape)}
+    return maps if gradient is None else maps | {"gradient": to_maps(gradient, plan.reshape)}
+
+
+def _rerun(plan: Plan, images: Tensor, target: Scorer | Classes | None, layer: str) -> Rerun:
+    def rerun(what: str, variants: Iterable[Tensor]) -> Iterator[Tensor]:
+        of_a_layer = is_of_a_layer(what, plan.known_methods)
+        names = [layer] if of_a_layer else []
+        inner = replace(plan, methods=(what,), asked=names, names=names)
+
+        def run(pack: Tensor, copies: int) -> Tensor:
+            repeated = target.repeat(copies) if isinstance(target, Tensor) else target
+            explained = explain_batch(inner, pack.to(images.dtype), repeated)
+            return explained.maps[what, layer if of_a_layer else "input"][0]
+
+        return in_packs(run, variants, plan.batch_size)
+
+    return rerun
+
+
+def _say_grids(plan: Plan, values: Mapping[str, Tensor]) -> None:
+    tokens = {name: value.shape[1] for name, value in values.items() if value.ndim == 3}
+    if tokens and plan.reshape is None and "grids" not in plan.said:
+        plan.said.add("grids")
+        say(describe_grids(tokens))
+
+
+def _check_finite(value: Tensor, method: str, layer: str) -> None:
+    finite = value.isfinite().reshape(len(value), -1).all(dim=1)
+    if not finite.all():
+        raise InputError(
+            f"{method} at {layer} has NaN or infinite values for {int((~finite).sum())} of {len(value)} images, since "
+            "the activation or the gradient has; look for NaN in the weights, or leave the method or the layer out."
+        )
+
+
+def _wide(value: Tensor) -> Tensor:
+    """Return half precision as float32, so that a method's sums keep their digits."""
+    return value.float() if value.element_size() < 4 else value

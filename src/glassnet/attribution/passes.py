@@ -1,0 +1,142 @@
+"""Forward and backward passes of one batch: the scores, what layers give, and the gradients of both kinds."""
+
+from collections.abc import Collection, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from glassnet.attribution.rectifiers import GuidedRectifiers
+from glassnet.attribution.targets import Classes, Scorer, score
+from glassnet.devices import autocast
+from glassnet.errors import InputError
+from glassnet.models.capture import Recorder, record
+from glassnet.models.images import in_words
+from glassnet.models.layers import Call
+
+_VIEW = "view size is not compatible"
+_CUT = "torch.no_grad() or detach() cuts it"
+
+
+@dataclass
+class Network:
+    """A model and how it is run.
+
+    Attributes:
+        model: The model.
+        precision: "fp32" or "bf16", for autocast.
+        overwritten: Modules whose outputs it overwrites in place; grows as more are seen.
+        memory_format: Of the images, and so of all maps. Convolutions on a CPU are faster where a pixel's channels lie
+            together, but a model that calls `view` may refuse that, and then goes on with what it is used to.
+    """
+
+    model: nn.Module
+    precision: str
+    overwritten: set[str]
+    memory_format: torch.memory_format
+
+
+@dataclass
+class Forward:
+    """One forward pass.
+
+    Attributes:
+        images: What the model took, the root of the graph where a gradient there is needed.
+        output: What it gave.
+        scores: (n,), or (n, m) for several classes an image; they carry the graph.
+        classes: The classes explained, shaped as the scores; None for a callable target.
+        recorder: What the layers gave.
+        rectifiers: The ReLUs seen.
+    """
+
+    images: Float[Tensor, "batch channel height width"]
+    output: Any
+    scores: Float[Tensor, "batch ..."]
+    classes: Int[Tensor, "batch ..."] | None
+    recorder: Recorder
+    rectifiers: GuidedRectifiers
+
+
+def forward(
+    network: Network,
+    images: Float[Tensor, "batch channel height width"],
+    target: Scorer | Classes | None,
+    modules: Collection[str],
+    needs: Collection[str],
+) -> Forward:
+    """Run the model once, recording what the modules give, with no more graph than the ingredients need."""
+    guided = "guided_gradient" in needs
+    images = images.detach().requires_grad_(guided or "input_gradient" in needs)
+    rectifiers = GuidedRectifiers()
+
+    def run() -> tuple[Any, Tensor, Tensor | None]:
+        seeing = rectifiers if guided else nullcontext()
+        with in_words(network.model, images), autocast(images.device, network.precision), seeing:
+            # A copy, since the model may write into what it is given, but not into a graph's root.
+            output = network.model(images.clone(memory_format=network.memory_format))
+        return output, *score(output, target, len(images))
+
+    with torch.set_grad_enabled(guided or not {"gradient", "input_gradient"}.isdisjoint(needs)):
+        try:
+            (output, scores, classes), recorder = record(network.model, modules, run, copied=network.overwritten)
+        except InputError as error:
+            if network.memory_format is not torch.channels_last or _VIEW not in str(error):
+                raise
+            network.memory_format = torch.contiguous_format
+            (output, scores, classes), recorder = record(network.model, modules, run, copied=network.overwritten)
+    network.overwritten |= recorder.touched
+    return Forward(images, output, scores, classes, recorder, rectifiers)
+
+
+def guided_gradient(
+    passed: Forward, scores: Float[Tensor, " batch"], *, keep_graph: bool
+) -> Float[Tensor, "batch channel height width"]:
+    """Return the gradient of the scores by the images, ReLUs guided.
+
+    Raises:
+        InputError: The model has no ReLU, or no gradient path leads to the images.
+    """
+    if scores.requires_grad and not passed.rectifiers.count:
+        raise InputError(
+            "guided backpropagation does not apply: it changes how ReLUs pass gradients back, and no ReLU ran "
+            "between the images and the output of this model; use gradcam instead."
+        )
+    with passed.rectifiers.guiding():
+        (gradient,) = _gradients(scores, [passed.images], keep_graph=keep_graph)
+    return _reaching_the_images(gradient)
+
+
+def gradients(
+    passed: Forward, scores: Float[Tensor, " batch"], calls: Sequence[Call], *, images: bool, keep_graph: bool
+) -> tuple[dict[Call, Tensor | None], Tensor | None]:
+    """Return the gradients of the scores by the outputs of layers' calls and, if asked for, by the images.
+
+    One backward pass gives all of them. A layer to which no path leads has None.
+
+    Raises:
+        InputError: No gradient path leads to the images.
+    """
+    places: list[Any] = [passed.recorder.edges[call] for call in calls]
+    found = _gradients(scores, [*places, *([passed.images] if images else [])], keep_graph=keep_graph)
+    at_images = _reaching_the_images(found.pop()) if images else None
+    return dict(zip(calls, found, strict=True)), at_images
+
+
+def no_path(problem: str = "") -> str:
+    """Say why a layer has no gradient."""
+    return problem or f"has no gradient path to the score: {_CUT}, or the score ignores it"
+
+
+def _gradients(scores: Tensor, places: Sequence[Any], *, keep_graph: bool) -> list[Tensor | None]:
+    if not places or not scores.requires_grad:
+        return [None] * len(places)
+    return list(torch.autograd.grad(scores.sum(), list(places), retain_graph=keep_graph, allow_unused=True))
+
+
+def _reaching_the_images(gradient: Tensor | None) -> Tensor:
+    if gradient is None:
+        raise InputError(f"no gradient path leads from the images to the score: {_CUT}.")
+    return gradient

@@ -1,0 +1,138 @@
+"""What explains the input alone: saliency, input x gradient, SmoothGrad, integrated gradients, occlusion."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from glassnet.attribution import METHODS, explain
+from glassnet.errors import InputError
+from references import attributions as reference
+
+X = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]])
+
+
+class Weighed(nn.Module):
+    """y = sum_p (w_p x_p + v_p x_p²)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Parameter(torch.tensor([[1.0, -2.0], [3.0, 0.0]]))
+        self.square = nn.Parameter(torch.tensor([[0.0, 1.0], [0.0, -1.0]]))
+
+    def forward(self, x):
+        return (self.linear * x + self.square * x**2).sum((2, 3))
+
+
+def of(method, images=X, model=None, target=0, **options):
+    explained = explain(model or Weighed(), images, target=target, methods={"it": partial(METHODS[method], **options)})
+    return explained["it", "input"]
+
+
+# The gradient is w + 2 v x: 1, -2 + 2*2 = 2, 3, -2*4 = -8.
+def test_saliency_by_hand():
+    assert of("saliency").tolist() == [[[1, 2], [3, 8]]]
+    gradient = torch.tensor([[[[1.0, -5.0]], [[-2.0, 3.0]]]])
+    assert METHODS["saliency"](gradient).tolist() == [[[2, 5]]]
+
+
+def test_input_x_gradient_by_hand():
+    assert of("input_x_gradient").tolist() == [[[[1, 4], [9, -32]]]]
+
+
+def test_integrated_gradients_by_hand():
+    # The midpoint rule is exact for squares: each pixel gets its own part of the score, w x + v x².
+    np.testing.assert_allclose(of("integrated_gradients", steps=3), [[[[1, 0], [9, -16]]]], atol=1e-5)
+    # From 1: w (x - 1) + v (x² - 1).
+    np.testing.assert_allclose(of("integrated_gradients", baseline=1), [[[[0, 1], [6, -15]]]], atol=1e-5)
+
+
+def test_occlusion_by_hand():
+    # A single pixel covered by 0.5 takes away w (x - 0.5) + v (x² - 0.25).
+    expected = np.array([[0.5, -3 + 3.75], [7.5, -15.75]])
+    np.testing.assert_allclose(of("occlusion")[0], expected, atol=1e-5)
+    # Squares of two with stride one, of which three end at the border: the means of all, right, lower and corner.
+    right, lower, corner = expected[:, 1].sum(), expected[1].sum(), expected[1, 1]
+    whole = expected.sum()
+    padded = torch.nn.functional.pad(X, (0, 1, 0, 1), value=0.5)
+    both = of("occlusion", padded, Padded(), window=2, stride=1)[0, :2, :2]
+    means = [[whole, (whole + right) / 2], [(whole + lower) / 2, (whole + right + lower + corner) / 4]]
+    np.testing.assert_allclose(both, means, atol=1e-5)
+
+
+class Padded(Weighed):
+    def forward(self, x):
+        return super().forward(x[:, :, :2, :2])
+
+
+def test_smoothgrad_by_hand():
+    # The noise has mean m at each pixel, and the gradient is linear in x: its mean is w + 2 v (x + s m), s = 0.1 * 3.
+    generator = torch.Generator().manual_seed(5)
+    mean = torch.stack([torch.randn(1, 2, 2, generator=generator) for _ in range(4)]).mean(0)
+    model = Weighed()
+    expected = (model.linear + 2 * model.square * (X + 0.3 * mean)).detach()
+    smoothgrad = partial(METHODS["smoothgrad"], of="plain", samples=4, noise=0.1, seed=5)
+    methods = {"smooth": smoothgrad, "plain": lambda input_gradient: input_gradient}
+    explanation = explain(model, X, target=0, methods=methods)
+    np.testing.assert_allclose(explanation["smooth", "input"], expected, atol=1e-5)
+    assert np.abs(explanation["plain", "input"] - expected.numpy()).max() > 0.1
+
+
+@pytest.mark.parametrize("wrapped", ["gradcam", "guided_gradcam", "saliency", "integrated_gradients"])
+def test_smoothgrad_is_the_mean_over_noisy_images(build_network, images, wrapped):
+    network, images = build_network("residual").double(), images[:3].double()
+    smoothgrad = partial(METHODS["smoothgrad"], of=wrapped, samples=3, noise=0.2)
+    smooth = explain(network, images, target=[0, 1, 2], methods={"smooth": smoothgrad}, batch_size=5)
+    generator, total = torch.Generator().manual_seed(0), 0
+    for _ in range(3):
+        noise = torch.randn(3, 12, 12, generator=generator).double()
+        noisy = torch.stack([image + 0.2 * (image.max() - image.min()) * noise for image in images])
+        each = explain(network, noisy, target=[0, 1, 2], methods=wrapped)
+        total = total + np.stack([each.raw[wrapped, layer] for layer in smooth.layers or ["input"]]) / 3
+    for mean, layer in zip(total, smooth.layers or ["input"], strict=True):
+        np.testing.assert_allclose(smooth.raw["smooth", layer], mean, atol=1e-6 * np.abs(mean).max())
+
+
+@pytest.fixture
+def network(build_network):
+    return build_network("functional").double().eval()
+
+
+def test_integrated_gradients_equal_the_papers_sum_and_are_complete(network, images):
+    def gradient(x, target=3):
+        x = torch.from_numpy(x)[None].requires_grad_()
+        return torch.autograd.grad(network(x)[0, target], x)[0][0].numpy()
+
+    ours = of("integrated_gradients", images[:2], network, target=3, steps=8)
+    for mine, image in zip(ours, images[:2].double().numpy(), strict=True):
+        expected = reference.integrated_gradients(image, gradient, 8)
+        np.testing.assert_allclose(mine, expected, atol=1e-6 * np.abs(expected).max())
+    fine = of("integrated_gradients", images, network, target=3, steps=200)
+    rise = (network(images.double()) - network(torch.zeros(1, 3, 12, 12).double()))[:, 3].detach()
+    np.testing.assert_allclose(fine.sum((1, 2, 3)), rise, atol=0.02 * rise.abs().max())
+
+
+@pytest.mark.parametrize(("window", "stride"), [(4, 2), (5, 3), (12, 1)])
+def test_occlusion_equals_plain_loops(network, images, window, stride):
+    def score(x):
+        return network(torch.from_numpy(x)[None])[0, 1].item()
+
+    ours = of("occlusion", images[:1], network, target=1, window=window, stride=stride, fill=0.25)
+    expected = reference.occlusion(images[0].double().numpy(), score, window, stride, 0.25)
+    np.testing.assert_allclose(ours[0], expected, atol=1e-6 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "message"),
+    [
+        ("smoothgrad", {"samples": 0}, "samples is 0, expected at least 1"),
+        ("smoothgrad", {"of": "grad"}, "no method or ingredient 'grad' for it. Did you mean gradcam"),
+        ("integrated_gradients", {"steps": 0}, "steps is 0, expected at least 1"),
+        ("occlusion", {"window": 0}, "window is 0 and stride 1, expected at least 1 pixel each"),
+    ],
+)
+def test_wrong_options_are_refused(method, options, message):
+    with pytest.raises(InputError, match=message):
+        of(method, **options)

@@ -1,0 +1,90 @@
+"""Layers that give token sequences: read as square grids, or as the caller says."""
+
+import numpy as np
+import pytest
+import torch
+
+from glassnet.attribution import explain
+from glassnet.attribution.tokens import grid_side, to_maps
+from glassnet.errors import InputError
+
+LAYERS = ["before", "joined", "narrow"]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "side"), [(4, 2), (5, 2), (9, 3), (196, 14), (197, 14), (1, 0), (2, 0), (6, 0), (198, 0)]
+)
+def test_square_grids_after_a_class_token_or_not(tokens, side):
+    assert grid_side(tokens) == side
+
+
+def test_a_grid_by_hand():
+    # Five tokens of two numbers: the class token 0, then the rows 1 2 and 3 4; the second number is the first times 10.
+    tokens = torch.tensor([[[float(t), 10.0 * t] for t in range(5)]])
+    assert to_maps(tokens, None).tolist() == [[[[1, 2], [3, 4]], [[10, 20], [30, 40]]]]
+    assert to_maps(tokens[:, 1:], None).tolist() == [[[[1, 2], [3, 4]], [[10, 20], [30, 40]]]]
+    assert to_maps(torch.zeros(1, 6, 2), None).shape == (1, 6, 2)
+
+
+@pytest.mark.parametrize(("name", "first"), [("tokens", 1), ("tokens-without-class", 0)])
+def test_token_layers_are_explained_and_it_is_said_once(build_network, images, capsys, name, first):
+    network = build_network(name)
+    explanation = explain(network, images, layers=LAYERS, methods=("gradcam", "eigencam"), batch_size=2)
+    what = (
+        f"the {16 + first} tokens of before and 2 more layers are read as {'a class token and ' * first}a grid of 4 x 4"
+    )
+    assert capsys.readouterr().err == f"{what} (explain's reshape reads them otherwise).\n"
+    assert explanation.layers == ("before", "joined", "narrow")
+    assert explanation["gradcam", "joined"].shape == (7, 12, 12)
+    # By hand, as if the tokens were an image all along.
+    taken = {}
+    network.eval().joined.register_forward_hook(lambda _m, _i, output: taken.update(at=output) or output.retain_grad())
+    network(images).max(1).values.sum().backward()
+    a, g = (t.detach()[:, first:].transpose(1, 2).reshape(7, 8, 4, 4) for t in (taken["at"], taken["at"].grad))
+    expected = (g.mean((2, 3), keepdim=True) * a).sum(1).relu()
+    np.testing.assert_allclose(explanation.raw["gradcam", "joined"], expected, rtol=1e-4, atol=1e-7)
+
+
+def test_reshape_reads_tokens_as_the_caller_says(build_network, images, capsys):
+    network = build_network("tokens")
+
+    def turned(tokens):
+        return tokens[:, 1:].unflatten(1, (4, 4)).permute(0, 3, 2, 1)
+
+    mine = explain(network, images, layers=LAYERS, methods="hirescam", reshape=turned)
+    auto = explain(network, images, layers=LAYERS, methods="hirescam")
+    assert capsys.readouterr().err.count("tokens") == 1
+    for layer in LAYERS:
+        turned_back = mine.raw["hirescam", layer].transpose(0, 2, 1)
+        np.testing.assert_allclose(turned_back, auto.raw["hirescam", layer], rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("reshape", "message"),
+    [
+        (
+            lambda x: x.view(3, 5, 7),
+            r"gives shape \(7, 17, 8\), on which reshape fails: shape '\[3, 5, 7\]' is invalid",
+        ),
+        (lambda x: x[:, 1:], r"gives shape \(7, 17, 8\), of which reshape makes \(7, 16, 8\), but a map needs \(7, ch"),
+        (lambda x: None, r".* of which reshape makes NoneType, but a map needs \(7, channel, height, width\)"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_a_reshape_that_gives_no_maps_is_refused(build_network, images, reshape, message):
+    with pytest.raises(InputError, match=f"layer 'joined' {message}"):
+        explain(build_network("tokens"), images, layers="joined", methods="gradcam", reshape=reshape)
+
+
+def test_tokens_that_form_no_grid_are_refused(images):
+    model = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 2, stride=2), torch.nn.Flatten(2), Transpose(), torch.nn.Linear(4, 3)
+    )
+    message = r"layer '2' gives 35 tokens, which are no square grid; pass reshape, from \(7, 35, 4\) to \(7, channel, h"
+    with pytest.raises(InputError, match=message):
+        explain(model, images, layers="2", methods="gradcam", target=lambda output: output.mean((1, 2)))
+
+
+class Transpose(torch.nn.Module):
+    def forward(self, x):
+        return x.transpose(1, 2)[:, 1:]
