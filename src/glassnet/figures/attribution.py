@@ -43,8 +43,9 @@ def attribution_grid(
 
     Args:
         images: Float in [0, 1] or uint8, with 1 or 3 channels.
-        maps: By (method, layer), arrays (n, h, w), 0 or more, or (n, c, h, w), signed. What a method has at no layer
-            stays blank. Maps at the layer "input", which explain the input alone, stand below the image.
+        maps: By (method, layer), arrays (n, h, w), drawn as heat, or (n, c, h, w), drawn with their sign, as are
+            arrays (n, h, w) that hold negative numbers. What a method has at no layer stays blank. Maps at the layer
+            "input", which explain the input alone, stand below the image.
         layers: The columns, in order.
         methods: The rows, in order.
         captions: One per image: its label, the prediction, the target's probability; further lines are lighter.
@@ -127,7 +128,9 @@ def _checked(
             f"the maps of {key[0]} at {key[1]} have shape {array.shape}, expected ({number}, {height}, {width}) or "
             f"({number}, channels, {height}, {width}), as the images; resize them first."
         )
-    return array.astype(np.float64)
+    array = array.astype(np.float64)
+    # Heat has no colour for what lowers the score; a map that has both is drawn with its sign.
+    return array[:, None] if array.ndim == 3 and (array < 0).any() else array
 
 
 def _heading(axes: Axes, plan: Plan, number: int, caption: str, names: Sequence[str]) -> None:

@@ -30,6 +30,8 @@ NAMES = {
     "layercam": "LayerCAM",
     "eigencam": "EigenCAM",
     "scorecam": "Score-CAM",
+    "smoothgrad": "SmoothGrad",
+    "input_x_gradient": "input × gradient",
 }
 """Methods as their papers write them."""
 
@@ -92,7 +94,7 @@ def draw_scales(axes: Axes, left: float, top: float, kinds: set[int]) -> None:
         _bar(axes, bars, left, top, ("0", "maximum"), "raises the score (over black, white)")
         left += 2.65
     if 4 in kinds:
-        _bar(axes, SIGNED(ramp)[..., :3], left, top, ("−max", "0", "max"), "brighter pixel: score falls / rises")
+        _bar(axes, SIGNED(ramp)[..., :3], left, top, ("−max", "0", "max"), "lowers / raises the score")
 
 
 def _bar(axes: Axes, colours: np.ndarray, left: float, top: float, ticks: Sequence[str], label: str) -> None:

@@ -14,6 +14,17 @@ METHODS = {
     "gradcam": "Grad-CAM",
     "guided_backpropagation": "Guided backpropagation",
     "guided_gradcam": "Guided Grad-CAM",
+    "gradcam_plus_plus": "Grad-CAM++",
+    "xgradcam": "XGrad-CAM",
+    "hirescam": "HiResCAM",
+    "layercam": "LayerCAM",
+    "eigencam": "EigenCAM",
+    "scorecam": "Score-CAM",
+    "saliency": "Saliency",
+    "input_x_gradient": "Input × gradient",
+    "smoothgrad": "SmoothGrad",
+    "integrated_gradients": "Integrated gradients",
+    "occlusion": "Occlusion",
 }
 
 

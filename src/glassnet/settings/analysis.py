@@ -104,7 +104,9 @@ class ExplainSettings:
     layers: tuple[str, ...] = ("conv",)
     """Layers by name, by pattern (conv*) or by kind (conv, last-conv, all)."""
     methods: tuple[str, ...] = ("gradcam", "guided_gradcam")
-    """Attribution methods: gradcam, guided_backpropagation, guided_gradcam."""
+    """Attribution methods; of layers: gradcam, gradcam_plus_plus, xgradcam, hirescam, layercam, eigencam, scorecam,
+    guided_gradcam; of the input: guided_backpropagation, saliency, input_x_gradient, smoothgrad, integrated_gradients,
+    occlusion."""
     target: str = "predicted"
     """Class whose score is explained: predicted, label, or a class by name or number."""
     mask: Literal["auto", "stroke", "none"] = "auto"
