@@ -88,9 +88,13 @@ def test_no_more_than_a_chunk_is_read_at_once(mapped, monkeypatch):
     class Watched(np.memmap):
         astype = spy
 
-    embed(mapped.view(Watched), method="pca", dims=2)
+    result = embed(mapped.view(Watched), method="pca", dims=2)
     assert max(sizes) <= 45
     assert sum(sizes) == 2 * mapped.size  # once to fit, once to project
+    sizes.clear()
+    result.transform(mapped.view(Watched))
+    assert max(sizes) <= 45
+    assert sum(sizes) == mapped.size
 
 
 @pytest.mark.usefixtures("small_chunks")

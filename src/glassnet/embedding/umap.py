@@ -78,4 +78,4 @@ def _check(options: Options, n: int) -> None:
     if not 1 <= options.dims <= n - 3:
         raise InputError(f"dims is {options.dims}, expected 1 to {n - 3} for {n} points.")
     if not 0 <= options.min_distance <= 1:
-        raise InputError(f"min_distance is {options.min_distance}, expected 0 to 1.")
+        raise InputError(f"min_distance is {options.min_distance:g}, expected 0 to 1.")
