@@ -105,7 +105,7 @@ def test_engine_and_several_perplexities(capsys, copy):
     assert "scree" not in layer
     (picture,) = layer["pictures"]
     assert picture["settings"]["engine"] == "opentsne"
-    assert picture["settings"]["perplexity"] == "5, 15"
+    assert picture["settings"]["perplexity"] == [5.0, 15.0]
 
 
 @pytest.mark.usefixtures("unsaved")

@@ -12,14 +12,11 @@ from matplotlib.figure import Figure
 from glassnet.errors import InputError
 from glassnet.figures.attribution_plan import FOOT, HEADER, LINE, MARGIN, NUMBER, Plan
 from glassnet.figures.images import draw_picture, to_pictures
-from glassnet.figures.overlay import ZEROS, draw_map, draw_scales
+from glassnet.figures.overlay import ZEROS, draw_map, draw_scales, method_name
 from glassnet.figures.style import MUTED, in_house_style, new_canvas, require_finite, shorten
 
-NAMES = {
-    "gradcam": "Grad-CAM",
-    "guided_gradcam": "Guided\nGrad-CAM",
-}
-SHORT = {"guided_backpropagation": "guided backprop"}
+NAMES = {"guided_gradcam": "Guided\nGrad-CAM"}
+SHORT = {"guided_backpropagation": "guided backprop", "integrated_gradients": "int. gradients"}
 
 
 @in_house_style
@@ -77,7 +74,7 @@ def attribution_grid(
     note = "A block per image, a column per layer. Each map is scaled by its own maximum."
     axes.text(MARGIN, 0.47, note, fontsize=8.5, color=MUTED, va="center")
     for number, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
-        _heading(axes, plan, number, caption, ["image", *(SHORT.get(m, m.replace("_", " ")) for m in alone)])
+        _heading(axes, plan, number, caption, ["image", *(SHORT.get(m, method_name(m)) for m in alone)])
         draw_picture(axes, picture, *plan.below(number, 0), plan.side)
         for column, layer in enumerate(layers if rows else ()):
             _layer(axes, plan, number, column, layer, rows)
@@ -153,7 +150,7 @@ def _layer(axes: Axes, plan: Plan, number: int, column: int, layer: str, methods
     if column % plan.columns == 0:
         for row, method in enumerate(methods):
             label, middle = (
-                NAMES.get(method, method.replace("_", " ")),
+                NAMES.get(method, method_name(method)),
                 plan.tile(number, column, row)[1] + plan.side / 2,
             )
             axes.text(x - 0.18, middle, label, fontsize=8, rotation=90, ha="center", va="center", linespacing=1.05)
