@@ -1,8 +1,8 @@
 """How fast every layer of VGG16 is explained beside captum and torchcam, how exactly, and with how much memory.
 
     python benchmarks/attribution.py                                  # Grad-CAM and Guided Grad-CAM, three turns
-    python benchmarks/attribution.py --only ours,torchcam --turns 5   # adds turns to the results
-    python benchmarks/attribution.py --turns 0                        # only prints what the results hold
+    python benchmarks/attribution.py --turns 2 --append               # adds turns to the results of the same code
+    python benchmarks/attribution.py --turns 0 --memory ''            # only prints what the results hold
 
 VGG16 at 224 pixels, random weights, batches of 8, all 13 convolutions, class 0. All run in this one process and take
 turns, so that a slow minute of the machine strikes all of them; each has run before, captum for one layer. captum
@@ -25,6 +25,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from attribution_run import CONTENDERS, scene
+
+from glassnet.versions import code_digest
 
 PACKAGES = ("glassnet", "torch", "captum", "torchcam")
 TARGETS = (
@@ -52,9 +54,10 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = list(CONTENDERS)
-    parser.add_argument("--only", type=lambda text: text.split(","), default=names, help="as in ours,torchcam")
+    parser.add_argument("--only", type=_names, default=names, help="as in ours,torchcam")
     parser.add_argument("--turns", type=int, default=3, help="runs of each; 0 only prints what the results hold")
-    parser.add_argument("--memory", type=lambda text: text.split(","), default=[], help="measure these peaks too")
+    parser.add_argument("--memory", type=_names, default=["ours", "torchcam"], help="peaks measured too")
+    parser.add_argument("--append", action="store_true", help="add turns of the same code to the results")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--pixels", type=int, default=224)
     parser.add_argument("--threads", type=int, default=2)
@@ -66,13 +69,19 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
+def _names(text: str) -> list[str]:
+    return [name for name in text.split(",") if name]
+
+
 def _opened(arguments: argparse.Namespace) -> dict:
     here = {
         "scene": {"model": "vgg16", "pixels": arguments.pixels, "batch": arguments.batch, "threads": arguments.threads},
         "machine": {"cpu": _cpu(), "cores": len(os.sched_getaffinity(0)), "system": platform.platform()},
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "code": code_digest("attribution", "models"),  # our code changes, its version does not
     }
-    if not arguments.out.exists():
+    fresh = bool(arguments.turns) and not arguments.append
+    if fresh or not arguments.out.exists():
         return {**here, "date": date.today().isoformat(), "seconds": {}, "peak_bytes": {}, "bf16_deviation": {}}
     results = json.loads(arguments.out.read_text())
     if (arguments.turns or arguments.memory) and here != {name: results[name] for name in here}:
