@@ -112,8 +112,8 @@ class ExplainSettings:
     mask: Literal["auto", "stroke", "none"] = "auto"
     """Measure the share of each map inside the stroke (pixels above half of white); auto: where the data are digits."""
     faithfulness: bool = False
-    """Also hide pixels (60 passes an image and map) and randomise weights (all maps anew for each weight layer): seconds
-    for convnet, minutes for VGG."""
+    """Also hide pixels (60 passes an image and map) and randomise weights (all maps anew for each weight layer):
+    seconds for convnet, minutes for VGG."""
     model_options: tuple[str, ...] = ()
     """Model by name: its options as NAME=VALUE, as in weights=imagenet (about 550 MB, once) or weights=FILE."""
     image_size: int | None = None
