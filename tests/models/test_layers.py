@@ -85,7 +85,7 @@ def test_split_call():
     assert split_call("odd:name") == ("odd:name", None)
 
 
-RAN = {("a", 0): "", ("b", 0): "", ("b", 1): "", ("c", 0): "is odd"}
+RAN = {("a", 0): "", ("b", 0): "", ("b", 1): "", ("c", 0): "is odd", ("e", 0): "", ("e", 1): "is flat"}
 
 
 @pytest.mark.parametrize(
@@ -95,6 +95,8 @@ RAN = {("a", 0): "", ("b", 0): "", ("b", 1): "", ("c", 0): "is odd"}
         (["b:1"], "b:1", {"b:1": ("b", 1)}),
         (["a:0"], "a:0", {"a:0": ("a", 0)}),
         (["a", "c", "d"], "all", {"a": ("a", 0)}),
+        (["e"], "e", {"e:0": ("e", 0)}),
+        (["a", "e"], "all", {"a": ("a", 0), "e:0": ("e", 0)}),
     ],
 )
 def test_calls_get_names(names, asked, expected):
@@ -109,6 +111,7 @@ def test_calls_get_names(names, asked, expected):
         (["b:2"], "b:2", "layer 'b' ran 2 times, so its calls are numbered from 0 to 1; it has no call 2"),
         (["d:1"], "d:1", "layer 'd' did not run"),
         (["c", "d"], "all", "layer 'c' is odd."),
+        (["e:1"], "e:1", "layer 'e' is flat."),
     ],
 )
 def test_unusable_calls_are_refused_when_asked_for_by_name_or_when_nothing_else_is_left(names, asked, message):

@@ -49,8 +49,8 @@ def explain(
             too, as floats on the model's device, as in lambda output, x: -((output - x) ** 2).mean((1, 2, 3)) for a
             reconstruction's error; methods that look at changed images leave these as they were.
         layers: What `select_layers` takes: names, patterns, kinds. A layer that runs twice is explained at each call,
-            as "relu:0" and "relu:1". What a kind or pattern brings in is left out where it cannot be explained: it did
-            not run, gives no map, or does not reach the score.
+            as "relu:0" and "relu:1", less the calls that cannot be explained. What a kind or pattern brings in is left
+            out where it cannot be explained: it did not run, gives no map, or does not reach the score.
         methods: Keys of METHODS, or a mapping from names to methods of the caller's own, as in
             {"smooth": functools.partial(METHODS["smoothgrad"], of="gradcam")}. Those that explain the input alone stand
             at the layer "input".

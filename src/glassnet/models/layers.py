@@ -54,8 +54,9 @@ def split_call(name: str) -> tuple[str, int | None]:
 def name_calls(names: Sequence[str], asked: str | Sequence[str], ran: Mapping[Call, str]) -> dict[str, Call]:
     """Give each usable call of the selected layers its public name, in order.
 
-    A layer that ran once keeps its name; one that ran twice becomes "relu:0" and "relu:1". What did not run or cannot
-    be used is left out where a kind or a pattern brought it in, and refused where it was asked for by name.
+    A layer that ran once keeps its name; one that ran twice becomes "relu:0" and "relu:1", less the calls that cannot
+    be used. A layer of which no call can be used is left out where a kind or a pattern brought it in, and refused where
+    it was asked for by name.
 
     Args:
         names: What `select_layers` returned for it.
@@ -72,15 +73,16 @@ def name_calls(names: Sequence[str], asked: str | Sequence[str], ran: Mapping[Ca
         module, number = split_call(name)
         calls = [call for call in ran if call[0] == module]
         chosen = [call for call in calls if number is None or call[1] == number]
-        problem = next((ran[call] for call in chosen if ran[call]), "") if chosen else _not_run(number, len(calls))
-        if problem:
+        fine = [call for call in chosen if not ran[call]]
+        if not fine:
+            problem = ran[chosen[0]] if chosen else _not_run(number, len(calls))
             refused.append(f"layer '{module}' {problem}.")
             if name in outright:
                 raise InputError(refused[-1])
         elif len(chosen) == 1:
-            usable[name] = chosen[0]
+            usable[name] = fine[0]
         else:
-            usable |= {f"{module}:{call[1]}": call for call in chosen}
+            usable |= {f"{module}:{call[1]}": call for call in fine}
     if not usable:
         raise InputError(refused[0])
     return usable
