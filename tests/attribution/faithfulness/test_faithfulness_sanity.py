@@ -159,3 +159,14 @@ def test_agreement_of_methods(trained):
     one = found["gradcam", "guided_backpropagation", "conv4"]
     assert one.mean == pytest.approx(expected.mean())
     assert one.low < one.mean < one.high
+
+
+@pytest.mark.parametrize("target", [[[0, 1]], [[3]]])
+def test_several_classes_an_image_are_refused_as_their_maps_would_be_read_as_channels(trained, target):
+    model, images = trained
+    explanation = gn.explain(model, images[:2], target=target, layers="conv4", methods=["gradcam", "hirescam"])
+    message = rf"targets have shape \(2, {len(target[0])}\), expected \(2,\), one class an image; explain and compare"
+    with pytest.raises(InputError, match=message):
+        agreement(explanation)
+    with pytest.raises(InputError, match=message):
+        sanity_check(model, images[:2], target=target)

@@ -11,8 +11,9 @@ from torch import nn
 
 from glassnet.attribution.engine import explain
 from glassnet.attribution.faithfulness.over_images import Measured, measured
+from glassnet.attribution.faithfulness.pixels import refuse_several
 from glassnet.attribution.faithfulness.similarity import rank_correlation, structural_similarity
-from glassnet.attribution.targets import Target
+from glassnet.attribution.targets import Target, check_target
 from glassnet.errors import InputError
 from glassnet.models.capture import tapped, undisturbed
 from glassnet.models.images import Images, check_images, image_batches, in_words
@@ -82,15 +83,17 @@ def sanity_check(
         images: As `explain` takes them.
         methods: Of `explain`; may be empty where there are methods of one's own.
         layers: One layer that the methods explain; the last one where several are meant.
-        target: As `explain` takes it.
+        target: As `explain` takes it, but one class an image.
         own: Methods of one's own by name.
         seed: Of the random weights.
         batch_size: Images per pass.
 
     Raises:
-        InputError: As for `explain`; or the model has no weights, or there is no method.
+        InputError: As for `explain`; or the model has no weights, there is no method, or several classes an image.
     """
     check_images(images, batch_size)
+    wanted = check_target(target, len(images))
+    refuse_several(wanted if isinstance(wanted, torch.Tensor) else None)
     names = [methods] if isinstance(methods, str) else list(methods)
     if not names and not own:
         raise InputError("methods is empty and there are none of your own, expected at least one.")
