@@ -40,6 +40,17 @@ def test_kinds_names_and_patterns_in_the_models_order(convnet, layers, names):
     assert select_layers(convnet, layers) == names
 
 
+def test_the_last_convolution_is_no_shortcut_and_no_head_of_one_pixel():
+    residual = create_model("resnet_small", in_channels=3, num_classes=5, image_size=12)
+    assert select_layers(residual, "conv")[-2:] == ["stage3.0.conv2", "stage3.0.shortcut.conv"]
+    assert select_layers(residual, "last-conv") == ["stage3.0.conv2"]
+    head = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ConvTranspose2d(4, 4, (1, 2)), nn.Conv2d(4, 2, 1))
+    assert select_layers(head, "last-conv") == ["1"]
+    assert select_layers(nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 2, 1)), "last-conv") == ["1"]
+    with pytest.raises(InputError, match="no layer 'last-conv' in Sequential"):
+        select_layers(nn.Sequential(nn.Linear(4, 3)), "last-conv")
+
+
 def test_all_is_every_module_without_children(convnet):
     assert select_layers(convnet, "all") == [name for name, _ in convnet.named_children()]
 

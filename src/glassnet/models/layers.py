@@ -13,9 +13,16 @@ Call = tuple[str, int]
 
 _CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 
+
+def _last_convolution(modules: Mapping[str, nn.Module]) -> list[str]:
+    """Name the last convolution of more than one pixel, if any is, and so no residual shortcut or 1x1 head."""
+    wide = [name for name, one in modules.items() if isinstance(one, _CONVOLUTIONS) and max(one.kernel_size) > 1]
+    return (wide or KINDS["conv"](modules))[-1:]
+
+
 KINDS: dict[str, Callable[[Mapping[str, nn.Module]], list[str]]] = {
     "conv": lambda modules: [name for name, module in modules.items() if isinstance(module, _CONVOLUTIONS)],
-    "last-conv": lambda modules: KINDS["conv"](modules)[-1:],
+    "last-conv": _last_convolution,
     "linear": lambda modules: [name for name, module in modules.items() if isinstance(module, nn.Linear)],
     "all": lambda modules: [name for name, module in modules.items() if not any(True for _ in module.children())],
 }
@@ -27,10 +34,10 @@ def select_layers(model: nn.Module, layers: str | Sequence[str]) -> list[str]:
     Args:
         model: Any module.
         layers: One of these, or a sequence that mixes them: a kind ("conv": every 2-D convolution and transposed
-            convolution; "last-conv": the last of them; "linear"; "all": every module without children), a pattern as
-            in "features.*" or "conv[12]" (over all modules; * also matches dots), a module's name, or a name and the
-            number of a call as in "relu:0", for a module that runs more than once. A kind goes before a module of the
-            same name.
+            convolution; "last-conv": the last of them that is larger than 1x1, where one is, and so no shortcut of a
+            residual network; "linear"; "all": every module without children), a pattern as in "features.*" or
+            "conv[12]" (over all modules; * also matches dots), a module's name, or a name and the number of a call as
+            in "relu:0", for a module that runs more than once. A kind goes before a module of the same name.
 
     Raises:
         InputError: The model has no such layer; the nearest names come first.
