@@ -147,6 +147,16 @@ def images() -> Tensor:
 
 
 @pytest.fixture
+def signed() -> tuple[nn.Module, Tensor]:
+    """y = sum V1 relu(x) + V2 relu(-x), small enough to be worked out by hand, and an image x of 2 x 2."""
+    model = nn.Sequential(nn.Conv2d(1, 2, 1, bias=False), nn.ReLU(), nn.Flatten(), nn.Linear(8, 1, bias=False))
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([1.0, -1.0]).view(2, 1, 1, 1))
+        model[3].weight.copy_(torch.tensor([[2.0, 5, -3, 7, 6, -1, 4, 8]]))
+    return model, torch.tensor([[[[1.0, -2.0], [3.0, -4.0]]]])
+
+
+@pytest.fixture
 def unchecked() -> Iterator[None]:
     """The library as users run it, without the tests' type checks."""
     config.update("jaxtyping_disable", True)

@@ -1,5 +1,7 @@
 """The engine: what it costs, what it takes, and what it says when it cannot go on."""
 
+from collections import OrderedDict
+
 import numpy as np
 import pytest
 import torch
@@ -225,3 +227,11 @@ def test_a_model_that_views_its_maps_is_run_in_the_layout_it_takes(images):
     for key, value in explain(plain, images).maps.items():
         theirs = explanation[key[0], key[1].replace("0", "conv")]
         np.testing.assert_allclose(theirs, value, rtol=1e-4, atol=1e-7)
+
+
+def test_a_layer_is_explained_where_only_some_of_its_calls_give_maps(images):
+    shared = nn.ReLU()
+    parts = {"conv": nn.Conv2d(3, 4, 3), "relu": shared, "flat": nn.Flatten(), "fc": nn.Linear(400, 5), "again": shared}
+    model = nn.Sequential(OrderedDict(parts))
+    for layers in ("relu", "all"):
+        assert "relu:0" in explain(model, images, target=1, layers=layers, methods="gradcam").layers

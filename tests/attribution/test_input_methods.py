@@ -114,6 +114,17 @@ def test_integrated_gradients_equal_the_papers_sum_and_are_complete(network, ima
     np.testing.assert_allclose(fine.sum((1, 2, 3)), rise, atol=0.02 * rise.abs().max())
 
 
+@pytest.mark.parametrize("method", ["saliency", "input_x_gradient"])
+def test_gradient_methods_equal_plain_loops_over_differences(network, images, method):
+    def score(x):
+        with torch.no_grad():
+            return network(torch.from_numpy(x)[None])[0, 2].item()
+
+    (ours,) = of(method, images[:1], network, target=2)
+    expected = getattr(reference, method)(images[0].double().numpy(), score)
+    np.testing.assert_allclose(ours, expected, atol=1e-6 * np.abs(expected).max())
+
+
 @pytest.mark.parametrize(("window", "stride"), [(4, 2), (5, 3), (12, 1)])
 def test_occlusion_equals_plain_loops(network, images, window, stride):
     def score(x):

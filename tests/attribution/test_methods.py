@@ -167,6 +167,20 @@ def test_a_parameter_that_nothing_provides_is_refused(network, images):
         explain(network, images, methods={"mine": lambda activations: activations})
 
 
+@pytest.mark.parametrize(
+    ("methods", "way"),
+    [
+        ({"it": partial(METHODS["smoothgrad"], of="it")}, "it from it"),
+        ({"gradcam": lambda gradcam: gradcam}, "gradcam from gradcam"),
+        ({"one": lambda two: two, "two": lambda one: one}, "one from two from one"),
+    ],
+)
+def test_a_method_that_needs_itself_is_refused(methods, way):
+    name = next(iter(methods))
+    with pytest.raises(InputError, match=rf"method '{name}' needs itself \({way}\), expected one made of others"):
+        choose_methods(methods)
+
+
 def test_a_method_is_computed_once_for_all_that_need_it(monkeypatch, build_network, images):
     calls = []
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from glassnet.attribution import explain
-from glassnet.errors import InputError
+from glassnet.errors import InputError, WorkError
 
 
 @pytest.fixture
@@ -76,6 +76,39 @@ def test_a_callable_may_write_into_the_output(segmenter, images):
         np.testing.assert_array_equal(explanation[key], value)
 
 
+@pytest.fixture
+def autoencoder():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 3, 1))
+
+
+@pytest.mark.parametrize("method", ["gradcam", "saliency", "smoothgrad", "integrated_gradients"])
+def test_a_callable_of_two_arguments_gets_the_images_of_its_batch(autoencoder, images, method):
+    def closeness(output, x):
+        return -((output - x) ** 2).mean((1, 2, 3))
+
+    chunks = explain(autoencoder, images, target=closeness, methods=method, batch_size=3)
+    np.testing.assert_allclose(chunks.scores, closeness(autoencoder(images), images).detach(), rtol=1e-5)
+    for i, image in enumerate(images.split(1)):
+        # Its one image is the same in every pass, so that a function of the output alone can say it.
+        alone = explain(autoencoder, image, target=lambda o, x=image: closeness(o, x), methods=method)
+        for key, value in alone.maps.items():
+            np.testing.assert_allclose(chunks[key][i], value[0], rtol=1e-3, atol=1e-6)
+
+
+def test_an_option_of_a_callable_is_left_alone(model, images):
+    explanation = explain(model, images, target=lambda out, number=3: out[:, number], methods="gradcam")
+    np.testing.assert_allclose(explanation.scores, model(images)[:, 3].detach(), rtol=1e-5)
+
+
+def test_a_callable_that_runs_out_of_memory_says_so(model, images):
+    def greedy(_):
+        raise torch.OutOfMemoryError
+
+    with pytest.raises(WorkError, match="not enough memory for 3 images at once"):
+        explain(model, images, target=greedy, methods="gradcam", batch_size=3)
+
+
 def test_a_callable_takes_what_is_no_tensor(segmenter, images):
     class Wrapped(nn.Module):
         def __init__(self):
@@ -117,6 +150,8 @@ def test_a_callable_takes_what_is_no_tensor(segmenter, images):
         (lambda out: out, r"the target callable returned float32 of shape \(7, 5\), expected float of shape \(7,\)"),
         (lambda out: out.argmax(1), r"returned int64 of shape \(7,\), expected float"),
         (lambda out: out.sum(), r"returned float32 of shape \(\)"),
+        (lambda out: out["logits"], "the target callable fails on the output for 7 images: "),
+        (lambda out: out - torch.zeros(4, 5), r"fails on .* must match .*; if it needs the images, let it take them"),
         (lambda out: 3.0, "the target callable returned a float"),
         (lambda out: out[:, 0] / 0, "NaN or infinite score for 7 of 7 images"),
         (lambda out: out[:, 0].detach(), "no gradient path"),

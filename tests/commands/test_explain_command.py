@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 import glassnet as gn
 from glassnet.attribution.faithfulness import share_inside
 from glassnet.cli import run
+from glassnet.commands.explain_numbers import text
 
 
 def call(capsys, *words):
@@ -54,6 +55,14 @@ def test_faithfulness_is_measured_drawn_and_printed_when_asked_for(capsys, copy)
     for heading in ("in mask", "deletion", "avg drop", "pixels in random order", "rank correlation", "map notices"):
         assert heading in out
     assert found == copy.load_json("attributions/first.json")
+
+
+def test_a_verdict_that_the_images_do_not_settle_is_printed_as_undecided():
+    step = {"mean": 0.63, "low": 0.41, "high": 0.82}
+    sanity = {"rank_correlation": {"saliency": [step] * 3}, "passes": {"saliency": None}}
+    row = {"method": "saliency", "layer": "input"}
+    printed = text("first", {"measures": [row], "images": [0, 1], "sanity": sanity})
+    assert printed.splitlines()[-1].endswith("undecided")
 
 
 @pytest.fixture

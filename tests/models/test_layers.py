@@ -40,6 +40,17 @@ def test_kinds_names_and_patterns_in_the_models_order(convnet, layers, names):
     assert select_layers(convnet, layers) == names
 
 
+def test_the_last_convolution_is_no_shortcut_and_no_head_of_one_pixel():
+    residual = create_model("resnet_small", in_channels=3, num_classes=5, image_size=12)
+    assert select_layers(residual, "conv")[-2:] == ["stage3.0.conv2", "stage3.0.shortcut.conv"]
+    assert select_layers(residual, "last-conv") == ["stage3.0.conv2"]
+    head = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ConvTranspose2d(4, 4, (1, 2)), nn.Conv2d(4, 2, 1))
+    assert select_layers(head, "last-conv") == ["1"]
+    assert select_layers(nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 2, 1)), "last-conv") == ["1"]
+    with pytest.raises(InputError, match="no layer 'last-conv' in Sequential"):
+        select_layers(nn.Sequential(nn.Linear(4, 3)), "last-conv")
+
+
 def test_all_is_every_module_without_children(convnet):
     assert select_layers(convnet, "all") == [name for name, _ in convnet.named_children()]
 
@@ -85,7 +96,7 @@ def test_split_call():
     assert split_call("odd:name") == ("odd:name", None)
 
 
-RAN = {("a", 0): "", ("b", 0): "", ("b", 1): "", ("c", 0): "is odd"}
+RAN = {("a", 0): "", ("b", 0): "", ("b", 1): "", ("c", 0): "is odd", ("e", 0): "", ("e", 1): "is flat"}
 
 
 @pytest.mark.parametrize(
@@ -95,6 +106,8 @@ RAN = {("a", 0): "", ("b", 0): "", ("b", 1): "", ("c", 0): "is odd"}
         (["b:1"], "b:1", {"b:1": ("b", 1)}),
         (["a:0"], "a:0", {"a:0": ("a", 0)}),
         (["a", "c", "d"], "all", {"a": ("a", 0)}),
+        (["e"], "e", {"e:0": ("e", 0)}),
+        (["a", "e"], "all", {"a": ("a", 0), "e:0": ("e", 0)}),
     ],
 )
 def test_calls_get_names(names, asked, expected):
@@ -109,6 +122,7 @@ def test_calls_get_names(names, asked, expected):
         (["b:2"], "b:2", "layer 'b' ran 2 times, so its calls are numbered from 0 to 1; it has no call 2"),
         (["d:1"], "d:1", "layer 'd' did not run"),
         (["c", "d"], "all", "layer 'c' is odd."),
+        (["e:1"], "e:1", "layer 'e' is flat."),
     ],
 )
 def test_unusable_calls_are_refused_when_asked_for_by_name_or_when_nothing_else_is_left(names, asked, message):

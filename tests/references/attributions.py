@@ -8,6 +8,14 @@ Score = Callable[[np.ndarray], float]
 """From one image (c, h, w) to the score explained."""
 
 
+def gradcam(activation: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+    """Selvaraju et al. 2017, equations 1 and 2."""
+    total = np.zeros(activation.shape[1:])
+    for a, g in zip(activation, gradient, strict=True):
+        total += sum(g[p] for p in np.ndindex(*g.shape)) / g.size * a
+    return np.maximum(total, 0)
+
+
 def gradcam_plus_plus(activation: np.ndarray, gradient: np.ndarray) -> np.ndarray:
     """Chattopadhyay et al. 2018, equations 5 and 19, with powers of the gradient for the derivatives of exp(y)."""
     total = np.zeros(activation.shape[1:])
@@ -57,6 +65,44 @@ def upsample(map_: np.ndarray, height: int, width: int) -> np.ndarray:
         at_x = min(max((x + 0.5) * map_.shape[1] / width - 0.5, 0), map_.shape[1] - 1)
         for i, j in np.ndindex(*map_.shape):
             out[y, x] += max(1 - abs(at_y - i), 0) * max(1 - abs(at_x - j), 0) * map_[i, j]
+    return out
+
+
+def guided_gradcam(activation: np.ndarray, gradient: np.ndarray, guided: np.ndarray) -> np.ndarray:
+    """Selvaraju et al. 2017, section 3.2: guided backpropagation (c, h, w) times the map at the image's size."""
+    map_ = upsample(gradcam(activation, gradient), *guided.shape[1:])
+    out = np.zeros_like(guided)
+    for c, y, x in np.ndindex(*guided.shape):
+        out[c, y, x] = guided[c, y, x] * map_[y, x]
+    return out
+
+
+def slopes(image: np.ndarray, score: Score, step: float = 1e-6) -> np.ndarray:
+    """The score's derivative by each number of the image, from the score a step above and a step below."""
+    out = np.zeros_like(image)
+    for here in np.ndindex(*image.shape):
+        above, below = image.copy(), image.copy()
+        above[here] += step
+        below[here] -= step
+        out[here] = (score(above) - score(below)) / (2 * step)
+    return out
+
+
+def saliency(image: np.ndarray, score: Score) -> np.ndarray:
+    """Simonyan et al. 2013, section 3.1."""
+    slope = slopes(image, score)
+    out = np.zeros(image.shape[1:])
+    for y, x in np.ndindex(*out.shape):
+        out[y, x] = max(abs(channel[y, x]) for channel in slope)
+    return out
+
+
+def input_x_gradient(image: np.ndarray, score: Score) -> np.ndarray:
+    """Shrikumar et al. 2016, section 2: each number of the image times the score's derivative by it."""
+    slope = slopes(image, score)
+    out = np.zeros_like(image)
+    for here in np.ndindex(*image.shape):
+        out[here] = image[here] * slope[here]
     return out
 
 

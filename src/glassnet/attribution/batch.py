@@ -10,7 +10,7 @@ from torch import Tensor
 from glassnet.attribution.methods import Method, compute, ingredients, is_of_a_layer
 from glassnet.attribution.passes import Forward, Network, forward, gradients, guided_gradient, no_path
 from glassnet.attribution.rerun import Rerun, in_packs
-from glassnet.attribution.targets import Classes, Scorer
+from glassnet.attribution.targets import Classes, Scorer, of_pack
 from glassnet.attribution.tokens import Reshape, describe_grids, shape_problem, to_maps
 from glassnet.console import say
 from glassnet.errors import InputError
@@ -162,8 +162,7 @@ def _rerun(plan: Plan, images: Tensor, target: Scorer | Classes | None, layer: s
         inner = replace(plan, methods=(what,), asked=names, names=names)
 
         def run(pack: Tensor, copies: int) -> Tensor:
-            repeated = target.repeat(copies) if isinstance(target, Tensor) else target
-            explained = explain_batch(inner, pack.to(images.dtype), repeated)
+            explained = explain_batch(inner, pack.to(images.dtype), of_pack(target, copies))
             return explained.maps[what, layer if of_a_layer else "input"][0]
 
         return in_packs(run, variants, plan.batch_size)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from glassnet.attribution.batch import Plan, explain_batch
 from glassnet.attribution.budget import MEMORY_BYTES, choose_batch_size
@@ -12,7 +12,7 @@ from glassnet.attribution.explanation import Explanation
 from glassnet.attribution.gather import Gathered
 from glassnet.attribution.methods import Method, choose_methods, is_of_a_layer
 from glassnet.attribution.passes import Network
-from glassnet.attribution.targets import Target, check_target
+from glassnet.attribution.targets import Target, check_target, of_batch
 from glassnet.attribution.tokens import Reshape
 from glassnet.devices import autocast, choose_precision
 from glassnet.models.capture import followed_in_place, undisturbed
@@ -45,10 +45,12 @@ def explain(
             NumPy array.
         target: What is explained: "predicted", a class number, one class number an image (n,), several an image, as
             (n, m), or (1, m) for the same ones of every image, or a callable from the output for a batch to one score
-            an image, shape (batch,); the last suits any output.
+            an image, shape (batch,); the last suits any output. A callable of two arguments gets the batch's images
+            too, as floats on the model's device, as in lambda output, x: -((output - x) ** 2).mean((1, 2, 3)) for a
+            reconstruction's error; methods that look at changed images leave these as they were.
         layers: What `select_layers` takes: names, patterns, kinds. A layer that runs twice is explained at each call,
-            as "relu:0" and "relu:1". What a kind or pattern brings in is left out where it cannot be explained: it did
-            not run, gives no map, or does not reach the score.
+            as "relu:0" and "relu:1", less the calls that cannot be explained. What a kind or pattern brings in is left
+            out where it cannot be explained: it did not run, gives no map, or does not reach the score.
         methods: Keys of METHODS, or a mapping from names to methods of the caller's own, as in
             {"smooth": functools.partial(METHODS["smoothgrad"], of="gradcam")}. Those that explain the input alone stand
             at the layer "input".
@@ -79,8 +81,7 @@ def explain(
         plan = Plan(network, chosen, known_methods, layers, names, reshape, size)
         gathered = Gathered(len(images), images.shape[-2:])
         for start, batch in image_batches(model, images, size):
-            part = wanted[start : start + len(batch)] if isinstance(wanted, Tensor) else wanted
-            explained = explain_batch(plan, batch, part)
+            explained = explain_batch(plan, batch, of_batch(wanted, start, batch))
             gathered.put(explained.passed, explained.maps)
             layer_names = explained.layers()
     return gathered.explanation(chosen, layer_names)

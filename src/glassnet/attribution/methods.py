@@ -68,8 +68,8 @@ def choose_methods(methods: str | Sequence[str] | Mapping[str, Method]) -> tuple
     """Return the methods' names, each once, and all methods that are known by name, the caller's own among them.
 
     Raises:
-        InputError: A name is none of METHODS, a function's parameter is nothing that a method can need, or there is no
-            method at all.
+        InputError: A name is none of METHODS, a function's parameter is nothing that a method can need, a method needs
+            itself, or there is no method at all.
     """
     names = tuple(dict.fromkeys([methods] if isinstance(methods, str) else methods))
     if not names:
@@ -102,13 +102,20 @@ def compute(method: str, known: MutableMapping[str, Any], known_methods: Mapping
     return known[method]
 
 
-def _ingredients(method: str, known_methods: Mapping[str, Method]) -> Iterator[str]:
+def _ingredients(method: str, known_methods: Mapping[str, Method], above: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yield what a method is made of, `above` being the methods that lead to it."""
     if method not in known_methods:
         yield method
         return
+    way = (*above, method)
+    if method in above:
+        raise InputError(
+            f"method '{method}' needs itself ({' from '.join(way[way.index(method) :])}), expected one made of others; "
+            "give it a name that is none of the methods it needs."
+        )
     function = known_methods[method]
     for name in [*_needed(function), *_rerun_methods(function)]:
-        yield from _ingredients(name, known_methods)
+        yield from _ingredients(name, known_methods, way)
 
 
 def _needed(function: Method) -> list[str]:

@@ -1,7 +1,9 @@
 """What is explained: one score per image, a class's or any other."""
 
+import inspect
 import operator
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, SupportsIndex
 
 import numpy as np
@@ -9,18 +11,55 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from glassnet.errors import InputError
+from glassnet.errors import GlassnetError, InputError
+from glassnet.models.images import check_memory
 
-Scorer = Callable[[Any], Tensor]
+Scorer = Callable[..., Tensor]
+"""From the output for a batch, or from the output and the batch's images, to (n,) scores."""
 
 Classes = Int[Tensor, "n ..."]
 """(n,): one class an image; (n, m): m classes an image, each explained."""
 
 Target = Literal["predicted"] | SupportsIndex | Sequence[int] | Sequence[Sequence[int]] | np.ndarray | Tensor | Scorer
 """The predicted class, one class for all images, one class an image, several, (n, m) or (1, m) for the same of every
-image, or a function from the output to (n,) scores."""
+image, or a function from the output, or from it and the images, to (n,) scores."""
 
 _EXPECTED = 'expected "predicted", a class number, one class number an image, or a function of the output'
+
+
+@dataclass(frozen=True)
+class OfImages:
+    """A function of the output and the images, bound to the images of one batch as they are before any method's change.
+
+    Attributes:
+        scorer: Takes the output and the images.
+        images: A row for each of the output's.
+    """
+
+    scorer: Scorer
+    images: Float[Tensor, "batch channel height width"]
+
+    def __call__(self, output: Any) -> Tensor:
+        """Return the scores of an output."""
+        return self.scorer(output, self.images)
+
+    def repeat(self, copies: int) -> "OfImages":
+        """Return the same for a pack of so many variants of the batch."""
+        return OfImages(self.scorer, self.images.repeat(copies, 1, 1, 1))
+
+
+def of_batch(
+    target: Scorer | Int[Tensor, "all ..."] | None, start: int, images: Float[Tensor, "batch channel height width"]
+) -> Scorer | Classes | None:
+    """Return the target of the images from number `start` on."""
+    if isinstance(target, Tensor):
+        return target[start : start + len(images)]
+    return OfImages(target, images) if target is not None and _takes_images(target) else target
+
+
+def of_pack(target: Scorer | Classes | None, copies: int) -> Scorer | Int[Tensor, "many ..."] | None:
+    """Return a batch's target for a pack of so many variants of the batch, one after another."""
+    return target.repeat(copies) if isinstance(target, Tensor | OfImages) else target
 
 
 def check_target(target: Target, count: int) -> Scorer | Classes | None:
@@ -56,11 +95,12 @@ def score(
     """Return each image's score and, for a class target, its class; of several classes, several.
 
     Raises:
-        InputError: The output is no (n, classes) tensor, the class is out of range, the callable gave something other
-            than (n,) scores, or a score is NaN.
+        InputError: The output is no (n, classes) tensor, the class is out of range, the callable fails or gave
+            something other than (n,) scores, or a score is NaN.
+        WorkError: The memory does not suffice for the callable.
     """
     if callable(target):
-        scores, classes = _check_scores(target(output), size), None
+        scores, classes = _check_scores(_called(target, output, size), size), None
     else:
         if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != size:
             shape = f"of shape {tuple(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"
@@ -86,6 +126,30 @@ def score(
 
 def _rows(marked: Tensor) -> int:
     return int(marked.view(len(marked), -1).any(dim=1).sum())
+
+
+def _takes_images(scorer: Scorer) -> bool:
+    """Tell whether the function must be given two arguments; a second one with a default is an option of its own."""
+    try:
+        parameters = inspect.signature(scorer).parameters.values()
+    except (TypeError, ValueError):  # some of what is written in C has no signature
+        return False
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(one.kind in positional and one.default is one.empty for one in parameters) == 2
+
+
+def _called(scorer: Scorer, output: Any, size: int) -> Any:
+    try:
+        return scorer(output)
+    except GlassnetError:
+        raise
+    except Exception as error:
+        check_memory(error, size)
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        raise InputError(
+            f"the target callable fails on the output for {size} images: {reason}; expected one score an image from "
+            "any number of images at once; if it needs the images, let it take them too, as (output, images)."
+        ) from error
 
 
 def _check_scores(scores: Any, size: int) -> Tensor:

@@ -39,6 +39,8 @@ SHOWN = {
     "increase": "increase",
 }
 """Numbers by key, as the table heads them."""
+NOTICES = {True: "yes", False: "no", None: "undecided"}
+"""What `SanityCheck.passes` says, in the table."""
 SEED = 0
 
 
@@ -142,7 +144,7 @@ def text(name: str, document: Mapping[str, Any]) -> str:
 
 def _sanity(found: Mapping[str, Any]) -> str:
     rows = [
-        (method, _cell(steps[len(steps) // 2]), _cell(steps[-1]), "yes" if found["passes"][method] else "no")
+        (method, _cell(steps[len(steps) // 2]), _cell(steps[-1]), NOTICES[found["passes"][method]])
         for method, steps in found["rank_correlation"].items()
     ]
     return table(("weights randomised", "correlation, upper half", "all layers", "map notices"), rows)

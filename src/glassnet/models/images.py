@@ -75,11 +75,18 @@ def in_words(model: nn.Module, images: Tensor) -> Iterator[None]:
     except GlassnetError:
         raise
     except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
-        if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
-            raise WorkError(
-                f"not enough memory for {len(images)} images at once; pass a smaller batch_size."
-            ) from error
+        check_memory(error, len(images))
         raise InputError(_refusal(model, images, str(error) or type(error).__name__)) from error
+
+
+def check_memory(error: Exception, count: int) -> None:
+    """Say in one sentence that `count` images were too many, if that is what the error means.
+
+    Raises:
+        WorkError: The memory does not suffice.
+    """
+    if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
+        raise WorkError(f"not enough memory for {count} images at once; pass a smaller batch_size.") from error
 
 
 def _refusal(model: nn.Module, images: Tensor, reason: str) -> str:

@@ -13,9 +13,16 @@ Call = tuple[str, int]
 
 _CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 
+
+def _last_convolution(modules: Mapping[str, nn.Module]) -> list[str]:
+    """Name the last convolution of more than one pixel, if any is, and so no residual shortcut or 1x1 head."""
+    wide = [name for name, one in modules.items() if isinstance(one, _CONVOLUTIONS) and max(one.kernel_size) > 1]
+    return (wide or KINDS["conv"](modules))[-1:]
+
+
 KINDS: dict[str, Callable[[Mapping[str, nn.Module]], list[str]]] = {
     "conv": lambda modules: [name for name, module in modules.items() if isinstance(module, _CONVOLUTIONS)],
-    "last-conv": lambda modules: KINDS["conv"](modules)[-1:],
+    "last-conv": _last_convolution,
     "linear": lambda modules: [name for name, module in modules.items() if isinstance(module, nn.Linear)],
     "all": lambda modules: [name for name, module in modules.items() if not any(True for _ in module.children())],
 }
@@ -27,10 +34,10 @@ def select_layers(model: nn.Module, layers: str | Sequence[str]) -> list[str]:
     Args:
         model: Any module.
         layers: One of these, or a sequence that mixes them: a kind ("conv": every 2-D convolution and transposed
-            convolution; "last-conv": the last of them; "linear"; "all": every module without children), a pattern as
-            in "features.*" or "conv[12]" (over all modules; * also matches dots), a module's name, or a name and the
-            number of a call as in "relu:0", for a module that runs more than once. A kind goes before a module of the
-            same name.
+            convolution; "last-conv": the last of them that is larger than 1x1, where one is, and so no shortcut of a
+            residual network; "linear"; "all": every module without children), a pattern as in "features.*" or
+            "conv[12]" (over all modules; * also matches dots), a module's name, or a name and the number of a call as
+            in "relu:0", for a module that runs more than once. A kind goes before a module of the same name.
 
     Raises:
         InputError: The model has no such layer; the nearest names come first.
@@ -54,8 +61,9 @@ def split_call(name: str) -> tuple[str, int | None]:
 def name_calls(names: Sequence[str], asked: str | Sequence[str], ran: Mapping[Call, str]) -> dict[str, Call]:
     """Give each usable call of the selected layers its public name, in order.
 
-    A layer that ran once keeps its name; one that ran twice becomes "relu:0" and "relu:1". What did not run or cannot
-    be used is left out where a kind or a pattern brought it in, and refused where it was asked for by name.
+    A layer that ran once keeps its name; one that ran twice becomes "relu:0" and "relu:1", less the calls that cannot
+    be used. A layer of which no call can be used is left out where a kind or a pattern brought it in, and refused where
+    it was asked for by name.
 
     Args:
         names: What `select_layers` returned for it.
@@ -72,15 +80,16 @@ def name_calls(names: Sequence[str], asked: str | Sequence[str], ran: Mapping[Ca
         module, number = split_call(name)
         calls = [call for call in ran if call[0] == module]
         chosen = [call for call in calls if number is None or call[1] == number]
-        problem = next((ran[call] for call in chosen if ran[call]), "") if chosen else _not_run(number, len(calls))
-        if problem:
+        fine = [call for call in chosen if not ran[call]]
+        if not fine:
+            problem = ran[chosen[0]] if chosen else _not_run(number, len(calls))
             refused.append(f"layer '{module}' {problem}.")
             if name in outright:
                 raise InputError(refused[-1])
         elif len(chosen) == 1:
-            usable[name] = chosen[0]
+            usable[name] = fine[0]
         else:
-            usable |= {f"{module}:{call[1]}": call for call in chosen}
+            usable |= {f"{module}:{call[1]}": call for call in fine}
     if not usable:
         raise InputError(refused[0])
     return usable

@@ -15,6 +15,7 @@ COLUMNS = {
     "average_drop": "Average drop (lower is better)",
     "increase": "Increase (higher is better)",
 }
+NOTICES = {True: "notices it", False: "does not notice it", None: "is undecided, for want of images"}
 
 
 def measures(group: dict[str, Any], names: Mapping[str, str]) -> Table | None:
@@ -60,8 +61,8 @@ def measure_notes(group: dict[str, Any], names: Mapping[str, str]) -> tuple[str,
         )
     passes = part(part(group, "sanity"), "passes")
     if passes:
-        told = [f"{names.get(m, m)} {'notices' if passed else 'does not notice'}" for m, passed in passes.items()]
+        told = [f"{names.get(m, m)} {NOTICES[passed]}" for m, passed in passes.items()]
         notes.append(
-            f"When the network’s weights are replaced by random ones, from the output down: {'; '.join(told)} it."
+            f"When the network’s weights are replaced by random ones, from the output down: {'; '.join(told)}."
         )
     return tuple(notes)

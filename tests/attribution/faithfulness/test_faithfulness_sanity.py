@@ -5,7 +5,13 @@ from scipy import stats
 from torch import nn
 
 import glassnet as gn
-from glassnet.attribution.faithfulness import agreement, rank_correlation, sanity_check, structural_similarity
+from glassnet.attribution.faithfulness import (
+    SanityCheck,
+    agreement,
+    rank_correlation,
+    sanity_check,
+    structural_similarity,
+)
 from glassnet.errors import InputError
 
 
@@ -83,13 +89,29 @@ def test_the_check_fails_for_a_method_that_ignores_the_model(trained):
         "bn1",
         "conv1",
     )
-    assert not found.passes("edges")
+    assert found.passes("edges") is False
     assert np.all(found.rank_correlation["edges"] == 1)
     np.testing.assert_allclose(found.similarity["edges"], 1)
     assert found.passes("gradcam")
     assert found.steps("gradcam")[0].mean == pytest.approx(1)
     assert found.rank_correlation["gradcam"].shape == (12, 20)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("half_way", "at_the_end", "expected"),
+    [
+        ([0.1, 0.2, 0.3, 0.2], [0.1, 0.0, -0.1, 0.2], True),
+        ([0.1, 0.2, 0.3, 0.2], [0.9, 0.8, 0.9, 0.7], False),
+        ([0.9, 0.2, 0.9, 0.8], [0.9, 0.8, 0.9, 0.7], False),
+        ([0.9, 0.2, 0.9, 0.3], [0.1, 0.0, -0.1, 0.2], None),  # a mean of 0.58, but few images: 0.25 to 0.9
+        ([np.nan] * 4, [0.1, 0.0, -0.1, 0.2], None),
+    ],
+)
+def test_a_verdict_needs_the_whole_interval_on_one_side(half_way, at_the_end, expected):
+    rows = np.array([[1.0] * 4, half_way, at_the_end])
+    found = SanityCheck(("trained", "fc", "conv"), {"it": rows}, {"it": rows}, seed=0)
+    assert found.passes("it") is expected
 
 
 def test_guided_backpropagation_is_known_to_see_little_of_lost_weights(trained):
@@ -100,7 +122,7 @@ def test_guided_backpropagation_is_known_to_see_little_of_lost_weights(trained):
     guided, cam = (found.rank_correlation[m].mean(axis=1) for m in ("guided_backpropagation", "gradcam"))
     assert guided[upper] > 0.75
     assert cam[upper] < 0.4
-    assert not found.passes("guided_backpropagation")
+    assert found.passes("guided_backpropagation") is False
     assert found.passes("gradcam")
 
 
@@ -137,3 +159,14 @@ def test_agreement_of_methods(trained):
     one = found["gradcam", "guided_backpropagation", "conv4"]
     assert one.mean == pytest.approx(expected.mean())
     assert one.low < one.mean < one.high
+
+
+@pytest.mark.parametrize("target", [[[0, 1]], [[3]]])
+def test_several_classes_an_image_are_refused_as_their_maps_would_be_read_as_channels(trained, target):
+    model, images = trained
+    explanation = gn.explain(model, images[:2], target=target, layers="conv4", methods=["gradcam", "hirescam"])
+    message = rf"targets have shape \(2, {len(target[0])}\), expected \(2,\), one class an image; explain and compare"
+    with pytest.raises(InputError, match=message):
+        agreement(explanation)
+    with pytest.raises(InputError, match=message):
+        sanity_check(model, images[:2], target=target)

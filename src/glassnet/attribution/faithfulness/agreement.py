@@ -4,6 +4,7 @@ from itertools import combinations
 
 from glassnet.attribution.explanation import Explanation
 from glassnet.attribution.faithfulness.over_images import Measured, measured
+from glassnet.attribution.faithfulness.pixels import refuse_several
 from glassnet.attribution.faithfulness.similarity import rank_correlation
 
 
@@ -13,12 +14,16 @@ def agreement(explanation: Explanation, *, seed: int = 0) -> dict[tuple[str, str
     A method that explains the input alone is compared with the others at every layer.
 
     Args:
-        explanation: Of any images.
+        explanation: Of any images, for one score an image.
         seed: Of the bootstrap.
 
     Returns:
         By (method, method, layer), Spearman's correlation of the magnitudes, -1 to 1.
+
+    Raises:
+        InputError: Several classes an image were explained.
     """
+    refuse_several(explanation.targets)
     maps = explanation.maps
     places = {m: [layer for method, layer in maps if method == m] for m in explanation.methods}
     found = {}

@@ -73,6 +73,19 @@ def check_mask(mask: np.ndarray | Tensor, shape: tuple[int, ...]) -> Bool[np.nda
     return array
 
 
+def refuse_several(targets: np.ndarray | Tensor | None) -> None:
+    """Refuse several classes an image, whose maps have an axis more that would be read as channels.
+
+    Raises:
+        InputError: There are several.
+    """
+    if targets is not None and targets.ndim > 1:
+        raise InputError(
+            f"targets have shape {tuple(targets.shape)}, expected ({len(targets)},), one class an image; explain and "
+            "compare one class at a time."
+        )
+
+
 def classes_of(targets: Classes | None, count: int) -> Tensor:
     """Return one class number an image.
 

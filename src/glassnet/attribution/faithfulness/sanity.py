@@ -11,8 +11,9 @@ from torch import nn
 
 from glassnet.attribution.engine import explain
 from glassnet.attribution.faithfulness.over_images import Measured, measured
+from glassnet.attribution.faithfulness.pixels import refuse_several
 from glassnet.attribution.faithfulness.similarity import rank_correlation, structural_similarity
-from glassnet.attribution.targets import Target
+from glassnet.attribution.targets import Target, check_target
 from glassnet.errors import InputError
 from glassnet.models.capture import tapped, undisturbed
 from glassnet.models.images import Images, check_images, image_batches, in_words
@@ -44,14 +45,18 @@ class SanityCheck:
         """Return the rank correlation of each step with its interval over images."""
         return [measured(row, seed=self.seed) for row in self.rank_correlation[method]]
 
-    def passes(self, method: str) -> bool:
-        """Tell whether a method sees that weights are lost: its interval reaches below `LINE`, half-way and at the end.
+    def passes(self, method: str) -> bool | None:
+        """Tell whether a method sees that weights are lost, half-way and at the end; None where that is undecided.
 
         Half-way is where half of the layers with weights are random, from the output down: a method that redraws what
-        the first layers let through differs only at the end.
+        the first layers let through differs only at the end. It sees it where the whole interval is below `LINE`, and
+        does not where the whole interval of either step is not; an interval across the line decides nothing.
         """
         steps = self.steps(method)
-        return all(step.low is not None and step.low < LINE for step in (steps[len(steps) // 2], steps[-1]))
+        asked = (steps[len(steps) // 2], steps[-1])
+        if any(step.low is not None and step.low >= LINE for step in asked):
+            return False
+        return True if all(step.high is not None and step.high < LINE for step in asked) else None
 
 
 def sanity_check(
@@ -78,15 +83,17 @@ def sanity_check(
         images: As `explain` takes them.
         methods: Of `explain`; may be empty where there are methods of one's own.
         layers: One layer that the methods explain; the last one where several are meant.
-        target: As `explain` takes it.
+        target: As `explain` takes it, but one class an image.
         own: Methods of one's own by name.
         seed: Of the random weights.
         batch_size: Images per pass.
 
     Raises:
-        InputError: As for `explain`; or the model has no weights, or there is no method.
+        InputError: As for `explain`; or the model has no weights, there is no method, or several classes an image.
     """
     check_images(images, batch_size)
+    wanted = check_target(target, len(images))
+    refuse_several(wanted if isinstance(wanted, torch.Tensor) else None)
     names = [methods] if isinstance(methods, str) else list(methods)
     if not names and not own:
         raise InputError("methods is empty and there are none of your own, expected at least one.")
