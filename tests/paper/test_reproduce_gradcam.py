@@ -7,10 +7,12 @@ import glassnet as gn
 from glassnet.attribution.faithfulness import share_inside
 from glassnet.commands.reproduce import reproduce
 from glassnet.errors import InputError
+from glassnet.models.layers import select_layers
 from glassnet.models.vgg import VGG16, VGG19
 from glassnet.paper import gradcam as part
 from glassnet.paper.claims import higher_in_images
-from glassnet.paper.look import roundness
+from glassnet.paper.gradcam_claims import judge
+from glassnet.paper.look import PLACES, Look, Maps, rectified, roundness
 from glassnet.settings.reproduce import ReproduceSettings
 
 
@@ -51,17 +53,20 @@ def done(runs, tmp_path_factory):
 def test_figures_tables_and_verdicts_of_three_runs(done):
     answer, out = done
     told = json.loads((out / "gradcam.json").read_text())
-    assert [figure["name"] for figure in told["figures"]] == [
-        "figure-15", "figure-16", "figure-17", "networks", *(["stroke-share"] if len(told["figures"]) == 5 else []),
-    ]  # fmt: skip
+    names = [figure["name"] for figure in told["figures"]]
+    assert names[:4] == ["figure-15", "figure-16", "figure-17", "networks"]
+    assert set(names[4:]) <= {"stroke-share", "stroke-share-convolution"}
     assert all((out / "figures" / f"{f['name']}.{s}").exists() for f in told["figures"] for s in ("png", "svg"))
     assert [len(told["stroke_share"][name]) for name in ("vgg16", "vgg19", "convnet")] == [13, 16, 4]
     sides = [row["side_pixels"] for row in told["stroke_share"]["vgg16"]]
     assert sides == [32] * 2 + [16] * 2 + [8] * 3 + [4] * 3 + [2] * 3
     assert len(told["tables"][0]["rows"]) == 33
     last = [row[1] for row in told["tables"][1]["rows"]]
-    assert last == ["features.28", "features.34", "conv4", "conv4, averaged to 2 px"]
-    assert len(told["verdicts"]) == 1 + 2 * 4 + 2
+    assert last == [
+        "features.28", "features.34", "conv4", "conv4, averaged to 2 px",
+        "features.29", "features.35", "relu4", "relu4, averaged to 2 px",
+    ]  # fmt: skip
+    assert len(told["verdicts"]) == 2 * (1 + 2 * 4 + 2) + 3
     assert json.dumps(dict(answer.data))
     for words in (
         "uniform map",
@@ -77,12 +82,14 @@ def test_shares_are_those_of_the_library(done, runs):
     run = gn.Run.open(runs[0])
     kept = np.load(out / "stages" / "look-convnet.npz")
     test = run.dataset().test
-    found = gn.explain(run.model(), test.images[:4])
-    np.testing.assert_allclose(kept["gradcam/conv2"], found["gradcam", "conv2"], rtol=1e-5, atol=1e-7)
+    found = gn.explain(run.model(), test.images[:4], layers="relu[1-4]")
+    np.testing.assert_allclose(kept["gradcam/relu2"], found["gradcam", "relu2"], rtol=1e-5, atol=1e-7)
     row = json.loads((out / "gradcam.json").read_text())["stroke_share"]["convnet"][2]
-    assert row["layer"] == "conv3"
-    assert row["images"] == np.isfinite(kept["shares"][2]).sum()
-    assert row["mean"] == pytest.approx(np.nanmean(kept["shares"][2]))
+    for told, place, layer in ((row, "convolution", "conv3"), (row["relu"], "ReLU", "relu3")):
+        assert told["layer"] == layer
+        shares = kept[f"shares/{place}"][2]
+        assert told["images"] == np.isfinite(shares).sum()
+        assert told["mean"] == pytest.approx(np.nanmean(shares))
     uniform = share_inside(np.ones_like(kept["mask"], dtype=float), kept["mask"])
     np.testing.assert_allclose(uniform, kept["mask"].mean(axis=(1, 2)))
 
@@ -100,9 +107,37 @@ def test_what_is_finished_is_not_done_again(done, runs, monkeypatch):
 def test_one_run_alone_has_its_figure_and_the_verdict_that_needs_no_other(runs, tmp_path):
     told = reproduce(ReproduceSettings(part="gradcam", runs=runs[:1], images=10, out=tmp_path)).data
     assert told["figures"][0]["name"] == "figure-17"
-    assert [verdict["claim"] for verdict in told["verdicts"]] == ["The own network looks mainly at the stroke"]
+    mainly = "The own network looks mainly at the stroke"
+    places = ", at the convolution", ", at its ReLU", ""
+    assert [verdict["claim"] for verdict in told["verdicts"]] == [mainly + place for place in places]
     vgg = reproduce(ReproduceSettings(part="gradcam", runs=runs[1:2], images=10, out=tmp_path)).data
     assert vgg["verdicts"] == []
+
+
+def _looks(*shares):
+    """An own network whose maps have such a share inside the stroke, at the convolution and at its ReLU."""
+    noise = np.random.default_rng(0).normal(0, 0.01, (1, 50))
+    last = np.random.default_rng(1).random((50, 4, 4), dtype=np.float32)
+    at = {p: Maps(("a",), s + noise, np.array([4]), last) for p, s in zip(PLACES, shares, strict=True)}
+    return {"convnet": Look(None, {"mask": np.ones((50, 8, 8), dtype=bool)}, at)}
+
+
+def test_a_claim_is_decided_only_where_convolution_and_relu_agree():
+    for shares, expected in (((0.8, 0.8), "supported"), ((0.2, 0.8), "undecided"), ((0.2, 0.2), "refuted")):
+        *places, whole = judge(_looks(*shares), seed=0)
+        assert [v.supported for v in places] == ["supported" if s > 0.5 else "refuted" for s in shares]
+        assert (whole.claim, whole.supported) == ("The own network looks mainly at the stroke", expected)
+
+
+@pytest.mark.parametrize("name", ["vgg16", "vgg19", "convnet"])
+def test_every_convolution_has_the_relu_that_follows_it(narrow, name):
+    model = gn.create_model(name, in_channels=1, num_classes=10, image_size=32)
+    pairs = rectified(model)
+    assert list(pairs) == select_layers(model, "conv")
+    if name == "convnet":
+        assert pairs == {f"conv{n}": f"relu{n}" for n in range(1, 5)}
+    else:
+        assert all(int(relu[9:]) == int(layer[9:]) + 1 for layer, relu in pairs.items())
 
 
 def test_without_runs_the_three_networks_are_trained(monkeypatch, tmp_path):

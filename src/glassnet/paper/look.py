@@ -1,4 +1,4 @@
-"""Where one network looks: Grad-CAM at every convolution, how much of it lies on the stroke, and how round it is."""
+"""Where one network looks: Grad-CAM at every convolution and its ReLU, its share on the stroke, and how round it is."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 from torch import nn
 from torch.nn import functional as F
 
@@ -27,6 +28,34 @@ SHOWN = 4
 CHUNK = 250
 """Images whose maps are in memory at once."""
 METHODS = ("gradcam", "guided_gradcam")
+WHAT = ("shares", "sides", "last")
+"""Arrays of a stage that each place has, in the order of `Maps`."""
+
+
+Place = Literal["convolution", "ReLU"]
+PLACES: tuple[Place, Place] = ("convolution", "ReLU")
+"""Where a convolution's maps are taken: at its own output, and at the ReLU that follows it."""
+
+
+@dataclass(frozen=True)
+class Maps:
+    """Grad-CAM at every convolution of a network, or at the ReLU after each.
+
+    Attributes:
+        layers: Names, in the network's order.
+        shares: Of each map inside the stroke, NaN where a map is all zero.
+        sides: Of the maps in pixels.
+        last: The last layer's maps at their own size.
+    """
+
+    layers: tuple[str, ...]
+    shares: Float[np.ndarray, "layers n"]
+    sides: Integer[np.ndarray, " layers"]
+    last: Float[np.ndarray, "n _ _"]
+
+    def reduced(self, side: int) -> Float[np.ndarray, "n side side"]:
+        """Return the last layer's maps averaged down to `side` pixels a side."""
+        return F.adaptive_avg_pool2d(torch.from_numpy(self.last), side).numpy()
 
 
 @dataclass(frozen=True)
@@ -35,15 +64,14 @@ class Look:
 
     Attributes:
         run: The network.
-        arrays: Of the stage: "shares" (layers, n) of Grad-CAM inside the stroke, NaN where a map is all zero; "mask"
-            (n, h, w); "last" (n, h', w'), the last convolution's maps at their own size; "sides" (layers,) in pixels;
-            "images", "probability", "targets", "labels" and "METHOD/LAYER" of the images shown.
-        layers: The convolutions, in the network's order.
+        arrays: Of the stage: "mask" (n, h, w); "images", "probability", "targets", "labels" and "METHOD/LAYER" of the
+            images shown, at each ReLU.
+        at: The maps, by place.
     """
 
     run: Run
     arrays: Mapping[str, np.ndarray]
-    layers: tuple[str, ...]
+    at: Mapping[Place, Maps]
 
     @property
     def name(self) -> str:
@@ -54,10 +82,6 @@ class Look:
     def area(self) -> Float[np.ndarray, " n"]:
         """The stroke's share of each image's area, which a uniform map has inside it."""
         return self.arrays["mask"].mean(axis=(1, 2))
-
-    def reduced(self, side: int) -> Float[np.ndarray, "n side side"]:
-        """Return the last convolution's maps averaged down to `side` pixels a side."""
-        return F.adaptive_avg_pool2d(torch.from_numpy(self.arrays["last"]), side).numpy()
 
     def share(self, maps: Float[np.ndarray, "n _ _"]) -> Float[np.ndarray, " n"]:
         """Return the share of maps of any size inside the stroke, once they are at the images' size."""
@@ -74,7 +98,7 @@ class Look:
 
 
 def look(run: Run, kept: RunDirectory, *, device: torch.device, data_root: Path | None, images: int, seed: int) -> Look:
-    """Explain the predicted class of test images at every convolution, or read back what was done before."""
+    """Explain the predicted class of test images at every convolution and its ReLU, or read what was done before."""
     name = str(run.manifest["model"]["name"])
     digest = hashlib.sha256((run.path / "model.safetensors").read_bytes()).hexdigest()
     inputs = {
@@ -90,29 +114,53 @@ def look(run: Run, kept: RunDirectory, *, device: torch.device, data_root: Path 
         test = run.dataset(data_root).test
         chosen = balanced_draw(test.targets, images, seed=seed)
         model = run.model(device)
-        arrays, layers = _measure(model, Split(test.images[chosen], test.targets[chosen]))
-        return Stage(arrays | _shown(model, test), {"layers": layers})
+        layers = rectified(model)
+        arrays = _measure(model, Split(test.images[chosen], test.targets[chosen]), layers)
+        told = {"convolution": list(layers), "ReLU": list(layers.values())}
+        return Stage(arrays | _shown(model, test, told["ReLU"]), told)
 
     made = stage(kept, f"look-{name}", inputs, compute)
-    return Look(run, made.arrays, tuple(made.numbers["layers"]))
+    at = {
+        place: Maps(
+            tuple(made.numbers[place]), *(made.arrays[f"{what}/{place}"] for what in ("shares", "sides", "last"))
+        )
+        for place in PLACES
+    }
+    return Look(run, made.arrays, at)
 
 
-def _measure(model: nn.Module, part: Split) -> tuple[dict[str, np.ndarray], list[str]]:
+def rectified(model: nn.Module) -> dict[str, str]:
+    """Name every convolution and the ReLU that follows it, after a batch-norm and a pool where there are."""
+    pairs, waiting = {}, ""
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Conv2d):
+            waiting = name
+        elif isinstance(module, nn.ReLU) and waiting:
+            pairs[waiting], waiting = name, ""
+    return pairs
+
+
+def _measure(model: nn.Module, part: Split, pairs: Mapping[str, str]) -> dict[str, np.ndarray]:
     mask = stroke_mask(part.images)
-    shares, last = [], []
+    layers: dict[str, list[str]] = {"convolution": list(pairs), "ReLU": list(pairs.values())}
+    kept: dict[str, list[np.ndarray]] = {}
     for start in range(0, len(part), CHUNK):
         rows = slice(start, start + CHUNK)
-        found = explain(model, part.images[rows], methods="gradcam")
-        shares.append(np.stack([share_inside(found["gradcam", layer], mask[rows]) for layer in found.layers]))
-        last.append(found.raw["gradcam", found.layers[-1]])
-    sides = np.array([found.raw["gradcam", layer].shape[1] for layer in found.layers])
-    arrays = {"shares": np.concatenate(shares, axis=1), "last": np.concatenate(last), "mask": mask, "sides": sides}
-    return arrays, list(found.layers)
+        found = explain(model, part.images[rows], layers=[*layers["convolution"], *layers["ReLU"]], methods="gradcam")
+        for place, names in layers.items():
+            shares = np.stack([share_inside(found["gradcam", layer], mask[rows]) for layer in names], axis=1)
+            kept.setdefault(f"shares/{place}", []).append(shares)
+            kept.setdefault(f"last/{place}", []).append(found.raw["gradcam", names[-1]])
+    arrays = {name: np.concatenate(parts) for name, parts in kept.items()}
+    for place, names in layers.items():
+        arrays[f"shares/{place}"] = arrays[f"shares/{place}"].T
+        arrays[f"sides/{place}"] = np.array([found.raw["gradcam", layer].shape[1] for layer in names])
+    return arrays | {"mask": mask}
 
 
-def _shown(model: nn.Module, test: Split) -> dict[str, np.ndarray]:
+def _shown(model: nn.Module, test: Split, layers: list[str]) -> dict[str, np.ndarray]:
     images = test.images[:SHOWN]
-    found = explain(model, images, methods=METHODS)
+    found = explain(model, images, layers=layers, methods=METHODS)
     assert found.output is not None
     assert found.targets is not None
     probability = torch.from_numpy(found.output).softmax(dim=1).numpy()[np.arange(len(images)), found.targets]
