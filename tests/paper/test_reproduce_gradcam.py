@@ -1,4 +1,6 @@
 import json
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +14,8 @@ from glassnet.models.vgg import VGG16, VGG19
 from glassnet.paper import gradcam as part
 from glassnet.paper.claims import higher_in_images
 from glassnet.paper.gradcam_claims import judge
-from glassnet.paper.look import PLACES, Look, Maps, rectified, roundness
+from glassnet.paper.look import PLACES, Look, Maps, rectified
+from glassnet.paper.roundness import random_roundness, roundness
 from glassnet.settings.reproduce import ReproduceSettings
 
 
@@ -66,7 +69,7 @@ def test_figures_tables_and_verdicts_of_three_runs(done):
         "features.28", "features.34", "conv4", "conv4, averaged to 2 px",
         "features.29", "features.35", "relu4", "relu4, averaged to 2 px",
     ]  # fmt: skip
-    assert len(told["verdicts"]) == 2 * (1 + 2 * 4 + 2) + 3
+    assert len(told["verdicts"]) == 2 * (1 + 2 + 2 * 4 + 2) + 3
     assert json.dumps(dict(answer.data))
     for words in (
         "uniform map",
@@ -176,10 +179,39 @@ def test_a_disc_is_round_and_a_stroke_is_not():
     stroke = (np.abs(columns - 16) <= 1).astype(float)
     faint = disc + 0.4 * (rows >= 0)  # below half of the maximum nothing counts
     found = roundness(np.stack([disc, stroke, faint, np.zeros((33, 33)), np.ones((33, 33))]))
-    assert found[0] == found[2] == found[4] == 1
+    assert found[0] == found[2] == 1
     # The disc of 99 pixels has radius 5.6; a line 3 wide is covered for 11 of its 33 rows.
     assert found[1] == pytest.approx(11 / 33, abs=0.04)
-    assert np.isnan(found[3])
+    assert np.isnan(found[3:]).all()  # neither zeros nor the whole frame have a shape
+    ring = disc * ((rows - 16) ** 2 + (columns - 16) ** 2 > 50)
+    assert roundness(ring[None])[0] < 0.1
+
+
+def test_maps_of_few_pixels_are_round_by_chance():
+    chance = {side: random_roundness(side, (32, 32)) for side in (2, 4, 14)}
+    assert chance[2] > chance[4] > chance[14]
+    assert chance[2] == pytest.approx(0.83, abs=0.03)
+    assert chance[14] == pytest.approx(0.55, abs=0.03)
+
+
+def test_random_maps_are_no_circle_however_few_their_pixels():
+    draws, mask = np.random.default_rng(3), np.ones((300, 32, 32), dtype=bool)
+    looks = {}
+    for name, side in (("vgg16", 2), ("convnet", 14)):
+        maps = Maps(("a",), np.full((1, 300), 0.6), np.array([side]), draws.random((300, side, side), np.float32))
+        looks[name] = Look(
+            SimpleNamespace(manifest={"model": {"name": name}}), {"mask": mask}, dict.fromkeys(PLACES, maps)
+        )
+    verdicts = {v.claim: v for v in judge(looks, seed=0)}
+    for place in ("the convolution", "its ReLU"):
+        for claim in ("rounder than random ones of their size", "more of a circle than the own network's"):
+            assert verdicts[f"VGG16's maps are {claim}, at {place}"].supported == "undecided"
+    rows, columns = np.indices((32, 32))
+    disc = ((rows - 16) ** 2 + (columns - 16) ** 2 < 80).astype(np.float32)
+    round_ones = Maps(("a",), np.full((1, 300), 0.6), np.array([32]), np.stack([disc] * 300))
+    looks["vgg16"] = replace(looks["vgg16"], at=dict.fromkeys(PLACES, round_ones))
+    found = [v for v in judge(looks, seed=0) if "circle than" in v.claim or "rounder" in v.claim]
+    assert {v.supported for v in found if "resolution" not in v.claim} == {"supported"}
 
 
 def test_a_difference_over_images_decides_without_those_that_have_none():

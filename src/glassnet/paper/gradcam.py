@@ -115,7 +115,9 @@ def _notes(looks: Mapping[str, Look]) -> tuple[str, ...]:
         f"The figures are drawn at the ReLUs, where {_zeros(looks, 'ReLU'):.0%} of the maps are all zero "
         f"({_zeros(looks, 'convolution'):.0%} at the convolutions), on the first {SHOWN} test images, not picked.",
         f"The stroke: pixels brighter than {STROKE_THRESHOLD:g} of white, at each network's own image size.",
-        "The yardsticks of the verdicts were fixed before any number of these networks was seen.",
+        "The yardsticks of the verdicts were fixed before any number of these networks was seen, but for three later "
+        "ones: the chance level of roundness, no roundness where the whole frame is hot, and that convolution and ReLU "
+        "must agree.",
         "Intervals are of the images alone: one training of each network, held fixed.",
         *([] if data == "mnist" else [f"The report's figures are of MNIST, not of {data}."]),
     )

@@ -50,9 +50,11 @@ def last_table(looks: Mapping[str, Look], seed: int) -> Table:
     rows = tuple(row for place in PLACES for name in looks for row in _last(looks, name, place, seed))
     return Table(
         "The last convolution and its ReLU, and the own network's at VGG's resolution",
-        ("network", "maps", "map, px", "inside the stroke", "roundness"),
+        ("network", "maps", "map, px", "inside the stroke", "roundness", "random map", "without"),
         rows,
-        "Roundness: how much of the region above half of the maximum a disc of the same size covers; 1 is a disc.",
+        "Roundness: how much of the region above half of the maximum a disc of the same size covers; 1 is a disc, and "
+        "a ring does not count as round. Beside it that of random maps of that size, brought to the image's size too. "
+        "The last column counts maps without roundness: all zero, or the region is the whole frame.",
     )
 
 
@@ -65,7 +67,8 @@ def _last(looks: Mapping[str, Look], name: str, place: Place, seed: int) -> list
         maps = one.at[place].last if side == sides[0] else one.at[place].reduced(side)
         found = [measured(values, seed=seed) for values in (one.share(maps), one.roundness(maps))]
         words = one.at[place].layers[-1] + ("" if side == sides[0] else f", averaged to {side} px")
-        rows.append((name, words, str(side), *map(_cell, found)))
+        without = f"{len(maps) - found[1].count:,}"
+        rows.append((name, words, str(side), *map(_cell, found), f"{one.chance(maps):.3f}", without))
     return rows
 
 

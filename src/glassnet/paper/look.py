@@ -20,6 +20,7 @@ from glassnet.attribution.faithfulness import STROKE_THRESHOLD, share_inside, st
 from glassnet.data import Split
 from glassnet.data.draw import balanced_draw
 from glassnet.experiment import Run
+from glassnet.paper.roundness import random_roundness, resized, roundness
 from glassnet.paper.stages import Stage, stage
 from glassnet.run import RunDirectory
 
@@ -85,16 +86,21 @@ class Look:
 
     def share(self, maps: Float[np.ndarray, "n _ _"]) -> Float[np.ndarray, " n"]:
         """Return the share of maps of any size inside the stroke, once they are at the images' size."""
-        return share_inside(self.resized(maps), self.arrays["mask"])
+        return share_inside(resized(maps, self.size), self.arrays["mask"])
 
     def roundness(self, maps: Float[np.ndarray, "n _ _"]) -> Float[np.ndarray, " n"]:
         """Return how round the hottest places of maps of any size are, once they are at the images' size."""
-        return roundness(self.resized(maps))
+        return roundness(resized(maps, self.size))
 
-    def resized(self, maps: Float[np.ndarray, "n _ _"]) -> Float[np.ndarray, "n h w"]:
-        """Bring maps to the images' size, as Grad-CAM does."""
-        size = self.arrays["mask"].shape[1:]
-        return F.interpolate(torch.from_numpy(maps)[:, None], size, mode="bilinear", align_corners=False)[:, 0].numpy()
+    def chance(self, maps: Float[np.ndarray, "n _ _"]) -> float:
+        """Return how round random maps of the size of these are on the average."""
+        return random_roundness(maps.shape[1], self.size)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the images."""
+        height, width = self.arrays["mask"].shape[1:]
+        return height, width
 
 
 def look(run: Run, kept: RunDirectory, *, device: torch.device, data_root: Path | None, images: int, seed: int) -> Look:
@@ -167,21 +173,3 @@ def _shown(model: nn.Module, test: Split, layers: list[str]) -> dict[str, np.nda
     told = {"probability": probability, "targets": found.targets, "labels": test.targets[:SHOWN].numpy()}
     maps = {f"{method}/{layer}": values for (method, layer), values in found.maps.items()}
     return {"images": images.numpy(), **told, **maps}
-
-
-def roundness(maps: Float[np.ndarray, "n h w"]) -> Float[np.ndarray, " n"]:
-    """Return how much of each map's hottest region a disc covers: 1 for a disc, less for a stroke.
-
-    The region is where the map has at least half of its maximum. The disc is as large as the region, around its centre
-    of gravity, cut off at the image's border.
-
-    Returns:
-        0 to 1; NaN for a map of zeros.
-    """
-    found = np.full(len(maps), np.nan)
-    rows, columns = (np.asarray(axis) for axis in np.indices(maps.shape[1:]))
-    for number in np.flatnonzero(maps.max(axis=(1, 2)) > 0):
-        region: np.ndarray = maps[number] >= maps[number].max() / 2
-        away = (rows - rows[region].mean()) ** 2 + (columns - columns[region].mean()) ** 2
-        found[number] = region.ravel()[np.argsort(away, axis=None, kind="stable")[: region.sum()]].mean()
-    return found
