@@ -15,6 +15,7 @@ from glassnet.paper import gradcam as part
 from glassnet.paper.claims import higher_in_images
 from glassnet.paper.gradcam_claims import judge
 from glassnet.paper.look import PLACES, Look, Maps, rectified
+from glassnet.paper.numbers import CLAIMS
 from glassnet.paper.roundness import random_roundness, roundness
 from glassnet.settings.reproduce import ReproduceSettings
 
@@ -122,7 +123,8 @@ def _looks(*shares):
     noise = np.random.default_rng(0).normal(0, 0.01, (1, 50))
     last = np.random.default_rng(1).random((50, 4, 4), dtype=np.float32)
     at = {p: Maps(("a",), s + noise, np.array([4]), last) for p, s in zip(PLACES, shares, strict=True)}
-    return {"convnet": Look(None, {"mask": np.ones((50, 8, 8), dtype=bool)}, at)}
+    run = SimpleNamespace(manifest={"model": {"name": "convnet"}})
+    return {"convnet": Look(run, {"mask": np.ones((50, 8, 8), dtype=bool)}, at)}
 
 
 def test_a_claim_is_decided_only_where_convolution_and_relu_agree():
@@ -130,6 +132,13 @@ def test_a_claim_is_decided_only_where_convolution_and_relu_agree():
         *places, whole = judge(_looks(*shares), seed=0)
         assert [v.supported for v in places] == ["supported" if s > 0.5 else "refuted" for s in shares]
         assert (whole.claim, whole.supported) == ("The own network looks mainly at the stroke", expected)
+
+
+def test_the_whole_claim_needs_the_stroke_at_vggs_resolution_too():
+    looks = _looks(0.2, 0.2)
+    looks["vgg16"] = replace(looks["convnet"], run=SimpleNamespace(manifest={"model": {"name": "vgg16"}}))
+    (whole,) = (v for v in judge(looks, seed=0) if v.claim == CLAIMS["attention"] + ", at VGG's resolution")
+    assert whole.supported == "refuted"
 
 
 @pytest.mark.parametrize("name", ["vgg16", "vgg19", "convnet"])

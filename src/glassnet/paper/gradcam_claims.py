@@ -38,14 +38,10 @@ def judge(looks: Mapping[str, Look], *, seed: int) -> list[Verdict]:
         for where in ("", AT_VGG) if others else ():
             parts = [v for other in others for v in _compare(own, other, place, where, seed)]
             verdicts += parts
-            joined = both(CLAIMS["attention"] + where + AT[place], _figures(looks), [*_first(where, alone), *parts])
+            joined = both(CLAIMS["attention"] + where + AT[place], _figures(looks), [*alone, *parts])
             verdicts.append(joined)
             wholes.setdefault("attention" + where, []).append(joined)
     return verdicts + [_agreed(claim, looks, parts) for claim, parts in wholes.items()]
-
-
-def _first(where: str, alone: list[Verdict]) -> list[Verdict]:
-    return alone[1:] if where else alone
 
 
 def _agreed(claim: str, looks: Mapping[str, Look], parts: list[Verdict]) -> Verdict:

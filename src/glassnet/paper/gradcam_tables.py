@@ -54,7 +54,8 @@ def last_table(looks: Mapping[str, Look], seed: int) -> Table:
         rows,
         "Roundness: how much of the region above half of the maximum a disc of the same size covers; 1 is a disc, and "
         "a ring does not count as round. Beside it that of random maps of that size, brought to the image's size too. "
-        "The last column counts maps without roundness: all zero, or the region is the whole frame.",
+        "A 2x2 map cannot follow a stroke, whatever the network looks at. The last column counts maps that have no "
+        "roundness: all zero, or the region is the whole frame.",
     )
 
 
