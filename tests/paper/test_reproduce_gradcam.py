@@ -108,6 +108,15 @@ def test_what_is_finished_is_not_done_again(done, runs, monkeypatch):
     }
 
 
+def test_other_code_measures_again(runs, tmp_path, monkeypatch, capsys):
+    asked = ReproduceSettings(part="gradcam", runs=runs[:1], images=10, out=tmp_path)
+    for code, told in (("a", "at work"), ("a", "finished before"), ("b", "at work")):
+        monkeypatch.setattr("glassnet.paper.look.code_digest", lambda *packages, code=code: f"{code} {packages}")
+        reproduce(asked)
+        assert f"look-convnet: {told}" in capsys.readouterr().err
+    assert "b ('attribution', 'paper')" in (tmp_path / "stages" / "look-convnet.json").read_text()
+
+
 def test_one_run_alone_has_its_figure_and_the_verdict_that_needs_no_other(runs, tmp_path):
     told = reproduce(ReproduceSettings(part="gradcam", runs=runs[:1], images=10, out=tmp_path)).data
     assert told["figures"][0]["name"] == "figure-17"

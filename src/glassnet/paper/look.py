@@ -23,6 +23,7 @@ from glassnet.experiment import Run
 from glassnet.paper.roundness import random_roundness, resized, roundness
 from glassnet.paper.stages import Stage, stage
 from glassnet.run import RunDirectory
+from glassnet.versions import code_digest
 
 SHOWN = 4
 """Images of the figures: the first ones of the test set, not picked."""
@@ -114,6 +115,7 @@ def look(run: Run, kept: RunDirectory, *, device: torch.device, data_root: Path 
         "seed": seed,
         "shown": SHOWN,
         "threshold": STROKE_THRESHOLD,
+        "code": code_digest("attribution", "paper"),
     }
 
     def compute() -> Stage:
