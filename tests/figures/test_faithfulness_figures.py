@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -66,6 +68,22 @@ def test_shares_stand_beside_a_uniform_maps(texts):
         figures.mask_share({})
     with pytest.raises(InputError, match=r"the shares of own go from 0\.125 to 2\.1, expected 0 to 1"):
         figures.mask_share({"own": LayerShares(["a"], SHARES[:1], np.array([[0.2, 2.1]]), np.array([2]), 0.125)})
+
+
+def test_a_layer_without_a_share_is_a_gap_and_what_is_left_out_is_told(texts):
+    gap = np.array([0.25, np.nan])
+    network = LayerShares(["a", "b"], gap, np.stack([gap, gap], 1), np.array([4, 2]), 0.5, np.array([0, 1200]))
+    drawn = figures.mask_share({"own": network})
+    told = texts(drawn)
+    assert {"25", "4 px", "2 px", "−1,200"} <= set(told)
+    assert any("−n: so many maps are all zero" in text for text in told)
+    line = next(line for line in drawn.axes[0].lines if len(line.get_xdata()) == 2 and line.get_marker() == "o")
+    assert np.isnan(line.get_ydata()[1])
+    none = replace(network, shares=gap * np.nan, intervals=np.full((2, 2), np.nan), left_out=np.array([9, 9]))
+    assert "−9" in texts(figures.mask_share({"own": none}))
+    assert not any("−" in text for text in texts(figures.mask_share({"own": NETWORK})))
+    with pytest.raises(InputError, match="the intervals of own where it has a share: 2 of 2 values are NaN"):
+        figures.mask_share({"own": replace(network, intervals=np.full((2, 2), np.nan))})
 
 
 @pytest.mark.usefixtures("unchecked")

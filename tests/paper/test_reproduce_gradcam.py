@@ -57,9 +57,11 @@ def done(runs, tmp_path_factory):
 def test_figures_tables_and_verdicts_of_three_runs(done):
     answer, out = done
     told = json.loads((out / "gradcam.json").read_text())
-    names = [figure["name"] for figure in told["figures"]]
-    assert names[:4] == ["figure-15", "figure-16", "figure-17", "networks"]
-    assert set(names[4:]) <= {"stroke-share", "stroke-share-convolution"}
+    assert [figure["name"] for figure in told["figures"]] == [
+        "figure-15", "figure-16", "figure-17", "networks", "stroke-share", "stroke-share-convolution",
+    ]  # fmt: skip
+    # A network stays in the figure of shares where one of its layers has none.
+    assert all("vgg16, vgg19" in figure["alt"] for figure in told["figures"][4:])
     assert all((out / "figures" / f"{f['name']}.{s}").exists() for f in told["figures"] for s in ("png", "svg"))
     assert [len(told["stroke_share"][name]) for name in ("vgg16", "vgg19", "convnet")] == [13, 16, 4]
     sides = [row["side_pixels"] for row in told["stroke_share"]["vgg16"]]

@@ -27,10 +27,7 @@ def draw_gradcam(kept: RunDirectory, looks: Mapping[str, Look], shares: Mapping[
     drawn = [_grid(kept, one) for one in looks.values()]
     if len(looks) > 1:
         drawn.append(_strip(kept, looks))
-    for place in reversed(PLACES):
-        measured = {n: one for n, one in looks.items() if all(m.mean is not None for m in shares[n][place])}
-        drawn += [_shares(kept, measured, shares, place)] if measured else []
-    return drawn
+    return drawn + [_shares(kept, looks, shares, place) for place in reversed(PLACES)]
 
 
 def _grid(kept: RunDirectory, one: Look) -> Drawn:
@@ -91,6 +88,7 @@ def _shares(kept: RunDirectory, looks: Mapping[str, Look], shares: Mapping[str, 
             np.array([(m.low, m.high) for m in shares[name][place]], dtype=float),
             one.at[place].sides,
             float(one.area.mean()),
+            np.array([len(one.area) - m.count for m in shares[name][place]]),
         )
         for name, one in sorted(looks.items(), key=lambda item: item[0] != OWN_NETWORK)
     }
