@@ -23,7 +23,7 @@ def test_numbers_stand_below_the_maps_and_zeros_are_explained(texts):
     told = texts(drawn)
     assert told.count("25%") == 2  # NaN is left out
     assert "Below each map: share inside." in told
-    assert any(text.startswith("all zero: nothing there raises the score") for text in told)
+    assert any(text.startswith("all zero: no positive evidence here, or no gradient reaches it") for text in told)
     plain = texts(figures.attribution_grid(images, {("gradcam", "c"): images[:, 0]}, ["c"], ["gradcam"], ["a", "b"]))
     assert not any("all zero" in text or "Below each map" in text for text in plain)
 
