@@ -22,10 +22,20 @@ def test_numbers_stand_below_the_maps_and_zeros_are_explained(texts):
     )
     told = texts(drawn)
     assert told.count("25%") == 2  # NaN is left out
-    assert "Below each map: share inside." in told
+    assert "Below each layer's map: share inside." in told
     assert any(text.startswith("all zero: no positive evidence here, or no gradient reaches it") for text in told)
+    of_input = {**maps, ("smoothgrad", "input"): images[:, 0]}
+    numbers = {**shares, ("smoothgrad", "input"): np.array([0.5, 0.5])}
+    methods = ["gradcam", "smoothgrad"]
+    told = texts(
+        figures.attribution_grid(
+            images, of_input, ["conv1", "conv2"], methods, ["a", "b"], numbers=numbers, number_name="s"
+        )
+    )
+    assert "50%" not in told  # as the foot says, maps of the input have none
+    assert "Below each layer's map: s." in told
     plain = texts(figures.attribution_grid(images, {("gradcam", "c"): images[:, 0]}, ["c"], ["gradcam"], ["a", "b"]))
-    assert not any("all zero" in text or "Below each map" in text for text in plain)
+    assert not any("all zero" in text or "Below each" in text for text in plain)
 
 
 @pytest.mark.usefixtures("unchecked")
