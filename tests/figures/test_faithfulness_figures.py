@@ -80,6 +80,17 @@ def test_shares_stand_beside_a_uniform_maps(texts):
         figures.mask_share({"own": LayerShares(["a"], SHARES[:1], np.array([[0.2, 2.1]]), np.array([2]), 0.125)})
 
 
+def test_one_small_network_leaves_room_for_title_legend_and_foot():
+    drawn = figures.mask_share(
+        {"own": replace(NETWORK, left_out=np.array([3, 0]))}, title="Grad-CAM inside, at each one"
+    )
+    drawn.canvas.draw()
+    title, foot, legend = (part.get_window_extent() for part in (drawn._suptitle, drawn._supxlabel, drawn.legends[0]))
+    assert title.x1 < legend.x0
+    assert foot.x0 > 0
+    assert foot.x1 < drawn.bbox.x1
+
+
 def test_a_layer_without_a_share_is_a_gap_and_what_is_left_out_is_told(texts):
     gap = np.array([0.25, np.nan])
     network = LayerShares(["a", "b"], gap, np.stack([gap, gap], 1), np.array([4, 2]), 0.5, np.array([0, 1200]))

@@ -72,7 +72,8 @@ def mask_share(
     for name, network in networks.items():
         _check(name, network)
     counts = [len(network.layers) for network in networks.values()]
-    figure = new_figure(1.2 + sum(max(0.42 * count, 2.2) for count in counts), 4.5)
+    # Title and legend share the top line.
+    figure = new_figure(max(1.2 + sum(max(0.42 * count, 2.2) for count in counts), 8.2), 4.5)
     ratios = [max(count, 5) for count in counts]
     panels = figure.subplots(1, len(networks), sharey=True, squeeze=False, width_ratios=ratios)[0]
     for axes, (name, network) in zip(panels, networks.items(), strict=True):
