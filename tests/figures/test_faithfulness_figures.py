@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -20,10 +22,20 @@ def test_numbers_stand_below_the_maps_and_zeros_are_explained(texts):
     )
     told = texts(drawn)
     assert told.count("25%") == 2  # NaN is left out
-    assert "Below each map: share inside." in told
-    assert any(text.startswith("all zero: nothing there raises the score") for text in told)
+    assert "Below each layer's map: share inside." in told
+    assert any(text.startswith("all zero: no positive evidence here, or no gradient reaches it") for text in told)
+    of_input = {**maps, ("smoothgrad", "input"): images[:, 0]}
+    numbers = {**shares, ("smoothgrad", "input"): np.array([0.5, 0.5])}
+    methods = ["gradcam", "smoothgrad"]
+    told = texts(
+        figures.attribution_grid(
+            images, of_input, ["conv1", "conv2"], methods, ["a", "b"], numbers=numbers, number_name="s"
+        )
+    )
+    assert "50%" not in told  # as the foot says, maps of the input have none
+    assert "Below each layer's map: s." in told
     plain = texts(figures.attribution_grid(images, {("gradcam", "c"): images[:, 0]}, ["c"], ["gradcam"], ["a", "b"]))
-    assert not any("all zero" in text or "Below each map" in text for text in plain)
+    assert not any("all zero" in text or "Below each" in text for text in plain)
 
 
 @pytest.mark.usefixtures("unchecked")
@@ -66,6 +78,33 @@ def test_shares_stand_beside_a_uniform_maps(texts):
         figures.mask_share({})
     with pytest.raises(InputError, match=r"the shares of own go from 0\.125 to 2\.1, expected 0 to 1"):
         figures.mask_share({"own": LayerShares(["a"], SHARES[:1], np.array([[0.2, 2.1]]), np.array([2]), 0.125)})
+
+
+def test_one_small_network_leaves_room_for_title_legend_and_foot():
+    drawn = figures.mask_share(
+        {"own": replace(NETWORK, left_out=np.array([3, 0]))}, title="Grad-CAM inside, at each one"
+    )
+    drawn.canvas.draw()
+    title, foot, legend = (part.get_window_extent() for part in (drawn._suptitle, drawn._supxlabel, drawn.legends[0]))
+    assert title.x1 < legend.x0
+    assert foot.x0 > 0
+    assert foot.x1 < drawn.bbox.x1
+
+
+def test_a_layer_without_a_share_is_a_gap_and_what_is_left_out_is_told(texts):
+    gap = np.array([0.25, np.nan])
+    network = LayerShares(["a", "b"], gap, np.stack([gap, gap], 1), np.array([4, 2]), 0.5, np.array([0, 1200]))
+    drawn = figures.mask_share({"own": network})
+    told = texts(drawn)
+    assert {"25", "4 px", "2 px", "−1,200"} <= set(told)
+    assert any("−n: so many maps are all zero" in text for text in told)
+    line = next(line for line in drawn.axes[0].lines if len(line.get_xdata()) == 2 and line.get_marker() == "o")
+    assert np.isnan(line.get_ydata()[1])
+    none = replace(network, shares=gap * np.nan, intervals=np.full((2, 2), np.nan), left_out=np.array([9, 9]))
+    assert "−9" in texts(figures.mask_share({"own": none}))
+    assert not any("−" in text for text in texts(figures.mask_share({"own": NETWORK})))
+    with pytest.raises(InputError, match="the intervals of own where it has a share: 2 of 2 values are NaN"):
+        figures.mask_share({"own": replace(network, intervals=np.full((2, 2), np.nan))})
 
 
 @pytest.mark.usefixtures("unchecked")

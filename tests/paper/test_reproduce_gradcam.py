@@ -1,4 +1,6 @@
 import json
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -7,10 +9,14 @@ import glassnet as gn
 from glassnet.attribution.faithfulness import share_inside
 from glassnet.commands.reproduce import reproduce
 from glassnet.errors import InputError
+from glassnet.models.layers import select_layers
 from glassnet.models.vgg import VGG16, VGG19
 from glassnet.paper import gradcam as part
 from glassnet.paper.claims import higher_in_images
-from glassnet.paper.look import roundness
+from glassnet.paper.gradcam_claims import judge
+from glassnet.paper.look import PLACES, Look, Maps, rectified
+from glassnet.paper.numbers import CLAIMS
+from glassnet.paper.roundness import random_roundness, roundness
 from glassnet.settings.reproduce import ReproduceSettings
 
 
@@ -52,16 +58,21 @@ def test_figures_tables_and_verdicts_of_three_runs(done):
     answer, out = done
     told = json.loads((out / "gradcam.json").read_text())
     assert [figure["name"] for figure in told["figures"]] == [
-        "figure-15", "figure-16", "figure-17", "networks", *(["stroke-share"] if len(told["figures"]) == 5 else []),
+        "figure-15", "figure-16", "figure-17", "networks", "stroke-share", "stroke-share-convolution",
     ]  # fmt: skip
+    # A network stays in the figure of shares where one of its layers has none.
+    assert all("vgg16, vgg19" in figure["alt"] for figure in told["figures"][4:])
     assert all((out / "figures" / f"{f['name']}.{s}").exists() for f in told["figures"] for s in ("png", "svg"))
     assert [len(told["stroke_share"][name]) for name in ("vgg16", "vgg19", "convnet")] == [13, 16, 4]
     sides = [row["side_pixels"] for row in told["stroke_share"]["vgg16"]]
     assert sides == [32] * 2 + [16] * 2 + [8] * 3 + [4] * 3 + [2] * 3
     assert len(told["tables"][0]["rows"]) == 33
     last = [row[1] for row in told["tables"][1]["rows"]]
-    assert last == ["features.28", "features.34", "conv4", "conv4, averaged to 2 px"]
-    assert len(told["verdicts"]) == 1 + 2 * 4 + 2
+    assert last == [
+        "features.28", "features.34", "conv4", "conv4, averaged to 2 px",
+        "features.29", "features.35", "relu4", "relu4, averaged to 2 px",
+    ]  # fmt: skip
+    assert len(told["verdicts"]) == 2 * (1 + 2 + 2 * 4 + 2) + 3
     assert json.dumps(dict(answer.data))
     for words in (
         "uniform map",
@@ -77,12 +88,14 @@ def test_shares_are_those_of_the_library(done, runs):
     run = gn.Run.open(runs[0])
     kept = np.load(out / "stages" / "look-convnet.npz")
     test = run.dataset().test
-    found = gn.explain(run.model(), test.images[:4])
-    np.testing.assert_allclose(kept["gradcam/conv2"], found["gradcam", "conv2"], rtol=1e-5, atol=1e-7)
+    found = gn.explain(run.model(), test.images[:4], layers="relu[1-4]")
+    np.testing.assert_allclose(kept["gradcam/relu2"], found["gradcam", "relu2"], rtol=1e-5, atol=1e-7)
     row = json.loads((out / "gradcam.json").read_text())["stroke_share"]["convnet"][2]
-    assert row["layer"] == "conv3"
-    assert row["images"] == np.isfinite(kept["shares"][2]).sum()
-    assert row["mean"] == pytest.approx(np.nanmean(kept["shares"][2]))
+    for told, place, layer in ((row, "convolution", "conv3"), (row["relu"], "ReLU", "relu3")):
+        assert told["layer"] == layer
+        shares = kept[f"shares/{place}"][2]
+        assert told["images"] == np.isfinite(shares).sum()
+        assert told["mean"] == pytest.approx(np.nanmean(shares))
     uniform = share_inside(np.ones_like(kept["mask"], dtype=float), kept["mask"])
     np.testing.assert_allclose(uniform, kept["mask"].mean(axis=(1, 2)))
 
@@ -97,12 +110,57 @@ def test_what_is_finished_is_not_done_again(done, runs, monkeypatch):
     }
 
 
+def test_other_code_measures_again(runs, tmp_path, monkeypatch, capsys):
+    asked = ReproduceSettings(part="gradcam", runs=runs[:1], images=10, out=tmp_path)
+    for code, told in (("a", "at work"), ("a", "finished before"), ("b", "at work")):
+        monkeypatch.setattr("glassnet.paper.look.code_digest", lambda *packages, code=code: f"{code} {packages}")
+        reproduce(asked)
+        assert f"look-convnet: {told}" in capsys.readouterr().err
+    assert "b ('attribution', 'paper')" in (tmp_path / "stages" / "look-convnet.json").read_text()
+
+
 def test_one_run_alone_has_its_figure_and_the_verdict_that_needs_no_other(runs, tmp_path):
     told = reproduce(ReproduceSettings(part="gradcam", runs=runs[:1], images=10, out=tmp_path)).data
     assert told["figures"][0]["name"] == "figure-17"
-    assert [verdict["claim"] for verdict in told["verdicts"]] == ["The own network looks mainly at the stroke"]
+    mainly = "The own network looks mainly at the stroke"
+    places = ", at the convolution", ", at its ReLU", ""
+    assert [verdict["claim"] for verdict in told["verdicts"]] == [mainly + place for place in places]
     vgg = reproduce(ReproduceSettings(part="gradcam", runs=runs[1:2], images=10, out=tmp_path)).data
     assert vgg["verdicts"] == []
+
+
+def _looks(*shares):
+    """An own network whose maps have such a share inside the stroke, at the convolution and at its ReLU."""
+    noise = np.random.default_rng(0).normal(0, 0.01, (1, 50))
+    last = np.random.default_rng(1).random((50, 4, 4), dtype=np.float32)
+    at = {p: Maps(("a",), s + noise, np.array([4]), last) for p, s in zip(PLACES, shares, strict=True)}
+    run = SimpleNamespace(manifest={"model": {"name": "convnet"}})
+    return {"convnet": Look(run, {"mask": np.ones((50, 8, 8), dtype=bool)}, at)}
+
+
+def test_a_claim_is_decided_only_where_convolution_and_relu_agree():
+    for shares, expected in (((0.8, 0.8), "supported"), ((0.2, 0.8), "undecided"), ((0.2, 0.2), "refuted")):
+        *places, whole = judge(_looks(*shares), seed=0)
+        assert [v.supported for v in places] == ["supported" if s > 0.5 else "refuted" for s in shares]
+        assert (whole.claim, whole.supported) == ("The own network looks mainly at the stroke", expected)
+
+
+def test_the_whole_claim_needs_the_stroke_at_vggs_resolution_too():
+    looks = _looks(0.2, 0.2)
+    looks["vgg16"] = replace(looks["convnet"], run=SimpleNamespace(manifest={"model": {"name": "vgg16"}}))
+    (whole,) = (v for v in judge(looks, seed=0) if v.claim == CLAIMS["attention"] + ", at VGG's resolution")
+    assert whole.supported == "refuted"
+
+
+@pytest.mark.parametrize("name", ["vgg16", "vgg19", "convnet"])
+def test_every_convolution_has_the_relu_that_follows_it(narrow, name):
+    model = gn.create_model(name, in_channels=1, num_classes=10, image_size=32)
+    pairs = rectified(model)
+    assert list(pairs) == select_layers(model, "conv")
+    if name == "convnet":
+        assert pairs == {f"conv{n}": f"relu{n}" for n in range(1, 5)}
+    else:
+        assert all(int(relu[9:]) == int(layer[9:]) + 1 for layer, relu in pairs.items())
 
 
 def test_without_runs_the_three_networks_are_trained(monkeypatch, tmp_path):
@@ -141,10 +199,39 @@ def test_a_disc_is_round_and_a_stroke_is_not():
     stroke = (np.abs(columns - 16) <= 1).astype(float)
     faint = disc + 0.4 * (rows >= 0)  # below half of the maximum nothing counts
     found = roundness(np.stack([disc, stroke, faint, np.zeros((33, 33)), np.ones((33, 33))]))
-    assert found[0] == found[2] == found[4] == 1
+    assert found[0] == found[2] == 1
     # The disc of 99 pixels has radius 5.6; a line 3 wide is covered for 11 of its 33 rows.
     assert found[1] == pytest.approx(11 / 33, abs=0.04)
-    assert np.isnan(found[3])
+    assert np.isnan(found[3:]).all()  # neither zeros nor the whole frame have a shape
+    ring = disc * ((rows - 16) ** 2 + (columns - 16) ** 2 > 50)
+    assert roundness(ring[None])[0] < 0.1
+
+
+def test_maps_of_few_pixels_are_round_by_chance():
+    chance = {side: random_roundness(side, (32, 32)) for side in (2, 4, 14)}
+    assert chance[2] > chance[4] > chance[14]
+    assert chance[2] == pytest.approx(0.83, abs=0.03)
+    assert chance[14] == pytest.approx(0.55, abs=0.03)
+
+
+def test_random_maps_are_no_circle_however_few_their_pixels():
+    draws, mask = np.random.default_rng(3), np.ones((300, 32, 32), dtype=bool)
+    looks = {}
+    for name, side in (("vgg16", 2), ("convnet", 14)):
+        maps = Maps(("a",), np.full((1, 300), 0.6), np.array([side]), draws.random((300, side, side), np.float32))
+        looks[name] = Look(
+            SimpleNamespace(manifest={"model": {"name": name}}), {"mask": mask}, dict.fromkeys(PLACES, maps)
+        )
+    verdicts = {v.claim: v for v in judge(looks, seed=0)}
+    for place in ("the convolution", "its ReLU"):
+        for claim in ("rounder than random ones of their size", "more of a circle than the own network's"):
+            assert verdicts[f"VGG16's maps are {claim}, at {place}"].supported == "undecided"
+    rows, columns = np.indices((32, 32))
+    disc = ((rows - 16) ** 2 + (columns - 16) ** 2 < 80).astype(np.float32)
+    round_ones = Maps(("a",), np.full((1, 300), 0.6), np.array([32]), np.stack([disc] * 300))
+    looks["vgg16"] = replace(looks["vgg16"], at=dict.fromkeys(PLACES, round_ones))
+    found = [v for v in judge(looks, seed=0) if "circle than" in v.claim or "rounder" in v.claim]
+    assert {v.supported for v in found if "resolution" not in v.claim} == {"supported"}
 
 
 def test_a_difference_over_images_decides_without_those_that_have_none():

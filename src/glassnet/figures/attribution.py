@@ -47,7 +47,8 @@ def attribution_grid(
         methods: The rows, in order.
         captions: One per image: its label, the prediction, the target's probability; further lines are lighter.
         title: The figure's heading.
-        numbers: By (method, layer), a share of 1 for each image, written below its map; NaN is left out.
+        numbers: By (method, layer), a share of 1 for each image, written below its map; NaN is left out, and so
+            are numbers of maps of the input.
         number_name: What these numbers are, as in "share inside the stroke".
 
     Raises:
@@ -67,7 +68,7 @@ def attribution_grid(
     zero = any(not values.any() for array in checked.values() for values in array)
     plan = Plan(len(layers) if rows else 0, len(rows), len(alone), lines, NUMBER if told else 0)
     foot = plan.block(len(pictures))
-    feet = [f"Below each map: {number_name}."] if told else []
+    feet = [f"Below each layer's map: {number_name}."] if told else []
     feet += [ZEROS] if zero else []
     figure, axes = new_canvas(plan.width, foot + FOOT + LINE * len(feet))
     axes.text(MARGIN, 0.23, title, fontsize=12, fontweight="bold", va="center")

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
-from glassnet.attribution.faithfulness import STROKE_THRESHOLD, measured
+from glassnet.attribution.faithfulness import STROKE_THRESHOLD
 from glassnet.data import DIGITS
 from glassnet.devices import choose_device
 from glassnet.errors import InputError
 from glassnet.experiment import Run
-from glassnet.paper.claims import Verdict, both, higher_in_images
 from glassnet.paper.draw_gradcam import draw_gradcam
-from glassnet.paper.gradcam_tables import last_table, layer_table, shares_to_json
-from glassnet.paper.look import SHOWN, Look, look
-from glassnet.paper.numbers import ATTRIBUTED, CLAIMS, MAINLY, OWN_NETWORK
+from glassnet.paper.gradcam_claims import judge
+from glassnet.paper.gradcam_tables import last_table, layer_table, measure_shares, shares_to_json
+from glassnet.paper.look import SHOWN, Look, Place, look
+from glassnet.paper.numbers import ATTRIBUTED, OWN_NETWORK
 from glassnet.paper.reproduction import Part, Reproduction, folder
 from glassnet.paper.trainings import base_settings
 from glassnet.settings.reproduce import ReproduceSettings
@@ -25,11 +25,10 @@ from glassnet.tuning import tune
 
 VGG_PIXELS, VGG_LEARNING_RATE = 32, 0.0005
 """VGG's five pools leave one pixel of 28; without batch-norm it does not bear the usual learning rate."""
-AT_VGG = ", at VGG's resolution"
 
 
 def gradcam(settings: ReproduceSettings, out: Path) -> Reproduction:
-    """Explain the same test images at every convolution of the networks, measure the stroke's share, judge the claim.
+    """Explain the same test images at convolutions and ReLUs, measure the stroke's share, judge the claim.
 
     Raises:
         InputError: A run is of none of the report's networks, or not of digits, or the runs have different data.
@@ -44,8 +43,7 @@ def gradcam(settings: ReproduceSettings, out: Path) -> Reproduction:
     ]
     by_name = {one.name: one for one in sorted(looks, key=lambda one: list(ATTRIBUTED).index(one.name))}
     verdicts = tuple(judge(by_name, seed=settings.seed))
-    seed = settings.seed
-    shares = {name: [measured(row, seed=seed) for row in one.arrays["shares"]] for name, one in by_name.items()}
+    shares = {name: measure_shares(one, settings.seed) for name, one in by_name.items()}
     return Reproduction(
         part="gradcam",
         out=out,
@@ -102,45 +100,6 @@ def _or(names: Sequence[str]) -> str:
     return " or ".join(names)
 
 
-def judge(looks: Mapping[str, Look], *, seed: int) -> list[Verdict]:
-    """Judge the report's claim at the last convolution, and with the own maps reduced to the size of VGG's.
-
-    The yardsticks were fixed before any number of these networks was seen: "mainly" is more than half; more on the
-    stroke is a larger share of Grad-CAM inside it, each above that of a uniform map in the same image; more of a circle
-    is a larger `roundness`. Pairs are the same images, without those where either map is all zero.
-    """
-    own, verdicts = looks.get(OWN_NETWORK), []
-    if own is None:
-        return []
-    share = own.arrays["shares"][-1]
-    mainly = higher_in_images(
-        CLAIMS["own-mainly"], "17", share - MAINLY, measure=f"share inside the stroke less {MAINLY:g}", seed=seed
-    )
-    verdicts.append(mainly)
-    whole: dict[str, list[Verdict]] = {"": [mainly], AT_VGG: []}
-    others = {name: one for name, one in looks.items() if name != OWN_NETWORK}
-    for other in others.values():
-        for where, maps in (("", own.arrays["last"]), (AT_VGG, own.reduced(int(other.arrays["sides"][-1])))):
-            parts = _compare(own, maps, other, where, seed)
-            verdicts += parts
-            whole[where] += parts
-    figures = ", ".join(ATTRIBUTED[name] for name in looks)
-    return verdicts + [both(CLAIMS["attention"] + where, figures, parts) for where, parts in whole.items() if others]
-
-
-def _compare(own: Look, maps: np.ndarray, other: Look, where: str, seed: int) -> list[Verdict]:
-    """Compare the own network's maps with the last ones of another, image by image: the stroke, and the circle."""
-    figure, name, last = f"{ATTRIBUTED[other.name]}, {ATTRIBUTED[own.name]}", other.name.upper(), other.arrays["last"]
-    more = own.share(maps) - own.area - (other.share(last) - other.area)
-    rounder = other.roundness(last) - own.roundness(maps)
-    stroke, circle = f"{CLAIMS['own-stroke']} {name}'s{where}", f"{name}'s maps {CLAIMS['vgg-circle']}{where}"
-    above = "share inside the stroke above a uniform map's"
-    return [
-        higher_in_images(stroke, figure, more, measure=above, seed=seed),
-        higher_in_images(circle, figure, rounder, measure="roundness", seed=seed),
-    ]
-
-
 def _notes(looks: Mapping[str, Look]) -> tuple[str, ...]:
     told = [
         f"{name}: {one.run.path}, {one.run.manifest['model']['image_size']} px, test accuracy "
@@ -150,10 +109,20 @@ def _notes(looks: Mapping[str, Look]) -> tuple[str, ...]:
     data = next(iter(looks.values())).run.manifest["data"]["name"]
     return (
         f"Runs: {'; '.join(told)}.",
-        f"Explained is the predicted class, before the softmax, at the output of each convolution itself, before any "
-        f"batch-norm or ReLU; the figures show the first {SHOWN} test images, not picked.",
+        "Explained is the predicted class, before the softmax. The report does not say whether its maps are of a "
+        "convolution's own output or of the ReLU after it, so both are measured, and the claims count as decided only "
+        "where the two agree. The ReLU comes after the pool where the own network has one.",
+        f"The figures are drawn at the ReLUs, where {_zeros(looks, 'ReLU'):.0%} of the maps are all zero "
+        f"({_zeros(looks, 'convolution'):.0%} at the convolutions), on the first {SHOWN} test images, not picked.",
         f"The stroke: pixels brighter than {STROKE_THRESHOLD:g} of white, at each network's own image size.",
-        "The yardsticks of the verdicts were fixed before any number of these networks was seen.",
+        "The yardsticks of the verdicts were fixed before any number of these networks was seen, but for three later "
+        "ones: the chance level of roundness, no roundness where the whole frame is hot, and that convolution and ReLU "
+        "must agree.",
         "Intervals are of the images alone: one training of each network, held fixed.",
         *([] if data == "mnist" else [f"The report's figures are of MNIST, not of {data}."]),
     )
+
+
+def _zeros(looks: Mapping[str, Look], place: Place) -> float:
+    """Return which share of all maps at a place is all zero."""
+    return float(np.isnan(np.concatenate([one.at[place].shares.ravel() for one in looks.values()])).mean())

@@ -50,6 +50,7 @@ CLAIMS = {
     "tsne-pca": "t-SNE separates the classes better than PCA",
     "own-mainly": "The own network looks mainly at the stroke",
     "own-stroke": "The own network's maps lie more on the stroke than",
+    "vgg-round": "are rounder than random ones of their size",
     "vgg-circle": "are more of a circle than the own network's",
     "attention": "The own network looks at the stroke, VGG at a circle",
 }
