@@ -46,7 +46,7 @@ def test_many_classes_have_no_matrix_as_a_table_but_their_confusions(run):
 
 def test_the_best_epoch_stands_out(run):
     table = learning(run)["table"]
-    assert [row[0] for row in table.rows if "best" in row[0]] == ["<strong>11 (best)</strong>"]
+    assert [row[0] for row in table.rows if "kept" in row[0]] == ["<strong>11 (kept)</strong>"]
     assert table.rows[0][2] == "72.80%"
 
 

@@ -58,8 +58,9 @@ def _draw(run: Run) -> None:
         "learning-curves",
         figures.learning_curves(history, best_epoch=best),
         title="Learning curves",
-        alt=f"Loss and error over {len(history)} epochs, for training and validation; epoch {best} is the best.",
-        caption=f"Weights of epoch {best} were kept, the best on the validation images.",
+        alt=f"Loss and error over {len(history)} epochs, for training and validation; epoch {best} was kept.",
+        caption=f"Weights of epoch {best} were kept: the last whose validation loss is within one standard error of "
+        "the lowest.",
     )
     run.save_figure(
         "architecture",

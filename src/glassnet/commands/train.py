@@ -19,7 +19,7 @@ def describe(run: Run) -> Answer:
         f"{model['name']} ({model['parameters']:,} parameters) on {data['name']}: "
         f"test accuracy {metrics['test_accuracy']:.4f} (95% interval {low:.4f} to {high:.4f}), "
         f"test loss {metrics['test_loss']:.4f} on {data['test']:,} images; "
-        f"best epoch {metrics['epoch']}, {run.manifest['seconds']:.0f} s.\n"
+        f"kept epoch {metrics['epoch']}, {run.manifest['seconds']:.0f} s.\n"
         f"run: {run.path}\nnext: glassnet report {run.path}"
     )
     return Answer(text, {"run": str(run.path), "metrics": metrics, "seconds": run.manifest["seconds"]})

@@ -26,7 +26,7 @@ def learning_curves(
     best_epoch: int | None = None,
     title: str = "Learning curves",
 ) -> Figure:
-    """Draw the loss and the share of wrong images by epoch, of training and validation, with the best epoch marked.
+    """Draw the loss and the share of wrong images by epoch, of training and validation, with the kept epoch marked.
 
     Errors stand on a logarithmic axis: the way from 2 % to 1 % wrong is as long as the way from 20 % to 10 %.
 
@@ -53,7 +53,7 @@ def learning_curves(
     for axes, column in ((loss, columns["validation_loss"]), (wrong, 100 * (1 - columns["validation_accuracy"]))):
         _log_scale(axes)
         _epoch_axis(axes, epochs)
-        axes.plot(epochs[best], column[best], "o", markersize=11, mfc="none", mec=INK, mew=1.4, label="best epoch")
+        axes.plot(epochs[best], column[best], "o", markersize=11, mfc="none", mec=INK, mew=1.4, label="kept epoch")
         axes.axvline(epochs[best], color=MUTED, linewidth=0.8, linestyle=":", zorder=0.5)
     handles, labels = loss.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3)
@@ -82,7 +82,7 @@ def _best(epochs: np.ndarray, columns: Mapping[str, np.ndarray], best_epoch: int
 
 def _headline(epochs: np.ndarray, columns: Mapping[str, np.ndarray], best: int) -> str:
     accuracy, loss = columns["validation_accuracy"][best], columns["validation_loss"][best]
-    return f"best epoch {epochs[best]} of {epochs[-1]}, validation accuracy {accuracy:.2%}, loss {loss:.4f}"
+    return f"kept epoch {epochs[best]} of {epochs[-1]}, validation accuracy {accuracy:.2%}, loss {loss:.4f}"
 
 
 def _curve(axes: Axes, epochs: np.ndarray, values: np.ndarray, look: Mapping[str, Any], label: str) -> None:

@@ -42,7 +42,7 @@ def overview(run: RunDirectory) -> Overview:
         Headline("Test loss", numbers.decimal(metrics.get("test_loss"), 4), "mean cross-entropy, nats"),
         Headline("Parameters", numbers.count(part(manifest, "model").get("parameters")), "trainable numbers"),
         Headline("Training time", numbers.duration(manifest.get("seconds")), _where(manifest)),
-        Headline("Best epoch", numbers.count(metrics.get("epoch")), precision),
+        Headline("Kept epoch", numbers.count(metrics.get("epoch")), precision),
     )
     started = text(manifest.get("started"))
     zone = " UTC" if started.endswith(("+0000", "+00:00", "Z")) else ""

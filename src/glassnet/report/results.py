@@ -33,7 +33,7 @@ def _epochs(history: list[dict[str, Any]], best: Any) -> Table:
     columns = ("Epoch", *parts, "Learning rate", "Time")
     cells = [
         (
-            strong(f"{numbers.count(row.get('epoch'))} (best)")
+            strong(f"{numbers.count(row.get('epoch'))} (kept)")
             if row.get("epoch") == best
             else numbers.count(row.get("epoch")),
             numbers.decimal(row.get("train_loss"), 4),

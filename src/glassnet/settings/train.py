@@ -45,7 +45,7 @@ class TrainSettings:
     augment: bool = True
     """Augment the training images as suits the data set (random affine maps for digits)."""
     validation: float = 0.1
-    """Share of the training images held out to choose the best epoch."""
+    """Share of the training images held out to choose the epoch whose weights are kept."""
     seed: int = 0
     """Seed of the initial weights, the held-out part, the batch order and the augmentation."""
     device: Device = "auto"

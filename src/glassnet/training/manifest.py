@@ -30,7 +30,7 @@ def manifest(
         how: Device, precision and number of processes, as resolved; the start (local time, ISO 8601) and the seconds
             spent in training and validation, over all sessions of a resumed run.
         counts: Images in the training, validation and test part.
-        metrics: Of the best epoch, on the validation and test parts.
+        metrics: Of the kept epoch, on the validation and test parts.
     """
     described = dict(parts.description)
     shape = (1, described["in_channels"], described["image_size"], described["image_size"])
