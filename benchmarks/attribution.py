@@ -12,7 +12,6 @@ own, less what the network and the imports take.
 
 import argparse
 import json
-import os
 import platform
 import statistics
 import subprocess
@@ -25,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from attribution_run import CONTENDERS, scene
+from results_file import machine, save
 
 from glassnet.versions import code_digest
 
@@ -47,7 +47,7 @@ def main() -> None:
         _measure(results, arguments)
     for name in arguments.memory:
         results["peak_bytes"][name] = _peak(name, arguments)
-        _save(results, arguments.out)
+        save(results, arguments.out)
     _print(results)
 
 
@@ -76,7 +76,7 @@ def _names(text: str) -> list[str]:
 def _opened(arguments: argparse.Namespace) -> dict:
     here = {
         "scene": {"model": "vgg16", "pixels": arguments.pixels, "batch": arguments.batch, "threads": arguments.threads},
-        "machine": {"cpu": _cpu(), "cores": len(os.sched_getaffinity(0)), "system": platform.platform()},
+        "machine": machine(),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "code": code_digest("attribution", "models"),  # our code changes, its version does not
     }
@@ -101,7 +101,7 @@ def _measure(results: dict, arguments: argparse.Namespace) -> None:
             print(f"{name:14} {seconds:7.2f} s", file=sys.stderr, flush=True)
         if {"ours", "ours-bf16"} <= maps.keys():
             results["bf16_deviation"] = _deviation(maps["ours-bf16"], maps["ours"])
-        _save(results, arguments.out)
+        save(results, arguments.out)
 
 
 def _timed(name: str, network: torch.nn.Module, images: torch.Tensor, layers: list[str]) -> tuple[float, dict]:
@@ -149,19 +149,6 @@ def _print(results: dict) -> None:
     if results["bf16_deviation"]:
         largest = results["bf16_deviation"]["largest"]
         print(f"bf16 deviates from fp32 by at most {100 * largest:.1f}% of a layer's largest value")
-
-
-def _cpu() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor()
-
-
-def _save(results: dict, out: Path) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_suffix(".partial")
-    partial.write_text(json.dumps(results, indent=1) + "\n")
-    partial.replace(out)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 
+from results_file import machine, save
 from train_summary import print_summary, rate_of
 
 HERE = Path(__file__).parent
@@ -46,7 +47,7 @@ def main() -> None:
     results = _opened(arguments)
     if "matmul" not in results:
         results["matmul"] = _answer([HERE / "train_matmul.py", *_machine_options(arguments)], arguments)[0]
-        _save(results, arguments.out)
+        save(results, arguments.out)
     peers = [name for name in arguments.only if name in PEERS]
     if "bf16" not in results["matmul"]["flops_per_second"]:
         peers = [name for name in peers if name != "lightning-bf16"]
@@ -97,7 +98,7 @@ def _opened(arguments: argparse.Namespace) -> dict:
         return results
     return {
         "asked": asked,
-        "machine": _machine(),
+        "machine": machine(),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "date": date.today().isoformat(),
         "search": {},
@@ -117,7 +118,7 @@ def _search(results: dict, arguments: argparse.Namespace, name: str) -> None:
             limit = ["--images", arguments.search_images, "--epochs", 2, "--filters", arguments.filters]
             measured, _ = _peer(arguments, name, key, limit)
             found[:] = [one for one in found if one not in known] + [key | {"images_per_second": rate_of(measured)}]
-            _save(results, arguments.out)
+            save(results, arguments.out)
             print(f"{name:15} batch {size:4} workers {count}: {rate_of(measured):7,.0f} images/s", file=sys.stderr)
 
 
@@ -139,7 +140,7 @@ def _measure(results: dict, arguments: argparse.Namespace, name: str, turn: int,
         measured |= _best(results, name)
     row = key | measured | watched | {"images_per_second": rate_of(measured)}
     results["trainings"] = [one for one in results["trainings"] if one not in known] + [row]
-    _save(results, arguments.out)
+    save(results, arguments.out)
     print(f"{name:15} filters {filters}: {row['images_per_second']:7,.0f} images/s", file=sys.stderr)
 
 
@@ -161,7 +162,7 @@ def _reach(results: dict, arguments: argparse.Namespace, name: str, turn: int) -
             row |= {"epochs": epochs, "seconds": watched["seconds"], "test_accuracy": measured["test_accuracy"]}
             break
     results["to_target"] = [one for one in results["to_target"] if one not in known] + [row]
-    _save(results, arguments.out)
+    save(results, arguments.out)
 
 
 def _peer(arguments: argparse.Namespace, name: str, best: dict, options: list) -> tuple[dict, dict]:
@@ -243,23 +244,6 @@ def _memory_bytes(process: int) -> int:
     except (OSError, ValueError):  # it has ended meanwhile, or this is no Linux
         pass
     return total
-
-
-def _machine() -> dict:
-    cpu = platform.processor()
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        named = [line for line in information.read_text().splitlines() if line.startswith("model name")]
-        cpu = named[0].split(":", 1)[1].strip() if named else cpu
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"cpu": cpu, "cores": cores, "system": platform.platform()}
-
-
-def _save(results: dict, out: Path) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_suffix(".partial")
-    partial.write_text(json.dumps(results, indent=1) + "\n")
-    partial.replace(out)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from results_file import machine, save
 from tsne_measures import affinities, divergence, neighbours_vote
 from tsne_rows import describe_rows, make_rows
 from tsne_run import ENGINES
@@ -91,7 +92,7 @@ def _plan(arguments: argparse.Namespace) -> list[tuple[int, int, str]]:
 
 def _opened(arguments: argparse.Namespace) -> dict:
     here = {
-        "machine": _machine(),
+        "machine": machine(),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
     }
     if arguments.out.exists():
@@ -131,7 +132,7 @@ def _measure(results: dict, arguments: argparse.Namespace, points: int, dims: in
         fit["knn_accuracy"] = neighbours_vote(embedded, labels)
     replaced = [other for other in results["fits"] if _same_but_for_code(other, key)]
     results["fits"] = [other for other in results["fits"] if other not in replaced] + [fit]
-    _save(results, arguments.out)
+    save(results, arguments.out)
     print(f"{engine:9} {points:7,} {dims}-D  {measured['seconds']:7.2f} s", file=sys.stderr)
 
 
@@ -175,23 +176,6 @@ def _fit(arguments: argparse.Namespace, rows_file: Path, dims: int, engine: str)
 def _cache(arguments: argparse.Namespace, dims: int) -> Path:
     # One for each, since 2-D and 3-D share some loops, and each is to be timed from nothing.
     return arguments.work / f"numba-{dims}d"
-
-
-def _machine() -> dict:
-    cpu = platform.processor()
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        named = [line for line in information.read_text().splitlines() if line.startswith("model name")]
-        cpu = named[0].split(":", 1)[1].strip() if named else cpu
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"cpu": cpu, "cores": cores, "system": platform.platform()}
-
-
-def _save(results: dict, out: Path) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_suffix(".partial")
-    partial.write_text(json.dumps(results, indent=1) + "\n")
-    partial.replace(out)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ A = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]], [[1.0, 0.0], [2.0, 5.0]]]])
 G = torch.tensor([[[[1.0, 3.0], [0.0, 4.0]], [[-1.0, -2.0], [-3.0, -6.0]]]])
 
 
-def approximately(maps, expected):
+def assert_near(maps, expected):
     np.testing.assert_allclose(maps[0], expected, rtol=1e-6, atol=1e-7)
 
 
@@ -23,38 +23,38 @@ def test_gradcam_plus_plus_by_hand():
     gradient = torch.tensor([[[[1.0, 0.0], [2.0, -3.0]], [[2.0, 0.0], [0.0, 4.0]]]])
     # The first channel adds up to 2: alpha = 1 / (2 + 2 g) = 1/4, -, 1/6, -1/4; w = 1/4 + 2/6 = 7/12.
     # The second adds up to 0: alpha = 1/2 where g is not 0; w = 2/2 + 4/2 = 3.
-    approximately(METHODS["gradcam_plus_plus"](activation, gradient), [[0, 0], [7 / 12, 3]])
+    assert_near(METHODS["gradcam_plus_plus"](activation, gradient), [[0, 0], [7 / 12, 3]])
 
 
 def test_gradcam_plus_plus_keeps_tiny_gradients():
     # g² is 0 in float32 here; the coefficient is not: alpha = 1 / (2 + 4e-30) = 1/2.
     activation, gradient = torch.ones(1, 1, 2, 2), torch.full((1, 1, 2, 2), 1e-30)
-    approximately(METHODS["gradcam_plus_plus"](activation, gradient) / 1e-30, [[2, 2], [2, 2]])
+    assert_near(METHODS["gradcam_plus_plus"](activation, gradient) / 1e-30, [[2, 2], [2, 2]])
 
 
 def test_xgradcam_by_hand():
     # w = (1 + 6 + 0 + 16) / 10 = 2.3 and -(1 + 0 + 6 + 30) / 8 = -4.625.
-    approximately(METHODS["xgradcam"](A, G), [[0, 4.6], [0, 0]])
+    assert_near(METHODS["xgradcam"](A, G), [[0, 4.6], [0, 0]])
     # A channel that adds up to 0 has no weight, rather than an infinite one.
-    approximately(METHODS["xgradcam"](A - A.mean((2, 3), keepdim=True), G), [[0, 0], [0, 0]])
+    assert_near(METHODS["xgradcam"](A - A.mean((2, 3), keepdim=True), G), [[0, 0], [0, 0]])
 
 
 def test_hirescam_by_hand():
     # [[1, 6], [0, 16]] + [[-1, 0], [-6, -30]]
-    approximately(METHODS["hirescam"](A, G), [[0, 6], [0, 0]])
+    assert_near(METHODS["hirescam"](A, G), [[0, 6], [0, 0]])
 
 
 def test_layercam_by_hand():
     # The second channel has no positive gradient.
-    approximately(METHODS["layercam"](A, G), [[1, 6], [0, 16]])
-    approximately(METHODS["layercam"](-A, G), [[0, 0], [0, 0]])
+    assert_near(METHODS["layercam"](A, G), [[1, 6], [0, 16]])
+    assert_near(METHODS["layercam"](-A, G), [[0, 0], [0, 0]])
 
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_eigencam_by_hand(sign):
     # All pixels are multiples of the channels' direction (3, 4) / 5: 5, 0, 10 and -5 of it, upright or turned over.
     activation = sign * torch.tensor([[[[3.0, 0.0], [6.0, -3.0]], [[4.0, 0.0], [8.0, -4.0]]]])
-    approximately(METHODS["eigencam"](activation), [[5, 0], [10, 0]])
+    assert_near(METHODS["eigencam"](activation), [[5, 0], [10, 0]])
 
 
 def test_scorecam_by_hand():
@@ -67,7 +67,7 @@ def test_scorecam_by_hand():
 
     first = 1 / (1 + math.exp(-5))
     expected = [[1 - first, 1 + first], [1 - first, 1 + 3 * first]]
-    approximately(METHODS["scorecam"](activation, A[:, :1], rerun), expected)
+    assert_near(METHODS["scorecam"](activation, A[:, :1], rerun), expected)
 
 
 @pytest.mark.parametrize("method", ["gradcam_plus_plus", "xgradcam", "hirescam", "layercam"])

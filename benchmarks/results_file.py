@@ -1,0 +1,25 @@
+"""Where and how a benchmark's numbers are kept: the machine they are of, and a file that is never half-written."""
+
+import json
+import os
+import platform
+from pathlib import Path
+
+
+def machine() -> dict:
+    """Name the processor, the cores that this process may use, and the system."""
+    cpu = platform.processor()
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        named = [line for line in information.read_text().splitlines() if line.startswith("model name")]
+        cpu = named[0].split(":", 1)[1].strip() if named else cpu
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"cpu": cpu, "cores": cores, "system": platform.platform()}
+
+
+def save(results: dict, out: Path) -> None:
+    """Write the results to a temporary name in the same folder, and rename it."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_suffix(".partial")
+    partial.write_text(json.dumps(results, indent=1) + "\n")
+    partial.replace(out)
