@@ -40,6 +40,7 @@ def test_unknown_setting_is_named():
         ({"learning_rate": float("nan")}, "--learning-rate is nan"),
         ({"label_smoothing": 1.0}, "--label-smoothing is 1.0, expected at least 0 and below 1"),
         ({"weight_averaging": 1.5}, "--weight-averaging is 1.5"),
+        ({"plain_epochs": 1.0}, "--plain-epochs is 1.0, expected at least 0 and below 1"),
         ({"weight_decay": -0.1}, "--weight-decay is -0.1"),
         ({"validation": 0.0}, "--validation is 0.0, expected a share above 0 and below 1"),
         ({"image_size": 0}, "--image-size is 0"),
@@ -64,8 +65,8 @@ def test_impossible_sizes_of_other_commands_are_refused():
 def test_a_preset_starts_the_settings_and_what_is_given_overrides_it():
     fast = s.TrainSettings.preset("fast", seed=3)
     assert (fast.epochs, fast.validation, fast.seed) == (5, 0.02, 3)
-    parsed, _ = parse("train", cli.train, ["--preset", "fast", "--epochs", "16"])
-    assert parsed == s.TrainSettings.preset("fast", epochs=16)  # 16, the default, counts as given
+    parsed, _ = parse("train", cli.train, ["--preset", "fast", "--epochs", "8"])
+    assert parsed == s.TrainSettings.preset("fast", epochs=8)  # 8, the default, counts as given
     assert parse("train", cli.train, ["--preset=fast"])[0] == s.TrainSettings.preset("fast")
     assert parse("train", cli.train, ["--preset", "default"])[0] == s.TrainSettings()
 

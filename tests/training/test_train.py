@@ -1,3 +1,4 @@
+import importlib
 import json
 import os
 import signal
@@ -173,7 +174,7 @@ def test_a_damaged_checkpoint_and_a_lost_history_are_refused(stopped):
     (stopped / "away").rename(stopped / "metrics.jsonl")
     saved = run.read_checkpoint(stopped)
     run.write_checkpoint(stopped, {**saved, "settings": {**saved["settings"], "epochs": "many"}})
-    with pytest.raises(InputError, match=r"the setting epochs is 'many', expected a value like 16"):
+    with pytest.raises(InputError, match=r"the setting epochs is 'many', expected a value like 8"):
         gn.train(gn.TrainSettings(resume=stopped))
     run.write_checkpoint(stopped, {**saved, "state": {"model": {}}})
     with pytest.raises(InputError, match=r"the checkpoint of .* does not fit its settings"):
@@ -221,6 +222,29 @@ def test_each_option_trains_and_changes_the_weights(trained, tmp_path, options):
     assert other.history[0]["train_accuracy"] > 0.2
 
 
+@pytest.mark.parametrize(
+    ("epochs", "options", "augmented"),
+    [
+        (8, {}, [0, 1, 2, 3, 4, 5]),
+        (5, {}, [0, 1, 2, 3]),
+        (1, {}, [0]),
+        (4, {"plain_epochs": 0.5}, [0, 1]),
+        (2, {"plain_epochs": 0.0}, [0, 1]),
+        (3, {"augment": False}, []),
+    ],
+)
+def test_the_last_epochs_show_images_as_they_are(tmp_path, monkeypatch, epochs, options, augmented):
+    seen = []
+
+    def batches(split, *, augmentation, **rest):
+        seen.append(augmentation)
+        return iter([(torch.rand(8, 1, 28, 28), torch.arange(8))])
+
+    monkeypatch.setattr(importlib.import_module("glassnet.training.train"), "shuffled_batches", batches)
+    gn.train(tiny(tmp_path / "run", epochs=epochs, validation=0.01, **options))
+    assert seen == ["digits" if epoch in augmented else "none" for epoch in range(epochs)]
+
+
 def test_damaged_weights_and_another_models_weights_are_refused(trained, tmp_path):
     import shutil
 
@@ -237,7 +261,7 @@ def test_damaged_weights_and_another_models_weights_are_refused(trained, tmp_pat
         gn.Run.open(copy).model()
     manifest["settings"]["epochs"] = "many"
     (copy / "run.json").write_text(json.dumps(manifest))
-    with pytest.raises(InputError, match=r"the setting epochs is 'many', expected a value like 16"):
+    with pytest.raises(InputError, match=r"the setting epochs is 'many', expected a value like 8"):
         _ = gn.Run.open(copy).settings
 
 

@@ -17,7 +17,7 @@ class TrainSettings:
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "default": {},
-        # Under half of the epochs, and fewer images to choose the best of them by.
+        # Fewer epochs, and fewer images to choose the best of them by.
         "fast": {"epochs": 5, "validation": 0.02},
     }
     data: str = "mnist-sample"
@@ -30,7 +30,7 @@ class TrainSettings:
     """What the model learns."""
     image_size: int | None = None
     """Height and width that images are resized to, in pixels; the data set's own if not given."""
-    epochs: int = 16
+    epochs: int = 8
     """Passes over the training images."""
     batch_size: int = 128
     """Images per optimizer step, over all processes together."""
@@ -43,7 +43,9 @@ class TrainSettings:
     weight_averaging: float = 0.995
     """Decay per step of the exponential moving average of the weights; 0 keeps the raw weights."""
     augment: bool = True
-    """Augment the training images as suits the data set (random affine maps for digits)."""
+    """Augment the training images as suits the data set (random affine maps and bends for digits)."""
+    plain_epochs: float = 0.25
+    """Share of the epochs, the last ones, that show the training images as they are, without augmentation."""
     validation: float = 0.1
     """Share of the training images held out to choose the epoch whose weights are kept."""
     seed: int = 0
@@ -66,6 +68,7 @@ class TrainSettings:
         seeded(self)
         between(self, "label_smoothing", 0, 1)
         between(self, "weight_averaging", 0, 1)
+        between(self, "plain_epochs", 0, 1)
         between(self, "weight_decay", 0, float("inf"))
         if not 0 < self.validation < 1:
             raise InputError(f"--validation is {self.validation}, expected a share above 0 and below 1.")

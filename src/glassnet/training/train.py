@@ -161,7 +161,7 @@ def _train_epoch(loop: _Loop, model: torch.nn.Module) -> dict[str, float]:
         batch_size=settings.batch_size,
         generator=generator,
         device=accelerator.device,
-        augmentation=loop.parts.dataset.augmentation if settings.augment else "none",
+        augmentation=loop.parts.dataset.augmentation if _augments(settings, state.epoch) else "none",
         part=(accelerator.process_index, accelerator.num_processes),
     )
     model.train()
@@ -188,6 +188,18 @@ def _train_epoch(loop: _Loop, model: torch.nn.Module) -> dict[str, float]:
     _check(sums[0].item(), loop, f"by step {step}")
     sums = accelerator.reduce(sums) / (count * accelerator.num_processes)
     return {"loss": sums[0].item(), "accuracy": sums[1].item()}
+
+
+def _augments(settings: TrainSettings, epoch: int) -> bool:
+    """Augment but for the last epochs, whose images are distributed as those that the model will meet.
+
+    He et al. 2019, https://arxiv.org/abs/1909.09148, who refine on less augmented images.
+
+    Args:
+        settings: Whether to augment, and the share of epochs that do not.
+        epoch: Number of epochs that are done.
+    """
+    return settings.augment and epoch < settings.epochs * (1 - settings.plain_epochs)
 
 
 def _check(loss: float, loop: _Loop, when: str) -> None:
