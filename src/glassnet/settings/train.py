@@ -26,8 +26,8 @@ class TrainSettings:
     """Model: a name that `glassnet models` lists."""
     model_options: tuple[str, ...] = ()
     """Options of the model as NAME=VALUE, as in filters=64,64,64,64."""
-    task: Literal["classification"] = "classification"
-    """What the model learns."""
+    task: Literal["classification", "segmentation", "reconstruction"] | None = None
+    """What the model learns; if not given, what the model is made for."""
     image_size: int | None = None
     """Height and width that images are resized to, in pixels; the data set's own if not given."""
     epochs: int = 16
