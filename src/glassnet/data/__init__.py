@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from glassnet.data import cifar10, fashion_mnist, folder, mnist, mnist_sample
+from glassnet.data import cifar10, digit_scenes, fashion_mnist, folder, masks, mnist, mnist_sample, voc_aug
 from glassnet.data.dataset import VOID, Dataset, Split
 from glassnet.data.source import Source
 from glassnet.download import data_root
@@ -26,10 +26,14 @@ DATASETS: dict[str, Source] = {
     "mnist-sample": mnist_sample.SOURCE,
     "fashion-mnist": fashion_mnist.SOURCE,
     "cifar10": cifar10.SOURCE,
+    "digit-scenes": digit_scenes.SOURCE,
+    "voc-aug": voc_aug.SOURCE,
+    "voc-aug-union": voc_aug.UNION_SOURCE,
     "folder": folder.SOURCE,
+    "masks": masks.SOURCE,
 }
 
-OF_A_PATH = {"folder": "a sub-folder of images per class"}
+OF_A_PATH = {"folder": "a sub-folder of images per class", "masks": "images/ and masks/ with files of the same names"}
 """Data sets of the user's own, named with a path, and what must lie there."""
 
 DIGITS = ("mnist", "mnist-sample")

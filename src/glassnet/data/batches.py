@@ -5,12 +5,14 @@ every device, and a process that takes only its part of the batch takes the very
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Generator, Tensor
 
+from glassnet.data.colours import Colours, apply_colours, random_colours
 from glassnet.data.dataset import VOID, Split
 from glassnet.data.warps import Images, Warp, apply_warp, apply_warp_to_masks, random_affine, random_bend
 from glassnet.errors import InputError
@@ -53,12 +55,25 @@ def _photos(count: int, generator: Generator) -> Warp:
     return Warp(random_affine(count, generator, degrees=5, shift=0.1, scale=(0.95, 1.25), flip=True))
 
 
+def _scenes(count: int, generator: Generator) -> Warp:
+    return Warp(random_affine(count, generator, degrees=12, shift=0.1, scale=(0.8, 1.3)))
+
+
+def _objects(count: int, generator: Generator) -> Warp:
+    return Warp(random_affine(count, generator, degrees=10, shift=0.15, scale=(0.75, 1.6), shear=0.1, flip=True))
+
+
 AUGMENTATIONS: dict[str, Augmentation | None] = {
     "none": None,
     "digits": _digits,
     "clothes": _clothes,
     "photos": _photos,
+    "scenes": _scenes,
+    "objects": _objects,
 }
+_JITTER = partial(random_colours, brightness=0.2, contrast=0.4, saturation=0.5, tint=0.1)
+COLOURS: dict[str, Callable[[int, Generator], Colours]] = {"scenes": _JITTER, "objects": _JITTER}
+"""Changes of colour that go with some of the augmentations."""
 
 
 def shuffled_batches(
@@ -87,17 +102,20 @@ def shuffled_batches(
     Raises:
         InputError: The batch cannot be split into equal parts.
     """
-    draw = AUGMENTATIONS[augmentation]
+    draw, jitter = AUGMENTATIONS[augmentation], COLOURS.get(augmentation)
     rank, processes = part
     shape = split.images.shape[1:]
     for batch in batch_order(len(split), batch_size, generator, processes):
         warp = draw(len(batch), generator) if draw else None
+        colours = jitter(len(batch), generator) if jitter else None
         drawn = disturbance.draw((len(batch), *shape), generator) if disturbance else None
         mine = slice(rank * len(batch) // processes, (rank + 1) * len(batch) // processes)
         taken, targets = split.take(batch[mine].to(split.images.device))
         images, targets = to_float(taken.to(device)), targets.to(device)
         if warp is not None:
             images, targets = _moved(images, targets, warp[mine].to(device))
+        if colours is not None:
+            images = apply_colours(images, colours[mine].to(device))
         if disturbance is not None and drawn is not None:
             images, targets = disturbance.apply(images, drawn[mine].to(device))
         yield images, targets
