@@ -5,17 +5,24 @@ from __future__ import annotations
 import hashlib
 import re
 
-from glassnet.commands import evaluate_classification
+from torch import nn
+
+from glassnet.commands import evaluate_classification, evaluate_segmentation
 from glassnet.commands.answer import Answer
 from glassnet.commands.evaluated import Evaluated, Shown
 from glassnet.data import Dataset, load_dataset
 from glassnet.devices import choose_device, choose_precision
 from glassnet.errors import InputError
 from glassnet.experiment import Run, build_disturbance, measured
+from glassnet.models.mirrored import Mirrored
 from glassnet.settings import EvalSettings
+from glassnet.tasks import Records
 from glassnet.versions import versions
 
-SHOWN: dict[str, Shown] = {"classification": evaluate_classification.SHOWN}
+SHOWN: dict[str, Shown] = {
+    "classification": evaluate_classification.SHOWN,
+    "segmentation": evaluate_segmentation.SHOWN,
+}
 """How the evaluation of each task is drawn and told."""
 
 
@@ -27,16 +34,22 @@ def evaluate(settings: EvalSettings) -> Answer:
     device = choose_device(settings.device)
     precision = choose_precision(settings.precision, device)
     model, trained = run.model(device), run.settings
-    records = measured(
-        model,
-        split,
-        run.task.recorder(trained, len(dataset.classes)),
-        task=run.task,
-        batch_size=settings.batch_size,
-        precision=precision,
-        disturbance=build_disturbance(trained, run.task),
-        seed=trained.seed,
-    )
+    if settings.flip and run.task.name != "segmentation":
+        raise InputError(f"--flip is of no use to {run.task.name}, only to segmentation; leave it out.")
+
+    def recorded(network: nn.Module) -> Records:
+        return measured(
+            network,
+            split,
+            run.task.recorder(trained, len(dataset.classes)),
+            task=run.task,
+            batch_size=settings.batch_size,
+            precision=precision,
+            disturbance=build_disturbance(trained, run.task),
+            seed=trained.seed,
+        )
+
+    records = recorded(model)
     result = {
         "data": dataset.name,
         "split": settings.split,
@@ -44,6 +57,9 @@ def evaluate(settings: EvalSettings) -> Answer:
         "versions": versions("torch", "matplotlib"),
         **run.task.evaluate(records, dataset.classes),
     }
+    if settings.flip:
+        turned = run.task.evaluate(recorded(Mirrored(model)), dataset.classes)
+        result["flipped"] = {key: turned[key] for key in run.task.kept}
     name = settings.split if settings.data is None else f"{_slug(dataset.name)}-{settings.split}"
     shown, suffix = SHOWN[run.task.name], "" if name == "test" else f"-{name}"
     found = Evaluated(run, model, dataset, split, records, result, suffix, precision)

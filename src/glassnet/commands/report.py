@@ -55,7 +55,27 @@ def _complete_classification(run: Run, settings: ReportSettings) -> None:
         explain(show)
 
 
-COMPLETED: dict[str, Callable[[Run, ReportSettings], None]] = {"classification": _complete_classification}
+def _complete_segmentation(run: Run, settings: ReportSettings) -> None:
+    # The first, a middle and the last convolutions: a U-Net has too many for one figure.
+    convolutions = [row["name"] for row in run.manifest["model"]["layers"] if row["kind"].startswith("Conv")]
+    layers = tuple(convolutions[round(i * (len(convolutions) - 1) / 5)] for i in range(6))
+    show = ExplainSettings(
+        run=settings.run,
+        layers=tuple(dict.fromkeys(layers)),
+        methods=("gradcam",),
+        device=settings.device,
+        precision=settings.precision,
+        data_root=settings.data_root,
+    )
+    if not {"correct", "wrong"} <= set(run.stems("attributions")):
+        say("explaining the regions of a few well and a few badly segmented images")
+        explain(show)
+
+
+COMPLETED: dict[str, Callable[[Run, ReportSettings], None]] = {
+    "classification": _complete_classification,
+    "segmentation": _complete_segmentation,
+}
 """What each task's report needs besides the evaluation, the curves and the network."""
 
 
@@ -73,7 +93,7 @@ def _draw(run: Run) -> None:
     best = run.metrics["epoch"]
     run.save_figure(
         "learning-curves",
-        figures.learning_curves(history, best_epoch=best),
+        figures.learning_curves(history, best_epoch=best, of="pixels" if run.task.name == "segmentation" else "images"),
         title="Learning curves",
         alt=f"Loss and error over {len(history)} epochs, for training and validation; epoch {best} was kept.",
         caption=f"Weights of epoch {best} were kept: {run.task.rule}.",

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor, nn
@@ -14,8 +15,11 @@ from glassnet.commands.subject import Subject
 from glassnet.data import Split
 from glassnet.data.pictures import SUFFIXES, read_pictures
 from glassnet.errors import InputError
+from glassnet.experiment import measured
 from glassnet.models.inference import predict
-from glassnet.settings import ExplainSettings
+from glassnet.settings import ExplainSettings, TrainSettings
+from glassnet.tasks import TASKS
+from glassnet.tasks.segmentation_metrics import mean_iou_of
 
 _RULES = ("first", "correct", "wrong", "mixed")
 
@@ -28,7 +32,7 @@ class Selection:
     title: str
     rule: str
     images: UInt8[Tensor, "n channel height width"]
-    labels: Int64[Tensor, " n"] | None
+    labels: Int64[Tensor, " n"] | UInt8[Tensor, "n height width"] | None
     names: tuple[int | str, ...]
 
 
@@ -60,6 +64,8 @@ def select(subject: Subject, settings: ExplainSettings, precision: str) -> list[
     if rule == "first":
         first = torch.arange(min(int(count), len(test)))
         return [_part(test, first, "first", "First images", "The first test images, not picked.")]
+    if subject.task == "segmentation":
+        return _by_overlap(test, subject, precision, rule, int(count))
     return _by_outcome(test, subject.model, precision, rule, int(count))
 
 
@@ -83,6 +89,28 @@ def _by_outcome(test: Split, model: nn.Module, precision: str, rule: str, wanted
             f"The first {share} test images that are {name}ly classified, not picked.",
         )
         for name, kept in groups.items()
+    ]
+
+
+def _by_overlap(test: Split, subject: Subject, precision: str, rule: str, wanted: int) -> list[Selection]:
+    """Take the images of highest mean IoU, or of lowest, or half of each."""
+    recorder = TASKS[subject.task].recorder(TrainSettings(), len(subject.classes))
+    found = measured(subject.model, test, recorder, task=TASKS[subject.task], precision=precision)
+    iou = mean_iou_of(found["counts"].numpy())
+    order = torch.from_numpy(np.argsort(np.where(np.isnan(iou), np.inf, -iou), kind="stable"))
+    order = order[: int((~np.isnan(iou)).sum())]
+    groups = {"correct": ("Best", order), "wrong": ("Worst", order.flip(0))}
+    chosen = groups if rule == "mixed" else {rule: groups[rule]}
+    share = math.ceil(wanted / len(chosen))
+    return [
+        _part(
+            test,
+            kept[:share],
+            name,
+            f"{word} segmented images",
+            f"The {share} test images of {'highest' if name == 'correct' else 'lowest'} mean IoU.",
+        )
+        for name, (word, kept) in chosen.items()
     ]
 
 

@@ -10,7 +10,10 @@ from glassnet.errors import InputError, unknown_name
 from glassnet.models.alexnet import AlexNetSmall
 from glassnet.models.allconv import AllConv
 from glassnet.models.convnet import ConvNet
+from glassnet.models.fcn8 import FCN8Small
+from glassnet.models.fcn8s_vgg16 import FCN8sVGG16
 from glassnet.models.resnet import ResNetSmall
+from glassnet.models.unet import UNetSmall
 from glassnet.models.vgg import VGG16, VGG19, VGG16BatchNorm, VGG19BatchNorm
 from glassnet.models.vgg_small import VGGSmall
 
@@ -20,7 +23,10 @@ MODELS: dict[str, type[nn.Module]] = {
     "alexnet_small": AlexNetSmall,
     "allconv": AllConv,
     "convnet": ConvNet,
+    "fcn8_small": FCN8Small,
+    "fcn8s_vgg16": FCN8sVGG16,
     "resnet_small": ResNetSmall,
+    "unet_small": UNetSmall,
     "vgg16": VGG16,
     "vgg16_bn": VGG16BatchNorm,
     "vgg19": VGG19,

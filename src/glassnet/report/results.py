@@ -19,6 +19,7 @@ _COLUMNS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("train_accuracy", "Training accuracy", numbers.percent),
     ("validation_loss", "Validation loss", lambda value: numbers.decimal(value, 4)),
     ("validation_accuracy", "Validation accuracy", numbers.percent),
+    ("validation_mean_iou", "Validation mean IoU", numbers.percent),
 )
 """What of an epoch is shown where it was measured: key in the history, heading, way of writing."""
 

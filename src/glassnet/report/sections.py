@@ -11,6 +11,7 @@ from glassnet.report.network import network
 from glassnet.report.provenance import provenance, train_command
 from glassnet.report.records import part, task_name
 from glassnet.report.results import evaluated, learning
+from glassnet.report.segmentation import segmented
 from glassnet.run import RunDirectory
 from glassnet.tasks import TASKS
 
@@ -51,6 +52,9 @@ SECTIONS: dict[str, Kind] = {
     "test": Kind(
         "Test results", evaluated, "This run was not evaluated on test images.", "glassnet eval", ("classification",)
     ),
+    "segmentation": Kind(
+        "Test results", segmented, "This run was not evaluated on test images.", "glassnet eval", ("segmentation",)
+    ),
     "network": Kind("The network", network, "This run did not record its layers; training it again does."),
     "features": Kind(
         "Features", features, "The features of this run were not embedded.", "glassnet features", ("classification",)
@@ -59,6 +63,7 @@ SECTIONS: dict[str, Kind] = {
         "Attributions", attributions, "This run’s predictions were not explained.", "glassnet explain"
     ),
     "methods": Kind("How these numbers were made", methods, tasks=("classification",)),
+    "segmentation_methods": Kind("How these numbers were made", methods, tasks=("segmentation",)),
 }
 
 

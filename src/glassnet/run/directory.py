@@ -28,7 +28,10 @@ _REQUIRED = {
     "metrics": ("epoch", "test_loss"),
 }
 # And what the metrics must hold besides, by the run's task.
-_METRICS = {"classification": ("test_accuracy", "test_accuracy_interval")}
+_METRICS = {
+    "classification": ("test_accuracy", "test_accuracy_interval"),
+    "segmentation": ("test_pixel_accuracy", "test_mean_iou", "test_mean_iou_interval", "test_background"),
+}
 
 
 @dataclass(frozen=True)
