@@ -29,6 +29,7 @@ DATASETS: dict[str, Source] = {
     "digit-scenes": digit_scenes.SOURCE,
     "voc-aug": voc_aug.SOURCE,
     "voc-aug-union": voc_aug.UNION_SOURCE,
+    "voc-aug-union-clean": voc_aug.CLEAN_SOURCE,
     "folder": folder.SOURCE,
     "masks": masks.SOURCE,
 }

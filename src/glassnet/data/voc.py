@@ -81,6 +81,12 @@ def union(lists: dict[str, tuple[str, ...]]) -> tuple[set[str], set[str]]:
     return set(lists["voc_train"]) | set(lists["sbd_train"]), set(lists["voc_val"]) | set(lists["sbd_val"])
 
 
+def union_clean(lists: dict[str, tuple[str, ...]]) -> tuple[set[str], set[str]]:
+    """Split as `union` does, but train on none of the images that are tested: so the leak alone is the difference."""
+    train, test = union(lists)
+    return train - test, test
+
+
 def read_pair(archives: Archives, name: str, size: int) -> tuple[UInt8[np.ndarray, "3 s s"], UInt8[np.ndarray, "s s"]]:
     """Read an image and its mask, both squeezed to a square: the image bilinear with antialias, the mask nearest.
 

@@ -34,8 +34,8 @@ def class_bars(
     """
     if not len(values) == len(intervals) == len(classes):
         raise InputError(
-            f"there are {len(values)} values and {len(intervals)} intervals for {len(classes)} classes, expected one of "
-            "both for each."
+            f"there are {len(values)} values and {len(intervals)} intervals for {len(classes)} classes, "
+            "expected one of both for each."
         )
     shown = sorted((i for i, v in enumerate(values) if v is not None), key=lambda i: -(values[i] or 0))
     if not shown:

@@ -30,11 +30,12 @@ def _kept(metrics: dict[str, Any]) -> str:
 
 def _judged(test: dict[str, Any]) -> list[str]:
     empty = part(test, "background")
+    right, alone = numbers.percent(test.get("pixel_accuracy")), numbers.percent(empty.get("pixel_accuracy"))
+    overlap, without = numbers.percent(test.get("mean_iou")), numbers.percent(empty.get("mean_iou"))
     found = [
-        f"On {numbers.count(test.get('images'))} test images it names {numbers.percent(test.get('pixel_accuracy'))} of "
-        "the pixels rightly; who calls every pixel background is right on "
-        f"{numbers.percent(empty.get('pixel_accuracy'))} of them, so that the overlap (mean IoU) tells more: {numbers.percent(test.get('mean_iou'))}, against "
-        f"{numbers.percent(empty.get('mean_iou'))} for background alone."
+        f"On {numbers.count(test.get('images'))} test images it names {right} of the pixels rightly; calling every "
+        f"pixel background is right for {alone} of them, so that the overlap (mean IoU) tells more: {overlap}, against "
+        f"{without} for background alone."
     ]
     bounds = numbers.interval(test.get("mean_iou_interval"))
     if bounds != numbers.DASH:
