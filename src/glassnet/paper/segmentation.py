@@ -1,4 +1,4 @@
-"""Section 3, Figures 4 and 5: the report's segmentation network, a better one, the split's leak, the claim on people."""
+"""Section 3, Figures 4 and 5: the report's segmentation network, a better one, the split's leak, and people."""
 
 from __future__ import annotations
 
