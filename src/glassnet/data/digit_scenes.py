@@ -25,7 +25,7 @@ from glassnet.errors import InputError
 
 CLASSES = ("background", *mnist_sample.DIGITS)
 DEFAULT_PIXELS = 96
-SCENES = {"train": 2000, "test": 500}
+SCENES = {"train": 4000, "test": 500}
 SEEDS = {"train": 1, "test": 2}
 # The files' digests, so that another scikit-image does not change the scenes unnoticed.
 PHOTOS = {
@@ -50,7 +50,7 @@ INK = 128
 
 
 def load(_root: Path, image_size: int | None = None) -> Dataset:
-    """Paint 2,000 training and 500 test scenes: one to three digits, each over those before it.
+    """Paint 4,000 training and 500 test scenes: one to three digits, each over those before it.
 
     Args:
         _root: Not used.
