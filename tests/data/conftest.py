@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glassnet.data import cifar10, fashion_mnist, mnist
+import tiny_voc
+from glassnet.data import cifar10, digit_scenes, fashion_mnist, mnist
 from glassnet.download import RemoteFile
 
 
@@ -136,3 +137,34 @@ def tiny_folder(tmp_path, save_picture):
         for i in range(5):
             save_picture(tmp_path / "photos" / name / f"{i}.png")
     return f"folder:{tmp_path / 'photos'}", None
+
+
+@pytest.fixture
+def tiny_voc_aug(tmp_path):
+    return "voc-aug", tiny_voc.lay_out(tmp_path)
+
+
+@pytest.fixture
+def tiny_voc_aug_union(tmp_path):
+    return "voc-aug-union", tiny_voc.lay_out(tmp_path)
+
+
+@pytest.fixture
+def tiny_voc_aug_union_clean(tmp_path):
+    return "voc-aug-union-clean", tiny_voc.lay_out(tmp_path)
+
+
+@pytest.fixture
+def tiny_digit_scenes(monkeypatch):
+    monkeypatch.setattr(digit_scenes, "SCENES", {"train": 40, "test": 10})
+    return "digit-scenes", None
+
+
+@pytest.fixture
+def tiny_masks(tmp_path, save_picture):
+    random = np.random.default_rng(0)
+    for i in range(5):
+        save_picture(tmp_path / "scans" / "images" / f"{i}.png")
+        (tmp_path / "scans" / "masks").mkdir(exist_ok=True)
+        Image.fromarray(random.integers(0, 2, (30, 40), dtype=np.uint8)).save(tmp_path / "scans" / "masks" / f"{i}.png")
+    return f"masks:{tmp_path / 'scans'}", None

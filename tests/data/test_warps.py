@@ -7,7 +7,7 @@ from scipy.interpolate import BSpline
 from torch import Generator
 
 from glassnet.data.batches import AUGMENTATIONS
-from glassnet.data.warps import Warp, apply_warp, random_affine, random_bend, spline_basis
+from glassnet.data.warps import Warp, apply_warp, apply_warp_to_masks, random_affine, random_bend, spline_basis
 
 IDENTITY = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])
 
@@ -82,3 +82,17 @@ def test_bends_follow_the_generator_and_have_the_deviation_asked():
     assert bend.shape == (4000, 2, 6, 6)
     assert abs(bend.std().item() / 2 - 0.05) < 0.001
     assert torch.equal(bend, random_bend(4000, Generator().manual_seed(0), deviation=0.05, knots=6))
+
+
+def test_a_mask_moves_with_its_image_and_is_void_where_nothing_was():
+    generator = torch.Generator().manual_seed(0)
+    masks = torch.zeros(6, 40, 40, dtype=torch.uint8)
+    masks[:, 10:30, 8:24] = 7
+    warp = Warp(random_affine(6, generator, degrees=20, shift=0.2, scale=(0.7, 1.4), flip=True))
+    moved = apply_warp_to_masks(masks, warp, outside=255)
+    image = apply_warp((masks[:, None] == 7).double(), Warp(warp.affine.double()))[:, 0]
+    inside = apply_warp(torch.ones(6, 1, 40, 40, dtype=torch.float64), Warp(warp.affine.double()))[:, 0]
+    assert set(moved.unique().tolist()) == {0, 7, 255}
+    assert (moved[image > 0.99] == 7).all()
+    assert (moved[(image < 0.01) & (inside > 0.99)] == 0).all()
+    assert (moved[inside < 0.01] == 255).all()

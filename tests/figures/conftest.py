@@ -136,6 +136,14 @@ def _sanity() -> Figure:
     return figures.sanity_curves(["trained", "fc2", "features.28"], {"gradcam": rows, "edges": rows}, title="Sanity")
 
 
+def _segmented() -> Figure:
+    truth = np.zeros((3, 8, 8), np.uint8)
+    truth[:, 2:6, 2:6], truth[:, 0] = 1, 255
+    return figures.segmentation_grid(
+        _images(3), truth, np.roll(truth, 1, axis=2), ["ground", "a", "b"], ["one", "two", "three"], title="Segmented"
+    )
+
+
 FIGURES: dict[str, Callable[[], Figure]] = {
     "Curves": lambda: figures.learning_curves(HISTORY, title="Curves"),
     "Scree": lambda: figures.scree(np.array([0.5, 0.3, 0.1]), title="Scree"),
@@ -154,6 +162,8 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "Crowd": _crowd,
     "Layers": _layers,
     "Similarity": lambda: figures.cka_heatmap(np.array([[1, 0.5], [0.25, 0]]), "ab", title="Similarity"),
+    "Segmented": _segmented,
+    "Classes": lambda: figures.class_bars([0.5, None, 0.2], [(0.4, 0.6), None, None], "abc", title="Classes"),
     "Tuning": _tuning,
     "Grid": _grid,
 }

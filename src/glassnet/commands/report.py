@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from glassnet import figures
 from glassnet.commands.answer import Answer
 from glassnet.commands.evaluate import evaluate
@@ -26,10 +28,22 @@ def report(settings: ReportSettings) -> Answer:
 
 def complete(run: Run, settings: ReportSettings) -> None:
     """Do each stage that the run lacks; what is there whole is kept as it is."""
-    where, root = settings.run, settings.data_root
     if not run.has("evaluation/test.json"):
         say("evaluating on the test images")
-        evaluate(EvalSettings(run=where, device=settings.device, precision=settings.precision, data_root=root))
+        evaluate(
+            EvalSettings(
+                run=settings.run,
+                device=settings.device,
+                precision=settings.precision,
+                data_root=settings.data_root,
+            )
+        )
+    COMPLETED[run.task.name](run, settings)
+    _draw(run)
+
+
+def _complete_classification(run: Run, settings: ReportSettings) -> None:
+    where, root = settings.run, settings.data_root
     embed = FeaturesSettings(
         run=where, seed=settings.seed, device=settings.device, precision=settings.precision, data_root=root
     )
@@ -39,7 +53,30 @@ def complete(run: Run, settings: ReportSettings) -> None:
     if not all(_is_shown(run, name, show) for name in ("correct", "wrong")):
         say("explaining a few correct and a few wrong images")
         explain(show)
-    _draw(run)
+
+
+def _complete_segmentation(run: Run, settings: ReportSettings) -> None:
+    # The first, a middle and the last convolutions: a U-Net has too many for one figure.
+    convolutions = [row["name"] for row in run.manifest["model"]["layers"] if row["kind"].startswith("Conv")]
+    layers = tuple(convolutions[round(i * (len(convolutions) - 1) / 5)] for i in range(6))
+    show = ExplainSettings(
+        run=settings.run,
+        layers=tuple(dict.fromkeys(layers)),
+        methods=("gradcam",),
+        device=settings.device,
+        precision=settings.precision,
+        data_root=settings.data_root,
+    )
+    if not {"correct", "wrong"} <= set(run.stems("attributions")):
+        say("explaining the regions of a few well and a few badly segmented images")
+        explain(show)
+
+
+COMPLETED: dict[str, Callable[[Run, ReportSettings], None]] = {
+    "classification": _complete_classification,
+    "segmentation": _complete_segmentation,
+}
+"""What each task's report needs besides the evaluation, the curves and the network."""
 
 
 def _is_shown(run: Run, name: str, wanted: ExplainSettings) -> bool:
@@ -56,11 +93,10 @@ def _draw(run: Run) -> None:
     best = run.metrics["epoch"]
     run.save_figure(
         "learning-curves",
-        figures.learning_curves(history, best_epoch=best),
+        figures.learning_curves(history, best_epoch=best, of="pixels" if run.task.name == "segmentation" else "images"),
         title="Learning curves",
         alt=f"Loss and error over {len(history)} epochs, for training and validation; epoch {best} was kept.",
-        caption=f"Weights of epoch {best} were kept: the last whose validation loss is within one standard error of "
-        "the lowest.",
+        caption=f"Weights of epoch {best} were kept: {run.task.rule}.",
     )
     run.save_figure(
         "architecture",

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor, nn
@@ -14,8 +15,11 @@ from glassnet.commands.subject import Subject
 from glassnet.data import Split
 from glassnet.data.pictures import SUFFIXES, read_pictures
 from glassnet.errors import InputError
+from glassnet.experiment import measured
 from glassnet.models.inference import predict
-from glassnet.settings import ExplainSettings
+from glassnet.settings import ExplainSettings, TrainSettings
+from glassnet.tasks import TASKS
+from glassnet.tasks.segmentation_metrics import mean_iou_of
 
 _RULES = ("first", "correct", "wrong", "mixed")
 
@@ -28,7 +32,7 @@ class Selection:
     title: str
     rule: str
     images: UInt8[Tensor, "n channel height width"]
-    labels: Int64[Tensor, " n"] | None
+    labels: Int64[Tensor, " n"] | UInt8[Tensor, "n height width"] | None
     names: tuple[int | str, ...]
 
 
@@ -58,20 +62,22 @@ def select(subject: Subject, settings: ExplainSettings, precision: str) -> list[
     if not by_rule:
         return [_by_index(test, [int(word) for word in words.split(",")])]
     if rule == "first":
-        first = torch.arange(min(int(count), len(test.targets)))
+        first = torch.arange(min(int(count), len(test)))
         return [_part(test, first, "first", "First images", "The first test images, not picked.")]
+    if subject.task == "segmentation":
+        return _by_overlap(test, subject, precision, rule, int(count))
     return _by_outcome(test, subject.model, precision, rule, int(count))
 
 
 def _by_index(test: Split, indices: list[int]) -> Selection:
-    if max(indices) >= len(test.targets):
-        raise InputError(f"--images names index {max(indices)}, expected 0 to {len(test.targets) - 1}.")
+    if max(indices) >= len(test):
+        raise InputError(f"--images names index {max(indices)}, expected 0 to {len(test) - 1}.")
     return _part(test, torch.tensor(indices), "selected", "Chosen images", "Test images chosen by index.")
 
 
 def _by_outcome(test: Split, model: nn.Module, precision: str, rule: str, wanted: int) -> list[Selection]:
     """Take the first images that are classified correctly, or wrongly, or half of each."""
-    hit = predict(model, test.images, precision=precision).argmax(dim=1) == test.targets
+    hit = predict(model, test.take(slice(None))[0], precision=precision).argmax(dim=1) == test.own_targets
     groups = {"correct": hit, "wrong": ~hit} if rule == "mixed" else {rule: hit if rule == "correct" else ~hit}
     share = math.ceil(wanted / len(groups))
     return [
@@ -86,8 +92,30 @@ def _by_outcome(test: Split, model: nn.Module, precision: str, rule: str, wanted
     ]
 
 
+def _by_overlap(test: Split, subject: Subject, precision: str, rule: str, wanted: int) -> list[Selection]:
+    """Take the images of highest mean IoU, or of lowest, or half of each."""
+    recorder = TASKS[subject.task].recorder(TrainSettings(), len(subject.classes))
+    found = measured(subject.model, test, recorder, task=TASKS[subject.task], precision=precision)
+    iou = mean_iou_of(found["counts"].numpy())
+    order = torch.from_numpy(np.argsort(np.where(np.isnan(iou), np.inf, -iou), kind="stable"))
+    order = order[: int((~np.isnan(iou)).sum())]
+    groups = {"correct": ("Best", order), "wrong": ("Worst", order.flip(0))}
+    chosen = groups if rule == "mixed" else {rule: groups[rule]}
+    share = math.ceil(wanted / len(chosen))
+    return [
+        _part(
+            test,
+            kept[:share],
+            name,
+            f"{word} segmented images",
+            f"The {share} test images of {'highest' if name == 'correct' else 'lowest'} mean IoU.",
+        )
+        for name, (word, kept) in chosen.items()
+    ]
+
+
 def _part(test: Split, indices: Tensor, name: str, title: str, rule: str) -> Selection:
-    return Selection(name, title, rule, test.images[indices], test.targets[indices], tuple(indices.tolist()))
+    return Selection(name, title, rule, *test.take(indices), tuple(indices.tolist()))
 
 
 def _from_files(subject: Subject, path: Path) -> Selection:

@@ -2,21 +2,40 @@
 
 from pathlib import Path
 
-from glassnet.data import cifar10, fashion_mnist, folder, mnist, mnist_sample
-from glassnet.data.dataset import Dataset, Split
+from glassnet.data import cifar10, digit_scenes, fashion_mnist, folder, masks, mnist, mnist_sample, voc_aug
+from glassnet.data.dataset import VOID, Dataset, Split
 from glassnet.data.source import Source
 from glassnet.download import data_root
 from glassnet.errors import InputError, unknown_name
 
-__all__ = ["DATASETS", "DIGITS", "Dataset", "Source", "Split", "data_root", "find_source", "load_dataset"]
+__all__ = [
+    "DATASETS",
+    "DIGITS",
+    "OF_A_PATH",
+    "VOID",
+    "Dataset",
+    "Source",
+    "Split",
+    "data_root",
+    "find_source",
+    "load_dataset",
+]
 
 DATASETS: dict[str, Source] = {
     "mnist": mnist.SOURCE,
     "mnist-sample": mnist_sample.SOURCE,
     "fashion-mnist": fashion_mnist.SOURCE,
     "cifar10": cifar10.SOURCE,
+    "digit-scenes": digit_scenes.SOURCE,
+    "voc-aug": voc_aug.SOURCE,
+    "voc-aug-union": voc_aug.UNION_SOURCE,
+    "voc-aug-union-clean": voc_aug.CLEAN_SOURCE,
     "folder": folder.SOURCE,
+    "masks": masks.SOURCE,
 }
+
+OF_A_PATH = {"folder": "a sub-folder of images per class", "masks": "images/ and masks/ with files of the same names"}
+"""Data sets of the user's own, named with a path, and what must lie there."""
 
 DIGITS = ("mnist", "mnist-sample")
 """Data sets whose images are bright strokes on a dark ground."""
@@ -27,18 +46,18 @@ def find_source(name: str, root: Path | str | None = None) -> tuple[Source, Path
 
     Args:
         name: A key of `DATASETS`, or folder:PATH.
-        root: Folder that holds the data sets, as `data_root` takes it; for "folder" without PATH the images' folder.
+        root: Folder that holds the data sets, as `data_root` takes it; for a set of a path that lacks it, the path.
 
     Raises:
         InputError: No data set has this name, or "folder" is without a path.
     """
     kind, _, path = name.partition(":")
-    if kind not in DATASETS or (path and kind != "folder"):
+    if kind not in DATASETS or (path and kind not in OF_A_PATH):
         raise unknown_name("data set", name, DATASETS, noun="data sets")
-    if kind != "folder":
+    if kind not in OF_A_PATH:
         return DATASETS[kind], data_root(root)
     if not path and root is None:
-        raise InputError(f"'{name}' has no path: give folder:PATH, where PATH has a sub-folder of images per class.")
+        raise InputError(f"'{name}' has no path: give {kind}:PATH, where PATH has {OF_A_PATH[kind]}.")
     return DATASETS[kind], Path(path or str(root)).expanduser()
 
 

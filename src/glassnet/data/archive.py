@@ -4,7 +4,8 @@ import hashlib
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from glassnet.errors import InputError
@@ -31,6 +32,40 @@ def unpack(archive: Path, members: Sequence[str], *, folder: Path, remedy: str) 
     Raises:
         InputError: The archive is damaged, leads out of its folder, lacks a member, or there is no room for it.
     """
+    with _extracted(archive, folder, remedy) as temporary:
+        missing = [member for member in members if not (temporary / member).is_file()]
+        if missing:
+            raise InputError(f"{archive} lacks {', '.join(missing)}. {remedy}")
+        for member in members:
+            (folder / member).parent.mkdir(parents=True, exist_ok=True)
+            if not (folder / member).exists():
+                (temporary / member).replace(folder / member)
+
+
+def unpack_folder(archive: Path, inner: Path, *, folder: Path, remedy: str) -> None:
+    """Unpack a tar archive and move its folder `inner` to the same place below `folder`, all at once.
+
+    What `unpack` refuses is refused.
+
+    Args:
+        archive: The file, compressed or not.
+        inner: Path of a folder inside the archive, which `folder` lacks.
+        folder: Where it goes.
+        remedy: Sentence for the error, on what to do with a damaged archive.
+
+    Raises:
+        InputError: The archive is damaged, leads out of its folder, lacks the folder, or there is no room for it.
+    """
+    with _extracted(archive, folder, remedy) as temporary:
+        if not (temporary / inner).is_dir():
+            raise InputError(f"{archive} lacks {inner}. {remedy}")
+        (folder / inner).parent.mkdir(parents=True, exist_ok=True)
+        (temporary / inner).replace(folder / inner)
+
+
+@contextmanager
+def _extracted(archive: Path, folder: Path, remedy: str) -> Iterator[Path]:
+    """Unpack an archive into a folder that vanishes at the end, so that what lies in place is whole."""
     with tempfile.TemporaryDirectory(dir=folder, prefix=".unpacking-") as name:
         temporary = Path(name)
         try:
@@ -43,10 +78,4 @@ def unpack(archive: Path, members: Sequence[str], *, folder: Path, remedy: str) 
             raise InputError(f"{archive} is damaged ({reason}). {remedy}") from None
         except OSError as error:
             raise InputError(f"{archive} could not be unpacked ({error.strerror or error}). {remedy}") from None
-        missing = [member for member in members if not (temporary / member).is_file()]
-        if missing:
-            raise InputError(f"{archive} lacks {', '.join(missing)}. {remedy}")
-        for member in members:
-            (folder / member).parent.mkdir(parents=True, exist_ok=True)
-            if not (folder / member).exists():
-                (temporary / member).replace(folder / member)
+        yield temporary

@@ -3,6 +3,7 @@
 from glassnet.figures.architecture import architecture
 from glassnet.figures.attribution import attribution_grid
 from glassnet.figures.attribution_strip import attribution_strip
+from glassnet.figures.class_bars import class_bars
 from glassnet.figures.confusion import confusion_matrix
 from glassnet.figures.curves import learning_curves, scree
 from glassnet.figures.embedding import embedding_figure
@@ -13,6 +14,7 @@ from glassnet.figures.layers import layer_comparison
 from glassnet.figures.mask_share import mask_share
 from glassnet.figures.pair import embedding_pair
 from glassnet.figures.sanity import sanity_curves
+from glassnet.figures.segmentation import segmentation_grid
 from glassnet.figures.similarity import cka_heatmap
 from glassnet.figures.tuning import tuning_figure
 
@@ -21,6 +23,7 @@ __all__ = [
     "attribution_grid",
     "attribution_strip",
     "cka_heatmap",
+    "class_bars",
     "confusion_matrix",
     "embedding_figure",
     "embedding_pair",
@@ -31,6 +34,7 @@ __all__ = [
     "mask_share",
     "sanity_curves",
     "scree",
+    "segmentation_grid",
     "tuning_figure",
     "tuning_grid",
     "worst_mistakes",

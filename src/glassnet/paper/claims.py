@@ -72,7 +72,7 @@ def higher_over_seeds(
         ground = f"difference of {measure} equal in all {len(seeds)} seeds, which leaves no spread to judge by"
         return Verdict(claim, figure, "undecided", found.mean, None, ground)
     ground = f"difference of {measure} over {len(seeds)} paired seeds, t interval, p = {found.p:.2g}"
-    return Verdict(claim, figure, _decide(interval), found.mean, interval, ground)
+    return Verdict(claim, figure, decide(interval), found.mean, interval, ground)
 
 
 def separates_better(claim: str, figure: str, first: Hits, second: Hits, *, measure: str, seed: int) -> Verdict:
@@ -89,7 +89,7 @@ def separates_better(claim: str, figure: str, first: Hits, second: Hits, *, meas
     differences = first.astype(np.float64) - second
     interval = mean_interval(differences, seed=seed)
     ground = f"difference of {measure} over {len(first):,} images, bootstrap"
-    return Verdict(claim, figure, _decide(interval), float(differences.mean()), interval, ground)
+    return Verdict(claim, figure, decide(interval), float(differences.mean()), interval, ground)
 
 
 def higher_in_images(
@@ -109,7 +109,7 @@ def higher_in_images(
         return Verdict(claim, figure, "undecided", None, None, f"no image has a difference of {measure}")
     interval = mean_interval(there, seed=seed)
     ground = f"difference of {measure} over {len(there):,} images, bootstrap"
-    return Verdict(claim, figure, _decide(interval), float(there.mean()), interval, ground)
+    return Verdict(claim, figure, decide(interval), float(there.mean()), interval, ground)
 
 
 def separates_where_not(
@@ -140,7 +140,7 @@ def separates_where_not(
         f"{measure} {first.mean():.4f} [{above[0]:.4f}, {above[1]:.4f}] against {second.mean():.4f} "
         f"[{below[0]:.4f}, {below[1]:.4f}], the line drawn at {clear:g}, bootstrap over {len(first):,} images"
     )
-    decision = _all([_decide(margin) for margin in margins])
+    decision = _all([decide(margin) for margin in margins])
     return Verdict(claim, figure, decision, margins[weaker], weaker, ground)
 
 
@@ -162,7 +162,8 @@ def _told(parts: Sequence[Verdict]) -> str:
     return "; ".join(f"“{part.claim}” {part.supported}" for part in parts)
 
 
-def _decide(interval: tuple[float, float]) -> Decision:
+def decide(interval: tuple[float, float]) -> Decision:
+    """Take a claim for supported where the whole interval lies above 0, for refuted where it lies below."""
     low, high = interval
     return "supported" if low > 0 else "refuted" if high < 0 else "undecided"
 

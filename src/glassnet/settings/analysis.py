@@ -24,7 +24,9 @@ class EvalSettings:
     split: Literal["train", "test"] = "test"
     """Part of the data set."""
     batch_size: int = 512
-    """Images per forward pass."""
+    """Images per forward pass, at most; segmentation takes 64."""
+    flip: bool = False
+    """Segmentation: also measure the mean of each image's and its mirror image's probabilities, told apart."""
     device: Device = "auto"
     """Where to compute; auto takes a GPU if there is one."""
     precision: Precision = "fp32"

@@ -26,8 +26,8 @@ class TrainSettings:
     """Model: a name that `glassnet models` lists."""
     model_options: tuple[str, ...] = ()
     """Options of the model as NAME=VALUE, as in filters=64,64,64,64."""
-    task: Literal["classification"] = "classification"
-    """What the model learns."""
+    task: Literal["classification", "segmentation", "reconstruction"] | None = None
+    """What the model learns; if not given, what the model is made for."""
     image_size: int | None = None
     """Height and width that images are resized to, in pixels; the data set's own if not given."""
     epochs: int = 8
@@ -40,6 +40,10 @@ class TrainSettings:
     """AdamW's decoupled weight decay, on weights with two or more dimensions."""
     label_smoothing: float = 0.0
     """Share of each target spread evenly over all classes, 0 to 1."""
+    loss: Literal["cross-entropy", "dice", "lovasz"] = "cross-entropy"
+    """Segmentation: cross-entropy alone, or Dice or Lovász-softmax added to it."""
+    class_weights: bool = False
+    """Segmentation: weigh cross-entropy by the root of each class's rarity in the training masks."""
     weight_averaging: float = 0.995
     """Decay per step of the exponential moving average of the weights; 0 keeps the raw weights."""
     augment: bool = True

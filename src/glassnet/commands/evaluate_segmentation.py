@@ -1,0 +1,131 @@
+"""A segmentation's evaluation: overlap by class, images not picked, and the best, middle and worst of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from glassnet import figures
+from glassnet.commands.answer import table
+from glassnet.commands.evaluated import Evaluated, Shown
+from glassnet.models.inference import predict
+
+UNPICKED, OF_EACH = 12, 4
+MEASURES = (
+    ("pixel_accuracy", "pixel accuracy"),
+    ("mean_accuracy", "mean class accuracy"),
+    ("mean_iou", "mean IoU"),
+    ("weighted_iou", "frequency-weighted IoU"),
+)
+
+
+def chosen_images(by_image: list[float | None]) -> dict[str, list[int]]:
+    """Choose images by rule: some at equal steps through the part, and those of highest, middle and lowest IoU."""
+    count = len(by_image)
+    ranked = sorted((i for i, value in enumerate(by_image) if value is not None), key=lambda i: -(by_image[i] or 0))
+    middle = max(0, len(ranked) // 2 - OF_EACH // 2)
+    steps = np.linspace(0, count - 1, min(UNPICKED, count)).round().astype(int)
+    return {
+        "unpicked": list(dict.fromkeys(steps.tolist())),
+        "best": ranked[:OF_EACH],
+        "median": ranked[middle : middle + OF_EACH],
+        "worst": ranked[::-1][:OF_EACH],
+    }
+
+
+def _arrays(found: Evaluated) -> dict[str, np.ndarray]:
+    return {"counts": found.records["counts"].numpy(), "confusion": found.records["confusion"].sum(dim=0).numpy()}
+
+
+def _draw(found: Evaluated) -> None:
+    chosen = chosen_images(found.result["by_image"])
+    everything = list(dict.fromkeys(index for part in chosen.values() for index in part))
+    images, masks = found.split.take(torch.tensor(everything))
+    predicted = predict(found.model, images, batch_size=64, precision=found.precision).argmax(dim=1).to(torch.uint8)
+    place = {index: row for row, index in enumerate(everything)}
+
+    def grid(indices: list[int], name: str, title: str, note: str) -> None:
+        rows = [place[index] for index in indices]
+        captions = [_caption(found, index) for index in indices]
+        figure = figures.segmentation_grid(
+            images[rows].numpy(), masks[rows].numpy(), predicted[rows].numpy(), found.dataset.classes, captions,
+            title=title, note=note,
+        )  # fmt: skip
+        found.run.save_figure(
+            f"{name}{found.suffix}",
+            figure,
+            title=title,
+            alt=f"{len(rows)} images, each with its true mask, its predicted mask, and what is right and wrong of it.",
+            caption=note,
+        )
+
+    grid(
+        chosen["unpicked"],
+        "segmentations",
+        "Segmentations",
+        f"Not picked: {len(chosen['unpicked'])} of {len(found.split):,} images at equal steps.",
+    )
+    both = list(dict.fromkeys(chosen["best"] + chosen["median"] + chosen["worst"]))
+    grid(
+        both,
+        "segmentations-ranked",
+        "Best, middle and worst",
+        "By the mean IoU of the classes in each image: the highest first, then the middle, then the lowest.",
+    )
+    rows = found.result["per_class"]
+    found.run.save_figure(
+        f"class-iou{found.suffix}",
+        figures.class_bars(
+            [row["iou"] for row in rows],
+            [None if row["interval"] is None else tuple(row["interval"]) for row in rows],
+            found.dataset.classes,
+            baseline=found.result["background"]["mean_iou"],
+        ),
+        title="Intersection over union by class",
+        alt=f"A bar for each of {len(rows)} classes, from the best to the worst.",
+        caption="Pixels of the class in both masks over pixels in either; the interval is over images. The dashed line "
+        "is the mean over all classes when everything is called background.",
+    )
+    found.result["selection"] = chosen
+
+
+def _caption(found: Evaluated, index: int) -> str:
+    value = found.result["by_image"][index]
+    told = "no pixel to judge" if value is None else f"IoU {value:.2f}"
+    return f"image {index}: {told}"
+
+
+def _text(found: Evaluated) -> str:
+    result, empty = found.result, found.result["background"]
+    bounds = {key: result.get(f"{key}_interval") for key, _ in MEASURES}
+    rows = [(label, _number(result[key]), _range(bounds[key]), _number(empty[key])) for key, label in MEASURES] + [
+        ("boundary F-score", _number(result["boundary_f"]), "", "")
+    ]
+    classes = [
+        (row["class"], row["images"], f"{100 * row['share']:.2f}%", _number(row["iou"]), _range(row["interval"]))
+        for row in result["per_class"]
+    ]
+    parts = [
+        f"{found.run.name} on {result['data']} ({result['split']}, {result['images']:,} images), "
+        f"loss {result['loss']:.4f} nats per pixel",
+        table(("measure", "value", "95% interval", "all background"), rows),
+        table(("class", "images", "share of pixels", "IoU", "95% interval"), classes),
+    ]
+    if "flipped" in result:
+        told = result["flipped"]
+        parts.append(
+            f"mean of each image and its mirror image: mean IoU {told['mean_iou']:.4f}, pixel accuracy "
+            f"{told['pixel_accuracy']:.4f}"
+        )
+    return "\n\n".join(parts)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
+
+
+def _range(bounds: list[float] | None) -> str:
+    return "" if bounds is None else f"{bounds[0]:.4f} to {bounds[1]:.4f}"
+
+
+SHOWN = Shown(_arrays, _draw, _text)

@@ -1,0 +1,125 @@
+"""`glassnet explain` of a segmentation: where each layer looks for a segmented region (Seg-Grad-CAM)."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from glassnet.attribution import Explanation
+from glassnet.attribution import explain as explain_images
+from glassnet.attribution.faithfulness import Faithfulness
+from glassnet.attribution.regions import largest_classes, segmented_region
+from glassnet.commands.answer import Answer, table
+from glassnet.commands.explain_numbers import Numbers
+from glassnet.commands.explain_pictures import draw
+from glassnet.commands.selection import Selection, select
+from glassnet.commands.subject import Subject
+from glassnet.data import VOID
+from glassnet.errors import InputError, unknown_name
+from glassnet.models.inference import predict
+from glassnet.settings import ExplainSettings
+from glassnet.tasks.segmentation_metrics import mean_iou_of, pixel_counts
+from glassnet.versions import versions
+
+
+def explain_segmentation(subject: Subject, settings: ExplainSettings, precision: Literal["fp32", "bf16"]) -> Answer:
+    """Attribute the score of a region of each image, layer by layer, draw the maps and keep them.
+
+    Raises:
+        InputError: An image, a layer, a method or a class is unknown, or an option is for classifiers.
+    """
+    if settings.faithfulness or settings.mask == "stroke":
+        option = "faithfulness" if settings.faithfulness else "mask stroke"
+        raise InputError(
+            f"--{option} measures maps of classifiers, and {subject.name} learned segmentation; leave it out."
+        )
+    label = _label(settings.target, subject)
+    documents = []
+    for selection in select(subject, settings, precision):
+        explanation = explain_images(
+            subject.model,
+            selection.images,
+            target=segmented_region(label),
+            layers=list(settings.layers),
+            methods=settings.methods,
+            precision=precision,
+        )
+        documents.append(_keep(subject, settings, selection, explanation, label, precision))
+    rows = [
+        (d["name"], i["index"], i["target"], f"{100 * i['share']:.1f}%", "–" if i["iou"] is None else f"{i['iou']:.3f}")
+        for d in documents
+        for i in d["images"]
+    ]
+    place = subject.kept.path
+    text = table(("images", "index", "region of", "share of image", "IoU of image"), rows)
+    return Answer(f"{text}\nfigures: {place / 'figures'}", {"run": str(place), "explained": documents})
+
+
+def _label(word: str, subject: Subject) -> int | None:
+    if word == "predicted":
+        return None
+    if word in subject.classes:
+        return subject.classes.index(word)
+    if word.isdecimal() and int(word) < len(subject.classes):
+        return int(word)
+    choices = ("predicted", *subject.classes)
+    raise unknown_name("target", word, choices, where=f" in {subject.name}", noun="targets")
+
+
+def _keep(
+    subject: Subject,
+    settings: ExplainSettings,
+    selection: Selection,
+    explanation: Explanation,
+    label: int | None,
+    precision: str,
+) -> dict[str, Any]:
+    predicted = predict(subject.model, selection.images, batch_size=64, precision=precision).argmax(dim=1)
+    count = len(subject.classes)
+    chosen = largest_classes(predicted, count) if label is None else predicted.new_full((len(predicted),), label)
+    shares = (predicted == chosen[:, None, None]).float().mean(dim=(1, 2))
+    images = [
+        {
+            "index": selection.names[row],
+            "target": subject.classes[int(chosen[row])],
+            "share": float(shares[row]),
+            "iou": _iou(predicted[row], selection, row, count),
+        }
+        for row in range(len(predicted))
+    ]
+    nothing = Numbers(None, Faithfulness({key: {} for key in explanation.maps}, {}), None, None, {})
+    captions = [_caption(about) for about in images]
+    shown = dataclasses.replace(selection, title=f"{selection.title}: the segmented region")
+    arrays = {f"{method}/{layer}": values for (method, layer), values in explanation.maps.items()}
+    subject.kept.save_arrays(f"attributions/{selection.name}.npz", {"images": selection.images.numpy(), **arrays})
+    document = {
+        "name": selection.name,
+        "rule": f"{selection.rule} Explained is the score of the class named, summed over the pixels given to it.",
+        "target": settings.target,
+        "methods": list(explanation.methods),
+        "layers": list(explanation.layers),
+        "figures": draw(subject, shown, explanation, nothing, captions),
+        "images": images,
+        "versions": versions("torch", "matplotlib"),
+    }
+    subject.kept.save_json(f"attributions/{selection.name}.json", document)
+    return document
+
+
+def _iou(predicted: torch.Tensor, selection: Selection, row: int, classes: int) -> float | None:
+    if selection.labels is None or (selection.labels[row] == VOID).all():
+        return None
+    counts = pixel_counts(predicted[None].to(torch.uint8), selection.labels[row][None], classes)
+    value = mean_iou_of(np.asarray(counts))[0]
+    return None if np.isnan(value) else float(value)
+
+
+def _caption(about: dict[str, Any]) -> str:
+    index = about["index"]
+    shown = Path(index).name if isinstance(index, str) else f"test image {index}"
+    told = "" if about["iou"] is None else f", IoU {about['iou']:.2f}"
+    return f"{shown}{told}\n{about['target']}: {100 * about['share']:.0f}% of it"

@@ -1,0 +1,123 @@
+"""Images and masks of one size in files mapped into memory: made once, in parallel, gone on with after a stop.
+
+A cache is a folder: images.u8 and masks.u8 hold the pixels of all images one after another, done.u8 a byte an image
+that says whether its pixels are there, and cache.json what all of it was made from. Another origin, another cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from glassnet.console import progress
+from glassnet.errors import InputError
+from glassnet.files import read_json, write_json
+
+Picture = tuple[UInt8[np.ndarray, "3 size size"], UInt8[np.ndarray, "size size"]]
+FLUSHED_EVERY = 256
+"""Images after which what is done is written down: so many are done again after a stop."""
+
+
+def cached_masks(
+    folder: Path,
+    *,
+    origin: Mapping[str, Any],
+    count: int,
+    size: int,
+    read: Callable[[int], Picture],
+    description: str,
+) -> tuple[UInt8[Tensor, "n 3 size size"], UInt8[Tensor, "n size size"]]:
+    """Return images and masks mapped from a cache, after making what it lacks.
+
+    Args:
+        folder: The cache; one of another origin is made anew.
+        origin: All that decides the pixels, as JSON values.
+        count: Number of images.
+        size: Height and width in pixels.
+        read: Gives image and mask of a number; called from several threads.
+        description: What the progress bar is called.
+
+    Raises:
+        InputError: An image cannot be read, or the cache cannot be written; what is done stays, and is not done again.
+    """
+    images, masks = folder / "images.u8", folder / "masks.u8"
+    shapes = {images: (count, 3, size, size), masks: (count, size, size)}
+    try:
+        if not _is_of(folder, origin):
+            _begin(folder, {**shapes, folder / "done.u8": (count,)}, origin)
+        _complete(
+            folder, [np.memmap(path, np.uint8, "r+", shape=shape) for path, shape in shapes.items()], read, description
+        )
+    except OSError as error:
+        raise InputError(
+            f"the cache {folder} cannot be written ({error.strerror or error}); make room, or choose another place "
+            "with --data-root."
+        ) from None
+    first, second = (_mapped(path, shape) for path, shape in shapes.items())
+    return first, second
+
+
+def files_digest(paths: Iterable[Path]) -> str:
+    """Compute a digest of names, sizes and times of change, so that a cache notices that its files are others."""
+    told = hashlib.sha256()
+    for path in paths:
+        about = path.stat()
+        told.update(f"{path.name} {about.st_size} {about.st_mtime_ns}\n".encode())
+    return told.hexdigest()
+
+
+def _is_of(folder: Path, origin: Mapping[str, Any]) -> bool:
+    if not (folder / "cache.json").exists():
+        return False
+    try:
+        return bool(read_json(folder / "cache.json") == json.loads(json.dumps(origin)))
+    except InputError:
+        return False
+
+
+def _begin(folder: Path, shapes: Mapping[Path, tuple[int, ...]], origin: Mapping[str, Any]) -> None:
+    """Lay out an empty cache; what it was made from is written last."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for path, shape in shapes.items():
+        with path.open("wb") as file:
+            file.truncate(int(np.prod(shape)))
+    write_json(folder / "cache.json", origin)
+
+
+def _complete(folder: Path, arrays: list[np.ndarray], read: Callable[[int], Picture], description: str) -> None:
+    done = np.memmap(folder / "done.u8", np.uint8, "r+", shape=(len(arrays[0]),))
+    waiting = np.flatnonzero(done == 0)
+    if not len(waiting):
+        return
+    pool = ThreadPoolExecutor((os.cpu_count() or 1) + 1)
+    try:
+        with progress(description, len(waiting)) as advance:
+            for start in range(0, len(waiting), FLUSHED_EVERY):
+                part = waiting[start : start + FLUSHED_EVERY]
+                for index, picture in zip(part, pool.map(read, part.tolist()), strict=True):
+                    for array, pixels in zip(arrays, picture, strict=True):
+                        array[index] = pixels
+                    advance()
+                for array in arrays:
+                    array.flush()  # the pixels first, then that they are there
+                done[part] = 1
+                done.flush()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _mapped(path: Path, shape: tuple[int, ...]) -> UInt8[Tensor, ...]:
+    """Map a file as a tensor of which a write would change a private copy, never the file."""
+    return torch.from_file(str(path), shared=False, size=int(np.prod(shape)), dtype=torch.uint8).view(shape)

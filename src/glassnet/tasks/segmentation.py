@@ -1,0 +1,150 @@
+"""Segmentation: a class for every pixel, measured by overlap, with "all is background" beside every number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from glassnet.settings import TrainSettings
+from glassnet.tasks import segmentation_metrics as metrics
+from glassnet.tasks.segmentation_losses import REGION_LOSSES, VOID, class_weights, cross_entropy
+from glassnet.tasks.task import Measures, Objective, Recorder, Records, Task
+
+TOLERANCE_SHARE = 0.0075
+"""Of the image's diagonal: how far a predicted outline may lie from the true one, as in the DAVIS benchmark."""
+BOOTSTRAP_SEED = 0
+
+
+def _objective(settings: TrainSettings, masks: Tensor, classes: int) -> Objective:
+    weights = class_weights(masks, classes) if settings.class_weights else None
+    region = REGION_LOSSES.get(settings.loss)
+
+    def of_batch(logits: Tensor, targets: Tensor, _progress: float) -> tuple[Tensor, Mapping[str, Tensor]]:
+        known = targets != VOID
+        hits = ((logits.detach().argmax(dim=1) == targets) & known).sum() / known.sum().clamp(min=1)
+        by_pixel = cross_entropy(
+            logits, targets, None if weights is None else weights.to(logits), settings.label_smoothing
+        )
+        if region is None:
+            return by_pixel, {"accuracy": hits}
+        by_region = region(logits, targets)
+        parts = {"accuracy": hits, "cross_entropy": by_pixel.detach(), settings.loss: by_region.detach()}
+        return by_pixel + by_region, parts
+
+    return of_batch
+
+
+def _recorder(_settings: TrainSettings, classes: int) -> Recorder:
+    return lambda logits, masks: records(logits, masks, classes)
+
+
+def records(logits: Tensor, masks: Tensor, classes: int) -> Records:
+    """Remember of a batch: its confusion matrix (1, c, c), and an image a row counts, outlines and sums of losses."""
+    predicted = logits.argmax(dim=1).to(torch.uint8)
+    losses = F.cross_entropy(logits, masks.long(), ignore_index=VOID, reduction="none")
+    tolerance = max(1, round(TOLERANCE_SHARE * float(np.hypot(*masks.shape[1:]))))
+    return {
+        "confusion": metrics.pixel_confusion(predicted, masks, classes)[None],
+        "counts": metrics.pixel_counts(predicted, masks, classes),
+        "outlines": metrics.boundary_counts(predicted, masks, tolerance=tolerance),
+        "losses": losses.double().sum(dim=(1, 2)),
+        "pixels": (masks != VOID).sum(dim=(1, 2)),
+    }
+
+
+def measure(found: Records) -> Measures:
+    """Mean cross-entropy in nats per pixel, pixel accuracy, and mean IoU."""
+    scored = metrics.scores(found["confusion"].sum(dim=0).numpy())
+    return {
+        "loss": float(found["losses"].sum() / found["pixels"].sum().clamp(min=1)),
+        "accuracy": scored.pixel_accuracy or 0.0,
+        "mean_iou": scored.mean_iou or 0.0,
+    }
+
+
+def _leads(measures: Mapping[str, float], best: Mapping[str, float]) -> bool:
+    return measures["mean_iou"] > best["mean_iou"]
+
+
+def supersedes(measures: Mapping[str, float], best: Mapping[str, float]) -> bool:
+    """Keep the epoch of the highest mean IoU, the later one of two equals."""
+    return measures["mean_iou"] >= best["mean_iou"]
+
+
+def evaluate(found: Records, classes: Sequence[str]) -> dict[str, Any]:
+    """All that the report shows of a segmentation, as JSON values; each number with that of predicting background."""
+    confusion, counts = found["confusion"].sum(dim=0).numpy(), found["counts"].numpy()
+    scored = metrics.scores(confusion)
+    empty = metrics.scores(metrics.background_confusion(confusion))
+    intervals = metrics.bootstrap(counts, seed=BOOTSTRAP_SEED)
+    by_class = metrics.class_intervals(counts, seed=BOOTSTRAP_SEED)
+    whole = max(int(confusion.sum()), 1)
+    by_image = metrics.mean_iou_of(counts)
+    return {
+        "images": len(counts),
+        "loss": measure(found)["loss"],
+        "pixel_accuracy": scored.pixel_accuracy,
+        "pixel_accuracy_interval": list(intervals["pixel_accuracy"]),
+        "mean_accuracy": scored.mean_accuracy,
+        "mean_iou": scored.mean_iou,
+        "mean_iou_interval": list(intervals["mean_iou"]),
+        "weighted_iou": scored.weighted_iou,
+        "boundary_f": metrics.boundary_f(found["outlines"].numpy()),
+        "background": {
+            "pixel_accuracy": empty.pixel_accuracy,
+            "mean_accuracy": empty.mean_accuracy,
+            "mean_iou": empty.mean_iou,
+            "weighted_iou": empty.weighted_iou,
+        },
+        "per_class": [
+            {
+                "class": name,
+                "images": int((counts[:, 1, c] > 0).sum()),
+                "share": int(confusion[c].sum()) / whole,
+                "iou": scored.iou[c],
+                "interval": None if (bounds := by_class[c]) is None else list(bounds),
+            }
+            for c, name in enumerate(classes)
+        ],
+        "by_image": [None if np.isnan(value) else float(value) for value in by_image],
+        "confusion": confusion.tolist(),
+    }
+
+
+def _told(found: Mapping[str, Any]) -> str:
+    (low, high), empty = found["test_mean_iou_interval"], found["test_background"]
+    return (
+        f"test mean IoU {found['test_mean_iou']:.4f} (95% interval {low:.4f} to {high:.4f}; all background "
+        f"{empty['mean_iou']:.4f}), pixel accuracy {found['test_pixel_accuracy']:.4f} (all background "
+        f"{empty['pixel_accuracy']:.4f})"
+    )
+
+
+SEGMENTATION = Task(
+    name="segmentation",
+    options=("label_smoothing", "loss", "class_weights"),
+    objective=_objective,
+    recorder=_recorder,
+    measure=measure,
+    leads=_leads,
+    supersedes=supersedes,
+    rule="the epoch of the highest mean IoU on the validation images",
+    evaluate=evaluate,
+    kept=(
+        "loss",
+        "pixel_accuracy",
+        "pixel_accuracy_interval",
+        "mean_iou",
+        "mean_iou_interval",
+        "mean_accuracy",
+        "boundary_f",
+        "background",
+    ),
+    told=_told,
+    batch_size=64,
+)

@@ -1,0 +1,87 @@
+"""Losses of segmentation: cross-entropy, Dice and Lovász-softmax, in all of which void pixels count for nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+VOID = 255
+Logits = Float[Tensor, "n classes h w"]
+Masks = UInt8[Tensor, "n h w"]
+
+
+def cross_entropy(
+    logits: Logits, masks: Masks, weights: Float[Tensor, " classes"] | None = None, label_smoothing: float = 0.0
+) -> Float[Tensor, ""]:
+    """Mean of -w_c log softmax(logits)_c over the pixels of a class c, divided by the sum of their weights; in nats."""
+    if not (masks != VOID).any():
+        return logits.sum() * 0
+    target = masks.long()
+    return F.cross_entropy(logits, target, weight=weights, ignore_index=VOID, label_smoothing=label_smoothing)
+
+
+def dice(logits: Logits, masks: Masks) -> Float[Tensor, ""]:
+    """One minus the mean over the classes that are there of 2 sum p g / (sum p² + sum g²).
+
+    p are the probabilities of the class and g is 1 on its pixels, over all pixels of the batch.
+
+    Milletari, Navab and Ahmadi 2016, https://arxiv.org/abs/1606.04797, section 3.
+    """
+    probabilities, truth = _known(logits, masks)
+    there = truth.sum(dim=0) > 0
+    if not there.any():
+        return logits.sum() * 0
+    overlap = (probabilities * truth).sum(dim=0)
+    total = probabilities.square().sum(dim=0) + truth.sum(dim=0)
+    return 1 - (2 * overlap / total)[there].mean()
+
+
+def lovasz(logits: Logits, masks: Masks) -> Float[Tensor, ""]:
+    """Mean over the classes that are there of the Lovász extension of the Jaccard loss of the errors |g - p|.
+
+    Berman, Triki and Blaschko 2018, https://arxiv.org/abs/1705.08790, equations 8 to 11, algorithm 1.
+    """
+    probabilities, truth = _known(logits, masks)
+    losses = [_lovasz_of_class(p, g) for p, g in zip(probabilities.T, truth.T, strict=True) if g.any()]
+    return torch.stack(losses).mean() if losses else logits.sum() * 0
+
+
+def _lovasz_of_class(probabilities: Float[Tensor, " pixels"], truth: Float[Tensor, " pixels"]) -> Float[Tensor, ""]:
+    errors, order = (truth - probabilities).abs().sort(descending=True)
+    return errors @ jaccard_steps(truth[order])
+
+
+def jaccard_steps(truth: Float[Tensor, " pixels"]) -> Float[Tensor, " pixels"]:
+    """Return by how much the Jaccard loss grows with each further pixel that is wrong, in the order given."""
+    missed, added = truth.sum() - truth.cumsum(0), (1 - truth).cumsum(0)
+    loss = 1 - missed / (truth.sum() + added)
+    return torch.cat([loss[:1], loss.diff()])
+
+
+def class_weights(masks: UInt8[Tensor, "n h w"], classes: int) -> Float[Tensor, " classes"]:
+    """Weigh classes by the root of the inverse of their share of the pixels, the mean over all pixels being 1.
+
+    A class that is nowhere gets the weight 1. The root lies between no weights and those that make all classes equal,
+    under which a class of few pixels rules.
+    """
+    counts = torch.zeros(classes, dtype=torch.float64)
+    for part in masks.split(512):  # so that masks mapped from a file are never all in memory
+        counts += torch.bincount(part[part != VOID].long(), minlength=classes).double().cpu()
+    share = counts / counts.sum()
+    weights = torch.where(share > 0, share.clamp(min=1e-12).rsqrt(), 0.0)
+    return torch.where(share > 0, weights / (weights * share).sum(), 1.0).float()
+
+
+def _known(logits: Logits, masks: Masks) -> tuple[Float[Tensor, "p c"], Float[Tensor, "p c"]]:
+    """Return probabilities and one-hot truth of the pixels that are not void."""
+    known = masks != VOID
+    probabilities = logits.softmax(dim=1).permute(0, 2, 3, 1)[known]
+    return probabilities, F.one_hot(masks[known].long(), logits.shape[1]).to(probabilities)
+
+
+REGION_LOSSES: dict[str, Callable[[Logits, Masks], Tensor]] = {"dice": dice, "lovasz": lovasz}
+"""What is added to cross-entropy, by name."""

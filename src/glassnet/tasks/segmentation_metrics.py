@@ -1,0 +1,170 @@
+"""How good a segmentation is: functions of one confusion matrix, of counts per image, and of outlines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float64, Int64, UInt8
+from torch import Tensor
+
+VOID = 255
+Confusion = Int64[np.ndarray, "classes classes"]
+Masks = UInt8[Tensor, "n h w"]
+DRAWS = 1000
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What follows from a confusion matrix of pixels, rows being true classes; None where it would be 0/0."""
+
+    pixel_accuracy: float | None
+    """sum_i n_ii / sum_ij n_ij"""
+    mean_accuracy: float | None
+    """Mean over the classes that are there of n_ii / sum_j n_ij."""
+    mean_iou: float | None
+    """Mean of the IoU over the classes that are in truth or prediction; the others are left out, not scored 0."""
+    weighted_iou: float | None
+    """Sum over the classes of their share of the pixels times their IoU."""
+    iou: tuple[float | None, ...]
+    """n_ii / (sum_j n_ij + sum_j n_ji - n_ii) of each class; None where it is in neither."""
+
+
+def scores(confusion: Confusion) -> Scores:
+    """Compute the four measures of Long, Shelhamer and Darrell 2015, https://arxiv.org/abs/1411.4038, section 5."""
+    hits, truth, predicted = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
+    either = truth + predicted - hits
+    total = int(truth.sum())
+    iou = tuple(_ratio(h, e) for h, e in zip(hits.tolist(), either.tolist(), strict=True))
+    recall = [h / t for h, t in zip(hits.tolist(), truth.tolist(), strict=True) if t]
+    known = [value for value in iou if value is not None]
+    weighted = sum(t * (value or 0.0) for t, value in zip(truth.tolist(), iou, strict=True))
+    return Scores(
+        pixel_accuracy=_ratio(int(hits.sum()), total),
+        mean_accuracy=sum(recall) / len(recall) if recall else None,
+        mean_iou=sum(known) / len(known) if known else None,
+        weighted_iou=weighted / total if total else None,
+        iou=iou,
+    )
+
+
+def background_confusion(confusion: Confusion) -> Confusion:
+    """Return the confusion matrix of predicting class 0 everywhere on the same pixels."""
+    baseline = np.zeros_like(confusion)
+    baseline[:, 0] = confusion.sum(axis=1)
+    return baseline
+
+
+def pixel_counts(predicted: Masks, masks: Masks, classes: int) -> Int64[Tensor, "n 3 classes"]:
+    """Count in each image, by class, the pixels that are right, those that are of the class, and those predicted so.
+
+    Void pixels are not counted, whatever is predicted there.
+    """
+    n = len(masks)
+    image = torch.arange(n, device=masks.device)[:, None, None].expand_as(masks)
+    known = masks != VOID
+    rows, truth, guess = image[known], masks[known].long(), predicted[known].long()
+
+    def counted(rows: Tensor, values: Tensor) -> Tensor:
+        return torch.bincount(rows * classes + values, minlength=n * classes).view(n, classes)
+
+    right = truth == guess
+    return torch.stack([counted(rows[right], truth[right]), counted(rows, truth), counted(rows, guess)], dim=1)
+
+
+def pixel_confusion(predicted: Masks, masks: Masks, classes: int) -> Int64[Tensor, "classes classes"]:
+    """Count the pixels of each true class (row) by the class predicted (column), void ones left out."""
+    known = masks != VOID
+    cells = masks[known].long() * classes + predicted[known].long()
+    return torch.bincount(cells, minlength=classes**2).view(classes, classes)
+
+
+def mean_iou_of(counts: Int64[np.ndarray, "... 3 classes"]) -> Float64[np.ndarray, ...]:
+    """Return the mean IoU of counts of hits, truth and prediction, over the classes that are in one of the last two."""
+    hits, truth, predicted = (counts[..., k, :] for k in range(3))
+    either = truth + predicted - hits
+    with np.errstate(invalid="ignore", divide="ignore"):
+        iou = np.where(either > 0, hits / either, np.nan)
+    there = (either > 0).sum(axis=-1)
+    return np.where(there > 0, np.nansum(iou, axis=-1) / np.maximum(there, 1), np.nan)
+
+
+def bootstrap(
+    counts: Int64[np.ndarray, "n 3 classes"], *, seed: int, draws: int = DRAWS
+) -> dict[str, tuple[float, float]]:
+    """Bound pixel accuracy, mean IoU and each class's IoU at 95%, over images drawn with replacement.
+
+    The percentile bootstrap of Efron 1979, https://doi.org/10.1214/aos/1176344552; each draw's counts are summed first,
+    since a mean over images is another measure.
+
+    Args:
+        counts: Of `pixel_counts`, an image a row.
+        seed: Of the draws.
+        draws: How many.
+    """
+    n = len(counts)
+    times = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=draws)
+    drawn = (times @ counts.reshape(n, -1)).reshape(draws, *counts.shape[1:])
+    accuracy = drawn[:, 0].sum(axis=1) / np.maximum(drawn[:, 1].sum(axis=1), 1)
+    found = {"pixel_accuracy": accuracy, "mean_iou": mean_iou_of(drawn)}
+    return {name: _bounds(values) for name, values in found.items()}
+
+
+def class_intervals(
+    counts: Int64[np.ndarray, "n 3 classes"], *, seed: int, draws: int = DRAWS
+) -> list[tuple[float, float] | None]:
+    """Bound the IoU of each class at 95% as `bootstrap` does; None for a class that is in neither mask."""
+    n = len(counts)
+    times = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=draws)
+    hits, truth, predicted = (times @ counts[:, k] for k in range(3))
+    either = truth + predicted - hits
+    return [_bounds(h[e > 0] / e[e > 0]) if (e > 0).any() else None for h, e in zip(hits.T, either.T, strict=True)]
+
+
+def outlines(masks: Masks) -> Bool[Tensor, "n h w"]:
+    """Mark the pixels that have a pixel of another class above, below, left or right; void borders nothing."""
+    padded = F.pad(masks.float()[:, None], (1, 1, 1, 1), mode="replicate")[:, 0].to(torch.uint8)
+    height, width = masks.shape[1:]
+    found = torch.zeros_like(masks, dtype=torch.bool)
+    for down, right in ((0, 1), (2, 1), (1, 0), (1, 2)):
+        beside = padded[:, down : down + height, right : right + width]
+        found |= (beside != masks) & (beside != VOID)
+    return found & (masks != VOID)
+
+
+def boundary_counts(predicted: Masks, masks: Masks, *, tolerance: int) -> Int64[Tensor, "n 4"]:
+    """Count in each image: outline pixels predicted that are near a true one, all predicted, true ones found, all true.
+
+    Near is within `tolerance` pixels along both axes. The outline is that between any two classes.
+
+    Csurka et al. 2013, https://doi.org/10.5244/C.27.32, section 2.2, with a square for a disc.
+    """
+    known = masks != VOID
+    guess, truth = outlines(predicted.where(known, masks)), outlines(masks)
+    near_truth, near_guess = (_widened(one, tolerance) for one in (truth, guess))
+    parts = (guess & near_truth, guess, truth & near_guess, truth)
+    return torch.stack([part.flatten(1).sum(dim=1) for part in parts], dim=1)
+
+
+def boundary_f(counts: Int64[np.ndarray, "n 4"]) -> float | None:
+    """Return the harmonic mean of the outlines' precision and recall over all images; None without an outline."""
+    found, predicted, recalled, true = counts.sum(axis=0).tolist()
+    if not predicted or not true:
+        return None if not predicted and not true else 0.0
+    precision, recall = found / predicted, recalled / true
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def _widened(marked: Bool[Tensor, "n h w"], by: int) -> Bool[Tensor, "n h w"]:
+    return F.max_pool2d(marked[:, None].float(), 2 * by + 1, stride=1, padding=by)[:, 0] > 0
+
+
+def _bounds(values: Float64[np.ndarray, " n"]) -> tuple[float, float]:
+    low, high = np.percentile(values, (2.5, 97.5))
+    return float(low), float(high)
+
+
+def _ratio(part: int, whole: int) -> float | None:
+    return part / whole if whole else None

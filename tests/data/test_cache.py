@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+import torch
+
+from glassnet.data import cache
+from glassnet.data.cache import cached_masks
+from glassnet.errors import InputError
+
+SIZE = 4
+
+
+def picture(index):
+    return np.full((3, SIZE, SIZE), index, np.uint8), np.full((SIZE, SIZE), index + 100, np.uint8)
+
+
+def build(folder, read=picture, *, origin="here", count=10):
+    return cached_masks(folder, origin={"of": origin}, count=count, size=SIZE, read=read, description="reading")
+
+
+def test_pixels_are_mapped_and_read_once(tmp_path):
+    images, masks = build(tmp_path / "c")
+    assert [int(image[0, 0, 0]) for image in images] == list(range(10))
+    assert [int(mask[0, 0]) for mask in masks] == list(range(100, 110))
+
+    def never(index):
+        raise AssertionError(index)
+
+    again, _ = build(tmp_path / "c", never)
+    assert torch.equal(again, images)
+
+
+def test_a_write_changes_no_file(tmp_path):
+    images, _ = build(tmp_path / "c")
+    images.fill_(7)
+    assert not (build(tmp_path / "c")[0] == 7).all()
+
+
+def test_what_was_done_before_a_stop_is_not_done_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "FLUSHED_EVERY", 3)
+    asked = []
+
+    def stops(index):
+        asked.append(index)
+        if index == 7:
+            raise InputError("image 7 is damaged.")
+        return picture(index)
+
+    with pytest.raises(InputError, match="image 7 is damaged"):
+        build(tmp_path / "c", stops)
+    asked.clear()
+
+    def counted(index):
+        asked.append(index)
+        return picture(index)
+
+    images, _ = build(tmp_path / "c", counted)
+    assert sorted(asked) == [6, 7, 8, 9]
+    assert [int(image[0, 0, 0]) for image in images] == list(range(10))
+
+
+def test_another_origin_makes_another_cache(tmp_path):
+    build(tmp_path / "c")
+    images, _ = build(tmp_path / "c", lambda index: picture(index + 50), origin="there")
+    assert int(images[0, 0, 0, 0]) == 50
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match=r"cannot be written .*; make room, or choose another place with --data-root"):
+        build(tmp_path / "file" / "c")

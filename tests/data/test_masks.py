@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from glassnet.data import load_dataset
+from glassnet.errors import InputError
+
+
+def save(folder, name, *, image=(6, 4), mask=(6, 4), value=1):
+    for kind, size in (("images", image), ("masks", mask)):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+        if size is None:
+            continue
+        if kind == "images":
+            pixels = np.random.default_rng(hash(name) % 100).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / kind / f"{name}.png")
+        else:
+            values = np.zeros((size[1], size[0]), np.uint8)
+            values[0], values[1] = value, 255
+            Image.fromarray(values).save(folder / kind / f"{name}.png")
+
+
+@pytest.fixture
+def scans(tmp_path):
+    for number in range(5):
+        save(tmp_path / "scans", f"s{number}")
+    return tmp_path / "scans"
+
+
+def test_a_folder_is_split_and_read(scans):
+    dataset = load_dataset(f"masks:{scans}", image_size=8)
+    assert (len(dataset.train), len(dataset.test)) == (4, 1)
+    assert dataset.classes == ("class 0", "class 1")
+    assert set(dataset.train.targets.unique().tolist()) == {0, 1, 255}
+    expected = Image.open(scans / "masks" / "s0.png").resize((8, 8), Image.Resampling.NEAREST)
+    assert torch.equal(dataset.train.targets[0], torch.from_numpy(np.array(expected)))
+
+
+def test_train_and_test_folders_and_names_of_classes(tmp_path):
+    for part in ("train", "test"):
+        save(tmp_path / part, "x")
+    (tmp_path / "classes.txt").write_text("ground\ncell\n")
+    dataset = load_dataset("masks", root=tmp_path, image_size=8)
+    assert (len(dataset.train), len(dataset.test), dataset.classes) == (1, 1, ("ground", "cell"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f: save(f, "alone", mask=None), "the image alone in .* has no partner in masks/"),
+        (lambda f: save(f, "alone", image=None), "the mask alone in .* has no partner in images/"),
+        (lambda f: save(f, "odd", mask=(5, 4)), "is a mask of 5x4 pixels for an image of 6x4; make them equal"),
+        (lambda f: (f / "classes.txt").write_text("one\n"), "names 1 classes in 1 lines, expected two or more"),
+        (lambda f: [(f / "classes.txt").write_text("a\nb\n"), save(f, "s", value=2)], "holds the class 2, but classes"),
+        (lambda f: (f / "images" / "s1.png").write_bytes(b"x"), r"s1\.png cannot be read as an image"),
+        (lambda f: Image.new("RGB", (6, 4)).save(f / "masks" / "s1.png"), r"s1\.png is a RGB image, expected palette"),
+    ],
+)
+def test_what_does_not_fit_is_named(scans, change, message):
+    change(scans)
+    with pytest.raises(InputError, match=message):
+        load_dataset(f"masks:{scans}", image_size=8)
+
+
+def test_no_folder_and_no_images(tmp_path):
+    with pytest.raises(InputError, match="is no folder; expected one with images/ and masks/"):
+        load_dataset(f"masks:{tmp_path / 'none'}")
+    with pytest.raises(InputError, match="images holds no images; expected images/ and masks/"):
+        load_dataset(f"masks:{tmp_path}")
+    with pytest.raises(InputError, match="'masks' has no path: give masks:PATH, where PATH has images/ and masks/"):
+        load_dataset("masks")

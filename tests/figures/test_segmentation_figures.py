@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+
+from glassnet import figures
+from glassnet.errors import InputError
+from glassnet.figures.segmentation import RIGHT, UNJUDGED, WRONG, overlay, report_colours
+
+TRUTH = np.array([[0, 0, 1], [1, 1, 255]], np.uint8)
+GUESS = np.array([[0, 2, 1], [2, 0, 1]], np.uint8)
+
+
+def test_the_reports_colours_by_hand():
+    black = (0.0, 0.0, 0.0)
+    expected = [[black, WRONG, RIGHT], [WRONG, black, UNJUDGED]]
+    np.testing.assert_array_equal(report_colours(TRUTH, GUESS), expected)
+
+
+def test_an_overlay_leaves_the_background_as_it_is():
+    picture = np.full((2, 3, 3), 0.5)
+    shown = overlay(picture, TRUTH)
+    assert (shown[TRUTH == 0] == 0.5).all()
+    assert (shown[TRUTH == 1] == shown[0, 2]).all()
+    assert (shown[TRUTH == 1] != 0.5).any()
+    assert (picture == 0.5).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"truth": np.zeros((1, 2, 2), np.uint8)}, "true masks have shape"),
+        ({"captions": []}, "there are 0 captions for 1 images"),
+    ],
+)
+def test_what_does_not_fit_is_refused(change, message):
+    given = {"truth": TRUTH[None], "predicted": GUESS[None], "captions": ["one"]} | change
+    with pytest.raises(InputError, match=message):
+        figures.segmentation_grid(np.zeros((1, 3, 2, 3)), classes=["ground", "a", "b"], title="t", **given)
+
+
+def test_bars_are_sorted_and_classes_without_a_value_left_out():
+    figure = figures.class_bars([0.2, None, 0.6], [(0.1, 0.3), None, None], ["a", "b", "c"], baseline=0.3)
+    axes = figure.axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["c", "a"]
+    assert [round(patch.get_width()) for patch in axes.patches] == [60, 20]
+    with pytest.raises(InputError, match="no class has a value"):
+        figures.class_bars([None], [None], ["a"])

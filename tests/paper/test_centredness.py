@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+
+from glassnet.paper.centredness import Objects, find_objects, judge, person_lead
+
+CLASSES = ("background", "cat", "person", "car")
+
+
+def test_objects_by_hand():
+    masks = np.zeros((1, 10, 10), np.uint8)
+    masks[0, 4:6, 4:6] = 2  # in the very middle, 4% of the image
+    masks[0, 0, 0:2] = 1  # in a corner
+    masks[0, 9] = 255
+    counts = np.zeros((1, 3, 4), np.int64)
+    counts[0, :, 2] = 3, 4, 5
+    counts[0, :, 1] = 0, 2, 0
+    found = find_objects(masks, counts)
+    assert found.label.tolist() == [1, 2]
+    assert found.iou.tolist() == [0, 3 / 6]
+    assert found.centred[1] == pytest.approx(1)
+    assert found.centred[0] == pytest.approx(1 - np.hypot(4.5, 4) / np.hypot(5, 5))
+    assert found.share.tolist() == [0.02, 0.04]
+
+
+def made(lead, slope, *, seed=0, count=400):
+    """Objects whose IoU depends on how centred they are, and on whether they are people; people stand in the centre."""
+    random = np.random.default_rng(seed)
+    label = random.integers(1, 4, count)
+    person = label == 2
+    centred = np.clip(random.normal(0.5 + 0.25 * person, 0.1), 0, 1)
+    iou = 0.1 + slope * centred + lead * person + random.normal(0, 0.02, count)
+    return Objects(np.arange(count), label, iou, centred, np.full(count, 0.1))
+
+
+def test_a_fit_finds_the_leads_that_were_put_in():
+    objects = made(0.1, 0.4)
+    assert person_lead(objects, 2, adjusted=True) == pytest.approx(0.1, abs=0.01)
+    assert person_lead(objects, 2, adjusted=False) == pytest.approx(0.1 + 0.4 * 0.25, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("lead", "slope", "explains"), [(0.0, 0.6, "supported"), (0.2, 0.1, "refuted"), (-0.5, 0.1, "undecided")]
+)
+def test_the_centre_explains_a_lead_that_goes_away_with_it(lead, slope, explains):
+    counts = np.ones((30, 3, 4), np.int64)
+    counts[:, 0, 1:] = [[0, 1, 0]] if lead >= 0 else [[1, 0, 1]]
+    verdicts = judge(counts, made(lead, slope), CLASSES, seed=0)
+    assert [v.supported for v in verdicts[:2]] == ["supported" if lead >= 0 else "refuted"] * 2
+    assert verdicts[2].supported == "supported"
+    assert verdicts[3].supported == explains

@@ -1,0 +1,115 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from glassnet.settings import TrainSettings
+from glassnet.tasks import TASKS, segmentation
+from glassnet.tasks.segmentation_losses import class_weights, cross_entropy, dice, jaccard_steps, lovasz
+
+VOID = 255
+PROBABILITIES = torch.tensor([[0.8, 0.6, 0.3, 0.5], [0.2, 0.4, 0.7, 0.5]])
+LOGITS = PROBABILITIES.log().view(1, 2, 1, 4)
+MASKS = torch.tensor([[[0, 1, 1, VOID]]], dtype=torch.uint8)
+
+
+def random_pair(seed=0, classes=4):
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(2, classes, 5, 6, generator=generator, dtype=torch.float64)
+    masks = torch.randint(classes, (2, 5, 6), generator=generator, dtype=torch.uint8)
+    masks[0, :2] = VOID
+    return logits, masks
+
+
+def test_cross_entropy_by_hand():
+    expected = -(math.log(0.8) + math.log(0.4) + math.log(0.7)) / 3
+    assert cross_entropy(LOGITS, MASKS).item() == pytest.approx(expected, rel=1e-5)
+    weighted = -(3 * math.log(0.8) + math.log(0.4) + math.log(0.7)) / 5
+    assert cross_entropy(LOGITS, MASKS, torch.tensor([3.0, 1.0])).item() == pytest.approx(weighted, rel=1e-5)
+
+
+def test_dice_by_hand():
+    zero = 2 * 0.8 / (0.8**2 + 0.6**2 + 0.3**2 + 1)
+    one = 2 * (0.4 + 0.7) / (0.2**2 + 0.4**2 + 0.7**2 + 2)
+    assert dice(LOGITS, MASKS).item() == pytest.approx(1 - (zero + one) / 2, rel=1e-5)
+
+
+def test_lovasz_by_hand():
+    # Class 0: errors .2 (its own pixel), .6 and .3; class 1: the same pixels, errors .2, .6, .3.
+    # Sorted .6 .3 .2. Class 0, truth 0 0 1: the Jaccard loss is 1/2, 2/3, 1. Class 1, truth 1 1 0: 1/2, 1, 1.
+    zero = 0.6 * 1 / 2 + 0.3 * (2 / 3 - 1 / 2) + 0.2 * (1 - 2 / 3)
+    one = 0.6 * 1 / 2 + 0.3 * (1 - 1 / 2) + 0.2 * 0
+    assert lovasz(LOGITS, MASKS).item() == pytest.approx((zero + one) / 2, rel=1e-5)
+
+
+def test_the_steps_are_those_of_the_jaccard_loss_of_growing_sets():
+    truth = torch.tensor([1.0, 0, 1, 0, 0, 1])
+
+    def jaccard_loss(wrong):
+        guess = truth.clone()
+        guess[:wrong] = 1 - guess[:wrong]
+        both, either = ((truth + guess) == 2).sum(), ((truth + guess) > 0).sum()
+        return 1 - both / either
+
+    losses = torch.stack([jaccard_loss(count) for count in range(7)])
+    torch.testing.assert_close(jaccard_steps(truth), losses.diff())
+
+
+@pytest.mark.parametrize("loss", [cross_entropy, dice, lovasz])
+def test_void_pixels_change_no_loss_and_get_no_gradient(loss):
+    logits, masks = random_pair()
+    logits.requires_grad_()
+    value = loss(logits, masks)
+    (gradient,) = torch.autograd.grad(value, logits)
+    assert not gradient[0, :, :2].any()
+    assert gradient[1].abs().sum() > 0
+    other = logits.detach().clone()
+    other[0, :, :2] += 5
+    assert loss(other, masks).item() == pytest.approx(value.item())
+
+
+@pytest.mark.parametrize("loss", [cross_entropy, dice, lovasz])
+def test_a_perfect_answer_costs_next_to_nothing_and_all_void_nothing(loss):
+    logits, masks = random_pair()
+    sure = 50 * F.one_hot(masks.long() % 4, 4).permute(0, 3, 1, 2).double()
+    assert loss(sure, masks).item() == pytest.approx(0, abs=1e-6)
+    assert loss(logits, torch.full_like(masks, VOID)).item() == 0
+
+
+def test_class_weights_by_hand():
+    masks = torch.tensor([[[0, 0, 0, 1], [VOID, VOID, VOID, 2]]], dtype=torch.uint8)
+    weights = class_weights(masks, 4)  # shares 3/5, 1/5, 1/5, 0
+    assert (weights[1] / weights[0]).item() == pytest.approx(math.sqrt(3))
+    assert (0.6 * weights[0] + 0.2 * weights[1] + 0.2 * weights[2]).item() == pytest.approx(1)
+    assert weights[3] == 1
+
+
+def test_records_of_batches_join_to_those_of_the_whole():
+    logits, masks = random_pair()
+    logits = logits.float()
+    whole = segmentation.records(logits, masks, 4)
+    parts = [segmentation.records(logits[i : i + 1], masks[i : i + 1], 4) for i in range(2)]
+    joined = {key: torch.cat([part[key] for part in parts]) for key in whole}
+    assert segmentation.measure(joined) == pytest.approx(segmentation.measure(whole))
+    measures = segmentation.measure(whole)
+    assert measures["loss"] == pytest.approx(cross_entropy(logits, masks).item(), rel=1e-5)
+    known = masks != VOID
+    assert measures["accuracy"] == pytest.approx((logits.argmax(1) == masks)[known].double().mean().item())
+
+
+def test_the_highest_overlap_is_kept_the_later_of_equals():
+    best = {"loss": 1.0, "accuracy": 0.9, "mean_iou": 0.5}
+    assert segmentation.supersedes({"loss": 9.0, "accuracy": 0.1, "mean_iou": 0.5}, best)
+    assert not segmentation.supersedes({"loss": 0.1, "accuracy": 1.0, "mean_iou": 0.49}, best)
+
+
+@pytest.mark.parametrize("loss", ["cross-entropy", "dice", "lovasz"])
+def test_each_loss_is_told_with_its_parts(loss):
+    logits, masks = random_pair()
+    objective = TASKS["segmentation"].objective(TrainSettings(loss=loss, class_weights=True), masks, 4)
+    total, parts = objective(logits, masks, 0.0)
+    named = {"cross-entropy": set(), "dice": {"cross_entropy", "dice"}, "lovasz": {"cross_entropy", "lovasz"}}[loss]
+    assert parts.keys() == {"accuracy"} | named
+    if named:
+        assert total.item() == pytest.approx(sum(parts[name].item() for name in named))

@@ -1,0 +1,118 @@
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import confusion_matrix, jaccard_score
+
+from glassnet.tasks import segmentation_metrics as metrics
+
+VOID = 255
+TRUTH = torch.tensor([[[0, 0, 1, 1], [0, 0, 1, VOID], [2, 2, 2, VOID]]], dtype=torch.uint8)
+GUESS = torch.tensor([[[0, 1, 1, 1], [0, 0, 0, 2], [2, 0, 2, 2]]], dtype=torch.uint8)
+BY_HAND = np.array([[3, 1, 0, 0], [1, 2, 0, 0], [1, 0, 2, 0], [0, 0, 0, 0]])
+
+
+def random_masks(seed, *, n=4, classes=5, void=0.1):
+    generator = torch.Generator().manual_seed(seed)
+    truth = torch.randint(classes, (n, 9, 7), generator=generator, dtype=torch.uint8)
+    guess = torch.where(torch.rand(n, 9, 7, generator=generator) < 0.6, truth, (truth + 1) % classes)
+    truth[torch.rand(n, 9, 7, generator=generator) < void] = VOID
+    return guess.to(torch.uint8), truth
+
+
+def test_a_confusion_matrix_and_all_that_follows_from_it_by_hand():
+    confusion = metrics.pixel_confusion(GUESS, TRUTH, 4).numpy()
+    np.testing.assert_array_equal(confusion, BY_HAND)
+    found = metrics.scores(confusion)
+    assert found.pixel_accuracy == pytest.approx(7 / 10)
+    assert found.mean_accuracy == pytest.approx((3 / 4 + 2 / 3 + 2 / 3) / 3)
+    assert found.iou == pytest.approx((3 / 6, 2 / 4, 2 / 3, None), nan_ok=True)
+    assert found.mean_iou == pytest.approx((1 / 2 + 1 / 2 + 2 / 3) / 3)  # class 3 is in neither mask: left out
+    assert found.weighted_iou == pytest.approx(0.4 * 1 / 2 + 0.3 * 1 / 2 + 0.3 * 2 / 3)
+
+
+def test_a_class_that_is_only_predicted_counts_as_missed():
+    guess = GUESS.clone()
+    guess[0, 0, 0] = 3
+    found = metrics.scores(metrics.pixel_confusion(guess, TRUTH, 4).numpy())
+    assert found.iou[3] == 0
+    assert found.mean_iou == pytest.approx((2 / 6 + 1 / 2 + 2 / 3 + 0) / 4)
+
+
+def test_all_void_says_nothing():
+    found = metrics.scores(metrics.pixel_confusion(GUESS, torch.full_like(TRUTH, VOID), 4).numpy())
+    assert (found.pixel_accuracy, found.mean_iou, found.mean_accuracy, found.weighted_iou) == (None, None, None, None)
+
+
+def test_the_background_alone():
+    found = metrics.scores(metrics.background_confusion(BY_HAND))
+    assert found.pixel_accuracy == pytest.approx(4 / 10)
+    assert found.mean_iou == pytest.approx((4 / 10 + 0 + 0) / 3)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_masks_agree_with_scikit_learn(seed):
+    guess, truth = random_masks(seed)
+    known = truth != VOID
+    pair = truth[known].numpy(), guess[known].numpy()
+    confusion = metrics.pixel_confusion(guess, truth, 5).numpy()
+    np.testing.assert_array_equal(confusion, confusion_matrix(*pair, labels=range(5)))
+    found = metrics.scores(confusion)
+    assert found.iou == pytest.approx(jaccard_score(*pair, labels=range(5), average=None))
+    assert found.mean_iou == pytest.approx(jaccard_score(*pair, labels=range(5), average="macro"))
+    assert found.weighted_iou == pytest.approx(jaccard_score(*pair, labels=range(5), average="weighted"))
+
+
+def test_random_masks_agree_with_torchmetrics():
+    torchmetrics = pytest.importorskip("torchmetrics.functional.classification")
+    guess, truth = random_masks(7)
+    options = {"num_classes": 5, "ignore_index": VOID}
+    found = metrics.scores(metrics.pixel_confusion(guess, truth, 5).numpy())
+    oracle = torchmetrics.multiclass_jaccard_index(guess.int(), truth.int(), **options)
+    assert found.mean_iou == pytest.approx(oracle.item(), abs=1e-6)
+    micro = torchmetrics.multiclass_accuracy(guess.int(), truth.int(), average="micro", **options)
+    assert found.pixel_accuracy == pytest.approx(micro.item(), abs=1e-6)
+
+
+def test_counts_of_images_add_up_to_the_confusion_matrix():
+    guess, truth = random_masks(3)
+    counts = metrics.pixel_counts(guess, truth, 5)
+    confusion = metrics.pixel_confusion(guess, truth, 5)
+    assert torch.equal(counts[:, 0].sum(0), confusion.diagonal())
+    assert torch.equal(counts[:, 1].sum(0), confusion.sum(1))
+    assert torch.equal(counts[:, 2].sum(0), confusion.sum(0))
+    alone = [
+        metrics.scores(metrics.pixel_confusion(g[None], t[None], 5).numpy()) for g, t in zip(guess, truth, strict=True)
+    ]
+    np.testing.assert_allclose(metrics.mean_iou_of(counts.numpy()), [one.mean_iou for one in alone])
+
+
+def test_intervals_hold_the_value_and_shrink_to_it_for_equal_images():
+    guess, truth = random_masks(5, n=40)
+    counts = metrics.pixel_counts(guess, truth, 5).numpy()
+    low, high = metrics.bootstrap(counts, seed=0)["mean_iou"]
+    assert low < metrics.mean_iou_of(counts.sum(axis=0)) < high
+    assert high - low < 0.1
+    same = np.repeat(counts[:1], 10, axis=0)
+    low, high = metrics.bootstrap(same, seed=0)["mean_iou"]
+    assert low == pytest.approx(high) == pytest.approx(metrics.mean_iou_of(counts[0]))
+    assert metrics.class_intervals(np.pad(same, ((0, 0), (0, 0), (0, 1))), seed=0)[5] is None
+
+
+def test_outlines_by_hand():
+    mask = torch.tensor([[[0, 0, 0, 0], [0, 1, 1, 0], [0, 1, 1, VOID], [0, 0, 0, VOID]]], dtype=torch.uint8)
+    expected = torch.tensor([[[0, 1, 1, 0], [1, 1, 1, 1], [1, 1, 1, 0], [0, 1, 1, 0]]], dtype=torch.bool)
+    assert torch.equal(metrics.outlines(mask), expected)
+
+
+def test_a_shifted_outline_is_right_within_the_tolerance():
+    truth = torch.zeros(1, 20, 20, dtype=torch.uint8)
+    truth[:, 5:15, 5:15] = 1
+    shifted = truth.roll(2, dims=2)
+    exact = metrics.boundary_f(metrics.boundary_counts(truth, truth, tolerance=1).numpy())
+    near = metrics.boundary_f(metrics.boundary_counts(shifted, truth, tolerance=2).numpy())
+    far = metrics.boundary_f(metrics.boundary_counts(shifted, truth, tolerance=0).numpy())
+    assert exact == near == 1
+    assert 0 < far < 0.8
+    empty = torch.zeros_like(truth)
+    assert metrics.boundary_f(metrics.boundary_counts(empty, truth, tolerance=1).numpy()) == 0
+    assert metrics.boundary_f(metrics.boundary_counts(empty, empty, tolerance=1).numpy()) is None
