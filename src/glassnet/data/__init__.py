@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from glassnet.data import cifar10, fashion_mnist, folder, mnist, mnist_sample
+from glassnet.data import cifar10, fashion_mnist, folder, mnist, mnist_sample, photos_sample, stanford_dogs
 from glassnet.data.dataset import Dataset, Split
 from glassnet.data.source import Source
 from glassnet.download import data_root
@@ -15,6 +15,8 @@ DATASETS: dict[str, Source] = {
     "mnist-sample": mnist_sample.SOURCE,
     "fashion-mnist": fashion_mnist.SOURCE,
     "cifar10": cifar10.SOURCE,
+    "stanford_dogs": stanford_dogs.SOURCE,
+    "photos-sample": photos_sample.SOURCE,
     "folder": folder.SOURCE,
 }
 
