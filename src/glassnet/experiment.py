@@ -4,40 +4,94 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from glassnet.data import Dataset, load_dataset
+from glassnet.data import DATASETS, OF_A_PATH, Dataset, Split, find_source, load_dataset
+from glassnet.data.batches import Disturbance, ordered_batches
 from glassnet.data.holdout import channel_statistics
+from glassnet.data.noise import Corruption, parse_noise
 from glassnet.errors import InputError, unknown_name
-from glassnet.models import create_model, parse_options
+from glassnet.models import create_model, model_task, models_for, parse_options
+from glassnet.models.inference import outputs
 from glassnet.models.normalize import Normalize
 from glassnet.run import RunDirectory
 from glassnet.settings import TrainSettings, from_json
-from glassnet.tasks import TASKS, Task
+from glassnet.tasks import TASKS, Objective, Recorder, Records, Task
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """What a training needs: data, a model with random weights, the task, and what rebuilds the model."""
+    """What a training needs: data, a model with random weights, the task, and what rebuilds the model.
+
+    Attributes:
+        dataset: Images and targets.
+        model: With random weights.
+        task: What it learns.
+        description: What `build_model` rebuilds the model from.
+        objective: The task's loss, as the settings want it.
+        recorder: What is remembered of each batch that is measured.
+        disturbance: What is done to the images before the model is given them; None for nothing.
+    """
 
     dataset: Dataset
     model: nn.Module
     task: Task
     description: Mapping[str, Any]
+    objective: Objective
+    recorder: Recorder
+    disturbance: Disturbance | None
 
 
 def resolve(settings: TrainSettings) -> TrainSettings:
-    """Return the settings with absolute paths to the data, so that a run works from any folder."""
+    """Return the settings with their task, and with absolute paths to the data, so that a run works from any folder.
+
+    Raises:
+        InputError: A name is unknown, or model, data set and task do not fit each other.
+    """
     kind, colon, path = settings.data.partition(":")
-    data = f"folder:{Path(path).expanduser().resolve()}" if kind == "folder" and path else kind + colon + path
+    data = settings.data
+    if kind in OF_A_PATH and path:
+        data = f"{kind}{colon}{Path(path).expanduser().resolve()}"
     named = settings.data_root or os.environ.get("GLASSNET_DATA")
-    return dataclasses.replace(settings, data=data, data_root=Path(named).expanduser().resolve() if named else None)
+    root = Path(named).expanduser().resolve() if named else None
+    return dataclasses.replace(settings, task=_task_of(settings), data=data, data_root=root)
+
+
+def _task_of(settings: TrainSettings) -> Any:
+    """Return the task that the model is made for, if it is also that of --task and one of the data set's."""
+    task, (source, _) = model_task(settings.model), find_source(settings.data, settings.data_root)
+    if settings.task not in (None, task):
+        raise InputError(
+            f"{settings.model} is a model for {task}, not for --task {settings.task}; models for that are "
+            f"{', '.join(models_for(str(settings.task))) or 'none'}."
+        )
+    if task not in source.tasks:
+        fitting = [name for name, one in DATASETS.items() if task in one.tasks]
+        models = [name for one in source.tasks for name in models_for(one)]
+        raise InputError(
+            f"{settings.model} is a model for {task}, and {settings.data} a data set for {' and '.join(source.tasks)}; "
+            f"for {settings.data} take one of the models {', '.join(models) or 'none'}, or for {settings.model} one of "
+            f"the data sets {', '.join(fitting) or 'none'}."
+        )
+    for name, default in _task_options().items():
+        if name not in TASKS[task].options and getattr(settings, name) != default:
+            readers = [one for one, other in TASKS.items() if name in other.options]
+            raise InputError(
+                f"--{name.replace('_', '-')} is of no use to {task}, only to {' and '.join(readers)}; leave it out."
+            )
+    return task
+
+
+def _task_options() -> dict[str, Any]:
+    """Return the settings that only some tasks read, with their defaults."""
+    owned = {name for task in TASKS.values() for name in task.options}
+    return {field.name: field.default for field in dataclasses.fields(TrainSettings) if field.name in owned}
 
 
 def read_settings(values: Mapping[str, Any], *, source: object) -> TrainSettings:
@@ -59,9 +113,8 @@ def build(settings: TrainSettings) -> Experiment:
         InputError: A name is unknown, an option is wrong, or the data set's files are missing or damaged.
     """
     options = parse_options(settings.model, settings.model_options)
+    task = TASKS[_task_of(settings)]
     dataset = load_dataset(settings.data, root=settings.data_root, image_size=settings.image_size)
-    if dataset.task != settings.task:
-        raise InputError(f"{settings.data} is a data set for {dataset.task}, not for --task {settings.task}.")
     description = {
         "name": settings.model,
         "options": options,
@@ -73,7 +126,70 @@ def build(settings: TrainSettings) -> Experiment:
         torch.manual_seed(settings.seed)
         model = build_model(description)
     _set_normalization(model, *channel_statistics(dataset.train))
-    return Experiment(dataset, model, TASKS[settings.task], description)
+    classes = len(dataset.classes)
+    return Experiment(
+        dataset=dataset,
+        model=model,
+        task=task,
+        description=description,
+        objective=task.objective(settings, dataset.train.own_targets, classes),
+        recorder=task.recorder(settings, classes),
+        disturbance=build_disturbance(settings, task),
+    )
+
+
+def build_disturbance(settings: TrainSettings, task: Task) -> Disturbance | None:
+    """Return what is done to the images before the model is given them: noise, for a reconstruction.
+
+    Raises:
+        InputError: The noise model is misspelt.
+    """
+    if task.name != "reconstruction":
+        return None
+    return Corruption(parse_noise(settings.noise), settings.binarize)
+
+
+def measured(
+    model: nn.Module,
+    split: Split,
+    recorder: Recorder,
+    *,
+    task: Task,
+    batch_size: int = 512,
+    precision: str = "fp32",
+    disturbance: Disturbance | None = None,
+    seed: int = 0,
+    part: tuple[int, int] = (0, 1),
+) -> Records:
+    """Run a model over a split in order, and join what is remembered of each batch.
+
+    Args:
+        model: On its device.
+        split: Images and targets.
+        recorder: From a batch's output and targets to what is remembered.
+        task: What the model was made for.
+        batch_size: Images per forward pass, at most; the task may allow less.
+        precision: "fp32" or "bf16".
+        disturbance: What is done to the images first.
+        seed: Of the disturbance, and of a model that draws numbers itself.
+        part: (rank, processes): which part of the images this process takes.
+    """
+    size, device = min(batch_size, task.batch_size), next(model.parameters()).device
+    waiting: list[Tensor] = []
+
+    def inputs() -> Iterator[Tensor]:
+        batches = ordered_batches(split, batch_size=size, device=device, part=part, disturbance=disturbance, seed=seed)
+        for images, targets in batches:
+            waiting.append(targets)
+            yield images
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        found = [
+            {key: value.cpu() for key, value in recorder(output, waiting.pop(0)).items()}
+            for output in outputs(model, inputs(), precision=precision)
+        ]
+    return {key: torch.cat([one[key] for one in found]) for key in found[0]}
 
 
 def build_model(description: Mapping[str, Any]) -> nn.Module:
@@ -144,5 +260,6 @@ class Run(RunDirectory):
         """
         settings = self.settings
         # The folder of a user's own images may have moved; --data-root then says where it is.
-        data = "folder" if root is not None and settings.data.startswith("folder:") else settings.data
+        kind = settings.data.partition(":")[0]
+        data = kind if root is not None and kind in OF_A_PATH else settings.data
         return load_dataset(data, root=root or settings.data_root, image_size=settings.image_size)

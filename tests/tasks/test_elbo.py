@@ -107,16 +107,16 @@ def test_bits_per_dimension():
 
 
 def test_a_collapsed_code_and_an_exploded_variance_are_told():
-    generator = torch.Generator().manual_seed(2)
-    informed = torch.randn(500, 4, generator=generator)
-    healthy = latent_use(informed, torch.full((500, 4), -3.0))
+    kl, calm = torch.tensor([3.0, 2.0, 1.0, 0.5]), -3.0
+    healthy = latent_use(kl, torch.full((4,), 0.8), calm)
     assert healthy.active.tolist() == [True] * 4
     assert healthy.warnings == ()
-    collapsed = latent_use(0.01 * informed, torch.zeros(500, 4))
+    collapsed = latent_use(kl / 1000, torch.full((4,), 0.009), calm)
     assert "collapsed: no latent dimension depends on the image" in collapsed.warnings[0]
-    partly = latent_use(informed * torch.tensor([1.0, 0, 0, 0]), torch.zeros(500, 4))
+    partly = latent_use(kl, torch.tensor([0.8, 0.009, 0, 0]), calm)
     assert partly.active.tolist() == [True, False, False, False]
     assert partly.warnings[0].startswith("Only 1 of 4 latent dimensions")
-    wide = torch.zeros(500, 4)
-    wide[3, 1] = 6.0
-    assert "variance exploded: a code has a standard deviation of 20.1" in latent_use(informed, wide).warnings[-1]
+    exploded = latent_use(kl, torch.full((4,), 0.8), 6.0)
+    assert exploded.warnings == (
+        "The variance exploded: a code has a standard deviation of 20.1, where the prior's is 1.",
+    )

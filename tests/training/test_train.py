@@ -32,7 +32,7 @@ def trained(tmp_path_factory):
 
 def test_a_run_tells_how_it_was_made_and_how_good_it_is(trained):
     manifest = trained.manifest
-    assert trained.settings == tiny(trained.path)
+    assert trained.settings == tiny(trained.path, task="classification")
     assert (manifest["device"], manifest["precision"], manifest["processes"]) == ("cpu", "fp32", 1)
     assert manifest["versions"]["torch"] == torch.__version__
     assert {k: manifest["data"][k] for k in ("train", "validation", "test")} == {

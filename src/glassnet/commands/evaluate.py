@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Any
 
-import numpy as np
-import torch
-
-from glassnet import figures
-from glassnet.commands.answer import Answer, table
+from glassnet.commands import evaluate_classification
+from glassnet.commands.answer import Answer
+from glassnet.commands.evaluated import Evaluated, Shown
 from glassnet.data import Dataset, load_dataset
 from glassnet.devices import choose_device, choose_precision
 from glassnet.errors import InputError
-from glassnet.experiment import Run
-from glassnet.models.inference import predict
+from glassnet.experiment import Run, build_disturbance, measured
 from glassnet.settings import EvalSettings
 from glassnet.versions import versions
+
+SHOWN: dict[str, Shown] = {"classification": evaluate_classification.SHOWN}
+"""How the evaluation of each task is drawn and told."""
 
 
 def evaluate(settings: EvalSettings) -> Answer:
@@ -27,21 +26,31 @@ def evaluate(settings: EvalSettings) -> Answer:
     split = dataset.train if settings.split == "train" else dataset.test
     device = choose_device(settings.device)
     precision = choose_precision(settings.precision, device)
-    logits = predict(run.model(device), split.images, batch_size=settings.batch_size, precision=precision)
+    model, trained = run.model(device), run.settings
+    records = measured(
+        model,
+        split,
+        run.task.recorder(trained, len(dataset.classes)),
+        task=run.task,
+        batch_size=settings.batch_size,
+        precision=precision,
+        disturbance=build_disturbance(trained, run.task),
+        seed=trained.seed,
+    )
     result = {
         "data": dataset.name,
         "split": settings.split,
         "precision": precision,
         "versions": versions("torch", "matplotlib"),
-        **run.task.evaluate(logits, split.targets, dataset.classes),
+        **run.task.evaluate(records, dataset.classes),
     }
     name = settings.split if settings.data is None else f"{_slug(dataset.name)}-{settings.split}"
-    probabilities = logits.softmax(dim=1).numpy()
-    run.save_arrays(f"evaluation/{name}.npz", {"probabilities": probabilities, "targets": split.targets.numpy()})
-    suffix = "" if name == "test" else f"-{name}"
-    _draw(run, result, dataset, split.images, probabilities, split.targets, suffix)
+    shown, suffix = SHOWN[run.task.name], "" if name == "test" else f"-{name}"
+    found = Evaluated(run, model, dataset, split, records, result, suffix, precision)
+    run.save_arrays(f"evaluation/{name}.npz", shown.arrays(found))
+    shown.draw(found)
     run.save_json(f"evaluation/{name}.json", result)  # last: whoever finds it finds the rest
-    return Answer(_text(result, run), {"run": str(run.path), **result})
+    return Answer(shown.text(found), {"run": str(run.path), **result})
 
 
 def _slug(name: str) -> str:
@@ -62,49 +71,3 @@ def _dataset(run: Run, settings: EvalSettings) -> Dataset:
             f"expected {model['in_channels']} and {', '.join(run.classes)}, as {run.path} was trained on."
         )
     return dataset
-
-
-def _draw(
-    run: Run,
-    result: dict[str, Any],
-    dataset: Dataset,
-    images: torch.Tensor,
-    probabilities: np.ndarray,
-    targets: torch.Tensor,
-    suffix: str,
-) -> None:
-    wrong = int(result["images"] - np.trace(np.array(result["confusion"])))
-    run.save_figure(
-        f"confusion-matrix{suffix}",
-        figures.confusion_matrix(np.array(result["confusion"]), dataset.classes),
-        title="Confusion matrix",
-        alt=f"Table of true against predicted classes: {result['images']:,} images, {wrong} off the diagonal.",
-        caption="Rows are true classes, columns predicted ones; each cell counts images.",
-    )
-    run.save_figure(
-        f"worst-mistakes{suffix}",
-        figures.worst_mistakes(
-            images.numpy(), targets.numpy(), probabilities.argmax(axis=1), probabilities, dataset.classes
-        ),
-        title="Worst mistakes",
-        alt="Wrongly classified images of the highest confidence, each with its true and its predicted class.",
-        caption=f"{wrong} of {result['images']:,} images are classified wrongly; the most confident of them are shown.",
-    )
-
-
-def _text(result: dict[str, Any], run: Run) -> str:
-    low, high = result["accuracy_interval"]
-    rows = [
-        (
-            row["class"],
-            row["images"],
-            *(f"{row[k]:.4f}" if row[k] is not None else "–" for k in ("precision", "recall", "f1")),
-        )
-        for row in result["per_class"]
-    ]
-    return (
-        f"{run.name} on {result['data']} ({result['split']}, {result['images']:,} images): "
-        f"loss {result['loss']:.4f}, accuracy {result['accuracy']:.4f} (95% interval {low:.4f} to {high:.4f}), "
-        f"calibration error {result['calibration_error']:.4f}\n\n"
-        + table(("class", "images", "precision", "recall", "f1"), rows)
-    )

@@ -14,12 +14,9 @@ def train(settings: TrainSettings) -> Answer:
 def describe(run: Run) -> Answer:
     """Say a run's final figures."""
     metrics, data, model = run.metrics, run.manifest["data"], run.manifest["model"]
-    low, high = metrics["test_accuracy_interval"]
     text = (
-        f"{model['name']} ({model['parameters']:,} parameters) on {data['name']}: "
-        f"test accuracy {metrics['test_accuracy']:.4f} (95% interval {low:.4f} to {high:.4f}), "
-        f"test loss {metrics['test_loss']:.4f} on {data['test']:,} images; "
-        f"kept epoch {metrics['epoch']}, {run.manifest['seconds']:.0f} s.\n"
+        f"{model['name']} ({model['parameters']:,} parameters) on {data['name']}: {run.task.told(metrics)} "
+        f"on {data['test']:,} images; kept epoch {metrics['epoch']}, {run.manifest['seconds']:.0f} s.\n"
         f"run: {run.path}\nnext: glassnet report {run.path}"
     )
     return Answer(text, {"run": str(run.path), "metrics": metrics, "seconds": run.manifest["seconds"]})

@@ -3,12 +3,23 @@
 from pathlib import Path
 
 from glassnet.data import cifar10, fashion_mnist, folder, mnist, mnist_sample, photos_sample, stanford_dogs
-from glassnet.data.dataset import Dataset, Split
+from glassnet.data.dataset import VOID, Dataset, Split
 from glassnet.data.source import Source
 from glassnet.download import data_root
 from glassnet.errors import InputError, unknown_name
 
-__all__ = ["DATASETS", "DIGITS", "Dataset", "Source", "Split", "data_root", "find_source", "load_dataset"]
+__all__ = [
+    "DATASETS",
+    "DIGITS",
+    "OF_A_PATH",
+    "VOID",
+    "Dataset",
+    "Source",
+    "Split",
+    "data_root",
+    "find_source",
+    "load_dataset",
+]
 
 DATASETS: dict[str, Source] = {
     "mnist": mnist.SOURCE,
@@ -20,6 +31,9 @@ DATASETS: dict[str, Source] = {
     "folder": folder.SOURCE,
 }
 
+OF_A_PATH = {"folder": "a sub-folder of images per class"}
+"""Data sets of the user's own, named with a path, and what must lie there."""
+
 DIGITS = ("mnist", "mnist-sample")
 """Data sets whose images are bright strokes on a dark ground."""
 
@@ -29,18 +43,18 @@ def find_source(name: str, root: Path | str | None = None) -> tuple[Source, Path
 
     Args:
         name: A key of `DATASETS`, or folder:PATH.
-        root: Folder that holds the data sets, as `data_root` takes it; for "folder" without PATH the images' folder.
+        root: Folder that holds the data sets, as `data_root` takes it; for a set of a path that lacks it, the path.
 
     Raises:
         InputError: No data set has this name, or "folder" is without a path.
     """
     kind, _, path = name.partition(":")
-    if kind not in DATASETS or (path and kind != "folder"):
+    if kind not in DATASETS or (path and kind not in OF_A_PATH):
         raise unknown_name("data set", name, DATASETS, noun="data sets")
-    if kind != "folder":
+    if kind not in OF_A_PATH:
         return DATASETS[kind], data_root(root)
     if not path and root is None:
-        raise InputError(f"'{name}' has no path: give folder:PATH, where PATH has a sub-folder of images per class.")
+        raise InputError(f"'{name}' has no path: give {kind}:PATH, where PATH has {OF_A_PATH[kind]}.")
     return DATASETS[kind], Path(path or str(root)).expanduser()
 
 

@@ -5,16 +5,34 @@ every device, and a process that takes only its part of the batch takes the very
 """
 
 from collections.abc import Callable, Iterator
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Generator, Tensor
 
-from glassnet.data.dataset import Split
-from glassnet.data.warps import Images, Warp, apply_warp, random_affine, random_bend
+from glassnet.data.dataset import VOID, Split
+from glassnet.data.warps import Images, Warp, apply_warp, apply_warp_to_masks, random_affine, random_bend
 from glassnet.errors import InputError
 
 Augmentation = Callable[[int, Generator], Warp]
+Batch = tuple[Images, Tensor]
+"""What the model is given, and what it should have answered."""
+
+
+@runtime_checkable
+class Disturbance(Protocol):
+    """A random change between the images and what the model is given, drawn apart from its doing.
+
+    It is drawn for a whole batch on the CPU, image by image along the first dimension, and done to a part of it on the
+    device: so every process draws alike, and does what is its own.
+    """
+
+    def draw(self, shape: tuple[int, ...], generator: Generator) -> Tensor:
+        """Draw what changes images of this shape (n, channel, height, width); n rows."""
+
+    def apply(self, images: Images, drawn: Tensor) -> Batch:
+        """Return what the model is given, and what it should answer."""
 
 
 def to_float(images: UInt8[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -51,28 +69,82 @@ def shuffled_batches(
     device: torch.device,
     augmentation: str = "none",
     part: tuple[int, int] = (0, 1),
-) -> Iterator[tuple[Images, Int64[Tensor, " batch"]]]:
+    disturbance: Disturbance | None = None,
+) -> Iterator[Batch]:
     """Yield one pass of random full batches, augmented; what does not fill a batch waits for another pass.
 
+    A mask moves with its image, and is void where the image comes from outside.
+
     Args:
-        split: Images and targets in memory; best on `device` already.
+        split: Images and targets; best on `device` already.
         batch_size: Images per batch over all processes; a split with fewer images makes one batch of them all.
-        generator: Source of the order and of the augmentation, on the CPU.
+        generator: Source of the order, of the augmentation and of the disturbance, on the CPU.
         device: Where the batches go.
         augmentation: A key of AUGMENTATIONS.
         part: (rank, processes): which equal part of each batch this process takes.
+        disturbance: Takes the place of the targets by its own, made from the augmented images.
 
     Raises:
         InputError: The batch cannot be split into equal parts.
     """
     draw = AUGMENTATIONS[augmentation]
     rank, processes = part
-    for batch in batch_order(len(split.targets), batch_size, generator, processes):
+    shape = split.images.shape[1:]
+    for batch in batch_order(len(split), batch_size, generator, processes):
         warp = draw(len(batch), generator) if draw else None
+        drawn = disturbance.draw((len(batch), *shape), generator) if disturbance else None
         mine = slice(rank * len(batch) // processes, (rank + 1) * len(batch) // processes)
-        chosen = batch[mine].to(split.images.device)
-        images, targets = to_float(split.images[chosen].to(device)), split.targets[chosen].to(device)
-        yield apply_warp(images, warp[mine].to(device)) if warp is not None else images, targets
+        taken, targets = split.take(batch[mine].to(split.images.device))
+        images, targets = to_float(taken.to(device)), targets.to(device)
+        if warp is not None:
+            images, targets = _moved(images, targets, warp[mine].to(device))
+        if disturbance is not None and drawn is not None:
+            images, targets = disturbance.apply(images, drawn[mine].to(device))
+        yield images, targets
+
+
+def _moved(images: Images, targets: Tensor, warp: Warp) -> Batch:
+    if targets.ndim == 3:
+        targets = apply_warp_to_masks(targets, warp, outside=VOID)
+    return apply_warp(images, warp), targets
+
+
+def ordered_batches(
+    split: Split,
+    *,
+    batch_size: int,
+    device: torch.device,
+    part: tuple[int, int] = (0, 1),
+    disturbance: Disturbance | None = None,
+    seed: int = 0,
+) -> Iterator[Batch]:
+    """Yield all images once, in order, as they are but for the disturbance.
+
+    Each image is disturbed as its place in the split and the seed say, whatever the batches and processes.
+
+    Args:
+        split: Images and targets.
+        batch_size: Images per batch of this process.
+        device: Where the batches go.
+        part: (rank, processes): which part of the images this process takes.
+        disturbance: Takes the place of the targets by its own.
+        seed: Seed of the disturbance.
+    """
+    rank, processes = part
+    mine = torch.arange(len(split)).tensor_split(processes)[rank]
+    for batch in mine.split(batch_size):
+        if not len(batch):
+            return
+        taken, targets = split.take(slice(int(batch[0]), int(batch[-1]) + 1))
+        images, targets = to_float(taken.to(device)), targets.to(device)
+        if disturbance is not None:
+            drawn = [_drawn_for(disturbance, i, images.shape[1:], seed) for i in batch.tolist()]
+            images, targets = disturbance.apply(images, torch.cat(drawn).to(device))
+        yield images, targets
+
+
+def _drawn_for(disturbance: Disturbance, index: int, shape: torch.Size, seed: int) -> Tensor:
+    return disturbance.draw((1, *shape), Generator().manual_seed(seed * 1_000_003 + index))
 
 
 def batch_order(count: int, batch_size: int, generator: Generator, processes: int = 1) -> list[Int64[Tensor, " batch"]]:

@@ -96,6 +96,7 @@ SOURCE = Source(
     load=load,
     find=find,
     needs="`pip install scikit-image`",
+    tasks=("classification", "reconstruction"),
     classes=len(FILES),
     channels=3,
     image_size=SIDE_PIXELS,

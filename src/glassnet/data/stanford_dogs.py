@@ -155,6 +155,7 @@ SOURCE = Source(
     load=load,
     find=find,
     needs="`glassnet data fetch stanford_dogs` (794.1 MB)",
+    tasks=("classification", "reconstruction"),
     fetch=fetch,
     channels=3,
     image_size=DEFAULT_SIZE_PIXELS,

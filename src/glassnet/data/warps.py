@@ -7,7 +7,7 @@ from functools import cache
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Generator, Tensor
 
 Images = Float[Tensor, "batch channel height width"]
@@ -93,11 +93,25 @@ def random_bend(
 
 def apply_warp(images: Images, warp: Warp | Affine) -> Images:
     """Resample each image bilinearly under its warp; what comes from outside is 0."""
-    warp = warp if isinstance(warp, Warp) else Warp(warp)
+    grid = _grid(images, warp if isinstance(warp, Warp) else Warp(warp))
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def apply_warp_to_masks(
+    masks: UInt8[Tensor, "batch height width"], warp: Warp, *, outside: int
+) -> UInt8[Tensor, "batch height width"]:
+    """Give each pixel the class of the nearest one under the warp; what comes from outside is `outside`."""
+    # grid_sample fills with 0, so that is what `outside` has to be while it works.
+    shifted = masks.to(warp.affine.dtype).sub_(outside)[:, None]
+    moved = F.grid_sample(shifted, _grid(shifted, warp), mode="nearest", padding_mode="zeros", align_corners=False)
+    return moved[:, 0].add_(outside).to(torch.uint8)
+
+
+def _grid(images: Images, warp: Warp) -> Float[Tensor, "batch height width 2"]:
     grid = F.affine_grid(warp.affine, list(images.shape), align_corners=False)
     if warp.bend is not None:
         grid = grid + _field(warp.bend, images.shape[-2], images.shape[-1])
-    return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return grid
 
 
 def _field(bend: Tensor, height: int, width: int) -> Float[Tensor, "batch height width 2"]:

@@ -9,18 +9,24 @@ from torch import nn
 from glassnet.errors import InputError, unknown_name
 from glassnet.models.alexnet import AlexNetSmall
 from glassnet.models.allconv import AllConv
+from glassnet.models.autoencoder_fc import AutoencoderFC
 from glassnet.models.convnet import ConvNet
 from glassnet.models.resnet import ResNetSmall
+from glassnet.models.vae_conv import VAEConv
+from glassnet.models.vae_deep import VAEDeep
 from glassnet.models.vgg import VGG16, VGG19, VGG16BatchNorm, VGG19BatchNorm
 from glassnet.models.vgg_small import VGGSmall
 
-__all__ = ["MODELS", "create_model", "model_options", "parse_options"]
+__all__ = ["MODELS", "create_model", "model_options", "model_task", "models_for", "parse_options"]
 
 MODELS: dict[str, type[nn.Module]] = {
     "alexnet_small": AlexNetSmall,
     "allconv": AllConv,
+    "autoencoder_fc": AutoencoderFC,
     "convnet": ConvNet,
     "resnet_small": ResNetSmall,
+    "vae_conv": VAEConv,
+    "vae_deep": VAEDeep,
     "vgg16": VGG16,
     "vgg16_bn": VGG16BatchNorm,
     "vgg19": VGG19,
@@ -28,7 +34,7 @@ MODELS: dict[str, type[nn.Module]] = {
     "vgg_small": VGGSmall,
 }
 
-# What every model takes from its data set; all other keyword arguments are the model's own options.
+# What models take from their data set; all other keyword arguments are the model's own options.
 _FROM_DATA = ("in_channels", "num_classes", "image_size")
 
 
@@ -44,14 +50,32 @@ def model_options(name: str) -> dict[str, Any]:
     return {key: parameter.default for key, parameter in parameters.items() if key not in _FROM_DATA}
 
 
-def create_model(name: str, *, in_channels: int, num_classes: int, image_size: int, **options: Any) -> nn.Module:
+def model_task(name: str) -> str:
+    """Return the name of the task that a model is made for.
+
+    Raises:
+        InputError: There is no such model.
+    """
+    if name not in MODELS:
+        raise unknown_name("model", name, MODELS, noun="models")
+    return getattr(MODELS[name], "task", "classification")
+
+
+def models_for(task: str) -> list[str]:
+    """List the models that are made for a task."""
+    return [name for name in MODELS if model_task(name) == task]
+
+
+def create_model(
+    name: str, *, in_channels: int, image_size: int, num_classes: int | None = None, **options: Any
+) -> nn.Module:
     """Build a network with random weights (of torch's global generator).
 
     Args:
         name: A key of MODELS.
         in_channels: Channels of the input image.
-        num_classes: Length of the output.
         image_size: Height and width of the input image in pixels.
+        num_classes: Length of the output, or of each pixel's; models that have no classes at their output ignore it.
         options: The model's own options; `model_options` lists them.
 
     Raises:
@@ -61,10 +85,13 @@ def create_model(name: str, *, in_channels: int, num_classes: int, image_size: i
     for option in options:
         if option not in known:
             raise unknown_name("option", option, known, where=f" in {name}", noun="options")
-    for what, value in (("in_channels", in_channels), ("num_classes", num_classes), ("image_size", image_size)):
+    takes = inspect.signature(MODELS[name]).parameters
+    sizes = {"in_channels": in_channels, "num_classes": num_classes, "image_size": image_size}
+    sizes = {what: value for what, value in sizes.items() if what in takes}
+    for what, value in sizes.items():
         if not isinstance(value, int) or value < 1:
             raise InputError(f"{what} is {value!r}, expected a whole number of at least 1.")
-    return MODELS[name](in_channels=in_channels, num_classes=num_classes, image_size=image_size, **options)
+    return MODELS[name](**sizes, **options)
 
 
 def parse_options(name: str, words: Sequence[str]) -> dict[str, Any]:

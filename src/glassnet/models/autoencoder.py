@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, get_args
+from collections.abc import Callable
+from typing import ClassVar, Literal, NamedTuple, get_args
 
 import torch
 from jaxtyping import Float
@@ -35,6 +36,7 @@ class Reconstruction(NamedTuple):
         log_variance: Of the latent code; None where the code is a point.
         log_deviation: Logarithm of the Gaussian likelihood's standard deviation, per channel; None for Bernoulli.
         likelihood: What a pixel is taken to be drawn from, given its reconstruction.
+        decode: The model's decoder, for codes other than the one that was decoded.
     """
 
     logits: Images
@@ -42,6 +44,7 @@ class Reconstruction(NamedTuple):
     log_variance: Latent | None
     log_deviation: Float[Tensor, "channel 1 1"] | None
     likelihood: str
+    decode: Callable[[Tensor], Tensor]
 
     @property
     def images(self) -> Images:
@@ -55,6 +58,8 @@ class Autoencoder(nn.Module):
     In training the code is drawn anew for each image (mean + deviation x standard normal, Kingma and Welling 2014,
     https://arxiv.org/abs/1312.6114, section 2.4); in evaluation mode it is the mean, so that outputs are repeatable.
     """
+
+    task: ClassVar[str] = "reconstruction"
 
     def __init__(
         self,
@@ -104,7 +109,7 @@ class Autoencoder(nn.Module):
         """Reconstruct images in [0, 1]."""
         posterior = self.encode(images)
         latent = draw(posterior) if self.training else posterior.mean
-        return Reconstruction(self.decode(latent), *posterior, self.log_deviation, self.likelihood)
+        return Reconstruction(self.decode(latent), *posterior, self.log_deviation, self.likelihood, self.decode)
 
 
 def draw(posterior: Posterior, generator: Generator | None = None) -> Latent:

@@ -25,7 +25,12 @@ _REQUIRED = {
     "settings": ("data", "model", "task"),
     "model": ("name", "options", "in_channels", "num_classes", "image_size", "parameters", "layers"),
     "data": ("name", "classes", "train", "validation", "test"),
-    "metrics": ("epoch", "test_loss", "test_accuracy", "test_accuracy_interval"),
+    "metrics": ("epoch", "test_loss"),
+}
+# And what the metrics must hold besides, by the run's task.
+_METRICS = {
+    "classification": ("test_accuracy", "test_accuracy_interval"),
+    "reconstruction": ("test_psnr", "test_psnr_interval", "test_ssim"),
 }
 
 
@@ -59,8 +64,10 @@ class RunDirectory:
                 f"{path} has schema version {version}, newer than this glassnet reads ({SCHEMA_VERSION}); "
                 "upgrade with `pip install --upgrade glassnet`."
             )
+        metrics = _METRICS.get(str(_part(manifest, "settings").get("task")), ())
+        required = _REQUIRED | {"metrics": (*_REQUIRED["metrics"], *metrics)}
         lacking = [
-            f"{part}.{key}" for part, keys in _REQUIRED.items() for key in keys if key not in _part(manifest, part)
+            f"{part}.{key}" for part, keys in required.items() for key in keys if key not in _part(manifest, part)
         ]
         if lacking:
             raise InputError(f"{path / 'run.json'} is damaged (it lacks {', '.join(lacking)}); train the run again.")

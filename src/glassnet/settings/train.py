@@ -26,8 +26,8 @@ class TrainSettings:
     """Model: a name that `glassnet models` lists."""
     model_options: tuple[str, ...] = ()
     """Options of the model as NAME=VALUE, as in filters=64,64,64,64."""
-    task: Literal["classification"] = "classification"
-    """What the model learns."""
+    task: Literal["classification", "segmentation", "reconstruction"] | None = None
+    """What the model learns; if not given, what the model is made for."""
     image_size: int | None = None
     """Height and width that images are resized to, in pixels; the data set's own if not given."""
     epochs: int = 16
@@ -40,6 +40,14 @@ class TrainSettings:
     """AdamW's decoupled weight decay, on weights with two or more dimensions."""
     label_smoothing: float = 0.0
     """Share of each target spread evenly over all classes, 0 to 1."""
+    noise: str = "none"
+    """Reconstruction: put on the input, as in gaussian:0.3 (deviation), saltpepper:0.1 or mask:0.25 (share of pixels)."""
+    beta: float = 1.0
+    """Reconstruction: weight of the KL term in the loss; 1 is the evidence lower bound, less gives sharper images."""
+    kl_warmup: float = 0.0
+    """Reconstruction: share of the training over which that weight rises from 0."""
+    binarize: bool = False
+    """Reconstruction: draw each pixel as 0 or 1 by its grey value, afresh at each step, fixed by --seed for the test."""
     weight_averaging: float = 0.995
     """Decay per step of the exponential moving average of the weights; 0 keeps the raw weights."""
     augment: bool = True
@@ -67,6 +75,8 @@ class TrainSettings:
         between(self, "label_smoothing", 0, 1)
         between(self, "weight_averaging", 0, 1)
         between(self, "weight_decay", 0, float("inf"))
+        between(self, "beta", 0, float("inf"))
+        between(self, "kl_warmup", 0, 1)
         if not 0 < self.validation < 1:
             raise InputError(f"--validation is {self.validation}, expected a share above 0 and below 1.")
 

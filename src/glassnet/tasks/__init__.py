@@ -1,8 +1,12 @@
 """What a model can learn. A task is one file and one line in TASKS."""
 
 from glassnet.tasks.classification import CLASSIFICATION
-from glassnet.tasks.task import Task
+from glassnet.tasks.reconstruction import RECONSTRUCTION
+from glassnet.tasks.task import Measures, Objective, Recorder, Records, Task
 
-__all__ = ["TASKS", "Task"]
+__all__ = ["TASKS", "Measures", "Objective", "Recorder", "Records", "Task"]
 
-TASKS: dict[str, Task] = {"classification": CLASSIFICATION}
+TASKS: dict[str, Task] = {
+    "classification": CLASSIFICATION,
+    "reconstruction": RECONSTRUCTION,
+}

@@ -7,8 +7,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from glassnet.settings import TrainSettings
 from glassnet.tasks import metrics
-from glassnet.tasks.task import Task
+from glassnet.tasks.task import Measures, Objective, Recorder, Records, Task
 
 Logits = Float[Tensor, "n classes"]
 Targets = Int64[Tensor, " n"]
@@ -58,4 +59,48 @@ def evaluate(logits: Logits, targets: Targets, classes: Sequence[str]) -> dict[s
     }
 
 
-CLASSIFICATION = Task("classification", loss, measure, supersedes, evaluate)
+def _objective(settings: TrainSettings, _targets: Tensor, _classes: int) -> Objective:
+    def of_batch(logits: Logits, targets: Targets, _progress: float) -> tuple[Tensor, Mapping[str, Tensor]]:
+        accuracy = (logits.detach().argmax(dim=1) == targets).double().mean()
+        return loss(logits, targets, settings.label_smoothing), {"accuracy": accuracy}
+
+    return of_batch
+
+
+def _recorder(_settings: TrainSettings, _classes: int) -> Recorder:
+    return lambda logits, targets: {"logits": logits, "targets": targets}
+
+
+def _measure(records: Records) -> Measures:
+    return measure(records["logits"], records["targets"])
+
+
+def _leads(measures: Mapping[str, float], lowest: Mapping[str, float]) -> bool:
+    return measures["loss"] < lowest["loss"]
+
+
+def _evaluate(records: Records, classes: Sequence[str]) -> dict[str, Any]:
+    return evaluate(records["logits"], records["targets"], classes)
+
+
+def _told(metrics: Mapping[str, Any]) -> str:
+    low, high = metrics["test_accuracy_interval"]
+    return (
+        f"test accuracy {metrics['test_accuracy']:.4f} (95% interval {low:.4f} to {high:.4f}), "
+        f"test loss {metrics['test_loss']:.4f}"
+    )
+
+
+CLASSIFICATION = Task(
+    name="classification",
+    options=("label_smoothing",),
+    objective=_objective,
+    recorder=_recorder,
+    measure=_measure,
+    leads=_leads,
+    supersedes=supersedes,
+    rule="the last epoch whose validation loss is within one standard error of the lowest",
+    evaluate=_evaluate,
+    kept=("loss", "accuracy", "accuracy_interval"),
+    told=_told,
+)

@@ -141,12 +141,15 @@ class LatentUse:
         return tuple(found)
 
 
-def latent_use(mean: Tensor, log_variance: Tensor) -> LatentUse:
-    """Measure what each latent dimension does over the images.
+def latent_use(kl: Tensor, variance: Tensor, largest_log_variance: float) -> LatentUse:
+    """Say what each latent dimension does over the images.
 
     A dimension is active where Var_x(E_q[z | x]) > 0.01: Burda et al. 2016, https://arxiv.org/abs/1509.00519,
     appendix C.
+
+    Args:
+        kl: Mean KL of each dimension in nats.
+        variance: Variance of each dimension's mean over the images.
+        largest_log_variance: Of any code.
     """
-    kl = kl_per_dimension(mean, log_variance).mean(dim=0)
-    active = mean.float().flatten(1).var(dim=0, correction=0) > ACTIVE_VARIANCE
-    return LatentUse(kl, active, float((log_variance.float().max() / 2).exp()))
+    return LatentUse(kl, variance > ACTIVE_VARIANCE, math.exp(largest_log_variance / 2))

@@ -1,22 +1,58 @@
 """What training and evaluation ask of a task."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
+from glassnet.settings import TrainSettings
+
+Objective = Callable[[Any, Tensor, float], tuple[Tensor, Mapping[str, Tensor]]]
+"""(output, targets, how far the training is, 0 to 1) to the mean loss of the batch, and other means by name.
+
+The other means (accuracy, the terms of a sum) are detached; they go into metrics.jsonl as train_NAME.
+"""
+
+Records = dict[str, Tensor]
+"""What is remembered of a part of the images, to be joined along the first dimension with that of all other parts."""
+
+Recorder = Callable[[Any, Tensor], Records]
+"""(output, targets) of a batch to its records: small, so that outputs of a whole set need not be held."""
+
+Measures = dict[str, float]
+
 
 @dataclass(frozen=True)
 class Task:
-    """A loss to train on, measures to report, and which of two epochs is kept."""
+    """All that training, evaluation and the report do not know by themselves of what a model learns.
+
+    Attributes:
+        name: Its key in TASKS.
+        options: Settings of the training that this task reads and not all others do.
+        objective: (settings, targets of all training images, number of classes) to the loss to train on.
+        recorder: (settings, number of classes) to what is remembered of each batch that is measured.
+        measure: Records to a few figures by name, "loss" among them; of the validation part, after each epoch.
+        leads: Whether an epoch's measures make it the yardstick, given those of the yardstick so far.
+        supersedes: Whether an epoch is kept in place of an earlier one, given its measures and the yardstick's.
+        rule: What `supersedes` keeps, to be read after "Kept is".
+        evaluate: (records, class names) to all that the report shows, as JSON values.
+        kept: Keys of these values that go into run.json as test_KEY.
+        told: The metrics of run.json as words, to be read after "MODEL on DATA: ".
+        batch_size: Images per forward pass where nothing is learned, at most.
+    """
 
     name: str
-    loss: Callable[[Tensor, Tensor, float], Tensor]
-    """(output, targets, label smoothing) to the mean loss of the batch."""
-    measure: Callable[[Tensor, Tensor], dict[str, float]]
-    """(output, targets) to a few figures by name, among them "loss" and its "loss_error"; no label smoothing."""
+    options: tuple[str, ...]
+    objective: Callable[[TrainSettings, Tensor, int], Objective]
+    recorder: Callable[[TrainSettings, int], Recorder]
+    measure: Callable[[Records], Measures]
+    leads: Callable[[Mapping[str, float], Mapping[str, float]], bool]
     supersedes: Callable[[Mapping[str, float], Mapping[str, float]], bool]
-    """(an epoch's measures on the validation part, the lowest loss's so far) to whether the epoch is kept."""
-    evaluate: Callable[[Tensor, Tensor, Sequence[str]], dict[str, Any]]
-    """(output, targets, class names) to all that the report shows, as JSON values."""
+    rule: str
+    evaluate: Callable[[Records, Sequence[str]], dict[str, Any]]
+    kept: tuple[str, ...]
+    told: Callable[[Mapping[str, Any]], str]
+    batch_size: int = 512

@@ -13,6 +13,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import gather_object
 from torch import Generator, Tensor
+from torch.utils._pytree import tree_map
 
 from glassnet import experiment, run
 from glassnet.console import progress, say
@@ -22,8 +23,8 @@ from glassnet.data.holdout import hold_out
 from glassnet.devices import autocast, choose_device, choose_precision
 from glassnet.errors import InputError, WorkError
 from glassnet.experiment import Experiment, Run
-from glassnet.models.inference import predict
 from glassnet.settings import TrainSettings, to_json
+from glassnet.tasks import Records
 from glassnet.training.manifest import manifest
 from glassnet.training.processes import main_first, told_by_main
 from glassnet.training.state import TrainingState, new_state
@@ -143,7 +144,7 @@ def _epochs(loop: _Loop) -> None:
         rate = state.optimizer.param_groups[0]["lr"]
         trained = _train_epoch(loop, model)
         train_seconds = time.perf_counter() - begun
-        validated = loop.parts.task.measure(_outputs(loop, loop.validation), loop.validation.targets)
+        validated = loop.parts.task.measure(_records(loop, loop.validation))
         _check(validated["loss"], loop, "after its last step")
         seconds = time.perf_counter() - begun
         state.epoch, state.seconds = state.epoch + 1, state.seconds + seconds
@@ -152,8 +153,8 @@ def _epochs(loop: _Loop) -> None:
 
 
 def _train_epoch(loop: _Loop, model: torch.nn.Module) -> dict[str, float]:
-    """Take one pass over the training images; return their mean loss and accuracy as they were trained on."""
-    settings, state, accelerator, task = loop.settings, loop.state, loop.accelerator, loop.parts.task
+    """Take one pass over the training images; return their mean loss, and the task's other means, as trained on."""
+    settings, state, accelerator = loop.settings, loop.state, loop.accelerator
     generator = Generator().manual_seed(settings.seed * 100_003 + state.epoch)
     torch.manual_seed(settings.seed * 100_003 + state.epoch * 101 + accelerator.process_index)  # for dropout
     batches = shuffled_batches(
@@ -163,31 +164,40 @@ def _train_epoch(loop: _Loop, model: torch.nn.Module) -> dict[str, float]:
         device=accelerator.device,
         augmentation=loop.parts.dataset.augmentation if settings.augment else "none",
         part=(accelerator.process_index, accelerator.num_processes),
+        disturbance=loop.parts.disturbance,
     )
     model.train()
-    sums, count = torch.zeros(2, device=accelerator.device, dtype=torch.float64), 0
-    total = math.ceil(len(loop.training.targets) / settings.batch_size)
+    sums, count, names = torch.zeros(1, device=accelerator.device, dtype=torch.float64), 0, ["loss"]
+    total = math.ceil(len(loop.training) / settings.batch_size)
     with progress(f"epoch {state.epoch + 1}/{settings.epochs}", total, announce=False) as advance:
         for step, (images, targets) in enumerate(batches, 1):
+            done = (state.epoch + (step - 1) / total) / settings.epochs
             with autocast(accelerator.device, loop.precision):
                 output = model(images.contiguous(memory_format=torch.channels_last))
-                output = output.float() if output.dtype == torch.bfloat16 else output
-                loss = task.loss(output, targets, settings.label_smoothing)
+                loss, others = loop.parts.objective(_widened(output), targets, done)
             accelerator.backward(loss)
             state.optimizer.step()
             state.optimizer.zero_grad()
             state.schedule.step()
             if state.average is not None:
                 state.average.update_parameters(state.model)
-            hits = (output.detach().argmax(dim=1) == targets).sum()
-            sums += torch.stack([loss.detach().double() * len(targets), hits.double()])
+            names = ["loss", *others]
+            means = torch.stack([loss.detach().double(), *(mean.double() for mean in others.values())])
+            sums = sums + means * len(targets)
             count += len(targets)
             advance()
             if accelerator.device.type == "cpu" or step % _CHECK_EVERY == 0:
                 _check(sums[0].item(), loop, f"by step {step}")
     _check(sums[0].item(), loop, f"by step {step}")
     sums = accelerator.reduce(sums) / (count * accelerator.num_processes)
-    return {"loss": sums[0].item(), "accuracy": sums[1].item()}
+    return dict(zip(names, sums.tolist(), strict=True))
+
+
+def _widened(output: Any) -> Any:
+    """Take the tensors of an output out of half precision, which a loss would lose digits in."""
+    if isinstance(output, Tensor):
+        return output.float() if output.dtype == torch.bfloat16 else output
+    return tree_map(lambda one: _widened(one) if isinstance(one, Tensor) else one, output)
 
 
 def _check(loss: float, loop: _Loop, when: str) -> None:
@@ -198,12 +208,22 @@ def _check(loss: float, loop: _Loop, when: str) -> None:
         )
 
 
-def _outputs(loop: _Loop, split: Split) -> Tensor:
-    """Run the judged model over a split, each process over its part of it."""
-    rank, processes = loop.accelerator.process_index, loop.accelerator.num_processes
-    images = split.images.tensor_split(processes)[rank]
-    outputs = [predict(loop.state.judged, images, precision=loop.precision)]
-    return torch.cat(gather_object(outputs)) if processes > 1 else outputs[0]
+def _records(loop: _Loop, split: Split) -> Records:
+    """Measure the judged model on a split, each process its part of it, and join what is remembered."""
+    found = experiment.measured(
+        loop.state.judged,
+        split,
+        loop.parts.recorder,
+        task=loop.parts.task,
+        precision=loop.precision,
+        disturbance=loop.parts.disturbance,
+        seed=loop.settings.seed,
+        part=(loop.accelerator.process_index, loop.accelerator.num_processes),
+    )
+    if loop.accelerator.num_processes == 1:
+        return found
+    parts = gather_object([found])
+    return {key: torch.cat([one[key] for one in parts]) for key in found}
 
 
 def _keep(loop: _Loop, trained: dict[str, float], validated: dict[str, float], rest: dict[str, float]) -> None:
@@ -211,7 +231,7 @@ def _keep(loop: _Loop, trained: dict[str, float], validated: dict[str, float], r
     path, state = loop.path, loop.state
     row = {f"train_{k}": v for k, v in trained.items()} | {f"validation_{k}": v for k, v in validated.items()}
     run.append_history(path, {"epoch": state.epoch, **row, **rest})
-    if not state.lowest or validated["loss"] < state.lowest["loss"]:
+    if not state.lowest or loop.parts.task.leads(validated, state.lowest):
         state.lowest = validated
     if loop.parts.task.supersedes(validated, state.lowest):
         state.best = {"epoch": state.epoch, **validated}
@@ -232,16 +252,16 @@ def _finish(loop: _Loop) -> Run:
     accelerator.wait_for_everyone()
     state.judged.load_state_dict(run.read_weights(path))
     test = loop.parts.dataset.test
-    tested = loop.parts.task.evaluate(_outputs(loop, test), test.targets, loop.parts.dataset.classes)
+    tested = loop.parts.task.evaluate(_records(loop, test), loop.parts.dataset.classes)
     if accelerator.is_main_process:
         metrics = {
             "epoch": state.best["epoch"],
             **{f"validation_{k}": v for k, v in state.best.items() if k != "epoch"},
-            **{f"test_{k}": tested[k] for k in ("loss", "accuracy", "accuracy_interval")},
+            **{f"test_{k}": tested[k] for k in loop.parts.task.kept},
         }
         sizes = {"train": loop.training, "validation": loop.validation, "test": test}
         how = {"device": accelerator.device.type, "precision": loop.precision, "processes": accelerator.num_processes}
-        counts = {name: len(split.targets) for name, split in sizes.items()}
+        counts = {name: len(split) for name, split in sizes.items()}
         times = {"started": loop.started, "seconds": state.seconds}
         run.write_manifest(path, manifest(loop.parts, loop.settings, how | times, counts, metrics))
     accelerator.wait_for_everyone()
