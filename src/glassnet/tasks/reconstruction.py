@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ QUALITY = {"mse": mean_squared_error, "psnr": psnr, "ssim": ssim}
 INTERVAL_SEED = 0
 
 
+@runtime_checkable
 class Output(Protocol):
     """What a reconstructing model returns."""
 
