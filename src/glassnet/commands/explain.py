@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -22,11 +23,17 @@ from glassnet.errors import InputError, unknown_name
 from glassnet.settings import ExplainSettings
 from glassnet.versions import versions
 
+Precision = Literal["fp32", "bf16"]
+
 
 def explain(settings: ExplainSettings) -> Answer:
     """Attribute a model's scores on some images, layer by layer, measure and draw the maps, and keep all of it."""
     device = choose_device(settings.device)
     subject, precision = open_subject(settings, device), choose_precision(settings.precision, device)
+    return EXPLAINED[subject.task](subject, settings, precision)
+
+
+def _classification(subject: Subject, settings: ExplainSettings, precision: Precision) -> Answer:
     explained = []
     for selection in select(subject, settings, precision):  # all is computed before anything is written
         if not len(selection.images):
@@ -52,6 +59,10 @@ def explain(settings: ExplainSettings) -> Answer:
     place = subject.kept.path
     about = {"run": str(place)} if subject.data is not None else {"model": subject.name, "out": str(place)}
     return Answer("\n".join([text, *numbers, f"figures: {place / 'figures'}"]), {**about, "explained": documents})
+
+
+EXPLAINED: dict[str, Callable[[Subject, ExplainSettings, Precision], Answer]] = {"classification": _classification}
+"""How what a model learned is explained, by its task."""
 
 
 def _target(word: str, selection: Selection, subject: Subject) -> Any:

@@ -52,24 +52,28 @@ _MADE_BY = {
 def features(settings: FeaturesSettings) -> Answer:
     """Extract features, embed, cluster and compare them, and keep all of it in the run."""
     run = Run.open(settings.run)
+    if run.task.name == "segmentation":
+        raise InputError(
+            f"{run.path} learned segmentation, and features are embedded by the class of each image, which it has not; "
+            "`glassnet explain` shows where its layers look."
+        )
     device = choose_device(settings.device)
     precision = choose_precision(settings.precision, device)
     model, data = run.model(device), run.dataset(settings.data_root)
     part: Split = getattr(data, settings.split)
-    chosen = balanced_draw(part.targets, settings.images, seed=settings.seed)
+    chosen = balanced_draw(part.own_targets, settings.images, seed=settings.seed)
     _check(settings, model, len(chosen))
-    targets = part.targets[chosen].numpy()
     with ExitStack() as stack:
         folder = None
         if len(chosen) > STREAMED_FROM_IMAGES:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=".features-", dir=run.path))
-        images = part.images if len(chosen) == len(part) else part.images[chosen]
+        images, targets = part.take(slice(None) if len(chosen) == len(part) else chosen)
         extracted = extract_features(model, images, list(settings.layers), precision=precision, out=folder)
         compared = compare(run, model, data, settings, precision)
-        embedded = embed_all(extracted, targets, settings, len(run.classes))
+        embedded = embed_all(extracted, targets.numpy(), settings, len(run.classes))
         # All is computed before anything is written.
         common = {"split": settings.split, "seed": settings.seed, "precision": precision}
-        arrays = {"targets": targets, "indices": chosen.numpy()}
+        arrays = {"targets": targets.numpy(), "indices": chosen.numpy()}
         documents = [_keep(run, item, arrays, common, folder) for item in embedded]
         comparison = keep_comparison(run, compared, common)
     answer = {"run": str(run.path), "layers": documents, **comparison.data}

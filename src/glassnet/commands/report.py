@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from glassnet import figures
 from glassnet.commands.answer import Answer
 from glassnet.commands.evaluate import evaluate
@@ -26,10 +28,22 @@ def report(settings: ReportSettings) -> Answer:
 
 def complete(run: Run, settings: ReportSettings) -> None:
     """Do each stage that the run lacks; what is there whole is kept as it is."""
-    where, root = settings.run, settings.data_root
     if not run.has("evaluation/test.json"):
         say("evaluating on the test images")
-        evaluate(EvalSettings(run=where, device=settings.device, precision=settings.precision, data_root=root))
+        evaluate(
+            EvalSettings(
+                run=settings.run,
+                device=settings.device,
+                precision=settings.precision,
+                data_root=settings.data_root,
+            )
+        )
+    COMPLETED[run.task.name](run, settings)
+    _draw(run)
+
+
+def _complete_classification(run: Run, settings: ReportSettings) -> None:
+    where, root = settings.run, settings.data_root
     embed = FeaturesSettings(
         run=where, seed=settings.seed, device=settings.device, precision=settings.precision, data_root=root
     )
@@ -39,7 +53,10 @@ def complete(run: Run, settings: ReportSettings) -> None:
     if not all(_is_shown(run, name, show) for name in ("correct", "wrong")):
         say("explaining a few correct and a few wrong images")
         explain(show)
-    _draw(run)
+
+
+COMPLETED: dict[str, Callable[[Run, ReportSettings], None]] = {"classification": _complete_classification}
+"""What each task's report needs besides the evaluation, the curves and the network."""
 
 
 def _is_shown(run: Run, name: str, wanted: ExplainSettings) -> bool:
@@ -59,8 +76,7 @@ def _draw(run: Run) -> None:
         figures.learning_curves(history, best_epoch=best),
         title="Learning curves",
         alt=f"Loss and error over {len(history)} epochs, for training and validation; epoch {best} was kept.",
-        caption=f"Weights of epoch {best} were kept: the last whose validation loss is within one standard error of "
-        "the lowest.",
+        caption=f"Weights of epoch {best} were kept: {run.task.rule}.",
     )
     run.save_figure(
         "architecture",

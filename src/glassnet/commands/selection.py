@@ -58,20 +58,20 @@ def select(subject: Subject, settings: ExplainSettings, precision: str) -> list[
     if not by_rule:
         return [_by_index(test, [int(word) for word in words.split(",")])]
     if rule == "first":
-        first = torch.arange(min(int(count), len(test.targets)))
+        first = torch.arange(min(int(count), len(test)))
         return [_part(test, first, "first", "First images", "The first test images, not picked.")]
     return _by_outcome(test, subject.model, precision, rule, int(count))
 
 
 def _by_index(test: Split, indices: list[int]) -> Selection:
-    if max(indices) >= len(test.targets):
-        raise InputError(f"--images names index {max(indices)}, expected 0 to {len(test.targets) - 1}.")
+    if max(indices) >= len(test):
+        raise InputError(f"--images names index {max(indices)}, expected 0 to {len(test) - 1}.")
     return _part(test, torch.tensor(indices), "selected", "Chosen images", "Test images chosen by index.")
 
 
 def _by_outcome(test: Split, model: nn.Module, precision: str, rule: str, wanted: int) -> list[Selection]:
     """Take the first images that are classified correctly, or wrongly, or half of each."""
-    hit = predict(model, test.images, precision=precision).argmax(dim=1) == test.targets
+    hit = predict(model, test.take(slice(None))[0], precision=precision).argmax(dim=1) == test.own_targets
     groups = {"correct": hit, "wrong": ~hit} if rule == "mixed" else {rule: hit if rule == "correct" else ~hit}
     share = math.ceil(wanted / len(groups))
     return [
@@ -87,7 +87,7 @@ def _by_outcome(test: Split, model: nn.Module, precision: str, rule: str, wanted
 
 
 def _part(test: Split, indices: Tensor, name: str, title: str, rule: str) -> Selection:
-    return Selection(name, title, rule, test.images[indices], test.targets[indices], tuple(indices.tolist()))
+    return Selection(name, title, rule, *test.take(indices), tuple(indices.tolist()))
 
 
 def _from_files(subject: Subject, path: Path) -> Selection:

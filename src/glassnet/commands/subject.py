@@ -13,7 +13,7 @@ from glassnet.console import say
 from glassnet.data import Split
 from glassnet.errors import InputError, unknown_name
 from glassnet.experiment import Run
-from glassnet.models import MODELS, create_model, parse_options
+from glassnet.models import MODELS, create_model, model_task, parse_options
 from glassnet.run import RunDirectory
 from glassnet.settings import ExplainSettings
 
@@ -35,6 +35,7 @@ class Subject:
         in_channels: Their channels.
         data: The data set that it was trained on; None for a model by name.
         test: Loads the test images; None for a model by name.
+        task: What the model is made for.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Subject:
     in_channels: int
     data: str | None
     test: Callable[[], Split] | None
+    task: str
 
 
 def open_subject(settings: ExplainSettings, device: torch.device) -> Subject:
@@ -74,7 +76,9 @@ def open_subject(settings: ExplainSettings, device: torch.device) -> Subject:
     if out.exists() and not out.is_dir():
         raise InputError(f"--out is {out}, which is a file; expected a folder.")
     names = tuple(map(str, range(classes)))
-    return Subject(name, model.eval().to(device), RunDirectory(out, {}), names, size, channels, None, None)
+    return Subject(
+        name, model.eval().to(device), RunDirectory(out, {}), names, size, channels, None, None, model_task(name)
+    )
 
 
 def _of_run(settings: ExplainSettings, device: torch.device) -> Subject:
@@ -95,6 +99,7 @@ def _of_run(settings: ExplainSettings, device: torch.device) -> Subject:
         in_channels=made["in_channels"],
         data=run.manifest["data"]["name"],
         test=lambda: run.dataset(settings.data_root).test,
+        task=run.task.name,
     )
 
 

@@ -24,9 +24,10 @@ def learning_curves(
     history: Sequence[Mapping[str, Any]],
     *,
     best_epoch: int | None = None,
+    of: str = "images",
     title: str = "Learning curves",
 ) -> Figure:
-    """Draw the loss and the share of wrong images by epoch, of training and validation, with the kept epoch marked.
+    """Draw the loss and the share of what is wrong by epoch, of training and validation, with the kept epoch marked.
 
     Errors stand on a logarithmic axis: the way from 2 % to 1 % wrong is as long as the way from 20 % to 10 %.
 
@@ -35,6 +36,7 @@ def learning_curves(
             `validation_accuracy` (shares, 0 to 1).
         best_epoch: The epoch whose weights were kept; by default the one with the highest validation accuracy, the
             lowest validation loss among equals.
+        of: What is right or wrong: images or pixels.
         title: The figure's heading.
 
     Raises:
@@ -48,8 +50,8 @@ def learning_curves(
         label = "training" if part == "train" else part
         _curve(loss, epochs, columns[f"{part}_loss"], look, label)
         _curve(wrong, epochs, 100 * (1 - columns[f"{part}_accuracy"]), look, label)
-    loss.set(title="Loss", ylabel="loss (nats per image)")
-    wrong.set(title="Error rate", ylabel="wrong images (%)")
+    loss.set(title="Loss", ylabel=f"loss (nats per {of.removesuffix('s')})")
+    wrong.set(title="Error rate", ylabel=f"wrong {of} (%)")
     for axes, column in ((loss, columns["validation_loss"]), (wrong, 100 * (1 - columns["validation_accuracy"]))):
         _log_scale(axes)
         _epoch_axis(axes, epochs)

@@ -4,20 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from glassnet.report import glance_classification as classification
 from glassnet.report import numbers
-from glassnet.report.records import mapping, part, text
-from glassnet.report.results import confusions
+from glassnet.report.glance import Glance, Headline
+from glassnet.report.records import mapping, part, task_name, text
 from glassnet.report.tables import Table, table
 from glassnet.run import RunDirectory
 
-
-@dataclass(frozen=True)
-class Headline:
-    """One number that a reader looks for first."""
-
-    name: str
-    value: str
-    note: str = ""
+SHOWN: dict[str, Glance] = {"classification": classification.GLANCE}
+"""What a reader looks for first, by the run's task."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +30,12 @@ def overview(run: RunDirectory) -> Overview:
     """Collect what the head of a run's report says."""
     manifest = dict(run.manifest)
     metrics = part(manifest, "metrics")
-    bounds = numbers.interval(metrics.get("test_accuracy_interval"))
-    precision = "validation accuracy " + numbers.percent(metrics.get("validation_accuracy"))
+    found = SHOWN[task_name(run)]
     headlines = (
-        Headline("Test accuracy", numbers.percent(metrics.get("test_accuracy")), f"95% interval {bounds}"),
-        Headline("Test loss", numbers.decimal(metrics.get("test_loss"), 4), "mean cross-entropy, nats"),
+        *found.headlines(metrics),
         Headline("Parameters", numbers.count(part(manifest, "model").get("parameters")), "trainable numbers"),
         Headline("Training time", numbers.duration(manifest.get("seconds")), _where(manifest)),
-        Headline("Kept epoch", numbers.count(metrics.get("epoch")), precision),
+        Headline("Kept epoch", numbers.count(metrics.get("epoch")), found.kept(metrics)),
     )
     started = text(manifest.get("started"))
     zone = " UTC" if started.endswith(("+0000", "+00:00", "Z")) else ""
@@ -54,12 +47,14 @@ def overview(run: RunDirectory) -> Overview:
 def comparison(runs: Sequence[RunDirectory]) -> Table:
     """Set the main numbers of several runs beside each other."""
     names = ("Run", "Model", "Data")
-    measures = ("Parameters", "Epochs", "Seed", "Test accuracy", "95% interval", "Test loss", "Training time")
-    return table("The runs of this report", names + measures, [_compared(run) for run in runs], words=(0, 1, 2))
+    labels = tuple(dict.fromkeys(label for run in runs for label, *_ in SHOWN[task_name(run)].columns))
+    columns = (*names, "Parameters", "Epochs", "Seed", *labels, "Training time")
+    return table("The runs of this report", columns, [_compared(run, labels) for run in runs], words=(0, 1, 2))
 
 
-def _compared(run: RunDirectory) -> list[str]:
+def _compared(run: RunDirectory, labels: Sequence[str]) -> list[str]:
     manifest, metrics = dict(run.manifest), run.metrics
+    shown = {label: form(metrics.get(key)) for label, key, form in SHOWN[task_name(run)].columns}
     return [
         run.name,
         text(part(manifest, "model").get("name")) or numbers.DASH,
@@ -67,9 +62,7 @@ def _compared(run: RunDirectory) -> list[str]:
         numbers.count(part(manifest, "model").get("parameters")),
         numbers.count(part(manifest, "settings").get("epochs")),
         text(manifest.get("seed")) or numbers.DASH,
-        numbers.percent(metrics.get("test_accuracy")),
-        numbers.interval(metrics.get("test_accuracy_interval")),
-        numbers.decimal(metrics.get("test_loss"), 4),
+        *(shown.get(label, numbers.DASH) for label in labels),
         numbers.duration(manifest.get("seconds")),
     ]
 
@@ -88,39 +81,5 @@ def _summary(run: RunDirectory, manifest: dict[str, Any]) -> list[str]:
         f"held out of the training, chose the weights after pass {numbers.count(metrics.get('epoch'))}."
     ]
     if run.has("evaluation/test.json"):
-        return sentences + _judged(mapping(run, "evaluation/test.json"))
-    if numbers.is_number(metrics.get("test_accuracy")):
-        sentences.append(f"It labels {numbers.percent(metrics['test_accuracy'])} of the test images correctly.")
-    return sentences
-
-
-def _judged(test: dict[str, Any]) -> list[str]:
-    images, accuracy = test.get("images"), test.get("accuracy")
-    sentences = []
-    if numbers.is_number(images) and numbers.is_number(accuracy):
-        right = round(images * accuracy)
-        sentences.append(
-            f"Of {numbers.count(images)} test images that it never saw, it labels {numbers.count(right)} correctly and "
-            f"{numbers.count(images - right)} wrongly: an accuracy of {numbers.percent(accuracy)}."
-        )
-    bounds = numbers.interval(test.get("accuracy_interval"))
-    if bounds != numbers.DASH:
-        sentences.append(f"A test of this size leaves room for chance: the 95% interval runs from {bounds}.")
-    sentences += _confused(test)
-    error = test.get("calibration_error")
-    if numbers.is_number(error):
-        points = numbers.decimal(100 * error, 2)
-        sentences.append(f"Its stated confidence is off by {points} percentage points on average (calibration error).")
-    return sentences
-
-
-def _confused(test: dict[str, Any]) -> list[str]:
-    """Say which confusion is the most frequent, and whether others are as frequent."""
-    found = confusions(test)
-    if not found:
-        return []
-    true, predicted, times, _ = found[0]
-    alone = len(found) == 1 or found[1][2] < times
-    often = {1: "once", 2: "twice"}.get(times, f"{times} times")
-    which = "Its most frequent confusion" if alone else "Among its most frequent confusions"
-    return [f"{which} is to take {true} for {predicted} ({often})."]
+        return sentences + SHOWN[task_name(run)].judged(mapping(run, "evaluation/test.json"))
+    return sentences + SHOWN[task_name(run)].glanced(metrics)

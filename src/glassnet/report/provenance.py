@@ -14,6 +14,8 @@ ALWAYS = ("data", "model", "epochs", "seed")
 """Settings that the command names even where they are the default, since a default may change."""
 NEVER = ("out", "resume")
 """Settings that do not change the result."""
+DERIVED = ("task",)
+"""Settings that follow from others which the command names."""
 
 
 def provenance(run: RunDirectory) -> dict[str, Any]:
@@ -33,7 +35,11 @@ def train_command(settings: dict[str, Any]) -> str:
     usual = to_json(TrainSettings())
     words = ["glassnet", "train"]
     for name, value in settings.items():
-        if value is None or name in NEVER or (name not in ALWAYS and name in usual and value == usual[name]):
+        if (
+            value is None
+            or name in (*NEVER, *DERIVED)
+            or (name not in ALWAYS and name in usual and value == usual[name])
+        ):
             continue
         words += _option(name.replace("_", "-"), value)
     return shlex.join(words)

@@ -59,3 +59,8 @@ def files(run: RunDirectory, folder: str, *, first: Iterable[str] = ()) -> list[
 
 def _natural(stem: str) -> list[tuple[int, str]]:
     return [(int(piece), "") if piece.isdigit() else (-1, piece) for piece in re.split(r"(\d+)", stem)]
+
+
+def task_name(run: RunDirectory) -> str:
+    """Return the name of a run's task; runs of an early version had only one."""
+    return text(part(dict(run.manifest), "settings").get("task")) or "classification"

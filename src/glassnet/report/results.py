@@ -1,17 +1,26 @@
 """How the training went and what the test found: curves, accuracy, calibration, classes, confusions, mistakes."""
 
+from collections.abc import Callable
 from typing import Any
 
 from glassnet.report import numbers
 from glassnet.report.inline import find_picture
-from glassnet.report.records import files, mapping, rows, text
+from glassnet.report.records import files, mapping, rows, task_name, text
 from glassnet.report.tables import Table, strong, table
 from glassnet.run import RunDirectory
+from glassnet.tasks import TASKS
 
 MATRIX_LIMIT = 26
 """With more classes a confusion matrix is no readable table; the most frequent confusions then stand for it."""
 CONFUSIONS, MISTAKES = 12, 20
 """Rows of the tables of confusions and mistakes, at most."""
+_COLUMNS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
+    ("train_loss", "Training loss", lambda value: numbers.decimal(value, 4)),
+    ("train_accuracy", "Training accuracy", numbers.percent),
+    ("validation_loss", "Validation loss", lambda value: numbers.decimal(value, 4)),
+    ("validation_accuracy", "Validation accuracy", numbers.percent),
+)
+"""What of an epoch is shown where it was measured: key in the history, heading, way of writing."""
 
 
 def learning(run: RunDirectory) -> dict[str, Any] | None:
@@ -22,6 +31,7 @@ def learning(run: RunDirectory) -> dict[str, Any] | None:
     best = run.metrics.get("epoch")
     return {
         "best": numbers.count(best),
+        "rule": TASKS[task_name(run)].rule,
         "epochs": len(history),
         "picture": find_picture(run, "learning-curves"),
         "table": _epochs(history, best),
@@ -29,23 +39,20 @@ def learning(run: RunDirectory) -> dict[str, Any] | None:
 
 
 def _epochs(history: list[dict[str, Any]], best: Any) -> Table:
-    parts = ("Training loss", "Training accuracy", "Validation loss", "Validation accuracy")
-    columns = ("Epoch", *parts, "Learning rate", "Time")
+    measured = [(key, label, form) for key, label, form in _COLUMNS if any(key in row for row in history)]
+    columns = ("Epoch", *(label for _, label, _ in measured), "Learning rate", "Time")
     cells = [
         (
             strong(f"{numbers.count(row.get('epoch'))} (kept)")
             if row.get("epoch") == best
             else numbers.count(row.get("epoch")),
-            numbers.decimal(row.get("train_loss"), 4),
-            numbers.percent(row.get("train_accuracy")),
-            numbers.decimal(row.get("validation_loss"), 4),
-            numbers.percent(row.get("validation_accuracy")),
+            *(form(row.get(key)) for key, _, form in measured),
             numbers.decimal(row.get("learning_rate"), 5),
             numbers.duration(row.get("seconds")),
         )
         for row in history
     ]
-    return table("Loss in nats per image, accuracy and learning rate after each epoch", columns, cells)
+    return table("Each epoch: losses in nats, and what else was measured", columns, cells)
 
 
 def evaluated(run: RunDirectory) -> dict[str, Any] | None:

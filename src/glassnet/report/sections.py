@@ -9,9 +9,10 @@ from glassnet.report.attributions import attributions
 from glassnet.report.features import features
 from glassnet.report.network import network
 from glassnet.report.provenance import provenance, train_command
-from glassnet.report.records import part
+from glassnet.report.records import part, task_name
 from glassnet.report.results import evaluated, learning
 from glassnet.run import RunDirectory
+from glassnet.tasks import TASKS
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Kind:
     """One sentence for a run that lacks what the section shows."""
     command: str = ""
     """The command that makes it, up to the run's path; the run's training where it is empty."""
+    tasks: tuple[str, ...] = tuple(TASKS)
+    """Tasks whose reports have it."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +48,17 @@ def methods(run: RunDirectory) -> Mapping[str, Any]:
 SECTIONS: dict[str, Kind] = {
     "settings": Kind("Settings and versions", provenance),
     "learning": Kind("Learning curves", learning, "This run recorded no epochs; training it again does."),
-    "test": Kind("Test results", evaluated, "This run was not evaluated on test images.", "glassnet eval"),
+    "test": Kind(
+        "Test results", evaluated, "This run was not evaluated on test images.", "glassnet eval", ("classification",)
+    ),
     "network": Kind("The network", network, "This run did not record its layers; training it again does."),
-    "features": Kind("Features", features, "The features of this run were not embedded.", "glassnet features"),
+    "features": Kind(
+        "Features", features, "The features of this run were not embedded.", "glassnet features", ("classification",)
+    ),
     "attributions": Kind(
         "Attributions", attributions, "This run’s predictions were not explained.", "glassnet explain"
     ),
-    "methods": Kind("How these numbers were made", methods),
+    "methods": Kind("How these numbers were made", methods, tasks=("classification",)),
 }
 
 
@@ -63,5 +70,6 @@ def read_sections(run: RunDirectory) -> list[Section]:
     """
     training = train_command(part(dict(run.manifest), "settings"))
     path = shlex.quote(str(run.path))
-    commands = {key: f"{kind.command} {path}" if kind.command else training for key, kind in SECTIONS.items()}
-    return [Section(key, kind.title, kind.collect(run), kind.missing, commands[key]) for key, kind in SECTIONS.items()]
+    kinds = {key: kind for key, kind in SECTIONS.items() if task_name(run) in kind.tasks}
+    commands = {key: f"{kind.command} {path}" if kind.command else training for key, kind in kinds.items()}
+    return [Section(key, kind.title, kind.collect(run), kind.missing, commands[key]) for key, kind in kinds.items()]
