@@ -65,7 +65,9 @@ def test_the_same_seed_the_same_noise(noise):
         assert torch.equal(first, other) == (noise == "none" and not binarize)
 
 
-@pytest.mark.parametrize("text", ["gausian:0.3", "gaussian", "gaussian:x", "gaussian:0", "mask:1.5", "saltpepper:nan", ""])
+@pytest.mark.parametrize(
+    "text", ["gausian:0.3", "gaussian", "gaussian:x", "gaussian:0", "mask:1.5", "saltpepper:nan", ""]
+)
 def test_a_noise_model_misspelt(text):
     with pytest.raises(InputError, match=r"as in gaussian:0\.3, saltpepper:0\.1 or mask:0\.25") as caught:
         parse_noise(text)

@@ -20,12 +20,9 @@ def test_crops_lie_where_they_should():
 
 def test_the_split_stays_for_ever():
     dataset = load_dataset("photos-sample")
-    assert (len(dataset.train), len(dataset.test)) == (COUNTS)
+    assert (len(dataset.train), len(dataset.test)) == (3640, 769)
     digests = [hashlib.sha256(part.images.numpy().tobytes()).hexdigest()[:16] for part in (dataset.train, dataset.test)]
-    assert digests == DIGESTS
-
-
-COUNTS, DIGESTS = (0, 0), ["", ""]
+    assert digests == ["d915a1dbcb9a9f1e", "4fce632b57f5b09a"]
 
 
 def test_other_photographs_are_refused(monkeypatch, tmp_path):

@@ -130,7 +130,9 @@ def test_a_corrupt_mat(tiny_stanford_dogs, keep):
     name, root = tiny_stanford_dogs
     file = root / "stanford_dogs" / "train_list.mat"
     file.write_bytes(file.read_bytes()[:keep])
-    with pytest.raises(InputError, match=r"train_list\.mat (is damaged \(.*\)|lacks .*)\. Delete it and run `glassnet data"):
+    with pytest.raises(
+        InputError, match=r"train_list\.mat (is damaged \(.*\)|lacks .*)\. Delete it and run `glassnet data"
+    ):
         load_dataset(name, root=root, image_size=16)
 
 

@@ -124,7 +124,9 @@ def test_a_size_that_two_halvings_do_not_divide(name, size):
 
 def test_a_code_larger_than_the_image(name):
     latent = 193 if name != "vae_deep" else 49
-    with pytest.raises(InputError, match=r"the latent code has 19\d numbers \(.*\) for an image of 192, expected 1 to 192"):
+    with pytest.raises(
+        InputError, match=r"the latent code has 19\d numbers \(.*\) for an image of 192, expected 1 to 192"
+    ):
         create(name, latent=latent)
     with pytest.raises(InputError, match="the latent code has 0 numbers"):
         create(name, latent=0)

@@ -6,7 +6,7 @@ from sklearn.decomposition import PCA
 from glassnet.errors import InputError
 from glassnet.tasks import baselines
 from glassnet.tasks.baselines import denoised, noise_deviation, projected
-from glassnet.tasks.denoising import DENOISERS, median, nonlocal_means
+from glassnet.tasks.denoising import DENOISERS, Denoiser, as_given, median, nonlocal_means
 from glassnet.tasks.denoising.principal import principal
 from glassnet.tasks.image_quality import psnr
 
@@ -28,7 +28,7 @@ def test_median_by_hand():
     assert median.denoise(image, 0.1, 3)[0, 0, 0].tolist() == [0, 0, 0, 1, 1]
 
 
-def test_nonlocal_means_averages_what_looks_alike():
+def test_nonlocal_means_averages_what_looks_alike():  # and gives a grey image back upright
     stripes = np.tile((np.arange(24) // 4 % 2).astype(float), (24, 1))[None, None]
     noisy = stripes + 0.1 * np.random.default_rng(0).normal(size=stripes.shape)
     found = nonlocal_means.denoise(noisy, 0.1, 0.8)
@@ -43,7 +43,7 @@ def test_noise_deviation(pair):
 def test_each_is_used_at_its_best_strength(pair, monkeypatch):
     monkeypatch.setattr(baselines, "TUNING_IMAGES", 3)
     noisy, clean = pair
-    monkeypatch.setitem(DENOISERS, "bm3d", DENOISERS["median"].__class__("BM3D", None, available=lambda: False, needs="pip"))
+    monkeypatch.setitem(DENOISERS, "bm3d", Denoiser("BM3D", as_given, available=lambda: False, needs="pip"))
     found, left_out = denoised(noisy, pair)
     assert left_out == ["BM3D is left out, since it is not installed: pip."]
     quality = {one.name: psnr(one.images, clean).mean().item() for one in found}
@@ -61,11 +61,12 @@ def test_each_is_used_at_its_best_strength(pair, monkeypatch):
 
 
 def test_a_slow_one_has_fewer_images(pair, monkeypatch):
-    monkeypatch.setattr(baselines, "DENOISERS", {"slow": DENOISERS["noisy"].__class__("slow", lambda x, d, s: x, limit=2)})
+    monkeypatch.setattr(baselines, "DENOISERS", {"slow": Denoiser("slow", as_given, limit=2)})
     found, _ = denoised(pair[0], pair)
     assert len(found[0].images) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not DENOISERS["bm3d"].available(), reason="the extra bm3d is not installed")
 def test_bm3d_takes_grey_and_colour(pair):
     noisy, clean = (part.numpy() for part in pair)

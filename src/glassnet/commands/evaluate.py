@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 
-from glassnet.commands import evaluate_classification
+from glassnet.commands import evaluate_classification, evaluate_reconstruction
 from glassnet.commands.answer import Answer
 from glassnet.commands.evaluated import Evaluated, Shown
 from glassnet.data import Dataset, load_dataset
@@ -15,7 +15,10 @@ from glassnet.experiment import Run, build_disturbance, measured
 from glassnet.settings import EvalSettings
 from glassnet.versions import versions
 
-SHOWN: dict[str, Shown] = {"classification": evaluate_classification.SHOWN}
+SHOWN: dict[str, Shown] = {
+    "classification": evaluate_classification.SHOWN,
+    "reconstruction": evaluate_reconstruction.SHOWN,
+}
 """How the evaluation of each task is drawn and told."""
 
 

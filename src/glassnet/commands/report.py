@@ -55,7 +55,28 @@ def _complete_classification(run: Run, settings: ReportSettings) -> None:
         explain(show)
 
 
-COMPLETED: dict[str, Callable[[Run, ReportSettings], None]] = {"classification": _complete_classification}
+def _complete_reconstruction(run: Run, settings: ReportSettings) -> None:
+    where, root = settings.run, settings.data_root
+    if "mean" not in run.stems("embeddings"):
+        features(
+            FeaturesSettings(
+                run=where, layers=("mean",), seed=settings.seed, device=settings.device, precision=settings.precision,
+                data_root=root,
+            )
+        )  # fmt: skip
+    if "error" not in run.stems("attributions"):
+        say("explaining the reconstruction error of a few images")
+        explain(
+            ExplainSettings(
+                run=where, target="error", device=settings.device, precision=settings.precision, data_root=root
+            )
+        )
+
+
+COMPLETED: dict[str, Callable[[Run, ReportSettings], None]] = {
+    "classification": _complete_classification,
+    "reconstruction": _complete_reconstruction,
+}
 """What each task's report needs besides the evaluation, the curves and the network."""
 
 
@@ -71,13 +92,22 @@ def _is_shown(run: Run, name: str, wanted: ExplainSettings) -> bool:
 def _draw(run: Run) -> None:
     history, model = run.history, run.manifest["model"]
     best = run.metrics["epoch"]
+    curves = figures.reconstruction_curves if run.task.name == "reconstruction" else figures.learning_curves
     run.save_figure(
         "learning-curves",
-        figures.learning_curves(history, best_epoch=best),
+        curves(history, best_epoch=best),
         title="Learning curves",
         alt=f"Loss and error over {len(history)} epochs, for training and validation; epoch {best} was kept.",
         caption=f"Weights of epoch {best} were kept: {run.task.rule}.",
     )
+    if run.task.name == "reconstruction":
+        run.save_figure(
+            "diagram",
+            figures.autoencoder_diagram(model["layers"], f"{model['name']}: encoder, code, decoder"),
+            title="Encoder, code, decoder",
+            alt="The weight layers from the image to the code and back, each with its sizes.",
+            caption="Batch-norms and activations are left out; the layer table has them.",
+        )
     run.save_figure(
         "architecture",
         figures.architecture(model["layers"], model["name"]),

@@ -82,11 +82,13 @@ def _read(name: str, digest: str) -> UInt8[np.ndarray, "3 height width"]:
 
 def _crops(photo: UInt8[np.ndarray, "3 height width"]) -> UInt8[np.ndarray, "n 3 32 32"]:
     windows = np.lib.stride_tricks.sliding_window_view(photo, (SIDE_PIXELS, SIDE_PIXELS), axis=(1, 2))
-    crops = windows[:, ::STRIDE_PIXELS, ::STRIDE_PIXELS].transpose(1, 2, 0, 3, 4).reshape(-1, 3, SIDE_PIXELS, SIDE_PIXELS)
+    crops = (
+        windows[:, ::STRIDE_PIXELS, ::STRIDE_PIXELS].transpose(1, 2, 0, 3, 4).reshape(-1, 3, SIDE_PIXELS, SIDE_PIXELS)
+    )
     return crops[crops.std(axis=(1, 2, 3)) > FLAT_LEVELS]
 
 
-def _split(parts: list[UInt8[np.ndarray, "n 3 32 32"]]) -> Split:
+def _split(parts: list[np.ndarray]) -> Split:
     targets = torch.repeat_interleave(torch.arange(len(parts)), torch.tensor([len(part) for part in parts]))
     return Split(torch.from_numpy(np.concatenate(parts)), targets)
 
@@ -100,4 +102,6 @@ SOURCE = Source(
     classes=len(FILES),
     channels=3,
     image_size=SIDE_PIXELS,
+    train=3_640,
+    test=769,
 )

@@ -68,7 +68,9 @@ def _block(
     width = 0.08 + 0.055 * math.log2(1 + shape[0]) if len(shape) == 3 else 0.14
     colour = COLOURS[family]
     axes.add_patch(Rectangle((x - width / 2, y - height / 2), width, height, facecolor=colour, edgecolor=INK, lw=0.7))
-    axes.text(x, y - height / 2 - 0.1, name.partition(".")[2] or name, fontsize=8, fontweight="bold", ha="center", va="bottom")
+    axes.text(
+        x, y - height / 2 - 0.1, name.partition(".")[2] or name, fontsize=8, fontweight="bold", ha="center", va="bottom"
+    )
     told = "×".join(map(str, shape)) + (f"\n{below}" if below else "")
     axes.text(x, y + height / 2 + 0.07, told, fontsize=7.5, color=MUTED, ha="center", va="top", linespacing=1.3)
     if arrow and x > 1:

@@ -60,7 +60,9 @@ def image_rows(
             at = left + place * (TILE + GAP)
             draw_picture(axes, picture, at, top, TILE)
             if name in told:
-                axes.text(at + TILE / 2, top + TILE + LINE * 0.55, told[name][place], fontsize=8, ha="center", va="center")
+                axes.text(
+                    at + TILE / 2, top + TILE + LINE * 0.55, told[name][place], fontsize=8, ha="center", va="center"
+                )
         top += height
     return figure
 

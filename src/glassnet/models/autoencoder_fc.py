@@ -18,9 +18,7 @@ class AutoencoderFC(Autoencoder):
     autoencoder of Vincent et al. 2008, https://doi.org/10.1145/1390156.1390294.
     """
 
-    def __init__(
-        self, *, in_channels: int, image_size: int, latent: int = 256, likelihood: str = "bernoulli"
-    ) -> None:
+    def __init__(self, *, in_channels: int, image_size: int, latent: int = 256, likelihood: str = "bernoulli") -> None:
         """Build the network with random weights.
 
         Args:

@@ -38,7 +38,7 @@ def noise_deviation(noisy: Images, clean: Images) -> float:
     return float((noisy - clean).square().mean().sqrt())
 
 
-def denoised(noisy: Images, tuning: tuple[Images, Images]) -> tuple[list[Baseline], list[str]]:
+def denoised(noisy: Images, tuning: tuple[Tensor, Tensor]) -> tuple[list[Baseline], list[str]]:
     """Denoise test images by every classical denoiser that is installed.
 
     Args:
@@ -62,7 +62,7 @@ def denoised(noisy: Images, tuning: tuple[Images, Images]) -> tuple[list[Baselin
     return found, left_out
 
 
-def projected(noisy: Images, training: Images, components: int) -> Baseline:
+def projected(noisy: Images, training: Float[Tensor, "m channel height width"], components: int) -> Baseline:
     """Reconstruct noisy images from as many principal components of the clean training images as a code has numbers."""
     fitted = principal(training.flatten(1), components)
     images = fitted.reconstruct(noisy.flatten(1)).view_as(noisy)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -30,12 +30,11 @@ class Output(Protocol):
     log_deviation: Tensor | None
     likelihood: str
 
+    decode: Callable[[Tensor], Tensor]
+
     @property
     def images(self) -> Tensor:
         """The reconstructed images in [0, 1]."""
-
-    def decode(self, latent: Tensor, /) -> Tensor:
-        """Return the logits of other codes."""
 
 
 def _objective(settings: TrainSettings, _targets: Tensor, _classes: int) -> Objective:
@@ -157,6 +156,7 @@ def _latent(use: LatentUse) -> dict[str, Any]:
     return {
         "dimensions": len(use.kl),
         "active": int(use.active.sum()),
+        "active_dimensions": use.active.nonzero().flatten().tolist(),
         "kl_per_dimension": use.kl.tolist(),
         "largest_deviation": use.largest_deviation,
         "warnings": list(use.warnings),
@@ -184,7 +184,15 @@ RECONSTRUCTION = Task(
     rule="the epoch of the lowest validation loss",
     evaluate=_evaluate,
     kept=(
-        "loss", "psnr", "psnr_interval", "ssim", "ssim_interval", "mse", "reconstruction", "kl", "negative_elbo",
+        "loss",
+        "psnr",
+        "psnr_interval",
+        "ssim",
+        "ssim_interval",
+        "mse",
+        "reconstruction",
+        "kl",
+        "negative_elbo",
         "bits_per_dimension",
     ),  # fmt: skip
     told=_told,

@@ -17,18 +17,22 @@ def denoise(noisy: Pictures, deviation: float, strength: float) -> Pictures:
     Buades, Coll and Morel 2005, https://doi.org/10.1109/CVPR.2005.38; Darbon et al. 2008,
     https://doi.org/10.1109/ISBI.2008.4541250.
     """
+    return np.stack([_denoised(image, deviation, strength) for image in noisy.astype(np.float64)]).astype(noisy.dtype)
+
+
+def _denoised(
+    image: Float[np.ndarray, "channel height width"], deviation: float, strength: float
+) -> Float[np.ndarray, "channel height width"]:
     from skimage.restoration import denoise_nl_means
 
-    cleaned = [
-        denoise_nl_means(
-            image,
-            patch_size=PATCH_PIXELS,
-            patch_distance=REACH_PIXELS,
-            h=strength * deviation,
-            sigma=deviation,
-            fast_mode=True,
-            channel_axis=0,
-        ).reshape(image.shape)  # a single channel comes back without its axis
-        for image in noisy.astype(np.float64)
-    ]
-    return np.stack(cleaned).astype(noisy.dtype).clip(0, 1)
+    single = len(image) == 1  # with an axis for its one channel, scikit-image would give it back on its side
+    cleaned = denoise_nl_means(
+        image[0] if single else image,
+        patch_size=PATCH_PIXELS,
+        patch_distance=REACH_PIXELS,
+        h=strength * deviation,
+        sigma=deviation,
+        fast_mode=True,
+        channel_axis=None if single else 0,
+    )
+    return cleaned.reshape(image.shape).clip(0, 1)

@@ -1,0 +1,115 @@
+"""What raises a reconstruction's error, or one latent dimension: the attribution engine with a target of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from glassnet import figures
+from glassnet.attribution import explain as explain_images
+from glassnet.commands.answer import Answer, table
+from glassnet.commands.selection import Selection, select
+from glassnet.commands.subject import Subject
+from glassnet.data.batches import disturbed, to_float
+from glassnet.errors import InputError
+from glassnet.experiment import Run, build_disturbance
+from glassnet.settings import ExplainSettings
+from glassnet.versions import versions
+
+DRAWN = 16
+
+
+def explain_reconstruction(subject: Subject, settings: ExplainSettings, precision: Literal["fp32", "bf16"]) -> Answer:
+    """Attribute the error of some images' reconstructions, or a latent dimension, and keep and draw the maps."""
+    if settings.faithfulness:
+        raise InputError(
+            "--faithfulness hides pixels of a class's evidence, which a reconstruction has not; leave it out."
+        )
+    # A reconstruction is neither right nor wrong, so that the default rule has its first images instead.
+    first = settings.images.replace("mixed:", "first:")
+    (selection,) = select(subject, dataclasses.replace(settings, images=first), precision)
+    name, scored = _target(settings.target, subject)
+    given, clean = _given(subject, selection)
+    score = scored(clean.to(next(subject.model.parameters()).device))
+    explanation = explain_images(
+        subject.model, given, target=score, layers=list(settings.layers), methods=settings.methods, precision=precision,
+        batch_size=len(given),  # the score's originals are those of one batch
+    )  # fmt: skip
+    values = [float(value) for value in explanation.scores]
+    captions = [f"image {place}\n{name} = {value:.4g}" for place, value in zip(selection.names, values, strict=True)]
+    kept = subject.kept
+    stem = name.replace(" ", "-")
+    arrays = {f"{method}/{layer}": maps for (method, layer), maps in explanation.maps.items()}
+    kept.save_arrays(f"attributions/{stem}.npz", {"images": given.numpy(), **arrays})
+    _draw(subject, stem, name, given, explanation, captions)
+    document = {
+        "name": stem,
+        "rule": selection.rule,
+        "target": settings.target,
+        "methods": list(explanation.methods),
+        "layers": list(explanation.layers),
+        "figures": [f"explain-{stem}"],
+        "scores": [{"index": place, name: value} for place, value in zip(selection.names, values, strict=True)],
+        "versions": versions("torch", "matplotlib"),
+    }
+    kept.save_json(f"attributions/{stem}.json", document)
+    text = table(
+        ("image", name), [(place, f"{value:.5g}") for place, value in zip(selection.names, values, strict=True)]
+    )
+    return Answer(f"{text}\nfigures: {kept.path / 'figures'}", {"run": str(kept.path), "explained": [document]})
+
+
+def _target(word: str, subject: Subject) -> tuple[str, Callable[[Tensor], Callable[..., Tensor]]]:
+    """Turn the --target word into a name and a function from the clean images to a score of each image."""
+    if word in ("error", "predicted"):  # predicted is the option's default
+        return "error", _error
+    dimensions = int(torch.Size(subject.model.latent_shape).numel())  # type: ignore[arg-type]
+    kind, _, number = word.partition(":")
+    if kind == "latent" and number.isdecimal() and int(number) < dimensions:
+        return f"latent {number}", lambda _clean: _latent(int(number))
+    raise InputError(
+        f"--target is '{word}', expected error, or latent:K with K from 0 to {dimensions - 1:,}, for a reconstruction."
+    )
+
+
+def _error(clean: Tensor) -> Callable[..., Tensor]:
+    """Return the mean squared error of each image's reconstruction, also for a pack of variants of the images."""
+
+    def error(output: Any) -> Tensor:
+        copies = len(output.images) // len(clean)
+        return (output.images - clean.repeat(copies, 1, 1, 1)).square().mean(dim=(1, 2, 3))
+
+    return error
+
+
+def _latent(dimension: int) -> Callable[..., Tensor]:
+    return lambda output: output.mean.flatten(1)[:, dimension]
+
+
+def _given(subject: Subject, selection: Selection) -> tuple[Tensor, Tensor]:
+    """Return the selected images as the model is given them, with the noise of their places, and their originals."""
+    images = to_float(selection.images)
+    places = [place if isinstance(place, int) else number for number, place in enumerate(selection.names)]
+    if not isinstance(subject.kept, Run):  # a model by name was trained on no noise
+        return images, images
+    run = subject.kept
+    corruption = build_disturbance(run.settings, run.task)
+    assert corruption is not None  # a reconstruction's run always has one
+    return disturbed(images, places, disturbance=corruption, seed=run.settings.seed)
+
+
+def _draw(subject: Subject, stem: str, name: str, given: Tensor, explanation: Any, captions: list[str]) -> None:
+    layers, methods = list(explanation.layers), list(explanation.methods)
+    maps = {key: values[:DRAWN] for key, values in explanation.maps.items()}
+    title = f"What raises the {'reconstruction error' if name == 'error' else name}"
+    subject.kept.save_figure(
+        f"explain-{stem}",
+        figures.attribution_grid(given[:DRAWN].numpy(), maps, layers, methods, captions[:DRAWN], title=title),
+        title=title,
+        alt=f"{title}: {len(captions[:DRAWN])} images, each with its {' and '.join(methods)} at {', '.join(layers)}.",
+        caption="Each map is scaled by its own largest value: colours compare places in one map, never two maps.",
+    )
