@@ -159,7 +159,7 @@ def test_a_listed_name_that_leads_out(tiny_stanford_dogs, bad):
     name, root = tiny_stanford_dogs
     (root / "stanford_dogs" / "test_list.mat").write_bytes(listing([bad], [1]))
     (root / "stanford_dogs" / "train_list.mat").write_bytes(listing([bad], [1]))
-    with pytest.raises(InputError, match="lists the photograph '.*', expected a name like n02085620-Chihuahua/1.jpg"):
+    with pytest.raises(InputError, match=r"lists the photograph '.*', expected a name like n02085620-Chihuahua/1.jpg"):
         load_dataset(name, root=root, image_size=16)
 
 

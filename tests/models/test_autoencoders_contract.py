@@ -133,7 +133,7 @@ def test_a_code_larger_than_the_image(name):
 
 
 def test_an_unknown_likelihood(name):
-    with pytest.raises(InputError, match="no likelihood 'gausian'. Did you mean gaussian"):
+    with pytest.raises(InputError, match=r"no likelihood 'gausian'. Did you mean gaussian"):
         create(name, latent=2, likelihood="gausian")
 
 

@@ -17,6 +17,7 @@ from glassnet.commands.subject import Subject
 from glassnet.data.batches import disturbed, to_float
 from glassnet.errors import InputError
 from glassnet.experiment import Run, build_disturbance
+from glassnet.models.layers import select_layers
 from glassnet.settings import ExplainSettings
 from glassnet.versions import versions
 
@@ -33,11 +34,11 @@ def explain_reconstruction(subject: Subject, settings: ExplainSettings, precisio
     first = settings.images.replace("mixed:", "first:")
     (selection,) = select(subject, dataclasses.replace(settings, images=first), precision)
     name, scored = _target(settings.target, subject)
-    given, clean = _given(subject, selection)
+    given, clean = _shown(subject, selection)
     score = scored(clean.to(next(subject.model.parameters()).device))
     explanation = explain_images(
-        subject.model, given, target=score, layers=list(settings.layers), methods=settings.methods, precision=precision,
-        batch_size=len(given),  # the score's originals are those of one batch
+        subject.model, given, target=score, layers=_layers(settings, subject), methods=settings.methods,
+        precision=precision, batch_size=len(given),  # the score's originals are those of one batch
     )  # fmt: skip
     values = [float(value) for value in explanation.scores]
     captions = [f"image {place}\n{name} = {value:.4g}" for place, value in zip(selection.names, values, strict=True)]
@@ -61,6 +62,13 @@ def explain_reconstruction(subject: Subject, settings: ExplainSettings, precisio
         ("image", name), [(place, f"{value:.5g}") for place, value in zip(selection.names, values, strict=True)]
     )
     return Answer(f"{text}\nfigures: {kept.path / 'figures'}", {"run": str(kept.path), "explained": [document]})
+
+
+def _layers(settings: ExplainSettings, subject: Subject) -> list[str]:
+    """Return the layers asked for; of a latent dimension the kind conv means the encoder's, which lead up to it."""
+    if settings.layers != ("conv",) or not settings.target.startswith("latent"):
+        return list(settings.layers)
+    return [name for name in select_layers(subject.model, "conv") if not name.startswith("decoder.")]
 
 
 def _target(word: str, subject: Subject) -> tuple[str, Callable[[Tensor], Callable[..., Tensor]]]:
@@ -90,7 +98,7 @@ def _latent(dimension: int) -> Callable[..., Tensor]:
     return lambda output: output.mean.flatten(1)[:, dimension]
 
 
-def _given(subject: Subject, selection: Selection) -> tuple[Tensor, Tensor]:
+def _shown(subject: Subject, selection: Selection) -> tuple[Tensor, Tensor]:
     """Return the selected images as the model is given them, with the noise of their places, and their originals."""
     images = to_float(selection.images)
     places = [place if isinstance(place, int) else number for number, place in enumerate(selection.names)]

@@ -1,4 +1,4 @@
-"""The pictures of a reconstruction: the three rows, samples from the prior, traversals, interpolation, the code's use."""
+"""The pictures of a reconstruction: its three rows, samples from the prior, traversals, interpolation, the code."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from typing import cast
 
 import numpy as np
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from glassnet import figures
 from glassnet.commands.evaluated import Evaluated
-from glassnet.data.batches import disturbed, to_float
 from glassnet.data.draw import balanced_draw
-from glassnet.experiment import build_disturbance
+from glassnet.denoising.beside import given
 from glassnet.models.autoencoder import Autoencoder
 from glassnet.tasks.image_quality import psnr
 
@@ -23,15 +22,10 @@ REACH = 3.0
 """Standard deviations of the prior on either side that a traversal covers."""
 
 
-def latent_shape(model: nn.Module) -> tuple[int, ...]:
-    """Return the shape of an image's code."""
-    return cast(Autoencoder, model).latent_shape
-
-
 def draw_pictures(found: Evaluated) -> None:
     """Draw what there is to see of an evaluated reconstruction into its run."""
     chosen = balanced_draw(found.split.own_targets, SHOWN, seed=SEED)
-    noisy, clean = _given(found, chosen)
+    noisy, clean = given(found.run, found.split, chosen)
     model = cast(Autoencoder, found.model)
     device = next(model.parameters()).device
     with torch.no_grad():
@@ -43,14 +37,6 @@ def draw_pictures(found: Evaluated) -> None:
             _traversals(found, model, codes[:1])
             _use(found)
         _interpolation(found, model, codes)
-
-
-def _given(found: Evaluated, chosen: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the images as the model was given them when it was measured, and their originals."""
-    settings, images = found.run.settings, to_float(found.split.take(chosen)[0])
-    corruption = build_disturbance(settings, found.run.task)
-    assert corruption is not None  # a reconstruction's run always has one
-    return disturbed(images, chosen.tolist(), disturbance=corruption, seed=settings.seed)
 
 
 def _rows(found: Evaluated, noisy: Tensor, images: Tensor, clean: Tensor) -> None:

@@ -66,11 +66,15 @@ def _complete_reconstruction(run: Run, settings: ReportSettings) -> None:
         )  # fmt: skip
     if "error" not in run.stems("attributions"):
         say("explaining the reconstruction error of a few images")
+        kinds = {layer["kind"] for layer in run.manifest["model"]["layers"]}
+        convolutional = bool(kinds & {"Conv2d", "ConvTranspose2d"})
         explain(
             ExplainSettings(
-                run=where, target="error", device=settings.device, precision=settings.precision, data_root=root
+                run=where, target="error", images="first:8", device=settings.device, precision=settings.precision,
+                data_root=root, layers=("conv",) if convolutional else ("linear",),
+                methods=("gradcam", "guided_gradcam") if convolutional else ("saliency", "input_x_gradient"),
             )
-        )
+        )  # fmt: skip
 
 
 COMPLETED: dict[str, Callable[[Run, ReportSettings], None]] = {

@@ -1,4 +1,4 @@
-"""Photographs sample: 32 px crops of five photographs that scikit-image ships, so that a first run needs no download."""
+"""Photographs sample: 32 px crops of five photographs that scikit-image ships, for a first run without a download."""
 
 import hashlib
 import importlib.metadata
@@ -76,7 +76,7 @@ def _read(name: str, digest: str) -> UInt8[np.ndarray, "3 height width"]:
         problem = f"ships another {name} than expected"
     version = importlib.metadata.version("scikit-image")
     raise InputError(
-        f"the installed scikit-image {version} {problem}; install one that fits with `pip install scikit-image==0.26.0`."
+        f"the installed scikit-image {version} {problem}; install one that fits: `pip install scikit-image==0.26.0`."
     )
 
 

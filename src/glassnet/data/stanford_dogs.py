@@ -133,7 +133,7 @@ def _breeds(lists: list[FileList], folder: Path) -> list[str]:
         for name, label in zip(one.files, one.labels, strict=True):
             if found.setdefault(label, _breed(name)) != _breed(name):
                 raise InputError(
-                    f"{folder} has label {label} for {found[label]} and for {_breed(name)}, expected one breed. {REMEDY}"
+                    f"{folder} has label {label} for {found[label]} and for {_breed(name)}, not one breed. {REMEDY}"
                 )
     untrained = sorted({found[label] for label in set(lists[1].labels) - set(lists[0].labels)})
     if untrained:

@@ -1,7 +1,6 @@
 """The 2019 report's VAE: two convolutions down, a normal distribution of the code, two transposed ones up."""
 
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from glassnet.models.autoencoder import Autoencoder, check_image_size
 from glassnet.models.normalize import Normalize
@@ -10,7 +9,7 @@ from glassnet.models.variational import heads, latent_shape, to_maps
 
 
 class VAEConv(Autoencoder):
-    """Convolutional VAE: conv1 conv2, mean and log_variance, deconv1 deconv2; batch-norm and ReLU after each but the last.
+    """Convolutional VAE: conv1 conv2, mean and log_variance, deconv1 deconv2; batch-norm and ReLU between them.
 
     Convolutions are 4x4 with stride 2. The code is a vector, read off a fully connected layer, or a map of a quarter
     of the image's height and width (`spatial`). Takes images in [0, 1] of shape (batch, in_channels, image_size,

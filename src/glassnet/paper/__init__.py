@@ -3,6 +3,7 @@
 from glassnet.paper.classification import CLASSIFICATION
 from glassnet.paper.features import FEATURES
 from glassnet.paper.gradcam import GRADCAM
+from glassnet.paper.reconstruction import RECONSTRUCTION
 from glassnet.paper.reproduction import Drawn, Part, Reproduction
 from glassnet.paper.tables import Table, verdict_table
 
@@ -12,4 +13,5 @@ PARTS: dict[str, Part] = {
     "classification": CLASSIFICATION,
     "features": FEATURES,
     "gradcam": GRADCAM,
+    "reconstruction": RECONSTRUCTION,
 }

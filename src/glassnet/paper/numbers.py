@@ -52,6 +52,10 @@ CLAIMS = {
     "own-stroke": "The own network's maps lie more on the stroke than",
     "vgg-round": "are rounder than random ones of their size",
     "vgg-circle": "are more of a circle than the own network's",
+    "well": "performs well, better than any classical denoiser",
+    "simple-fails": "fails, worse than the best classical denoiser",
+    "vae-simple": "The VAE beats the fully connected network",
+    "deep-vae": "The deeper VAE beats the VAE",
     "attention": "The own network looks at the stroke, VGG at a circle",
 }
 """The claims that its figures are to show, in our words."""

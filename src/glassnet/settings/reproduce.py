@@ -27,9 +27,12 @@ class ReproduceSettings:
     epochs: int | None = None
     """Passes over the training images; training's default if not given."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Part classification: seeds that every network is trained with; an interval needs two at least."""
+    """Parts classification and reconstruction: seeds of every network; an interval needs two at least."""
     models: tuple[str, ...] = ()
-    """Part classification: only these networks of the report's; all of them if not given."""
+    """Parts classification and reconstruction: only these networks of the report's; all of them if not given."""
+    datasets: tuple[str, ...] = ()
+    """Part reconstruction: only these data sets; mnist, cifar10 and stanford_dogs if not given. mnist-sample and
+    photos-sample are a quick try that needs no download."""
     runs: tuple[Path, ...] = ()
     """Part gradcam: runs of convnet, vgg16 and vgg19 to look into; trained with the defaults, VGG at 32 px, if none."""
     images: int = 2000

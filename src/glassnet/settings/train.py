@@ -41,13 +41,13 @@ class TrainSettings:
     label_smoothing: float = 0.0
     """Share of each target spread evenly over all classes, 0 to 1."""
     noise: str = "none"
-    """Reconstruction: put on the input, as in gaussian:0.3 (deviation), saltpepper:0.1 or mask:0.25 (share of pixels)."""
+    """Reconstruction: put on the input, as in gaussian:0.3 (deviation), saltpepper:0.1 or mask:0.25 (share)."""
     beta: float = 1.0
     """Reconstruction: weight of the KL term in the loss; 1 is the evidence lower bound, less gives sharper images."""
     kl_warmup: float = 0.0
     """Reconstruction: share of the training over which that weight rises from 0."""
     binarize: bool = False
-    """Reconstruction: draw each pixel as 0 or 1 by its grey value, afresh at each step, fixed by --seed for the test."""
+    """Reconstruction: draw each pixel as 0 or 1 by its grey value, afresh at each step, fixed by --seed in tests."""
     weight_averaging: float = 0.995
     """Decay per step of the exponential moving average of the weights; 0 keeps the raw weights."""
     augment: bool = True

@@ -26,7 +26,7 @@ ACTIVE_VARIANCE = 0.01
 """Variance of its mean over images above which a latent dimension counts as active: Burda et al. 2016."""
 
 
-def bernoulli(logits: Pixels, targets: Pixels, log_deviation: LogDeviation | None = None) -> PerImage:
+def bernoulli(logits: Pixels, targets: Pixels, _log_deviation: LogDeviation | None = None) -> PerImage:
     """Cross-entropy of each image's pixels: -sum x log m + (1 - x) log(1 - m), m = sigmoid(logits), in nats.
 
     For pixels 0 and 1 that is -log p(x | z). Grey targets are taken as means of pixels, and the result is then no
@@ -128,7 +128,7 @@ class LatentUse:
         found = []
         if not self.active.any():
             found.append(
-                "The KL term collapsed: no latent dimension depends on the image, so every image is reconstructed alike."
+                "The KL term collapsed: no latent dimension depends on the image; all are reconstructed alike."
             )
         elif self.active.float().mean() < 0.5:
             count, total = int(self.active.sum()), len(self.active)

@@ -165,7 +165,8 @@ def _latent(use: LatentUse) -> dict[str, Any]:
 
 def _told(metrics: Mapping[str, Any]) -> str:
     low, high = metrics["test_psnr_interval"]
-    text = f"test PSNR {metrics['test_psnr']:.2f} dB (95% interval {low:.2f} to {high:.2f}), SSIM {metrics['test_ssim']:.4f}"
+    text = f"test PSNR {metrics['test_psnr']:.2f} dB (95% interval {low:.2f} to {high:.2f})"
+    text += f", SSIM {metrics['test_ssim']:.4f}"
     if metrics.get("test_negative_elbo") is not None:
         text += f", negative ELBO {metrics['test_negative_elbo']:.2f} nats ({metrics['test_kl']:.2f} of them KL)"
     if metrics.get("test_bits_per_dimension") is not None:
@@ -194,6 +195,6 @@ RECONSTRUCTION = Task(
         "kl",
         "negative_elbo",
         "bits_per_dimension",
-    ),  # fmt: skip
+    ),
     told=_told,
 )

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from glassnet.tasks.denoising import DENOISERS, Denoiser
-from glassnet.tasks.denoising.principal import principal
+from glassnet.denoising import DENOISERS, Denoiser
+from glassnet.denoising.principal import principal
 from glassnet.tasks.image_quality import psnr
 
 Images = Float[Tensor, "n channel height width"]

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from glassnet.tasks.denoising import block_matching, median, nonlocal_means
+from glassnet.denoising import block_matching, median, nonlocal_means
 
 __all__ = ["DENOISERS", "Denoiser", "Pictures", "as_given"]
 
 Pictures = Float[np.ndarray, "n channel height width"]
 
 
-def as_given(noisy: Pictures, deviation: float, strength: float) -> Pictures:
+def as_given(noisy: Pictures, _deviation: float, _strength: float) -> Pictures:
     """Return the noisy images as they are: what doing nothing costs."""
     return noisy
 

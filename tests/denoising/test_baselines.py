@@ -3,11 +3,10 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
+from glassnet.denoising import DENOISERS, Denoiser, as_given, baselines, median, nonlocal_means
+from glassnet.denoising.baselines import denoised, noise_deviation, projected
+from glassnet.denoising.principal import principal
 from glassnet.errors import InputError
-from glassnet.tasks import baselines
-from glassnet.tasks.baselines import denoised, noise_deviation, projected
-from glassnet.tasks.denoising import DENOISERS, Denoiser, as_given, median, nonlocal_means
-from glassnet.tasks.denoising.principal import principal
 from glassnet.tasks.image_quality import psnr
 
 

@@ -6,7 +6,7 @@ from jaxtyping import Float
 Pictures = Float[np.ndarray, "n channel height width"]
 
 
-def denoise(noisy: Pictures, deviation: float, strength: float) -> Pictures:
+def denoise(noisy: Pictures, _deviation: float, strength: float) -> Pictures:
     """Return images whose values are medians of windows of `strength` by `strength` pixels, channel by channel.
 
     The image is mirrored at its border (edge pixels twice).
