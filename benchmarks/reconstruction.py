@@ -4,9 +4,9 @@
     python benchmarks/reconstruction.py --data mnist-sample --turns 1        # a trial
 
 The plain loop is what one would write by hand: the same network in fp32 and the usual memory format, all images as one
-tensor, noise drawn anew for each batch, the same loss, `torch.optim.AdamW` as it comes. glassnet's is `glassnet train` in the
-precision that it chooses, with its averaged weights; its images per second are those of the training alone. Each turn
-trains two epochs, of which the first is a warm-up.
+tensor, noise drawn anew for each batch, the same loss, `torch.optim.AdamW` as it comes. glassnet's is `glassnet train`
+in the precision that it chooses, with its averaged weights; its images per second are those of the training alone.
+Each turn trains two epochs, of which the first is a warm-up.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from figures.conftest import BOUND, CODED
 
+from figures.conftest import BOUND, CODED
 from glassnet import figures
 from glassnet.errors import InputError
 
