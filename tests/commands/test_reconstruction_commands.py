@@ -147,7 +147,9 @@ def test_a_latent_dimension_is_explained(capsys, copy):
     [
         (("--target", "latent:3"), "--target is 'latent:3', expected error, or latent:K with K from 0 to 2"),
         (("--target", "dog"), "--target is 'dog', expected error, or latent:K"),
-        (("--faithfulness",), "--faithfulness hides pixels of a class's evidence"),
+        (("--mask", "stroke"), "--mask stroke measures maps of a class's score"),
+        (("--images", "wrong:4"), "--images is 'wrong:4', but a reconstruction is neither right nor wrong"),
+        (("--faithfulness",), "--faithfulness measures maps of a class's score, which a reconstruction has not"),
     ],
 )
 def test_explanations_that_there_are_none_of(capsys, vae, words, message):

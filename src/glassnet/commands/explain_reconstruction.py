@@ -26,11 +26,8 @@ DRAWN = 16
 
 def explain_reconstruction(subject: Subject, settings: ExplainSettings, precision: Literal["fp32", "bf16"]) -> Answer:
     """Attribute the error of some images' reconstructions, or a latent dimension, and keep and draw the maps."""
-    if settings.faithfulness:
-        raise InputError(
-            "--faithfulness hides pixels of a class's evidence, which a reconstruction has not; leave it out."
-        )
-    # A reconstruction is neither right nor wrong, so that the default rule has its first images instead.
+    _refuse(settings)
+    # A reconstruction is neither right nor wrong, so that the default rule, mixed:8, stands for the first images.
     first = settings.images.replace("mixed:", "first:")
     (selection,) = select(subject, dataclasses.replace(settings, images=first), precision)
     name, scored = _target(settings.target, subject)
@@ -64,11 +61,27 @@ def explain_reconstruction(subject: Subject, settings: ExplainSettings, precisio
     return Answer(f"{text}\nfigures: {kept.path / 'figures'}", {"run": str(kept.path), "explained": [document]})
 
 
+def _refuse(settings: ExplainSettings) -> None:
+    """Refuse what only a class has."""
+    for given, option in ((settings.faithfulness, "faithfulness"), (settings.mask == "stroke", "mask stroke")):
+        if given:
+            raise InputError(
+                f"--{option} measures maps of a class's score, which a reconstruction has not; leave it out."
+            )
+    if settings.images.startswith(("correct:", "wrong:")):
+        raise InputError(
+            f"--images is '{settings.images}', but a reconstruction is neither right nor wrong; give indices as in "
+            "3,14, first:8, or an image file or a folder of them."
+        )
+
+
 def _layers(settings: ExplainSettings, subject: Subject) -> list[str]:
-    """Return the layers asked for; of a latent dimension the kind conv means the encoder's, which lead up to it."""
-    if settings.layers != ("conv",) or not settings.target.startswith("latent"):
+    """Return the layers asked for; the kind conv means those that lead up to what is explained."""
+    if settings.layers != ("conv",):
         return list(settings.layers)
-    return [name for name in select_layers(subject.model, "conv") if not name.startswith("decoder.")]
+    # Outside training the code is its mean, so that its variance leads nowhere.
+    beside = ("log_variance", "decoder.") if settings.target.startswith("latent") else ("log_variance",)
+    return [name for name in select_layers(subject.model, "conv") if not name.startswith(beside)]
 
 
 def _target(word: str, subject: Subject) -> tuple[str, Callable[[Tensor], Callable[..., Tensor]]]:

@@ -38,8 +38,8 @@ def draw_rows(
     for name, by_seed in runs.items():
         run = by_seed[min(by_seed)]
         number = plan.figures.get(name)
-        stem = f"figure-{number}" if number else f"{plan.data}-{name}"
-        title = f"{f'Figure {number}: ' if number else ''}{name} on {plan.data}"
+        stem = f"figure-{number}" if number else f"{plan.name}-{name}"
+        title = f"{f'Figure {number}: ' if number else ''}{name} on {plan.name}"
         drawn.append(_rows(kept, run, stem, title, settings))
     return drawn
 

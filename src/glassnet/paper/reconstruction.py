@@ -71,7 +71,7 @@ def _train(plan: Denoising, names: Sequence[str], settings: ReproduceSettings, o
     return {
         name: {
             seed: trained(
-                training_settings(plan, name), settings, seed=seed, path=out / f"{plan.data}-{name}-seed{seed}"
+                training_settings(plan, name), settings, seed=seed, path=out / f"{plan.name}-{name}-seed{seed}"
             )
             for seed in settings.seeds
         }
@@ -118,7 +118,7 @@ def _bounds(
     one_seed = replace(settings, seeds=(min(settings.seeds),))
     for plan in plans:
         for number, bound in enumerate(bounds(plan.data)):
-            path = out / f"{plan.data}-bound{number}-seed{one_seed.seeds[0]}"
+            path = out / f"{plan.name}-bound{number}-seed{one_seed.seeds[0]}"
             run = trained(bound.settings, settings, seed=one_seed.seeds[0], path=path)
             told = evaluated(kept, run, settings).numbers
             bits = told["bits_per_dimension"]

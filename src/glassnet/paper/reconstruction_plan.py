@@ -52,6 +52,11 @@ class Denoising:
     networks: dict[str, Planned]
     image_size: int | None = None
 
+    @property
+    def name(self) -> str:
+        """The data set's name without a path, for names of files."""
+        return self.data.partition(":")[0]
+
 
 # The KL term has little weight on the digits, where a Bernoulli likelihood cannot learn how sure it is; on photographs
 # the Gaussian's deviation is learned, and the bound stands as it is.
