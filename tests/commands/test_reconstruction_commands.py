@@ -149,7 +149,7 @@ def test_a_latent_dimension_is_explained(capsys, copy):
         (("--target", "dog"), "--target is 'dog', expected error, or latent:K"),
         (("--mask", "stroke"), "--mask stroke measures maps of a class's score"),
         (("--images", "wrong:4"), "--images is 'wrong:4', but a reconstruction is neither right nor wrong"),
-        (("--faithfulness",), "--faithfulness measures maps of a class's score, which a reconstruction has not"),
+        (("--faithfulness",), "--faithfulness measures maps of a class's score, and a reconstruction has none"),
     ],
 )
 def test_explanations_that_there_are_none_of(capsys, vae, words, message):

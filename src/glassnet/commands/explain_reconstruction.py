@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-import torch
 from torch import Tensor
 
 from glassnet import figures
@@ -17,6 +17,7 @@ from glassnet.commands.subject import Subject
 from glassnet.data.batches import disturbed, to_float
 from glassnet.errors import InputError
 from glassnet.experiment import Run, build_disturbance
+from glassnet.models.autoencoder import Autoencoder
 from glassnet.models.layers import select_layers
 from glassnet.settings import ExplainSettings
 from glassnet.versions import versions
@@ -66,7 +67,7 @@ def _refuse(settings: ExplainSettings) -> None:
     for given, option in ((settings.faithfulness, "faithfulness"), (settings.mask == "stroke", "mask stroke")):
         if given:
             raise InputError(
-                f"--{option} measures maps of a class's score, which a reconstruction has not; leave it out."
+                f"--{option} measures maps of a class's score, and a reconstruction has none; leave it out."
             )
     if settings.images.startswith(("correct:", "wrong:")):
         raise InputError(
@@ -88,7 +89,7 @@ def _target(word: str, subject: Subject) -> tuple[str, Callable[[Tensor], Callab
     """Turn the --target word into a name and a function from the clean images to a score of each image."""
     if word in ("error", "predicted"):  # predicted is the option's default
         return "error", _error
-    dimensions = int(torch.Size(subject.model.latent_shape).numel())  # type: ignore[arg-type]
+    dimensions = math.prod(cast(Autoencoder, subject.model).latent_shape)
     kind, _, number = word.partition(":")
     if kind == "latent" and number.isdecimal() and int(number) < dimensions:
         return f"latent {number}", lambda _clean: _latent(int(number))

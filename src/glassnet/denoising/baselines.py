@@ -48,7 +48,8 @@ def denoised(noisy: Images, tuning: tuple[Tensor, Tensor]) -> tuple[list[Baselin
     Returns:
         The baselines, and a sentence for each that is left out.
     """
-    found, left_out = [], []
+    found: list[Baseline] = []
+    left_out: list[str] = []
     pair = tuning[0][:TUNING_IMAGES], tuning[1][:TUNING_IMAGES]
     deviation = noise_deviation(*tuning)
     for name, one in DENOISERS.items():
