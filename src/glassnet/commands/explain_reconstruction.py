@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, cast
 
 from torch import Tensor
 
 from glassnet import figures
+from glassnet.attribution import Explanation
 from glassnet.attribution import explain as explain_images
 from glassnet.commands.answer import Answer, table
 from glassnet.commands.selection import Selection, select
@@ -124,14 +125,24 @@ def _shown(subject: Subject, selection: Selection) -> tuple[Tensor, Tensor]:
     return disturbed(images, places, disturbance=corruption, seed=run.settings.seed)
 
 
-def _draw(subject: Subject, stem: str, name: str, given: Tensor, explanation: Any, captions: list[str]) -> None:
-    layers, methods = list(explanation.layers), list(explanation.methods)
-    maps = {key: values[:DRAWN] for key, values in explanation.maps.items()}
-    title = f"What raises the {'reconstruction error' if name == 'error' else name}"
+def _draw(subject: Subject, stem: str, name: str, given: Tensor, explanation: Explanation, captions: list[str]) -> None:
+    methods = list(explanation.methods)
+    shown = _short(explanation.layers)
+    maps = {(m, shown.get(layer, layer)): values[:DRAWN] for (m, layer), values in explanation.maps.items()}
+    title = f"What raises {'the reconstruction error' if name == 'error' else name.replace(' ', ' dimension ')}"
     subject.kept.save_figure(
         f"explain-{stem}",
-        figures.attribution_grid(given[:DRAWN].numpy(), maps, layers, methods, captions[:DRAWN], title=title),
+        figures.attribution_grid(
+            given[:DRAWN].numpy(), maps, list(shown.values()), methods, captions[:DRAWN], title=title
+        ),
         title=title,
-        alt=f"{title}: {len(captions[:DRAWN])} images, each with its {' and '.join(methods)} at {', '.join(layers)}.",
+        alt=f"{title}: {len(captions[:DRAWN])} images, each with its {' and '.join(methods)} at "
+        f"{', '.join(explanation.layers)}.",
         caption="Each map is scaled by its own largest value: colours compare places in one map, never two maps.",
     )
+
+
+def _short(layers: Sequence[str]) -> dict[str, str]:
+    """Leave the part (encoder, decoder) out of layers' names where that leaves them different."""
+    last = {name: name.rpartition(".")[2] for name in layers}
+    return last if len(set(last.values())) == len(last) else {name: name for name in layers}

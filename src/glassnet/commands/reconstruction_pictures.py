@@ -93,7 +93,7 @@ def _traversals(found: Evaluated, model: Autoencoder, code: Tensor) -> None:
         f"traversals{found.suffix}",
         figures.image_rows(
             rows,
-            columns=[f"{value:+.0f}" for value in values.tolist()],
+            columns=[f"{value:+.0f}" if value else "0" for value in values.tolist()],
             title="Latent traversals",
             note="One number of the first image's code is moved from -3 to 3, all others stay.",
         ),

@@ -1,5 +1,7 @@
 """The 2019 report's modified VAE: more convolutions, LeakyReLU on the way down, batch-norm after each."""
 
+from collections import Counter
+
 from torch import nn
 
 from glassnet.models.autoencoder import Autoencoder, check_image_size
@@ -11,7 +13,7 @@ SLOPE = 0.2
 
 
 class VAEDeep(Autoencoder):
-    """Deeper VAE: down by conv1 and conv3, up by deconv1 and deconv2, with `depth` 3x3 convolutions after each.
+    """Deeper VAE: down by conv1 and conv4, up by deconv1 and deconv2, with `depth` 3x3 convolutions (2) beside each.
 
     Each convolution is followed by batch-norm, and by LeakyReLU in the encoder, ReLU in the decoder. The code is by
     default a map of a quarter of the image's height and width, else a vector. Takes images in [0, 1] of shape (batch,
@@ -52,18 +54,19 @@ class VAEDeep(Autoencoder):
         check_widths("depth", (depth,), 1, "2")
         shape = latent_shape(latent, spatial, image_size)
         check_image_size(image_size, in_channels, shape)
-        encoder = Layers()
+        encoder, count = Layers(), Counter[str]()
         for before, after in ((in_channels, filters[0]), filters):
-            _append(encoder, nn.Conv2d(before, after, 4, stride=2, padding=1, bias=False), leaky=True)
+            _append(encoder, count, nn.Conv2d(before, after, 4, stride=2, padding=1, bias=False), leaky=True)
             for _ in range(depth):
-                _append(encoder, nn.Conv2d(after, after, 3, padding=1, bias=False), leaky=True)
+                _append(encoder, count, nn.Conv2d(after, after, 3, padding=1, bias=False), leaky=True)
         decoder = to_maps(filters[1], latent, hidden, image_size // 4, spatial=spatial)
         for _ in range(depth):
-            _append(decoder, nn.Conv2d(filters[1], filters[1], 3, padding=1, bias=False), leaky=False)
-        _append(decoder, nn.ConvTranspose2d(filters[1], filters[0], 4, stride=2, padding=1, bias=False), leaky=False)
+            _append(decoder, count, nn.Conv2d(filters[1], filters[1], 3, padding=1, bias=False), leaky=False)
+        up = nn.ConvTranspose2d(filters[1], filters[0], 4, stride=2, padding=1, bias=False)
+        _append(decoder, count, up, leaky=False)
         for _ in range(depth):
-            _append(decoder, nn.Conv2d(filters[0], filters[0], 3, padding=1, bias=False), leaky=False)
-        decoder["output"] = nn.ConvTranspose2d(filters[0], in_channels, 4, stride=2, padding=1)
+            _append(decoder, count, nn.Conv2d(filters[0], filters[0], 3, padding=1, bias=False), leaky=False)
+        decoder["deconv2"] = nn.ConvTranspose2d(filters[0], in_channels, 4, stride=2, padding=1)
         mean, log_variance = heads(encoder, filters[1], latent, hidden, image_size // 4, spatial=spatial)
         super().__init__(
             normalize=Normalize([0.0] * in_channels, [1.0] * in_channels),
@@ -76,10 +79,11 @@ class VAEDeep(Autoencoder):
         )
 
 
-def _append(layers: Layers, convolution: nn.Conv2d | nn.ConvTranspose2d, *, leaky: bool) -> None:
-    """Append a convolution with its batch-norm and activation, numbered by kind."""
+def _append(layers: Layers, count: Counter[str], convolution: nn.Conv2d | nn.ConvTranspose2d, *, leaky: bool) -> None:
+    """Append a convolution with its batch-norm and activation, numbered by kind through encoder and decoder."""
     kind = "deconv" if isinstance(convolution, nn.ConvTranspose2d) else "conv"
-    number = 1 + sum(name.startswith(kind) for name in layers)
-    layers[f"{kind}{number}"] = convolution
-    layers[f"bn_{kind}{number}"] = nn.BatchNorm2d(convolution.out_channels)
-    layers[f"act_{kind}{number}"] = nn.LeakyReLU(SLOPE) if leaky else nn.ReLU()
+    count[kind] += 1
+    name = f"{kind}{count[kind]}"
+    layers[name] = convolution
+    layers[f"bn_{name}"] = nn.BatchNorm2d(convolution.out_channels)
+    layers[f"act_{name}"] = nn.LeakyReLU(SLOPE) if leaky else nn.ReLU()
