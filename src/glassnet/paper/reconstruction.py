@@ -63,7 +63,9 @@ def reconstruction(settings: ReproduceSettings, out: Path) -> Reproduction:
 
 
 RECONSTRUCTION = Part(
-    "Figures 6 to 11: images denoised by an autoencoder and two VAEs", reconstruction, ("seeds", "models", "datasets")
+    "Figures 6 to 11: images denoised by an autoencoder and two VAEs",
+    reconstruction,
+    ("seeds", "models", "datasets", "seed"),
 )
 
 

@@ -117,11 +117,11 @@ def chosen(settings: ReproduceSettings) -> list[Denoising]:
     """Return the data sets that are asked for, in the report's order.
 
     Raises:
-        InputError: One is not planned for, or an option is of no use here.
+        InputError: One is not planned for, or they are given twice.
     """
-    if settings.data != "mnist":
-        raise InputError("--data is of no use to reconstruction, which has several data sets; give --datasets.")
-    names = settings.datasets or REPORTED
+    if settings.datasets and settings.data != "mnist":
+        raise InputError(f"--data is {settings.data} beside --datasets, which names the data sets here; leave one out.")
+    names = settings.datasets or (REPORTED if settings.data == "mnist" else (settings.data,))
     for name in names:
         if name not in DENOISING:
             raise unknown_name("data set", name, DENOISING, where=" in this part", noun="data sets")

@@ -31,14 +31,14 @@ class ReproduceSettings:
     models: tuple[str, ...] = ()
     """Parts classification and reconstruction: only these networks of the report's; all of them if not given."""
     datasets: tuple[str, ...] = ()
-    """Part reconstruction: only these data sets; mnist, cifar10 and stanford_dogs if not given. mnist-sample and
-    photos-sample are a quick try that needs no download."""
+    """Part reconstruction: only these data sets; if not given, that of --data, or mnist, cifar10 and stanford_dogs
+    for mnist. mnist-sample and photos-sample are a quick try that needs no download."""
     runs: tuple[Path, ...] = ()
     """Part gradcam: runs of convnet, vgg16 and vgg19 to look into; trained with the defaults, VGG at 32 px, if none."""
     images: int = 2000
     """Part gradcam: test images that are measured, drawn by seed, classes balanced as in the whole."""
     seed: int = 0
-    """Parts features and gradcam: seed of the training, of draws, of t-SNE, of k-means and of the bootstrap."""
+    """All parts but classification: seed of draws, t-SNE, k-means, the bootstrap, and of the training of one network."""
     device: Device = "auto"
     """Where to compute; auto takes a GPU if there is one."""
     precision: Precision = "auto"
