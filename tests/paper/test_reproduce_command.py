@@ -33,7 +33,7 @@ def test_an_unknown_part_names_the_choices():
         (
             "features",
             {"models": ("convnet",)},
-            "--models is of no use to features, only to classification and reconstruction; leave it",
+            "--models is of no use to features, only to classification and reconstruction",
         ),
         ("features", {"seeds": (1, 2)}, "--seeds is of no use to features"),
         ("classification", {"run": Path("x")}, "--run is of no use to classification, only to features"),

@@ -38,7 +38,7 @@ class ReproduceSettings:
     images: int = 2000
     """Part gradcam: test images that are measured, drawn by seed, classes balanced as in the whole."""
     seed: int = 0
-    """All parts but classification: seed of draws, t-SNE, k-means, the bootstrap, and of the training of one network."""
+    """All parts but classification: seed of draws, t-SNE, k-means, the bootstrap, and of the one training of a part."""
     device: Device = "auto"
     """Where to compute; auto takes a GPU if there is one."""
     precision: Precision = "auto"
