@@ -1,9 +1,12 @@
+import dataclasses
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import glassnet as gn
 from glassnet.cli import run
@@ -22,8 +25,6 @@ def call(capsys, *words):
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory):
     """A folder of 60 pictures of 12 by 12 pixels in two classes."""
-    from PIL import Image
-
     root, random = tmp_path_factory.mktemp("digits"), np.random.default_rng(0)
     for name in ("bars", "posts"):
         (root / name).mkdir()
@@ -71,10 +72,7 @@ def test_the_epochs_report_the_two_terms(vae):
 
 
 def test_a_resumed_training_ends_at_the_same_weights(vae, tmp_path, monkeypatch):
-    import dataclasses
-
-    from glassnet.training import train as module
-
+    module = sys.modules["glassnet.training.train"]
     real, seen = module._keep, []
 
     def stop_after_one(*parts):
