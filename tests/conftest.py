@@ -10,5 +10,5 @@ os.environ.pop("COLUMNS", None)
 from jaxtyping import install_import_hook
 
 # The packages whose signatures carry array shapes.
-_SHAPED = ("data", "models", "tasks", "embedding", "attribution", "figures")
+_SHAPED = ("data", "models", "tasks", "embedding", "attribution", "denoising", "figures")
 install_import_hook([f"glassnet.{package}" for package in _SHAPED], "shapes.check")

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from glassnet.data import DATASETS, OF_A_PATH, Dataset, Split, find_source, load_dataset
 from glassnet.data.batches import Disturbance, ordered_batches
 from glassnet.data.holdout import channel_statistics
+from glassnet.data.noise import Corruption, parse_noise
 from glassnet.errors import InputError, unknown_name
 from glassnet.models import create_model, model_task, models_for, parse_options
 from glassnet.models.inference import outputs
@@ -137,9 +138,15 @@ def build(settings: TrainSettings) -> Experiment:
     )
 
 
-def build_disturbance(_settings: TrainSettings, _task: Task) -> Disturbance | None:
-    """Return what is done to the images before the model is given them; nothing, in the tasks that there are."""
-    return None
+def build_disturbance(settings: TrainSettings, task: Task) -> Disturbance | None:
+    """Return what is done to the images before the model is given them: noise, for a reconstruction.
+
+    Raises:
+        InputError: The noise model is misspelt.
+    """
+    if task.name != "reconstruction":
+        return None
+    return Corruption(parse_noise(settings.noise), settings.binarize)
 
 
 def measured(

@@ -9,6 +9,7 @@ import tarfile
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.io import savemat
 
 import tiny_voc
 from glassnet.data import cifar10, digit_scenes, fashion_mnist, mnist
@@ -110,6 +111,59 @@ def pack():
         return buffer.getvalue()
 
     return to_bytes
+
+
+@pytest.fixture
+def pack_tar():
+    """Pack files by name into the bytes of a plain .tar."""
+
+    def to_bytes(files):
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as tar:
+            for name, content in files.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+        return buffer.getvalue()
+
+    return to_bytes
+
+
+@pytest.fixture(scope="session")
+def tiny_dogs_files():
+    """Content of Stanford Dogs' files by name: four JPEGs of two breeds each, and the two lists."""
+    random = np.random.default_rng(0)
+    breeds = ("n02086240-Shih-Tzu", "n02089973-English_foxhound")
+    files = {}
+    for breed in breeds:
+        for i in range(4):
+            buffer = io.BytesIO()
+            coarse = Image.fromarray(random.integers(0, 256, (6, 8, 3), dtype=np.uint8))
+            coarse.resize((40, 30)).save(buffer, "JPEG")
+            files[f"Images/{breed}/{i}.jpg"] = buffer.getvalue()
+    for part, numbers in (("train", range(3)), ("test", range(3, 4))):
+        names = [(f"{breed}/{i}.jpg", label) for label, breed in enumerate(breeds, 1) for i in numbers]
+        cells = np.empty((len(names), 1), dtype=object)
+        cells[:, 0] = [name for name, _ in names]
+        buffer = io.BytesIO()
+        labels = np.array([[label] for _, label in names], dtype=np.uint8)
+        savemat(buffer, {"file_list": cells, "annotation_list": cells, "labels": labels})
+        files[f"{part}_list.mat"] = buffer.getvalue()
+    return files
+
+
+@pytest.fixture
+def tiny_stanford_dogs(tmp_path, tiny_dogs_files):
+    for name, content in tiny_dogs_files.items():
+        path = tmp_path / "stanford_dogs" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return "stanford_dogs", tmp_path
+
+
+@pytest.fixture
+def tiny_photos_sample(tmp_path):
+    return "photos-sample", tmp_path
 
 
 @pytest.fixture

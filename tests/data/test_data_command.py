@@ -32,7 +32,8 @@ def test_list(tiny_mnist):
     assert (rows["fashion-mnist"]["test"], rows["fashion-mnist"]["path"]) == (10_000, None)
     assert (rows["cifar10"]["channels"], rows["cifar10"]["train"]) == (3, 50_000)
     assert lines[5].endswith("needs `glassnet data fetch cifar10` (170.1 MB)")
-    assert lines[6].endswith("needs a path of your own, as in folder:photos")
+    assert lines[6].endswith("needs `glassnet data fetch stanford_dogs` (794.1 MB)")
+    assert lines[8].endswith("needs a path of your own, as in folder:photos")
     assert str(root) in lines[-1]
 
 
@@ -51,6 +52,8 @@ def test_verify_all(tiny_mnist, tiny_cifar10):
         "mnist-sample": "verified, 4,000 training and 1,000 test images",
         "fashion-mnist": "not there, needs `glassnet data fetch fashion-mnist` (30.9 MB)",
         "cifar10": "verified, 50 training and 10 test images",
+        "stanford_dogs": "not there, needs `glassnet data fetch stanford_dogs` (794.1 MB)",
+        "photos-sample": "verified, 3,640 training and 769 test images",
         "folder": "not there, needs a path of your own, as in folder:photos",
     }
     assert answer.text.splitlines()[0] == f"mnist: {statuses['mnist']} ({tiny_mnist[1] / 'mnist'})"
@@ -79,13 +82,15 @@ def test_verify_a_folder(tiny_folder, tmp_path):
         run("verify", tiny_folder[0], root=tmp_path)
 
 
-def test_fetch_what_is_there(tiny_mnist, tiny_fashion_mnist, tiny_cifar10):
+def test_fetch_what_is_there(tiny_mnist, tiny_fashion_mnist, tiny_cifar10, tiny_stanford_dogs):
     answer = run("fetch", root=tiny_mnist[1])
     assert [row["status"] for row in answer.data["fetched"]] == [
         "already there, verified",
         "nothing to download",
         "already there, verified",
         "already there, verified",
+        "already there, verified",
+        "nothing to download",
         "nothing to download",
     ]
 

@@ -144,12 +144,38 @@ def _segmented() -> Figure:
     )
 
 
+CODED = [
+    {"name": "encoder.conv1", "kind": "Conv2d", "input": [1, 8, 8], "output": [4, 4, 4], "parameters": 64, "macs": 1},
+    {"name": "mean", "kind": "Linear", "input": [64], "output": [3], "parameters": 195, "macs": 192},
+    {"name": "log_variance", "kind": "Linear", "input": [64], "output": [3], "parameters": 195, "macs": 192},
+    {"name": "decoder.fc3", "kind": "Linear", "input": [3], "output": [64], "parameters": 256, "macs": 192},
+    {"name": "decoder.deconv1", "kind": "ConvTranspose2d", "input": [4, 4, 4], "output": [1, 8, 8], "parameters": 65,
+     "macs": 1},
+]  # fmt: skip
+BOUND = [
+    {"epoch": e, "train_reconstruction": 90 / e, "train_kl": 3.0 * e, "validation_reconstruction": 95 / e,
+     "validation_kl": 3.1 * e, "validation_psnr": 15.0 + e}
+    for e in (1, 2, 3)
+]  # fmt: skip
+
+
+def _rows() -> Figure:
+    return figures.image_rows(
+        {"noisy": _images(1), "original": _images(1)}, captions={"noisy": ["9.1 dB"] * 3}, columns=["a", "b", "c"],
+        title="Rows", note="as they are",
+    )  # fmt: skip
+
+
 FIGURES: dict[str, Callable[[], Figure]] = {
     "Curves": lambda: figures.learning_curves(HISTORY, title="Curves"),
     "Scree": lambda: figures.scree(np.array([0.5, 0.3, 0.1]), title="Scree"),
     "Confusion": lambda: figures.confusion_matrix(np.diag(range(4)) + 1, DIGITS[:4], title="Confusion"),
     "Network": lambda: figures.architecture(LAYERS, "Network"),
     "Images": lambda: figures.image_grid(_images(1), ["a", "b\nc", "d"], title="Images", note="as they are"),
+    "Rows": _rows,
+    "Bound": lambda: figures.reconstruction_curves(BOUND, best_epoch=3, title="Bound"),
+    "Latent": lambda: figures.latent_kl(np.array([2.0, 0.0, 1.0]), np.array([True, False, True]), title="Latent"),
+    "Diagram": lambda: figures.autoencoder_diagram(CODED, "Diagram of an autoencoder"),
     "Mistakes": _mistakes,
     "Embedding": lambda: _embedding(2),
     "Embedding in space": lambda: _embedding(3),

@@ -18,10 +18,11 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 def test_every_public_figure_is_tried():
     assert set(figures.__all__) == {
-        "architecture", "attribution_grid", "attribution_strip", "cka_heatmap", "class_bars", "confusion_matrix",
-        "embedding_figure", "embedding_pair", "faithfulness_curves", "image_grid", "layer_comparison",
-        "learning_curves", "mask_share",
-        "sanity_curves", "scree", "segmentation_grid", "tuning_figure", "tuning_grid", "worst_mistakes",
+        "architecture", "attribution_grid", "attribution_strip", "autoencoder_diagram", "cka_heatmap",
+        "class_bars",
+        "confusion_matrix", "embedding_figure", "embedding_pair", "faithfulness_curves", "image_grid", "image_rows",
+        "latent_kl", "layer_comparison", "learning_curves", "mask_share", "reconstruction_curves", "sanity_curves",
+        "scree", "segmentation_grid", "tuning_figure", "tuning_grid", "worst_mistakes",
     }  # fmt: skip
 
 

@@ -11,7 +11,12 @@ from glassnet.settings.reproduce import ReproduceSettings
 
 def test_the_parts_are_listed():
     answer = command.reproduce(ReproduceSettings())
-    assert [part["name"] for part in answer.data["parts"]] == ["classification", "features", "gradcam"]
+    assert [part["name"] for part in answer.data["parts"]] == [
+        "classification",
+        "features",
+        "gradcam",
+        "reconstruction",
+    ]
     assert "all" in answer.text
 
 
@@ -25,9 +30,14 @@ def test_an_unknown_part_names_the_choices():
 @pytest.mark.parametrize(
     ("part", "given", "message"),
     [
-        ("features", {"models": ("convnet",)}, "--models is of no use to features, only to classification; leave it"),
+        (
+            "features",
+            {"models": ("convnet",)},
+            "--models is of no use to features, only to classification and reconstruction",
+        ),
         ("features", {"seeds": (1, 2)}, "--seeds is of no use to features"),
         ("classification", {"run": Path("x")}, "--run is of no use to classification, only to features"),
+        ("gradcam", {"datasets": ("mnist",)}, "--datasets is of no use to gradcam, only to reconstruction"),
         ("classification", {"seed": 3}, "--seed is of no use to classification"),
     ],
 )

@@ -70,3 +70,12 @@ def test_synchronized_batchnorm_alone_is_batchnorm(one_process, shape):
     torch.testing.assert_close(common.state_dict(), plain.state_dict())
     plain.eval(), common.eval()
     torch.testing.assert_close(common(inputs[0]), plain(inputs[0]))
+
+
+@pytest.mark.parametrize("steps", range(1, 7))
+def test_however_short_a_training_is_its_rate_ends_near_nothing(steps):
+    state = new_state(torch.nn.Linear(2, 2), TrainSettings(weight_averaging=0.0), steps=steps)
+    for _ in range(steps):
+        state.optimizer.step()
+        state.schedule.step()
+    assert 0 < state.optimizer.param_groups[0]["lr"] < 0.01

@@ -7,7 +7,7 @@ import re
 
 from torch import nn
 
-from glassnet.commands import evaluate_classification, evaluate_segmentation
+from glassnet.commands import evaluate_classification, evaluate_reconstruction, evaluate_segmentation
 from glassnet.commands.answer import Answer
 from glassnet.commands.evaluated import Evaluated, Shown
 from glassnet.data import Dataset, load_dataset
@@ -22,6 +22,7 @@ from glassnet.versions import versions
 SHOWN: dict[str, Shown] = {
     "classification": evaluate_classification.SHOWN,
     "segmentation": evaluate_segmentation.SHOWN,
+    "reconstruction": evaluate_reconstruction.SHOWN,
 }
 """How the evaluation of each task is drawn and told."""
 

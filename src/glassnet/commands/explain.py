@@ -15,6 +15,7 @@ from glassnet.commands.answer import Answer, table
 from glassnet.commands.explain_numbers import Numbers, measure
 from glassnet.commands.explain_numbers import text as numbers_text
 from glassnet.commands.explain_pictures import DRAWN, draw
+from glassnet.commands.explain_reconstruction import explain_reconstruction
 from glassnet.commands.explain_segmentation import explain_segmentation
 from glassnet.commands.selection import Selection, select
 from glassnet.commands.subject import Subject, open_subject
@@ -65,6 +66,7 @@ def _classification(subject: Subject, settings: ExplainSettings, precision: Prec
 EXPLAINED: dict[str, Callable[[Subject, ExplainSettings, Precision], Answer]] = {
     "classification": _classification,
     "segmentation": explain_segmentation,
+    "reconstruction": explain_reconstruction,
 }
 """How what a model learned is explained, by its task."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from matplotlib.figure import Figure
+
 from glassnet import figures
 from glassnet.commands.answer import Answer
 from glassnet.commands.evaluate import evaluate
@@ -72,9 +74,32 @@ def _complete_segmentation(run: Run, settings: ReportSettings) -> None:
         explain(show)
 
 
+def _complete_reconstruction(run: Run, settings: ReportSettings) -> None:
+    where, root = settings.run, settings.data_root
+    if "mean" not in run.stems("embeddings"):
+        features(
+            FeaturesSettings(
+                run=where, layers=("mean",), seed=settings.seed, device=settings.device, precision=settings.precision,
+                data_root=root,
+            )
+        )  # fmt: skip
+    if "error" not in run.stems("attributions"):
+        say("explaining the reconstruction error of a few images")
+        kinds = {layer["kind"] for layer in run.manifest["model"]["layers"]}
+        convolutional = bool(kinds & {"Conv2d", "ConvTranspose2d"})
+        explain(
+            ExplainSettings(
+                run=where, target="error", images="first:8", device=settings.device, precision=settings.precision,
+                data_root=root, layers=("conv",) if convolutional else ("linear",),
+                methods=("gradcam", "guided_gradcam") if convolutional else ("saliency", "input_x_gradient"),
+            )
+        )  # fmt: skip
+
+
 COMPLETED: dict[str, Callable[[Run, ReportSettings], None]] = {
     "classification": _complete_classification,
     "segmentation": _complete_segmentation,
+    "reconstruction": _complete_reconstruction,
 }
 """What each task's report needs besides the evaluation, the curves and the network."""
 
@@ -88,16 +113,32 @@ def _is_shown(run: Run, name: str, wanted: ExplainSettings) -> bool:
     return set(wanted.methods) <= set(document.get("methods", ())) and convolutions <= set(document.get("layers", ()))
 
 
+def _curves(run: Run) -> Figure:
+    best = run.metrics["epoch"]
+    if run.task.name == "reconstruction":
+        return figures.reconstruction_curves(run.history, best_epoch=best)
+    of = "pixels" if run.task.name == "segmentation" else "images"
+    return figures.learning_curves(run.history, best_epoch=best, of=of)
+
+
 def _draw(run: Run) -> None:
     history, model = run.history, run.manifest["model"]
     best = run.metrics["epoch"]
     run.save_figure(
         "learning-curves",
-        figures.learning_curves(history, best_epoch=best, of="pixels" if run.task.name == "segmentation" else "images"),
+        _curves(run),
         title="Learning curves",
         alt=f"Loss and error over {len(history)} epochs, for training and validation; epoch {best} was kept.",
         caption=f"Weights of epoch {best} were kept: {run.task.rule}.",
     )
+    if run.task.name == "reconstruction":
+        run.save_figure(
+            "diagram",
+            figures.autoencoder_diagram(model["layers"], f"{model['name']}: encoder, code, decoder"),
+            title="Encoder, code, decoder",
+            alt="The weight layers from the image to the code and back, each with its sizes.",
+            caption="Batch-norms and activations are left out; the layer table has them.",
+        )
     run.save_figure(
         "architecture",
         figures.architecture(model["layers"], model["name"]),

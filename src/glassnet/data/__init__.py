@@ -2,7 +2,18 @@
 
 from pathlib import Path
 
-from glassnet.data import cifar10, digit_scenes, fashion_mnist, folder, masks, mnist, mnist_sample, voc_aug
+from glassnet.data import (
+    cifar10,
+    digit_scenes,
+    fashion_mnist,
+    folder,
+    masks,
+    mnist,
+    mnist_sample,
+    photos_sample,
+    stanford_dogs,
+    voc_aug,
+)
 from glassnet.data.dataset import VOID, Dataset, Split
 from glassnet.data.source import Source
 from glassnet.download import data_root
@@ -30,6 +41,8 @@ DATASETS: dict[str, Source] = {
     "voc-aug": voc_aug.SOURCE,
     "voc-aug-union": voc_aug.UNION_SOURCE,
     "voc-aug-union-clean": voc_aug.CLEAN_SOURCE,
+    "stanford_dogs": stanford_dogs.SOURCE,
+    "photos-sample": photos_sample.SOURCE,
     "folder": folder.SOURCE,
     "masks": masks.SOURCE,
 }

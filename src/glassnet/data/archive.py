@@ -35,7 +35,8 @@ def unpack(archive: Path, members: Sequence[str], *, folder: Path, remedy: str) 
     with _extracted(archive, folder, remedy) as temporary:
         missing = [member for member in members if not (temporary / member).is_file()]
         if missing:
-            raise InputError(f"{archive} lacks {', '.join(missing)}. {remedy}")
+            more = f" and {len(missing) - 5:,} more" if len(missing) > 5 else ""
+            raise InputError(f"{archive} lacks {', '.join(missing[:5])}{more}. {remedy}")
         for member in members:
             (folder / member).parent.mkdir(parents=True, exist_ok=True)
             if not (folder / member).exists():

@@ -4,7 +4,7 @@ All randomness comes from one generator on the CPU and is drawn for the whole ba
 every device, and a process that takes only its part of the batch takes the very images that one process alone would.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Protocol, runtime_checkable
 
@@ -156,13 +156,15 @@ def ordered_batches(
         taken, targets = split.take(slice(int(batch[0]), int(batch[-1]) + 1))
         images, targets = to_float(taken.to(device)), targets.to(device)
         if disturbance is not None:
-            drawn = [_drawn_for(disturbance, i, images.shape[1:], seed) for i in batch.tolist()]
-            images, targets = disturbance.apply(images, torch.cat(drawn).to(device))
+            images, targets = disturbed(images, batch.tolist(), disturbance=disturbance, seed=seed)
         yield images, targets
 
 
-def _drawn_for(disturbance: Disturbance, index: int, shape: torch.Size, seed: int) -> Tensor:
-    return disturbance.draw((1, *shape), Generator().manual_seed(seed * 1_000_003 + index))
+def disturbed(images: Images, places: Sequence[int], *, disturbance: Disturbance, seed: int) -> Batch:
+    """Disturb images as their places in their split and a seed say; see `ordered_batches`."""
+    shape = (1, *images.shape[1:])
+    drawn = [disturbance.draw(shape, Generator().manual_seed(seed * 1_000_003 + place)) for place in places]
+    return disturbance.apply(images, torch.cat(drawn).to(images.device))
 
 
 def batch_order(count: int, batch_size: int, generator: Generator, processes: int = 1) -> list[Int64[Tensor, " batch"]]:

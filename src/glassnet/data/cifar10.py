@@ -131,6 +131,7 @@ SOURCE = Source(
     load=load,
     find=find,
     needs="`glassnet data fetch cifar10` (170.1 MB)",
+    tasks=("classification", "reconstruction"),
     fetch=fetch,
     classes=10,
     channels=3,

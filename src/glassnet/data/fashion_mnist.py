@@ -112,6 +112,7 @@ SOURCE = Source(
     load=load,
     find=find,
     needs="`glassnet data fetch fashion-mnist` (30.9 MB)",
+    tasks=("classification", "reconstruction"),
     fetch=fetch,
     classes=10,
     channels=1,

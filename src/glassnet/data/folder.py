@@ -155,4 +155,5 @@ SOURCE = Source(
     load=load,
     find=lambda path: path if path.is_dir() else None,
     needs="a path of your own, as in folder:photos",
+    tasks=("classification", "reconstruction"),
 )

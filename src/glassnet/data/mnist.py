@@ -105,6 +105,7 @@ SOURCE = Source(
     load=load,
     find=find,
     needs="`glassnet data fetch mnist` (11.6 MB)",
+    tasks=("classification", "reconstruction"),
     fetch=fetch,
     classes=10,
     channels=1,

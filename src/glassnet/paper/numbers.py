@@ -62,6 +62,10 @@ CLAIMS = {
     "people-things": "People are segmented better than things",
     "centre": "Objects near the centre are segmented better",
     "centre-explains": "Standing in the centre is why people are segmented better",
+    "well": "performs well, better than any classical denoiser",
+    "simple-fails": "fails, worse than the best classical denoiser",
+    "vae-simple": "The VAE beats the fully connected network",
+    "deep-vae": "The deeper VAE beats the VAE",
     "attention": "The own network looks at the stroke, VGG at a circle",
 }
 """The claims that its figures are to show, in our words."""

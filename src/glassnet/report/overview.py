@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from glassnet.report import glance_classification as classification
+from glassnet.report import glance_reconstruction as reconstruction
 from glassnet.report import glance_segmentation as segmentation
 from glassnet.report import numbers
 from glassnet.report.glance import Glance, Headline
@@ -12,7 +13,11 @@ from glassnet.report.records import mapping, part, task_name, text
 from glassnet.report.tables import Table, table
 from glassnet.run import RunDirectory
 
-SHOWN: dict[str, Glance] = {"classification": classification.GLANCE, "segmentation": segmentation.GLANCE}
+SHOWN: dict[str, Glance] = {
+    "classification": classification.GLANCE,
+    "segmentation": segmentation.GLANCE,
+    "reconstruction": reconstruction.GLANCE,
+}
 """What a reader looks for first, by the run's task."""
 
 

@@ -20,6 +20,11 @@ _COLUMNS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("validation_loss", "Validation loss", lambda value: numbers.decimal(value, 4)),
     ("validation_accuracy", "Validation accuracy", numbers.percent),
     ("validation_mean_iou", "Validation mean IoU", numbers.percent),
+    ("train_kl", "Training KL", lambda value: numbers.decimal(value, 2)),
+    ("validation_reconstruction", "Validation reconstruction", lambda value: numbers.decimal(value, 2)),
+    ("validation_kl", "Validation KL", lambda value: numbers.decimal(value, 2)),
+    ("validation_psnr", "Validation PSNR (dB)", lambda value: numbers.decimal(value, 2)),
+    ("validation_ssim", "Validation SSIM", lambda value: numbers.decimal(value, 4)),
 )
 """What of an epoch is shown where it was measured: key in the history, heading, way of writing."""
 

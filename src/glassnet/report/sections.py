@@ -9,6 +9,7 @@ from glassnet.report.attributions import attributions
 from glassnet.report.features import features
 from glassnet.report.network import network
 from glassnet.report.provenance import provenance, train_command
+from glassnet.report.reconstruction import reconstructed
 from glassnet.report.records import part, task_name
 from glassnet.report.results import evaluated, learning
 from glassnet.report.segmentation import segmented
@@ -55,13 +56,25 @@ SECTIONS: dict[str, Kind] = {
     "segmentation": Kind(
         "Test results", segmented, "This run was not evaluated on test images.", "glassnet eval", ("segmentation",)
     ),
+    "reconstruction": Kind(
+        "Test results",
+        reconstructed,
+        "This run was not evaluated on test images.",
+        "glassnet eval",
+        ("reconstruction",),
+    ),
     "network": Kind("The network", network, "This run did not record its layers; training it again does."),
     "features": Kind(
-        "Features", features, "The features of this run were not embedded.", "glassnet features", ("classification",)
+        "Features",
+        features,
+        "The features of this run were not embedded.",
+        "glassnet features",
+        ("classification", "reconstruction"),
     ),
     "attributions": Kind(
         "Attributions", attributions, "This run’s predictions were not explained.", "glassnet explain"
     ),
+    "bound": Kind("How these numbers were made", methods, tasks=("reconstruction",)),
     "methods": Kind("How these numbers were made", methods, tasks=("classification",)),
     "segmentation_methods": Kind("How these numbers were made", methods, tasks=("segmentation",)),
 }

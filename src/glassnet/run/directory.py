@@ -31,6 +31,7 @@ _REQUIRED = {
 _METRICS = {
     "classification": ("test_accuracy", "test_accuracy_interval"),
     "segmentation": ("test_pixel_accuracy", "test_mean_iou", "test_mean_iou_interval", "test_background"),
+    "reconstruction": ("test_psnr", "test_psnr_interval", "test_ssim"),
 }
 
 

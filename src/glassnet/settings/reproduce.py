@@ -27,15 +27,18 @@ class ReproduceSettings:
     epochs: int | None = None
     """Passes over the training images; training's default if not given."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Part classification: seeds that every network is trained with; an interval needs two at least."""
+    """Parts classification and reconstruction: seeds of every network; an interval needs two at least."""
     models: tuple[str, ...] = ()
-    """Part classification: only these networks of the report's; all of them if not given."""
+    """Parts classification and reconstruction: only these networks of the report's; all of them if not given."""
+    datasets: tuple[str, ...] = ()
+    """Part reconstruction: only these data sets; if not given, that of --data, or mnist, cifar10 and stanford_dogs
+    for mnist. mnist-sample and photos-sample are a quick try that needs no download."""
     runs: tuple[Path, ...] = ()
     """Part gradcam: runs of convnet, vgg16 and vgg19 to look into; trained with the defaults, VGG at 32 px, if none."""
     images: int = 2000
     """Part gradcam: test images that are measured, drawn by seed, classes balanced as in the whole."""
     seed: int = 0
-    """Parts features and gradcam: seed of the training, of draws, of t-SNE, of k-means and of the bootstrap."""
+    """All parts but classification: seed of draws, t-SNE, k-means, the bootstrap, and of the one training of a part."""
     device: Device = "auto"
     """Where to compute; auto takes a GPU if there is one."""
     precision: Precision = "auto"

@@ -44,6 +44,14 @@ class TrainSettings:
     """Segmentation: cross-entropy alone, or Dice or Lovász-softmax added to it."""
     class_weights: bool = False
     """Segmentation: weigh cross-entropy by the root of each class's rarity in the training masks."""
+    noise: str = "none"
+    """Reconstruction: put on the input, as in gaussian:0.3 (deviation), saltpepper:0.1 or mask:0.25 (share)."""
+    beta: float = 1.0
+    """Reconstruction: weight of the KL term in the loss; 1 is the evidence lower bound, less gives sharper images."""
+    kl_warmup: float = 0.0
+    """Reconstruction: share of the training over which that weight rises from 0."""
+    binarize: bool = False
+    """Reconstruction: draw each pixel as 0 or 1 by its grey value, afresh at each step, fixed by --seed in tests."""
     weight_averaging: float = 0.995
     """Decay per step of the exponential moving average of the weights; 0 keeps the raw weights."""
     augment: bool = True
@@ -74,6 +82,8 @@ class TrainSettings:
         between(self, "weight_averaging", 0, 1)
         between(self, "plain_epochs", 0, 1)
         between(self, "weight_decay", 0, float("inf"))
+        between(self, "beta", 0, float("inf"))
+        between(self, "kl_warmup", 0, 1)
         if not 0 < self.validation < 1:
             raise InputError(f"--validation is {self.validation}, expected a share above 0 and below 1.")
 

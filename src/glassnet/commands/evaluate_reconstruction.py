@@ -1,0 +1,61 @@
+"""A reconstruction's evaluation: PSNR and SSIM beside what needs no network, and what the code has learned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from glassnet.commands.answer import table
+from glassnet.commands.evaluated import Evaluated, Shown
+from glassnet.commands.reconstruction_pictures import draw_pictures
+from glassnet.console import say
+from glassnet.denoising.beside import measure_baselines
+from glassnet.tasks.reconstruction import QUALITY
+
+
+def _arrays(found: Evaluated) -> dict[str, np.ndarray]:
+    """Measure the baselines too, and add what they came to to the result."""
+    say("measuring what needs no network on the same images")
+    baselines, left_out = measure_baselines(found.run, found.model, found.dataset, found.split)
+    found.result.update(
+        noise=found.run.settings.noise, baselines=[one.to_json() for one in baselines], left_out=left_out
+    )
+    own = {name: found.records[name].numpy() for name in (*QUALITY, "reconstruction", "kl")}
+    return own | {f"{one.name}/{name}": values for one in baselines for name, values in one.quality.items()}
+
+
+def _text(found: Evaluated) -> str:
+    result = found.result
+    rows = [(found.run.manifest["model"]["name"], *_cells(result))]
+    rows += [(one["title"], *_cells(one)) for one in result["baselines"]]
+    told = found.run.task.told({f"test_{key}": result[key] for key in found.run.task.kept})
+    code = result["latent"]
+    more = [] if code is None else [f"{code['active']:,} of {code['dimensions']:,} latent dimensions are active."]
+    more += [] if code is None else code["warnings"]
+    return "\n".join(
+        [
+            f"{found.run.name} on {result['data']} ({result['split']}, {result['images']:,} images, noise "
+            f"{result['noise']}): {told}",
+            "",
+            table(("", "images", "MSE", "PSNR (dB)", "95% interval", "SSIM", "95% interval"), rows),
+            *more,
+            *result["left_out"],
+        ]
+    )
+
+
+def _cells(measured: Mapping[str, Any]) -> tuple[str, ...]:
+    psnr, ssim = measured["psnr_interval"], measured["ssim_interval"]
+    return (
+        f"{measured['images']:,}",
+        f"{measured['mse']:.5f}",
+        f"{measured['psnr']:.2f}",
+        f"{psnr[0]:.2f} to {psnr[1]:.2f}",
+        f"{measured['ssim']:.4f}",
+        f"{ssim[0]:.4f} to {ssim[1]:.4f}",
+    )
+
+
+SHOWN = Shown(_arrays, draw_pictures, _text)

@@ -1,0 +1,82 @@
+"""What needs no network, measured on the very images that a run's network was given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from glassnet.data import Dataset, Split
+from glassnet.data.batches import disturbed, to_float
+from glassnet.denoising.baselines import Baseline, denoised, projected
+from glassnet.denoising.principal import MOST_IMAGES
+from glassnet.experiment import Run, build_disturbance
+from glassnet.models.autoencoder import Autoencoder
+from glassnet.tasks.reconstruction import QUALITY, quality
+
+TUNED_ON = 500
+"""Training images that the deviation of the noise is measured on; the first of them also choose strengths."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A baseline's measures of each image.
+
+    Attributes:
+        name: A key of DENOISERS, or "pca".
+        title: As tables name it.
+        quality: Arrays by the keys of QUALITY; of the first images only for a slow baseline.
+    """
+
+    name: str
+    title: str
+    quality: Mapping[str, np.ndarray]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the number of images, means and intervals as JSON values."""
+        return {"name": self.name, "title": self.title, "images": len(self.quality["psnr"]), **quality(self.quality)}
+
+
+def given(run: Run, split: Split, places: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Return images of a split as a run's network is given them, and as it should give them back.
+
+    Args:
+        run: Whose noise, seed and binarisation count.
+        split: The part of the data set.
+        places: Which of its images; all of them if not given.
+    """
+    chosen = torch.arange(len(split)) if places is None else places
+    corruption = build_disturbance(run.settings, run.task)
+    assert corruption is not None  # a reconstruction's run always has one
+    images = to_float(split.take(chosen)[0])
+    return disturbed(images, chosen.tolist(), disturbance=corruption, seed=run.settings.seed)
+
+
+def measure_baselines(run: Run, model: nn.Module, dataset: Dataset, split: Split) -> tuple[list[Beside], list[str]]:
+    """Measure every classical denoiser, and PCA with as many components as the model's code has numbers.
+
+    Without noise there is nothing to denoise, and PCA stands alone.
+
+    Returns:
+        The baselines, and a sentence on each that is left out.
+    """
+    noisy, clean = given(run, split)
+    training, baselines = dataset.train, list[Baseline]()
+    left_out = ["The input has no noise, so that no denoiser is measured."]
+    if not torch.equal(noisy, clean):
+        tuning = given(run, training, torch.arange(min(TUNED_ON, len(training))))
+        baselines, left_out = denoised(noisy, tuning)
+    many = to_float(training.take(torch.arange(min(MOST_IMAGES, len(training))))[0])
+    numbers = int(np.prod(cast(Autoencoder, model).latent_shape))
+    baselines.append(projected(noisy, many, numbers))
+    return [_measured(one, clean) for one in baselines], left_out
+
+
+def _measured(baseline: Baseline, clean: Tensor) -> Beside:
+    originals = clean[: len(baseline.images)]
+    each = {name: measure(baseline.images, originals).numpy() for name, measure in QUALITY.items()}
+    return Beside(baseline.name, baseline.title, each)

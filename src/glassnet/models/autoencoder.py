@@ -1,0 +1,151 @@
+"""What every network that gives an image back has: an encoder, a latent code or its distribution, a decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar, Literal, NamedTuple, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor, nn
+
+from glassnet.errors import InputError, unknown_name
+from glassnet.models.normalize import Normalize
+
+Images = Float[Tensor, "batch channel height width"]
+Latent = Float[Tensor, "batch ..."]
+Likelihood = Literal["bernoulli", "gaussian", "discretized_gaussian"]
+
+
+class Posterior(NamedTuple):
+    """What the encoder says of the latent code z of an image: z ~ N(mean, exp(log_variance)), or z = mean.
+
+    `log_variance` is None where the code is a point, as in an autoencoder that is not variational.
+    """
+
+    mean: Latent
+    log_variance: Latent | None
+
+
+class Reconstruction(NamedTuple):
+    """What a reconstructing network returns for a batch.
+
+    Attributes:
+        logits: Before the sigmoid; `images` are after it.
+        mean: Of the latent code.
+        log_variance: Of the latent code; None where the code is a point.
+        log_deviation: Logarithm of the Gaussian likelihood's standard deviation, per channel; None for Bernoulli.
+        likelihood: What a pixel is taken to be drawn from, given its reconstruction.
+        decode: The model's decoder, for codes other than the one that was decoded.
+    """
+
+    logits: Images
+    mean: Latent
+    log_variance: Latent | None
+    log_deviation: Float[Tensor, "channel 1 1"] | None
+    likelihood: str
+    decode: Callable[[Tensor], Tensor]
+
+    @property
+    def images(self) -> Images:
+        """The reconstructed images, in [0, 1]: the mean of p(x | z), whichever the likelihood."""
+        return self.logits.float().sigmoid()
+
+
+class Autoencoder(nn.Module):
+    """An encoder to a code and a decoder back; variational where the encoder has a `log_variance` head.
+
+    In training the code is drawn anew for each image (mean + deviation x standard normal, Kingma and Welling 2014,
+    https://arxiv.org/abs/1312.6114, section 2.4); in evaluation mode it is the mean, so that outputs are repeatable.
+    """
+
+    task: ClassVar[str] = "reconstruction"
+
+    def __init__(
+        self,
+        *,
+        normalize: Normalize,
+        encoder: nn.Module,
+        mean: nn.Module,
+        log_variance: nn.Module | None,
+        decoder: nn.Module,
+        latent_shape: tuple[int, ...],
+        likelihood: str,
+    ) -> None:
+        """Join the parts.
+
+        Args:
+            normalize: First layer.
+            encoder: Normalised images to features.
+            mean: Features to the code's mean.
+            log_variance: Features to the logarithm of the code's variance; None for a code that is a point.
+            decoder: Codes to logits of the pixels.
+            latent_shape: Shape of one image's code.
+            likelihood: Distribution of a pixel around its reconstruction.
+
+        Raises:
+            InputError: There is no such likelihood.
+        """
+        super().__init__()
+        if likelihood not in get_args(Likelihood):
+            raise unknown_name("likelihood", likelihood, get_args(Likelihood), noun="likelihoods")
+        self.normalize, self.encoder, self.mean = normalize, encoder, mean
+        self.log_variance, self.decoder = log_variance, decoder
+        self.latent_shape, self.likelihood = latent_shape, likelihood
+        # One deviation a channel, learned with the weights: Rybkin et al. 2021, https://arxiv.org/abs/2006.13202.
+        start = torch.full((len(normalize.mean), 1, 1), -2.0)
+        self.log_deviation = nn.Parameter(start) if likelihood != "bernoulli" else None
+
+    def encode(self, images: Images) -> Posterior:
+        """Return the distribution of the code of images in [0, 1]."""
+        features = self.encoder(self.normalize(images))
+        return Posterior(self.mean(features), None if self.log_variance is None else self.log_variance(features))
+
+    def decode(self, latent: Latent) -> Images:
+        """Return the logits of the pixels for codes (batch, *latent_shape)."""
+        return self.decoder(latent)
+
+    def forward(self, images: Images) -> Reconstruction:
+        """Reconstruct images in [0, 1]."""
+        posterior = self.encode(images)
+        latent = draw(posterior) if self.training else posterior.mean
+        return Reconstruction(self.decode(latent), *posterior, self.log_deviation, self.likelihood, self.decode)
+
+
+def draw(posterior: Posterior, generator: Generator | None = None) -> Latent:
+    """Draw a code of each image so that its gradient reaches the encoder: z = mean + exp(log_variance / 2) eps.
+
+    eps is standard normal, Kingma and Welling 2014, https://arxiv.org/abs/1312.6114, section 2.4. A code that is a
+    point is returned as it is.
+
+    Args:
+        posterior: What the encoder said.
+        generator: Source of eps, on the CPU; torch's global one if not given.
+    """
+    if posterior.log_variance is None:
+        return posterior.mean
+    mean, log_variance = posterior.mean.float(), posterior.log_variance.float()
+    where = mean.device if generator is None else torch.device("cpu")
+    eps = torch.randn(mean.shape, generator=generator, device=where).to(mean.device)
+    return mean + (log_variance / 2).exp() * eps
+
+
+def check_image_size(image_size: int, channels: int, latent_shape: tuple[int, ...]) -> None:
+    """Refuse an image whose sides two halvings do not divide, and a code with more numbers than the image.
+
+    Raises:
+        InputError: The image or the code has such a size.
+    """
+    if image_size < 4 or image_size % 4:
+        down = image_size - image_size % 4
+        near = f"{down} or {down + 4}" if down else "4"
+        raise InputError(
+            f"image_size is {image_size}, expected a multiple of 4, which is halved twice; give --image-size {near}."
+        )
+    numbers, pixels = torch.Size(latent_shape).numel(), channels * image_size**2
+    if not 0 < numbers <= pixels:
+        shape = " x ".join(map(str, latent_shape))
+        raise InputError(
+            f"the latent code has {numbers:,} numbers ({shape}) for an image of {pixels:,}, expected 1 to {pixels:,}; "
+            "lower the option latent."
+        )

@@ -1,0 +1,63 @@
+"""Figures 6 to 11 as pictures: the VAE from its layer table, and the three rows of each network on each data set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from glassnet import figures
+from glassnet.data.draw import balanced_draw
+from glassnet.denoising.beside import given
+from glassnet.experiment import Run
+from glassnet.paper.reconstruction_plan import VAE, Denoising
+from glassnet.paper.reproduction import Drawn
+from glassnet.run import RunDirectory
+from glassnet.settings.reproduce import ReproduceSettings
+from glassnet.tasks.image_quality import psnr
+
+SHOWN = 10
+
+
+def draw_diagram(kept: RunDirectory, runs: Sequence[Run]) -> list[Drawn]:
+    """Draw Figure 6 from the layer table of a VAE with a vector code, if one was trained."""
+    found = [run for run in runs if run.settings.model == VAE]
+    if not found:
+        return []
+    title, alt = "Figure 6: structure of the VAE", "Encoder, mean and deviation, code and decoder, each with its sizes."
+    figure = figures.autoencoder_diagram(found[0].manifest["model"]["layers"], f"{title} ({VAE})")
+    kept.save_figure("figure-6", figure, title=title, alt=alt)
+    return [Drawn("figure-6", title, alt)]
+
+
+def draw_rows(
+    kept: RunDirectory, plan: Denoising, runs: Mapping[str, Mapping[int, Run]], settings: ReproduceSettings
+) -> list[Drawn]:
+    """Draw noisy, reconstructed and original images of each network's first seed; the same images for all."""
+    drawn = []
+    for name, by_seed in runs.items():
+        run = by_seed[min(by_seed)]
+        number = plan.figures.get(name)
+        stem = f"figure-{number}" if number else f"{plan.name}-{name}"
+        title = f"{f'Figure {number}: ' if number else ''}{name} on {plan.name}"
+        drawn.append(_rows(kept, run, stem, title, settings))
+    return drawn
+
+
+def _rows(kept: RunDirectory, run: Run, stem: str, title: str, settings: ReproduceSettings) -> Drawn:
+    test = run.dataset(settings.data_root).test
+    noisy, clean = given(run, test, balanced_draw(test.own_targets, SHOWN, seed=0))
+    with torch.no_grad():
+        images = run.model()(noisy).images
+    rows = {"noisy": noisy, "reconstructed": images, "original": clean}
+    figure = figures.image_rows(
+        {row: pictures.numpy() for row, pictures in rows.items()},
+        captions={
+            row: [f"{value:.1f} dB" for value in psnr(rows[row], clean).tolist()] for row in ("noisy", "reconstructed")
+        },
+        title=f"{title}: mean PSNR {run.metrics['test_psnr']:.2f} dB",
+        note=f"Noise {run.settings.noise}. Ten test images drawn by seed, none picked; below each its PSNR.",
+    )
+    alt = f"{title}: rows of noisy, reconstructed and original images, with the PSNR of each."
+    kept.save_figure(stem, figure, title=title, alt=alt)
+    return Drawn(stem, title, alt)

@@ -1,0 +1,70 @@
+"""The report's claims on reconstruction, and whether the order of its three networks holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from glassnet.paper.claims import Verdict, both, higher_in_images, higher_over_seeds
+from glassnet.paper.numbers import CLAIMS
+from glassnet.paper.reconstruction_measures import Measured
+from glassnet.paper.reconstruction_plan import DEEP, SIMPLE, VAE, Denoising
+
+ORDERED = ((SIMPLE, VAE, "vae-simple"), (VAE, DEEP, "deep-vae"))
+"""Of each pair the second is said to be the better one."""
+UNITS = {"psnr": "test PSNR in dB", "ssim": "test SSIM"}
+
+
+def judge(plan: Denoising, found: Measured, *, seed: int) -> list[Verdict]:
+    """Judge what the report says of its networks on one data set.
+
+    Args:
+        plan: The data set.
+        found: What was measured on it.
+        seed: Of the bootstrap.
+    """
+    digits = plan.data.startswith("mnist")
+    names = [name for name in (SIMPLE, VAE, DEEP) if name in found.networks]
+    verdicts = []
+    for name in names:
+        figure = plan.figures.get(name)
+        if figure is None:
+            continue
+        fails = name == SIMPLE and not digits
+        verdicts.append(_beside_the_best(CLAIMS["simple-fails" if fails else "well"], name, figure, plan, found, seed))
+    return verdicts + _ordered(plan, found)
+
+
+def _beside_the_best(claim: str, name: str, figure: str, plan: Denoising, found: Measured, seed: int) -> Verdict:
+    """Decide whether a network is better than the best classical denoiser, or worse where it is said to fail."""
+    first = found.networks[name][min(found.networks[name])]["psnr"]
+    title, classical = max(
+        ((title, one["psnr"]) for title, one in found.baselines.items()), key=lambda item: float(np.mean(item[1]))
+    )
+    differences = (first[: len(classical)] - classical).astype(np.float64)
+    if claim == CLAIMS["simple-fails"]:
+        differences = -differences
+    told = f"{name} on {plan.data}: {claim}"
+    return higher_in_images(told, figure, differences, measure=f"PSNR in dB to {title}", seed=seed)
+
+
+def _ordered(plan: Denoising, found: Measured) -> list[Verdict]:
+    verdicts = []
+    for worse, better, key in ORDERED:
+        if worse not in found.networks or better not in found.networks:
+            continue
+        claim = f"{CLAIMS[key]} on {plan.data}"
+        figure = plan.figures.get(better, "10" if key == "vae-simple" else "11")
+        parts = [
+            higher_over_seeds(
+                claim, figure, _means(found, better, name), _means(found, worse, name), measure=UNITS[name]
+            )
+            for name in UNITS
+        ]
+        verdicts.append(both(claim, figure, parts))
+    return verdicts
+
+
+def _means(found: Measured, network: str, measure: str) -> Mapping[int, float]:
+    return {seed: float(np.mean(one[measure])) for seed, one in found.networks[network].items()}

@@ -1,0 +1,69 @@
+"""How near an image is to another one: mean squared error, peak signal-to-noise ratio, structural similarity."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from glassnet.errors import InputError
+
+Images = Float[Tensor, "n channel height width"]
+PerImage = Float[Tensor, " n"]
+
+WINDOW_PIXELS = 7
+SMALLEST_ERROR = 1e-10
+"""Mean squared error that counts as none, so that equal images have 100 dB and no infinity enters a mean."""
+
+
+def mean_squared_error(images: Images, references: Float[Tensor, "..."]) -> PerImage:
+    """Mean of (x - y)² over an image's pixels and channels.
+
+    Raises:
+        InputError: The two have different shapes.
+    """
+    if images.shape != references.shape:
+        got = f"{tuple(images.shape)} and {tuple(references.shape)}"
+        raise InputError(f"images and references have shapes {got}, expected the same.")
+    return (images - references).square().flatten(1).mean(dim=1)
+
+
+def psnr(images: Images, references: Float[Tensor, "..."]) -> PerImage:
+    """Peak signal-to-noise ratio of images in [0, 1]: -10 log10(MSE), in dB; 100 dB at most.
+
+    Raises:
+        InputError: The two have different shapes.
+    """
+    return -10 * mean_squared_error(images, references).clamp(min=SMALLEST_ERROR).log10()
+
+
+def ssim(images: Images, references: Float[Tensor, "..."]) -> PerImage:
+    """Structural similarity of images in [0, 1], averaged over windows of 7 by 7 pixels and over channels; 1 at most.
+
+    SSIM = (2 m_x m_y + C1)(2 c_xy + C2) / ((m_x² + m_y² + C1)(v_x + v_y + C2)), C1 = 0.01², C2 = 0.03², of the windows
+    that lie wholly inside the image; variances and the covariance have n - 1 in the denominator, as in scikit-image.
+
+    Wang et al. 2004, https://doi.org/10.1109/TIP.2003.819861, equation 13.
+
+    Raises:
+        InputError: The two have different shapes, or are smaller than a window.
+    """
+    if images.shape != references.shape or min(images.shape[2:]) < WINDOW_PIXELS:
+        got = f"{tuple(images.shape)} and {tuple(references.shape)}"
+        raise InputError(
+            f"images and references have shapes {got}, expected the same, of {WINDOW_PIXELS} pixels a side or more."
+        )
+    x, y = images.double(), references.double()  # E[x²] - E[x]² loses half of the digits
+    mean_x, mean_y = _window_mean(x), _window_mean(y)
+    count = WINDOW_PIXELS**2
+    unbiased = count / (count - 1)
+    variance_x = unbiased * (_window_mean(x * x) - mean_x.square())
+    variance_y = unbiased * (_window_mean(y * y) - mean_y.square())
+    covariance = unbiased * (_window_mean(x * y) - mean_x * mean_y)
+    c1, c2 = 0.01**2, 0.03**2
+    above = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
+    below = (mean_x.square() + mean_y.square() + c1) * (variance_x + variance_y + c2)
+    return (above / below).flatten(1).mean(dim=1).to(torch.float32)
+
+
+def _window_mean(values: Tensor) -> Tensor:
+    return F.avg_pool2d(values, WINDOW_PIXELS, stride=1)

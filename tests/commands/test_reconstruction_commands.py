@@ -1,0 +1,185 @@
+import dataclasses
+import json
+import shutil
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import glassnet as gn
+from glassnet.cli import run
+from glassnet.data.batches import ordered_batches
+from glassnet.denoising import DENOISERS
+from glassnet.experiment import build_disturbance
+from glassnet.tasks.image_quality import psnr
+
+
+def call(capsys, *words):
+    code = run([str(word) for word in words])
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory):
+    """A folder of 60 pictures of 12 by 12 pixels in two classes."""
+    root, random = tmp_path_factory.mktemp("digits"), np.random.default_rng(0)
+    for name in ("bars", "posts"):
+        (root / name).mkdir()
+        for number in range(30):
+            pixels = np.zeros((12, 12), dtype=np.uint8)
+            at = random.integers(0, 9)
+            pixels[at : at + 3] = 255
+            Image.fromarray(pixels if name == "bars" else pixels.T).save(root / name / f"{number}.png")
+    return f"folder:{root}"
+
+
+@pytest.fixture(scope="session")
+def vae(digits, tmp_path_factory):
+    """A small run of a VAE, to be read only."""
+    out = tmp_path_factory.mktemp("runs") / "vae"
+    return gn.train(
+        gn.TrainSettings(
+            data=digits, model="vae_conv", model_options=("filters=4,8", "hidden=8", "latent=3"), image_size=12,
+            noise="gaussian:0.3", kl_warmup=0.5, epochs=2, batch_size=16, precision="fp32", augment=False, out=out,
+        )
+    )  # fmt: skip
+
+
+@pytest.fixture
+def copy(vae, tmp_path):
+    shutil.copytree(vae.path, tmp_path / "run")
+    return gn.Run.open(tmp_path / "run")
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """BM3D takes a second an image."""
+    monkeypatch.delitem(DENOISERS, "bm3d")
+
+
+def test_the_epochs_report_the_two_terms(vae):
+    assert [row["epoch"] for row in vae.history] == [1, 2]
+    for row in vae.history:
+        assert {"train_reconstruction", "train_kl", "validation_kl", "validation_psnr", "validation_ssim"} <= row.keys()
+    assert vae.metrics["test_negative_elbo"] == pytest.approx(
+        vae.metrics["test_reconstruction"] + vae.metrics["test_kl"], rel=1e-5
+    )
+    assert vae.settings.task == "reconstruction"
+    assert vae.settings.noise == "gaussian:0.3"
+
+
+def test_a_resumed_training_ends_at_the_same_weights(vae, tmp_path, monkeypatch):
+    module = sys.modules["glassnet.training.train"]
+    real, seen = module._keep, []
+
+    def stop_after_one(*parts):
+        real(*parts)
+        seen.append(1)
+        if len(seen) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_keep", stop_after_one)
+    out = tmp_path / "stopped"
+    with pytest.raises(KeyboardInterrupt):
+        gn.train(dataclasses.replace(vae.settings, out=out))
+    resumed = gn.train(gn.TrainSettings(resume=out))
+    expected = vae.weights()
+    assert all(torch.equal(value, expected[name]) for name, value in resumed.weights().items())
+
+
+def test_eval_measures_the_images_and_the_baselines(capsys, copy):
+    code, out, err = call(capsys, "eval", copy.path, "--json")
+    assert code == 0, err
+    document = json.loads(out)
+    assert document["psnr"] == pytest.approx(copy.metrics["test_psnr"], abs=1e-3)
+    test = copy.dataset().test
+    corruption = build_disturbance(copy.settings, copy.task)
+    ((noisy, clean),) = ordered_batches(
+        test, batch_size=100, device=torch.device("cpu"), disturbance=corruption, seed=copy.settings.seed
+    )
+    by_name = {row["name"]: row for row in document["baselines"]}
+    assert list(by_name) == ["noisy", "median", "nonlocal_means", "pca"]
+    assert by_name["noisy"]["psnr"] == pytest.approx(psnr(noisy, clean).mean().item(), rel=1e-5)
+    assert by_name["pca"]["title"] == "PCA, 3 components"
+    kept = copy.load_arrays("evaluation/test.npz")
+    with torch.no_grad():
+        own = psnr(copy.model()(noisy).images, clean)
+    np.testing.assert_allclose(kept["psnr"], own.numpy(), rtol=1e-3)
+    np.testing.assert_allclose(kept["noisy/psnr"], psnr(noisy, clean).numpy(), rtol=1e-5)
+    for name in ("reconstructions", "prior-samples", "traversals", "interpolation", "latent-kl"):
+        assert copy.has(f"figures/{name}.png")
+
+
+def test_the_report_shows_quality_bound_and_pictures(capsys, copy):
+    code, _, err = call(capsys, "report", copy.path)
+    assert code == 0, err
+    page = (copy.path / "report.html").read_text()
+    for words in ("non-local means", "PCA, 3 components", "Negative ELBO", "KL term", "Latent traversals", "Noise"):
+        assert words in page
+    assert page.count("was not drawn") == 0
+    assert copy.has("embeddings/mean.json")
+    document = copy.load_json("attributions/error.json")
+    assert document["target"] == "error"
+
+
+def test_a_latent_dimension_is_explained(capsys, copy):
+    words = ("explain", copy.path, "--target", "latent:1", "--images", "0,3", "--methods", "gradcam", "saliency")
+    code, out, err = call(capsys, *words, "--json")
+    assert code == 0, err
+    (document,) = json.loads(out)["explained"]
+    assert document["layers"] == ["encoder.conv1", "encoder.conv2"]  # those that lead up to the code
+    kept = copy.load_arrays("attributions/latent-1.npz")
+    images = torch.from_numpy(kept["images"]).requires_grad_()
+    codes = copy.model().encode(images).mean
+    np.testing.assert_allclose([row["latent 1"] for row in document["scores"]], codes[:, 1].tolist(), rtol=1e-4)
+    (gradient,) = torch.autograd.grad(codes[:, 1].sum(), images)
+    np.testing.assert_allclose(kept["saliency/input"][:, ...].squeeze(), gradient.abs().amax(dim=1).numpy(), rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--target", "latent:3"), "--target is 'latent:3', expected error, or latent:K with K from 0 to 2"),
+        (("--target", "dog"), "--target is 'dog', expected error, or latent:K"),
+        (("--mask", "stroke"), "--mask stroke measures maps of a class's score"),
+        (("--images", "wrong:4"), "--images is 'wrong:4', but a reconstruction is neither right nor wrong"),
+        (("--faithfulness",), "--faithfulness measures maps of a class's score, and a reconstruction has none"),
+    ],
+)
+def test_explanations_that_there_are_none_of(capsys, vae, words, message):
+    code, _, err = call(capsys, "explain", vae.path, *words)
+    assert code == 2
+    assert message in err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ("--image-size", "30"),
+            "image_size is 30, expected a multiple of 4, which is halved twice; give --image-size 28",
+        ),
+        (("--noise", "gausian:0.3"), "no noise model 'gausian'. Did you mean gaussian?"),
+        (("--noise", "gaussian:3"), "the noise is 'gaussian:3', expected a standard deviation above 0 and at most 1"),
+        (("--model-options", "latent=9999"), "the latent code has 9,999 numbers (9999) for an image of 784"),
+        (("--model-options", "likelihood=poisson"), "no likelihood 'poisson'"),
+        (("--beta", "-1"), "--beta is -1.0, expected at least 0"),
+        (("--kl-warmup", "1"), "--kl-warmup is 1.0, expected at least 0 and below 1"),
+        (("--task", "classification"), "vae_conv is a model for reconstruction, not for --task classification"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_leaves_nothing(capsys, tmp_path, words, message):
+    out = tmp_path / "run"
+    code, _, err = call(capsys, "train", "--data", "mnist-sample", "--model", "vae_conv", "--out", out, *words)
+    assert code == 2
+    assert message in err
+    assert not out.exists()
+
+
+def test_noise_is_of_no_use_to_a_classifier(capsys, tmp_path):
+    code, _, err = call(capsys, "train", "--noise", "gaussian:0.3", "--out", tmp_path / "run")
+    assert code == 2
+    assert "--noise is of no use to classification, only to reconstruction; leave it out." in err

@@ -1,0 +1,109 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from glassnet.denoising import DENOISERS
+from glassnet.errors import InputError
+from glassnet.paper import reconstruction as part
+from glassnet.paper import reconstruction_plan as plan
+from glassnet.paper.reconstruction_claims import judge
+from glassnet.paper.reconstruction_measures import Measured
+from glassnet.settings.reproduce import ReproduceSettings
+
+TINY = {
+    "autoencoder_fc": plan.Planned(("latent=4",), 1),
+    "vae_conv": plan.Planned(("latent=2", "spatial=true", "filters=2,4"), 1),
+    "vae_deep": plan.Planned(("latent=2", "filters=2,4", "depth=1"), 1),
+}
+
+
+@pytest.fixture(scope="module")
+def settings():
+    return ReproduceSettings(
+        part="reconstruction", datasets=("mnist-sample",), seeds=(0, 1), epochs=1, precision="fp32"
+    )
+
+
+@pytest.fixture(scope="module")
+def done(settings, pictures, tmp_path_factory):
+    """The part on pictures of 12 pixels a side, under the name of the digits' sample."""
+    with pytest.MonkeyPatch.context() as patch:
+        digits = dataclasses.replace(plan.DENOISING["mnist-sample"], data=pictures, networks=TINY)
+        patch.setitem(plan.DENOISING, "mnist-sample", dataclasses.replace(digits, image_size=12))
+        bound = plan.TrainSettings(
+            data=pictures, model="vae_conv", model_options=("latent=2", "hidden=4"), image_size=12
+        )
+        patch.setattr(part, "bounds", lambda _: [plan.Bound("grey", bound)])
+        patch.delitem(DENOISERS, "bm3d")
+        out = tmp_path_factory.mktemp("reproduced") / "reconstruction"
+        yield part.reconstruction(settings, out), out
+
+
+def test_every_network_stands_beside_every_baseline(done):
+    made, out = done
+    table, bound = made.tables
+    titles = [row[0] for row in table.rows]
+    assert titles[:3] == ["autoencoder_fc (Figure 7)", "vae_conv (Figure 8)", "vae_deep"]
+    assert titles[3] == "noisy input"
+    assert "PCA, 4 components" in titles
+    assert "PCA, 18 components" in titles  # the map of 2 x 3 x 3
+    assert [row[-1] for row in table.rows[:4]] == ["2", "2", "2", "–"]
+    assert bound.rows[0][2] == "grey"
+    assert json.dumps(made.to_json(), allow_nan=False)
+    assert [figure.name for figure in made.figures][:3] == ["figure-6", "figure-7", "figure-8"]
+    assert all((out / "figures" / f"{figure.name}.png").exists() for figure in made.figures)
+
+
+def test_a_run_of_other_settings_is_refused(done, settings):
+    _, out = done
+    (path,) = (out / "training").glob("*bound0*")
+    with pytest.raises(InputError, match=r"has epochs 1, expected 7; give another --out, or delete it"):
+        plan.trained(
+            plan.TrainSettings(model="vae_conv", model_options=("latent=2", "hidden=4"), image_size=12,
+                               data=str(plan.Run.open(path).settings.data)),
+            dataclasses.replace(settings, epochs=7), seed=0, path=path,
+        )  # fmt: skip
+
+
+def test_names_that_are_not_planned_for(settings):
+    with pytest.raises(InputError, match=r"no data set 'cifar100' in this part\. Did you mean cifar10"):
+        plan.chosen(dataclasses.replace(settings, datasets=("cifar100",)))
+    with pytest.raises(InputError, match=r"no network 'vae' in the report's section 4"):
+        plan.networks(dataclasses.replace(settings, models=("vae",)))
+    with pytest.raises(InputError, match="--data is cifar10 beside --datasets, which names the data sets here"):
+        plan.chosen(dataclasses.replace(settings, data="cifar10"))
+    assert [one.data for one in plan.chosen(dataclasses.replace(settings, data="cifar10", datasets=()))] == ["cifar10"]
+    assert [one.data for one in plan.chosen(dataclasses.replace(settings, datasets=()))] == list(plan.REPORTED)
+
+
+def measured(levels, classical=20.0):
+    """Networks whose PSNR on 50 images lies around a level for each seed, beside one denoiser."""
+    random = np.random.default_rng(0)
+
+    def of(level):
+        return {name: random.normal(level, 0.1, 50) for name in ("psnr", "ssim", "mse")}
+
+    networks = {name: {seed: of(x + 0.01 * seed) for seed in range(3)} for name, x in levels.items()}
+    return Measured(networks, {}, {"noisy input": of(13.0), "median filter (3)": of(classical)}, ())
+
+
+def test_the_order_is_supported_or_refuted():
+    digits = plan.DENOISING["mnist"]
+    right = judge(digits, measured({"autoencoder_fc": 21.0, "vae_conv": 23.0, "vae_deep": 25.0}), seed=0)
+    assert [v.supported for v in right] == ["supported"] * 4
+    assert right[0].figure == "7"
+    assert right[0].effect == pytest.approx(1.0, abs=0.05)
+    assert "median filter (3)" in right[0].decided
+    wrong = judge(digits, measured({"autoencoder_fc": 24.0, "vae_conv": 23.0, "vae_deep": 22.0}), seed=0)
+    assert [v.supported for v in wrong][2:] == ["refuted", "refuted"]
+
+
+def test_failing_is_being_below_a_denoiser():
+    photographs = plan.DENOISING["cifar10"]
+    failed = judge(photographs, measured({"autoencoder_fc": 18.0}), seed=0)
+    assert [(v.supported, v.figure) for v in failed] == [("supported", "9")]
+    assert "fails" in failed[0].claim
+    (fine,) = judge(photographs, measured({"autoencoder_fc": 22.0}), seed=0)
+    assert fine.supported == "refuted"
