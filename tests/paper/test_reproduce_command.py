@@ -11,7 +11,7 @@ from glassnet.settings.reproduce import ReproduceSettings
 
 def test_the_parts_are_listed():
     answer = command.reproduce(ReproduceSettings())
-    assert [part["name"] for part in answer.data["parts"]] == ["classification", "features", "gradcam"]
+    assert [part["name"] for part in answer.data["parts"]] == ["classification", "segmentation", "features", "gradcam"]
     assert "all" in answer.text
 
 
