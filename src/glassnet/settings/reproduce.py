@@ -23,11 +23,12 @@ class ReproduceSettings:
     run: Path | None = None
     """Part features: run of the report's network to look into; trained with the defaults if not given."""
     data: str = "mnist"
-    """Data set to train on; mnist is the report's, mnist-sample a quick try that needs no download."""
+    """Data set to train on; mnist is the report's, mnist-sample a quick try that needs no download. Part segmentation
+    takes voc-aug where this is mnist; digit-scenes is its quick try."""
     epochs: int | None = None
     """Passes over the training images; training's default if not given."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Part classification: seeds that every network is trained with; an interval needs two at least."""
+    """Parts classification and segmentation: seeds that every network is trained with; an interval needs two at least."""
     models: tuple[str, ...] = ()
     """Part classification: only these networks of the report's; all of them if not given."""
     runs: tuple[Path, ...] = ()
@@ -35,7 +36,7 @@ class ReproduceSettings:
     images: int = 2000
     """Part gradcam: test images that are measured, drawn by seed, classes balanced as in the whole."""
     seed: int = 0
-    """Parts features and gradcam: seed of the training, of draws, of t-SNE, of k-means and of the bootstrap."""
+    """Parts features, gradcam and segmentation: seed of the training, of draws, of t-SNE, of k-means and of the bootstrap."""
     device: Device = "auto"
     """Where to compute; auto takes a GPU if there is one."""
     precision: Precision = "auto"
