@@ -28,7 +28,7 @@ class ReproduceSettings:
     epochs: int | None = None
     """Passes over the training images; training's default if not given."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Parts classification and segmentation: seeds that every network is trained with; an interval needs two at least."""
+    """Parts classification and segmentation: seeds that every network is trained with; an interval needs two."""
     models: tuple[str, ...] = ()
     """Part classification: only these networks of the report's; all of them if not given."""
     runs: tuple[Path, ...] = ()
@@ -36,7 +36,7 @@ class ReproduceSettings:
     images: int = 2000
     """Part gradcam: test images that are measured, drawn by seed, classes balanced as in the whole."""
     seed: int = 0
-    """Parts features, gradcam and segmentation: seed of the training, of draws, of t-SNE, of k-means and of the bootstrap."""
+    """All parts but classification: seed of the training, of draws, of t-SNE, of k-means and of the bootstrap."""
     device: Device = "auto"
     """Where to compute; auto takes a GPU if there is one."""
     precision: Precision = "auto"
