@@ -89,7 +89,9 @@ def _is_shown(run: Run, name: str, wanted: ExplainSettings) -> bool:
 
 
 def _draw(run: Run) -> None:
-    history, model = run.history, run.manifest["model"]
+    # A loss of regions is not part of the validation loss: only what is in both can be drawn in one picture.
+    history = [row | {"train_loss": row.get("train_cross_entropy", row["train_loss"])} for row in run.history]
+    model = run.manifest["model"]
     best = run.metrics["epoch"]
     run.save_figure(
         "learning-curves",
