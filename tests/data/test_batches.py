@@ -147,7 +147,7 @@ def test_masks_move_with_their_images():
 
 
 def test_parts_of_a_mapped_file_share_its_pixels():
-    whole = numbered(10)
+    whole = numbered(10, classes=1)
     split = Split(whole.images, whole.targets, torch.arange(0, 10, 2))
     train, validation = hold_out(split, 0.2, seed=0)
     assert train.images is whole.images

@@ -35,7 +35,7 @@ def test_an_overlay_leaves_the_background_as_it_is():
         ({"captions": []}, "there are 0 captions for 1 images"),
     ],
 )
-def test_what_does_not_fit_is_refused(change, message):
+def test_what_does_not_fit_is_refused(unchecked, change, message):
     given = {"truth": TRUTH[None], "predicted": GUESS[None], "captions": ["one"]} | change
     with pytest.raises(InputError, match=message):
         figures.segmentation_grid(np.zeros((1, 3, 2, 3)), classes=["ground", "a", "b"], title="t", **given)
