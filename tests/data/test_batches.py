@@ -3,7 +3,7 @@ import torch
 from torch import Generator
 
 from glassnet.data import Split
-from glassnet.data.batches import batch_order, shuffled_batches, to_float
+from glassnet.data.batches import batch_order, ordered_batches, shuffled_batches, to_float
 from glassnet.data.draw import balanced_draw
 from glassnet.data.holdout import channel_statistics, hold_out
 from glassnet.errors import InputError
@@ -93,3 +93,68 @@ def test_a_draw_keeps_the_shares_of_classes():
     assert drawn.tolist() == sorted(set(drawn.tolist()))
     assert not torch.equal(drawn, balanced_draw(targets, 100, seed=1))
     assert torch.equal(balanced_draw(targets, 5000, seed=0), torch.arange(1000))
+
+
+class Salt:
+    """A disturbance: whole numbers from 1 to 9 are added, and the clean images become the targets."""
+
+    def draw(self, shape, generator):
+        return torch.randint(1, 10, (shape[0], 1, 1, 1), generator=generator).float()
+
+    def apply(self, images, drawn):
+        return images + drawn, images
+
+
+def test_a_disturbance_is_drawn_anew_each_batch_and_alike_in_all_processes():
+    def one_pass(part):
+        generator = Generator().manual_seed(3)
+        return list(
+            shuffled_batches(numbered(40), batch_size=8, generator=generator, device=CPU, part=part, disturbance=Salt())
+        )
+
+    whole, first, second = one_pass((0, 1)), one_pass((0, 2)), one_pass((1, 2))
+    drawn = torch.cat([(given - clean)[:, 0, 0, 0].round() for given, clean in whole])
+    assert len(set(drawn.tolist())) > 3
+    for (given, _), (one, _), (other, _) in zip(whole, first, second, strict=True):
+        assert torch.equal(given, torch.cat([one, other]))
+
+
+def test_at_test_time_an_image_is_disturbed_by_its_place_and_the_seed_alone():
+    def given(size, seed=5, part=(0, 1)):
+        batches = ordered_batches(numbered(11), batch_size=size, device=CPU, part=part, disturbance=Salt(), seed=seed)
+        return torch.cat([images for images, _ in batches])
+
+    assert torch.equal(given(4), given(11))
+    assert torch.equal(given(4), torch.cat([given(3, part=(rank, 2)) for rank in range(2)]))
+    assert not torch.equal(given(4), given(4, seed=6))
+    clean = torch.cat([images for images, _ in ordered_batches(numbered(11), batch_size=4, device=CPU)])
+    assert (clean[:, 0, 0, 0] * 255).round().tolist() == list(range(11))
+
+
+def test_masks_move_with_their_images():
+    masks = torch.zeros(16, 8, 8, dtype=torch.uint8)
+    masks[:, 2:6, 1:4] = 1
+    split = Split(masks[:, None].repeat(1, 3, 1, 1) * 200, masks)
+    (batch,) = shuffled_batches(
+        split, batch_size=16, generator=Generator().manual_seed(0), device=CPU, augmentation="objects"
+    )
+    images, moved = batch
+    assert moved.dtype == torch.uint8
+    assert {0, 1, 255} >= set(moved.unique().tolist()) >= {0, 1}
+    bright = torch.stack([image[:, mask == 1].mean() for image, mask in zip(images, moved, strict=True)])
+    dark = torch.stack([image[:, mask == 0].mean() for image, mask in zip(images, moved, strict=True)])
+    assert (bright > dark).all()
+
+
+def test_parts_of_a_mapped_file_share_its_pixels():
+    whole = numbered(10, classes=1)
+    split = Split(whole.images, whole.targets, torch.arange(0, 10, 2))
+    train, validation = hold_out(split, 0.2, seed=0)
+    assert train.images is whole.images
+    assert sorted(train.rows.tolist() + validation.rows.tolist()) == [0, 2, 4, 6, 8]
+    assert len(split) == 5
+    assert split.own_targets.tolist() == whole.targets[::2].tolist()
+    assert split.take(torch.tensor([1]))[0][0, 0, 0, 0] == 2
+    copied = Split(*split.take(slice(None)))
+    assert channel_statistics(split) == channel_statistics(copied)
+    assert split.to(CPU) is split

@@ -31,7 +31,8 @@ def test_grey_stays_grey_and_luminance_stays_where_only_saturation_changes():
 def test_contrast_turns_about_middle_grey_and_results_are_cut_off():
     middle = torch.full((5, 3, 2, 2), 0.5)
     torch.testing.assert_close(apply_colours(middle, draw(contrast=0.4)), middle)
-    changed = apply_colours(torch.rand(5, 3, 8, 8), draw(brightness=0.9))
+    steep = Colours(4 * torch.eye(3)[None], torch.full((1, 3, 1), -1.5))
+    changed = apply_colours(torch.linspace(0, 1, 12).view(1, 3, 2, 2), steep)
     assert (changed.min().item(), changed.max().item()) == (0, 1)
 
 

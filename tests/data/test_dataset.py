@@ -55,3 +55,16 @@ def test_dataset_refuses_targets_outside_its_classes(target):
 def test_sizes():
     found = dataset(train=split(), test=split(n=2))
     assert (found.channels, found.image_size, len(found.train), len(found.test)) == (1, 4, 3, 2)
+
+
+def test_masks_are_uint8_of_the_images_size_and_hold_classes_or_void():
+    images = torch.zeros(2, 3, 4, 4, dtype=torch.uint8)
+    with pytest.raises(InputError, match=r"masks are torch.uint8 of shape \(2, 4, 5\), expected torch.uint8 of shape"):
+        Split(images, torch.zeros(2, 4, 5, dtype=torch.uint8))
+    masks = torch.full((2, 4, 4), 255, dtype=torch.uint8)
+    masks[0, 0, 0] = 2
+    part = Split(images, masks)
+    about = {"name": "m", "task": "segmentation", "augmentation": "none", "note": ""}
+    Dataset(classes=("a", "b", "c"), train=part, test=part, **about)
+    with pytest.raises(InputError, match="m: targets run from 2 to 2, expected 0 to 1"):
+        Dataset(classes=("a", "b"), train=part, test=part, **about)

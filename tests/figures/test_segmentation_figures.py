@@ -3,7 +3,7 @@ import pytest
 
 from glassnet import figures
 from glassnet.errors import InputError
-from glassnet.figures.segmentation import RIGHT, UNJUDGED, WRONG, overlay, report_colours
+from glassnet.figures.segmentation import RIGHT, UNJUDGED, WRONG, mask_colour, overlay, report_colours
 
 TRUTH = np.array([[0, 0, 1], [1, 1, 255]], np.uint8)
 GUESS = np.array([[0, 2, 1], [2, 0, 1]], np.uint8)
@@ -13,6 +13,10 @@ def test_the_reports_colours_by_hand():
     black = (0.0, 0.0, 0.0)
     expected = [[black, WRONG, RIGHT], [WRONG, black, UNJUDGED]]
     np.testing.assert_array_equal(report_colours(TRUTH, GUESS), expected)
+
+
+def test_twenty_classes_have_twenty_colours():
+    assert len({mask_colour(label) for label in range(1, 21)}) == 20
 
 
 def test_an_overlay_leaves_the_background_as_it_is():
@@ -31,7 +35,7 @@ def test_an_overlay_leaves_the_background_as_it_is():
         ({"captions": []}, "there are 0 captions for 1 images"),
     ],
 )
-def test_what_does_not_fit_is_refused(change, message):
+def test_what_does_not_fit_is_refused(unchecked, change, message):
     given = {"truth": TRUTH[None], "predicted": GUESS[None], "captions": ["one"]} | change
     with pytest.raises(InputError, match=message):
         figures.segmentation_grid(np.zeros((1, 3, 2, 3)), classes=["ground", "a", "b"], title="t", **given)

@@ -13,6 +13,7 @@ def test_the_parts_are_listed():
     answer = command.reproduce(ReproduceSettings())
     assert [part["name"] for part in answer.data["parts"]] == [
         "classification",
+        "segmentation",
         "features",
         "gradcam",
         "reconstruction",
@@ -22,7 +23,7 @@ def test_the_parts_are_listed():
 
 def test_an_unknown_part_names_the_choices():
     with pytest.raises(
-        InputError, match=r"no part of the report 'feature'. Did you mean features\?.*classification, f"
+        InputError, match=r"no part of the report 'feature'. Did you mean features\?.*classification, segmentation, f"
     ):
         command.reproduce(ReproduceSettings(part="feature"))
 

@@ -5,6 +5,7 @@ import pytest
 from glassnet.errors import InputError
 from glassnet.settings import TrainSettings
 from glassnet.tuning.grid import NO_AXIS, cell_name, identity, parse_grid, span, value_of
+from glassnet.tuning.plan import make_plan
 
 BASE = TrainSettings(model_options=("hidden=8",))
 
@@ -103,3 +104,9 @@ def test_names_that_every_file_system_takes():
     assert len(cell_name(long)) == 120
     assert cell_name(long) != cell_name({"data": "x" * 199 + "y"})
     assert cell_name({}) == "base"
+
+
+def test_a_grid_of_what_has_no_accuracy_is_refused(tmp_path):
+    base = TrainSettings(data="digit-scenes", model="fcn8_small")
+    with pytest.raises(InputError, match="a grid is judged by accuracy, which fcn8_small on digit-scenes has none of"):
+        make_plan(base, {"dropout": [0.0, 0.1]}, tmp_path / "grid")

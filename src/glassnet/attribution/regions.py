@@ -8,8 +8,6 @@ from torch import Tensor
 from glassnet.attribution.targets import Scorer
 from glassnet.errors import InputError
 
-Logits = Float[Tensor, "batch classes height width"]
-
 
 def segmented_region(label: int | None = None) -> Scorer:
     """Return the target of Seg-Grad-CAM: y = sum of the class's logits over the pixels that the model gives to it.
@@ -23,7 +21,7 @@ def segmented_region(label: int | None = None) -> Scorer:
         label: The class; None takes in each image the largest that is not class 0, the background.
     """
 
-    def score(output: Logits) -> Float[Tensor, " batch"]:
+    def score(output: Tensor) -> Float[Tensor, " batch"]:
         if output.ndim != 4 or (label is not None and not 0 <= label < output.shape[1]):
             raise InputError(
                 f"the output has shape {tuple(output.shape)}, expected (n, classes, height, width) with class {label}."

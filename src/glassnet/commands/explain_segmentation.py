@@ -122,4 +122,4 @@ def _caption(about: dict[str, Any]) -> str:
     index = about["index"]
     shown = Path(index).name if isinstance(index, str) else f"test image {index}"
     told = "" if about["iou"] is None else f", IoU {about['iou']:.2f}"
-    return f"{shown}{told}\n{about['target']}: {100 * about['share']:.0f}% of it"
+    return f"{shown}{told}\nregion of {about['target']}: {100 * about['share']:.0f}% of the image"

@@ -122,7 +122,9 @@ def _curves(run: Run) -> Figure:
 
 
 def _draw(run: Run) -> None:
-    history, model = run.history, run.manifest["model"]
+    # A loss of regions is not part of the validation loss: only what is in both can be drawn in one picture.
+    history = [row | {"train_loss": row.get("train_cross_entropy", row["train_loss"])} for row in run.history]
+    model = run.manifest["model"]
     best = run.metrics["epoch"]
     run.save_figure(
         "learning-curves",

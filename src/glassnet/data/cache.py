@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from glassnet.console import progress
 from glassnet.errors import InputError
 from glassnet.files import read_json, write_json
 
+Mapped = np.memmap[Any, np.dtype[np.uint8]]
 Picture = tuple[UInt8[np.ndarray, "3 size size"], UInt8[np.ndarray, "size size"]]
 FLUSHED_EVERY = 256
 """Images after which what is done is written down: so many are done again after a stop."""
@@ -96,7 +97,7 @@ def _begin(folder: Path, shapes: Mapping[Path, tuple[int, ...]], origin: Mapping
     write_json(folder / "cache.json", origin)
 
 
-def _complete(folder: Path, arrays: list[np.ndarray], read: Callable[[int], Picture], description: str) -> None:
+def _complete(folder: Path, arrays: Sequence[Mapped], read: Callable[[int], Picture], description: str) -> None:
     done = np.memmap(folder / "done.u8", np.uint8, "r+", shape=(len(arrays[0]),))
     waiting = np.flatnonzero(done == 0)
     if not len(waiting):

@@ -13,7 +13,16 @@ from matplotlib.patches import Rectangle
 
 from glassnet.errors import InputError
 from glassnet.figures.images import LINE, MARGIN, draw_picture, to_pictures
-from glassnet.figures.style import GRID, MUTED, class_colour, in_house_style, new_canvas, require_shape, shorten
+from glassnet.figures.style import (
+    GRID,
+    MUTED,
+    PALETTE,
+    class_colour,
+    in_house_style,
+    new_canvas,
+    require_shape,
+    shorten,
+)
 
 Masks = UInt8[np.ndarray, "n h w"]
 VOID = 255
@@ -44,13 +53,19 @@ def report_colours(truth: UInt8[np.ndarray, "h w"], predicted: UInt8[np.ndarray,
     return colours
 
 
+def mask_colour(label: int) -> tuple[float, ...]:
+    """Give the colour of a class from 1 on: the palette's, and from the eleventh on the same ones half as bright."""
+    turn = (label - 1) // len(PALETTE) % 2
+    return tuple((0.5 if turn else 1.0) * part for part in to_rgb(class_colour(label - 1)))
+
+
 def overlay(picture: Float[np.ndarray, "h w 3"], mask: UInt8[np.ndarray, "h w"]) -> Float[np.ndarray, "h w 3"]:
-    """Lay each class's colour over the image but for the background; void is hatched in grey."""
+    """Lay each class's colour over the image but for the background, and grey over void."""
     shown = picture.copy()
     for label in np.unique(mask):
         if label == 0:
             continue
-        colour = UNJUDGED if label == VOID else to_rgb(class_colour(int(label) - 1))
+        colour = UNJUDGED if label == VOID else mask_colour(int(label))
         where = mask == label
         shown[where] = (1 - COVER) * shown[where] + COVER * np.array(colour)
     return shown
@@ -111,7 +126,7 @@ def segmentation_grid(
         for place, drawn in enumerate(shown):
             draw_picture(axes, drawn, left + place * (SIDE + GAP), up, SIDE)
         axes.text(left, up + SIDE + 0.11, captions[number], fontsize=8.5, va="center")
-    _legend(axes, [(to_rgb(class_colour(c - 1)), shorten(classes[c], 14)) for c in seen], top + rows * step, entries)
+    _legend(axes, [(mask_colour(c), shorten(classes[c], 14)) for c in seen], top + rows * step, entries)
     return figure
 
 

@@ -65,7 +65,7 @@ def segmentation(settings: ReproduceSettings, out: Path) -> Reproduction:
 
 
 SEGMENTATION = Part(
-    "Section 3, Figures 4 and 5: segmentation, its leak, people and the centre", segmentation, ("seeds",)
+    "Section 3, Figures 4 and 5: segmentation, its leak, people and the centre", segmentation, ("seeds", "seed")
 )
 
 

@@ -23,11 +23,12 @@ class ReproduceSettings:
     run: Path | None = None
     """Part features: run of the report's network to look into; trained with the defaults if not given."""
     data: str = "mnist"
-    """Data set to train on; mnist is the report's, mnist-sample a quick try that needs no download."""
+    """Data set to train on; mnist is the report's, mnist-sample a quick try that needs no download. Part segmentation
+    takes voc-aug where this is mnist; digit-scenes is its quick try."""
     epochs: int | None = None
     """Passes over the training images; training's default if not given."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Parts classification and reconstruction: seeds of every network; an interval needs two at least."""
+    """Parts classification, segmentation and reconstruction: seeds of every network; an interval needs two at least."""
     models: tuple[str, ...] = ()
     """Parts classification and reconstruction: only these networks of the report's; all of them if not given."""
     datasets: tuple[str, ...] = ()

@@ -16,7 +16,7 @@ from glassnet.models import model_options, parse_options
 from glassnet.settings import TrainSettings
 
 # What the grid itself decides, or what does not change a training.
-NO_AXIS = ("seed", "out", "resume", "model_options", "data_root", "device")
+NO_AXIS = ("task", "seed", "out", "resume", "model_options", "data_root", "device")
 LONGEST_NAME = 120
 
 

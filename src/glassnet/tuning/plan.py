@@ -55,6 +55,11 @@ def make_plan(base: TrainSettings, axes: Mapping[str, Sequence[Any]], out: Path)
     asked = []
     for settings in span(base, axes):
         resolved = experiment.resolve(settings)
+        if resolved.task != "classification":
+            raise InputError(
+                f"a grid is judged by accuracy, which {resolved.model} on {resolved.data} has none of: it learns "
+                f"{resolved.task}; train its settings one by one with `glassnet train`."
+            )
         if _key(resolved) not in known:
             name = _free_name(cell_name({axis: value_of(resolved, axis) for axis in axes}), cells)
             known[_key(resolved)], cells[name] = name, resolved

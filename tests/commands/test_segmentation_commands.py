@@ -1,0 +1,134 @@
+"""A small segmentation from its folder of masks to its report."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import glassnet as gn
+from glassnet import cli
+from glassnet.tasks.segmentation_metrics import pixel_confusion, scores
+
+OPTIONS = ("filters=4,4,4,4,6,6,8", "head=8", "dropout=0")
+
+
+def call(capsys, *words):
+    code = cli.run([str(word) for word in words])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def answer(capsys, *words):
+    code, out, err = call(capsys, *words, "--json")
+    assert code == 0, err
+    return json.loads(out)
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory):
+    """Bright squares on dark noise, and bright columns: two classes and the background, with a void frame."""
+    folder, random = tmp_path_factory.mktemp("data") / "scans", np.random.default_rng(0)
+    for kind in ("images", "masks"):
+        (folder / kind).mkdir(parents=True)
+    for number in range(20):
+        mask = np.zeros((32, 32), np.uint8)
+        top, left = random.integers(2, 14, 2)
+        mask[top : top + 14, left : left + 14] = 1
+        mask[:, 28:31] = 2
+        mask[0], mask[-1] = 255, 255
+        pixels = random.integers(0, 60, (32, 32, 3)) + 150 * (mask[..., None] == 1) + 80 * (mask[..., None] == 2)
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / "images" / f"{number}.png")
+        Image.fromarray(mask).save(folder / "masks" / f"{number}.png")
+    (folder / "classes.txt").write_text("ground\nsquare\ncolumn\n")
+    return folder
+
+
+def settings(scans, out, **changes):
+    base = {"data": f"masks:{scans}", "model": "fcn8_small", "model_options": OPTIONS, "image_size": 32, "epochs": 3}
+    return gn.TrainSettings(**{**base, "batch_size": 4, "precision": "fp32", "out": out, **changes})
+
+
+@pytest.fixture(scope="module")
+def trained(scans, tmp_path_factory):
+    return gn.train(settings(scans, tmp_path_factory.mktemp("runs") / "seg", loss="dice", class_weights=True))
+
+
+@pytest.fixture
+def copy(trained, tmp_path):
+    shutil.copytree(trained.path, tmp_path / "run")
+    return gn.Run.open(tmp_path / "run")
+
+
+def test_a_run_keeps_its_task_its_parts_and_the_background(trained):
+    assert trained.settings.task == "segmentation"
+    assert trained.settings.loss == "dice"
+    row = trained.history[-1]
+    assert {"train_loss", "train_accuracy", "train_cross_entropy", "train_dice", "validation_mean_iou"} <= row.keys()
+    assert row["train_loss"] == pytest.approx(row["train_cross_entropy"] + row["train_dice"], rel=1e-5)
+    best = max(row["validation_mean_iou"] for row in trained.history)
+    assert trained.history[trained.metrics["epoch"] - 1]["validation_mean_iou"] == best
+    test = trained.dataset().test
+    known = test.targets != 255
+    empty = (test.targets[known] == 0).double().mean().item()
+    assert trained.metrics["test_background"]["pixel_accuracy"] == pytest.approx(empty)
+    with torch.no_grad():
+        predicted = trained.model()(test.images / 255).argmax(1).to(torch.uint8)
+    expected = scores(pixel_confusion(predicted, test.targets, 3).numpy())
+    assert trained.metrics["test_mean_iou"] == pytest.approx(expected.mean_iou, abs=1e-3)
+
+
+def test_eval_explain_and_report_show_it(capsys, copy):
+    found = answer(capsys, "eval", copy.path, "--flip")
+    assert found["mean_iou"] == pytest.approx(copy.metrics["test_mean_iou"], abs=1e-3)
+    assert found["flipped"]["mean_iou"] is not None
+    assert [row["class"] for row in found["per_class"]] == ["ground", "square", "column"]
+    assert set(found["selection"]) == {"unpicked", "best", "median", "worst"}
+    code, out, _ = call(capsys, "eval", copy.path)
+    assert code == 0
+    assert "all background" in out
+    explained = answer(capsys, "explain", copy.path, "--images", "0,1", "--target", "square", "--layers", "conv7")
+    assert [about["target"] for about in explained["explained"][0]["images"]] == ["square", "square"]
+    assert answer(capsys, "report", copy.path)["report"]
+    html = (copy.path / "report.html").read_text()
+    for words in ("Test mean IoU", "all background", "Best, middle and worst", "Overlap (IoU) of each class"):
+        assert words in html
+    assert copy.stems("attributions") == ["correct", "selected", "wrong"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["explain", "RUN", "--target", "circle"], "no target 'circle' in"),
+        (["explain", "RUN", "--faithfulness"], "--faithfulness measures maps of classifiers, and"),
+        (["features", "RUN"], "learned segmentation, and features are embedded by the class of each image"),
+    ],
+)
+def test_what_is_not_for_a_segmentation_is_refused(capsys, copy, words, message):
+    code, out, err = call(capsys, *(copy.path if word == "RUN" else word for word in words))
+    assert (code, out) == (2, "")
+    assert message in err
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": "convnet"}, r"convnet is a model for classification, and masks:.* a data set for segmentation; for"
+         r" .* take one of the models fcn8_small, fcn8s_vgg16, unet_small, or for convnet one of the data sets mnist"),
+        ({"data": "mnist-sample"}, "fcn8_small is a model for segmentation, and mnist-sample a data set for classific"),
+        ({"task": "classification"}, "fcn8_small is a model for segmentation, not for --task classification; models"),
+        ({"data": "mnist-sample", "model": "convnet", "loss": "dice"}, "--loss is of no use to classification, only"),
+        ({"image_size": 30}, "image_size is 30, expected a multiple of 32"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_said_in_a_sentence_and_writes_nothing(scans, tmp_path, changes, message):
+    with pytest.raises(gn.InputError, match=message):
+        gn.train(settings(scans, tmp_path / "none", **{"model_options": (), **changes}))
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_same_seed_gives_the_same_weights(trained, scans, tmp_path):
+    again = gn.train(settings(scans, tmp_path / "again", loss="dice", class_weights=True))
+    assert all(torch.equal(a, b) for a, b in zip(trained.weights().values(), again.weights().values(), strict=True))
