@@ -19,7 +19,9 @@ SHOWN = 64
 
 
 @in_house_style
-def latent_kl(kl: Float[np.ndarray, ...], active: Bool[np.ndarray, ...], *, title: str = "Latent dimensions") -> Figure:
+def latent_kl(
+    kl: Float[np.ndarray, " latent"], active: Bool[np.ndarray, " as_many"], *, title: str = "Latent dimensions"
+) -> Figure:
     """Draw each latent dimension's KL, the largest first: how many nats it tells of an image.
 
     Args:

@@ -83,7 +83,7 @@ def _train(plan: Denoising, names: Sequence[str], settings: ReproduceSettings, o
 
 def _table(plan: Denoising, runs: Mapping[str, Mapping[int, Run]], found: Measured) -> Table:
     """Lay out a data set's networks and baselines: over seeds for networks, with an interval over images for both."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name, by_seed in found.networks.items():
         parameters = runs[name][min(by_seed)].manifest["model"]["parameters"]
         rows.append((f"{name} (Figure {plan.figures[name]})" if name in plan.figures else name, f"{parameters:,}",
@@ -116,7 +116,8 @@ def _bounds(
     plans: Sequence[Denoising], kept: RunDirectory, settings: ReproduceSettings, out: Path
 ) -> tuple[list[Table], list[Run]]:
     """Train and lay out the bound on clean images, of the first seed; return the runs too."""
-    rows, ran = [], []
+    rows: list[tuple[str, ...]] = []
+    ran: list[Run] = []
     one_seed = replace(settings, seeds=(min(settings.seeds),))
     for plan in plans:
         for number, bound in enumerate(bounds(plan.data)):

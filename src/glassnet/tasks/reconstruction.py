@@ -123,7 +123,7 @@ def _evaluate(records: Records, _classes: Sequence[str]) -> dict[str, Any]:
     variational = "code_kl" in records
     nats = (records["reconstruction"] + records["kl"]).double()
     values = int(records["values"][0])
-    result = {
+    result: dict[str, Any] = {
         "images": len(nats),
         **_measure(records),
         **quality({name: records[name].numpy() for name in QUALITY}),
