@@ -73,6 +73,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=3, help="of each training; the first is a warm-up")
     parser.add_argument("--filters", default="32,32,64,64")
     parser.add_argument("--only", type=lambda text: text.split(","), default=[*PEERS, "glassnet"])
+    parser.add_argument("--images", type=int, help="of a peer's measured epochs; all of them if not given")
     parser.add_argument("--search-images", type=int, default=6000, help="a peer's best settings are sought on")
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[64, 128, 256, 512], help="tried for each peer")
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2, 4], help="tried for peers with a loader")
@@ -136,6 +137,7 @@ def _measure(results: dict, arguments: argparse.Namespace, name: str, turn: int,
         measured, watched = _glassnet(arguments, arguments.epochs, turn, filters)
     else:
         options = ["--epochs", arguments.epochs, "--filters", filters, "--seed", turn]
+        options += ["--images", arguments.images] if arguments.images else []
         measured, watched = _peer(arguments, name, _best(results, name), options)
         measured |= _best(results, name)
     row = key | measured | watched | {"images_per_second": rate_of(measured)}

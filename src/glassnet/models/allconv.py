@@ -8,7 +8,7 @@ from glassnet.models.stack import add_classifier, add_convolution, begin, check_
 
 
 class AllConv(nn.Sequential):
-    """The most accuracy for few parameters: conv1 ... conv7 (3x3), a pool after conv2 and conv4, average, fc1.
+    """Convolutions and an average, hardly anything else: conv1 ... conv7 (3x3), a pool after conv2 and conv4, fc1.
 
     Each convolution is followed by batch-norm and ReLU, after the pool where there is one. Without hidden fully
     connected layers nearly all parameters are kernels, each of which sees every place in the image. Takes images in
