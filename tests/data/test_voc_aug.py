@@ -31,7 +31,7 @@ def test_trainaug_tests_on_vocs_validation_images_alone(root):
     assert masks(dataset, "test").keys() == {numbers[name] for name in tiny.VOC_VAL}
     assert masks(dataset, "train").keys() == set(numbers.values()) - {numbers[name] for name in tiny.VOC_VAL}
     assert "none of which is trained on" in dataset.note
-    assert "a subset: 9 of 12,031 images" in dataset.note
+    assert "a subset: 11 of 12,031 images" in dataset.note
 
 
 def test_union_is_the_reports_split_and_says_how_many_images_leak(root, capsys):
@@ -117,7 +117,7 @@ def servers(monkeypatch):
 
 def test_both_archives_are_fetched_unpacked_and_removed(servers, tmp_path):
     dataset = load_dataset("voc-aug", root=tmp_path, image_size=SIZE)
-    assert (len(dataset.train), len(dataset.test)) == (7, 2)
+    assert (len(dataset.train), len(dataset.test)) == (9, 2)
     assert voc_aug.find(tmp_path) == tmp_path / "voc2012"
     assert {path.name for path in (tmp_path / "sbd").iterdir()} == {"benchmark_RELEASE"}
     assert {path.name for path in (tmp_path / "voc2012").iterdir()} == {"VOCdevkit"}
@@ -128,7 +128,7 @@ def test_a_cut_download_leaves_a_part_that_is_gone_on_with(servers, tmp_path):
     with pytest.raises(WorkError, match=r"could not download sbd\.tgz: .* cut the connection"):
         load_dataset("voc-aug", root=tmp_path, image_size=SIZE)
     assert [path.name for path in (tmp_path / "sbd").iterdir()] == ["sbd.tgz.part"]
-    assert len(load_dataset("voc-aug", root=tmp_path, image_size=SIZE).train) == 7
+    assert len(load_dataset("voc-aug", root=tmp_path, image_size=SIZE).train) == 9
 
 
 def test_an_archive_that_leads_outside_or_is_another_is_refused(servers, tmp_path, monkeypatch):

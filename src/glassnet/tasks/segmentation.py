@@ -25,11 +25,11 @@ def _objective(settings: TrainSettings, masks: Tensor, classes: int) -> Objectiv
     region = REGION_LOSSES.get(settings.loss)
 
     def of_batch(logits: Tensor, targets: Tensor, _progress: float) -> tuple[Tensor, Mapping[str, Tensor]]:
+        nonlocal weights
+        weights = None if weights is None else weights.to(logits)  # moved at the first step, and there from then on
         known = targets != VOID
         hits = ((logits.detach().argmax(dim=1) == targets) & known).sum() / known.sum().clamp(min=1)
-        by_pixel = cross_entropy(
-            logits, targets, None if weights is None else weights.to(logits), settings.label_smoothing
-        )
+        by_pixel = cross_entropy(logits, targets, weights, settings.label_smoothing)
         if region is None:
             return by_pixel, {"accuracy": hits}
         by_region = region(logits, targets)
