@@ -1,4 +1,5 @@
 import hashlib
+import io
 
 import numpy as np
 import pytest
@@ -75,6 +76,12 @@ def test_the_raw_mask_keeps_every_value(root):
     np.testing.assert_array_equal(mat, tiny.mask("c1", voc=False))
 
 
+def _rgb_png():
+    buffer = io.BytesIO()
+    Image.new("RGB", (tiny.WIDTH, tiny.HEIGHT)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
@@ -85,6 +92,10 @@ def test_the_raw_mask_keeps_every_value(root):
         ({"c1_mat": tiny.mat(np.full((12, 20), 21, np.uint8))}, r"c1\.mat holds the class 21, expected 0 to 20"),
         ({"c1_mat": tiny.mat(np.zeros((5, 20), np.uint8))}, r"c1\.mat is a mask of 20x5 pixels for an image of 20x12"),
         ({"a2_png": tiny.palette_png(np.zeros((12, 7), np.uint8))}, r"a2\.png is a mask of 7x12 pixels for an image"),
+        ({"c1_mat": tiny.mat(np.full((12, 20), -1, np.int16))}, r"c1\.mat holds the class -1, expected 0 to 20"),
+        ({"c1_mat": tiny.mat(np.full((12, 20), 300, np.int16))}, r"c1\.mat holds the class 300, expected 0 to 20"),
+        ({"b2_png": None}, r"b2\.png is missing, which the lists name"),  # and SBD's coarser b2.mat is not taken for it
+        ({"a2_png": _rgb_png()}, r"a2\.png is a RGB image, expected palette indices or grey levels"),
         ({"c2_mat": None}, r"c2\.mat is missing, which the lists name"),
         ({"c2_mat": b"MATLAB rubbish"}, r"c2\.mat cannot be read as a mask"),
         ({"a2_png": b"\x89PNG rubbish"}, r"a2\.png cannot be read as a mask"),
