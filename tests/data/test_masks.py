@@ -1,3 +1,5 @@
+import zlib
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,9 @@ def save(folder, name, *, image=(6, 4), mask=(6, 4), value=1):
         if size is None:
             continue
         if kind == "images":
-            pixels = np.random.default_rng(hash(name) % 100).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
+            pixels = np.random.default_rng(zlib.crc32(name.encode())).integers(
+                0, 255, (size[1], size[0], 3), dtype=np.uint8
+            )
             Image.fromarray(pixels).save(folder / kind / f"{name}.png")
         else:
             values = np.zeros((size[1], size[0]), np.uint8)
@@ -55,12 +59,53 @@ def test_train_and_test_folders_and_names_of_classes(tmp_path):
         (lambda f: [(f / "classes.txt").write_text("a\nb\n"), save(f, "s", value=2)], "holds the class 2, but classes"),
         (lambda f: (f / "images" / "s1.png").write_bytes(b"x"), r"s1\.png cannot be read as an image"),
         (lambda f: Image.new("RGB", (6, 4)).save(f / "masks" / "s1.png"), r"s1\.png is a RGB image, expected palette"),
+        (
+            lambda f: _again_as(f, "images", "s1", ".bmp"),
+            r"both s1\.bmp and s1\.png, expected",
+        ),
+        (
+            lambda f: _again_as(f, "masks", "s1", ".jpg", move=True),
+            r"the mask .*s1\.jpg is a JPEG, which blurs classes",
+        ),
     ],
 )
 def test_what_does_not_fit_is_named(scans, change, message):
     change(scans)
     with pytest.raises(InputError, match=message):
         load_dataset(f"masks:{scans}", image_size=8)
+
+
+def _again_as(folder, kind, name, suffix, *, move=False):
+    path = folder / kind / f"{name}.png"
+    Image.open(path).save(path.with_suffix(suffix))
+    if move:
+        path.unlink()
+
+
+@pytest.mark.parametrize("names", [None, "ground\nobject\n"])
+def test_masks_that_mark_the_object_by_255_hold_one_class_alone(tmp_path, names):
+    for number in range(3):
+        save(tmp_path / "grey", f"s{number}", value=255)
+    if names:
+        (tmp_path / "grey" / "classes.txt").write_text(names)
+    with pytest.raises(
+        InputError, match=r"hold only 0 and 255, where 255 stands for void, expected two classes or mor"
+    ):
+        load_dataset(f"masks:{tmp_path / 'grey'}", image_size=8)
+
+
+def test_a_picture_that_lies_on_its_side_is_turned_as_its_mask_stands(tmp_path):
+    for name in ("a", "b"):
+        save(tmp_path / "turned", name, image=(4, 6), mask=(4, 6))
+    path = tmp_path / "turned" / "images" / "a.png"
+    upright = Image.open(path)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown after a quarter turn clockwise
+    upright.transpose(Image.Transpose.ROTATE_90).save(path, exif=exif)
+    dataset = load_dataset(f"masks:{tmp_path / 'turned'}", image_size=8)
+    found = torch.cat([dataset.train.images, dataset.test.images])
+    expected = np.asarray(upright.resize((8, 8), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
+    assert any(np.array_equal(image, expected) for image in found)
 
 
 def test_no_folder_and_no_images(tmp_path):

@@ -1,4 +1,5 @@
 import hashlib
+import io
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def test_trainaug_tests_on_vocs_validation_images_alone(root):
     assert masks(dataset, "test").keys() == {numbers[name] for name in tiny.VOC_VAL}
     assert masks(dataset, "train").keys() == set(numbers.values()) - {numbers[name] for name in tiny.VOC_VAL}
     assert "none of which is trained on" in dataset.note
-    assert "a subset: 9 of 12,031 images" in dataset.note
+    assert "a subset: 11 of 12,031 images" in dataset.note
 
 
 def test_union_is_the_reports_split_and_says_how_many_images_leak(root, capsys):
@@ -75,6 +76,12 @@ def test_the_raw_mask_keeps_every_value(root):
     np.testing.assert_array_equal(mat, tiny.mask("c1", voc=False))
 
 
+def _rgb_png():
+    buffer = io.BytesIO()
+    Image.new("RGB", (tiny.WIDTH, tiny.HEIGHT)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
@@ -85,6 +92,10 @@ def test_the_raw_mask_keeps_every_value(root):
         ({"c1_mat": tiny.mat(np.full((12, 20), 21, np.uint8))}, r"c1\.mat holds the class 21, expected 0 to 20"),
         ({"c1_mat": tiny.mat(np.zeros((5, 20), np.uint8))}, r"c1\.mat is a mask of 20x5 pixels for an image of 20x12"),
         ({"a2_png": tiny.palette_png(np.zeros((12, 7), np.uint8))}, r"a2\.png is a mask of 7x12 pixels for an image"),
+        ({"c1_mat": tiny.mat(np.full((12, 20), -1, np.int16))}, r"c1\.mat holds the class -1, expected 0 to 20"),
+        ({"c1_mat": tiny.mat(np.full((12, 20), 300, np.int16))}, r"c1\.mat holds the class 300, expected 0 to 20"),
+        ({"b2_png": None}, r"b2\.png is missing, which the lists name"),  # and SBD's coarser b2.mat is not taken for it
+        ({"a2_png": _rgb_png()}, r"a2\.png is a RGB image, expected palette indices or grey levels"),
         ({"c2_mat": None}, r"c2\.mat is missing, which the lists name"),
         ({"c2_mat": b"MATLAB rubbish"}, r"c2\.mat cannot be read as a mask"),
         ({"a2_png": b"\x89PNG rubbish"}, r"a2\.png cannot be read as a mask"),
@@ -117,7 +128,7 @@ def servers(monkeypatch):
 
 def test_both_archives_are_fetched_unpacked_and_removed(servers, tmp_path):
     dataset = load_dataset("voc-aug", root=tmp_path, image_size=SIZE)
-    assert (len(dataset.train), len(dataset.test)) == (7, 2)
+    assert (len(dataset.train), len(dataset.test)) == (9, 2)
     assert voc_aug.find(tmp_path) == tmp_path / "voc2012"
     assert {path.name for path in (tmp_path / "sbd").iterdir()} == {"benchmark_RELEASE"}
     assert {path.name for path in (tmp_path / "voc2012").iterdir()} == {"VOCdevkit"}
@@ -128,7 +139,7 @@ def test_a_cut_download_leaves_a_part_that_is_gone_on_with(servers, tmp_path):
     with pytest.raises(WorkError, match=r"could not download sbd\.tgz: .* cut the connection"):
         load_dataset("voc-aug", root=tmp_path, image_size=SIZE)
     assert [path.name for path in (tmp_path / "sbd").iterdir()] == ["sbd.tgz.part"]
-    assert len(load_dataset("voc-aug", root=tmp_path, image_size=SIZE).train) == 7
+    assert len(load_dataset("voc-aug", root=tmp_path, image_size=SIZE).train) == 9
 
 
 def test_an_archive_that_leads_outside_or_is_another_is_refused(servers, tmp_path, monkeypatch):

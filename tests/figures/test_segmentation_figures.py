@@ -42,9 +42,13 @@ def test_what_does_not_fit_is_refused(unchecked, change, message):
 
 
 def test_bars_are_sorted_and_classes_without_a_value_left_out():
-    figure = figures.class_bars([0.2, None, 0.6], [(0.1, 0.3), None, None], ["a", "b", "c"], baseline=0.3)
+    figure = figures.class_bars([0.2, None, 0.6], [(0.1, 0.3), None, None], ["a", "b", "c"], baselines=[0.7, 0, 0])
     axes = figure.axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["c", "a"]
     assert [round(patch.get_width()) for patch in axes.patches] == [60, 20]
+    marks = next(line for line in axes.lines if line.get_label() == "all background")
+    assert list(marks.get_xdata()) == pytest.approx([0, 70])
     with pytest.raises(InputError, match="no class has a value"):
         figures.class_bars([None], [None], ["a"])
+    with pytest.raises(InputError, match="1 values, 1 intervals and 2 baselines for 1 classes, expected one of each"):
+        figures.class_bars([0.5], [None], ["a"], baselines=[0, 0])

@@ -77,6 +77,27 @@ def test_a_perfect_answer_costs_next_to_nothing_and_all_void_nothing(loss):
     assert loss(logits, torch.full_like(masks, VOID)).item() == 0
 
 
+@pytest.mark.parametrize("loss", [cross_entropy, dice, lovasz])
+def test_a_loss_is_computed_in_full_precision_inside_a_half_precision_training(loss):
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 4, 64, 64, generator=generator, requires_grad=True)
+    masks = torch.randint(4, (2, 64, 64), generator=generator, dtype=torch.uint8)
+    masks[:, :9] = VOID
+    expected = loss(logits, masks)
+    with torch.autocast("cpu", torch.bfloat16):
+        value = loss(logits, masks)
+    assert value.item() == pytest.approx(expected.item(), rel=1e-6)
+    torch.testing.assert_close(*(torch.autograd.grad(one, logits)[0] for one in (value, expected)), rtol=1e-5, atol=0)
+
+
+def test_weights_and_smoothing_agree_with_pytorchs_mean():
+    logits, masks = random_pair(classes=4)
+    weights = torch.tensor([0.5, 1.0, 2.0, 4.0], dtype=torch.float64)
+    options = {"weight": weights, "ignore_index": VOID, "label_smoothing": 0.1}
+    expected = F.cross_entropy(logits, masks.long(), **options)
+    assert cross_entropy(logits, masks, weights, 0.1).item() == pytest.approx(expected.item(), rel=1e-12)
+
+
 def test_class_weights_by_hand():
     masks = torch.tensor([[[0, 0, 0, 1], [VOID, VOID, VOID, 2]]], dtype=torch.uint8)
     weights = class_weights(masks, 4)  # shares 3/5, 1/5, 1/5, 0

@@ -16,6 +16,7 @@ MEASURES = (
     ("mean_accuracy", "mean class accuracy"),
     ("mean_iou", "mean IoU"),
     ("weighted_iou", "frequency-weighted IoU"),
+    ("boundary_f", "boundary F-score"),
 )
 
 
@@ -79,12 +80,12 @@ def _draw(found: Evaluated) -> None:
             [row["iou"] for row in rows],
             [None if row["interval"] is None else tuple(row["interval"]) for row in rows],
             found.dataset.classes,
-            baseline=found.result["background"]["mean_iou"],
+            baselines=[row["background"] for row in rows],
         ),
         title="Intersection over union by class",
         alt=f"A bar for each of {len(rows)} classes, from the best to the worst.",
-        caption="Pixels of the class in both masks over pixels in either; the interval is over images. The dashed line "
-        "is the mean over all classes when everything is called background.",
+        caption="Pixels of the class in both masks over pixels in either; the interval is over images. The marks are "
+        "what calling every pixel background would score.",
     )
     found.result["selection"] = chosen
 
@@ -98,24 +99,30 @@ def _caption(found: Evaluated, index: int) -> str:
 def _text(found: Evaluated) -> str:
     result, empty = found.result, found.result["background"]
     bounds = {key: result.get(f"{key}_interval") for key, _ in MEASURES}
-    rows = [(label, _number(result[key]), _range(bounds[key]), _number(empty[key])) for key, label in MEASURES] + [
-        ("boundary F-score", _number(result["boundary_f"]), "", "")
-    ]
+    rows = [(label, _number(result[key]), _range(bounds[key]), _number(empty[key])) for key, label in MEASURES]
     classes = [
-        (row["class"], row["images"], f"{100 * row['share']:.2f}%", _number(row["iou"]), _range(row["interval"]))
+        (
+            row["class"],
+            row["images"],
+            f"{100 * row['share']:.2f}%",
+            _number(row["iou"]),
+            _range(row["interval"]),
+            _number(row["background"]),
+        )
         for row in result["per_class"]
     ]
     parts = [
         f"{found.run.name} on {result['data']} ({result['split']}, {result['images']:,} images), "
         f"loss {result['loss']:.4f} nats per pixel",
         table(("measure", "value", "95% interval", "all background"), rows),
-        table(("class", "images", "share of pixels", "IoU", "95% interval"), classes),
+        table(("class", "images", "share of pixels", "IoU", "95% interval", "all background"), classes),
     ]
     if "flipped" in result:
         told = result["flipped"]
         parts.append(
-            f"mean of each image and its mirror image: mean IoU {told['mean_iou']:.4f}, pixel accuracy "
-            f"{told['pixel_accuracy']:.4f}"
+            f"mean of each image and its mirror image: mean IoU {_number(told['mean_iou'])} (95% interval "
+            f"{_range(told['mean_iou_interval'])}; all background {_number(empty['mean_iou'])}), pixel accuracy "
+            f"{_number(told['pixel_accuracy'])} (all background {_number(empty['pixel_accuracy'])})"
         )
     return "\n\n".join(parts)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from glassnet.console import progress
 from glassnet.data.dataset import VOID, Dataset, Split
@@ -21,6 +21,8 @@ DEFAULT_PIXELS = 96
 TEST_SHARE = 0.2
 SPLIT_SEED = 0
 NAMES = "classes.txt"
+LOSSY = frozenset((".jpg", ".jpeg"))
+"""Suffixes whose compression blurs the values of a mask into classes that there are not."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ def load(path: Path, image_size: int | None = None) -> Dataset:
 
     A mask is an image of palette indices or grey levels: a pixel's value is its class, 255 stands for void. The names
     of the classes are the lines of PATH/classes.txt, if there is one. Without train/ and test/ a fifth of the images is
-    drawn for the test, the same ones every time.
+    drawn for the test, the same ones every time. Images and masks are turned as their EXIF orientation says.
 
     Args:
         path: The folder.
@@ -44,11 +46,12 @@ def load(path: Path, image_size: int | None = None) -> Dataset:
 
     Raises:
         InputError: The folder is not laid out so, an image has no mask or the other way round, a file cannot be read,
-            the two differ in size, or a mask holds a value that is no class.
+            the two differ in size, or the masks hold a value that is no class, or fewer than two classes.
     """
     size, parts = image_size or DEFAULT_PIXELS, _parts(path)
     read = [_read(pairs, size, f"Reading {len(pairs):,} images with masks") for pairs in parts]
     named = _names(path)
+    _require_classes(path, [masks for _, masks in read])
     largest = max(int(masks[masks != VOID].max(initial=0)) for _, masks in read)
     classes = named or tuple(f"class {number}" for number in range(max(largest + 1, 2)))
     if largest >= len(classes):
@@ -68,6 +71,16 @@ def load(path: Path, image_size: int | None = None) -> Dataset:
     )
 
 
+def _require_classes(path: Path, parts: list[UInt8[np.ndarray, "n s s"]]) -> None:
+    """Refuse masks with nothing to tell apart, as those are that mark the object by 255, which stands for void."""
+    values = sorted({int(value) for masks in parts for value in np.unique(masks)})
+    if len([value for value in values if value != VOID]) < 2:
+        raise InputError(
+            f"the masks in {path} hold only {' and '.join(map(str, values))}, where {VOID} stands for void, expected "
+            "two classes or more; number the classes 0, 1, 2 and so on."
+        )
+
+
 def _parts(path: Path) -> tuple[list[Pair], list[Pair]]:
     if not path.is_dir():
         raise InputError(f"{path} is no folder; expected one with images/ and masks/, as in images/1.jpg, masks/1.png.")
@@ -84,6 +97,9 @@ def _parts(path: Path) -> tuple[list[Pair], list[Pair]]:
 
 def _pairs(folder: Path) -> list[Pair]:
     images, masks = (_files(folder / kind) for kind in ("images", "masks"))
+    for mask in masks.values():
+        if mask.suffix.lower() in LOSSY:
+            raise InputError(f"the mask {mask} is a JPEG, which blurs classes into each other; save masks as PNG.")
     for stem in sorted(images.keys() ^ masks.keys()):
         has, lacks = ("image", "masks") if stem in images else ("mask", "images")
         raise InputError(f"the {has} {stem} in {folder} has no partner in {lacks}/; add it, or remove the {has}.")
@@ -91,9 +107,16 @@ def _pairs(folder: Path) -> list[Pair]:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    found = {}
-    if folder.is_dir():
-        found = {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in SUFFIXES and p.name[0] != "."}
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.suffix.lower() not in SUFFIXES or path.name[0] == ".":
+            continue
+        if path.stem in found:
+            raise InputError(
+                f"{folder} holds both {found[path.stem].name} and {path.name}, expected one file of a name; "
+                "rename one, and its partner."
+            )
+        found[path.stem] = path
     if not found:
         raise InputError(f"{folder} holds no images; expected images/ and masks/ with files of the same names.")
     return found
@@ -138,8 +161,8 @@ def _read_pair(pair: Pair, size: int) -> tuple[UInt8[np.ndarray, "3 s s"], UInt8
 def _open(path: Path, mode: str | None) -> Image.Image:
     try:
         with Image.open(path) as file:
-            file.load()
-            return file.convert(mode) if mode else file.copy()
+            upright = ImageOps.exif_transpose(file)
+            return upright.convert(mode) if mode else upright
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         reason = "it is damaged, or of an unknown format" if isinstance(error, UnidentifiedImageError) else error
         raise InputError(f"{path} cannot be read as an image ({reason}); replace it or delete it.") from None

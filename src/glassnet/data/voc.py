@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Integer, UInt8
 from PIL import Image, UnidentifiedImageError
 from scipy.io import loadmat
 
@@ -49,9 +50,13 @@ class Archives:
         return own if own.exists() else self.sbd / "img" / f"{name}.jpg"
 
     def mask(self, name: str) -> Path:
-        """Return the mask's file: VOC's own wherever there is one, which is the finer one."""
+        """Return the mask's file: VOC's own, which is the finer one, wherever VOC lists the image or there is one."""
         own = self.voc / "SegmentationClass" / f"{name}.png"
-        return own if own.exists() else self.sbd / "cls" / f"{name}.mat"
+        return own if name in self._of_voc or own.exists() else self.sbd / "cls" / f"{name}.mat"
+
+    @cached_property
+    def _of_voc(self) -> frozenset[str]:
+        return frozenset(self.lists["voc_train"]) | frozenset(self.lists["voc_val"])
 
 
 def open_archives(voc: Path, sbd: Path) -> Archives:
@@ -111,12 +116,12 @@ def read_mask(path: Path) -> UInt8[np.ndarray, "height width"]:
         InputError: The file is missing or damaged, or holds a value that is no class and not VOID.
     """
     mask = _mat(path) if path.suffix == ".mat" else _png(path)
-    known = mask[mask != VOID]
-    if known.size and known.max() >= len(CLASSES):
+    wrong = mask[(mask != VOID) & ((mask < 0) | (mask >= len(CLASSES)))]
+    if wrong.size:
         raise InputError(
-            f"{path} holds the class {known.max()}, expected 0 to {len(CLASSES) - 1}, or {VOID} for void; restore it."
+            f"{path} holds the class {wrong[0]}, expected 0 to {len(CLASSES) - 1}, or {VOID} for void; restore it."
         )
-    return mask
+    return np.ascontiguousarray(mask, dtype=np.uint8)
 
 
 def _names(path: Path) -> tuple[str, ...]:
@@ -157,7 +162,7 @@ def _png(path: Path) -> UInt8[np.ndarray, "height width"]:
         raise InputError(f"{path} cannot be read as a mask ({error}); unpack the archive again.") from None
 
 
-def _mat(path: Path) -> UInt8[np.ndarray, "height width"]:
+def _mat(path: Path) -> Integer[np.ndarray, "height width"]:
     if not path.exists():
         raise InputError(f"the mask {path} is missing; unpack the archive again.")
     try:
@@ -167,7 +172,7 @@ def _mat(path: Path) -> UInt8[np.ndarray, "height width"]:
     except Exception as error:  # scipy, zlib and NumPy each raise their own on damaged bytes
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path} cannot be read as a mask ({reason}); unpack the archive again.") from None
-    return np.ascontiguousarray(mask.clip(0, VOID), dtype=np.uint8)
+    return np.asarray(mask)
 
 
 def count_leak(parts: Sequence[set[str]]) -> int:

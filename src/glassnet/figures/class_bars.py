@@ -17,25 +17,25 @@ def class_bars(
     intervals: Sequence[tuple[float, float] | None],
     classes: Sequence[str],
     *,
-    baseline: float | None = None,
+    baselines: Sequence[float | None] | None = None,
     title: str = "Intersection over union by class",
 ) -> Figure:
-    """Draw each class's intersection over union with its 95% interval; classes without one are named below.
+    """Draw each class's intersection over union with its 95% interval; classes without a value are left out.
 
     Args:
         values: 0 to 1, None for a class that is neither there nor predicted.
         intervals: 95% interval of each, None for none.
         classes: Names of the classes.
-        baseline: Mean over the classes of predicting background everywhere, drawn as a line.
+        baselines: What predicting background everywhere scores in each class, drawn as a mark; None for no marks.
         title: The figure's heading.
 
     Raises:
         InputError: The lists differ in length, or no class has a value.
     """
-    if not len(values) == len(intervals) == len(classes):
+    if not len(values) == len(intervals) == len(classes) == len(values if baselines is None else baselines):
         raise InputError(
-            f"there are {len(values)} values and {len(intervals)} intervals for {len(classes)} classes, "
-            "expected one of both for each."
+            f"there are {len(values)} values, {len(intervals)} intervals and {len(baselines or ())} baselines for "
+            f"{len(classes)} classes, expected one of each for each."
         )
     shown = sorted((i for i, v in enumerate(values) if v is not None), key=lambda i: -(values[i] or 0))
     if not shown:
@@ -48,8 +48,9 @@ def class_bars(
         bounds = intervals[i]
         if bounds is not None:
             axes.plot([100 * bounds[0], 100 * bounds[1]], [place, place], color=INK, linewidth=1.2)
-    if baseline is not None:
-        axes.axvline(100 * baseline, color=MUTED, linestyle="--", linewidth=1, label="mean of all background")
+    if baselines is not None:
+        marks = [100 * (baselines[i] or 0) for i in shown]
+        axes.plot(marks, places, "|", color=MUTED, markersize=11, markeredgewidth=2, label="all background")
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center")
     axes.set_yticks(places, [shorten(classes[i], 18) for i in shown])
     axes.set(xlim=(0, 100), ylim=(len(shown) - 0.4, -0.6), xlabel="intersection over union (%), line: 95% interval")

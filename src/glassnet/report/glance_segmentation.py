@@ -24,6 +24,10 @@ def _headlines(metrics: dict[str, Any]) -> tuple[Headline, ...]:
     )
 
 
+def _of(background: Any, key: str) -> Any:
+    return background.get(key) if isinstance(background, dict) else None
+
+
 def _kept(metrics: dict[str, Any]) -> str:
     return "validation mean IoU " + numbers.percent(metrics.get("validation_mean_iou"))
 
@@ -55,7 +59,9 @@ GLANCE = Glance(
     columns=(
         ("Test mean IoU", "test_mean_iou", numbers.percent),
         ("95% interval of it", "test_mean_iou_interval", numbers.interval),
+        ("Mean IoU of all background", "test_background", lambda value: numbers.percent(_of(value, "mean_iou"))),
         ("Test pixel accuracy", "test_pixel_accuracy", numbers.percent),
+        ("Accuracy of all background", "test_background", lambda value: numbers.percent(_of(value, "pixel_accuracy"))),
         ("Test loss", "test_loss", lambda value: numbers.decimal(value, 4)),
     ),
     judged=_judged,

@@ -14,7 +14,11 @@ MEASURES = (
     ("mean_accuracy", "Mean class accuracy", "the same within each class, averaged over the classes that are there"),
     ("mean_iou", "Mean IoU", "pixels in both masks over pixels in either, averaged over the classes in one of them"),
     ("weighted_iou", "Frequency-weighted IoU", "the same, each class weighed by its pixels"),
-    ("boundary_f", "Boundary F-score", "outlines that lie near each other; harmonic mean of precision and recall"),
+    (
+        "boundary_f",
+        "Boundary F-score",
+        "outlines that lie near each other, of any class; harmonic mean of precision and recall",
+    ),
 )
 
 
@@ -58,9 +62,13 @@ def _flipped(test: dict[str, Any]) -> str:
     told = part(test, "flipped")
     if not told:
         return ""
+    empty = part(test, "background")
     return (
-        f"Averaged over each image and its mirror image, the mean IoU is {numbers.percent(told.get('mean_iou'))} and "
-        f"the pixel accuracy {numbers.percent(told.get('pixel_accuracy'))}."
+        f"Averaged over each image and its mirror image, the mean IoU is {numbers.percent(told.get('mean_iou'))} "
+        f"(95% interval {numbers.interval(told.get('mean_iou_interval'))}; all background "
+        f"{numbers.percent(empty.get('mean_iou'))}) and the pixel accuracy "
+        f"{numbers.percent(told.get('pixel_accuracy'))} (all background "
+        f"{numbers.percent(empty.get('pixel_accuracy'))})."
     )
 
 
@@ -72,10 +80,11 @@ def _classes(test: dict[str, Any]) -> Table | None:
             numbers.percent(row.get("share")),
             numbers.percent(row.get("iou"), 1),
             numbers.interval(row.get("interval"), 1),
+            numbers.percent(row.get("background"), 1),
         )
         for row in rows(test, "per_class")
     ]
-    columns = ("Class", "Images with it", "Share of the pixels", "IoU", "95% interval")
+    columns = ("Class", "Images with it", "Share of the pixels", "IoU", "95% interval", "All background")
     return table("Overlap (IoU) of each class", columns, cells) if cells else None
 
 
@@ -88,9 +97,20 @@ def _others(run: RunDirectory) -> Table | None:
             numbers.count(other.get("images")),
             numbers.percent(other.get("mean_iou")),
             numbers.interval(other.get("mean_iou_interval")),
+            numbers.percent(part(other, "background").get("mean_iou")),
             numbers.percent(other.get("pixel_accuracy")),
+            numbers.percent(part(other, "background").get("pixel_accuracy")),
         )
         for other in found
     ]
-    columns = ("Data", "Part", "Images", "Mean IoU", "95% interval", "Pixel accuracy")
+    columns = (
+        "Data",
+        "Part",
+        "Images",
+        "Mean IoU",
+        "95% interval",
+        "All background",
+        "Pixel accuracy",
+        "All background",
+    )
     return table("The same weights on other images", columns, cells, words=(0, 1)) if cells else None

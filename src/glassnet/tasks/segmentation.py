@@ -16,7 +16,7 @@ from glassnet.tasks.segmentation_losses import REGION_LOSSES, VOID, class_weight
 from glassnet.tasks.task import Measures, Objective, Recorder, Records, Task
 
 TOLERANCE_SHARE = 0.0075
-"""Of the image's diagonal: how far a predicted outline may lie from the true one, as in the DAVIS benchmark."""
+"""Of the image's diagonal: how far a predicted outline may lie from the true one, as Csurka et al. 2013 take it."""
 BOOTSTRAP_SEED = 0
 
 
@@ -25,11 +25,11 @@ def _objective(settings: TrainSettings, masks: Tensor, classes: int) -> Objectiv
     region = REGION_LOSSES.get(settings.loss)
 
     def of_batch(logits: Tensor, targets: Tensor, _progress: float) -> tuple[Tensor, Mapping[str, Tensor]]:
+        nonlocal weights
+        weights = None if weights is None else weights.to(logits)  # moved at the first step, and there from then on
         known = targets != VOID
         hits = ((logits.detach().argmax(dim=1) == targets) & known).sum() / known.sum().clamp(min=1)
-        by_pixel = cross_entropy(
-            logits, targets, None if weights is None else weights.to(logits), settings.label_smoothing
-        )
+        by_pixel = cross_entropy(logits, targets, weights, settings.label_smoothing)
         if region is None:
             return by_pixel, {"accuracy": hits}
         by_region = region(logits, targets)
@@ -81,25 +81,25 @@ def evaluate(found: Records, classes: Sequence[str]) -> dict[str, Any]:
     confusion, counts = found["confusion"].sum(dim=0).numpy(), found["counts"].numpy()
     scored = metrics.scores(confusion)
     empty = metrics.scores(metrics.background_confusion(confusion))
-    intervals = metrics.bootstrap(counts, seed=BOOTSTRAP_SEED)
-    by_class = metrics.class_intervals(counts, seed=BOOTSTRAP_SEED)
+    outlines = found["outlines"].numpy()
+    intervals = metrics.bootstrap(counts, outlines, seed=BOOTSTRAP_SEED)
     whole = max(int(confusion.sum()), 1)
     by_image = metrics.mean_iou_of(counts)
     return {
         "images": len(counts),
         "loss": measure(found)["loss"],
         "pixel_accuracy": scored.pixel_accuracy,
-        "pixel_accuracy_interval": list(intervals["pixel_accuracy"]),
         "mean_accuracy": scored.mean_accuracy,
         "mean_iou": scored.mean_iou,
-        "mean_iou_interval": list(intervals["mean_iou"]),
         "weighted_iou": scored.weighted_iou,
-        "boundary_f": metrics.boundary_f(found["outlines"].numpy()),
+        "boundary_f": metrics.boundary_f(outlines),
+        **{f"{name}_interval": _listed(bounds) for name, bounds in intervals.measures.items()},
         "background": {
             "pixel_accuracy": empty.pixel_accuracy,
             "mean_accuracy": empty.mean_accuracy,
             "mean_iou": empty.mean_iou,
             "weighted_iou": empty.weighted_iou,
+            "boundary_f": metrics.boundary_f(outlines * np.array([0, 0, 0, 1])),  # no outline predicted, none found
         },
         "per_class": [
             {
@@ -107,7 +107,8 @@ def evaluate(found: Records, classes: Sequence[str]) -> dict[str, Any]:
                 "images": int((counts[:, 1, c] > 0).sum()),
                 "share": int(confusion[c].sum()) / whole,
                 "iou": scored.iou[c],
-                "interval": None if (bounds := by_class[c]) is None else list(bounds),
+                "interval": _listed(intervals.by_class[c]),
+                "background": empty.iou[c],
             }
             for c, name in enumerate(classes)
         ],
@@ -116,7 +117,13 @@ def evaluate(found: Records, classes: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def _listed(bounds: tuple[float, float] | None) -> list[float] | None:
+    return None if bounds is None else list(bounds)
+
+
 def _told(found: Mapping[str, Any]) -> str:
+    if found["test_mean_iou"] is None:
+        return "all pixels of the test masks are void, so that nothing could be measured"
     (low, high), empty = found["test_mean_iou_interval"], found["test_background"]
     return (
         f"test mean IoU {found['test_mean_iou']:.4f} (95% interval {low:.4f} to {high:.4f}; all background "

@@ -18,10 +18,12 @@ def cross_entropy(
     logits: Logits, masks: Masks, weights: Float[Tensor, " classes"] | None = None, label_smoothing: float = 0.0
 ) -> Float[Tensor, ""]:
     """Mean of -w_c log softmax(logits)_c over the pixels of a class c, divided by the sum of their weights; in nats."""
-    if not (masks != VOID).any():
-        return logits.sum() * 0
-    target = masks.long()
-    return F.cross_entropy(logits, target, weight=weights, ignore_index=VOID, label_smoothing=label_smoothing)
+    target, known = masks.long(), masks != VOID
+    total = F.cross_entropy(
+        logits, target, weight=weights, ignore_index=VOID, label_smoothing=label_smoothing, reduction="sum"
+    )
+    whole = known.sum() if weights is None else (weights[target * known] * known).sum()
+    return total / whole.clamp(min=1e-12)  # 0 without a known pixel; to ask for one would make a GPU wait
 
 
 def dice(logits: Logits, masks: Masks) -> Float[Tensor, ""]:
@@ -32,12 +34,9 @@ def dice(logits: Logits, masks: Masks) -> Float[Tensor, ""]:
     Milletari, Navab and Ahmadi 2016, https://arxiv.org/abs/1606.04797, section 3.
     """
     probabilities, truth = _known(logits, masks)
-    there = truth.sum(dim=0) > 0
-    if not there.any():
-        return logits.sum() * 0
     overlap = (probabilities * truth).sum(dim=0)
     total = probabilities.square().sum(dim=0) + truth.sum(dim=0)
-    return 1 - (2 * overlap / total)[there].mean()
+    return _mean_there(1 - 2 * overlap / total.clamp(min=1e-12), truth)
 
 
 def lovasz(logits: Logits, masks: Masks) -> Float[Tensor, ""]:
@@ -46,13 +45,13 @@ def lovasz(logits: Logits, masks: Masks) -> Float[Tensor, ""]:
     Berman, Triki and Blaschko 2018, https://arxiv.org/abs/1705.08790, equations 8 to 11, algorithm 1.
     """
     probabilities, truth = _known(logits, masks)
-    losses = [_lovasz_of_class(p, g) for p, g in zip(probabilities.T, truth.T, strict=True) if g.any()]
-    return torch.stack(losses).mean() if losses else logits.sum() * 0
+    losses = [_lovasz_of_class(p, g) for p, g in zip(probabilities.T, truth.T, strict=True)]
+    return _mean_there(torch.stack(losses), truth)
 
 
 def _lovasz_of_class(probabilities: Float[Tensor, " pixels"], truth: Float[Tensor, " pixels"]) -> Float[Tensor, ""]:
     errors, order = (truth - probabilities).abs().sort(descending=True)
-    return errors @ jaccard_steps(truth[order])
+    return (errors * jaccard_steps(truth[order])).sum()  # autocast would do `@` in half precision, with 1e5 terms
 
 
 def jaccard_steps(truth: Float[Tensor, " pixels"]) -> Float[Tensor, " pixels"]:
@@ -77,10 +76,20 @@ def class_weights(masks: UInt8[Tensor, "n h w"], classes: int) -> Float[Tensor, 
 
 
 def _known(logits: Logits, masks: Masks) -> tuple[Float[Tensor, "p c"], Float[Tensor, "p c"]]:
-    """Return probabilities and one-hot truth of the pixels that are not void."""
-    known = masks != VOID
-    probabilities = logits.softmax(dim=1).permute(0, 2, 3, 1)[known]
-    return probabilities, F.one_hot(masks[known].long(), logits.shape[1]).to(probabilities)
+    """Return probabilities and one-hot truth of all pixels, 0 in both for void ones, which are then right in any sum.
+
+    To leave void pixels out instead, a GPU would have to tell how many there are, and be waited for.
+    """
+    known = (masks != VOID).flatten()[:, None]
+    probabilities = logits.softmax(dim=1).permute(0, 2, 3, 1).flatten(0, 2) * known
+    target = masks.long().flatten() * known[:, 0]
+    return probabilities, F.one_hot(target, logits.shape[1]).to(probabilities) * known
+
+
+def _mean_there(losses: Float[Tensor, " classes"], truth: Float[Tensor, "p c"]) -> Float[Tensor, ""]:
+    """Average the losses of the classes that have a pixel; 0 where none has."""
+    there = truth.sum(dim=0) > 0
+    return (losses * there).sum() / there.sum().clamp(min=1)
 
 
 REGION_LOSSES: dict[str, Callable[[Logits, Masks], Tensor]] = {"dice": dice, "lovasz": lovasz}

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float64, Int64, UInt8
+from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 VOID = 255
@@ -30,6 +31,19 @@ class Scores:
     """Sum over the classes of their share of the pixels times their IoU."""
     iou: tuple[float | None, ...]
     """n_ii / (sum_j n_ij + sum_j n_ji - n_ii) of each class; None where it is in neither."""
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """Lower and upper bounds at 95%; None where there is no value to bound.
+
+    Attributes:
+        measures: By the name of a measure of `Scores`, and of "boundary_f".
+        by_class: Of each class's IoU.
+    """
+
+    measures: dict[str, tuple[float, float] | None]
+    by_class: list[tuple[float, float] | None]
 
 
 def scores(confusion: Confusion) -> Scores:
@@ -83,44 +97,48 @@ def pixel_confusion(predicted: Masks, masks: Masks, classes: int) -> Int64[Tenso
 
 def mean_iou_of(counts: Int64[np.ndarray, "... 3 classes"]) -> Float64[np.ndarray, ...]:
     """Return the mean IoU of counts of hits, truth and prediction, over the classes that are in one of the last two."""
-    hits, truth, predicted = (counts[..., k, :] for k in range(3))
-    either = truth + predicted - hits
-    with np.errstate(invalid="ignore", divide="ignore"):
-        iou = np.where(either > 0, hits / either, np.nan)
-    there = (either > 0).sum(axis=-1)
+    iou = _iou_of(counts)
+    there = (~np.isnan(iou)).sum(axis=-1)
     return np.where(there > 0, np.nansum(iou, axis=-1) / np.maximum(there, 1), np.nan)
 
 
+def _iou_of(counts: Int64[np.ndarray, "... 3 classes"]) -> Float64[np.ndarray, "... classes"]:
+    hits, truth, predicted = (counts[..., k, :] for k in range(3))
+    either = truth + predicted - hits
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(either > 0, hits / either, np.nan)
+
+
 def bootstrap(
-    counts: Int64[np.ndarray, "n 3 classes"], *, seed: int, draws: int = DRAWS
-) -> dict[str, tuple[float, float]]:
-    """Bound pixel accuracy, mean IoU and each class's IoU at 95%, over images drawn with replacement.
+    counts: Int64[np.ndarray, "n 3 classes"], outlines: Int64[np.ndarray, "n 4"], *, seed: int, draws: int = DRAWS
+) -> Intervals:
+    """Bound all measures at 95%, over images drawn with replacement; None for one that no draw has a value of.
 
     The percentile bootstrap of Efron 1979, https://doi.org/10.1214/aos/1176344552; each draw's counts are summed first,
     since a mean over images is another measure.
 
     Args:
         counts: Of `pixel_counts`, an image a row.
+        outlines: Of `boundary_counts`, likewise.
         seed: Of the draws.
         draws: How many.
     """
     n = len(counts)
     times = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=draws)
     drawn = (times @ counts.reshape(n, -1)).reshape(draws, *counts.shape[1:])
-    accuracy = drawn[:, 0].sum(axis=1) / np.maximum(drawn[:, 1].sum(axis=1), 1)
-    found = {"pixel_accuracy": accuracy, "mean_iou": mean_iou_of(drawn)}
-    return {name: _bounds(values) for name, values in found.items()}
-
-
-def class_intervals(
-    counts: Int64[np.ndarray, "n 3 classes"], *, seed: int, draws: int = DRAWS
-) -> list[tuple[float, float] | None]:
-    """Bound the IoU of each class at 95% as `bootstrap` does; None for a class that is in neither mask."""
-    n = len(counts)
-    times = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=draws)
-    hits, truth, predicted = (times @ counts[:, k] for k in range(3))
-    either = truth + predicted - hits
-    return [_bounds(h[e > 0] / e[e > 0]) if (e > 0).any() else None for h, e in zip(hits.T, either.T, strict=True)]
+    hits, truth, iou = drawn[:, 0], drawn[:, 1], _iou_of(drawn)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        total = truth.sum(axis=1)
+        recall = np.where(truth > 0, hits / truth, np.nan)
+        found = {
+            "pixel_accuracy": hits.sum(axis=1) / total,
+            "mean_accuracy": np.nansum(recall, axis=1) / (truth > 0).sum(axis=1),
+            "mean_iou": mean_iou_of(drawn),
+            "weighted_iou": np.nansum(truth * iou, axis=1) / total,
+        }
+    boundary = [boundary_f(row[None]) for row in times @ outlines]
+    found["boundary_f"] = np.array([np.nan if value is None else value for value in boundary])
+    return Intervals({name: _bounds(values) for name, values in found.items()}, [_bounds(one) for one in iou.T])
 
 
 def outlines(masks: Masks) -> Bool[Tensor, "n h w"]:
@@ -134,15 +152,31 @@ def outlines(masks: Masks) -> Bool[Tensor, "n h w"]:
     return found & (masks != VOID)
 
 
+def without_void(masks: Masks) -> Masks:
+    """Give each void pixel the class of the nearest pixel that has one; a mask that is void all over stays so.
+
+    VOC rings every object with a void band: without this, an object and its background would never meet.
+    """
+    found = masks.clone()
+    for row in (masks == VOID).flatten(1).any(dim=1).nonzero().flatten().tolist():
+        mask = masks[row].cpu().numpy()
+        if (mask != VOID).any():
+            nearest = distance_transform_edt(mask == VOID, return_distances=False, return_indices=True)
+            found[row] = torch.from_numpy(mask[tuple(nearest)]).to(masks.device)
+    return found
+
+
 def boundary_counts(predicted: Masks, masks: Masks, *, tolerance: int) -> Int64[Tensor, "n 4"]:
     """Count in each image: outline pixels predicted that are near a true one, all predicted, true ones found, all true.
 
-    Near is within `tolerance` pixels along both axes. The outline is that between any two classes.
+    Near is within `tolerance` pixels along both axes. The outline is that between any two classes, whichever they are:
+    one in the right place counts also where the class is wrong. A void band of the truth has its outline in the middle.
 
-    Csurka et al. 2013, https://doi.org/10.5244/C.27.32, section 2.2, with a square for a disc.
+    After Csurka et al. 2013, https://doi.org/10.5244/C.27.32, section 2.2, with a square for a disc; their measure is
+    taken by class and image and then averaged, this one over all outlines of all images.
     """
-    known = masks != VOID
-    guess, truth = outlines(predicted.where(known, masks)), outlines(masks)
+    filled = without_void(masks)
+    guess, truth = outlines(predicted.where(filled != VOID, masks)), outlines(filled)
     near_truth, near_guess = (_widened(one, tolerance) for one in (truth, guess))
     parts = (guess & near_truth, guess, truth & near_guess, truth)
     return torch.stack([part.flatten(1).sum(dim=1) for part in parts], dim=1)
@@ -161,7 +195,10 @@ def _widened(marked: Bool[Tensor, "n h w"], by: int) -> Bool[Tensor, "n h w"]:
     return F.max_pool2d(marked[:, None].float(), 2 * by + 1, stride=1, padding=by)[:, 0] > 0
 
 
-def _bounds(values: Float64[np.ndarray, " n"]) -> tuple[float, float]:
+def _bounds(values: Float64[np.ndarray, " n"]) -> tuple[float, float] | None:
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return None
     low, high = np.percentile(values, (2.5, 97.5))
     return float(low), float(high)
 
