@@ -109,6 +109,10 @@ def test_eval_measures_the_images_and_the_baselines(capsys, copy):
         own = psnr(copy.model()(noisy).images, clean)
     np.testing.assert_allclose(kept["psnr"], own.numpy(), rtol=1e-3)
     np.testing.assert_allclose(kept["noisy/psnr"], psnr(noisy, clean).numpy(), rtol=1e-5)
+    differences = kept["psnr"].astype(float) - kept["median/psnr"]
+    assert by_name["median"]["margin"] == pytest.approx(differences.mean(), rel=1e-5)
+    low, high = by_name["median"]["margin_interval"]
+    assert low < differences.mean() < high
     for name in ("reconstructions", "prior-samples", "traversals", "interpolation", "latent-kl"):
         assert copy.has(f"figures/{name}.png")
 
@@ -119,6 +123,7 @@ def test_the_report_shows_quality_bound_and_pictures(capsys, copy):
     page = (copy.path / "report.html").read_text()
     for words in ("non-local means", "PCA, 3 components", "Negative ELBO", "KL term", "Latent traversals", "Noise"):
         assert words in page
+    assert "Of what needs no network, " in page
     assert page.count("was not drawn") == 0
     assert copy.has("embeddings/mean.json")
     document = copy.load_json("attributions/error.json")

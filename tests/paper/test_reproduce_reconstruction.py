@@ -9,7 +9,7 @@ from glassnet.errors import InputError
 from glassnet.paper import reconstruction as part
 from glassnet.paper import reconstruction_plan as plan
 from glassnet.paper.reconstruction_claims import judge
-from glassnet.paper.reconstruction_measures import Measured
+from glassnet.paper.reconstruction_measures import Measured, margins, nearest
 from glassnet.settings.reproduce import ReproduceSettings
 
 TINY = {
@@ -43,16 +43,22 @@ def done(settings, pictures, tmp_path_factory):
 
 def test_every_network_stands_beside_every_baseline(done):
     made, out = done
-    table, bound = made.tables
+    table, above, bound = made.tables
     titles = [row[0] for row in table.rows]
-    assert titles[:3] == ["autoencoder_fc (Figure 7)", "vae_conv (Figure 8)", "vae_deep"]
+    assert titles[:3] == ["autoencoder_fc", "vae_conv", "vae_deep"]
     assert titles[3] == "noisy input"
     assert "PCA, 4 components" in titles
     assert "PCA, 18 components" in titles  # the map of 2 x 3 x 3
     assert [row[-1] for row in table.rows[:4]] == ["2", "2", "2", "–"]
+    assert [row[2] for row in table.rows[:4]] == ["4", "18", "18", "–"]
+    assert above.header[1:4] == ("autoencoder_fc", "vae_conv", "vae_deep")
+    assert [row[0] for row in above.rows] == titles[3:]
+    assert "above non-local means" in above.note
     assert bound.rows[0][2] == "grey"
     assert json.dumps(made.to_json(), allow_nan=False)
-    assert [figure.name for figure in made.figures][:3] == ["figure-6", "figure-7", "figure-8"]
+    assert [figure.name for figure in made.figures][:3] == [
+        "figure-6", "folder-autoencoder_fc", "folder-vae_conv",
+    ]  # fmt: skip
     assert all((out / "figures" / f"{figure.name}.png").exists() for figure in made.figures)
 
 
@@ -92,12 +98,41 @@ def measured(levels, classical=20.0):
 def test_the_order_is_supported_or_refuted():
     digits = plan.DENOISING["mnist"]
     right = judge(digits, measured({"autoencoder_fc": 21.0, "vae_conv": 23.0, "vae_deep": 25.0}), seed=0)
-    assert [v.supported for v in right] == ["supported"] * 4
+    assert [v.supported for v in right] == ["supported"] * 8
     assert right[0].figure == "7"
     assert right[0].effect == pytest.approx(1.0, abs=0.05)
     assert "median filter (3)" in right[0].decided
+    by_psnr, by_ssim, whole = right[2:5]
+    assert (by_psnr.claim, by_ssim.claim) == (f"{whole.claim}, by PSNR", f"{whole.claim}, by SSIM")
+    assert by_psnr.effect == pytest.approx(2.0, abs=0.1)
+    assert by_psnr.interval[0] < by_psnr.effect < by_psnr.interval[1]
+    assert "test PSNR in dB" in by_psnr.decided
+    assert "test SSIM" in by_ssim.decided
+    assert whole.decided == "all 2 parts above supported"
     wrong = judge(digits, measured({"autoencoder_fc": 24.0, "vae_conv": 23.0, "vae_deep": 22.0}), seed=0)
-    assert [v.supported for v in wrong][2:] == ["refuted", "refuted"]
+    assert [v.supported for v in wrong][2:] == ["refuted"] * 6
+
+
+def test_what_the_report_has_no_figure_of_is_given_none():
+    levels = {"autoencoder_fc": 21.0, "vae_conv": 23.0, "vae_deep": 25.0}
+    figures = {
+        name: [v.figure for v in judge(plan.DENOISING[name], measured(levels), seed=0)] for name in plan.DENOISING
+    }
+    assert figures["mnist"] == ["7", "8", *["8"] * 3, *["–"] * 3]
+    assert figures["stanford_dogs"] == ["11", *["–"] * 6]
+    assert figures["mnist-sample"] == figures["photos-sample"] == ["–"] * 6
+
+
+def test_a_margin_is_taken_on_the_images_that_both_have():
+    # one baseline has only the first two images, on which all are easy
+    easy = {name: np.array([30.0, 30.0, 10.0, 10.0]) for name in ("psnr", "ssim", "mse")}
+    hard = {name: np.array([32.0, 34.0, 12.0, 10.0]) for name in ("psnr", "ssim", "mse")}
+    few = {name: np.array([29.0, 29.0]) for name in ("psnr", "ssim", "mse")}
+    found = Measured({"vae_conv": {0: easy, 1: hard}}, {}, {"slow": few, "quick": easy}, ())
+    above = margins(found, "vae_conv")
+    np.testing.assert_allclose(above["slow"], [2.0, 3.0])
+    np.testing.assert_allclose(above["quick"], [1.0, 2.0, 1.0, 0.0])
+    assert nearest(above)[0] == "quick"  # although the mean of "slow", 29 dB, is the higher one
 
 
 def test_failing_is_being_below_a_denoiser():

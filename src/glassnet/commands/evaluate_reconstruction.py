@@ -7,23 +7,32 @@ from typing import Any
 
 import numpy as np
 
+from glassnet.bootstrap import mean_interval
 from glassnet.commands.answer import table
 from glassnet.commands.evaluated import Evaluated, Shown
 from glassnet.commands.reconstruction_pictures import draw_pictures
 from glassnet.console import say
 from glassnet.denoising.beside import measure_baselines
-from glassnet.tasks.reconstruction import QUALITY
+from glassnet.tasks.reconstruction import INTERVAL_SEED, QUALITY
 
 
 def _arrays(found: Evaluated) -> dict[str, np.ndarray]:
     """Measure the baselines too, and add what they came to to the result."""
     say("measuring what needs no network on the same images")
     baselines, left_out = measure_baselines(found.run, found.model, found.dataset, found.split)
-    found.result.update(
-        noise=found.run.settings.noise, baselines=[one.to_json() for one in baselines], left_out=left_out
-    )
     own = {name: found.records[name].numpy() for name in (*QUALITY, "reconstruction", "kl")}
+    rows = [one.to_json() | _margin(own["psnr"], one.quality["psnr"]) for one in baselines]
+    found.result.update(noise=found.run.settings.noise, baselines=rows, left_out=left_out)
     return own | {f"{one.name}/{name}": values for one in baselines for name, values in one.quality.items()}
+
+
+def _margin(own: np.ndarray, baseline: np.ndarray) -> dict[str, Any]:
+    """Say by how much the network's PSNR lies above a baseline's, on the images that the baseline has."""
+    differences = own[: len(baseline)].astype(np.float64) - baseline
+    return {
+        "margin": float(differences.mean()),
+        "margin_interval": list(mean_interval(differences, seed=INTERVAL_SEED)),
+    }
 
 
 def _text(found: Evaluated) -> str:

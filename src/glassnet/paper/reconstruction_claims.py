@@ -8,11 +8,13 @@ import numpy as np
 
 from glassnet.paper.claims import Verdict, both, higher_in_images, higher_over_seeds
 from glassnet.paper.numbers import CLAIMS
-from glassnet.paper.reconstruction_measures import Measured
+from glassnet.paper.reconstruction_measures import Measured, margins, nearest
 from glassnet.paper.reconstruction_plan import DEEP, SIMPLE, VAE, Denoising
 
 ORDERED = ((SIMPLE, VAE, "vae-simple"), (VAE, DEEP, "deep-vae"))
 """Of each pair the second is said to be the better one."""
+OURS = "–"
+"""In place of a figure's number, where the report has no figure of what is compared."""
 UNITS = {"psnr": "test PSNR in dB", "ssim": "test SSIM"}
 
 
@@ -37,12 +39,11 @@ def judge(plan: Denoising, found: Measured, *, seed: int) -> list[Verdict]:
 
 
 def _beside_the_best(claim: str, name: str, figure: str, plan: Denoising, found: Measured, seed: int) -> Verdict:
-    """Decide whether a network is better than the best classical denoiser, or worse where it is said to fail."""
-    first = found.networks[name][min(found.networks[name])]["psnr"]
-    title, classical = max(
-        ((title, one["psnr"]) for title, one in found.baselines.items()), key=lambda item: float(np.mean(item[1]))
-    )
-    differences = (first[: len(classical)] - classical).astype(np.float64)
+    """Decide whether a network is better than every baseline, or worse than one where it is said to fail.
+
+    That is decided by the smallest of the mean differences, each over the images that its baseline has.
+    """
+    title, differences = nearest(margins(found, name))
     if claim == CLAIMS["simple-fails"]:
         differences = -differences
     told = f"{name} on {plan.data}: {claim}"
@@ -50,19 +51,21 @@ def _beside_the_best(claim: str, name: str, figure: str, plan: Denoising, found:
 
 
 def _ordered(plan: Denoising, found: Measured) -> list[Verdict]:
-    verdicts = []
+    """Decide the order by PSNR, by SSIM, and by both; it has the report's figure where the report shows both."""
+    verdicts: list[Verdict] = []
     for worse, better, key in ORDERED:
         if worse not in found.networks or better not in found.networks:
             continue
         claim = f"{CLAIMS[key]} on {plan.data}"
-        figure = plan.figures.get(better, "10" if key == "vae-simple" else "11")
+        figure = plan.figures[better] if {worse, better} <= plan.figures.keys() else OURS
         parts = [
             higher_over_seeds(
-                claim, figure, _means(found, better, name), _means(found, worse, name), measure=UNITS[name]
+                f"{claim}, by {name.upper()}", figure, _means(found, better, name), _means(found, worse, name),
+                measure=UNITS[name],
             )
             for name in UNITS
-        ]
-        verdicts.append(both(claim, figure, parts))
+        ]  # fmt: skip
+        verdicts += [*parts, both(claim, figure, parts)]
     return verdicts
 
 

@@ -57,6 +57,26 @@ def measure(kept: RunDirectory, runs: Mapping[str, Mapping[int, Run]], settings:
     )
 
 
+def margins(found: Measured, network: str) -> dict[str, np.ndarray]:
+    """Return by how much a network's PSNR lies above each baseline's, in dB, image by image.
+
+    The network's figure of an image is its mean over seeds. A slow baseline has the first images only, and is compared
+    on these.
+    """
+    own = over_seeds(found.networks[network], "psnr")
+    return {title: own[: len(one["psnr"])] - one["psnr"].astype(np.float64) for title, one in found.baselines.items()}
+
+
+def nearest(differences: Mapping[str, np.ndarray]) -> tuple[str, np.ndarray]:
+    """Return the baseline that a network is least above, or most below, with the differences to it."""
+    return min(differences.items(), key=lambda item: float(item[1].mean()))
+
+
+def over_seeds(by_seed: Mapping[int, Quality], name: str) -> np.ndarray:
+    """Return each image's mean of a measure over the seeds."""
+    return np.mean([one[name] for one in by_seed.values()], axis=0, dtype=np.float64)
+
+
 def evaluated(kept: RunDirectory, run: Run, settings: ReproduceSettings) -> Stage:
     """Measure a run on its test images, as `glassnet eval` does."""
 

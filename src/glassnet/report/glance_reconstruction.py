@@ -45,13 +45,14 @@ def _judged(test: dict[str, Any]) -> list[str]:
     noise = text(test.get("noise"))
     fed = "" if noise in ("", "none") else f", fed with noise ({noise})"
     sentences = [f"It gives {numbers.count(test.get('images'))} test images back at a PSNR of {_decibels(own)}{fed}."]
-    others = [row for row in rows(test, "baselines") if numbers.is_number(row.get("psnr"))]
+    others = [row for row in rows(test, "baselines") if numbers.is_number(row.get("margin"))]
     if others:
-        best = max(others, key=lambda row: row["psnr"])
-        more = own - best["psnr"]
+        least = min(others, key=lambda row: row["margin"])
+        more, images = least["margin"], numbers.count(least.get("images"))
         sentences.append(
-            f"The best without a network, {text(best.get('title'))}, reaches {_decibels(best['psnr'])}: the network is "
-            f"{numbers.decimal(abs(more), 2)} dB {'above' if more > 0 else 'below'} it."
+            f"Of what needs no network, {text(least.get('title'))} does best: on the same {images} images the network "
+            f"is {numbers.decimal(abs(more), 2)} dB {'above' if more > 0 else 'below'} it "
+            f"(95% interval of the difference {_between(least.get('margin_interval'), 2)})."
         )
     return sentences + [text(line) for line in part(test, "latent").get("warnings", ())]
 
