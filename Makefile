@@ -8,7 +8,7 @@ demo: .venv/installed  ## train on real digits, see through the network, write a
 	$(BIN)/glassnet demo
 
 test: .venv/installed-dev  ## the whole test suite
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: .venv/installed-dev  ## lint, format, types, import layers, docs
 	$(BIN)/ruff check .

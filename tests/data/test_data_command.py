@@ -2,7 +2,9 @@ import json
 
 import pytest
 
+import tiny_voc
 from glassnet.commands.data import data
+from glassnet.data import DATASETS
 from glassnet.errors import InputError
 from glassnet.settings import DataSettings
 
@@ -31,9 +33,12 @@ def test_list(tiny_mnist):
     assert lines[2].endswith(str(root / "mnist"))
     assert (rows["fashion-mnist"]["test"], rows["fashion-mnist"]["path"]) == (10_000, None)
     assert (rows["cifar10"]["channels"], rows["cifar10"]["train"]) == (3, 50_000)
-    assert lines[5].endswith("needs `glassnet data fetch cifar10` (170.1 MB)")
-    assert lines[6].endswith("needs `glassnet data fetch stanford_dogs` (794.1 MB)")
-    assert lines[8].endswith("needs a path of your own, as in folder:photos")
+    shown = {line.split()[0]: line for line in lines[2:] if line.strip()}
+    assert shown["cifar10"].endswith("needs `glassnet data fetch cifar10` (170.1 MB)")
+    assert shown["stanford_dogs"].endswith("needs `glassnet data fetch stanford_dogs` (794.1 MB)")
+    assert shown["voc-aug"].endswith("needs `glassnet data fetch voc-aug` (3.4 GB)")
+    assert shown["folder"].endswith("needs a path of your own, as in folder:photos")
+    assert shown["masks"].endswith("needs a path of your own, as in masks:scans")
     assert str(root) in lines[-1]
 
 
@@ -52,14 +57,20 @@ def test_verify_all(tiny_mnist, tiny_cifar10):
         "mnist-sample": "verified, 4,000 training and 1,000 test images",
         "fashion-mnist": "not there, needs `glassnet data fetch fashion-mnist` (30.9 MB)",
         "cifar10": "verified, 50 training and 10 test images",
+        "digit-scenes": "verified, 4,000 training and 500 test images",
+        "voc-aug": "not there, needs `glassnet data fetch voc-aug` (3.4 GB)",
+        "voc-aug-union": "not there, needs `glassnet data fetch voc-aug` (3.4 GB)",
+        "voc-aug-union-clean": "not there, needs `glassnet data fetch voc-aug` (3.4 GB)",
         "stanford_dogs": "not there, needs `glassnet data fetch stanford_dogs` (794.1 MB)",
         "photos-sample": "verified, 3,640 training and 769 test images",
         "folder": "not there, needs a path of your own, as in folder:photos",
+        "masks": "not there, needs a path of your own, as in masks:scans",
     }
     assert answer.text.splitlines()[0] == f"mnist: {statuses['mnist']} ({tiny_mnist[1] / 'mnist'})"
 
 
-def test_verify_says_what_is_not_there(tmp_path):
+def test_verify_says_what_is_not_there(tmp_path, monkeypatch):
+    monkeypatch.setattr("glassnet.data.DATASETS", {"mnist": DATASETS["mnist"]})
     assert "mnist: not there, needs `glassnet data fetch mnist`" in run("verify", root=tmp_path).text
     with pytest.raises(
         InputError, match=r"mnist cannot be verified, it is not there: it needs `glassnet data fetch mnist`"
@@ -83,16 +94,12 @@ def test_verify_a_folder(tiny_folder, tmp_path):
 
 
 def test_fetch_what_is_there(tiny_mnist, tiny_fashion_mnist, tiny_cifar10, tiny_stanford_dogs):
+    tiny_voc.lay_out(tiny_mnist[1])
     answer = run("fetch", root=tiny_mnist[1])
-    assert [row["status"] for row in answer.data["fetched"]] == [
-        "already there, verified",
-        "nothing to download",
-        "already there, verified",
-        "already there, verified",
-        "already there, verified",
-        "nothing to download",
-        "nothing to download",
-    ]
+    embedded = {"mnist-sample", "digit-scenes", "photos-sample", "folder", "masks"}
+    assert {row["name"]: row["status"] for row in answer.data["fetched"]} == {
+        name: "nothing to download" if name in embedded else "already there, verified" for name in DATASETS
+    }
 
 
 def test_fetch_downloads(tiny_mnist, tiny_mnist_files, monkeypatch, tmp_path):

@@ -22,18 +22,20 @@ def data(settings: DataSettings) -> Answer:
 
 
 def _chosen(settings: DataSettings) -> dict[str, tuple["Source", Path]]:
-    """Look up the named data set, or all of them; the user's own folder is only there by its path."""
-    from glassnet.data import DATASETS, data_root, find_source
+    """Look up the named data set, or all of them; a user's own is only there by its path."""
+    from glassnet.data import DATASETS, OF_A_PATH, data_root, find_source
 
-    if settings.name is not None and settings.name != "folder":
+    if settings.name is not None and settings.name not in OF_A_PATH:
         return {settings.name: find_source(settings.name, settings.data_root)}
     names = [settings.name] if settings.name else list(DATASETS)
     return {name: (DATASETS[name], data_root(settings.data_root)) for name in names}
 
 
 def _find(name: str, source: "Source", where: Path) -> Path | None:
-    """Tell where the set is; "folder" without a path is nowhere, whatever folder the other sets are in."""
-    return None if name == "folder" else source.find(where)
+    """Tell where the set is; a user's own without a path is nowhere, whatever folder the other sets are in."""
+    from glassnet.data import OF_A_PATH
+
+    return None if name in OF_A_PATH else source.find(where)
 
 
 def _list(settings: DataSettings) -> Answer:
