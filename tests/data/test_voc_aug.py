@@ -39,6 +39,7 @@ def test_union_is_the_reports_split_and_says_how_many_images_leak(root, capsys):
     dataset = load_dataset("voc-aug-union", root=root, image_size=SIZE)
     both = masks(dataset, "train").keys() & masks(dataset, "test").keys()
     assert sorted(tiny.NAMES[row] for row in both) == ["a3", "b2"]
+    assert dataset.leak == 2
     assert "2 images are in the training and in the test part" in dataset.note
     assert "warning: 2 images are in the training and in the test part" in capsys.readouterr().err
 
@@ -47,6 +48,7 @@ def test_union_clean_has_the_same_test_images_and_trains_on_none_of_them(root):
     leaky, clean = (load_dataset(f"voc-aug-union{end}", root=root, image_size=SIZE) for end in ("", "-clean"))
     assert masks(clean, "test").keys() == masks(leaky, "test").keys()
     assert masks(clean, "train").keys() == masks(leaky, "train").keys() - masks(leaky, "test").keys()
+    assert clean.leak == 0
     assert "the 2019 report's test images, none of which is trained on" in clean.note
 
 

@@ -79,6 +79,7 @@ def load(root: Path, image_size: int | None = None, *, name: str = "voc-aug", pa
     archives, size = open_archives(root / "voc2012", root / "sbd"), image_size or DEFAULT_PIXELS
     images, masks = _cached(root, archives, size)
     chosen = parts(archives.lists)
+    leak = count_leak(chosen)
     place = {one: row for row, one in enumerate(archives.names)}
     train, test = (
         Split(images, masks, torch.tensor(sorted(place[one] for one in part), dtype=torch.int64)) for part in chosen
@@ -90,7 +91,8 @@ def load(root: Path, image_size: int | None = None, *, name: str = "voc-aug", pa
         train=train,
         test=test,
         augmentation="objects",
-        note=_note(archives, size, count_leak(chosen), parts),
+        note=_note(archives, size, leak, parts),
+        leak=leak,
     )
 
 
