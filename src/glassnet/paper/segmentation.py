@@ -59,7 +59,7 @@ def segmentation(settings: ReproduceSettings, out: Path) -> Reproduction:
         ),
         verdicts=verdicts,
         figures=(_network(kept, first), _pictures(kept, first, tests, settings)),
-        notes=_notes(runs, first, settings),
+        notes=_notes(runs, first, tests, settings),
         details={"runs": [_to_json(pair, found) for pair, found in runs.items()]},
     )
 
@@ -114,7 +114,7 @@ def _pictures(kept: RunDirectory, run: Run, tests: Evaluations, settings: Reprod
     return Drawn("figure-5", title, alt)
 
 
-def _notes(runs: Runs, run: Run, settings: ReproduceSettings) -> tuple[str, ...]:
+def _notes(runs: Runs, run: Run, tests: Evaluations, settings: ReproduceSettings) -> tuple[str, ...]:
     told = [f"{where}: {found[0].manifest['data']['note']}" for (_, where), found in runs.items()]
     return (
         *dict.fromkeys(told),
@@ -124,7 +124,7 @@ def _notes(runs: Runs, run: Run, settings: ReproduceSettings) -> tuple[str, ...]
         "The report's 0.78 is pixel accuracy on its own split at 96 px; it gives no mean IoU.",
         f"{OWN_SEGMENTER} is the report's Figure 4 but for its score maps: 64 channels by default, where FCN-8 has one "
         "a class (--model-options head=1 trains that).",
-        *_notes_on_leak(runs),
+        *_notes_on_leak(runs, tests),
         "Whether people face the camera is not marked in these data sets, so that this half of the report's reason "
         "cannot be decided here; where they stand can.",
         *(
@@ -135,13 +135,14 @@ def _notes(runs: Runs, run: Run, settings: ReproduceSettings) -> tuple[str, ...]
     )
 
 
-def _notes_on_leak(runs: Runs) -> list[str]:
+def _notes_on_leak(runs: Runs, tests: Evaluations) -> list[str]:
     if (OWN_SEGMENTER, LEAKY) not in runs:
         return []
     leaky, clean = (runs[OWN_SEGMENTER, where][0].manifest["data"] for where in (LEAKY, CLEAN))
+    leaked = tests.dataset(runs[OWN_SEGMENTER, LEAKY][0]).leak
     learned = [f"{about['train'] + about['validation']:,}" for about in (leaky, clean)]
     return [
-        f"Not so for {LEAKY}: of its test images {leaky['leak']:,} took part in the training or in the choice of the "
+        f"Not so for {LEAKY}: of its test images {leaked:,} took part in the training or in the choice of the "
         f"epoch. It has {learned[0]} images to learn from and {CLEAN} {learned[1]}, so that their difference in the "
         "table is not the leak's alone; the verdict sets the leaked test images against the others.",
         "What is said of people is of the first seed; an object there is all pixels of a class in an image, so that "
