@@ -117,6 +117,11 @@ def test_the_report_of_a_split_with_a_leak_warns(capsys, copy):
     ("words", "message"),
     [
         (["explain", "RUN", "--target", "circle"], "no target 'circle' in"),
+        (["explain", "RUN", "--target", "label"], "but an image of a segmentation has a label at every pixel; give"),
+        (
+            ["explain", "RUN", "--methods", "gradcam", "scorecam", "occlusion"],
+            "scorecam and occlusion changes the imag",
+        ),
         (["explain", "RUN", "--faithfulness"], "--faithfulness measures maps of classifiers, and"),
         (["features", "RUN"], "learned segmentation, and features are embedded by the class of each image"),
     ],
