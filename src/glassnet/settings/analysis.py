@@ -15,7 +15,10 @@ from glassnet.settings.checks import Device, Precision, positive, seeded
 
 @dataclass(frozen=True, kw_only=True)
 class EvalSettings:
-    """Measure a run's model on a data set: loss, accuracy with its 95% interval, per-class table, confusion matrix."""
+    """Measure a run's model on a data set: loss, accuracy with its 95% interval, per-class table, confusion matrix.
+
+    Of a segmentation: overlap and outlines beside those of predicting background everywhere, by class, and pictures.
+    """
 
     run: Positional[Path]
     """Run directory."""
