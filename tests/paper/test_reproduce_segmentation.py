@@ -44,7 +44,7 @@ def test_figures_notes_and_verdicts(done):
     assert [figure.name for figure in made.figures] == ["figure-4", "figure-5"]
     assert all((out / "figures" / f"{name}.png").exists() for name in ("figure-4", "figure-5"))
     assert any("2 images are in the training and in the test part" in note for note in made.notes)
-    assert any("of its test images 2 took part in the training" in note for note in made.notes)
+    assert any("test images of voc-aug-union 2 did take part in the training" in note for note in made.notes)
     assert any("8 images to learn from and voc-aug-union-clean 6" in note for note in made.notes)
     leak, _, *people = made.verdicts
     assert (leak.supported, leak.interval) == ("undecided", None)  # one seed
