@@ -142,7 +142,8 @@ def _notes_on_leak(runs: Runs, tests: Evaluations) -> list[str]:
     leaked = tests.dataset(runs[OWN_SEGMENTER, LEAKY][0]).leak
     learned = [f"{about['train'] + about['validation']:,}" for about in (leaky, clean)]
     return [
-        f"Of the test images of {LEAKY} {leaked:,} did take part in the training or in the choice of the epoch. It has {learned[0]} images to learn from and {CLEAN} {learned[1]}, so that their difference in the "
+        f"Of the test images of {LEAKY} {leaked:,} did take part in the training or in the choice of the epoch. "
+        f"It has {learned[0]} images to learn from and {CLEAN} {learned[1]}, so that their difference in the "
         "table is not the leak's alone; the verdict sets the leaked test images against the others.",
         "What is said of people is of the first seed; an object there is all pixels of a class in an image, so that "
         "two people at the edges count as one in the middle. People, cats and dogs are also frequent in the training, "
