@@ -68,7 +68,7 @@ def fetch_files(files: Sequence[RemoteFile], *, mirrors: Sequence[str], folder: 
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _one_process_at_a_time(folder):
+        with one_process_at_a_time(folder):
             for file in files:
                 _fetch(file, mirrors, folder)
     except OSError as error:
@@ -167,8 +167,8 @@ def _quiet(logger: logging.Logger) -> Iterator[None]:
 
 
 @contextmanager
-def _one_process_at_a_time(folder: Path) -> Iterator[None]:
-    """Make the processes of one training wait for the first of them, rather than write one file together."""
+def one_process_at_a_time(folder: Path) -> Iterator[None]:
+    """Make other processes that come to the same folder wait, rather than write one file together."""
     try:
         import fcntl
     except ImportError:  # Windows has no flock

@@ -173,6 +173,9 @@ def measured(
         disturbance: What is done to the images first.
         seed: Of the disturbance, and of a model that draws numbers itself.
         part: (rank, processes): which part of the images this process takes.
+
+    Returns:
+        What is remembered; nothing where there are fewer images than processes, and none for this one.
     """
     size, device = min(batch_size, task.batch_size), next(model.parameters()).device
     waiting: list[Tensor] = []
@@ -183,13 +186,13 @@ def measured(
             waiting.append(targets)
             yield images
 
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):  # not all GPUs there are
         torch.manual_seed(seed)
         found = [
             {key: value.cpu() for key, value in recorder(output, waiting.pop(0)).items()}
             for output in outputs(model, inputs(), precision=precision)
         ]
-    return {key: torch.cat([one[key] for one in found]) for key in found[0]}
+    return {key: torch.cat([one[key] for one in found]) for key in (found[0] if found else ())}
 
 
 def build_model(description: Mapping[str, Any]) -> nn.Module:

@@ -96,12 +96,32 @@ def test_eval_explain_and_report_show_it(capsys, copy):
     for words in ("Test mean IoU", "all background", "Best, middle and worst", "Overlap (IoU) of each class"):
         assert words in html
     assert copy.stems("attributions") == ["correct", "selected", "wrong"]
+    assert "took no part in the training" in html
+
+
+def test_the_report_of_a_split_with_a_leak_warns(capsys, copy):
+    answer(capsys, "eval", copy.path)
+    about = json.loads((copy.path / "run.json").read_text())
+    assert about["data"]["leak"] == 0
+    about["data"]["leak"] = 3
+    (copy.path / "run.json").write_text(json.dumps(about))
+    assert answer(capsys, "report", copy.path)["report"]
+    html = (copy.path / "report.html").read_text()
+    assert "Warning: 3 of the test images are training images too" in html
+    assert "3 of the test images are among the training images" in html
+    assert "took no part in the training" not in html
+    assert "choose nothing" not in html
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["explain", "RUN", "--target", "circle"], "no target 'circle' in"),
+        (["explain", "RUN", "--target", "label"], "but an image of a segmentation has a label at every pixel; give"),
+        (
+            ["explain", "RUN", "--methods", "gradcam", "scorecam", "occlusion"],
+            "scorecam and occlusion changes the imag",
+        ),
         (["explain", "RUN", "--faithfulness"], "--faithfulness measures maps of classifiers, and"),
         (["features", "RUN"], "learned segmentation, and features are embedded by the class of each image"),
     ],

@@ -1,3 +1,9 @@
+import errno
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -62,6 +68,56 @@ def test_another_origin_makes_another_cache(tmp_path):
     build(tmp_path / "c")
     images, _ = build(tmp_path / "c", lambda index: picture(index + 50), origin="there")
     assert int(images[0, 0, 0, 0]) == 50
+
+
+@pytest.mark.parametrize("name", ["images.u8", "masks.u8", "done.u8", "cache.json"])
+def test_a_cache_with_a_cut_file_is_made_anew(tmp_path, name):
+    images, masks = (one.clone() for one in build(tmp_path / "c"))
+    os.truncate(tmp_path / "c" / name, 5)
+    again = build(tmp_path / "c")
+    assert torch.equal(again[0], images)
+    assert torch.equal(again[1], masks)
+
+
+def test_a_complete_cache_is_only_read(tmp_path, monkeypatch):
+    images, _ = build(tmp_path / "c")
+    monkeypatch.setattr(cache.np, "memmap", lambda *given, **options: pytest.fail("opened to be written"))
+    assert torch.equal(build(tmp_path / "c")[0], images)
+
+
+def test_a_disk_without_room_is_said_and_leaves_nothing(tmp_path, monkeypatch):
+    def full(file, start, size):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(cache.os, "posix_fallocate", full)
+    with pytest.raises(InputError, match=r"c cannot be written \(No space left on device\); make room"):
+        build(tmp_path / "c")
+    assert not (tmp_path / "c").exists()
+
+
+def test_two_processes_make_a_cache_once(tmp_path):
+    asked, begun, go = [], threading.Event(), threading.Event()
+
+    def slow(index):
+        asked.append(index)
+        begun.set()
+        assert go.wait(10)
+        return picture(index)
+
+    def counted(index):
+        asked.append(index)
+        return picture(index)
+
+    with ThreadPoolExecutor(2) as pool:  # a lock of flock's holds between two openings of a file as between processes
+        first = pool.submit(build, tmp_path / "c", slow)
+        assert begun.wait(10)
+        second = pool.submit(build, tmp_path / "c", counted)
+        time.sleep(0.2)
+        assert not second.done()
+        go.set()
+        found = [one.result(10)[0] for one in (first, second)]
+    assert sorted(asked) == list(range(10))
+    assert torch.equal(*found)
 
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path):

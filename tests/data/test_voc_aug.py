@@ -39,6 +39,7 @@ def test_union_is_the_reports_split_and_says_how_many_images_leak(root, capsys):
     dataset = load_dataset("voc-aug-union", root=root, image_size=SIZE)
     both = masks(dataset, "train").keys() & masks(dataset, "test").keys()
     assert sorted(tiny.NAMES[row] for row in both) == ["a3", "b2"]
+    assert dataset.leak == 2
     assert "2 images are in the training and in the test part" in dataset.note
     assert "warning: 2 images are in the training and in the test part" in capsys.readouterr().err
 
@@ -47,6 +48,7 @@ def test_union_clean_has_the_same_test_images_and_trains_on_none_of_them(root):
     leaky, clean = (load_dataset(f"voc-aug-union{end}", root=root, image_size=SIZE) for end in ("", "-clean"))
     assert masks(clean, "test").keys() == masks(leaky, "test").keys()
     assert masks(clean, "train").keys() == masks(leaky, "train").keys() - masks(leaky, "test").keys()
+    assert clean.leak == 0
     assert "the 2019 report's test images, none of which is trained on" in clean.note
 
 
@@ -67,6 +69,25 @@ def test_images_are_squeezed_with_antialias(root):
         decoded.permute(2, 0, 1)[None], (SIZE, SIZE), mode="bilinear", antialias=True
     )
     assert (image.int() - expected.int()).abs().max() <= 1
+
+
+def test_a_large_image_is_decoded_at_a_fraction_and_looks_the_same(tmp_path):
+    down, across = np.mgrid[:240, :400]
+    pixels = np.stack([across * 255 // 399, down * 255 // 239, (down + across) * 255 // 638], axis=-1).astype(np.uint8)
+    mask = np.zeros((240, 400), np.uint8)
+    root = tiny.lay_out(tmp_path, c1_jpg=tiny.jpeg(pixels), c1_mat=tiny.mat(mask))
+    found = load_dataset("voc-aug", root=root, image_size=SIZE).train.images[tiny.NAMES.index("c1")]
+    whole = torch.from_numpy(pixels).permute(2, 0, 1)[None]
+    expected = torch.nn.functional.interpolate(whole, (SIZE, SIZE), mode="bilinear", antialias=True)[0]
+    assert (found.int() - expected.int()).abs().max() <= 4
+
+
+def test_a_grey_photograph_has_three_equal_channels(tmp_path):
+    root = tiny.lay_out(tmp_path, c1_jpg=tiny.jpeg(tiny.picture("c1")[..., 0]))
+    image = load_dataset("voc-aug", root=root, image_size=SIZE).train.images[tiny.NAMES.index("c1")]
+    assert torch.equal(image[0], image[1])
+    assert torch.equal(image[0], image[2])
+    assert image.float().std() > 10
 
 
 def test_the_raw_mask_keeps_every_value(root):
@@ -153,6 +174,16 @@ def test_an_archive_that_leads_outside_or_is_another_is_refused(servers, tmp_pat
     with pytest.raises(InputError, match=r"sbd\.tgz is not safe to unpack"):
         load_dataset("voc-aug", root=tmp_path, image_size=SIZE)
     assert not (tmp_path / "escaped.txt").exists()
+    assert [path.name for path in (tmp_path / "sbd").iterdir()] == ["sbd.tgz"]
+
+
+def test_a_cut_archive_is_refused_and_leaves_nothing(servers, tmp_path, monkeypatch):
+    cut = tiny.pack(tiny.files()["sbd"])[:-500]
+    (tmp_path / "sbd").mkdir()
+    (tmp_path / "sbd" / "sbd.tgz").write_bytes(cut)
+    monkeypatch.setitem(voc_aug.ARCHIVES, "sbd", RemoteFile("sbd.tgz", len(cut), hashlib.sha256(cut).hexdigest()))
+    with pytest.raises(InputError, match=r"sbd\.tgz is damaged .*Delete it and run `glassnet data fetch voc-aug`"):
+        load_dataset("voc-aug", root=tmp_path, image_size=SIZE)
     assert [path.name for path in (tmp_path / "sbd").iterdir()] == ["sbd.tgz"]
 
 

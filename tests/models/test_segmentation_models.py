@@ -120,6 +120,22 @@ def test_published_features_are_taken_and_others_refused(tmp_path):
         create("fcn8s_vgg16", hidden=4, weights=str(tmp_path / "other.pth"))
 
 
+def test_vggs_linear_layers_are_taken_as_convolutions(tmp_path):
+    vgg = create("vgg16", size=32, classes=2, hidden=4)
+    state = {k: v for k, v in vgg.state_dict().items() if k.startswith("features")}
+    sizes = {"classifier.0": (4, 512 * 7 * 7), "classifier.3": (4, 4)}
+    for name, shape in sizes.items():
+        state |= {f"{name}.weight": torch.randn(shape), f"{name}.bias": torch.randn(4)}
+    torch.save(state, tmp_path / "vgg.pth")
+    model = create("fcn8s_vgg16", hidden=4, weights=str(tmp_path / "vgg.pth"))
+    maps = torch.randn(2, 512, 7, 7)
+    hidden = F.linear(maps.flatten(1), state["classifier.0.weight"], state["classifier.0.bias"])
+    expected = F.linear(hidden.relu(), state["classifier.3.weight"], state["classifier.3.bias"])
+    with torch.no_grad():
+        found = model.fc7(model.relu6(model.fc6(maps)))[:, :, 3, 3]  # where the kernel lies on the maps exactly
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-3)
+
+
 def test_the_mean_with_the_mirror_image_is_mirrored_with_the_image():
     torch.manual_seed(0)
     model = Mirrored(create("unet_small", **TINY["unet_small"])).eval()

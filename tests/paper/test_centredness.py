@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from glassnet.paper.centredness import Objects, find_objects, judge, person_lead
+from glassnet.paper.centredness import Objects, centre_slope, find_objects, judge, person_lead
 
 CLASSES = ("background", "cat", "person", "car")
 
@@ -22,20 +22,35 @@ def test_objects_by_hand():
     assert found.share.tolist() == [0.02, 0.04]
 
 
-def made(lead, slope, *, seed=0, count=400):
-    """Objects whose IoU depends on how centred they are, and on whether they are people; people stand in the centre."""
+def made(lead, slope, *, seed=0, count=400, size=0.0):
+    """Objects whose IoU depends on how centred and how large they are, and on whether they are people.
+
+    People stand in the centre, and what stands there is large.
+    """
     random = np.random.default_rng(seed)
     label = random.integers(1, 4, count)
     person = label == 2
     centred = np.clip(random.normal(0.5 + 0.25 * person, 0.1), 0, 1)
-    iou = 0.1 + slope * centred + lead * person + random.normal(0, 0.02, count)
-    return Objects(np.arange(count), label, iou, centred, np.full(count, 0.1))
+    share = np.exp(-4 + 3 * centred + random.normal(0, 0.3, count)) if size else np.full(count, 0.1)
+    iou = 0.1 + slope * centred + lead * person + size * np.log(share) + random.normal(0, 0.02, count)
+    return Objects(np.arange(count), label, iou, centred, share)
 
 
 def test_a_fit_finds_the_leads_that_were_put_in():
     objects = made(0.1, 0.4)
     assert person_lead(objects, 2, adjusted=True) == pytest.approx(0.1, abs=0.01)
     assert person_lead(objects, 2, adjusted=False) == pytest.approx(0.1 + 0.4 * 0.25, abs=0.01)
+
+
+def test_what_size_does_is_not_taken_for_the_centre():
+    objects = made(0.0, 0.0, size=0.1)
+    assert centre_slope(objects) == pytest.approx(0, abs=0.03)
+    assert person_lead(objects, 2, adjusted=False) == pytest.approx(0, abs=0.02)
+    assert centre_slope(made(0.0, 0.4)) == pytest.approx(0.4, abs=0.03)
+    counts = np.ones((30, 3, 4), np.int64)
+    verdicts = judge(counts, objects, CLASSES, seed=0)
+    assert verdicts[3].supported == "undecided"
+    assert "no clear lead to explain" in verdicts[3].decided
 
 
 @pytest.mark.parametrize(

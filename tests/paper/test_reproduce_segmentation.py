@@ -1,8 +1,13 @@
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
 
 import tiny_voc
 from glassnet.errors import InputError
-from glassnet.paper.segmentation import segmentation, training_settings
+from glassnet.experiment import Run, resolve
+from glassnet.paper.segmentation import segmentation
+from glassnet.paper.segmentation_runs import Evaluations, trained, training_settings
 from glassnet.settings.reproduce import ReproduceSettings
 
 
@@ -29,7 +34,7 @@ def test_tables_have_the_reports_number_and_the_background_beside_ours(done):
         ("fcn8_small", "voc-aug-union-clean"),
     }
     assert rows["fcn8_small", "voc-aug-union"][3] == "0.7800"
-    assert rows["unet_small", "voc-aug"][3] == "–"
+    assert rows["unet_small", "voc-aug"][3] == rows["fcn8_small", "voc-aug"][3] == "–"  # another network, another split
     assert float(rows["fcn8_small", "voc-aug"][5]) == pytest.approx(0.5, abs=0.1)  # half of each mask is background
     assert len(classes.rows) == 21
 
@@ -39,18 +44,53 @@ def test_figures_notes_and_verdicts(done):
     assert [figure.name for figure in made.figures] == ["figure-4", "figure-5"]
     assert all((out / "figures" / f"{name}.png").exists() for name in ("figure-4", "figure-5"))
     assert any("2 images are in the training and in the test part" in note for note in made.notes)
+    assert any("test images of voc-aug-union 2 did take part in the training" in note for note in made.notes)
+    assert any("8 images to learn from and voc-aug-union-clean 6" in note for note in made.notes)
     leak, _, *people = made.verdicts
     assert (leak.supported, leak.interval) == ("undecided", None)  # one seed
+    assert leak.effect is not None
     assert len(people) == 4
 
 
 def test_finished_runs_are_not_trained_again_and_others_not_taken(done, asked, monkeypatch):
     made, out = done
-    monkeypatch.setattr("glassnet.paper.segmentation.train", lambda settings: pytest.fail("trained again"))
+    monkeypatch.setattr("glassnet.paper.segmentation_runs.train", lambda settings: pytest.fail("trained again"))
     assert segmentation(asked, out).tables == made.tables
     others = ReproduceSettings(part="segmentation", epochs=2, seeds=(0,), data_root=asked.data_root)
     with pytest.raises(InputError, match=r"was trained with other settings; move it away, or give another --out"):
         segmentation(others, out)
+
+
+def test_a_run_of_another_option_is_not_taken(asked, tmp_path, monkeypatch):
+    """Also of options that the name does not tell, as a user's own training with --loss dice in its place."""
+    settings = replace(resolve(training_settings(asked, "fcn8_small", "voc-aug", 0)), loss="dice")
+    (tmp_path / "fcn8_small-voc-aug-seed0").mkdir()
+    (tmp_path / "fcn8_small-voc-aug-seed0" / "run.json").write_text("{}")
+    monkeypatch.setattr(Run, "open", lambda path: SimpleNamespace(settings=settings))
+    with pytest.raises(InputError, match="was trained with other settings"):
+        trained(asked, "fcn8_small", "voc-aug", seed=0, out=tmp_path)
+    monkeypatch.setattr(Run, "open", lambda path: SimpleNamespace(settings=replace(settings, loss="cross-entropy")))
+    assert trained(asked, "fcn8_small", "voc-aug", seed=0, out=tmp_path).settings.seed == 0
+
+
+def test_a_test_is_done_once_on_the_device_and_data_that_were_asked_for(done, asked, monkeypatch):
+    _, out = done
+    run, tests = Run.open(out / "training" / "fcn8_small-voc-aug-seed0"), Evaluations(asked)
+    devices = []
+    monkeypatch.setattr("glassnet.paper.segmentation_runs.choose_device", lambda name: devices.append(name) or "cpu")
+    assert tests.records(run) is tests.records(run)
+    assert devices == [asked.device]
+    assert tests.dataset(run) is tests.dataset(run)
+
+
+@pytest.mark.parametrize(("given", "taken"), [("mnist", "voc-aug"), ("mnist-sample", "digit-scenes")])
+def test_data_of_other_parts_stand_for_this_ones(tmp_path, monkeypatch, given, taken):
+    def stopped(settings, model, data, **_):
+        raise InputError(f"asked for {model} on {data}.")
+
+    monkeypatch.setattr("glassnet.paper.segmentation.trained", stopped)
+    with pytest.raises(InputError, match=f"asked for fcn8_small on {taken}"):
+        segmentation(ReproduceSettings(part="segmentation", data=given), tmp_path / "out")
 
 
 def test_the_published_schedule():

@@ -1,3 +1,4 @@
+import json
 import math
 
 import pytest
@@ -123,6 +124,34 @@ def test_the_highest_overlap_is_kept_the_later_of_equals():
     best = {"loss": 1.0, "accuracy": 0.9, "mean_iou": 0.5}
     assert segmentation.supersedes({"loss": 9.0, "accuracy": 0.1, "mean_iou": 0.5}, best)
     assert not segmentation.supersedes({"loss": 0.1, "accuracy": 1.0, "mean_iou": 0.49}, best)
+
+
+def test_all_background_stands_beside_every_number():
+    logits, masks = random_pair()
+    classes = ("ground", *"abc")
+    found = segmentation.evaluate(segmentation.records(logits.float(), masks, 4), classes)
+    background = F.one_hot(torch.zeros_like(masks).long(), 4).permute(0, 3, 1, 2).float()
+    empty = segmentation.evaluate(segmentation.records(background, masks, 4), classes)
+    assert found["background"] == {name: empty[name] for name in found["background"]}
+    assert found["background"]["boundary_f"] == 0
+    assert [row["background"] for row in found["per_class"]] == [row["iou"] for row in empty["per_class"]]
+    assert all(found[f"{name}_interval"] is not None for name in found["background"])
+
+
+def test_images_that_are_void_all_over_are_told_without_a_number():
+    logits, masks = random_pair()
+    found = segmentation.evaluate(segmentation.records(logits.float(), torch.full_like(masks, VOID), 4), (*"abcd",))
+    assert json.loads(json.dumps(found, allow_nan=False))["mean_iou_interval"] is None
+    told = TASKS["segmentation"].told({f"test_{key}": found[key] for key in TASKS["segmentation"].kept})
+    assert told == "all pixels of the test masks are void, so that nothing could be measured"
+
+
+def test_void_is_one_value_wherever_it_is_named():
+    from glassnet.data import dataset
+    from glassnet.figures import segmentation as pictures
+    from glassnet.tasks import segmentation_losses, segmentation_metrics
+
+    assert {module.VOID for module in (dataset, pictures, segmentation_losses, segmentation_metrics)} == {VOID}
 
 
 @pytest.mark.parametrize("loss", ["cross-entropy", "dice", "lovasz"])

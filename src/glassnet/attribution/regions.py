@@ -14,6 +14,7 @@ def segmented_region(label: int | None = None) -> Scorer:
 
     With `gradcam` as method and this as target, a channel's weight is the mean gradient of y over the layer's pixels,
     and the map is Seg-Grad-CAM. An image in which the class is nowhere predicted has the score 0 and an empty map.
+    The region is that of the output at hand: methods that change the image compare scores of different regions.
 
     Vinogradova, Dibrov and Myers 2020, https://arxiv.org/abs/2002.11434, equation 2 and section 3.
 

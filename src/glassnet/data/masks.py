@@ -71,7 +71,7 @@ def load(path: Path, image_size: int | None = None) -> Dataset:
     )
 
 
-def _require_classes(path: Path, parts: list[UInt8[np.ndarray, "n s s"]]) -> None:
+def _require_classes(path: Path, parts: list[UInt8[np.ndarray, "_ s s"]]) -> None:
     """Refuse masks with nothing to tell apart, as those are that mark the object by 255, which stands for void."""
     values = sorted({int(value) for masks in parts for value in np.unique(masks)})
     if len([value for value in values if value != VOID]) < 2:

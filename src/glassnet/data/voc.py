@@ -87,7 +87,7 @@ def union(lists: dict[str, tuple[str, ...]]) -> tuple[set[str], set[str]]:
 
 
 def union_clean(lists: dict[str, tuple[str, ...]]) -> tuple[set[str], set[str]]:
-    """Split as `union` does, but train on none of the images that are tested: so the leak alone is the difference."""
+    """Split as `union` does, but train on none of the images that are tested; so it has fewer to train on as well."""
     train, test = union(lists)
     return train - test, test
 

@@ -29,7 +29,7 @@ from glassnet.data.voc import (
     union,
     union_clean,
 )
-from glassnet.download import RemoteFile, fetch_files
+from glassnet.download import RemoteFile, fetch_files, one_process_at_a_time
 from glassnet.errors import InputError
 
 DEFAULT_PIXELS = 96
@@ -79,6 +79,7 @@ def load(root: Path, image_size: int | None = None, *, name: str = "voc-aug", pa
     archives, size = open_archives(root / "voc2012", root / "sbd"), image_size or DEFAULT_PIXELS
     images, masks = _cached(root, archives, size)
     chosen = parts(archives.lists)
+    leak = count_leak(chosen)
     place = {one: row for row, one in enumerate(archives.names)}
     train, test = (
         Split(images, masks, torch.tensor(sorted(place[one] for one in part), dtype=torch.int64)) for part in chosen
@@ -90,7 +91,8 @@ def load(root: Path, image_size: int | None = None, *, name: str = "voc-aug", pa
         train=train,
         test=test,
         augmentation="objects",
-        note=_note(archives, size, count_leak(chosen), parts),
+        note=_note(archives, size, leak, parts),
+        leak=leak,
     )
 
 
@@ -110,18 +112,27 @@ def fetch(root: Path) -> None:
         InputError: Downloads are forbidden, or an archive that lies there is not the published one or leads outside.
         WorkError: Every mirror failed.
     """
-    for key, remote in ARCHIVES.items():
-        folder = root / key
-        if (folder / UNPACKED[key]).is_dir():
-            continue
-        archive, remedy = folder / remote.name, "Delete it and run `glassnet data fetch voc-aug`."
-        if not archive.exists():
-            fetch_files([remote], mirrors=MIRRORS[key], folder=folder, dataset="voc-aug")
-        sha256 = file_sha256(archive)
-        if sha256 != remote.sha256:
-            raise InputError(f"{archive} has SHA-256 {sha256}, expected the official file's {remote.sha256}. {remedy}")
-        unpack_folder(archive, UNPACKED[key], folder=folder, remedy=remedy)
-        archive.unlink()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with one_process_at_a_time(root):  # or another one would unpack over this one's, and remove its archive
+            for key, remote in ARCHIVES.items():
+                if not (root / key / UNPACKED[key]).is_dir():
+                    _fetch_archive(key, remote, root / key)
+    except OSError as error:
+        raise InputError(
+            f"cannot write to {root} ({error.strerror or error}); choose another place with --data-root."
+        ) from None
+
+
+def _fetch_archive(key: str, remote: RemoteFile, folder: Path) -> None:
+    archive, remedy = folder / remote.name, "Delete it and run `glassnet data fetch voc-aug`."
+    if not archive.exists():
+        fetch_files([remote], mirrors=MIRRORS[key], folder=folder, dataset="voc-aug")
+    sha256 = file_sha256(archive)
+    if sha256 != remote.sha256:
+        raise InputError(f"{archive} has SHA-256 {sha256}, expected the official file's {remote.sha256}. {remedy}")
+    unpack_folder(archive, UNPACKED[key], folder=folder, remedy=remedy)
+    archive.unlink()
 
 
 def _cached(root: Path, archives: Archives, size: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -45,8 +45,8 @@ class FCN8Small(nn.Module):
             num_classes: Classes of a pixel.
             image_size: Height and width of the input image in pixels, a multiple of 32.
             filters: Output channels of the seven convolutions.
-            head: Channels of the score maps; as many as classes at least, which is FCN-8 itself. More of them let the
-                last enlargement draw outlines finer than its stride.
+            head: Channels of the score maps, raised to the number of classes; at that number it is FCN-8 itself.
+                More of them let the last enlargement draw outlines finer than its stride.
             dropout: Share of conv7's channels that training silences.
 
         Raises:

@@ -20,9 +20,9 @@ class FCN8sVGG16(nn.Module):
     """VGG16's thirteen convolutions and five pools, fc6 and fc7 as convolutions, and FCN-8s's scores on the way up.
 
     Convolutions are padded by as much as they need to keep their size, where the paper pads the image by 100 pixels and
-    crops the result. The scores of pool3 and pool4 begin at 0, so that training begins as with stride 32. Takes images
-    in [0, 1] of shape (batch, in_channels, image_size, image_size), returns logits (batch, num_classes, image_size,
-    image_size).
+    crops the result; dropout silences whole channels, where the paper's silences single values. The scores of pool3 and
+    pool4 begin at 0, so that training begins as with stride 32. Takes images in [0, 1] of shape (batch, in_channels,
+    image_size, image_size), returns logits (batch, num_classes, image_size, image_size).
 
     Long, Shelhamer and Darrell 2015, https://arxiv.org/abs/1411.4038, figure 3 and section 4.
     """
@@ -39,7 +39,7 @@ class FCN8sVGG16(nn.Module):
         dropout: float = 0.5,
         weights: str = "",
     ) -> None:
-        """Build the network with random weights, or with VGG16's published ones in its features.
+        """Build the network with random weights, or with VGG16's published ones.
 
         Args:
             in_channels: Channels of the input image, 3 with `weights`.
@@ -48,8 +48,9 @@ class FCN8sVGG16(nn.Module):
             hidden: Channels of fc6 and fc7.
             dropout: Share of their channels that training silences.
             weights: "imagenet" downloads torchvision's file of VGG16 (about 550 MB) once; a path reads a .pth or
-                .safetensors file with the same keys; "" leaves the weights random. fc6 and fc7 begin at random in any
-                case. The normalisation is then ImageNet's and stays so. Nothing is loaded on torch's meta device.
+                .safetensors file with the same keys; "" leaves the weights random. fc6 and fc7 are the file's too where
+                it has as many of them, `hidden`, as VGG16 at 224 pixels has 4096. The normalisation is then ImageNet's
+                and stays so. Nothing is loaded on torch's meta device.
 
         Raises:
             InputError: An option has a value that no network of this kind has, or the weights cannot be had.
@@ -95,6 +96,11 @@ class FCN8sVGG16(nn.Module):
         if wrong:
             raise InputError(f"{weights} lacks VGG16's features.{wrong[0]}; give weights of that network.")
         self.features.load_state_dict(taken)
+        for layer, name in ((self.fc6, "classifier.0"), (self.fc7, "classifier.3")):
+            weight, bias = (state.get(f"{name}.{part}") for part in ("weight", "bias"))
+            if weight is not None and bias is not None and weight.shape == (len(layer.weight), layer.weight[0].numel()):
+                # A linear layer over 7x7 maps is a convolution of that size, whose weights lie in the same order.
+                layer.load_state_dict({"weight": weight.view_as(layer.weight), "bias": bias})
 
     def forward(
         self, images: Float[Tensor, "batch channel height width"]

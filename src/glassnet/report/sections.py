@@ -44,7 +44,8 @@ class Section:
 
 def methods(run: RunDirectory) -> Mapping[str, Any]:
     """Collect what the section on methods asks of a run: which of them it used."""
-    return {"settings": part(dict(run.manifest), "settings")}
+    manifest = dict(run.manifest)
+    return {"settings": part(manifest, "settings"), "leak": part(manifest, "data").get("leak") or 0}
 
 
 SECTIONS: dict[str, Kind] = {

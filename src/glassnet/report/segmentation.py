@@ -32,6 +32,7 @@ def segmented(run: RunDirectory) -> dict[str, Any] | None:
         return None
     test = mapping(run, "evaluation/test.json")
     return {
+        "leak": part(dict(run.manifest), "data").get("leak") or 0,
         "numbers": _measured(test),
         "flipped": _flipped(test),
         "classes": _classes(test),

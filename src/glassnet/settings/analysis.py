@@ -15,7 +15,10 @@ from glassnet.settings.checks import Device, Precision, positive, seeded
 
 @dataclass(frozen=True, kw_only=True)
 class EvalSettings:
-    """Measure a run's model on a data set: loss, accuracy with its 95% interval, per-class table, confusion matrix."""
+    """Measure a run's model on a data set: loss, accuracy with its 95% interval, per-class table, confusion matrix.
+
+    Of a segmentation: overlap and outlines beside those of predicting background everywhere, by class, and pictures.
+    """
 
     run: Positional[Path]
     """Run directory."""
@@ -108,9 +111,10 @@ class ExplainSettings:
     methods: tuple[str, ...] = ("gradcam", "guided_gradcam")
     """Attribution methods; of layers: gradcam, gradcam_plus_plus, xgradcam, hirescam, layercam, eigencam, scorecam,
     guided_gradcam; of the input: guided_backpropagation, saliency, input_x_gradient, smoothgrad, integrated_gradients,
-    occlusion."""
+    occlusion. Not of a segmentation: scorecam, smoothgrad, integrated_gradients, occlusion."""
     target: str = "predicted"
-    """Class whose score is explained: predicted, label, or a class by name or number."""
+    """Class whose score is explained: predicted, label, or a class by name or number. Of a segmentation: the score of
+    the region of the largest class that is predicted, or of a class by name or number."""
     mask: Literal["auto", "stroke", "none"] = "auto"
     """Measure the share of each map inside the stroke (pixels above half of white); auto: where the data are digits."""
     faithfulness: bool = False

@@ -21,7 +21,8 @@ class TrainSettings:
         "fast": {"epochs": 5, "validation": 0.02},
     }
     data: str = "mnist-sample"
-    """Data set: a name that `glassnet data` lists, or folder:PATH for images in class sub-folders."""
+    """Data set: a name that `glassnet data` lists, folder:PATH for images in class sub-folders, or masks:PATH for
+    images with a mask each."""
     model: str = "convnet"
     """Model: a name that `glassnet models` lists."""
     model_options: tuple[str, ...] = ()
@@ -55,7 +56,7 @@ class TrainSettings:
     weight_averaging: float = 0.995
     """Decay per step of the exponential moving average of the weights; 0 keeps the raw weights."""
     augment: bool = True
-    """Augment the training images as suits the data set (random affine maps and bends for digits)."""
+    """Augment the training images as suits the data set (moved, turned and scaled; digits bent, some sets recoloured)."""
     plain_epochs: float = 0.25
     """Share of the epochs, the last ones, that show the training images as they are, without augmentation."""
     validation: float = 0.1

@@ -1,4 +1,9 @@
-"""Losses of segmentation: cross-entropy, Dice and Lovász-softmax, in all of which void pixels count for nothing."""
+"""Losses of segmentation: cross-entropy, Dice and Lovász-softmax, in all of which void pixels count for nothing.
+
+Each is a mean over the pixels of a batch. Where several processes train, it is over those of a process's part of the
+batch, and the processes' gradients are averaged: parts with more void pixels than others weigh their pixels more, and
+Dice and Lovász see the sets of the part, so that a training by N processes is not quite that by one.
+"""
 
 from __future__ import annotations
 

@@ -51,6 +51,7 @@ def manifest(
             "classes": list(dataset.classes),
             "channels": dataset.channels,
             "image_size": dataset.image_size,
+            "leak": dataset.leak,
             **counts,
         },
         "model": described,

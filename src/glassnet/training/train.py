@@ -234,8 +234,8 @@ def _records(loop: _Loop, split: Split) -> Records:
     )
     if loop.accelerator.num_processes == 1:
         return found
-    parts = gather_object([found])
-    return {key: torch.cat([one[key] for one in parts]) for key in found}
+    parts = [one for one in gather_object([found]) if one]  # a process that had no image remembers nothing
+    return {key: torch.cat([one[key] for one in parts]) for key in parts[0]}
 
 
 def _keep(loop: _Loop, trained: dict[str, float], validated: dict[str, float], rest: dict[str, float]) -> None:

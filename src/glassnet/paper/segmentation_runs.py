@@ -1,0 +1,83 @@
+"""The trainings of section 3: how they are trained, which are there already, and what their tests found."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from glassnet.data import Dataset
+from glassnet.devices import choose_device
+from glassnet.errors import InputError
+from glassnet.experiment import Run, measured, resolve
+from glassnet.settings import TrainSettings
+from glassnet.settings.reproduce import ReproduceSettings
+from glassnet.tasks import Records
+from glassnet.training import train
+from glassnet.tuning.grid import identity
+
+EPOCHS, BATCH = 40, 32
+
+
+def training_settings(settings: ReproduceSettings, model: str, data: str, seed: int) -> TrainSettings:
+    """Return how the networks of this part are trained."""
+    return TrainSettings(
+        data=data,
+        model=model,
+        epochs=settings.epochs or EPOCHS,
+        batch_size=BATCH,
+        learning_rate=0.004,
+        weight_averaging=0.998,
+        seed=seed,
+        device=settings.device,
+        precision=settings.precision,
+        data_root=settings.data_root,
+    )
+
+
+def trained(settings: ReproduceSettings, model: str, data: str, *, seed: int, out: Path) -> Run:
+    """Train a network, go on with it, or take it as it is where it is finished.
+
+    Raises:
+        InputError: The run that is there was made with other settings.
+    """
+    name = f"{model}-{data.replace('/', '_').replace(':', '_')}-seed{seed}"
+    wanted, path = training_settings(settings, model, data, seed), out / name
+    if (path / "run.json").exists():
+        run = Run.open(path)
+        if identity(run.settings) != identity(resolve(wanted)) or run.settings.seed != seed:
+            raise InputError(f"{path} was trained with other settings; move it away, or give another --out.")
+        return run
+    if (path / "checkpoint" / "state.pt").exists():
+        return train(TrainSettings(resume=path, device=settings.device, data_root=settings.data_root))
+    return train(replace(wanted, out=path))
+
+
+class Evaluations:
+    """The data sets of runs and what is found on their test images, each read or computed once."""
+
+    def __init__(self, settings: ReproduceSettings) -> None:
+        """Begin with nothing; device and data root are the settings'."""
+        self._settings = settings
+        self._datasets: dict[str, Dataset] = {}
+        self._records: dict[Path, Records] = {}
+
+    def dataset(self, run: Run) -> Dataset:
+        """Return the run's data set."""
+        name = run.settings.data
+        if name not in self._datasets:
+            # A path of the user's own does not lie below the data root.
+            self._datasets[name] = run.dataset(None if ":" in name else self._settings.data_root)
+        return self._datasets[name]
+
+    def records(self, run: Run) -> Records:
+        """Return what is remembered of each test image."""
+        if run.path not in self._records:
+            recorder = run.task.recorder(run.settings, len(run.classes))
+            model = run.model(choose_device(self._settings.device))
+            self._records[run.path] = measured(model, self.dataset(run).test, recorder, task=run.task)
+        return self._records[run.path]
+
+    def evaluated(self, run: Run) -> dict[str, Any]:
+        """Return all that the task tells of the test images."""
+        return run.task.evaluate(self.records(run), run.classes)
