@@ -18,6 +18,7 @@ from glassnet.data.holdout import channel_statistics
 from glassnet.data.noise import Corruption, parse_noise
 from glassnet.errors import InputError, unknown_name
 from glassnet.models import create_model, model_task, models_for, parse_options
+from glassnet.models.autoencoder import check_training
 from glassnet.models.inference import outputs
 from glassnet.models.normalize import Normalize
 from glassnet.run import RunDirectory
@@ -69,7 +70,7 @@ def _task_of(settings: TrainSettings) -> Any:
     if settings.task not in (None, task):
         raise InputError(
             f"{settings.model} is a model for {task}, not for --task {settings.task}; models for that are "
-            f"{', '.join(models_for(str(settings.task))) or 'none'}."
+            f"{', '.join(models_for(str(settings.task))) or 'none'}; name one with --model."
         )
     if task not in source.tasks:
         fitting = [name for name, one in DATASETS.items() if task in one.tasks]
@@ -125,6 +126,7 @@ def build(settings: TrainSettings) -> Experiment:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         model = build_model(description)
+    check_training(model, beta=settings.beta, kl_warmup=settings.kl_warmup, binarize=settings.binarize)
     _set_normalization(model, *channel_statistics(dataset.train))
     classes = len(dataset.classes)
     return Experiment(

@@ -2,6 +2,7 @@ import dataclasses
 import json
 import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 
 import glassnet as gn
 from glassnet.cli import run
+from glassnet.commands.reconstruction_pictures import code_spread
 from glassnet.data.batches import ordered_batches
 from glassnet.denoising import DENOISERS
 from glassnet.experiment import build_disturbance
@@ -144,6 +146,14 @@ def test_a_latent_dimension_is_explained(capsys, copy):
     np.testing.assert_allclose(kept["saliency/input"][:, ...].squeeze(), gradient.abs().amax(dim=1).numpy(), rtol=1e-3)
 
 
+def test_a_file_of_ones_own_is_explained_as_it_is(capsys, copy):
+    file = sorted(Path(copy.settings.data.partition(":")[2]).rglob("*.png"))[0]
+    code, _, err = call(capsys, "explain", copy.path, "--target", "error", "--images", file, "--methods", "saliency")
+    assert code == 0, err
+    kept = copy.load_arrays("attributions/error.npz")
+    np.testing.assert_allclose(kept["images"].squeeze(), np.asarray(Image.open(file)) / 255, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -182,6 +192,57 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(capsys, tmp_path, words, m
     assert code == 2
     assert message in err
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("autoencoder_fc", "--beta", "0.5"), "--beta weighs a KL term, and AutoencoderFC has none; leave it out"),
+        (("autoencoder_fc", "--kl-warmup", "0.5"), "--kl-warmup weighs a KL term, and AutoencoderFC has none"),
+        (
+            ("vae_conv", "--binarize", "--model-options", "likelihood=gaussian"),
+            "--binarize makes pixels of 0 and 1, expected likelihood=bernoulli with it, got gaussian; leave one out.",
+        ),
+        (("vae_deep", "--model-options", "hidden=8"), "hidden is 8, but a code that is a map has no hidden layer"),
+        (("vae_conv", "--model-options", "hidden=0"), "hidden is (0,), expected 1 positive numbers"),
+        (("vae_conv", "--image-size", "4"), "image_size is 4, expected at least 8"),
+        (("convnet", "--task", "reconstruction"), "vae_conv, vae_deep; name one with --model."),
+    ],
+)
+def test_what_would_have_no_effect_is_refused_in_one_line(capsys, tmp_path, words, message):
+    out = tmp_path / "run"
+    code, _, err = call(capsys, "train", "--data", "mnist-sample", "--out", out, "--model", *words)
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in err
+    assert [line for line in err.splitlines() if line.startswith("glassnet: ")] == err.splitlines()[-1:]
+    assert not out.exists()
+
+
+def test_a_collapsed_code_is_said_by_training_and_evaluation(capsys, copy, tmp_path, monkeypatch):
+    # no mean varies that much, which is what a collapse looks like
+    monkeypatch.setattr("glassnet.tasks.elbo.ACTIVE_VARIANCE", 1e9)
+    words = ("--image-size", 12, "--model", "vae_conv", "--model-options", "filters=2,4", "hidden=4", "latent=2")
+    code, out, err = call(
+        capsys, "train", "--data", copy.settings.data, *words, "--epochs", 1, "--precision", "fp32", "--no-augment",
+        "--out", tmp_path / "collapsed",
+    )  # fmt: skip
+    assert code == 0, err
+    assert "The KL term collapsed: no latent dimension depends on the image" in out
+    code, out, err = call(capsys, "eval", copy.path)
+    assert code == 0, err
+    assert out.count("The KL term collapsed") == 1
+
+
+def test_traversals_reach_as_far_as_the_codes():
+    # two images with codes (-30, 0) and (50, 0.2): the first dimension is wider than the prior, the second is not
+    records = {
+        "code_images": torch.tensor([2]), "code_sum": torch.tensor([[20.0, 0.2]]),
+        "code_squares": torch.tensor([[3400.0, 0.04]]),
+    }  # fmt: skip
+    centre, deviation = code_spread(records)
+    torch.testing.assert_close(centre, torch.tensor([10.0, 0.0]))
+    torch.testing.assert_close(deviation, torch.tensor([40.0, 1.0]))
 
 
 def test_noise_is_of_no_use_to_a_classifier(capsys, tmp_path):

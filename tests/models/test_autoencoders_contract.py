@@ -10,6 +10,8 @@ from glassnet.errors import InputError
 from glassnet.models import MODELS, models_for
 from glassnet.models.autoencoder import Posterior, draw
 from glassnet.models.features import extract_features
+from glassnet.settings import TrainSettings
+from glassnet.training.state import new_state
 
 SIZE = 8
 
@@ -87,6 +89,13 @@ def test_gradients_reach_every_parameter_and_the_image(name, images, likelihood)
     assert (output.log_deviation is None) == (likelihood == "bernoulli")
 
 
+def test_weight_decay_leaves_the_deviation_of_the_likelihood_alone(name):
+    model = create(name, latent=4, likelihood="gaussian")
+    groups = new_state(model, TrainSettings(weight_decay=0.05), steps=10).optimizer.param_groups
+    (decay,) = [group["weight_decay"] for group in groups if any(p is model.log_deviation for p in group["params"])]
+    assert decay == 0
+
+
 def test_the_state_is_all_there_is(name, model, images):
     with torch.device("meta"):
         twin = create(name, latent=8 if name != "vae_deep" else 2)
@@ -116,8 +125,8 @@ def test_the_layer_table_and_the_code_as_features(name, model, images):
     assert MODELS[name].__doc__.splitlines()[0].endswith(".")
 
 
-@pytest.mark.parametrize("size", [0, 2, 6, 30])
-def test_a_size_that_two_halvings_do_not_divide(name, size):
+@pytest.mark.parametrize("size", [0, 2, 4, 6, 30])
+def test_a_size_that_no_network_takes(name, size):
     with pytest.raises(InputError, match=rf"image_size is {size}, expected"):
         create(name, size=size)
 
@@ -130,6 +139,13 @@ def test_a_code_larger_than_the_image(name):
         create(name, latent=latent)
     with pytest.raises(InputError, match="the latent code has 0 numbers"):
         create(name, latent=0)
+
+
+def test_a_hidden_layer_that_is_none():
+    with pytest.raises(InputError, match=r"hidden is \(0,\), expected 1 positive numbers, as in hidden=256"):
+        create("vae_conv", latent=2, hidden=0)
+    with pytest.raises(InputError, match="hidden is 8, but a code that is a map has no hidden layer; leave it out"):
+        create("vae_deep", latent=2, hidden=8)
 
 
 def test_an_unknown_likelihood(name):

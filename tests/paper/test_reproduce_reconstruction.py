@@ -55,6 +55,8 @@ def test_every_network_stands_beside_every_baseline(done):
     assert [row[0] for row in above.rows] == titles[3:]
     assert "above non-local means" in above.note
     assert bound.rows[0][2] == "grey"
+    assert bound.note.startswith("Seed 0;")
+    assert not any("no bottleneck" in note for note in made.notes)  # 4 and 18 numbers for 144 pixels
     assert json.dumps(made.to_json(), allow_nan=False)
     assert [figure.name for figure in made.figures][:3] == [
         "figure-6", "folder-autoencoder_fc", "folder-vae_conv",

@@ -1,9 +1,12 @@
+import json
 import math
 from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.distributions import MultivariateNormal
 
+from glassnet.models.autoencoder import Posterior, draw
 from glassnet.settings import TrainSettings
 from glassnet.tasks import TASKS
 from glassnet.tasks.elbo import LIKELIHOODS
@@ -49,6 +52,27 @@ def test_a_code_that_is_a_point_has_no_kl():
     loss, parts = TASK.objective(settings(), torch.empty(0), 0)(output, torch.ones(1, 1, 1, 1), 0.0)
     assert loss.item() == pytest.approx(math.log(2))
     assert parts.keys() == {"reconstruction"}
+
+
+def test_the_bound_of_a_linear_gaussian_is_the_evidence_less_the_divergence_of_its_code():
+    # x = b + a z + s eps in each of 64 pixels: p(z | x) is normal, and log p(x) that of N(b, s² I + a² 1 1ᵀ)
+    a, b, s, many = 0.02, 0.5, 0.05, 20_000
+    x = b + a * 0.7 + s * torch.randn(1, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    variance = 1 / (1 + 64 * a**2 / s**2)
+    mean = variance * a / s**2 * (x - b).sum().item()
+    covariance = (s**2 * torch.eye(64) + a**2).double()
+    whole = MultivariateNormal(torch.full((64,), b).double(), covariance).log_prob(x.flatten().double()).item()
+
+    def bound(mean, variance):
+        code = Posterior(torch.full((many, 1), mean), torch.full((many, 1), math.log(variance)))
+        drawn = draw(code, torch.Generator().manual_seed(2))
+        logits = torch.logit(b + a * drawn).view(-1, 1, 1, 1).expand(-1, 1, 8, 8)
+        output = output_of(logits, *code, deviation=s, likelihood="gaussian")
+        return TASK.objective(settings(), torch.empty(0), 0)(output, x.expand(many, -1, -1, -1), 1.0)[0].item()
+
+    assert bound(mean, variance) == pytest.approx(-whole, abs=0.05)
+    divergence = (2 + 0.5**2 / variance - 1 - math.log(2)) / 2  # of twice the variance, half a unit beside the mean
+    assert bound(mean + 0.5, 2 * variance) == pytest.approx(-whole + divergence, abs=0.15)
 
 
 def test_the_bound_is_taken_at_a_drawn_code_and_quality_at_the_mean(batch):
@@ -101,6 +125,49 @@ def test_bits_per_dimension_are_those_of_the_discretised_likelihood(batch):
     told = TASK.told({f"test_{key}": result[key] for key in TASK.kept})
     assert f"{result['bits_per_dimension']:.3f} bits per dimension (discretised)" in told
     assert f"negative ELBO {result['negative_elbo']:.2f} nats" in told
+
+
+@pytest.mark.parametrize("log_variance", [100.0, 2000.0])
+def test_a_variance_that_exploded_is_said_though_nothing_is_finite(batch, log_variance):
+    logits, targets, mean, _ = batch
+    output = output_of(logits, mean, torch.full_like(mean, log_variance), decode=lambda z: logits)
+    result = TASK.evaluate(TASK.recorder(settings(), 0)(output, targets), ())
+    assert json.dumps(result, allow_nan=False)
+    assert (
+        result["negative_elbo"] is result["negative_elbo_interval"] is result["latent"]["kl_per_dimension"][0] is None
+    )
+    (line,) = result["warnings"]
+    assert line.startswith("The variance exploded: a code has a standard deviation of")
+    assert "PSNR" in TASK.told({f"test_{key}": result[key] for key in TASK.kept})
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "binarize", "title"),
+    [
+        ("bernoulli", False, "Bernoulli, grey values as means"),
+        ("bernoulli", True, "Bernoulli, binarised pixels"),
+        ("gaussian", False, "Gaussian density"),
+        ("discretized_gaussian", False, "discretised Gaussian"),
+    ],
+)
+def test_nats_are_told_with_their_likelihood(batch, likelihood, binarize, title):
+    logits, targets, mean, log_variance = batch
+    deviation = None if likelihood == "bernoulli" else 0.3
+    output = output_of(logits, mean, log_variance, deviation, likelihood, decode=lambda z: logits)
+    result = TASK.evaluate(TASK.recorder(settings(binarize=binarize), 0)(output, targets), ())
+    assert result["likelihood"] == title
+    assert result["likelihood_deviation"] == (None if deviation is None else [pytest.approx(0.3, rel=1e-5)])
+    assert f"of them KL; {title})" in TASK.told({f"test_{key}": result[key] for key in TASK.kept})
+
+
+@pytest.mark.parametrize(("likelihood", "said"), [("gaussian", 1), ("discretized_gaussian", 0)])
+def test_a_density_without_bound_is_said(batch, likelihood, said):
+    logits, targets, mean, log_variance = batch
+    output = output_of(logits, mean, log_variance, 0.001, likelihood, decode=lambda z: logits)
+    result = TASK.evaluate(TASK.recorder(settings(), 0)(output, targets), ())
+    assert (
+        sum("The likelihood's deviation fell to 0.001, below half a grey" in one for one in result["warnings"]) == said
+    )
 
 
 def test_an_autoencoder_has_no_bound(batch):

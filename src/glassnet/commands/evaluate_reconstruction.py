@@ -13,7 +13,8 @@ from glassnet.commands.evaluated import Evaluated, Shown
 from glassnet.commands.reconstruction_pictures import draw_pictures
 from glassnet.console import say
 from glassnet.denoising.beside import measure_baselines
-from glassnet.tasks.reconstruction import INTERVAL_SEED, QUALITY
+from glassnet.tasks.image_quality import QUALITY
+from glassnet.tasks.reconstruction import INTERVAL_SEED
 
 
 def _arrays(found: Evaluated) -> dict[str, np.ndarray]:
@@ -42,7 +43,10 @@ def _text(found: Evaluated) -> str:
     told = found.run.task.told({f"test_{key}": result[key] for key in found.run.task.kept})
     code = result["latent"]
     more = [] if code is None else [f"{code['active']:,} of {code['dimensions']:,} latent dimensions are active."]
-    more += [] if code is None else code["warnings"]
+    if result["likelihood_deviation"]:
+        sides = ", ".join(f"{value:.4f}" for value in result["likelihood_deviation"])
+        more.append(f"Standard deviation of the likelihood, per channel: {sides}.")
+    more += result["warnings"]
     return "\n".join(
         [
             f"{found.run.name} on {result['data']} ({result['split']}, {result['images']:,} images, noise "

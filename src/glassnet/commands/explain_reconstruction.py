@@ -114,10 +114,13 @@ def _latent(dimension: int) -> Callable[..., Tensor]:
 
 
 def _shown(subject: Subject, selection: Selection) -> tuple[Tensor, Tensor]:
-    """Return the selected images as the model is given them, with the noise of their places, and their originals."""
+    """Return the selected images as the model is given them, with the noise of their places, and their originals.
+
+    A user's own files have no place in a split and are given as they are, as is everything to a model by name.
+    """
     images = to_float(selection.images)
-    places = [place if isinstance(place, int) else number for number, place in enumerate(selection.names)]
-    if not isinstance(subject.kept, Run):  # a model by name was trained on no noise
+    places = [place for place in selection.names if isinstance(place, int)]
+    if not isinstance(subject.kept, Run) or len(places) < len(images):
         return images, images
     run = subject.kept
     corruption = build_disturbance(run.settings, run.task)

@@ -14,12 +14,13 @@ from glassnet.data.draw import balanced_draw
 from glassnet.denoising.beside import given
 from glassnet.models.autoencoder import Autoencoder
 from glassnet.tasks.image_quality import psnr
+from glassnet.tasks.task import Records
 
 SHOWN, SAMPLED, TRAVERSED, STEPS = 10, 20, 6, 7
 """Images in a row of the main figure, samples from the prior, dimensions traversed, and steps of each."""
 SEED = 0
 REACH = 3.0
-"""Standard deviations of the prior on either side that a traversal covers."""
+"""Standard deviations on either side that a traversal covers."""
 
 
 def draw_pictures(found: Evaluated) -> None:
@@ -54,7 +55,7 @@ def _rows(found: Evaluated, noisy: Tensor, images: Tensor, clean: Tensor) -> Non
             {first: noisy.numpy(), "reconstructed": images.numpy(), "original": clean.numpy()},
             captions=captions,
             title=f"{name}: mean PSNR {found.result['psnr']:.2f} dB on {found.result['images']:,} images",
-            note=f"Noise: {told}. Ten images drawn by seed, none picked; below each its PSNR to the original.",
+            note=f"Noise: {told}. {len(clean)} images drawn by seed, none picked; below each its PSNR to the original.",
         ),
         title="Input, reconstruction, original",
         alt=f"Three rows of {len(clean)} images: what {name} was given, what it gave back, and the originals.",
@@ -69,7 +70,7 @@ def _prior(found: Evaluated, model: Autoencoder, device: torch.device) -> None:
     found.run.save_figure(
         f"prior-samples{found.suffix}",
         figures.image_rows(
-            {"": images[:half], " ": images[half:]},
+            {f"1 to {half}": images[:half], f"{half + 1} to {SAMPLED}": images[half:]},
             title="Samples from the prior",
             note="Codes drawn from N(0, 1) and decoded: what the network takes for likely images.",
         ),
@@ -81,26 +82,41 @@ def _prior(found: Evaluated, model: Autoencoder, device: torch.device) -> None:
 
 
 def _traversals(found: Evaluated, model: Autoencoder, code: Tensor) -> None:
-    kl = np.array(found.result["latent"]["kl_per_dimension"])
-    values = torch.linspace(-REACH, REACH, STEPS)
+    kl = np.array(found.result["latent"]["kl_per_dimension"], dtype=np.float64)  # NaN where it was infinite
+    steps = torch.linspace(-REACH, REACH, STEPS)
+    centre, deviation = code_spread(found.records)
     rows = {}
     for dimension in np.argsort(-kl, kind="stable")[:TRAVERSED].tolist():
         codes = code.flatten(1).repeat(STEPS, 1)
-        codes[:, dimension] = values.to(codes.device)
+        values = centre[dimension] + deviation[dimension] * steps
+        codes[:, dimension] = values.to(codes)
         images = model.decode(codes.view(STEPS, *model.latent_shape)).float().sigmoid().cpu().numpy()
         rows[f"{_place(dimension, model.latent_shape)}\n{kl[dimension]:.1f} nats"] = images
     found.run.save_figure(
         f"traversals{found.suffix}",
         figures.image_rows(
             rows,
-            columns=[f"{value:+.0f}" if value else "0" for value in values.tolist()],
+            columns=[f"{value:+.0f} s" if value else "centre" for value in steps.tolist()],
             title="Latent traversals",
-            note="One number of the first image's code is moved from -3 to 3, all others stay.",
+            note="One number of the first image's code goes 3 deviations s to either side of a centre, the rest stay.",
         ),
         title="Latent traversals",
         alt=f"{len(rows)} rows of {STEPS} images: in each, one dimension of the code is changed step by step.",
-        caption="The dimensions of the largest KL, the ones that tell most of an image.",
+        caption="The dimensions of the largest KL, the ones that tell most of an image. Centre "
+        "and deviation s are the code's own over the images where it spreads wider than the prior, else 0 and 1.",
     )
+
+
+def code_spread(records: Records) -> tuple[Tensor, Tensor]:
+    """Return centre and deviation to move each dimension by: the prior's 0 and 1, or the images' where these are wider.
+
+    With little weight on the KL term, codes lie far outside of the prior, and its deviation would move hardly anything.
+    """
+    images = float(records["code_images"].sum())
+    mean = records["code_sum"].sum(dim=0) / images
+    deviation = (records["code_squares"].sum(dim=0) / images - mean.square()).clamp(min=0).sqrt()
+    wider = deviation > 1
+    return torch.where(wider, mean, 0.0), torch.where(wider, deviation, 1.0)
 
 
 def _place(dimension: int, shape: tuple[int, ...]) -> str:
@@ -136,6 +152,8 @@ def _interpolation(found: Evaluated, model: Autoencoder, codes: Tensor) -> None:
 
 def _use(found: Evaluated) -> None:
     code = found.result["latent"]
+    if None in code["kl_per_dimension"]:  # infinite: the variance exploded, which is said in words
+        return
     kl = np.array(code["kl_per_dimension"])
     active = np.zeros(len(kl), dtype=bool)
     active[code["active_dimensions"]] = True

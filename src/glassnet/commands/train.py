@@ -14,9 +14,10 @@ def train(settings: TrainSettings) -> Answer:
 def describe(run: Run) -> Answer:
     """Say a run's final figures."""
     metrics, data, model = run.metrics, run.manifest["data"], run.manifest["model"]
+    warnings = "".join(f"{line}\n" for line in metrics.get("test_warnings", ()))
     text = (
         f"{model['name']} ({model['parameters']:,} parameters) on {data['name']}: {run.task.told(metrics)} "
         f"on {data['test']:,} images; kept epoch {metrics['epoch']}, {run.manifest['seconds']:.0f} s.\n"
-        f"run: {run.path}\nnext: glassnet report {run.path}"
+        f"{warnings}run: {run.path}\nnext: glassnet report {run.path}"
     )
     return Answer(text, {"run": str(run.path), "metrics": metrics, "seconds": run.manifest["seconds"]})

@@ -16,7 +16,8 @@ from glassnet.denoising.baselines import Baseline, denoised, projected
 from glassnet.denoising.principal import MOST_IMAGES
 from glassnet.experiment import Run, build_disturbance
 from glassnet.models.autoencoder import Autoencoder
-from glassnet.tasks.reconstruction import QUALITY, quality
+from glassnet.tasks.image_quality import QUALITY
+from glassnet.tasks.reconstruction import quality
 
 TUNED_ON = 500
 """Training images that the deviation of the noise is measured on; the first of them also choose strengths."""

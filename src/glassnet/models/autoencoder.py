@@ -93,7 +93,8 @@ class Autoencoder(nn.Module):
         self.log_variance, self.decoder = log_variance, decoder
         self.latent_shape, self.likelihood = latent_shape, likelihood
         # One deviation a channel, learned with the weights: Rybkin et al. 2021, https://arxiv.org/abs/2006.13202.
-        start = torch.full((len(normalize.mean), 1, 1), -2.0)
+        # It is kept as a vector, which weight decay leaves alone: decay would pull the deviation to 1.
+        start = torch.full((len(normalize.mean),), -2.0)
         self.log_deviation = nn.Parameter(start) if likelihood != "bernoulli" else None
 
     def encode(self, images: Images) -> Posterior:
@@ -109,7 +110,8 @@ class Autoencoder(nn.Module):
         """Reconstruct images in [0, 1]."""
         posterior = self.encode(images)
         latent = draw(posterior) if self.training else posterior.mean
-        return Reconstruction(self.decode(latent), *posterior, self.log_deviation, self.likelihood, self.decode)
+        deviation = None if self.log_deviation is None else self.log_deviation.view(-1, 1, 1)
+        return Reconstruction(self.decode(latent), *posterior, deviation, self.likelihood, self.decode)
 
 
 def draw(posterior: Posterior, generator: Generator | None = None) -> Latent:
@@ -131,14 +133,18 @@ def draw(posterior: Posterior, generator: Generator | None = None) -> Latent:
 
 
 def check_image_size(image_size: int, channels: int, latent_shape: tuple[int, ...]) -> None:
-    """Refuse an image whose sides two halvings do not divide, and a code with more numbers than the image.
+    """Refuse an image below 8 pixels or whose sides two halvings do not divide, and a code larger than the image.
 
     Raises:
         InputError: The image or the code has such a size.
     """
-    if image_size < 4 or image_size % 4:
+    if image_size % 4 == 0 and image_size < 8:
+        raise InputError(
+            f"image_size is {image_size}, expected at least 8, since SSIM has windows of 7 by 7; give --image-size 8."
+        )
+    if image_size % 4:
         down = image_size - image_size % 4
-        near = f"{down} or {down + 4}" if down else "4"
+        near = f"{down} or {down + 4}" if down >= 8 else "8"
         raise InputError(
             f"image_size is {image_size}, expected a multiple of 4, which is halved twice; give --image-size {near}."
         )
@@ -148,4 +154,24 @@ def check_image_size(image_size: int, channels: int, latent_shape: tuple[int, ..
         raise InputError(
             f"the latent code has {numbers:,} numbers ({shape}) for an image of {pixels:,}, expected 1 to {pixels:,}; "
             "lower the option latent."
+        )
+
+
+def check_training(model: nn.Module, *, beta: float, kl_warmup: float, binarize: bool) -> None:
+    """Refuse settings of a training that have no effect on a model, or no meaning for it.
+
+    Raises:
+        InputError: A weight of the KL term is set where there is none, or a Gaussian is asked for pixels of 0 and 1.
+    """
+    if not isinstance(model, Autoencoder):
+        return
+    given = "--beta" if beta != 1 else "--kl-warmup" if kl_warmup else None
+    if given and model.log_variance is None:
+        raise InputError(
+            f"{given} weighs a KL term, and {type(model).__name__} has none; leave it out, or train a VAE."
+        )
+    if binarize and model.likelihood != "bernoulli":
+        raise InputError(
+            f"--binarize makes pixels of 0 and 1, expected likelihood=bernoulli with it, got {model.likelihood}; "
+            "leave one out."
         )

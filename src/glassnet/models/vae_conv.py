@@ -5,7 +5,7 @@ from torch import nn
 from glassnet.models.autoencoder import Autoencoder, check_image_size
 from glassnet.models.normalize import Normalize
 from glassnet.models.stack import Layers, check_widths
-from glassnet.models.variational import heads, latent_shape, to_maps
+from glassnet.models.variational import HIDDEN, check_hidden, heads, latent_shape, to_maps
 
 
 class VAEConv(Autoencoder):
@@ -27,7 +27,7 @@ class VAEConv(Autoencoder):
         latent: int = 64,
         spatial: bool = False,
         filters: tuple[int, ...] = (32, 64),
-        hidden: int = 256,
+        hidden: int = HIDDEN,
         likelihood: str = "bernoulli",
     ) -> None:
         """Build the network with random weights.
@@ -45,6 +45,7 @@ class VAEConv(Autoencoder):
             InputError: An option has a value that no network of this kind has.
         """
         check_widths("filters", filters, 2, "32,64")
+        check_hidden(hidden, spatial)
         shape = latent_shape(latent, spatial, image_size)
         check_image_size(image_size, in_channels, shape)
         encoder, decoder = Layers(), to_maps(filters[1], latent, hidden, image_size // 4, spatial=spatial)

@@ -7,7 +7,7 @@ from torch import nn
 from glassnet.models.autoencoder import Autoencoder, check_image_size
 from glassnet.models.normalize import Normalize
 from glassnet.models.stack import Layers, check_widths
-from glassnet.models.variational import heads, latent_shape, to_maps
+from glassnet.models.variational import HIDDEN, check_hidden, heads, latent_shape, to_maps
 
 SLOPE = 0.2
 
@@ -32,7 +32,7 @@ class VAEDeep(Autoencoder):
         spatial: bool = True,
         filters: tuple[int, ...] = (48, 96),
         depth: int = 2,
-        hidden: int = 256,
+        hidden: int = HIDDEN,
         likelihood: str = "bernoulli",
     ) -> None:
         """Build the network with random weights.
@@ -52,6 +52,7 @@ class VAEDeep(Autoencoder):
         """
         check_widths("filters", filters, 2, "48,96")
         check_widths("depth", (depth,), 1, "2")
+        check_hidden(hidden, spatial)
         shape = latent_shape(latent, spatial, image_size)
         check_image_size(image_size, in_channels, shape)
         encoder, count = Layers(), Counter[str]()

@@ -2,12 +2,29 @@
 
 from torch import nn
 
-from glassnet.models.stack import Layers
+from glassnet.errors import InputError
+from glassnet.models.stack import Layers, check_widths
+
+HIDDEN = 256
+"""Units of the fully connected layers next to a vector code, if not given."""
 
 
 def latent_shape(latent: int, spatial: bool, image_size: int) -> tuple[int, ...]:
     """Return the shape of an image's code: (latent,), or (latent, size / 4, size / 4) where it is a map."""
     return (latent, image_size // 4, image_size // 4) if spatial else (latent,)
+
+
+def check_hidden(hidden: int, spatial: bool) -> None:
+    """Refuse a hidden layer without units, and units where a code that is a map has no such layer.
+
+    Raises:
+        InputError: The option has such a value.
+    """
+    check_widths("hidden", (hidden,), 1, str(HIDDEN))
+    if spatial and hidden != HIDDEN:
+        raise InputError(
+            f"hidden is {hidden}, but a code that is a map has no hidden layer; leave it out, or give spatial=false."
+        )
 
 
 def heads(

@@ -10,6 +10,7 @@ from glassnet import figures
 from glassnet.data.draw import balanced_draw
 from glassnet.denoising.beside import given
 from glassnet.experiment import Run
+from glassnet.paper.reconstruction_measures import Measured
 from glassnet.paper.reconstruction_plan import VAE, Denoising
 from glassnet.paper.reproduction import Drawn
 from glassnet.run import RunDirectory
@@ -31,7 +32,11 @@ def draw_diagram(kept: RunDirectory, runs: Sequence[Run]) -> list[Drawn]:
 
 
 def draw_rows(
-    kept: RunDirectory, plan: Denoising, runs: Mapping[str, Mapping[int, Run]], settings: ReproduceSettings
+    kept: RunDirectory,
+    plan: Denoising,
+    runs: Mapping[str, Mapping[int, Run]],
+    found: Measured,
+    settings: ReproduceSettings,
 ) -> list[Drawn]:
     """Draw noisy, reconstructed and original images of each network's first seed; the same images for all."""
     drawn = []
@@ -40,6 +45,7 @@ def draw_rows(
         number = plan.figures.get(name)
         stem = f"figure-{number}" if number else f"{plan.name}-{name}"
         title = f"{f'Figure {number}: ' if number else ''}{name} on {plan.name}"
+        title += f": mean PSNR {found.networks[name][min(by_seed)]['psnr'].mean():.2f} dB"
         drawn.append(_rows(kept, run, stem, title, settings))
     return drawn
 
@@ -55,8 +61,8 @@ def _rows(kept: RunDirectory, run: Run, stem: str, title: str, settings: Reprodu
         captions={
             row: [f"{value:.1f} dB" for value in psnr(rows[row], clean).tolist()] for row in ("noisy", "reconstructed")
         },
-        title=f"{title}: mean PSNR {run.metrics['test_psnr']:.2f} dB",
-        note=f"Noise {run.settings.noise}. Ten test images drawn by seed, none picked; below each its PSNR.",
+        title=title,
+        note=f"Noise {run.settings.noise}. {len(clean)} test images drawn by seed, none picked; below each its PSNR.",
     )
     alt = f"{title}: rows of noisy, reconstructed and original images, with the PSNR of each."
     kept.save_figure(stem, figure, title=title, alt=alt)

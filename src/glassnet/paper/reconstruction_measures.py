@@ -14,7 +14,7 @@ from glassnet.experiment import Run, build_disturbance, measured
 from glassnet.paper.stages import Stage, stage
 from glassnet.run import RunDirectory
 from glassnet.settings.reproduce import ReproduceSettings
-from glassnet.tasks.reconstruction import QUALITY
+from glassnet.tasks.image_quality import QUALITY
 
 Quality = Mapping[str, np.ndarray]
 """Measures of each test image by the keys of QUALITY."""
@@ -74,7 +74,7 @@ def nearest(differences: Mapping[str, np.ndarray]) -> tuple[str, np.ndarray]:
 
 def over_seeds(by_seed: Mapping[int, Quality], name: str) -> np.ndarray:
     """Return each image's mean of a measure over the seeds."""
-    return np.mean([one[name] for one in by_seed.values()], axis=0, dtype=np.float64)
+    return np.stack([one[name] for one in by_seed.values()]).mean(axis=0, dtype=np.float64)
 
 
 def evaluated(kept: RunDirectory, run: Run, settings: ReproduceSettings) -> Stage:

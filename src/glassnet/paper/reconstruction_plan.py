@@ -175,9 +175,16 @@ def trained(base: TrainSettings, settings: ReproduceSettings, *, seed: int, path
     return train(TrainSettings(resume=path, data_root=settings.data_root))
 
 
+CHECKED = (
+    "data", "model", "model_options", "noise", "beta", "kl_warmup", "binarize", "epochs", "image_size", "seed",
+    "learning_rate", "augment", "validation", "weight_decay", "weight_averaging", "batch_size",
+)  # fmt: skip
+"""Settings in which a run that is found must be the run that is wanted."""
+
+
 def _check(found: TrainSettings, wanted: TrainSettings, path: Path) -> None:
     resolved = experiment.resolve(wanted)
-    for name in ("data", "model", "model_options", "noise", "beta", "kl_warmup", "binarize", "epochs", "image_size"):
+    for name in CHECKED:
         if getattr(found, name) != getattr(resolved, name):
             raise InputError(
                 f"{path} has {name.replace('_', ' ')} {getattr(found, name)}, expected {getattr(resolved, name)}; "

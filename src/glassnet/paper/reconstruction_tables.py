@@ -18,15 +18,21 @@ from glassnet.tasks.reconstruction import INTERVAL_SEED
 from glassnet.tuning import spread
 
 
+def code_numbers(run: Run) -> int:
+    """Return how many numbers the code of one image has."""
+    return int(np.prod(cast(Autoencoder, run.model()).latent_shape))
+
+
 def quality_table(plan: Denoising, runs: Mapping[str, Mapping[int, Run]], found: Measured) -> Table:
     """Lay out a data set's networks and baselines: over seeds for networks, with an interval over images for both."""
     rows: list[tuple[str, ...]] = []
     for name, by_seed in found.networks.items():
         run = runs[name][min(by_seed)]
         title = f"{name} (Figure {plan.figures[name]})" if name in plan.figures else name
-        code = np.prod(cast(Autoencoder, run.model()).latent_shape)
         cells = _over_seeds(by_seed)
-        rows.append((title, f"{run.manifest['model']['parameters']:,}", f"{code:,}", *cells, str(len(by_seed))))
+        rows.append(
+            (title, f"{run.manifest['model']['parameters']:,}", f"{code_numbers(run):,}", *cells, str(len(by_seed)))
+        )
     rows += [(title, "–", "–", *_over_seeds({0: one}), "–") for title, one in found.baselines.items()]
     header = ("", "parameters", "numbers of the code", "MSE", "PSNR (dB)", "95% over images", "SSIM",
               "95% over images", "images", "seeds")  # fmt: skip

@@ -4,7 +4,7 @@ from typing import Any
 
 from glassnet.report import numbers
 from glassnet.report.glance import Glance, Headline
-from glassnet.report.records import part, rows, text
+from glassnet.report.records import rows, text
 
 
 def _decibels(value: Any) -> str:
@@ -25,8 +25,13 @@ def _headlines(metrics: dict[str, Any]) -> tuple[Headline, ...]:
     bound = metrics.get("test_negative_elbo")
     if numbers.is_number(bound):
         kl = numbers.decimal(metrics.get("test_kl"), 1)
-        found.append(Headline("Negative ELBO", numbers.decimal(bound, 2), f"nats an image, {kl} of them KL"))
+        told = f"nats an image, {kl} of them KL{_likelihood(metrics)}"
+        found.append(Headline("Negative ELBO", numbers.decimal(bound, 2), told))
     return tuple(found)
+
+
+def _likelihood(metrics: dict[str, Any]) -> str:
+    return f"; {text(metrics['test_likelihood'])}" if metrics.get("test_likelihood") else ""
 
 
 def _kept(metrics: dict[str, Any]) -> str:
@@ -54,7 +59,7 @@ def _judged(test: dict[str, Any]) -> list[str]:
             f"is {numbers.decimal(abs(more), 2)} dB {'above' if more > 0 else 'below'} it "
             f"(95% interval of the difference {_between(least.get('margin_interval'), 2)})."
         )
-    return sentences + [text(line) for line in part(test, "latent").get("warnings", ())]
+    return sentences + [text(line) for line in test.get("warnings", ())]
 
 
 GLANCE = Glance(
@@ -65,6 +70,7 @@ GLANCE = Glance(
         ("95% interval (dB)", "test_psnr_interval", lambda value: _between(value, 2)),
         ("Test SSIM", "test_ssim", lambda value: numbers.decimal(value, 4)),
         ("Negative ELBO", "test_negative_elbo", lambda value: numbers.decimal(value, 2)),
+        ("Its likelihood", "test_likelihood", lambda value: text(value) or numbers.DASH),
     ),
     judged=_judged,
     glanced=_glanced,

@@ -25,7 +25,7 @@ def reconstructed(run: RunDirectory) -> dict[str, Any] | None:
         "quality": _quality(test, text(part(dict(run.manifest), "model").get("name"))),
         "left_out": [text(line) for line in test.get("left_out", ())],
         "bound": _bound(test),
-        "warnings": [text(line) for line in part(test, "latent").get("warnings", ())],
+        "warnings": [text(line) for line in test.get("warnings", ())],
         "others": _others(run),
         **pictures,
     }
@@ -61,11 +61,16 @@ def _bound(test: dict[str, Any]) -> Table | None:
     if numbers.is_number(test.get("bits_per_dimension")):
         meaning = f"discretised Gaussian likelihood, over {numbers.count(values)} values an image"
         cells.append(("Bits per dimension", numbers.decimal(test["bits_per_dimension"], 3), meaning))
+    if test.get("likelihood_deviation"):
+        sides = ", ".join(numbers.decimal(value, 4) for value in test["likelihood_deviation"])
+        cells.append(("Deviation of the likelihood", sides, "standard deviation of a pixel, per channel, as learned"))
     active = f"{numbers.count(code.get('active'))} of {numbers.count(code.get('dimensions'))}"
     cells.append(("Active latent dimensions", active, "whose mean depends on the image"))
     deviation = numbers.decimal(code.get("largest_deviation"), 2)
     cells.append(("Largest deviation of a code", deviation, "the prior’s is 1"))
-    return table("The evidence lower bound in its two terms", ("Term", "Value", "Meaning"), cells, words=(0, 2))
+    likelihood = f" ({text(test.get('likelihood'))} likelihood)" if test.get("likelihood") else ""
+    caption = f"The evidence lower bound in its two terms{likelihood}"
+    return table(caption, ("Term", "Value", "Meaning"), cells, words=(0, 2))
 
 
 def _range(value: Any, digits: int) -> str:

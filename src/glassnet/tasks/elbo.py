@@ -6,7 +6,7 @@ https://arxiv.org/abs/1511.06406.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +22,8 @@ EXPLODED = 10.0
 """Standard deviation of a code, ten times the prior's, from which on it counts as exploded."""
 LEVELS = 255
 """Steps between the grey levels 0 and 1 of 8-bit images."""
+SHARPEST = 0.5 / LEVELS
+"""Half a grey level: a Gaussian likelihood of a smaller deviation claims to know pixels finer than they are given."""
 ACTIVE_VARIANCE = 0.01
 """Variance of its mean over images above which a latent dimension counts as active: Burda et al. 2016."""
 
@@ -128,17 +130,33 @@ class LatentUse:
         found = []
         if not self.active.any():
             found.append(
-                "The KL term collapsed: no latent dimension depends on the image; all are reconstructed alike."
+                "The KL term collapsed: no latent dimension depends on the image; all are reconstructed alike; "
+                "train with a smaller --beta, or with --kl-warmup."
             )
         elif self.active.float().mean() < 0.5:
             count, total = int(self.active.sum()), len(self.active)
-            found.append(f"Only {count} of {total} latent dimensions depend on the image; a smaller latent would do.")
+            found.append(f"Only {count} of {total} latent dimensions depend on the image.")
         if not self.largest_deviation < EXPLODED:
             found.append(
                 f"The variance exploded: a code has a standard deviation of {self.largest_deviation:.3g}, "
                 "where the prior's is 1."
             )
         return tuple(found)
+
+
+def deviation_warnings(deviation: Sequence[float], density: bool) -> tuple[str, ...]:
+    """Say that a Gaussian likelihood was learned so sharp that its density has no bound.
+
+    Args:
+        deviation: Of the likelihood, per channel.
+        density: Whether nats are those of the density; those of whole grey levels are bounded by 0.
+    """
+    if not density or not deviation or min(deviation) >= SHARPEST:
+        return ()
+    return (
+        f"The likelihood's deviation fell to {min(deviation):.2g}, below half a grey level: its density grows without "
+        "bound and its nats mean little; train with likelihood=discretized_gaussian.",
+    )
 
 
 def latent_use(kl: Tensor, variance: Tensor, largest_log_variance: float) -> LatentUse:
@@ -152,4 +170,5 @@ def latent_use(kl: Tensor, variance: Tensor, largest_log_variance: float) -> Lat
         variance: Variance of each dimension's mean over the images.
         largest_log_variance: Of any code.
     """
-    return LatentUse(kl, variance > ACTIVE_VARIANCE, math.exp(largest_log_variance / 2))
+    deviation = torch.tensor(largest_log_variance / 2, dtype=torch.float64).exp()  # infinite where math.exp would fail
+    return LatentUse(kl, variance > ACTIVE_VARIANCE, float(deviation))

@@ -67,3 +67,7 @@ def ssim(images: Images, references: Float[Tensor, "..."]) -> PerImage:
 
 def _window_mean(values: Tensor) -> Tensor:
     return F.avg_pool2d(values, WINDOW_PIXELS, stride=1)
+
+
+QUALITY = {"mse": mean_squared_error, "psnr": psnr, "ssim": ssim}
+"""Measures of an image beside its original: mean squared error, dB, and structural similarity."""

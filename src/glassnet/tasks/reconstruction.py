@@ -2,94 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from glassnet.bootstrap import mean_interval
-from glassnet.settings import TrainSettings
-from glassnet.tasks.elbo import LIKELIHOODS, LatentUse, bits_per_dimension, kl_per_dimension, latent_use, warm_up
-from glassnet.tasks.image_quality import mean_squared_error, psnr, ssim
-from glassnet.tasks.task import Measures, Objective, Recorder, Records, Task
+from glassnet.tasks.elbo import LIKELIHOODS, LatentUse, bits_per_dimension, deviation_warnings, latent_use
+from glassnet.tasks.image_quality import QUALITY
+from glassnet.tasks.reconstruction_records import objective, recorder
+from glassnet.tasks.task import Measures, Records, Task
 
-QUALITY = {"mse": mean_squared_error, "psnr": psnr, "ssim": ssim}
-"""Measures of an image beside its original: mean squared error, dB, and structural similarity."""
 INTERVAL_SEED = 0
-
-
-@runtime_checkable
-class Output(Protocol):
-    """What a reconstructing model returns."""
-
-    logits: Tensor
-    mean: Tensor
-    log_variance: Tensor | None
-    log_deviation: Tensor | None
-    likelihood: str
-
-    decode: Callable[[Tensor], Tensor]
-
-    @property
-    def images(self) -> Tensor:
-        """The reconstructed images in [0, 1]."""
-
-
-def _objective(settings: TrainSettings, _targets: Tensor, _classes: int) -> Objective:
-    def of_batch(output: Output, targets: Tensor, progress: float) -> tuple[Tensor, Mapping[str, Tensor]]:
-        told = LIKELIHOODS[output.likelihood](output.logits, targets, output.log_deviation).mean()
-        if output.log_variance is None:
-            return told, {"reconstruction": told.detach()}
-        kl = kl_per_dimension(output.mean, output.log_variance).sum(dim=1).mean()
-        weight = settings.beta * warm_up(progress, settings.kl_warmup)
-        return told + weight * kl, {"reconstruction": told.detach(), "kl": kl.detach()}
-
-    return of_batch
-
-
-def _recorder(settings: TrainSettings, _classes: int) -> Recorder:
-    @torch.no_grad()
-    def of_batch(output: Output, targets: Tensor) -> Records:
-        images = output.images
-        records = {name: measure(images, targets) for name, measure in QUALITY.items()}
-        return records | _terms(output, targets) | _code(output)
-
-    return lambda output, targets: _weighted(of_batch(output, targets), settings.beta)
-
-
-def _weighted(records: Records, beta: float) -> Records:
-    return records | {"loss": records["reconstruction"] + beta * records["kl"]}
-
-
-def _terms(output: Output, targets: Tensor) -> Records:
-    """The two terms of the bound for each image, at one draw of its code from torch's global generator, in nats."""
-    if output.log_variance is None:
-        logits, kl = output.logits, torch.zeros(len(targets), device=targets.device)
-    else:
-        eps = torch.randn_like(output.mean)
-        logits = output.decode(output.mean + (output.log_variance / 2).exp() * eps)
-        kl = kl_per_dimension(output.mean, output.log_variance).sum(dim=1)
-    told = LIKELIHOODS[output.likelihood](logits, targets, output.log_deviation)
-    records = {"reconstruction": told, "kl": kl, "values": torch.full_like(kl, targets[0].numel())}
-    if output.log_deviation is not None:
-        records["discretized"] = LIKELIHOODS["discretized_gaussian"](logits, targets, output.log_deviation)
-    return records
-
-
-def _code(output: Output) -> Records:
-    """What the code's dimensions do in this batch, as one row, so that no code has to be held."""
-    if output.log_variance is None:
-        return {}
-    mean = output.mean.flatten(1).double()
-    return {
-        "code_images": torch.full((1,), len(mean)),
-        "code_kl": kl_per_dimension(output.mean, output.log_variance).double().sum(dim=0, keepdim=True),
-        "code_sum": mean.sum(dim=0, keepdim=True),
-        "code_squares": mean.square().sum(dim=0, keepdim=True),
-        "code_log_variance": output.log_variance.max().view(1),
-    }
+TITLES = {
+    "bernoulli": "Bernoulli, grey values as means",
+    "binarized": "Bernoulli, binarised pixels",
+    "gaussian": "Gaussian density",
+    "discretized_gaussian": "discretised Gaussian",
+}
+"""What the nats of each likelihood are, of which those of different ones are not comparable."""
 
 
 def _measure(records: Records) -> Measures:
@@ -118,30 +49,57 @@ def quality(values: Mapping[str, np.ndarray]) -> dict[str, Any]:
     return found
 
 
+def _interval(each: np.ndarray) -> list[float] | None:
+    """Bound a mean over images; None where a value is not finite, as where the code's variance exploded."""
+    return list(mean_interval(each, seed=INTERVAL_SEED)) if np.isfinite(each).all() else None
+
+
 def _evaluate(records: Records, _classes: Sequence[str]) -> dict[str, Any]:
-    """All that the report shows of a reconstruction, as JSON values; terms in nats per image."""
-    variational = "code_kl" in records
-    nats = (records["reconstruction"] + records["kl"]).double()
+    """All that the report shows of a reconstruction, as JSON values; terms in nats per image, None if not finite."""
     values = int(records["values"][0])
+    deviation = records["deviation"][0].tolist() if "deviation" in records else None
     result: dict[str, Any] = {
-        "images": len(nats),
+        "images": len(records["loss"]),
         **_measure(records),
         **quality({name: records[name].numpy() for name in QUALITY}),
-        "variational": variational,
+        "variational": "code_kl" in records,
         "values_per_image": values,
-        "negative_elbo": None,
-        "negative_elbo_interval": None,
-        "bits_per_dimension": None,
-        "latent": None,
+        "likelihood": _likelihood(records),
+        "likelihood_deviation": deviation,
+        **dict.fromkeys(("negative_elbo", "negative_elbo_interval", "bits_per_dimension", "latent")),
+        "warnings": list(deviation_warnings(deviation or [], _likelihood(records) == TITLES["gaussian"])),
     }
-    if variational:
-        result["negative_elbo"] = nats.mean().item()
-        result["negative_elbo_interval"] = list(mean_interval(nats.numpy(), seed=INTERVAL_SEED))
-        result["latent"] = _latent(use_of(records))
-        if "discretized" in records:
-            whole = (records["discretized"] + records["kl"]).double().mean().item()
-            result["bits_per_dimension"] = bits_per_dimension(whole, values)
-    return result
+    if result["variational"]:
+        result |= _bound(records, values)
+        result["warnings"] = [*result["latent"]["warnings"], *result["warnings"]]
+    return {key: _finite(value) for key, value in result.items()}
+
+
+def _likelihood(records: Records) -> str:
+    name = list(LIKELIHOODS)[int(records["likelihood"][0])]
+    return TITLES["binarized" if name == "bernoulli" and bool(records["binarized"][0]) else name]
+
+
+def _bound(records: Records, values: int) -> dict[str, Any]:
+    nats = (records["reconstruction"] + records["kl"]).double()
+    found: dict[str, Any] = {
+        "negative_elbo": nats.mean().item(),
+        "negative_elbo_interval": _interval(nats.numpy()),
+        "latent": _latent(use_of(records)),
+    }
+    if "discretized" in records:
+        whole = (records["discretized"] + records["kl"]).double().mean().item()
+        found["bits_per_dimension"] = bits_per_dimension(whole, values)
+    return found
+
+
+def _finite(value: Any) -> Any:
+    """Put None in place of each number that is not finite, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def use_of(records: Records) -> LatentUse:
@@ -168,7 +126,8 @@ def _told(metrics: Mapping[str, Any]) -> str:
     text = f"test PSNR {metrics['test_psnr']:.2f} dB (95% interval {low:.2f} to {high:.2f})"
     text += f", SSIM {metrics['test_ssim']:.4f}"
     if metrics.get("test_negative_elbo") is not None:
-        text += f", negative ELBO {metrics['test_negative_elbo']:.2f} nats ({metrics['test_kl']:.2f} of them KL)"
+        text += f", negative ELBO {metrics['test_negative_elbo']:.2f} nats ({metrics['test_kl']:.2f} of them KL"
+        text += f"; {metrics['test_likelihood']})" if metrics.get("test_likelihood") else ")"
     if metrics.get("test_bits_per_dimension") is not None:
         text += f", {metrics['test_bits_per_dimension']:.3f} bits per dimension (discretised)"
     return text
@@ -177,8 +136,8 @@ def _told(metrics: Mapping[str, Any]) -> str:
 RECONSTRUCTION = Task(
     name="reconstruction",
     options=("noise", "beta", "kl_warmup", "binarize"),
-    objective=_objective,
-    recorder=_recorder,
+    objective=objective,
+    recorder=recorder,
     measure=_measure,
     leads=_leads,
     supersedes=supersedes,
@@ -195,6 +154,9 @@ RECONSTRUCTION = Task(
         "kl",
         "negative_elbo",
         "bits_per_dimension",
+        "likelihood",
+        "likelihood_deviation",
+        "warnings",
     ),
     told=_told,
 )
