@@ -56,7 +56,7 @@ class TrainSettings:
     weight_averaging: float = 0.995
     """Decay per step of the exponential moving average of the weights; 0 keeps the raw weights."""
     augment: bool = True
-    """Augment the training images as suits the data set (moved, turned and scaled; digits bent, some sets recoloured)."""
+    """Augment the training images as suits the data set (moved, turned, scaled; digits bent, some recoloured)."""
     plain_epochs: float = 0.25
     """Share of the epochs, the last ones, that show the training images as they are, without augmentation."""
     validation: float = 0.1
