@@ -228,6 +228,8 @@ def test_each_option_trains_and_changes_the_weights(trained, tmp_path, options):
         (8, {}, [0, 1, 2, 3, 4, 5]),
         (5, {}, [0, 1, 2, 3]),
         (1, {}, [0]),
+        (3, {}, [0, 1, 2]),
+        (10, {"plain_epochs": 0.7}, [0, 1, 2]),
         (4, {"plain_epochs": 0.5}, [0, 1]),
         (2, {"plain_epochs": 0.0}, [0, 1]),
         (3, {"augment": False}, []),

@@ -1,4 +1,4 @@
-"""A network of convolutions only: six or more of 3x3, averaged over the image, and one linear map."""
+"""A network of convolutions only: five or more of 3x3, averaged over the image, and one linear map."""
 
 from jaxtyping import Float
 from torch import Tensor, nn

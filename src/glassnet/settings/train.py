@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +59,7 @@ class TrainSettings:
     augment: bool = True
     """Augment the training images as suits the data set (moved, turned, scaled; digits bent, some recoloured)."""
     plain_epochs: float = 0.25
-    """Share of the epochs, the last ones, that show the training images as they are, without augmentation."""
+    """Share of the epochs, rounded down, that show the training images as they are at the end, without augmentation."""
     validation: float = 0.1
     """Share of the training images held out to choose the epoch whose weights are kept."""
     seed: int = 0
@@ -90,7 +91,7 @@ class TrainSettings:
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> TrainSettings:
-        """Start from a preset, a named set of values, and change some; fast trains less and loses some accuracy.
+        """Start from a preset, a named set of values, and change some; fast trains less, and holds out fewer images.
 
         Raises:
             InputError: There is no such preset, or a change is out of its range.
@@ -98,6 +99,11 @@ class TrainSettings:
         if name not in cls.PRESETS:
             raise unknown_name("preset", name, cls.PRESETS, noun="presets")
         return cls(**{**cls.PRESETS[name], **changes})
+
+
+def plain_epochs(epochs: int, share: float) -> int:
+    """Count the last epochs that show the images as they are: the share of all epochs, rounded down."""
+    return math.floor(epochs * share + 1e-9)  # 10 times 0.7 is a little below 7 in binary
 
 
 @dataclass(frozen=True, kw_only=True)

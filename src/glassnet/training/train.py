@@ -24,6 +24,7 @@ from glassnet.devices import autocast, choose_device, choose_precision
 from glassnet.errors import InputError, WorkError
 from glassnet.experiment import Experiment, Run
 from glassnet.settings import TrainSettings, to_json
+from glassnet.settings.train import plain_epochs
 from glassnet.tasks import Records
 from glassnet.training.manifest import manifest
 from glassnet.training.processes import main_first, told_by_main
@@ -209,7 +210,7 @@ def _augments(settings: TrainSettings, epoch: int) -> bool:
         settings: Whether to augment, and the share of epochs that do not.
         epoch: Number of epochs that are done.
     """
-    return settings.augment and epoch < settings.epochs * (1 - settings.plain_epochs)
+    return settings.augment and epoch < settings.epochs - plain_epochs(settings.epochs, settings.plain_epochs)
 
 
 def _check(loss: float, loop: _Loop, when: str) -> None:
