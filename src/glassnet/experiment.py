@@ -50,7 +50,9 @@ class Experiment:
 
 
 def resolve(settings: TrainSettings) -> TrainSettings:
-    """Return the settings with their task, and with absolute paths to the data, so that a run works from any folder.
+    """Return the settings with their task, its pace where none is given, and absolute paths to the data.
+
+    So a run holds all that it was made with, and works from any folder.
 
     Raises:
         InputError: A name is unknown, or model, data set and task do not fit each other.
@@ -61,7 +63,11 @@ def resolve(settings: TrainSettings) -> TrainSettings:
         data = f"{kind}{colon}{Path(path).expanduser().resolve()}"
     named = settings.data_root or os.environ.get("GLASSNET_DATA")
     root = Path(named).expanduser().resolve() if named else None
-    return dataclasses.replace(settings, task=_task_of(settings), data=data, data_root=root)
+    task = _task_of(settings)
+    pace = {
+        name: value for name, value in dataclasses.asdict(TASKS[task].pace).items() if getattr(settings, name) is None
+    }
+    return dataclasses.replace(settings, task=task, data=data, data_root=root, **pace)
 
 
 def _task_of(settings: TrainSettings) -> Any:

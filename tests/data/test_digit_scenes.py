@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -28,9 +30,18 @@ def test_a_digit_is_where_the_scene_differs_from_the_photograph(monkeypatch):
     digit = np.zeros((28, 28), np.uint8)
     digit[6:22, 6:22] = 255
     monkeypatch.setattr(digit_scenes, "_colour", lambda under, random: np.array([255.0, 255, 255]))
-    digit_scenes._paint(image, mask, digit, 3, random)
+    digit_scenes._paint(image, mask, digit, 3, (-2, 5, 28), random)
     assert set(np.unique(mask)) == {0, 3}
     np.testing.assert_array_equal(mask == 3, image[..., 0] >= 128)  # the edge of the ink is where it covers by half
+
+
+def test_digits_lie_over_each_other_in_part_alone():
+    assert digit_scenes._shared((0, 0, 10), (5, 6, 8)) == pytest.approx(5 * 4 / 64)
+    assert digit_scenes._shared((0, 0, 10), (11, 0, 8)) == 0
+    drawn = [digit_scenes._places(3, 96, np.random.default_rng(seed)) for seed in range(50)]
+    pairs = [digit_scenes._shared(one, other) for places in drawn for one, other in itertools.combinations(places, 2)]
+    assert 0 < max(pairs) <= digit_scenes.OVERLAP
+    assert {len(places) for places in drawn} >= {2, 3}
 
 
 def test_parts_share_no_photograph_and_scenes_stay_as_they_are(scenes, monkeypatch):

@@ -7,6 +7,7 @@ import torch
 
 import glassnet as gn
 from glassnet.errors import InputError
+from glassnet.experiment import resolve
 from glassnet.models import MODELS, models_for
 from glassnet.models.autoencoder import Posterior, draw
 from glassnet.models.features import extract_features
@@ -91,7 +92,7 @@ def test_gradients_reach_every_parameter_and_the_image(name, images, likelihood)
 
 def test_weight_decay_leaves_the_deviation_of_the_likelihood_alone(name):
     model = create(name, latent=4, likelihood="gaussian")
-    groups = new_state(model, TrainSettings(weight_decay=0.05), steps=10).optimizer.param_groups
+    groups = new_state(model, resolve(TrainSettings(weight_decay=0.05)), steps=10).optimizer.param_groups
     (decay,) = [group["weight_decay"] for group in groups if any(p is model.log_deviation for p in group["params"])]
     assert decay == 0
 

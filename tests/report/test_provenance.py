@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import tyro
 
+from glassnet.experiment import resolve
 from glassnet.report.provenance import provenance, train_command
 from glassnet.settings import TrainSettings, to_json
 
@@ -23,7 +24,7 @@ def test_the_command_gives_back_the_settings(settings):
 
 
 def test_the_command_names_what_differs_and_the_essentials():
-    settings = to_json(TrainSettings(weight_decay=0.1, out=Path("runs/x")))
+    settings = to_json(resolve(TrainSettings(weight_decay=0.1, out=Path("runs/x"))))
     expected = "glassnet train --data mnist-sample --model convnet --epochs 8 --weight-decay 0.1 --seed 0"
     assert train_command(settings) == expected
 

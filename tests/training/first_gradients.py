@@ -18,7 +18,8 @@ from glassnet.training.train import _Loop, _start, _train_epoch
 
 
 def main() -> None:
-    settings = TrainSettings(model_options=("filters=4,4,8,8", "hidden=16"), epochs=1, batch_size=64)
+    tiny = TrainSettings(model_options=("filters=4,4,8,8", "hidden=16"), epochs=1, batch_size=64)
+    settings = experiment.resolve(tiny)
     accelerator = Accelerator(cpu=True)
     parts = experiment.build(settings)
     parts.model.double()

@@ -3,6 +3,7 @@ import torch
 import torch.distributed
 from torch import nn
 
+from glassnet.experiment import resolve
 from glassnet.settings import TrainSettings
 from glassnet.training.state import _exponential, new_state
 from glassnet.training.synchronize import synchronize_batchnorm
@@ -24,7 +25,7 @@ def test_the_average_follows_its_formula():
 
 def test_weight_decay_spares_scales_and_shifts():
     model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
-    decayed, spared = new_state(model, TrainSettings(weight_decay=0.3), steps=10).optimizer.param_groups
+    decayed, spared = new_state(model, resolve(TrainSettings(weight_decay=0.3)), steps=10).optimizer.param_groups
     assert [p.ndim for p in decayed["params"]] == [2]
     assert decayed["weight_decay"] == 0.3
     assert [p.ndim for p in spared["params"]] == [1, 1, 1]
@@ -32,7 +33,7 @@ def test_weight_decay_spares_scales_and_shifts():
 
 
 def test_the_schedule_rises_to_the_peak_and_falls_to_nothing():
-    state = new_state(nn.Linear(1, 1), TrainSettings(learning_rate=0.5), steps=100)
+    state = new_state(nn.Linear(1, 1), resolve(TrainSettings(learning_rate=0.5)), steps=100)
     rates = []
     for _ in range(100):
         rates.append(state.optimizer.param_groups[0]["lr"])
@@ -74,7 +75,7 @@ def test_synchronized_batchnorm_alone_is_batchnorm(one_process, shape):
 
 @pytest.mark.parametrize("steps", range(1, 7))
 def test_however_short_a_training_is_its_rate_ends_near_nothing(steps):
-    state = new_state(torch.nn.Linear(2, 2), TrainSettings(weight_averaging=0.0), steps=steps)
+    state = new_state(torch.nn.Linear(2, 2), resolve(TrainSettings(weight_averaging=0.0)), steps=steps)
     for _ in range(steps):
         state.optimizer.step()
         state.schedule.step()

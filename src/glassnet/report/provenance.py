@@ -9,6 +9,7 @@ from glassnet.report.records import part
 from glassnet.report.tables import Table, code, pairs, table
 from glassnet.run import RunDirectory
 from glassnet.settings import TrainSettings, to_json
+from glassnet.tasks import TASKS
 
 ALWAYS = ("data", "model", "epochs", "seed")
 """Settings that the command names even where they are the default, since a default may change."""
@@ -32,7 +33,7 @@ def provenance(run: RunDirectory) -> dict[str, Any]:
 
 def train_command(settings: dict[str, Any]) -> str:
     """Write the command line that trains with these settings, leaving out what is the default."""
-    usual = to_json(TrainSettings())
+    usual = _usual(settings)
     words = ["glassnet", "train"]
     for name, value in settings.items():
         if (
@@ -45,6 +46,12 @@ def train_command(settings: dict[str, Any]) -> str:
     return shlex.join(words)
 
 
+def _usual(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return what each setting would be if not given; some follow from the task."""
+    task = TASKS.get(settings.get("task") or "classification")
+    return to_json(TrainSettings()) | (to_json(task.pace) if task else {})
+
+
 def _option(name: str, value: Any) -> list[str]:
     if isinstance(value, bool):
         return [f"--{name}" if value else f"--no-{name}"]
@@ -52,7 +59,7 @@ def _option(name: str, value: Any) -> list[str]:
 
 
 def _settings(settings: dict[str, Any]) -> Table:
-    usual = to_json(TrainSettings())
+    usual = _usual(settings)
     known = [field.name for field in dataclasses.fields(TrainSettings)]
     columns = ("Setting", "Value", "Default")
     shown = [name for name in settings if name not in NEVER]

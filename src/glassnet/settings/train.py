@@ -4,12 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from glassnet.errors import InputError, unknown_name
 from glassnet.settings.checks import Device, Precision, between, paths, positive, seeded
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How long and in which steps a model is trained.
+
+    Attributes:
+        epochs: Passes over the training images.
+        batch_size: Images per optimizer step.
+        learning_rate: Peak of the schedule.
+        weight_averaging: Decay per step of the average of the weights; 0 for none.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_averaging: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,12 +49,14 @@ class TrainSettings:
     """What the model learns; if not given, what the model is made for."""
     image_size: int | None = None
     """Height and width that images are resized to, in pixels; the data set's own if not given."""
-    epochs: int = 8
-    """Passes over the training images."""
-    batch_size: int = 128
-    """Images per optimizer step, over all processes together."""
-    learning_rate: float = 0.01
-    """Peak of the one-cycle schedule."""
+    epochs: int | None = None
+    """Passes over the training images; if not given, 8 for classification, 16 for
+    segmentation, 20 for reconstruction."""
+    batch_size: int | None = None
+    """Images per optimizer step, over all processes together; if not given, 32 for segmentation, else 128."""
+    learning_rate: float | None = None
+    """Peak of the one-cycle schedule; if not given, 0.01 for classification, 0.004 for
+    segmentation, 0.003 for reconstruction."""
     weight_decay: float = 0.05
     """AdamW's decoupled weight decay, on weights with two or more dimensions."""
     label_smoothing: float = 0.0
@@ -54,8 +73,8 @@ class TrainSettings:
     """Reconstruction: share of the training over which that weight rises from 0."""
     binarize: bool = False
     """Reconstruction: draw each pixel as 0 or 1 by its grey value, afresh at each step, fixed by --seed in tests."""
-    weight_averaging: float = 0.995
-    """Decay per step of the exponential moving average of the weights; 0 keeps the raw weights."""
+    weight_averaging: float | None = None
+    """Decay per step of the exponential moving average of the weights, 0.995 if not given; 0 keeps the raw weights."""
     augment: bool = True
     """Augment the training images as suits the data set (moved, turned, scaled; digits bent, some recoloured)."""
     plain_epochs: float = 0.25
@@ -81,13 +100,29 @@ class TrainSettings:
         positive(self, "epochs", "batch_size", "learning_rate", "image_size")
         seeded(self)
         between(self, "label_smoothing", 0, 1)
-        between(self, "weight_averaging", 0, 1)
+        if self.weight_averaging is not None:
+            between(self, "weight_averaging", 0, 1)
         between(self, "plain_epochs", 0, 1)
         between(self, "weight_decay", 0, float("inf"))
         between(self, "beta", 0, float("inf"))
         between(self, "kl_warmup", 0, 1)
         if not 0 < self.validation < 1:
             raise InputError(f"--validation is {self.validation}, expected a share above 0 and below 1.")
+
+    @property
+    def pace(self) -> Pace:
+        """How long and in which steps it is trained.
+
+        Raises:
+            InputError: Something of it is not given, and was not taken from the task by `experiment.resolve`.
+        """
+        wanted = {field.name: getattr(self, field.name) for field in fields(Pace)}
+        missing = [name for name, value in wanted.items() if value is None]
+        if missing:
+            raise InputError(
+                f"the settings lack {' and '.join(missing)}, which depend on the task; resolve them first."
+            )
+        return Pace(**wanted)
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> TrainSettings:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from glassnet.settings import TrainSettings
+from glassnet.settings.train import Pace
 from glassnet.tasks import segmentation_metrics as metrics
 from glassnet.tasks.segmentation_losses import REGION_LOSSES, VOID, class_weights, cross_entropy
 from glassnet.tasks.task import Measures, Objective, Recorder, Records, Task
@@ -153,5 +154,6 @@ SEGMENTATION = Task(
         "background",
     ),
     told=_told,
+    pace=Pace(epochs=16, batch_size=32, learning_rate=0.004, weight_averaging=0.995),
     batch_size=64,
 )

@@ -61,7 +61,7 @@ def train(settings: TrainSettings, *, name: str | None = None) -> Run:
     parts = main_first(accelerator, lambda: experiment.build(resumed))
     training, validation = hold_out(parts.dataset.train, resumed.validation, seed=resumed.seed)
     steps = _steps(len(training), resumed, accelerator)
-    state = _start(parts, resumed, accelerator, steps=steps * resumed.epochs)
+    state = _start(parts, resumed, accelerator, steps=steps * resumed.pace.epochs)
     if saved is not None:
         state.restore(saved["state"], source=resumed.out)
     started = saved["started"] if saved else time.strftime("%Y-%m-%dT%H:%M:%S%z")
@@ -74,7 +74,8 @@ def train(settings: TrainSettings, *, name: str | None = None) -> Run:
         with torch.random.fork_rng():
             _epochs(loop)
     except KeyboardInterrupt:
-        say(f"stopped after epoch {state.epoch} of {resumed.epochs}; continue with `glassnet train --resume {path}`.")
+        done = f"{state.epoch} of {resumed.pace.epochs}"
+        say(f"stopped after epoch {done}; continue with `glassnet train --resume {path}`.")
         raise
     return _finish(loop)
 
@@ -117,7 +118,7 @@ def _resumed(settings: TrainSettings) -> tuple[TrainSettings, dict[str, Any] | N
 
 def _steps(images: int, settings: TrainSettings, accelerator: Accelerator) -> int:
     """Count the optimizer steps of one epoch."""
-    batches = batch_order(images, settings.batch_size, Generator(), accelerator.num_processes)
+    batches = batch_order(images, settings.pace.batch_size, Generator(), accelerator.num_processes)
     if len(batches[0]) < 2 * accelerator.num_processes:
         raise InputError(
             f"a batch has {len(batches[0])} images for {accelerator.num_processes} processes; expected at least 2 for "
@@ -140,7 +141,7 @@ def _epochs(loop: _Loop) -> None:
         where = f"{loop.precision} on {loop.accelerator.device.type}"
         say(f"training {settings.model} on {settings.data} into {path}, {where}")
     model = loop.accelerator.prepare_model(state.model)
-    while state.epoch < settings.epochs:
+    while state.epoch < settings.pace.epochs:
         begun = time.perf_counter()
         rate = state.optimizer.param_groups[0]["lr"]
         trained = _train_epoch(loop, model)
@@ -160,7 +161,7 @@ def _train_epoch(loop: _Loop, model: torch.nn.Module) -> dict[str, float]:
     torch.manual_seed(settings.seed * 100_003 + state.epoch * 101 + accelerator.process_index)  # for dropout
     batches = shuffled_batches(
         loop.training,
-        batch_size=settings.batch_size,
+        batch_size=settings.pace.batch_size,
         generator=generator,
         device=accelerator.device,
         augmentation=loop.parts.dataset.augmentation if _augments(settings, state.epoch) else "none",
@@ -169,10 +170,10 @@ def _train_epoch(loop: _Loop, model: torch.nn.Module) -> dict[str, float]:
     )
     model.train()
     sums, count, names = torch.zeros(1, device=accelerator.device, dtype=torch.float64), 0, ["loss"]
-    total = math.ceil(len(loop.training) / settings.batch_size)
-    with progress(f"epoch {state.epoch + 1}/{settings.epochs}", total, announce=False) as advance:
+    total = math.ceil(len(loop.training) / settings.pace.batch_size)
+    with progress(f"epoch {state.epoch + 1}/{settings.pace.epochs}", total, announce=False) as advance:
         for step, (images, targets) in enumerate(batches, 1):
-            done = (state.epoch + (step - 1) / total) / settings.epochs
+            done = (state.epoch + (step - 1) / total) / settings.pace.epochs
             with autocast(accelerator.device, loop.precision):
                 output = model(images.contiguous(memory_format=torch.channels_last))
                 loss, others = loop.parts.objective(_widened(output), targets, done)
@@ -210,14 +211,14 @@ def _augments(settings: TrainSettings, epoch: int) -> bool:
         settings: Whether to augment, and the share of epochs that do not.
         epoch: Number of epochs that are done.
     """
-    return settings.augment and epoch < settings.epochs - plain_epochs(settings.epochs, settings.plain_epochs)
+    return settings.augment and epoch < settings.pace.epochs - plain_epochs(settings.pace.epochs, settings.plain_epochs)
 
 
 def _check(loss: float, loop: _Loop, when: str) -> None:
     if not math.isfinite(loss):
         raise WorkError(
             f"the loss became {loss} in epoch {loop.state.epoch + 1} {when}, expected a finite number; "
-            f"lower --learning-rate (now {loop.settings.learning_rate}) or try --precision fp32."
+            f"lower --learning-rate (now {loop.settings.pace.learning_rate}) or try --precision fp32."
         )
 
 
@@ -251,7 +252,7 @@ def _keep(loop: _Loop, trained: dict[str, float], validated: dict[str, float], r
         run.write_weights(path, state.judged.state_dict())
     _save(loop)
     shown = ", ".join(f"{k.replace('_', ' ')} {v:.4f}" for k, v in row.items() if not k.endswith("_error"))
-    say(f"epoch {state.epoch}/{loop.settings.epochs}: {shown} ({rest['seconds']:.1f} s)")
+    say(f"epoch {state.epoch}/{loop.settings.pace.epochs}: {shown} ({rest['seconds']:.1f} s)")
 
 
 def _save(loop: _Loop) -> None:
