@@ -10,7 +10,7 @@ from glassnet.figures import architecture
 from glassnet.models import models_for
 from glassnet.models.inference import predict
 from glassnet.models.mirrored import Mirrored
-from glassnet.models.upsample import bilinear_kernel, upsampling
+from glassnet.models.upsample import Upsampling, bilinear_kernel, upsampling
 
 TINY = {
     "fcn8_small": {"filters": (4, 4, 4, 4, 6, 6, 8), "head": 8},
@@ -84,6 +84,19 @@ def test_a_new_enlargement_interpolates(stride):
     expected = F.interpolate(maps, scale_factor=stride, mode="bilinear", align_corners=False)
     inner = slice(stride, -stride)  # at the edge interpolation repeats what a convolution takes for 0
     torch.testing.assert_close(enlarged[..., inner, inner], expected[..., inner, inner])
+
+
+@pytest.mark.parametrize("stride", [2, 4, 8])
+def test_an_enlargement_by_squares_is_the_transposed_convolution(stride):
+    layer = Upsampling(5, 3, stride).double()
+    maps = torch.randn(2, 5, 4, 6, dtype=torch.float64, requires_grad=True)
+    expected = F.conv_transpose2d(maps, layer.weight, stride=stride, padding=stride // 2)
+    found = layer(maps)
+    torch.testing.assert_close(found, expected)
+    towards = torch.randn_like(expected)
+    for wanted in (maps, layer.weight):
+        both = [torch.autograd.grad(one, wanted, towards, retain_graph=True)[0] for one in (found, expected)]
+        torch.testing.assert_close(*both)
 
 
 def test_fcn8_equals_its_formula():
