@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 VOID = 255
@@ -40,10 +40,15 @@ def dice(logits: Logits, masks: Masks) -> Float[Tensor, ""]:
 
     Milletari, Navab and Ahmadi 2016, https://arxiv.org/abs/1606.04797, section 3.
     """
-    probabilities, truth = _known(logits, masks)
-    overlap = (probabilities * truth).sum(dim=0)
-    total = probabilities.square().sum(dim=0) + truth.sum(dim=0)
-    return _mean_there(1 - 2 * overlap / total.clamp(min=1e-12), truth)
+    # Sums by class of what each pixel has of its own one, without a matrix of truths as large as the logits.
+    rows, target = logits.permute(0, 2, 3, 1).flatten(0, 2).softmax(dim=1), masks.long().flatten()
+    known = (target != VOID).to(rows.dtype)
+    target = target * (target != VOID)
+    nothing = rows.new_zeros(logits.shape[1])
+    overlap = nothing.index_add(0, target, rows.gather(1, target[:, None])[:, 0] * known)
+    pixels = nothing.index_add(0, target, known)
+    total = (rows.square() * known[:, None]).sum(dim=0) + pixels
+    return _mean_there(1 - 2 * overlap / total.clamp(min=1e-12), pixels > 0)
 
 
 def lovasz(logits: Logits, masks: Masks) -> Float[Tensor, ""]:
@@ -53,7 +58,7 @@ def lovasz(logits: Logits, masks: Masks) -> Float[Tensor, ""]:
     """
     probabilities, truth = _known(logits, masks)
     losses = [_lovasz_of_class(p, g) for p, g in zip(probabilities.T, truth.T, strict=True)]
-    return _mean_there(torch.stack(losses), truth)
+    return _mean_there(torch.stack(losses), truth.sum(dim=0) > 0)
 
 
 def _lovasz_of_class(probabilities: Float[Tensor, " pixels"], truth: Float[Tensor, " pixels"]) -> Float[Tensor, ""]:
@@ -93,9 +98,8 @@ def _known(logits: Logits, masks: Masks) -> tuple[Float[Tensor, "p c"], Float[Te
     return probabilities, F.one_hot(target, logits.shape[1]).to(probabilities) * known
 
 
-def _mean_there(losses: Float[Tensor, " classes"], truth: Float[Tensor, "p c"]) -> Float[Tensor, ""]:
+def _mean_there(losses: Float[Tensor, " classes"], there: Bool[Tensor, " classes"]) -> Float[Tensor, ""]:
     """Average the losses of the classes that have a pixel; 0 where none has."""
-    there = truth.sum(dim=0) > 0
     return (losses * there).sum() / there.sum().clamp(min=1)
 
 
