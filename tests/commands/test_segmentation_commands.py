@@ -95,6 +95,8 @@ def test_eval_explain_and_report_show_it(capsys, copy):
     html = (copy.path / "report.html").read_text()
     for words in ("Test mean IoU", "all background", "Best, middle and worst", "Overlap (IoU) of each class"):
         assert words in html
+    assert html.count("All background</th>") == 3  # the last row of the epochs, and a column each of two tables
+    assert f"{100 * found['mean_iou']:.2f}%<small>" in html  # the head takes it from the evaluation, as the text does
     assert copy.stems("attributions") == ["correct", "selected", "wrong"]
     assert "took no part in the training" in html
 
@@ -123,6 +125,7 @@ def test_the_report_of_a_split_with_a_leak_warns(capsys, copy):
             "scorecam and occlusion changes the imag",
         ),
         (["explain", "RUN", "--faithfulness"], "--faithfulness measures maps of classifiers, and"),
+        (["explain", "RUN", "--mask", "stroke"], "--mask stroke measures maps of classifiers, and"),
         (["features", "RUN"], "learned segmentation, and features are embedded by the class of each image"),
     ],
 )
@@ -130,6 +133,8 @@ def test_what_is_not_for_a_segmentation_is_refused(capsys, copy, words, message)
     code, out, err = call(capsys, *(copy.path if word == "RUN" else word for word in words))
     assert (code, out) == (2, "")
     assert message in err
+    assert err.count("\n") == 1
+    assert not copy.stems("attributions")
 
 
 @pytest.mark.parametrize(

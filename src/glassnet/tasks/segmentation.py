@@ -58,12 +58,15 @@ def records(logits: Tensor, masks: Tensor, classes: int) -> Records:
 
 
 def measure(found: Records) -> Measures:
-    """Mean cross-entropy in nats per pixel, pixel accuracy, and mean IoU."""
-    scored = metrics.scores(found["confusion"].sum(dim=0).numpy())
+    """Mean cross-entropy in nats per pixel, pixel accuracy and mean IoU, and the latter two of all background."""
+    confusion = found["confusion"].sum(dim=0).numpy()
+    scored, empty = metrics.scores(confusion), metrics.scores(metrics.background_confusion(confusion))
     return {
         "loss": float(found["losses"].sum() / found["pixels"].sum().clamp(min=1)),
         "accuracy": scored.pixel_accuracy or 0.0,
         "mean_iou": scored.mean_iou or 0.0,
+        "background_accuracy": empty.pixel_accuracy or 0.0,
+        "background_mean_iou": empty.mean_iou or 0.0,
     }
 
 
