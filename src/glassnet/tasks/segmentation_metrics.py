@@ -97,12 +97,13 @@ def pixel_confusion(predicted: Masks, masks: Masks, classes: int) -> Int64[Tenso
 
 def mean_iou_of(counts: Int64[np.ndarray, "... 3 classes"]) -> Float64[np.ndarray, ...]:
     """Return the mean IoU of counts of hits, truth and prediction, over the classes that are in one of the last two."""
-    iou = _iou_of(counts)
+    iou = iou_of(counts)
     there = (~np.isnan(iou)).sum(axis=-1)
     return np.where(there > 0, np.nansum(iou, axis=-1) / np.maximum(there, 1), np.nan)
 
 
-def _iou_of(counts: Int64[np.ndarray, "... 3 classes"]) -> Float64[np.ndarray, "... classes"]:
+def iou_of(counts: Int64[np.ndarray, "... 3 classes"]) -> Float64[np.ndarray, "... classes"]:
+    """Return each class's IoU of counts of hits, truth and prediction; NaN where the class is in neither."""
     hits, truth, predicted = (counts[..., k, :] for k in range(3))
     either = truth + predicted - hits
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -126,7 +127,7 @@ def bootstrap(
     n = len(counts)
     times = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=draws)
     drawn = (times @ counts.reshape(n, -1)).reshape(draws, *counts.shape[1:])
-    hits, truth, iou = drawn[:, 0], drawn[:, 1], _iou_of(drawn)
+    hits, truth, iou = drawn[:, 0], drawn[:, 1], iou_of(drawn)
     with np.errstate(invalid="ignore", divide="ignore"):
         total = truth.sum(axis=1)
         recall = np.where(truth > 0, hits / truth, np.nan)
