@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from glassnet.settings import TrainSettings
+from glassnet.tasks import outlines
 from glassnet.tasks import segmentation_metrics as metrics
 from glassnet.tasks.segmentation_losses import REGION_LOSSES, VOID, class_weights, cross_entropy
 from glassnet.tasks.task import Measures, Objective, Recorder, Records, Task
@@ -51,7 +52,7 @@ def records(logits: Tensor, masks: Tensor, classes: int) -> Records:
     return {
         "confusion": metrics.pixel_confusion(predicted, masks, classes)[None],
         "counts": metrics.pixel_counts(predicted, masks, classes),
-        "outlines": metrics.boundary_counts(predicted, masks, tolerance=tolerance),
+        "outlines": outlines.boundary_counts(predicted, masks, tolerance=tolerance),
         "losses": losses.double().sum(dim=(1, 2)),
         "pixels": (masks != VOID).sum(dim=(1, 2)),
     }
@@ -84,8 +85,8 @@ def evaluate(found: Records, classes: Sequence[str]) -> dict[str, Any]:
     confusion, counts = found["confusion"].sum(dim=0).numpy(), found["counts"].numpy()
     scored = metrics.scores(confusion)
     empty = metrics.scores(metrics.background_confusion(confusion))
-    outlines = found["outlines"].numpy()
-    intervals = metrics.bootstrap(counts, outlines, seed=BOOTSTRAP_SEED)
+    lines = found["outlines"].numpy()
+    intervals = metrics.bootstrap(counts, lines, seed=BOOTSTRAP_SEED)
     whole = max(int(confusion.sum()), 1)
     by_image = metrics.mean_iou_of(counts)
     return {
@@ -95,14 +96,14 @@ def evaluate(found: Records, classes: Sequence[str]) -> dict[str, Any]:
         "mean_accuracy": scored.mean_accuracy,
         "mean_iou": scored.mean_iou,
         "weighted_iou": scored.weighted_iou,
-        "boundary_f": metrics.boundary_f(outlines),
+        "boundary_f": outlines.boundary_f(lines),
         **{f"{name}_interval": _listed(bounds) for name, bounds in intervals.measures.items()},
         "background": {
             "pixel_accuracy": empty.pixel_accuracy,
             "mean_accuracy": empty.mean_accuracy,
             "mean_iou": empty.mean_iou,
             "weighted_iou": empty.weighted_iou,
-            "boundary_f": metrics.boundary_f(outlines * np.array([0, 0, 0, 1])),  # no outline predicted, none found
+            "boundary_f": outlines.boundary_f(lines * np.array([0, 0, 0, 1])),  # no outline predicted, none found
         },
         "per_class": [
             {
