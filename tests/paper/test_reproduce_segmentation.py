@@ -10,7 +10,7 @@ from glassnet.paper import segmentation_runs
 from glassnet.paper.numbers import OWN_SEGMENTER
 from glassnet.paper.segmentation import segmentation
 from glassnet.paper.segmentation_runs import Evaluations, trained, training_settings
-from glassnet.paper.segmentation_tables import classes_table
+from glassnet.paper.segmentation_tables import classes_table, measures_table
 from glassnet.run import write_checkpoint
 from glassnet.settings import to_json
 from glassnet.settings.reproduce import ReproduceSettings
@@ -44,6 +44,18 @@ def test_tables_have_the_reports_number_and_the_background_beside_ours(done):
     assert len(classes.rows) == 21
 
 
+def test_both_tables_are_of_the_same_evaluation(done, asked):
+    """Not of the training's own test, which may be in another precision."""
+    made, out = done
+    run, tests = Run.open(out / "training" / "fcn8_small-voc-aug-seed0"), Evaluations(asked)
+    (row,) = [row for row in made.tables[0].rows if row[:2] == ("fcn8_small", "voc-aug")]
+    values = {"pixel_accuracy": 0.1234, "mean_iou": 0.2345, "boundary_f": None}
+    assert row[6] == f"{tests.evaluated(run)['mean_iou']:.4f}"
+    tests.evaluated(run).update(values)
+    (row,) = measures_table({("fcn8_small", "voc-aug"): [run]}, tests).rows
+    assert (row[4], row[6], row[8]) == ("0.1234 (1)", "0.2345", "–")
+
+
 def test_figures_notes_and_verdicts(done):
     made, out = done
     assert [figure.name for figure in made.figures] == ["figure-4", "figure-5"]
@@ -51,7 +63,8 @@ def test_figures_notes_and_verdicts(done):
     assert any("2 images are in the training and in the test part" in note for note in made.notes)
     assert any("test images of voc-aug-union 2 did take part in the training" in note for note in made.notes)
     assert any("8 images to learn from and voc-aug-union-clean 6" in note for note in made.notes)
-    assert any("Seeds 0; fcn8_small for 1 epochs, unet_small for 1 epochs; fp32 on cpu." in note for note in made.notes)
+    seeds = "Seeds 0; fcn8_small for 1 epochs, unet_small for 1 epochs; trained in fp32 on cpu, tested in fp32."
+    assert any(seeds in note for note in made.notes)
     leak, _, *people = made.verdicts
     assert (leak.supported, leak.interval) == ("undecided", None)  # one seed
     assert leak.effect is not None

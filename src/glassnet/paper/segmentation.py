@@ -61,7 +61,7 @@ def segmentation(settings: ReproduceSettings, out: Path) -> Reproduction:
         part="segmentation",
         out=out,
         tables=(
-            measures_table(runs),
+            measures_table(runs, tests),
             classes_table({model: runs[model, data] for model in networks}, tests),
         ),
         verdicts=verdicts,
@@ -134,9 +134,9 @@ def _notes(runs: Runs, run: Run, tests: Evaluations, settings: ReproduceSettings
     passes = ", ".join(f"{model} for {count} epochs" for model, count in epochs.items())
     return (
         *dict.fromkeys(told),
-        f"Seeds {', '.join(map(str, settings.seeds))}; {passes}; {run.manifest['precision']} on "
-        f"{run.manifest['device']}. The epoch is chosen on a tenth of the training images; the test images are looked "
-        "at once, with the weights chosen.",
+        f"Seeds {', '.join(map(str, settings.seeds))}; {passes}; trained in {run.manifest['precision']} "
+        f"on {run.manifest['device']}, tested in fp32. A tenth of the training images chooses the epoch, the "
+        "test images nothing.",
         "The report's 0.78 is pixel accuracy on its own split at 96 px; it gives no mean IoU.",
         f"Figure 4: {SKIPS}",
         f"{OWN_SEGMENTER} is the report's Figure 4 but for its score maps: 64 channels by default, where FCN-8 has one "

@@ -79,6 +79,7 @@ class Evaluations:
         self._settings = settings
         self._datasets: dict[str, Dataset] = {}
         self._records: dict[Path, Records] = {}
+        self._evaluated: dict[Path, dict[str, Any]] = {}
 
     def dataset(self, run: Run) -> Dataset:
         """Return the run's data set."""
@@ -101,5 +102,7 @@ class Evaluations:
         return np.stack([self.records(run)["counts"].numpy() for run in runs])
 
     def evaluated(self, run: Run) -> dict[str, Any]:
-        """Return all that the task tells of the test images."""
-        return run.task.evaluate(self.records(run), run.classes)
+        """Return all that the task tells of the test images, in fp32: the training's own test may be in bf16."""
+        if run.path not in self._evaluated:
+            self._evaluated[run.path] = run.task.evaluate(self.records(run), run.classes)
+        return self._evaluated[run.path]

@@ -17,13 +17,14 @@ Runs = Mapping[tuple[str, str], Sequence[Run]]
 """The runs of a network and a data set, one a seed."""
 
 
-def measures_table(runs: Runs) -> Table:
+def measures_table(runs: Runs, tests: Evaluations) -> Table:
     """List every network's measures beside the report's number, where it has one, and all background."""
     rows = []
     for (model, where), found in runs.items():
         reported = PIXEL_ACCURACY if (model, where) == (OWN_SEGMENTER, LEAKY) else None  # it tells of no other split
-        empty = found[0].metrics["test_background"]
-        accuracy = beside(reported, [run.metrics["test_pixel_accuracy"] for run in found]).cells
+        tested = [tests.evaluated(run) for run in found]
+        empty = tested[0]["background"]
+        accuracy = beside(reported, [one["pixel_accuracy"] for one in tested]).cells
         rows.append(
             (
                 model,
@@ -31,16 +32,19 @@ def measures_table(runs: Runs) -> Table:
                 f"{found[0].manifest['model']['parameters']:,}",
                 *accuracy[:2],
                 f"{empty['pixel_accuracy']:.4f}",
-                _spread([run.metrics["test_mean_iou"] for run in found]),
+                _spread([one["mean_iou"] for one in tested]),
                 f"{empty['mean_iou']:.4f}",
-                _spread([run.metrics["test_boundary_f"] or 0.0 for run in found]),
+                _spread([one["boundary_f"] for one in tested]),
             )
         )
     header = (
         "network", "data", "parameters", "pixel accuracy: report", "ours (seeds)", "all background",
         "mean IoU: ours", "all background", "boundary F",
     )  # fmt: skip
-    note = "Ours: mean ± standard deviation over seeds. All background: calling every pixel background."
+    note = (
+        "Ours: mean ± standard deviation over seeds. All background: calling every pixel background, which finds no "
+        "outline, so that its boundary F is 0."
+    )
     return Table("Section 3: segmentation on the test images", header, tuple(rows), note)
 
 
@@ -69,6 +73,9 @@ def _overlap(one: Overlap) -> str:
     return f"{one.mean:.3f}{deviation} [{one.interval[0]:.3f}, {one.interval[1]:.3f}]"
 
 
-def _spread(values: Sequence[float]) -> str:
-    mean, deviation = spread(values)
+def _spread(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return "–"
+    mean, deviation = spread(known)
     return f"{mean:.4f}" + ("" if deviation is None else f" ± {deviation:.4f}")
