@@ -26,13 +26,14 @@ def chosen_images(by_image: list[float | None]) -> dict[str, list[int]]:
     """Choose images by rule: some at equal steps through the part, and those of highest, middle and lowest IoU."""
     count = len(by_image)
     ranked = sorted((i for i, value in enumerate(by_image) if value is not None), key=lambda i: -(by_image[i] or 0))
-    middle = max(0, len(ranked) // 2 - OF_EACH // 2)
+    each = max(1, min(OF_EACH, len(ranked) // 3))  # of few images fewer, or the worst would be among the best
+    middle = max(0, len(ranked) // 2 - each // 2)
     steps = np.linspace(0, count - 1, min(UNPICKED, count)).round().astype(int)
     return {
         "unpicked": list(dict.fromkeys(steps.tolist())),
-        "best": ranked[:OF_EACH],
-        "median": ranked[middle : middle + OF_EACH],
-        "worst": ranked[::-1][:OF_EACH],
+        "best": ranked[:each],
+        "median": ranked[middle : middle + each],
+        "worst": ranked[::-1][:each],
     }
 
 
