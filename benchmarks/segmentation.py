@@ -1,158 +1,148 @@
-"""How fast a segmentation network trains beside a plain fp32 loop in the same process, and how long its cache takes.
+"""How fast glassnet trains segmentation networks beside plain fp32 loops in this one run, and how long its cache takes.
 
-    python benchmarks/segmentation.py --data-root DATA --out benchmarks/results/segmentation.json
+    python benchmarks/segmentation.py --data-root DIR --cache
+    python benchmarks/segmentation.py --data digit-scenes --images 64 --rounds 1      # a trial
 
-Both contenders train the same network from the same weights on the same batches of the same size with the same
-augmentation and AdamW. The plain loop is what one writes down first: fp32, the memory format as it is, each image
-augmented by itself with torch's grid_sample. Rounds of the two alternate, and the ratio is that of their medians.
+glassnet's is `gn.train` itself in the precision that it chooses: averaged weights, schedule, checks and all; its images
+per second are those of the training alone. The plain loops (segmentation_peers.py) train the same network from the same
+weights on the same images in batches of the same size, with the same kind of augmentation, in fp32 and the memory
+format as it is, by AdamW as it comes: with each image augmented by itself in the loop, the same in two worker processes
+of a DataLoader, and with glassnet's own augmentation of whole batches. Every contender trains two epochs a round, of
+which the first warms up; every other round takes them in the reverse order.
 """
 
 import argparse
-import copy
+import dataclasses
+import platform
 import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from datetime import date
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from results_file import machine, save
-from torch import Tensor
+from segmentation_peers import EPOCHS, PEERS, Training
 
+import glassnet as gn
 from glassnet import experiment
-from glassnet.data import VOID, Split, data_root, load_dataset
-from glassnet.data.batches import AUGMENTATIONS, COLOURS, shuffled_batches
-from glassnet.devices import autocast, choose_device, choose_precision, keep_freed_memory
-from glassnet.settings import TrainSettings
-from glassnet.versions import versions
+from glassnet.data import DATASETS, Dataset, data_root
+from glassnet.data.holdout import hold_out
+from glassnet.devices import choose_device, keep_freed_memory
+
+HERE = Path(__file__).parent
+PART = "benchmark-part"
+HELD_OUT = 32
+"""Images to validate and to test on, which is not timed; a training cannot be without."""
 
 
 def main() -> None:
+    """Measure every network in rounds, save after each, and print medians with their spread and the ratios."""
     arguments = _arguments()
     keep_freed_memory()
-    settings = TrainSettings(data=arguments.data, model=arguments.model, data_root=arguments.data_root)
-    parts = experiment.build(settings)
-    device = choose_device(arguments.device)
-    precision = choose_precision("auto", device)
-    split = parts.dataset.train.part(torch.arange(min(arguments.images, len(parts.dataset.train)))).to(device)
-    contenders: dict[str, Callable[[], float]] = {
-        "glassnet": _ours(parts, split, device, precision, arguments.batch_size),
-        "plain": _plain(parts, split, device, arguments.batch_size),
-    }
-    for one in contenders.values():
-        one()  # the first round also compiles kernels and touches memory
-    rounds: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(arguments.rounds):
-        for name, one in contenders.items():
-            rounds[name].append(one())
-    medians = {name: statistics.median(found) for name, found in rounds.items()}
+    dataset = _part(arguments)
+    DATASETS[PART] = dataclasses.replace(DATASETS[arguments.data], load=lambda *_: dataset)
     results = {
-        "model": arguments.model,
-        "data": parts.dataset.note,
-        "batch_size": arguments.batch_size,
-        "precision": {"glassnet": precision, "plain": "fp32"},
-        "images_per_second": rounds,
-        "median": medians,
-        "ratio": medians["glassnet"] / medians["plain"],
+        "asked": {key: value for key, value in vars(arguments).items() if key not in ("data_root", "out")},
+        "data": dataset.note,
+        "machine": machine() | {"threads": torch.get_num_threads()},
+        "versions": {"python": platform.python_version(), "glassnet": version("glassnet"), "torch": torch.__version__},
+        "date": date.today().isoformat(),
         "cache_seconds": _cache(arguments) if arguments.cache else None,
-        "threads": torch.get_num_threads(),
-        "machine": machine(),
-        "versions": versions("torch", "numpy"),
+        "models": {},
     }
-    save(results, arguments.out)
-    print(
-        f"{arguments.model}: {medians['glassnet']:.1f} images/s ({precision}), plain fp32 loop {medians['plain']:.1f}, "
-        f"ratio {results['ratio']:.2f}; cache {results['cache_seconds']} s; written: {arguments.out}"
-    )
+    found = {model: {name: [] for name in ("glassnet", *PEERS)} for model in arguments.models}
+    for number in range(arguments.rounds):
+        for model, rates in found.items():
+            contenders = _contenders(model, arguments, dataset)
+            for name in list(contenders)[:: 1 if number % 2 == 0 else -1]:
+                rates[name].append(contenders[name]())
+            results["models"][model] = _summed_up(rates)
+            save(results, arguments.out)
+    for model, summary in results["models"].items():
+        _print(model, summary)
+    print(f"cache: {results['cache_seconds']} s; written: {arguments.out}")
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", default="voc-aug")
-    parser.add_argument("--data-root", type=Path)
-    parser.add_argument("--model", default="fcn8_small")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="voc-aug", help="data set of masks whose training images are augmented")
+    parser.add_argument("--data-root", type=Path, help="where it lies or is downloaded to")
+    parser.add_argument("--models", nargs="+", default=["fcn8_small", "unet_small"])
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--images", type=int, default=512, help="images a round")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--images", type=int, default=384, help="images of an epoch, a multiple of the batch size")
+    parser.add_argument("--learning-rate", type=float, default=0.004)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--cache", action="store_true", help="also time making the cache, in a folder of its own")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/segmentation.json"))
-    return parser.parse_args()
+    parser.add_argument("--cache", action="store_true", help="time making voc-aug's cache anew, in a folder of its own")
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "segmentation.json")
+    arguments = parser.parse_args()
+    if arguments.images % arguments.batch_size or arguments.images < arguments.batch_size:
+        parser.error(f"--images is {arguments.images}, expected a multiple of --batch-size, {arguments.batch_size}")
+    return arguments
 
 
-def _ours(
-    parts: experiment.Experiment, split: Split, device: torch.device, precision: str, batch_size: int
-) -> Callable[[], float]:
-    model = copy.deepcopy(parts.model).to(device, memory_format=torch.channels_last).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
-    generator = torch.Generator().manual_seed(0)
-
-    def one_round() -> float:
-        batches = shuffled_batches(
-            split, batch_size=batch_size, generator=generator, device=device, augmentation=parts.dataset.augmentation
-        )
-        begun, seen = time.perf_counter(), 0
-        for images, masks in batches:
-            with autocast(device, precision):
-                output = model(images.contiguous(memory_format=torch.channels_last)).float()
-                loss, _ = parts.objective(output, masks, 0.0)
-            _step(loss, optimizer)
-            seen += len(images)
-        return _rate(seen, begun, device)
-
-    return one_round
+def _part(arguments: argparse.Namespace) -> Dataset:
+    """Take so many training images that the part to learn from is --images of them, and few to test on."""
+    whole = gn.load_dataset(arguments.data, root=arguments.data_root)
+    count = arguments.images + HELD_OUT
+    if len(whole.train) < count:
+        raise SystemExit(f"{arguments.data} has {len(whole.train)} training images, of which --images needs {count}.")
+    train = whole.train.part(torch.arange(count))
+    test = whole.test.part(torch.arange(min(HELD_OUT, len(whole.test))))
+    return dataclasses.replace(whole, train=train, test=test)
 
 
-def _plain(parts: experiment.Experiment, split: Split, device: torch.device, batch_size: int) -> Callable[[], float]:
-    model = copy.deepcopy(parts.model).to(device).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    generator = torch.Generator().manual_seed(0)
-
-    def one_round() -> float:
-        begun, seen = time.perf_counter(), 0
-        for images, masks in _one_by_one(split, parts.dataset.augmentation, batch_size, generator, device):
-            loss = F.cross_entropy(model(images), masks, ignore_index=VOID)
-            _step(loss, optimizer)
-            seen += len(images)
-        return _rate(seen, begun, device)
-
-    return one_round
-
-
-def _one_by_one(
-    split: Split, augmentation: str, batch_size: int, generator: torch.Generator, device: torch.device
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield batches whose images and masks are moved and coloured one after another, as a data set class does it."""
-    order = torch.randperm(len(split), generator=generator)
-    for chosen in order[: len(order) // batch_size * batch_size].view(-1, batch_size):
-        pairs = [_augmented(*split.take(index[None]), augmentation, generator) for index in chosen]
-        images, masks = (torch.cat(one).to(device) for one in zip(*pairs, strict=True))
-        yield images, masks.long()
+def _contenders(model: str, arguments: argparse.Namespace, dataset: Dataset) -> dict[str, Callable[[], float]]:
+    """Return what trains the network by each of the ways; each gives images per second."""
+    settings = gn.TrainSettings(
+        data=PART, model=model, epochs=EPOCHS, batch_size=arguments.batch_size, learning_rate=arguments.learning_rate,
+        validation=HELD_OUT / len(dataset.train), device=arguments.device, data_root=arguments.data_root,
+    )  # fmt: skip
+    device = choose_device(arguments.device)
+    learned, _ = hold_out(dataset.train, settings.validation, seed=settings.seed)
+    training = Training(
+        model=experiment.build(settings).model, images=learned, augmentation=dataset.augmentation,
+        batch_size=arguments.batch_size, learning_rate=arguments.learning_rate, device=device,
+    )  # fmt: skip
+    return {"glassnet": partial(_glassnet, settings), **{name: partial(peer, training) for name, peer in PEERS.items()}}
 
 
-def _augmented(image: Tensor, mask: Tensor, augmentation: str, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    warp, colours = AUGMENTATIONS[augmentation](1, generator), COLOURS[augmentation](1, generator)
-    grid = F.affine_grid(warp.affine, [1, 3, *image.shape[-2:]], align_corners=False).to(image.device)
-    moved = F.grid_sample(image.float() / 255, grid, align_corners=False)
-    shifted = mask.float()[:, None] - VOID
-    classes = F.grid_sample(shifted, grid, mode="nearest", align_corners=False)[:, 0] + VOID
-    coloured = torch.einsum("ij,jhw->ihw", colours.matrix[0].to(moved), moved[0])
-    coloured = coloured + colours.offset[0, :, :, None].to(moved)
-    return coloured.clamp(0, 1)[None], classes
+def _glassnet(settings: gn.TrainSettings) -> float:
+    """Train by glassnet; return the images per second of the last epoch's training."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = gn.train(dataclasses.replace(settings, out=Path(folder) / "run"))
+        return run.manifest["data"]["train"] / run.history[-1]["train_seconds"]
 
 
-def _step(loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
-    loss.backward()
-    optimizer.step()
-    optimizer.zero_grad()
+def _summed_up(rates: dict[str, list[float]]) -> dict:
+    """Return each contender's rates with their median and spread, and the ratios to each peer, round by round."""
+    ratios = {
+        name: [ours / theirs for ours, theirs in zip(rates["glassnet"], rates[name], strict=True)] for name in PEERS
+    }
+    return {
+        "images_per_second": {name: _with_spread(values) for name, values in rates.items()},
+        "glassnet / peer": {name: _with_spread(values) for name, values in ratios.items()},
+    }
 
 
-def _rate(seen: int, begun: float, device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return seen / (time.perf_counter() - begun)
+def _with_spread(values: list[float]) -> dict:
+    return {"rounds": values, "median": statistics.median(values), "least": min(values), "most": max(values)}
+
+
+def _print(model: str, summary: dict) -> None:
+    for name, rate in summary["images_per_second"].items():
+        ratio = summary["glassnet / peer"].get(name)
+        told = "" if ratio is None else f"; glassnet / it {ratio['median']:.2f} ({_spread(ratio, '.2f')})"
+        print(f"{model}, {name}: {rate['median']:.0f} images/s ({_spread(rate, '.0f')}){told}")
+
+
+def _spread(value: dict, form: str) -> str:
+    return f"{value['least']:{form}} - {value['most']:{form}}"
 
 
 def _cache(arguments: argparse.Namespace) -> float:
@@ -162,7 +152,7 @@ def _cache(arguments: argparse.Namespace) -> float:
         for part in ("voc2012", "sbd"):
             (Path(name) / part).symlink_to(root / part)
         begun = time.perf_counter()
-        load_dataset("voc-aug", root=name)
+        gn.load_dataset("voc-aug", root=name)
         seconds = time.perf_counter() - begun
         shutil.rmtree(Path(name) / "cache")
     return round(seconds, 1)

@@ -10,6 +10,7 @@ from PIL import Image
 
 import glassnet as gn
 from glassnet import cli
+from glassnet.commands.evaluate_segmentation import chosen_images
 from glassnet.tasks.segmentation_metrics import pixel_confusion, scores
 
 OPTIONS = ("filters=4,4,4,4,6,6,8", "head=8", "dropout=0")
@@ -95,8 +96,30 @@ def test_eval_explain_and_report_show_it(capsys, copy):
     html = (copy.path / "report.html").read_text()
     for words in ("Test mean IoU", "all background", "Best, middle and worst", "Overlap (IoU) of each class"):
         assert words in html
+    assert html.count("All background</th>") == 3  # the last row of the epochs, and a column each of two tables
+    assert f"{100 * found['mean_iou']:.2f}%<small>" in html  # the head takes it from the evaluation, as the text does
     assert copy.stems("attributions") == ["correct", "selected", "wrong"]
     assert "took no part in the training" in html
+
+
+@pytest.mark.parametrize(
+    ("count", "best", "median", "worst"),
+    [
+        (30, [29, 28, 27, 26], [16, 15, 14, 13], [0, 1, 2, 3]),
+        (7, [6, 5], [4, 3], [0, 1]),
+        (3, [2], [1], [0]),
+        (1, [0], [0], [0]),
+    ],
+)
+def test_images_are_chosen_by_rule(count, best, median, worst):
+    """IoUs that rise with the index: of few images none is among the best and the worst as well."""
+    found = chosen_images([index / 40 for index in range(count)])
+    assert (found["best"], found["median"], found["worst"]) == (best, median, worst)
+    assert len(found["unpicked"]) == min(count, 12)
+    assert found["unpicked"][0] == 0
+    assert found["unpicked"][-1] == count - 1
+    void = chosen_images([None, 0.5, None])
+    assert (void["unpicked"], void["best"], void["worst"]) == ([0, 1, 2], [1], [1])
 
 
 def test_the_report_of_a_split_with_a_leak_warns(capsys, copy):
@@ -123,6 +146,7 @@ def test_the_report_of_a_split_with_a_leak_warns(capsys, copy):
             "scorecam and occlusion changes the imag",
         ),
         (["explain", "RUN", "--faithfulness"], "--faithfulness measures maps of classifiers, and"),
+        (["explain", "RUN", "--mask", "stroke"], "--mask stroke measures maps of classifiers, and"),
         (["features", "RUN"], "learned segmentation, and features are embedded by the class of each image"),
     ],
 )
@@ -130,6 +154,8 @@ def test_what_is_not_for_a_segmentation_is_refused(capsys, copy, words, message)
     code, out, err = call(capsys, *(copy.path if word == "RUN" else word for word in words))
     assert (code, out) == (2, "")
     assert message in err
+    assert err.count("\n") == 1
+    assert not copy.stems("attributions")
 
 
 @pytest.mark.parametrize(

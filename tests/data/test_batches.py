@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Generator
 
-from glassnet.data import Split
+from glassnet.data import VOID, Split
 from glassnet.data.batches import batch_order, ordered_batches, shuffled_batches, to_float
 from glassnet.data.draw import balanced_draw
 from glassnet.data.holdout import channel_statistics, hold_out
@@ -158,3 +158,26 @@ def test_parts_of_a_mapped_file_share_its_pixels():
     copied = Split(*split.take(slice(None)))
     assert channel_statistics(split) == channel_statistics(copied)
     assert split.to(CPU) is split
+
+
+def test_parts_of_mapped_masks_are_those_of_the_whole_batch():
+    """Rows of a tensor that both parts of a data set share; each process augments what is its own."""
+    random = torch.Generator().manual_seed(3)
+    images = torch.randint(256, (24, 3, 8, 8), generator=random).byte()
+    masks = torch.randint(3, (24, 8, 8), generator=random).byte()
+    split = Split(images, masks, torch.randperm(24, generator=random)[:16])
+
+    def given(part):
+        generator = torch.Generator().manual_seed(0)
+        batches = shuffled_batches(
+            split, batch_size=8, generator=generator, device=CPU, augmentation="objects", part=part
+        )
+        return list(batches)
+
+    whole, halves = given((0, 1)), zip(given((0, 2)), given((1, 2)), strict=True)
+    for (images, masks), parts in zip(whole, halves, strict=True):
+        torch.testing.assert_close(torch.cat([one for one, _ in parts]), images)
+        assert torch.equal(torch.cat([one for _, one in parts]), masks)
+        assert (masks == VOID).any()
+    in_order = [list(ordered_batches(split, batch_size=3, device=CPU, part=(rank, 2))) for rank in range(2)]
+    assert torch.equal(torch.cat([one for half in in_order for _, one in half]), split.own_targets)

@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 import tiny_voc as tiny
+from glassnet import cli
 from glassnet.data import load_dataset, voc, voc_aug
 from glassnet.download import RemoteFile
 from glassnet.errors import InputError, WorkError
@@ -190,3 +191,55 @@ def test_a_cut_archive_is_refused_and_leaves_nothing(servers, tmp_path, monkeypa
 def test_offline_says_what_to_put_where(tmp_path):
     with pytest.raises(InputError, match=r"voc-aug is not complete in .*voc2012 and GLASSNET_OFFLINE forbids"):
         load_dataset("voc-aug", root=tmp_path)
+
+
+def train(capsys, root, out):
+    """Ask for a training on the command line; return its exit code and what it said beside its progress."""
+    words = ["train", "--data", "voc-aug", "--model", "unet_small", "--image-size", "16", "--data-root", root]
+    code = cli.run([str(word) for word in (*words, "--out", out)])
+    said = capsys.readouterr()
+    assert not said.out
+    assert not out.exists()
+    return code, [line for line in said.err.splitlines() if not line.startswith(("Resizing 11 ", "Downloading "))]
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"a2_png": tiny.palette_png(np.full((12, 20), 21, np.uint8))}, "a2.png holds the class 21, expected 0 to 20"),
+        ({"c1_mat": tiny.mat(np.full((12, 20), 21, np.uint8))}, "c1.mat holds the class 21, expected 0 to 20"),
+        ({"b2_png": None}, "b2.png is missing, which the lists name; unpack the archive again"),
+        ({"c2_jpg": b"\xff\xd8 rubbish"}, "c2.jpg cannot be read as an image (it is damaged); unpack"),
+        ({"a2_png": tiny.palette_png(np.zeros((12, 7), np.uint8))}, "a2.png is a mask of 7x12 pixels for an image of"),
+    ],
+)
+def test_what_is_damaged_is_one_line_on_the_command_line(tmp_path, capsys, changed, message):
+    root = tiny.lay_out(tmp_path / "data", **changed)
+    code, (line,) = train(capsys, root, tmp_path / "run")
+    assert code == 2
+    assert line.startswith("glassnet: ")
+    assert message in line
+
+
+def test_an_archive_that_leads_outside_is_one_line_and_leaves_nothing(servers, tmp_path, capsys, monkeypatch):
+    root, escaping = tmp_path / "data", tiny.pack(tiny.files()["sbd"], extra=[("../escaped.txt", b"x")])
+    servers["sbd"].content = escaping
+    file = RemoteFile("sbd.tgz", len(escaping), hashlib.sha256(escaping).hexdigest())
+    monkeypatch.setitem(voc_aug.ARCHIVES, "sbd", file)
+    code, (line,) = train(capsys, root, tmp_path / "run")
+    assert code == 2
+    assert "sbd.tgz is not safe to unpack" in line
+    assert "Delete it and run `glassnet data fetch voc-aug`." in line
+    assert [path.name for path in (root / "sbd").iterdir()] == ["sbd.tgz"]
+    assert not [path for path in tmp_path.rglob("*") if path.name == "escaped.txt"]
+
+
+def test_a_cut_download_is_one_line_and_a_failure_of_the_work(servers, tmp_path, capsys):
+    """Not of the input: the same command may succeed the next time, and goes on from the part."""
+    root = tmp_path / "data"
+    servers["sbd"].cuts = [100] * 4
+    code, (line,) = train(capsys, root, tmp_path / "run")
+    assert code == 1
+    assert line.startswith("glassnet: could not download sbd.tgz: ")
+    assert "cut the connection after" in line
+    assert [path.name for path in (root / "sbd").iterdir()] == ["sbd.tgz.part"]

@@ -28,6 +28,17 @@ def test_best_epoch_is_marked_and_told(history, texts):
     assert {"training", "validation", "kept epoch"} <= set(texts(figure))
 
 
+def test_all_background_stands_beside_a_segmentations_errors(history, texts):
+    figure = learning_curves([row | {"validation_background_accuracy": 0.7} for row in history], of="pixels")
+    loss, wrong = figure.axes
+    np.testing.assert_allclose(lines(wrong)["all background"].get_ydata(), [30, 30])
+    assert "all background" not in lines(loss)
+    assert "all background" in texts(figure)
+    assert "all background" not in texts(learning_curves(history))
+    low, high = wrong.get_ylim()
+    assert low < 30 < high
+
+
 def test_equal_accuracies_are_decided_by_the_loss_and_the_caller_decides_over_both(history):
     history[0]["validation_accuracy"] = 0.96
     assert lines(learning_curves(history).axes[0])["kept epoch"].get_xdata() == [2]

@@ -19,13 +19,17 @@ def test_twenty_classes_have_twenty_colours():
     assert len({mask_colour(label) for label in range(1, 21)}) == 20
 
 
-def test_an_overlay_leaves_the_background_as_it_is():
-    picture = np.full((2, 3, 3), 0.5)
+def test_an_overlay_has_the_classes_colours_over_a_grey_image():
+    """A red and a blue pixel as bright as each other look alike, beneath a class and without one."""
+    red, blue = np.array([0.38, 0.0, 0.0]), np.array([0.0, 0.0, 0.38 * 0.299 / 0.114])
+    picture = np.where((np.arange(3) % 2 == 0)[None, :, None], red, blue).repeat(2, axis=0)
+    before = picture.copy()
     shown = overlay(picture, TRUTH)
-    assert (shown[TRUTH == 0] == 0.5).all()
-    assert (shown[TRUTH == 1] == shown[0, 2]).all()
-    assert (shown[TRUTH == 1] != 0.5).any()
-    assert (picture == 0.5).all()
+    bright = 0.38 * 0.299
+    np.testing.assert_allclose(shown[TRUTH == 0], bright)
+    np.testing.assert_allclose(shown[TRUTH == 1], 0.35 * bright + 0.65 * np.array([[*mask_colour(1)]] * 3))
+    np.testing.assert_allclose(shown[TRUTH == 255], 0.35 * bright + 0.65 * UNJUDGED[0])
+    np.testing.assert_array_equal(picture, before)
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,12 @@ def test_objects_by_hand():
     masks[0, 4:6, 4:6] = 2  # in the very middle, 4% of the image
     masks[0, 0, 0:2] = 1  # in a corner
     masks[0, 9] = 255
-    counts = np.zeros((1, 3, 4), np.int64)
-    counts[0, :, 2] = 3, 4, 5
-    counts[0, :, 1] = 0, 2, 0
+    counts = np.zeros((2, 1, 3, 4), np.int64)  # of two seeds
+    counts[:, 0, :, 2] = (3, 4, 5), (4, 4, 4)
+    counts[:, 0, :, 1] = 0, 2, 0
     found = find_objects(masks, counts)
     assert found.label.tolist() == [1, 2]
-    assert found.iou.tolist() == [0, 3 / 6]
+    assert found.iou.tolist() == [0, (3 / 6 + 1) / 2]
     assert found.centred[1] == pytest.approx(1)
     assert found.centred[0] == pytest.approx(1 - np.hypot(4.5, 4) / np.hypot(5, 5))
     assert found.share.tolist() == [0.02, 0.04]
@@ -47,7 +47,7 @@ def test_what_size_does_is_not_taken_for_the_centre():
     assert centre_slope(objects) == pytest.approx(0, abs=0.03)
     assert person_lead(objects, 2, adjusted=False) == pytest.approx(0, abs=0.02)
     assert centre_slope(made(0.0, 0.4)) == pytest.approx(0.4, abs=0.03)
-    counts = np.ones((30, 3, 4), np.int64)
+    counts = np.ones((1, 30, 3, 4), np.int64)
     verdicts = judge(counts, objects, CLASSES, seed=0)
     assert verdicts[3].supported == "undecided"
     assert "no clear lead to explain" in verdicts[3].decided
@@ -57,9 +57,24 @@ def test_what_size_does_is_not_taken_for_the_centre():
     ("lead", "slope", "explains"), [(0.0, 0.6, "supported"), (0.2, 0.1, "refuted"), (-0.5, 0.1, "undecided")]
 )
 def test_the_centre_explains_a_lead_that_goes_away_with_it(lead, slope, explains):
-    counts = np.ones((30, 3, 4), np.int64)
-    counts[:, 0, 1:] = [[0, 1, 0]] if lead >= 0 else [[1, 0, 1]]
+    counts = np.ones((2, 30, 3, 4), np.int64)
+    counts[:, :, 0, 1:] = [[0, 1, 0]] if lead >= 0 else [[1, 0, 1]]
     verdicts = judge(counts, made(lead, slope), CLASSES, seed=0)
     assert [v.supported for v in verdicts[:2]] == ["supported" if lead >= 0 else "refuted"] * 2
     assert verdicts[2].supported == "supported"
     assert verdicts[3].supported == explains
+    assert all("mean over 2 seeds" in verdict.decided for verdict in verdicts)
+
+
+def test_the_lead_of_people_is_the_mean_over_seeds():
+    """A first seed in which people lead by 0.8, and a second in which they trail by 0.2: 0.3 on the average."""
+    counts = np.full((2, 20, 3, 4), 10, np.int64)
+    for seed, (cat, person) in enumerate([(0.1, 0.9), (0.5, 0.3)]):
+        counts[seed, :, 0, 1], counts[seed, :, 2, 1] = 10 * cat, 10 * cat
+        counts[seed, :, 0, 2], counts[seed, :, 2, 2] = 10 * person, 10 * person
+    animals, _, *_ = judge(counts, made(0.0, 0.6), CLASSES, seed=0)
+    assert animals.effect == pytest.approx(0.3)
+    assert "IoU of people minus that of animals, mean over 2 seeds, bootstrap over 20 images" in animals.decided
+    alone, *_ = judge(counts[1:], made(0.0, 0.6), CLASSES, seed=0)
+    assert alone.effect == pytest.approx(-0.2)
+    assert "of one seed" in alone.decided

@@ -6,8 +6,13 @@ import pytest
 import tiny_voc
 from glassnet.errors import InputError
 from glassnet.experiment import Run, resolve
+from glassnet.paper import segmentation_runs
+from glassnet.paper.numbers import OWN_SEGMENTER
 from glassnet.paper.segmentation import segmentation
 from glassnet.paper.segmentation_runs import Evaluations, trained, training_settings
+from glassnet.paper.segmentation_tables import classes_table, measures_table
+from glassnet.run import write_checkpoint
+from glassnet.settings import to_json
 from glassnet.settings.reproduce import ReproduceSettings
 
 
@@ -39,6 +44,18 @@ def test_tables_have_the_reports_number_and_the_background_beside_ours(done):
     assert len(classes.rows) == 21
 
 
+def test_both_tables_are_of_the_same_evaluation(done, asked):
+    """Not of the training's own test, which may be in another precision."""
+    made, out = done
+    run, tests = Run.open(out / "training" / "fcn8_small-voc-aug-seed0"), Evaluations(asked)
+    (row,) = [row for row in made.tables[0].rows if row[:2] == ("fcn8_small", "voc-aug")]
+    values = {"pixel_accuracy": 0.1234, "mean_iou": 0.2345, "boundary_f": None}
+    assert row[6] == f"{tests.evaluated(run)['mean_iou']:.4f}"
+    tests.evaluated(run).update(values)
+    (row,) = measures_table({("fcn8_small", "voc-aug"): [run]}, tests).rows
+    assert (row[4], row[6], row[8]) == ("0.1234 (1)", "0.2345", "–")
+
+
 def test_figures_notes_and_verdicts(done):
     made, out = done
     assert [figure.name for figure in made.figures] == ["figure-4", "figure-5"]
@@ -46,6 +63,8 @@ def test_figures_notes_and_verdicts(done):
     assert any("2 images are in the training and in the test part" in note for note in made.notes)
     assert any("test images of voc-aug-union 2 did take part in the training" in note for note in made.notes)
     assert any("8 images to learn from and voc-aug-union-clean 6" in note for note in made.notes)
+    seeds = "Seeds 0; fcn8_small for 1 epochs, unet_small for 1 epochs; trained in fp32 on cpu, tested in fp32."
+    assert any(seeds in note for note in made.notes)
     leak, _, *people = made.verdicts
     assert (leak.supported, leak.interval) == ("undecided", None)  # one seed
     assert leak.effect is not None
@@ -73,6 +92,19 @@ def test_a_run_of_another_option_is_not_taken(asked, tmp_path, monkeypatch):
     assert trained(asked, "fcn8_small", "voc-aug", seed=0, out=tmp_path).settings.seed == 0
 
 
+def test_an_unfinished_run_of_other_settings_is_not_gone_on_with(asked, tmp_path, monkeypatch):
+    path = tmp_path / "unet_small-voc-aug-seed0"
+    wanted = resolve(training_settings(asked, "unet_small", "voc-aug", 0))
+    for changes, goes_on in (({"batch_size": 64}, False), ({"seed": 1}, False), ({}, True)):
+        write_checkpoint(path, {"settings": to_json(replace(wanted, **changes)), "started": "", "state": {}})
+        monkeypatch.setattr(segmentation_runs, "train", lambda settings: settings.resume)
+        if goes_on:
+            assert trained(asked, "unet_small", "voc-aug", seed=0, out=tmp_path) == path
+        else:
+            with pytest.raises(InputError, match="unet_small-voc-aug-seed0 was trained with other settings"):
+                trained(asked, "unet_small", "voc-aug", seed=0, out=tmp_path)
+
+
 def test_a_test_is_done_once_on_the_device_and_data_that_were_asked_for(done, asked, monkeypatch):
     _, out = done
     run, tests = Run.open(out / "training" / "fcn8_small-voc-aug-seed0"), Evaluations(asked)
@@ -93,6 +125,23 @@ def test_data_of_other_parts_stand_for_this_ones(tmp_path, monkeypatch, given, t
         segmentation(ReproduceSettings(part="segmentation", data=given), tmp_path / "out")
 
 
-def test_the_published_schedule():
+def test_each_network_is_trained_for_the_epochs_that_it_needs(monkeypatch):
+    assert set(segmentation_runs.EPOCHS) == {OWN_SEGMENTER, *segmentation_runs.BETTER}
+    monkeypatch.setattr(segmentation_runs, "EPOCHS", {"fcn8_small": 3, "unet_small": 5})
     settings = training_settings(ReproduceSettings(), "unet_small", "voc-aug", 2)
-    assert (settings.epochs, settings.batch_size, settings.seed, settings.data) == (40, 32, 2, "voc-aug")
+    assert (settings.epochs, settings.batch_size, settings.seed, settings.data) == (5, 32, 2, "voc-aug")
+    assert training_settings(ReproduceSettings(), "fcn8_small", "voc-aug", 2).epochs == 3
+    assert training_settings(ReproduceSettings(epochs=9), "unet_small", "voc-aug", 2).epochs == 9
+
+
+def test_a_class_is_told_by_its_mean_over_seeds(done, asked):
+    """Two networks stand for two seeds of one."""
+    made, out = done
+    runs = [Run.open(out / "training" / f"{model}-voc-aug-seed0") for model in ("fcn8_small", "unet_small")]
+    tests = Evaluations(asked)
+    row = classes_table({"both": runs}, tests).rows[0]
+    first, second = (tests.evaluated(run)["per_class"][0]["iou"] for run in runs)
+    mean, deviation = (first + second) / 2, abs(first - second) / 2**0.5
+    assert row[0] == "background"
+    assert row[4].startswith(f"{mean:.3f} ± {deviation:.3f} [")
+    assert made.tables[1].rows[0][4].startswith(f"{first:.3f} [")

@@ -40,8 +40,9 @@ def test_what_is_missing_is_a_dash(run, key):
 
 
 def test_runs_are_compared_row_by_row(run):
-    table = comparison([run, without(run, "metrics")])
-    first, second = table.rows
+    (first,) = comparison([run]).rows
+    (run.path / "evaluation" / "test.json").unlink()
+    (second,) = comparison([without(run, "metrics")]).rows
     assert first[:6] == ("demo", "convnet", "mnist-sample", "467,818", "12", "0")
     assert first[6:] == ("98.60%", "97.66 to 99.17%", "0.0533", "71 s")
     assert second[6:9] == ("–", "–", "–")
@@ -59,3 +60,14 @@ def test_runs_are_compared_row_by_row(run):
 def test_confusions_are_said_with_their_number(run, confusion, sentence):
     run.save_json("evaluation/test.json", {"confusion": confusion, "per_class": [{"class": name} for name in "abc"]})
     assert overview(run).summary[1:] == ((sentence,) if sentence else ())
+
+
+def test_head_comparison_and_text_take_the_test_from_the_evaluation(run):
+    """A training's own test, in bf16 say, differs from it in the last digits."""
+    told = run.load_json("evaluation/test.json")
+    run.save_json("evaluation/test.json", told | {"accuracy": 0.985, "accuracy_interval": [0.97, 0.99], "loss": 0.0544})
+    shown = overview(run)
+    assert [line.value for line in shown.headlines[:2]] == ["98.50%", "0.0544"]
+    assert shown.headlines[0].note == "95% interval 97.00 to 99.00%"
+    assert "an accuracy of 98.50%" in shown.summary[1]
+    assert comparison([run]).rows[0][6:9] == ("98.50%", "97.00 to 99.00%", "0.0544")

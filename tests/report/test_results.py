@@ -1,6 +1,7 @@
 import numpy as np
 
 from glassnet.report.results import confusions, evaluated, learning
+from glassnet.run import append_history
 
 
 def evaluation(confusion, names="abc"):
@@ -48,6 +49,7 @@ def test_the_best_epoch_stands_out(run):
     table = learning(run)["table"]
     assert [row[0] for row in table.rows if "kept" in row[0]] == ["<strong>11 (kept)</strong>"]
     assert table.rows[0][2] == "72.80%"
+    assert table.total == ()
 
 
 def test_an_evaluation_that_lacks_everything_is_shown_as_gaps(run):
@@ -71,3 +73,18 @@ def test_evaluations_on_other_images_are_listed(run):
         "evaluation/train.json", {"data": "mnist-sample", "split": "train", "images": 4000, "accuracy": 0.999}
     )
     assert evaluated(run)["others"].rows == (("mnist-sample", "train", "4,000", "99.90%", "–", "–"),)
+
+
+def test_the_epochs_of_a_segmentation_end_with_what_all_background_scores(run):
+    (run.path / "metrics.jsonl").unlink()
+    values = {"accuracy": 0.8, "mean_iou": 0.2, "background_accuracy": 0.7, "background_mean_iou": 0.035}
+    for epoch in (1, 2):
+        row = {"epoch": epoch, "train_loss": 0.5, "train_accuracy": 0.75, "learning_rate": 0.01, "seconds": 3.0}
+        append_history(run.path, row | {f"validation_{key}": value for key, value in values.items()})
+    found = learning(run)["table"]
+    assert found.columns == (
+        "Epoch", "Training loss", "Training accuracy", "Validation accuracy", "Validation mean IoU", "Learning rate",
+        "Time",
+    )  # fmt: skip
+    assert found.rows[1] == ("2", "0.5000", "75.00%", "80.00%", "20.00%", "0.01000", "3.0 s")
+    assert found.total == ("All background", "–", "–", "70.00%", "3.50%", "–", "–")

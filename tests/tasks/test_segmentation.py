@@ -118,6 +118,10 @@ def test_records_of_batches_join_to_those_of_the_whole():
     assert measures["loss"] == pytest.approx(cross_entropy(logits, masks).item(), rel=1e-5)
     known = masks != VOID
     assert measures["accuracy"] == pytest.approx((logits.argmax(1) == masks)[known].double().mean().item())
+    background = F.one_hot(torch.zeros_like(masks).long(), 4).permute(0, 3, 1, 2).float()
+    empty = segmentation.measure(segmentation.records(background, masks, 4))
+    assert (measures["background_accuracy"], measures["background_mean_iou"]) == (empty["accuracy"], empty["mean_iou"])
+    assert measures["background_accuracy"] != measures["accuracy"]
 
 
 def test_the_highest_overlap_is_kept_the_later_of_equals():

@@ -3,6 +3,7 @@ import pytest
 import torch
 from sklearn.metrics import confusion_matrix, jaccard_score
 
+from glassnet.tasks import outlines
 from glassnet.tasks import segmentation_metrics as metrics
 
 VOID = 255
@@ -89,11 +90,11 @@ def test_counts_of_images_add_up_to_the_confusion_matrix():
 def test_intervals_hold_the_value_and_shrink_to_it_for_equal_images():
     guess, truth = random_masks(5, n=40)
     counts = metrics.pixel_counts(guess, truth, 5).numpy()
-    lines = metrics.boundary_counts(guess, truth, tolerance=0).numpy()
+    lines = outlines.boundary_counts(guess, truth, tolerance=0).numpy()
     found = metrics.bootstrap(counts, lines, seed=0)
     scored = metrics.scores(metrics.pixel_confusion(guess, truth, 5).numpy())
     whole = {name: getattr(scored, name) for name in found.measures if name != "boundary_f"}
-    for name, value in (whole | {"boundary_f": metrics.boundary_f(lines)}).items():
+    for name, value in (whole | {"boundary_f": outlines.boundary_f(lines)}).items():
         low, high = found.measures[name]
         assert low < value < high < low + 0.1, name
     for value, (low, high) in zip(scored.iou, found.by_class, strict=True):
@@ -114,51 +115,3 @@ def test_images_that_are_void_all_over_leave_no_interval():
     some = np.array([[[4, 0], [4, 2], [6, 0]], [[0, 0]] * 3])  # the second image is void, and some draws hold it alone
     low, high = metrics.bootstrap(some, np.zeros((2, 4), np.int64), seed=0).measures["pixel_accuracy"]
     assert low == high == pytest.approx(4 / 6)
-
-
-def test_outlines_by_hand():
-    mask = torch.tensor([[[0, 0, 0, 0], [0, 1, 1, 0], [0, 1, 1, VOID], [0, 0, 0, VOID]]], dtype=torch.uint8)
-    expected = torch.tensor([[[0, 1, 1, 0], [1, 1, 1, 1], [1, 1, 1, 0], [0, 1, 1, 0]]], dtype=torch.bool)
-    assert torch.equal(metrics.outlines(mask), expected)
-
-
-def ringed(*, width):
-    """A square of class 1 in a ring of void pixels, as VOC draws its objects."""
-    mask = torch.zeros(1, 14, 14, dtype=torch.uint8)
-    mask[:, 5 - width : 9 + width, 5 - width : 9 + width] = VOID
-    mask[:, 5:9, 5:9] = 1
-    return mask
-
-
-def test_an_outline_runs_in_the_middle_of_a_void_band():
-    whole = torch.zeros(1, 14, 14, dtype=torch.uint8)
-    whole[:, 4:10, 4:10] = 1
-    assert torch.equal(metrics.without_void(ringed(width=2)), whole)
-    all_void = torch.full_like(whole, VOID)
-    assert torch.equal(metrics.without_void(all_void), all_void)
-
-
-@pytest.mark.parametrize("width", [1, 2])
-def test_an_object_ringed_by_void_is_found_or_missed(width):
-    truth, background = ringed(width=width), torch.zeros(1, 14, 14, dtype=torch.uint8)
-    guess = metrics.without_void(truth)
-    assert metrics.boundary_f(metrics.boundary_counts(guess, truth, tolerance=0).numpy()) == 1
-    assert metrics.boundary_f(metrics.boundary_counts(background, truth, tolerance=1).numpy()) == 0
-    spread = guess.roll(4, dims=2)
-    assert 0 < metrics.boundary_f(metrics.boundary_counts(spread, truth, tolerance=1).numpy()) < 0.8
-    nothing = metrics.boundary_counts(guess, torch.full_like(truth, VOID), tolerance=1)
-    assert nothing.tolist() == [[0, 0, 0, 0]]
-
-
-def test_a_shifted_outline_is_right_within_the_tolerance():
-    truth = torch.zeros(1, 20, 20, dtype=torch.uint8)
-    truth[:, 5:15, 5:15] = 1
-    shifted = truth.roll(2, dims=2)
-    exact = metrics.boundary_f(metrics.boundary_counts(truth, truth, tolerance=1).numpy())
-    near = metrics.boundary_f(metrics.boundary_counts(shifted, truth, tolerance=2).numpy())
-    far = metrics.boundary_f(metrics.boundary_counts(shifted, truth, tolerance=0).numpy())
-    assert exact == near == 1
-    assert 0 < far < 0.8
-    empty = torch.zeros_like(truth)
-    assert metrics.boundary_f(metrics.boundary_counts(empty, truth, tolerance=1).numpy()) == 0
-    assert metrics.boundary_f(metrics.boundary_counts(empty, empty, tolerance=1).numpy()) is None

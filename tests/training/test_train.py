@@ -299,16 +299,37 @@ def test_wrong_input_stops_all_processes_with_one_sentence(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow
-def test_two_processes_average_the_gradients_that_one_would_have(tmp_path):
-    script = Path(__file__).parent / "first_gradients.py"
-    done = torchrun([str(script)], str(tmp_path / "two.pt"), tmp_path=tmp_path)
+@pytest.fixture(scope="module")
+def first_steps(tmp_path_factory):
+    """What two processes and one find in the first steps of a classification and of a segmentation."""
+    folder, script = tmp_path_factory.mktemp("steps"), Path(__file__).parent / "first_gradients.py"
+    done = torchrun([str(script)], str(folder / "two.pt"), tmp_path=folder)
     assert done.returncode == 0, done.stderr
-    subprocess.run([sys.executable, str(script), str(tmp_path / "one.pt")], check=True)
-    two, one = (torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("two", "one"))
+    subprocess.run([sys.executable, str(script), str(folder / "one.pt")], check=True)
+    return tuple(torch.load(folder / f"{name}.pt", weights_only=True) for name in ("one", "two"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("of", ["digits", "masks"])
+def test_two_processes_average_the_gradients_that_one_would_have(first_steps, of):
+    one, two = (found[of]["gradients"] for found in first_steps)
     assert len(one) == len(two) == 3
     for step, (a, b) in enumerate(zip(one, two, strict=True)):
         for name in a:
             scale = a[name].abs().max().item()
             difference = (a[name] - b[name]).abs().max().item()
             assert difference <= 1e-9 * scale, f"{name} in step {step}: {difference} of {scale}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("of", ["digits", "masks"])
+def test_two_processes_measure_what_one_would(first_steps, of):
+    """Also one image, of which the second process has none; the masks' rows are those of a part of mapped tensors."""
+    one, two = (found[of] for found in first_steps)
+    assert two["means"] == pytest.approx(one["means"], rel=1e-6)  # accuracies are in single precision
+    for whole, joined in zip(one["measured"], two["measured"], strict=True):
+        assert whole.keys() == joined.keys()
+        for key, value in whole.items():
+            if key == "confusion":  # one a batch, and two processes have a batch each
+                value, joined[key] = value.sum(dim=0), joined[key].sum(dim=0)
+            torch.testing.assert_close(joined[key], value, msg=key)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 
@@ -24,13 +26,14 @@ def chosen_images(by_image: list[float | None]) -> dict[str, list[int]]:
     """Choose images by rule: some at equal steps through the part, and those of highest, middle and lowest IoU."""
     count = len(by_image)
     ranked = sorted((i for i, value in enumerate(by_image) if value is not None), key=lambda i: -(by_image[i] or 0))
-    middle = max(0, len(ranked) // 2 - OF_EACH // 2)
+    each = max(1, min(OF_EACH, len(ranked) // 3))  # of few images fewer, or the worst would be among the best
+    middle = max(0, len(ranked) // 2 - each // 2)
     steps = np.linspace(0, count - 1, min(UNPICKED, count)).round().astype(int)
     return {
         "unpicked": list(dict.fromkeys(steps.tolist())),
-        "best": ranked[:OF_EACH],
-        "median": ranked[middle : middle + OF_EACH],
-        "worst": ranked[::-1][:OF_EACH],
+        "best": ranked[:each],
+        "median": ranked[middle : middle + each],
+        "worst": ranked[::-1][:each],
     }
 
 
@@ -40,41 +43,44 @@ def _arrays(found: Evaluated) -> dict[str, np.ndarray]:
 
 def _draw(found: Evaluated) -> None:
     chosen = chosen_images(found.result["by_image"])
-    everything = list(dict.fromkeys(index for part in chosen.values() for index in part))
-    images, masks = found.split.take(torch.tensor(everything))
-    predicted = predict(found.model, images, batch_size=64, precision=found.precision).argmax(dim=1).to(torch.uint8)
-    place = {index: row for row, index in enumerate(everything)}
-
-    def grid(indices: list[int], name: str, title: str, note: str) -> None:
-        rows = [place[index] for index in indices]
-        captions = [_caption(found, index) for index in indices]
-        figure = figures.segmentation_grid(
-            images[rows].numpy(), masks[rows].numpy(), predicted[rows].numpy(), found.dataset.classes, captions,
-            title=title, note=note,
-        )  # fmt: skip
-        found.run.save_figure(
-            f"{name}{found.suffix}",
-            figure,
-            title=title,
-            alt=f"{len(rows)} images, each with its true mask, its predicted mask, and what is right and wrong of it.",
-            caption=note,
-        )
-
-    grid(
-        chosen["unpicked"],
-        "segmentations",
-        "Segmentations",
-        f"Not picked: {len(chosen['unpicked'])} of {len(found.split):,} images at equal steps.",
+    _draw_grid(
+        found,
+        dict.fromkeys(chosen["unpicked"], ""),
+        name="segmentations",
+        title="Segmentations",
+        note=f"Not picked: {len(chosen['unpicked'])} of {len(found.split):,} images at equal steps.",
     )
-    both = list(dict.fromkeys(chosen["best"] + chosen["median"] + chosen["worst"]))
-    grid(
-        both,
-        "segmentations-ranked",
-        "Best, middle and worst",
-        "By the mean IoU of the classes in each image: the highest first, then the middle, then the lowest.",
+    words = {"best": "best", "median": "middle", "worst": "worst"}
+    ranks: dict[int, str] = {}
+    for part, word in words.items():
+        for index in chosen[part]:
+            ranks.setdefault(index, word)  # of few images one may be both
+    _draw_grid(
+        found,
+        ranks,
+        name="segmentations-ranked",
+        title="Best, middle and worst",
+        note="By the mean IoU of the classes in each image: the highest first, then the middle, then the lowest.",
     )
     _draw_bars(found)
     found.result["selection"] = chosen
+
+
+def _draw_grid(found: Evaluated, ranks: Mapping[int, str], *, name: str, title: str, note: str) -> None:
+    """Draw images by their index, each with a word on its rank or none."""
+    images, masks = found.split.take(torch.tensor(list(ranks), dtype=torch.int64))
+    predicted = predict(found.model, images, batch_size=64, precision=found.precision).argmax(dim=1).to(torch.uint8)
+    captions = [_caption(found, index, rank) for index, rank in ranks.items()]
+    figure = figures.segmentation_grid(
+        images.numpy(), masks.numpy(), predicted.numpy(), found.dataset.classes, captions, title=title, note=note
+    )
+    found.run.save_figure(
+        f"{name}{found.suffix}",
+        figure,
+        title=title,
+        alt=f"{len(ranks)} images, each with its true mask, its predicted mask, and what is right and wrong of it.",
+        caption=note,
+    )
 
 
 def _draw_bars(found: Evaluated) -> None:
@@ -94,10 +100,10 @@ def _draw_bars(found: Evaluated) -> None:
     )
 
 
-def _caption(found: Evaluated, index: int) -> str:
+def _caption(found: Evaluated, index: int, rank: str) -> str:
     value = found.result["by_image"][index]
     told = "no pixel to judge" if value is None else f"IoU {value:.2f}"
-    return f"image {index}: {told}"
+    return f"{rank and f'{rank}, '}image {index}: {told}"
 
 
 def _text(found: Evaluated) -> str:

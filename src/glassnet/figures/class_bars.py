@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from glassnet.errors import InputError
-from glassnet.figures.style import ACCENT, GRID, INK, MUTED, in_house_style, new_figure, shorten
+from glassnet.figures.style import ACCENT, GRID, INK, PALETTE, in_house_style, new_figure, shorten
 
 
 @in_house_style
@@ -32,14 +32,7 @@ def class_bars(
     Raises:
         InputError: The lists differ in length, or no class has a value.
     """
-    if not len(values) == len(intervals) == len(classes) == len(values if baselines is None else baselines):
-        raise InputError(
-            f"there are {len(values)} values, {len(intervals)} intervals and {len(baselines or ())} baselines for "
-            f"{len(classes)} classes, expected one of each for each."
-        )
-    shown = sorted((i for i, v in enumerate(values) if v is not None), key=lambda i: -(values[i] or 0))
-    if not shown:
-        raise InputError("no class has a value; measure masks in which one is there.")
+    shown = _shown(values, intervals, classes, baselines)
     figure = new_figure(6.4, 1.5 + 0.22 * len(shown))
     axes = figure.add_subplot()
     places = np.arange(len(shown))
@@ -50,10 +43,28 @@ def class_bars(
             axes.plot([100 * bounds[0], 100 * bounds[1]], [place, place], color=INK, linewidth=1.2)
     if baselines is not None:
         marks = [100 * (baselines[i] or 0) for i in shown]
-        axes.plot(marks, places, "|", color=MUTED, markersize=11, markeredgewidth=2, label="all background")
+        axes.plot(marks, places, "|", color=PALETTE[1], markersize=13, markeredgewidth=3, label="all background")
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center")
     axes.set_yticks(places, [shorten(classes[i], 18) for i in shown])
     axes.set(xlim=(0, 100), ylim=(len(shown) - 0.4, -0.6), xlabel="intersection over union (%), line: 95% interval")
     axes.grid(axis="x", color=GRID)
     figure.suptitle(title, x=0.01, ha="left")
     return figure
+
+
+def _shown(
+    values: Sequence[float | None],
+    intervals: Sequence[tuple[float, float] | None],
+    classes: Sequence[str],
+    baselines: Sequence[float | None] | None,
+) -> list[int]:
+    """Return the classes that have a value, the highest first, after seeing that there is one of all for each."""
+    if not len(values) == len(intervals) == len(classes) == len(values if baselines is None else baselines):
+        raise InputError(
+            f"there are {len(values)} values, {len(intervals)} intervals and {len(baselines or ())} baselines for "
+            f"{len(classes)} classes, expected one of each for each."
+        )
+    shown = sorted((i for i, v in enumerate(values) if v is not None), key=lambda i: -(values[i] or 0))
+    if not shown:
+        raise InputError("no class has a value; measure masks in which one is there.")
+    return shown

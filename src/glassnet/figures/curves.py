@@ -33,7 +33,8 @@ def learning_curves(
 
     Args:
         history: One mapping per epoch with `epoch`, `train_loss`, `validation_loss`, `train_accuracy` and
-            `validation_accuracy` (shares, 0 to 1).
+            `validation_accuracy` (shares, 0 to 1); of a segmentation `validation_background_accuracy` as well, which is
+            drawn as a line where it is there.
         best_epoch: The epoch whose weights were kept; by default the one with the highest validation accuracy, the
             lowest validation loss among equals.
         of: What is right or wrong: images or pixels.
@@ -50,6 +51,7 @@ def learning_curves(
         label = "training" if part == "train" else part
         _curve(loss, epochs, columns[f"{part}_loss"], look, label)
         _curve(wrong, epochs, 100 * (1 - columns[f"{part}_accuracy"]), look, label)
+    _draw_background(wrong, history)
     loss.set(title="Loss", ylabel=f"loss (nats per {of.removesuffix('s')})")
     wrong.set(title="Error rate", ylabel=f"wrong {of} (%)")
     for axes, column in ((loss, columns["validation_loss"]), (wrong, 100 * (1 - columns["validation_accuracy"]))):
@@ -57,10 +59,25 @@ def learning_curves(
         _epoch_axis(axes, epochs)
         axes.plot(epochs[best], column[best], "o", markersize=11, mfc="none", mec=INK, mew=1.4, label="kept epoch")
         axes.axvline(epochs[best], color=MUTED, linewidth=0.8, linestyle=":", zorder=0.5)
-    handles, labels = loss.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    _legend(figure, loss, wrong)
     figure.suptitle(f"{title}: {_headline(epochs, columns, best)}", x=0.01, ha="left")
     return figure
+
+
+def _draw_background(axes: Axes, history: Sequence[Mapping[str, Any]]) -> None:
+    """Draw what calling every pixel background gets wrong of the validation images, the same after every epoch."""
+    right = history[-1].get("validation_background_accuracy")
+    if right is not None:
+        axes.axhline(100 * (1 - right), color=MUTED, linewidth=1.2, linestyle=(0, (1, 1.5)), label="all background")
+
+
+def _legend(figure: Figure, *panels: Axes) -> None:
+    """Name each line once below the panels, whichever of them it is in."""
+    named: dict[str, Any] = {}
+    for axes in panels:
+        handles, labels = axes.get_legend_handles_labels()
+        named |= dict(zip(labels, handles, strict=True))
+    figure.legend(list(named.values()), list(named), loc="outside lower center", ncols=len(named))
 
 
 def _columns(history: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, dict[str, np.ndarray]]:

@@ -28,12 +28,14 @@ Masks = UInt8[np.ndarray, "n h w"]
 VOID = 255
 SIDE, GAP = 1.15, 0.08
 """Inches: a picture's side, and between two."""
-COVER = 0.6
+COVER = 0.65
 """Opacity of a class's colour over the image."""
+LUMINANCE = np.array([0.299, 0.587, 0.114])
+"""Shares of red, green and blue in how bright a colour looks (ITU-R BT.601)."""
 RIGHT, WRONG, UNJUDGED = (1.0, 1.0, 1.0), (0.82, 0.1, 0.1), (0.45, 0.45, 0.45)
 COLUMNS = ("image", "truth", "prediction", "right and wrong")
 KEY = (
-    ((0.0, 0.0, 0.0), "black: called background"),
+    ((0.0, 0.0, 0.0), "black: called background, rightly or not"),
     (RIGHT, "white: the object, rightly named"),
     (WRONG, "red: called an object that is not there"),
     (UNJUDGED, "grey: void, not judged"),
@@ -60,8 +62,11 @@ def mask_colour(label: int) -> tuple[float, ...]:
 
 
 def overlay(picture: Float[np.ndarray, "h w 3"], mask: UInt8[np.ndarray, "h w"]) -> Float[np.ndarray, "h w 3"]:
-    """Lay each class's colour over the image but for the background, and grey over void."""
-    shown = picture.copy()
+    """Lay each class's colour over the image in grey but for the background, and grey over void.
+
+    Over the image's own colours a class would have another one in each picture, and none of them that of the legend.
+    """
+    shown = np.repeat(picture @ LUMINANCE[:, None], 3, axis=-1)
     for label in np.unique(mask):
         if label == 0:
             continue
@@ -98,12 +103,7 @@ def segmentation_grid(
     Raises:
         InputError: The arrays do not fit each other.
     """
-    pictures = to_pictures(images)
-    expected = pictures.shape[:3]
-    for what, masks in (("true masks", truth), ("predicted masks", predicted)):
-        require_shape(what, np.asarray(masks), expected, str(expected))
-    if len(captions) != len(pictures):
-        raise InputError(f"there are {len(captions)} captions for {len(pictures)} images, expected one for each.")
+    pictures = _checked(images, truth, predicted, captions)
     seen = sorted({int(label) for label in np.unique(np.stack([truth, predicted])) if 0 < label < VOID})
     block, step = 4 * (SIDE + GAP) + 0.15, SIDE + LINE + 0.14
     width, rows = 2 * MARGIN + per_row * block - 0.15, -(-len(pictures) // per_row)
@@ -112,22 +112,46 @@ def segmentation_grid(
     figure, axes = new_canvas(width, top + rows * step + foot)
     axes.text(MARGIN, 0.2, title, fontsize=12, fontweight="bold", va="center")
     axes.text(MARGIN, 0.42, note, fontsize=8.5, color=MUTED, va="center")
-    for column in range(per_row * 4 if len(pictures) >= per_row else 4 * len(pictures)):
-        left = MARGIN + column // 4 * block + column % 4 * (SIDE + GAP)
-        axes.text(left, top - 0.16, COLUMNS[column % 4], fontsize=8.5, color=MUTED, va="center")
     for number, picture in enumerate(pictures):
         left, up = MARGIN + number % per_row * block, top + number // per_row * step
-        shown = (
-            picture,
-            overlay(picture, truth[number]),
-            overlay(picture, predicted[number]),
-            report_colours(truth[number], predicted[number]),
-        )
-        for place, drawn in enumerate(shown):
-            draw_picture(axes, drawn, left + place * (SIDE + GAP), up, SIDE)
+        _draw_image(axes, picture, truth[number], predicted[number], left, up)
         axes.text(left, up + SIDE + 0.11, captions[number], fontsize=8.5, va="center")
+        if number < per_row:
+            _draw_heads(axes, left, top)
     _legend(axes, [(mask_colour(c), shorten(classes[c], 14)) for c in seen], top + rows * step, entries)
     return figure
+
+
+def _checked(
+    images: Real[np.ndarray, "n c h w"], truth: Masks, predicted: Masks, captions: Sequence[str]
+) -> Float[np.ndarray, "n h w 3"]:
+    """Return the images as pictures, after seeing that all is there for each."""
+    pictures = to_pictures(images)
+    expected = pictures.shape[:3]
+    for what, masks in (("true masks", truth), ("predicted masks", predicted)):
+        require_shape(what, np.asarray(masks), expected, str(expected))
+    if len(captions) != len(pictures):
+        raise InputError(f"there are {len(captions)} captions for {len(pictures)} images, expected one for each.")
+    return pictures
+
+
+def _draw_image(
+    axes: Axes,
+    picture: Float[np.ndarray, "h w 3"],
+    truth: UInt8[np.ndarray, "h w"],
+    predicted: UInt8[np.ndarray, "h w"],
+    left: float,
+    up: float,
+) -> None:
+    """Draw an image's four pictures beside each other, in the order of COLUMNS."""
+    shown = (picture, overlay(picture, truth), overlay(picture, predicted), report_colours(truth, predicted))
+    for place, drawn in enumerate(shown):
+        draw_picture(axes, drawn, left + place * (SIDE + GAP), up, SIDE)
+
+
+def _draw_heads(axes: Axes, left: float, top: float) -> None:
+    for place, head in enumerate(COLUMNS):
+        axes.text(left + place * (SIDE + GAP), top - 0.16, head, fontsize=8.5, color=MUTED, va="center")
 
 
 def _legend(axes: Axes, named: list[tuple[tuple[float, ...], str]], top: float, entries: int) -> None:

@@ -10,14 +10,15 @@ from jaxtyping import Float64, Int64, UInt8
 
 from glassnet.paper.claims import Verdict, decide
 from glassnet.paper.numbers import CLAIMS
-from glassnet.tasks.segmentation_metrics import VOID
+from glassnet.tasks.segmentation_metrics import VOID, mean_iou_of
 
 PERSON = "person"
 ANIMALS = ("bird", "cat", "cow", "dog", "horse", "sheep")
 DRAWS = 1000
 SMALLEST_SHARE = 0.01
 """Of the image's pixels: smaller objects have no IoU to speak of at 96 pixels."""
-Counts = Int64[np.ndarray, "n 3 classes"]
+Counts = Int64[np.ndarray, "seeds n 3 classes"]
+"""Hits, true and predicted pixels of each test image by class, of a network trained with each seed."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Objects:
     Attributes:
         image: Number of the image.
         label: Its class.
-        iou: Overlap of the class's true and predicted pixels in the image.
+        iou: Overlap of the class's true and predicted pixels in the image, the mean over seeds.
         centred: 1 at the image's centre, 0 at a corner: one minus the mask's distance over half the diagonal.
         share: Of the image's pixels.
     """
@@ -44,7 +45,10 @@ class Objects:
 
 
 def find_objects(masks: UInt8[np.ndarray, "n h w"], counts: Counts) -> Objects:
-    """Describe every class in every image but the background, where it fills a hundredth of the image or more."""
+    """Describe every class in every image but the background, where it fills a hundredth of the image or more.
+
+    An object's IoU is the mean of those of all seeds: the networks' own chance is averaged out before images are drawn.
+    """
     rows = []
     height, width = masks.shape[1:]
     down, across = (np.arange(side) + 0.5 - side / 2 for side in (height, width))
@@ -54,9 +58,9 @@ def find_objects(masks: UInt8[np.ndarray, "n h w"], counts: Counts) -> Objects:
             if label in (0, VOID) or where.mean() < SMALLEST_SHARE:
                 continue
             y, x = down[where.nonzero()[0]].mean(), across[where.nonzero()[1]].mean()
-            hits, truth, guess = counts[number, :, label]
+            hits, truth, guess = counts[:, number, :, label].T
             away = np.hypot(y, x) / (np.hypot(height, width) / 2)
-            rows.append((number, label, hits / (truth + guess - hits), 1 - away, where.mean()))
+            rows.append((number, label, (hits / (truth + guess - hits)).mean(), 1 - away, where.mean()))
     table = np.array(rows, dtype=float).reshape(-1, 5)
     return Objects(table[:, 0].astype(int), table[:, 1].astype(int), *table[:, 2:].T)
 
@@ -65,12 +69,12 @@ def judge(counts: Counts, objects: Objects, classes: tuple[str, ...], *, seed: i
     """Judge what the report says of people: that they are segmented better, and that the centre is why.
 
     Args:
-        counts: Hits, true and predicted pixels of each image by class.
-        objects: Of the same images.
+        counts: Of all seeds; what is judged is the mean over them.
+        objects: Of the same images and seeds.
         classes: Names of the classes.
         seed: Of the bootstrap, which draws images.
     """
-    person = classes.index(PERSON)
+    person, seeds = classes.index(PERSON), _seeds(len(counts))
     groups = {
         "animals": [classes.index(name) for name in ANIMALS if name in classes],
         "things": [i for i, name in enumerate(classes) if i and name not in (PERSON, *ANIMALS)],
@@ -81,14 +85,15 @@ def judge(counts: Counts, objects: Objects, classes: tuple[str, ...], *, seed: i
         def lead(drawn: Counts, members: list[int] = members) -> float:
             return _iou(drawn, [person]) - _iou(drawn, members)
 
-        verdicts.append(_of_counts(CLAIMS[f"people-{key}"], counts, lead, f"IoU of people minus that of {key}", seed))
+        measure = f"IoU of people minus that of {key}, {seeds}"
+        verdicts.append(_of_counts(CLAIMS[f"people-{key}"], counts, lead, measure, seed))
     verdicts.append(
         _of_objects(
             CLAIMS["centre"], objects, centre_slope,
-            "slope of an object's IoU on how centred it is, within its class and at its size", seed,
+            f"slope of an object's IoU on how centred it is, within its class and at its size, {seeds}", seed,
         )
     )  # fmt: skip
-    verdicts.append(_explained(objects, person, seed))
+    verdicts.append(_explained(objects, person, seed, seeds))
     return tuple(verdicts)
 
 
@@ -114,7 +119,7 @@ def _coefficient(values: Float64[np.ndarray, " m"], columns: Sequence[Float64[np
     return float(np.linalg.lstsq(np.stack(columns, axis=1), values, rcond=None)[0][0])
 
 
-def _explained(objects: Objects, person: int, seed: int) -> Verdict:
+def _explained(objects: Objects, person: int, seed: int, seeds: str) -> Verdict:
     """Decide whether more than half of people's lead goes away among equally centred objects."""
 
     def lead(drawn: Objects) -> float:
@@ -128,7 +133,7 @@ def _explained(objects: Objects, person: int, seed: int) -> Verdict:
     low, high = first.interval or (0.0, 0.0)
     told = (
         f"lead of people among objects of their size {lead(objects):+.3f} [{low:+.3f}, {high:+.3f}], "
-        f"among equally centred ones of it {adjusted:+.3f}"
+        f"among equally centred ones of it {adjusted:+.3f}, {seeds}"
     )
     found = _of_objects(claim, objects, effect, f"{told}; the claim: more than half is lost", seed)
     if low > 0:
@@ -136,16 +141,20 @@ def _explained(objects: Objects, person: int, seed: int) -> Verdict:
     return Verdict(claim, found.figure, "undecided", found.effect, found.interval, f"{told}: no clear lead to explain")
 
 
+def _seeds(count: int) -> str:
+    return f"mean over {count} seeds" if count > 1 else "of one seed"
+
+
 def _iou(counts: Counts, members: list[int]) -> float:
-    hits, truth, guess = counts.sum(axis=0)[:, members]
-    either = truth + guess - hits
-    return float((hits[either > 0] / either[either > 0]).mean()) if (either > 0).any() else 0.0
+    """Return the mean IoU of some classes over all images, and of that the mean over seeds; 0 where there is none."""
+    return float(np.nan_to_num(mean_iou_of(counts.sum(axis=1)[..., members])).mean())
 
 
 def _of_counts(claim: str, counts: Counts, effect: Callable[[Counts], float], measure: str, seed: int) -> Verdict:
-    random = np.random.default_rng(seed)
-    drawn = [effect(counts[random.integers(len(counts), size=len(counts))]) for _ in range(DRAWS)]
-    return _verdict(claim, effect(counts), drawn, f"{measure}, bootstrap over {len(counts):,} images")
+    """Draw images, the same ones of every seed."""
+    random, images = np.random.default_rng(seed), counts.shape[1]
+    drawn = [effect(counts[:, random.integers(images, size=images)]) for _ in range(DRAWS)]
+    return _verdict(claim, effect(counts), drawn, f"{measure}, bootstrap over {images:,} images")
 
 
 def _of_objects(claim: str, objects: Objects, effect: Callable[[Objects], float], measure: str, seed: int) -> Verdict:

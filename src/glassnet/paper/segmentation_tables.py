@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from glassnet.experiment import Run
+from glassnet.paper.class_overlap import Overlap, class_overlaps
 from glassnet.paper.numbers import OWN_SEGMENTER, PIXEL_ACCURACY
 from glassnet.paper.segmentation_runs import Evaluations
 from glassnet.paper.tables import Table, beside
@@ -16,13 +17,14 @@ Runs = Mapping[tuple[str, str], Sequence[Run]]
 """The runs of a network and a data set, one a seed."""
 
 
-def measures_table(runs: Runs) -> Table:
+def measures_table(runs: Runs, tests: Evaluations) -> Table:
     """List every network's measures beside the report's number, where it has one, and all background."""
     rows = []
     for (model, where), found in runs.items():
         reported = PIXEL_ACCURACY if (model, where) == (OWN_SEGMENTER, LEAKY) else None  # it tells of no other split
-        empty = found[0].metrics["test_background"]
-        accuracy = beside(reported, [run.metrics["test_pixel_accuracy"] for run in found]).cells
+        tested = [tests.evaluated(run) for run in found]
+        empty = tested[0]["background"]
+        accuracy = beside(reported, [one["pixel_accuracy"] for one in tested]).cells
         rows.append(
             (
                 model,
@@ -30,39 +32,50 @@ def measures_table(runs: Runs) -> Table:
                 f"{found[0].manifest['model']['parameters']:,}",
                 *accuracy[:2],
                 f"{empty['pixel_accuracy']:.4f}",
-                _spread([run.metrics["test_mean_iou"] for run in found]),
+                _spread([one["mean_iou"] for one in tested]),
                 f"{empty['mean_iou']:.4f}",
-                _spread([run.metrics["test_boundary_f"] or 0.0 for run in found]),
+                _spread([one["boundary_f"] for one in tested]),
             )
         )
     header = (
         "network", "data", "parameters", "pixel accuracy: report", "ours (seeds)", "all background",
         "mean IoU: ours", "all background", "boundary F",
     )  # fmt: skip
-    note = "Ours: mean ± standard deviation over seeds. All background: calling every pixel background."
+    note = (
+        "Ours: mean ± standard deviation over seeds. All background: calling every pixel background, which finds no "
+        "outline, so that its boundary F is 0."
+    )
     return Table("Section 3: segmentation on the test images", header, tuple(rows), note)
 
 
-def classes_table(runs: Sequence[Run], tests: Evaluations) -> Table:
-    """List each class's overlap in runs of different networks on the same data."""
-    tested = {run.settings.model: tests.evaluated(run) for run in runs}
-    names = runs[0].classes
+def classes_table(runs: Mapping[str, Sequence[Run]], tests: Evaluations) -> Table:
+    """List each class's overlap in networks, each with its runs, on the same data."""
+    overlaps = [class_overlaps(tests.counts(found)) for found in runs.values()]
+    told = tests.evaluated(next(iter(runs.values()))[0])["per_class"]  # of the truth, which is the same for all
     rows = []
-    for number, name in enumerate(names):
-        cells = [tested[model]["per_class"][number] for model in tested]
-        shown = ["–" if one["iou"] is None else f"{one['iou']:.3f} [{_range(one['interval'])}]" for one in cells]
-        empty = cells[0]["background"]
-        alone = "–" if empty is None else f"{empty:.3f}"
-        rows.append((name, str(cells[0]["images"]), f"{100 * cells[0]['share']:.2f}%", alone, *shown))
-    told = (f"{model}: IoU [95% interval]" for model in tested)
-    header = ("class", "images", "share of pixels", "all background", *told)
-    return Table("Overlap by class, first seed", header, tuple(rows), "Intervals: bootstrap over images.")
+    for number, about in enumerate(told):
+        empty = "–" if about["background"] is None else f"{about['background']:.3f}"
+        share = f"{100 * about['share']:.2f}%"
+        shown = [_overlap(classes[number]) for classes in overlaps]
+        rows.append((about["class"], str(about["images"]), share, empty, *shown))
+    header = ("class", "images", "share of pixels", "all background", *(f"{model}: IoU" for model in runs))
+    note = (
+        "IoU: mean ± standard deviation over seeds, and in brackets the mean's 95% interval, a bootstrap over images; "
+        "a class that is in no mask, true or predicted, has none."
+    )
+    return Table("Overlap by class", header, tuple(rows), note)
 
 
-def _spread(values: Sequence[float]) -> str:
-    mean, deviation = spread(values)
+def _overlap(one: Overlap) -> str:
+    if one.mean is None or one.interval is None:
+        return "–"
+    deviation = "" if one.deviation is None else f" ± {one.deviation:.3f}"
+    return f"{one.mean:.3f}{deviation} [{one.interval[0]:.3f}, {one.interval[1]:.3f}]"
+
+
+def _spread(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return "–"
+    mean, deviation = spread(known)
     return f"{mean:.4f}" + ("" if deviation is None else f" ± {deviation:.4f}")
-
-
-def _range(bounds: Sequence[float]) -> str:
-    return f"{bounds[0]:.3f}, {bounds[1]:.3f}"

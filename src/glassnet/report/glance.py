@@ -19,7 +19,7 @@ class Glance:
     """How a task's runs are told of in a few words.
 
     Attributes:
-        headlines: The main numbers, from the manifest's metrics.
+        headlines: The main numbers, from the manifest's metrics, those of the test from the evaluation if there is one.
         kept: What the kept epoch came to on the validation part, from the same.
         columns: Heading, key of the metrics and way of writing of each number that several runs are compared by.
         judged: Sentences on the evaluation of the test images.

@@ -29,7 +29,9 @@ def _of(background: Any, key: str) -> Any:
 
 
 def _kept(metrics: dict[str, Any]) -> str:
-    return "validation mean IoU " + numbers.percent(metrics.get("validation_mean_iou"))
+    told = "validation mean IoU " + numbers.percent(metrics.get("validation_mean_iou"))
+    alone = metrics.get("validation_background_mean_iou")
+    return f"{told}; all background {numbers.percent(alone)}" if numbers.is_number(alone) else told
 
 
 def _judged(test: dict[str, Any]) -> list[str]:

@@ -35,7 +35,7 @@ class Overview:
 def overview(run: RunDirectory) -> Overview:
     """Collect what the head of a run's report says."""
     manifest = dict(run.manifest)
-    metrics = part(manifest, "metrics")
+    metrics = _metrics(run)
     found = SHOWN[task_name(run)]
     headlines = (
         *found.headlines(metrics),
@@ -59,7 +59,7 @@ def comparison(runs: Sequence[RunDirectory]) -> Table:
 
 
 def _compared(run: RunDirectory, labels: Sequence[str]) -> list[str]:
-    manifest, metrics = dict(run.manifest), run.metrics
+    manifest, metrics = dict(run.manifest), _metrics(run)
     shown = {label: form(metrics.get(key)) for label, key, form in SHOWN[task_name(run)].columns}
     return [
         run.name,
@@ -71,6 +71,18 @@ def _compared(run: RunDirectory, labels: Sequence[str]) -> list[str]:
         *(shown.get(label, numbers.DASH) for label in labels),
         numbers.duration(manifest.get("seconds")),
     ]
+
+
+def _metrics(run: RunDirectory) -> dict[str, Any]:
+    """Return the run's metrics, those of the test images as they were evaluated, where they were.
+
+    A training tests in its own precision and an evaluation in fp32 by default: their last digits differ, and a report
+    that took one number from here and the next from there would contradict itself.
+    """
+    metrics = part(dict(run.manifest), "metrics")
+    if not run.has("evaluation/test.json"):
+        return metrics
+    return metrics | {f"test_{key}": value for key, value in mapping(run, "evaluation/test.json").items()}
 
 
 def _where(manifest: dict[str, Any]) -> str:

@@ -4,11 +4,18 @@ from typing import Any
 
 from glassnet.report import numbers
 from glassnet.report.inline import find_picture
-from glassnet.report.records import files, mapping, part, rows, text
+from glassnet.report.other_images import Column, on_other_images
+from glassnet.report.records import mapping, part, rows, text
 from glassnet.report.tables import Table, strong, table
 from glassnet.run import RunDirectory
 
 PICTURES = ("reconstructions", "interpolation", "traversals", "prior-samples", "latent-kl", "diagram")
+
+_OTHERS: tuple[Column, ...] = (
+    ("PSNR (dB)", lambda other: numbers.decimal(other.get("psnr"), 2)),
+    ("SSIM", lambda other: numbers.decimal(other.get("ssim"), 4)),
+)
+"""What is shown of an evaluation on other images."""
 
 
 def reconstructed(run: RunDirectory) -> dict[str, Any] | None:
@@ -26,7 +33,7 @@ def reconstructed(run: RunDirectory) -> dict[str, Any] | None:
         "left_out": [text(line) for line in test.get("left_out", ())],
         "bound": _bound(test),
         "warnings": [text(line) for line in test.get("warnings", ())],
-        "others": _others(run),
+        "others": on_other_images(run, _OTHERS),
         **pictures,
     }
 
@@ -76,20 +83,3 @@ def _bound(test: dict[str, Any]) -> Table | None:
 def _range(value: Any, digits: int) -> str:
     pair = isinstance(value, list) and len(value) == 2
     return f"{numbers.decimal(value[0], digits)} to {numbers.decimal(value[1], digits)}" if pair else numbers.DASH
-
-
-def _others(run: RunDirectory) -> Table | None:
-    """List what `glassnet eval` measured on other images."""
-    found = [mapping(run, name) for name in files(run, "evaluation") if name != "evaluation/test.json"]
-    cells = [
-        (
-            text(other.get("data")) or numbers.DASH,
-            text(other.get("split")) or numbers.DASH,
-            numbers.count(other.get("images")),
-            numbers.decimal(other.get("psnr"), 2),
-            numbers.decimal(other.get("ssim"), 4),
-        )
-        for other in found
-    ]
-    columns = ("Data", "Part", "Images", "PSNR (dB)", "SSIM")
-    return table("The same weights on other images", columns, cells, words=(0, 1)) if cells else None

@@ -5,7 +5,8 @@ from typing import Any
 
 from glassnet.report import numbers
 from glassnet.report.inline import find_picture
-from glassnet.report.records import files, mapping, rows, task_name, text
+from glassnet.report.other_images import Column, on_other_images
+from glassnet.report.records import mapping, rows, task_name, text
 from glassnet.report.tables import Table, strong, table
 from glassnet.run import RunDirectory
 from glassnet.tasks import TASKS
@@ -14,6 +15,12 @@ MATRIX_LIMIT = 26
 """With more classes a confusion matrix is no readable table; the most frequent confusions then stand for it."""
 CONFUSIONS, MISTAKES = 12, 20
 """Rows of the tables of confusions and mistakes, at most."""
+_OTHERS: tuple[Column, ...] = (
+    ("Accuracy", lambda other: numbers.percent(other.get("accuracy"))),
+    ("95% interval", lambda other: numbers.interval(other.get("accuracy_interval"))),
+    ("Loss", lambda other: numbers.decimal(other.get("loss"), 4)),
+)
+"""What is shown of an evaluation on other images."""
 _COLUMNS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("train_loss", "Training loss", lambda value: numbers.decimal(value, 4)),
     ("train_accuracy", "Training accuracy", numbers.percent),
@@ -27,6 +34,11 @@ _COLUMNS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("validation_ssim", "Validation SSIM", lambda value: numbers.decimal(value, 4)),
 )
 """What of an epoch is shown where it was measured: key in the history, heading, way of writing."""
+_BACKGROUND = {
+    "validation_accuracy": "validation_background_accuracy",
+    "validation_mean_iou": "validation_background_mean_iou",
+}
+"""What calling every pixel background scores in place of a segmentation, the same after every epoch: keys of both."""
 
 
 def learning(run: RunDirectory) -> dict[str, Any] | None:
@@ -58,7 +70,16 @@ def _epochs(history: list[dict[str, Any]], best: Any) -> Table:
         )
         for row in history
     ]
-    return table("Each epoch: losses in nats, and what else was measured", columns, cells)
+    caption = "Each epoch: losses in nats, and what else was measured"
+    return table(caption, columns, cells, total=_all_background(history[-1], measured))
+
+
+def _all_background(row: dict[str, Any], shown: list[tuple[str, str, Callable[[Any], str]]]) -> list[str]:
+    """Make the table's last row: what calling every pixel background scores; empty where nothing was segmented."""
+    if not set(_BACKGROUND.values()) & row.keys():
+        return []
+    scored = [form(row.get(_BACKGROUND[key])) if key in _BACKGROUND else numbers.DASH for key, _, form in shown]
+    return ["All background", *scored, numbers.DASH, numbers.DASH]
 
 
 def evaluated(run: RunDirectory) -> dict[str, Any] | None:
@@ -79,7 +100,7 @@ def evaluated(run: RunDirectory) -> dict[str, Any] | None:
         "confusion_picture": find_picture(run, "confusion-matrix"),
         "mistakes": _mistakes(run, classes),
         "mistakes_picture": find_picture(run, "worst-mistakes"),
-        "others": _others(run),
+        "others": on_other_images(run, _OTHERS),
     }
 
 
@@ -175,21 +196,3 @@ def _mistakes(run: RunDirectory, classes: list[str]) -> Table | None:
     columns = ("Test image", "True class", "Predicted", "Probability of predicted", "of true class")
     caption = "The wrong predictions that the model was most confident of"
     return table(caption, columns, cells, words=(0, 1, 2)) if cells else None
-
-
-def _others(run: RunDirectory) -> Table | None:
-    """List what `glassnet eval` measured on other images."""
-    found = [mapping(run, name) for name in files(run, "evaluation") if name != "evaluation/test.json"]
-    columns = ("Data", "Part", "Images", "Accuracy", "95% interval", "Loss")
-    cells = [
-        (
-            text(other.get("data")) or numbers.DASH,
-            text(other.get("split")) or numbers.DASH,
-            numbers.count(other.get("images")),
-            numbers.percent(other.get("accuracy")),
-            numbers.interval(other.get("accuracy_interval")),
-            numbers.decimal(other.get("loss"), 4),
-        )
-        for other in found
-    ]
-    return table("The same weights on other images", columns, cells, words=(0, 1)) if cells else None

@@ -4,7 +4,8 @@ from typing import Any
 
 from glassnet.report import numbers
 from glassnet.report.inline import find_picture
-from glassnet.report.records import files, mapping, part, rows, text
+from glassnet.report.other_images import Column, on_other_images
+from glassnet.report.records import mapping, part, rows, text
 from glassnet.report.tables import Table, table
 from glassnet.run import RunDirectory
 
@@ -20,6 +21,15 @@ MEASURES = (
         "outlines that lie near each other, of any class; harmonic mean of precision and recall",
     ),
 )
+
+_OTHERS: tuple[Column, ...] = (
+    ("Mean IoU", lambda other: numbers.percent(other.get("mean_iou"))),
+    ("95% interval", lambda other: numbers.interval(other.get("mean_iou_interval"))),
+    ("All background", lambda other: numbers.percent(part(other, "background").get("mean_iou"))),
+    ("Pixel accuracy", lambda other: numbers.percent(other.get("pixel_accuracy"))),
+    ("All background", lambda other: numbers.percent(part(other, "background").get("pixel_accuracy"))),
+)
+"""What is shown of an evaluation on other images."""
 
 
 def segmented(run: RunDirectory) -> dict[str, Any] | None:
@@ -38,7 +48,7 @@ def segmented(run: RunDirectory) -> dict[str, Any] | None:
         "classes": _classes(test),
         "bars": find_picture(run, "class-iou"),
         "pictures": [(name, find_picture(run, name)) for name in PICTURES],
-        "others": _others(run),
+        "others": on_other_images(run, _OTHERS),
     }
 
 
@@ -87,31 +97,3 @@ def _classes(test: dict[str, Any]) -> Table | None:
     ]
     columns = ("Class", "Images with it", "Share of the pixels", "IoU", "95% interval", "All background")
     return table("Overlap (IoU) of each class", columns, cells) if cells else None
-
-
-def _others(run: RunDirectory) -> Table | None:
-    found = [mapping(run, name) for name in files(run, "evaluation") if name != "evaluation/test.json"]
-    cells = [
-        (
-            text(other.get("data")) or numbers.DASH,
-            text(other.get("split")) or numbers.DASH,
-            numbers.count(other.get("images")),
-            numbers.percent(other.get("mean_iou")),
-            numbers.interval(other.get("mean_iou_interval")),
-            numbers.percent(part(other, "background").get("mean_iou")),
-            numbers.percent(other.get("pixel_accuracy")),
-            numbers.percent(part(other, "background").get("pixel_accuracy")),
-        )
-        for other in found
-    ]
-    columns = (
-        "Data",
-        "Part",
-        "Images",
-        "Mean IoU",
-        "95% interval",
-        "All background",
-        "Pixel accuracy",
-        "All background",
-    )
-    return table("The same weights on other images", columns, cells, words=(0, 1)) if cells else None

@@ -50,13 +50,13 @@ class TrainSettings:
     image_size: int | None = None
     """Height and width that images are resized to, in pixels; the data set's own if not given."""
     epochs: int | None = None
-    """Passes over the training images; if not given, 8 for classification, 16 for
+    """Passes over the training images; if not given, 8 for classification, 14 for
     segmentation, 20 for reconstruction."""
     batch_size: int | None = None
-    """Images per optimizer step, over all processes together; if not given, 32 for segmentation, else 128."""
+    """Images per optimizer step, over all processes together; if not given, 16 for segmentation, else 128."""
     learning_rate: float | None = None
-    """Peak of the one-cycle schedule; if not given, 0.01 for classification, 0.004 for
-    segmentation, 0.003 for reconstruction."""
+    """Peak of the one-cycle schedule; if not given, 0.01 for classification, 0.003 for
+    segmentation and reconstruction."""
     weight_decay: float = 0.05
     """AdamW's decoupled weight decay, on weights with two or more dimensions."""
     label_smoothing: float = 0.0

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from glassnet.settings import TrainSettings
 from glassnet.settings.train import Pace
+from glassnet.tasks import outlines
 from glassnet.tasks import segmentation_metrics as metrics
 from glassnet.tasks.segmentation_losses import REGION_LOSSES, VOID, class_weights, cross_entropy
 from glassnet.tasks.task import Measures, Objective, Recorder, Records, Task
@@ -52,19 +53,22 @@ def records(logits: Tensor, masks: Tensor, classes: int) -> Records:
     return {
         "confusion": metrics.pixel_confusion(predicted, masks, classes)[None],
         "counts": metrics.pixel_counts(predicted, masks, classes),
-        "outlines": metrics.boundary_counts(predicted, masks, tolerance=tolerance),
+        "outlines": outlines.boundary_counts(predicted, masks, tolerance=tolerance),
         "losses": losses.double().sum(dim=(1, 2)),
         "pixels": (masks != VOID).sum(dim=(1, 2)),
     }
 
 
 def measure(found: Records) -> Measures:
-    """Mean cross-entropy in nats per pixel, pixel accuracy, and mean IoU."""
-    scored = metrics.scores(found["confusion"].sum(dim=0).numpy())
+    """Mean cross-entropy in nats per pixel, pixel accuracy and mean IoU, and the latter two of all background."""
+    confusion = found["confusion"].sum(dim=0).numpy()
+    scored, empty = metrics.scores(confusion), metrics.scores(metrics.background_confusion(confusion))
     return {
         "loss": float(found["losses"].sum() / found["pixels"].sum().clamp(min=1)),
         "accuracy": scored.pixel_accuracy or 0.0,
         "mean_iou": scored.mean_iou or 0.0,
+        "background_accuracy": empty.pixel_accuracy or 0.0,
+        "background_mean_iou": empty.mean_iou or 0.0,
     }
 
 
@@ -82,8 +86,8 @@ def evaluate(found: Records, classes: Sequence[str]) -> dict[str, Any]:
     confusion, counts = found["confusion"].sum(dim=0).numpy(), found["counts"].numpy()
     scored = metrics.scores(confusion)
     empty = metrics.scores(metrics.background_confusion(confusion))
-    outlines = found["outlines"].numpy()
-    intervals = metrics.bootstrap(counts, outlines, seed=BOOTSTRAP_SEED)
+    lines = found["outlines"].numpy()
+    intervals = metrics.bootstrap(counts, lines, seed=BOOTSTRAP_SEED)
     whole = max(int(confusion.sum()), 1)
     by_image = metrics.mean_iou_of(counts)
     return {
@@ -93,14 +97,14 @@ def evaluate(found: Records, classes: Sequence[str]) -> dict[str, Any]:
         "mean_accuracy": scored.mean_accuracy,
         "mean_iou": scored.mean_iou,
         "weighted_iou": scored.weighted_iou,
-        "boundary_f": metrics.boundary_f(outlines),
+        "boundary_f": outlines.boundary_f(lines),
         **{f"{name}_interval": _listed(bounds) for name, bounds in intervals.measures.items()},
         "background": {
             "pixel_accuracy": empty.pixel_accuracy,
             "mean_accuracy": empty.mean_accuracy,
             "mean_iou": empty.mean_iou,
             "weighted_iou": empty.weighted_iou,
-            "boundary_f": metrics.boundary_f(outlines * np.array([0, 0, 0, 1])),  # no outline predicted, none found
+            "boundary_f": outlines.boundary_f(lines * np.array([0, 0, 0, 1])),  # no outline predicted, none found
         },
         "per_class": [
             {
@@ -154,6 +158,6 @@ SEGMENTATION = Task(
         "background",
     ),
     told=_told,
-    pace=Pace(epochs=16, batch_size=32, learning_rate=0.004, weight_averaging=0.995),
+    pace=Pace(epochs=14, batch_size=16, learning_rate=0.003, weight_averaging=0.995),
     batch_size=64,
 )

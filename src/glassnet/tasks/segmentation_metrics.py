@@ -1,4 +1,4 @@
-"""How good a segmentation is: functions of one confusion matrix, of counts per image, and of outlines."""
+"""How good a segmentation is: functions of one confusion matrix and of counts per image, with their intervals."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from jaxtyping import Bool, Float64, Int64, UInt8
-from scipy.ndimage import distance_transform_edt
+from jaxtyping import Float64, Int64, UInt8
 from torch import Tensor
+
+from glassnet.tasks.outlines import boundary_f
 
 VOID = 255
 Confusion = Int64[np.ndarray, "classes classes"]
@@ -97,12 +97,13 @@ def pixel_confusion(predicted: Masks, masks: Masks, classes: int) -> Int64[Tenso
 
 def mean_iou_of(counts: Int64[np.ndarray, "... 3 classes"]) -> Float64[np.ndarray, ...]:
     """Return the mean IoU of counts of hits, truth and prediction, over the classes that are in one of the last two."""
-    iou = _iou_of(counts)
+    iou = iou_of(counts)
     there = (~np.isnan(iou)).sum(axis=-1)
     return np.where(there > 0, np.nansum(iou, axis=-1) / np.maximum(there, 1), np.nan)
 
 
-def _iou_of(counts: Int64[np.ndarray, "... 3 classes"]) -> Float64[np.ndarray, "... classes"]:
+def iou_of(counts: Int64[np.ndarray, "... 3 classes"]) -> Float64[np.ndarray, "... classes"]:
+    """Return each class's IoU of counts of hits, truth and prediction; NaN where the class is in neither."""
     hits, truth, predicted = (counts[..., k, :] for k in range(3))
     either = truth + predicted - hits
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -126,7 +127,7 @@ def bootstrap(
     n = len(counts)
     times = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=draws)
     drawn = (times @ counts.reshape(n, -1)).reshape(draws, *counts.shape[1:])
-    hits, truth, iou = drawn[:, 0], drawn[:, 1], _iou_of(drawn)
+    hits, truth, iou = drawn[:, 0], drawn[:, 1], iou_of(drawn)
     with np.errstate(invalid="ignore", divide="ignore"):
         total = truth.sum(axis=1)
         recall = np.where(truth > 0, hits / truth, np.nan)
@@ -139,60 +140,6 @@ def bootstrap(
     boundary = [boundary_f(row[None]) for row in times @ outlines]
     found["boundary_f"] = np.array([np.nan if value is None else value for value in boundary])
     return Intervals({name: _bounds(values) for name, values in found.items()}, [_bounds(one) for one in iou.T])
-
-
-def outlines(masks: Masks) -> Bool[Tensor, "n h w"]:
-    """Mark the pixels that have a pixel of another class above, below, left or right; void borders nothing."""
-    padded = F.pad(masks.float()[:, None], (1, 1, 1, 1), mode="replicate")[:, 0].to(torch.uint8)
-    height, width = masks.shape[1:]
-    found = torch.zeros_like(masks, dtype=torch.bool)
-    for down, right in ((0, 1), (2, 1), (1, 0), (1, 2)):
-        beside = padded[:, down : down + height, right : right + width]
-        found |= (beside != masks) & (beside != VOID)
-    return found & (masks != VOID)
-
-
-def without_void(masks: Masks) -> Masks:
-    """Give each void pixel the class of the nearest pixel that has one; a mask that is void all over stays so.
-
-    VOC rings every object with a void band: without this, an object and its background would never meet.
-    """
-    found = masks.clone()
-    for row in (masks == VOID).flatten(1).any(dim=1).nonzero().flatten().tolist():
-        mask = masks[row].cpu().numpy()
-        if (mask != VOID).any():
-            nearest = distance_transform_edt(mask == VOID, return_distances=False, return_indices=True)
-            found[row] = torch.from_numpy(mask[tuple(nearest)]).to(masks.device)
-    return found
-
-
-def boundary_counts(predicted: Masks, masks: Masks, *, tolerance: int) -> Int64[Tensor, "n 4"]:
-    """Count in each image: outline pixels predicted that are near a true one, all predicted, true ones found, all true.
-
-    Near is within `tolerance` pixels along both axes. The outline is that between any two classes, whichever they are:
-    one in the right place counts also where the class is wrong. A void band of the truth has its outline in the middle.
-
-    After Csurka et al. 2013, https://doi.org/10.5244/C.27.32, section 2.2, with a square for a disc; their measure is
-    taken by class and image and then averaged, this one over all outlines of all images.
-    """
-    filled = without_void(masks)
-    guess, truth = outlines(predicted.where(filled != VOID, masks)), outlines(filled)
-    near_truth, near_guess = (_widened(one, tolerance) for one in (truth, guess))
-    parts = (guess & near_truth, guess, truth & near_guess, truth)
-    return torch.stack([part.flatten(1).sum(dim=1) for part in parts], dim=1)
-
-
-def boundary_f(counts: Int64[np.ndarray, "n 4"]) -> float | None:
-    """Return the harmonic mean of the outlines' precision and recall over all images; None without an outline."""
-    found, predicted, recalled, true = counts.sum(axis=0).tolist()
-    if not predicted or not true:
-        return None if not predicted and not true else 0.0
-    precision, recall = found / predicted, recalled / true
-    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
-
-
-def _widened(marked: Bool[Tensor, "n h w"], by: int) -> Bool[Tensor, "n h w"]:
-    return F.max_pool2d(marked[:, None].float(), 2 * by + 1, stride=1, padding=by)[:, 0] > 0
 
 
 def _bounds(values: Float64[np.ndarray, " n"]) -> tuple[float, float] | None:

@@ -1,0 +1,105 @@
+"""Training on masks: stopped in the middle of an epoch and resumed."""
+
+import dataclasses
+import importlib
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import glassnet as gn
+from glassnet import run
+from glassnet.errors import InputError
+
+TRAIN = importlib.import_module("glassnet.training.train")  # the package's name `train` is the function
+
+
+class KilledError(BaseException):
+    """Ends a training wherever it stands, as a signal would: nothing in it may catch this to write something."""
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory):
+    """Bright squares on noise, with a void border: ten images of 16 by 16 pixels."""
+    folder, random = tmp_path_factory.mktemp("data") / "scans", np.random.default_rng(0)
+    for kind in ("images", "masks"):
+        (folder / kind).mkdir(parents=True)
+    for number in range(10):
+        mask = np.zeros((16, 16), np.uint8)
+        mask[number // 2 + 1 : number // 2 + 7, 4:10] = 1
+        mask[0] = 255
+        pixels = random.integers(0, 90, (16, 16, 3)) + 140 * (mask[..., None] == 1)
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / "images" / f"{number}.png")
+        Image.fromarray(mask).save(folder / "masks" / f"{number}.png")
+    return folder
+
+
+def settings(scans, out):
+    """Dropout, averaging, class weights and augmentation: all that must go on where it stood."""
+    return gn.TrainSettings(
+        data=f"masks:{scans}", model="unet_small", model_options=("filters=4,8",), image_size=16, epochs=3,
+        batch_size=2, plain_epochs=0.0, validation=0.2, loss="lovasz", class_weights=True, precision="fp32", out=out,
+    )  # fmt: skip
+
+
+def kill_in_epoch(monkeypatch, epoch):
+    """End the training after the first batch of an epoch."""
+    real, passes = TRAIN.shuffled_batches, iter(range(1, epoch + 1))
+
+    def batches(*arguments, **options):
+        number = next(passes)
+        for batch in real(*arguments, **options):
+            yield batch
+            if number == epoch:
+                raise KilledError
+
+    monkeypatch.setattr(TRAIN, "shuffled_batches", batches)
+
+
+def test_a_training_on_masks_that_was_killed_resumes_to_the_identical_weights(scans, tmp_path, monkeypatch):
+    whole = gn.train(settings(scans, tmp_path / "whole"))
+    kill_in_epoch(monkeypatch, 2)
+    with pytest.raises(KilledError):
+        gn.train(settings(scans, tmp_path / "killed"))
+    monkeypatch.undo()
+    with (tmp_path / "killed" / "metrics.jsonl").open("a") as file:
+        file.write('{"epoch": 2, "tra')  # as if it had been killed while it wrote
+    with pytest.raises(InputError, match="is an unfinished run; continue it with"):
+        gn.Run.open(tmp_path / "killed")
+    resumed = gn.train(gn.TrainSettings(resume=tmp_path / "killed"))
+    one, other = whole.weights(), resumed.weights()
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert resumed.metrics == whole.metrics
+    assert [without_seconds(row) for row in resumed.history] == [without_seconds(row) for row in whole.history]
+
+
+def without_seconds(row):
+    return {key: value for key, value in row.items() if "seconds" not in key}
+
+
+LATER = ("loss", "class_weights", "noise", "beta", "kl_warmup", "binarize", "plain_epochs")
+"""Settings that runs written before segmentation came lack."""
+
+
+def test_a_run_and_a_checkpoint_without_the_later_settings_are_read_with_their_defaults(scans, tmp_path, monkeypatch):
+    usual = {key: getattr(gn.TrainSettings(), key) for key in LATER}
+    kill_in_epoch(monkeypatch, 2)
+    with pytest.raises(KilledError):
+        gn.train(dataclasses.replace(settings(scans, tmp_path / "old"), **usual))
+    monkeypatch.undo()
+    saved = run.read_checkpoint(tmp_path / "old")
+    kept = {key: value for key, value in saved["settings"].items() if key not in LATER}
+    assert len(kept) == len(saved["settings"]) - len(LATER)
+    run.write_checkpoint(tmp_path / "old", saved | {"settings": kept})
+    gn.train(gn.TrainSettings(resume=tmp_path / "old"))
+    manifest = json.loads((tmp_path / "old" / "run.json").read_text())
+    for key in LATER:
+        del manifest["settings"][key]
+    del manifest["data"]["leak"]
+    (tmp_path / "old" / "run.json").write_text(json.dumps(manifest))
+    opened = gn.Run.open(tmp_path / "old")
+    assert {key: getattr(opened.settings, key) for key in LATER} == usual
+    assert opened.model()(torch.rand(2, 3, 16, 16)).shape == (2, 2, 16, 16)
