@@ -13,6 +13,7 @@ import glassnet as gn
 from glassnet.cli import run
 from glassnet.commands.reconstruction_pictures import code_spread
 from glassnet.data.batches import ordered_batches
+from glassnet.data.own_numbers import OwnNumbers
 from glassnet.denoising import DENOISERS
 from glassnet.experiment import build_disturbance
 from glassnet.tasks.image_quality import psnr
@@ -100,8 +101,9 @@ def test_eval_measures_the_images_and_the_baselines(capsys, copy):
     test = copy.dataset().test
     corruption = build_disturbance(copy.settings, copy.task)
     ((noisy, clean),) = ordered_batches(
-        test, batch_size=100, device=torch.device("cpu"), disturbance=corruption, seed=copy.settings.seed
-    )
+        test, batch_size=100, device=torch.device("cpu"), disturbance=corruption,
+        numbers=OwnNumbers(copy.settings.seed, "test"),
+    )  # fmt: skip
     by_name = {row["name"]: row for row in document["baselines"]}
     assert list(by_name) == ["noisy", "median", "nonlocal_means", "pca"]
     assert by_name["noisy"]["psnr"] == pytest.approx(psnr(noisy, clean).mean().item(), rel=1e-5)

@@ -11,6 +11,7 @@ from glassnet.commands import evaluate_classification, evaluate_reconstruction, 
 from glassnet.commands.answer import Answer
 from glassnet.commands.evaluated import Evaluated, Shown
 from glassnet.data import Dataset, load_dataset
+from glassnet.data.own_numbers import OwnNumbers
 from glassnet.devices import choose_device, choose_precision
 from glassnet.errors import InputError
 from glassnet.experiment import Run, build_disturbance, measured
@@ -47,7 +48,7 @@ def evaluate(settings: EvalSettings) -> Answer:
             batch_size=settings.batch_size,
             precision=precision,
             disturbance=build_disturbance(trained, run.task),
-            seed=trained.seed,
+            numbers=OwnNumbers(trained.seed, settings.split),
         )
 
     records = recorded(model)
@@ -63,7 +64,7 @@ def evaluate(settings: EvalSettings) -> Answer:
         result["flipped"] = {key: turned[key] for key in run.task.kept}
     name = settings.split if settings.data is None else f"{_slug(dataset.name)}-{settings.split}"
     shown, suffix = SHOWN[run.task.name], "" if name == "test" else f"-{name}"
-    found = Evaluated(run, model, dataset, split, records, result, suffix, precision)
+    found = Evaluated(run, model, dataset, split, settings.split, records, result, suffix, precision)
     run.save_arrays(f"evaluation/{name}.npz", shown.arrays(found))
     shown.draw(found)
     run.save_json(f"evaluation/{name}.json", result)  # last: whoever finds it finds the rest

@@ -16,8 +16,9 @@ from glassnet.commands.answer import Answer, table
 from glassnet.commands.selection import Selection, select
 from glassnet.commands.subject import Subject
 from glassnet.data.batches import disturbed, to_float
+from glassnet.data.own_numbers import OwnNumbers
 from glassnet.errors import InputError
-from glassnet.experiment import Run, build_disturbance
+from glassnet.experiment import Run, corruption_of
 from glassnet.models.autoencoder import Autoencoder
 from glassnet.models.layers import select_layers
 from glassnet.settings import ExplainSettings
@@ -122,10 +123,9 @@ def _shown(subject: Subject, selection: Selection) -> tuple[Tensor, Tensor]:
     places = [place for place in selection.names if isinstance(place, int)]
     if not isinstance(subject.kept, Run) or len(places) < len(images):
         return images, images
-    run = subject.kept
-    corruption = build_disturbance(run.settings, run.task)
-    assert corruption is not None  # a reconstruction's run always has one
-    return disturbed(images, places, disturbance=corruption, seed=run.settings.seed)
+    settings = subject.kept.settings
+    numbers = OwnNumbers(settings.seed, "test")
+    return disturbed(images, places, disturbance=corruption_of(settings), numbers=numbers)
 
 
 def _draw(subject: Subject, stem: str, name: str, given: Tensor, explanation: Explanation, captions: list[str]) -> None:

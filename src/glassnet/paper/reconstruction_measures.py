@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from glassnet.data.own_numbers import OwnNumbers
 from glassnet.denoising.beside import measure_baselines
 from glassnet.devices import choose_device
 from glassnet.experiment import Run, build_disturbance, measured
@@ -88,7 +89,7 @@ def evaluated(kept: RunDirectory, run: Run, settings: ReproduceSettings) -> Stag
             run.task.recorder(run.settings, len(dataset.classes)),
             task=run.task,
             disturbance=build_disturbance(run.settings, run.task),
-            seed=run.settings.seed,
+            numbers=OwnNumbers(run.settings.seed, "test"),
         )
         arrays = {name: records[name].numpy() for name in QUALITY}
         return Stage(arrays, run.task.evaluate(records, dataset.classes))
@@ -99,7 +100,7 @@ def evaluated(kept: RunDirectory, run: Run, settings: ReproduceSettings) -> Stag
 def _baselines(kept: RunDirectory, run: Run, settings: ReproduceSettings) -> Stage:
     def compute() -> Stage:
         dataset = run.dataset(settings.data_root)
-        found, left_out = measure_baselines(run, run.model(), dataset, dataset.test)
+        found, left_out = measure_baselines(run, run.model(), dataset, "test")
         arrays = {f"{place}/{name}": each for place, one in enumerate(found) for name, each in one.quality.items()}
         return Stage(arrays, {"titles": [one.title for one in found], "left_out": left_out})
 
