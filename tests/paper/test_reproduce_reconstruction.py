@@ -4,12 +4,13 @@ import json
 import numpy as np
 import pytest
 
-from glassnet.denoising import DENOISERS
+from glassnet.denoising import DENOISERS, Denoiser
 from glassnet.errors import InputError
 from glassnet.paper import reconstruction as part
 from glassnet.paper import reconstruction_plan as plan
 from glassnet.paper.reconstruction_claims import judge
-from glassnet.paper.reconstruction_measures import Measured, margins, nearest
+from glassnet.paper.reconstruction_measures import Measured, margins, measure, nearest
+from glassnet.run import RunDirectory
 from glassnet.settings.reproduce import ReproduceSettings
 
 TINY = {
@@ -62,6 +63,28 @@ def test_every_network_stands_beside_every_baseline(done):
         "figure-6", "folder-autoencoder_fc", "folder-vae_conv",
     ]  # fmt: skip
     assert all((out / "figures" / f"{figure.name}.png").exists() for figure in made.figures)
+
+
+def test_what_needs_no_network_is_measured_once_for_all_networks(done):
+    _, out = done
+    stages = sorted(path.stem for path in (out / "stages").glob("*.json") if not path.stem.startswith("quality"))
+    assert stages == ["denoisers-folder-seed0", "pca-18-folder-seed0", "pca-4-folder-seed0"]
+
+
+def test_a_denoiser_that_was_installed_since_is_measured(done, settings, monkeypatch):
+    made, out = done
+    (path,) = (out / "training").glob("*autoencoder_fc-seed0")
+    runs = {"autoencoder_fc": {0: plan.Run.open(path)}}
+    before = {path: path.stat().st_mtime_ns for path in (out / "stages").iterdir()}
+    monkeypatch.delitem(DENOISERS, "bm3d", raising=False)
+    measure(RunDirectory(out, {}), runs, settings)
+    assert all(path.stat().st_mtime_ns == time for path, time in before.items())  # all was finished before
+    monkeypatch.setitem(DENOISERS, "new", Denoiser("new one", lambda noisy, _deviation, _strength: noisy * 0))
+    found = measure(RunDirectory(out, {}), runs, settings)
+    assert "new one" in found.baselines
+    changed = [path.name for path, time in before.items() if path.stat().st_mtime_ns != time]
+    assert sorted(changed) == ["denoisers-folder-seed0.json", "denoisers-folder-seed0.npz"]
+    assert "new one" not in json.dumps(made.to_json())
 
 
 def test_a_run_of_other_settings_is_refused(done, settings):

@@ -66,21 +66,32 @@ def measure_baselines(
 ) -> tuple[list[Beside], list[str]]:
     """Measure every classical denoiser, and PCA with as many components as the model's code has numbers.
 
-    Without noise there is nothing to denoise, and PCA stands alone.
-
     Returns:
         The baselines, and a sentence on each that is left out.
     """
-    noisy, clean = given(run, dataset, split)
-    training, baselines = dataset.train, list[Baseline]()
-    left_out = ["The input has no noise, so that no denoiser is measured."]
-    if not torch.equal(noisy, clean):
-        tuning = given(run, dataset, "train", torch.arange(min(TUNED_ON, len(training))))
-        baselines, left_out = denoised(noisy, tuning)
-    many = to_float(training.take(torch.arange(min(MOST_IMAGES, len(training))))[0])
+    found, left_out = measure_denoisers(run, dataset, split)
     numbers = int(np.prod(cast(Autoencoder, model).latent_shape))
-    baselines.append(projected(noisy, many, numbers))
-    return [_measured(one, clean) for one in baselines], left_out
+    return [*found, measure_principal(run, dataset, split, components=numbers)], left_out
+
+
+def measure_denoisers(run: Run, dataset: Dataset, split: Literal["train", "test"]) -> tuple[list[Beside], list[str]]:
+    """Measure every classical denoiser that is installed, or none without noise, where there is nothing to denoise.
+
+    Returns:
+        The denoisers, and a sentence on each that is left out.
+    """
+    noisy, clean = given(run, dataset, split)
+    if torch.equal(noisy, clean):
+        return [], ["The input has no noise, so that no denoiser is measured."]
+    found, left_out = denoised(noisy, given(run, dataset, "train", torch.arange(min(TUNED_ON, len(dataset.train)))))
+    return [_measured(one, clean) for one in found], left_out
+
+
+def measure_principal(run: Run, dataset: Dataset, split: Literal["train", "test"], *, components: int) -> Beside:
+    """Measure PCA with so many components, found from clean training images."""
+    noisy, clean = given(run, dataset, split)
+    many = to_float(dataset.train.take(torch.arange(min(MOST_IMAGES, len(dataset.train))))[0])
+    return _measured(projected(noisy, many, components), clean)
 
 
 def _measured(baseline: Baseline, clean: Tensor) -> Beside:

@@ -12,9 +12,9 @@ from glassnet.experiment import Run
 from glassnet.paper.claims import Verdict
 from glassnet.paper.draw_reconstruction import draw_diagram, draw_rows
 from glassnet.paper.reconstruction_claims import judge
-from glassnet.paper.reconstruction_measures import Measured, evaluated, margins, measure
+from glassnet.paper.reconstruction_measures import Measured, code_numbers, evaluated, margins, measure
 from glassnet.paper.reconstruction_plan import VAE, Denoising, bounds, chosen, networks, trained, training_settings
-from glassnet.paper.reconstruction_tables import code_numbers, margin_table, quality_table
+from glassnet.paper.reconstruction_tables import margin_table, quality_table
 from glassnet.paper.reproduction import Drawn, Part, Reproduction, folder
 from glassnet.paper.tables import Table
 from glassnet.run import RunDirectory

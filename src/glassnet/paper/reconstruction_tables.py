@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
 
 import numpy as np
 
 from glassnet.bootstrap import mean_interval
 from glassnet.denoising import DENOISERS
 from glassnet.experiment import Run
-from glassnet.models.autoencoder import Autoencoder
-from glassnet.paper.reconstruction_measures import Measured, Quality, margins, over_seeds
+from glassnet.paper.reconstruction_measures import Measured, Quality, code_numbers, margins, over_seeds
 from glassnet.paper.reconstruction_plan import Denoising
 from glassnet.paper.tables import Table
 from glassnet.tasks.reconstruction import INTERVAL_SEED
 from glassnet.tuning import spread
-
-
-def code_numbers(run: Run) -> int:
-    """Return how many numbers the code of one image has."""
-    return int(np.prod(cast(Autoencoder, run.model()).latent_shape))
 
 
 def quality_table(plan: Denoising, runs: Mapping[str, Mapping[int, Run]], found: Measured) -> Table:
