@@ -14,7 +14,7 @@ from glassnet.paper.draw_reconstruction import draw_diagram, draw_rows
 from glassnet.paper.reconstruction_claims import judge
 from glassnet.paper.reconstruction_measures import Measured, code_numbers, evaluated, margins, measure
 from glassnet.paper.reconstruction_plan import VAE, Denoising, bounds, chosen, networks, trained, training_settings
-from glassnet.paper.reconstruction_tables import margin_table, quality_table
+from glassnet.paper.reconstruction_tables import margin_table, quality_table, summary_table
 from glassnet.paper.reproduction import Drawn, Part, Reproduction, folder
 from glassnet.paper.tables import Table
 from glassnet.run import RunDirectory
@@ -34,6 +34,7 @@ def reconstruction(settings: ReproduceSettings, out: Path) -> Reproduction:
     """
     plans, names, kept = chosen(settings), networks(settings), folder(out)
     tables: list[Table] = []
+    measured: list[tuple[Denoising, Measured]] = []
     verdicts: list[Verdict] = []
     drawn: list[Drawn] = []
     details: dict[str, Any] = {}
@@ -41,13 +42,14 @@ def reconstruction(settings: ReproduceSettings, out: Path) -> Reproduction:
     for plan in plans:
         runs = _train(plan, names, settings, out / "training")
         found = measure(kept, runs, settings)
+        measured.append((plan, found))
         tables += [quality_table(plan, runs, found), margin_table(plan, found)]
         verdicts += judge(plan, found, seed=settings.seed)
         drawn += draw_rows(kept, plan, runs, found, settings)
         details[plan.data] = _details(found)
         notes += _notes(plan, runs, found)
     bound, ran = _bounds(plans, names, kept, settings, out / "training")
-    tables += bound if ran else []
+    tables = [summary_table(measured), *tables, *(bound if ran else [])]
     diagram = draw_diagram(kept, ran)
     if not diagram:
         notes.append(f"Figure 6 is left out: it is that of {VAE} with a vector code, which is trained on digits only.")

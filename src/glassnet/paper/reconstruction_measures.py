@@ -76,6 +76,24 @@ def nearest(differences: Mapping[str, np.ndarray]) -> tuple[str, np.ndarray]:
     return min(differences.items(), key=lambda item: float(item[1].mean()))
 
 
+def weakest(found: Measured) -> tuple[str, str, np.ndarray]:
+    """Return the network and the baseline that it is least above, or most below, of all pairs, with the differences."""
+    pairs = {name: nearest(margins(found, name)) for name in found.networks}
+    name = min(pairs, key=lambda one: float(pairs[one][1].mean()))
+    return name, *pairs[name]
+
+
+def best_network(found: Measured) -> str:
+    """Return the network of the highest mean PSNR on the test images."""
+    return max(found.networks, key=lambda name: float(over_seeds(found.networks[name], "psnr").mean()))
+
+
+def nonlocal_means_title(found: Measured) -> str | None:
+    """Return the title of non-local means among the baselines; None where no noise left it out."""
+    known = DENOISERS["nonlocal_means"].title
+    return next((title for title in found.baselines if title.startswith(known)), None)
+
+
 def over_seeds(by_seed: Mapping[int, Quality], name: str) -> np.ndarray:
     """Return each image's mean of a measure over the seeds."""
     return np.stack([one[name] for one in by_seed.values()]).mean(axis=0, dtype=np.float64)
