@@ -299,16 +299,34 @@ def test_wrong_input_stops_all_processes_with_one_sentence(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow
-def test_two_processes_average_the_gradients_that_one_would_have(tmp_path):
-    script = Path(__file__).parent / "first_gradients.py"
-    done = torchrun([str(script)], str(tmp_path / "two.pt"), tmp_path=tmp_path)
+@pytest.fixture(scope="module")
+def two_and_one(tmp_path_factory):
+    """What first_gradients.py wrote under torchrun with two processes, and alone."""
+    folder, script = tmp_path_factory.mktemp("gradients"), Path(__file__).parent / "first_gradients.py"
+    done = torchrun([str(script)], str(folder / "two.pt"), tmp_path=folder)
     assert done.returncode == 0, done.stderr
-    subprocess.run([sys.executable, str(script), str(tmp_path / "one.pt")], check=True)
-    two, one = (torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("two", "one"))
+    subprocess.run([sys.executable, str(script), str(folder / "one.pt")], check=True)
+    return [torch.load(folder / f"{name}.pt", weights_only=True) for name in ("two", "one")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["classifier", "vae"])
+def test_two_processes_average_the_gradients_that_one_would_have(two_and_one, network):
+    two, one = (found[network] for found in two_and_one)
     assert len(one) == len(two) == 3
     for step, (a, b) in enumerate(zip(one, two, strict=True)):
         for name in a:
             scale = a[name].abs().max().item()
             difference = (a[name] - b[name]).abs().max().item()
             assert difference <= 1e-9 * scale, f"{name} in step {step}: {difference} of {scale}"
+
+
+@pytest.mark.slow
+def test_two_processes_remember_of_each_image_what_one_would(two_and_one):
+    two, one = two_and_one
+    for name, expected in one["records"].items():
+        assert len(expected) == 51  # 26 images and 25
+        torch.testing.assert_close(two["records"][name], expected, rtol=1e-4, atol=1e-5, msg=name)
+    assert two["told"].keys() == one["told"].keys()
+    for name, expected in one["told"].items():
+        assert two["told"][name] == pytest.approx(expected, rel=1e-4), name
