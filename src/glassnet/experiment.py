@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import tee
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from glassnet.data import DATASETS, OF_A_PATH, Dataset, Split, find_source, load_dataset
 from glassnet.data.batches import Disturbance, ordered_batches, ordered_places
@@ -190,19 +190,13 @@ def measured(
     """
     size, device = min(batch_size, task.batch_size), next(model.parameters()).device
     places = ordered_places(len(split), batch_size=size, part=part)
-    batches = ordered_batches(
-        split, batch_size=size, device=device, part=part, disturbance=disturbance, numbers=numbers
+    batches, again = tee(
+        ordered_batches(split, batch_size=size, device=device, part=part, disturbance=disturbance, numbers=numbers)
     )
-    waiting: deque[Tensor] = deque()
-
-    def inputs() -> Iterator[Tensor]:
-        for images, targets in batches:
-            waiting.append(targets)
-            yield images
-
+    given = outputs(model, (images for images, _ in batches), precision=precision)
     found = [
-        {key: value.cpu() for key, value in recorder(output, waiting.popleft(), _normal(numbers, batch)).items()}
-        for output, batch in zip(outputs(model, inputs(), precision=precision), places, strict=True)
+        {key: value.cpu() for key, value in recorder(output, targets, _normal(numbers, batch)).items()}
+        for output, (_, targets), batch in zip(given, again, places, strict=True)
     ]
     return {key: torch.cat([one[key] for one in found]) for key in (found[0] if found else ())}
 
