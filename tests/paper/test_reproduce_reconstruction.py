@@ -71,6 +71,7 @@ def test_every_network_stands_beside_every_baseline(done):
         "figure-6", "folder-autoencoder_fc", "folder-vae_conv",
     ]  # fmt: skip
     assert all((out / "figures" / f"{figure.name}.png").exists() for figure in made.figures)
+    assert ">3136<" in (out / "figures" / "figure-6.svg").read_text()  # of the network for digits, which none was here
 
 
 def test_what_needs_no_network_is_measured_once_for_all_networks(done):
