@@ -30,14 +30,12 @@ SHOWN: dict[str, Shown] = {
 
 def evaluate(settings: EvalSettings) -> Answer:
     """Measure a run on a data set, and keep the figures under evaluation/ in the run."""
-    run = Run.open(settings.run)
+    run = _run(settings)
     dataset = _dataset(run, settings)
     split = dataset.train if settings.split == "train" else dataset.test
     device = choose_device(settings.device)
     precision = choose_precision(settings.precision, device)
     model, trained = run.model(device), run.settings
-    if settings.flip and run.task.name != "segmentation":
-        raise InputError(f"--flip is of no use to {run.task.name}, only to segmentation; leave it out.")
 
     def recorded(network: nn.Module) -> Records:
         return measured(
@@ -71,6 +69,14 @@ def evaluate(settings: EvalSettings) -> Answer:
     return Answer(shown.text(found), {"run": str(run.path), **result})
 
 
+def _run(settings: EvalSettings) -> Run:
+    """Open the run, and see that its task has what is asked for."""
+    run = Run.open(settings.run)
+    if settings.flip and run.task.name != "segmentation":
+        raise InputError(f"--flip is of no use to {run.task.name}, only to segmentation; leave it out.")
+    return run
+
+
 def _slug(name: str) -> str:
     """Turn a data set's name, which may be a path, into one word for file names, different for different names."""
     plain = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")
@@ -83,6 +89,13 @@ def _dataset(run: Run, settings: EvalSettings) -> Dataset:
         return run.dataset(settings.data_root)
     model = run.manifest["model"]
     dataset = load_dataset(settings.data, root=settings.data_root, image_size=model["image_size"])
+    if run.task.name == "reconstruction":  # it has no classes, whatever the images are of
+        if dataset.channels != model["in_channels"]:
+            raise InputError(
+                f"{settings.data} has {dataset.channels} channels; expected {model['in_channels']}, as {run.path} was "
+                "trained on."
+            )
+        return dataset
     if dataset.channels != model["in_channels"] or dataset.classes != run.classes:
         raise InputError(
             f"{settings.data} has {dataset.channels} channels and the classes {', '.join(dataset.classes)}; "

@@ -30,9 +30,8 @@ DRAWN = 16
 def explain_reconstruction(subject: Subject, settings: ExplainSettings, precision: Literal["fp32", "bf16"]) -> Answer:
     """Attribute the error of some images' reconstructions, or a latent dimension, and keep and draw the maps."""
     _refuse(settings)
-    # A reconstruction is neither right nor wrong, so that the default rule, mixed:8, stands for the first images.
-    first = settings.images.replace("mixed:", "first:")
-    (selection,) = select(subject, dataclasses.replace(settings, images=first), precision)
+    words = "first:8" if settings.images is None else settings.images
+    (selection,) = select(subject, dataclasses.replace(settings, images=words), precision)
     name, scored = _target(settings.target, subject)
     given, clean = _shown(subject, selection)
     score = scored(clean.to(next(subject.model.parameters()).device))
@@ -71,7 +70,7 @@ def _refuse(settings: ExplainSettings) -> None:
             raise InputError(
                 f"--{option} measures maps of a class's score, and a reconstruction has none; leave it out."
             )
-    if settings.images.startswith(("correct:", "wrong:")):
+    if (settings.images or "").startswith(("correct:", "wrong:", "mixed:")):
         raise InputError(
             f"--images is '{settings.images}', but a reconstruction is neither right nor wrong; give indices as in "
             "3,14, first:8, or an image file or a folder of them."

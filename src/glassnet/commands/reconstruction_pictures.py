@@ -91,7 +91,8 @@ def _traversals(found: Evaluated, model: Autoencoder, code: Tensor) -> None:
         values = centre[dimension] + deviation[dimension] * steps
         codes[:, dimension] = values.to(codes)
         images = model.decode(codes.view(STEPS, *model.latent_shape)).float().sigmoid().cpu().numpy()
-        rows[f"{_place(dimension, model.latent_shape)}\n{kl[dimension]:.1f} nats"] = images
+        told = f"{kl[dimension]:.1f} nats" if np.isfinite(kl[dimension]) else "KL not finite"
+        rows[f"{_place(dimension, model.latent_shape)}\n{told}"] = images
     found.run.save_figure(
         f"traversals{found.suffix}",
         figures.image_rows(

@@ -44,7 +44,7 @@ def select(subject: Subject, settings: ExplainSettings, precision: str) -> list[
         InputError: The words are no indices, no rule and no file, or an index is out of range; or they name test
             images of a model that has none.
     """
-    words = settings.images
+    words = "mixed:8" if settings.images is None else settings.images
     rule, _, count = words.partition(":")
     by_rule = rule in _RULES and count.isdecimal() and int(count) > 0
     if not by_rule and not all(word.strip().isdecimal() for word in words.split(",")):
