@@ -2,13 +2,16 @@ import pytest
 import torch
 from torch import nn
 
+from glassnet import create_model
 from glassnet.data import Split
+from glassnet.data.noise import Corruption, parse_noise
+from glassnet.data.own_numbers import OwnNumbers
 from glassnet.errors import InputError
 from glassnet.experiment import measured, resolve
 from glassnet.settings import TrainSettings
 from glassnet.tasks import TASKS
 
-TASK = TASKS["segmentation"]
+TASK, NUMBERS = TASKS["segmentation"], OwnNumbers(5, "test")
 
 
 @pytest.mark.parametrize(
@@ -32,9 +35,9 @@ def test_a_process_without_an_image_remembers_nothing_and_the_others_all():
     images = torch.randint(256, (2, 1, 4, 4), generator=generator, dtype=torch.uint8)
     split = Split(images, torch.randint(3, (2, 4, 4), generator=generator, dtype=torch.uint8))
     model, recorder = nn.Sequential(nn.Conv2d(1, 3, 1)), TASK.recorder(TrainSettings(), 3)
-    parts = [measured(model, split, recorder, task=TASK, part=(rank, 4)) for rank in range(4)]
+    parts = [measured(model, split, recorder, task=TASK, numbers=NUMBERS, part=(rank, 4)) for rank in range(4)]
     assert [bool(part) for part in parts] == [True, True, False, False]
-    whole = measured(model, split, recorder, task=TASK)
+    whole = measured(model, split, recorder, task=TASK, numbers=NUMBERS)
     for key in ("counts", "outlines", "pixels"):
         assert torch.equal(torch.cat([part[key] for part in parts if part]), whole[key])
 
@@ -42,5 +45,34 @@ def test_a_process_without_an_image_remembers_nothing_and_the_others_all():
 def test_measuring_leaves_the_callers_generator_as_it_was():
     split = Split(torch.zeros(1, 1, 4, 4, dtype=torch.uint8), torch.zeros(1, 4, 4, dtype=torch.uint8))
     model, before = nn.Sequential(nn.Conv2d(1, 3, 1)), torch.get_rng_state()
-    measured(model, split, TASK.recorder(TrainSettings(), 3), task=TASK, seed=5)
+    measured(model, split, TASK.recorder(TrainSettings(), 3), task=TASK, numbers=NUMBERS)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_bound_of_an_image_follows_from_its_place_and_the_seed_alone():
+    images = torch.randint(256, (7, 1, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    split, task = Split(images, torch.zeros(7, dtype=torch.int64)), TASKS["reconstruction"]
+    torch.manual_seed(0)
+    model = create_model("vae_conv", in_channels=1, image_size=8, latent=2, hidden=4, filters=(2, 4)).eval()
+    noise = Corruption(parse_noise("gaussian:0.3"))
+
+    def terms(numbers=NUMBERS, **how):
+        recorder = task.recorder(TrainSettings(), 0)
+        found = measured(model, split, recorder, task=task, numbers=numbers, disturbance=noise, **how)
+        return torch.stack([found["reconstruction"], found["kl"]])
+
+    whole = terms()
+    torch.testing.assert_close(terms(batch_size=2), whole)
+    parts = torch.cat([terms(batch_size=2, part=(rank, 3)) for rank in range(3)], dim=1)
+    torch.testing.assert_close(parts, whole)
+    for other in (OwnNumbers(6, "test"), OwnNumbers(5, "validation")):
+        assert (terms(other)[0] - whole[0]).abs().amin() > 1e-3  # other noise, another draw of the code
+    # image 4 by hand: noise from one generator of its own, the code from another
+    from_input, from_code = (next(NUMBERS.generators([4], purpose)) for purpose in ("input", "code"))
+    clean = images[4:5] / 255
+    noisy = (clean + 0.3 * torch.randn(1, 1, 8, 8, generator=from_input)).clamp(0, 1)
+    with torch.no_grad():
+        mean, log_variance = model.encode(noisy)
+        code = mean + (log_variance / 2).exp() * torch.randn(2, generator=from_code)
+        told = nn.functional.binary_cross_entropy_with_logits(model.decode(code), clean, reduction="sum")
+    assert whole[0, 4].item() == pytest.approx(told.item(), rel=1e-4)

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -12,10 +13,14 @@ from PIL import Image
 import glassnet as gn
 from glassnet.cli import run
 from glassnet.commands.reconstruction_pictures import code_spread
+from glassnet.commands.report import COMPLETED
 from glassnet.data.batches import ordered_batches
+from glassnet.data.own_numbers import OwnNumbers
 from glassnet.denoising import DENOISERS
 from glassnet.experiment import build_disturbance
+from glassnet.run import write_weights
 from glassnet.tasks.image_quality import psnr
+from references.attributions import occlusion
 
 
 def call(capsys, *words):
@@ -54,6 +59,22 @@ def vae(digits, tmp_path_factory):
 def copy(vae, tmp_path):
     shutil.copytree(vae.path, tmp_path / "run")
     return gn.Run.open(tmp_path / "run")
+
+
+@pytest.fixture
+def save_folder(tmp_path):
+    """Save 6 pictures a class of 12 by 12 pixels, of a mode as PIL names it."""
+
+    def save(mode, *, classes):
+        root, random = tmp_path / mode, np.random.default_rng(1)
+        for name in range(classes):
+            (root / f"class{name}").mkdir(parents=True)
+            for number in range(6):
+                pixels = random.integers(0, 256, (12, 12, 3)[: 2 if mode == "L" else 3], dtype=np.uint8)
+                Image.fromarray(pixels).save(root / f"class{name}" / f"{number}.png")
+        return f"folder:{root}"
+
+    return save
 
 
 @pytest.fixture(autouse=True)
@@ -100,8 +121,9 @@ def test_eval_measures_the_images_and_the_baselines(capsys, copy):
     test = copy.dataset().test
     corruption = build_disturbance(copy.settings, copy.task)
     ((noisy, clean),) = ordered_batches(
-        test, batch_size=100, device=torch.device("cpu"), disturbance=corruption, seed=copy.settings.seed
-    )
+        test, batch_size=100, device=torch.device("cpu"), disturbance=corruption,
+        numbers=OwnNumbers(copy.settings.seed, "test"),
+    )  # fmt: skip
     by_name = {row["name"]: row for row in document["baselines"]}
     assert list(by_name) == ["noisy", "median", "nonlocal_means", "pca"]
     assert by_name["noisy"]["psnr"] == pytest.approx(psnr(noisy, clean).mean().item(), rel=1e-5)
@@ -146,6 +168,63 @@ def test_a_latent_dimension_is_explained(capsys, copy):
     np.testing.assert_allclose(kept["saliency/input"][:, ...].squeeze(), gradient.abs().amax(dim=1).numpy(), rtol=1e-3)
 
 
+def test_the_error_that_is_explained_is_the_mean_squared_one(capsys, copy):
+    weights = copy.weights()  # after two epochs hardly any pixel matters, and rounding would be all that is compared
+    weights["mean.weight"] *= 10
+    weights["decoder.deconv2.weight"] *= 10
+    write_weights(copy.path, weights)
+    words = ("--target", "error", "--images", "0,3", "--methods", "saliency", "occlusion")
+    code, out, err = call(capsys, "explain", copy.path, *words, "--json")
+    assert code == 0, err
+    kept, model = copy.load_arrays("attributions/error.npz"), copy.model()
+    test = copy.dataset().test
+    clean = test.images[[0, 3]].double() / 255
+    noisy = torch.from_numpy(kept["images"]).double()
+    assert 0.1 < (noisy - clean).std() < 0.3  # gaussian:0.3, clipped
+    model = model.double()
+
+    def errors(images):
+        return (model(images).logits.double().sigmoid() - clean).square().mean(dim=(1, 2, 3))
+
+    (document,) = json.loads(out)["explained"]
+    with torch.no_grad():
+        np.testing.assert_allclose([row["error"] for row in document["scores"]], errors(noisy), rtol=1e-4)
+        step, slow = 1e-6, np.zeros((2, 12, 12))
+        for y, x in np.ndindex(12, 12):  # central differences, pixel by pixel
+            moved = torch.zeros(1, 1, 12, 12, dtype=torch.double)
+            moved[..., y, x] = step
+            slow[:, y, x] = (errors(noisy + moved) - errors(noisy - moved)).abs() / (2 * step)
+        np.testing.assert_allclose(kept["saliency/input"], slow, rtol=1e-3, atol=1e-3 * slow.max())
+        for place in (0, 1):
+
+            def score(image, place=place):
+                pair = noisy.clone()
+                pair[place] = torch.from_numpy(image)
+                return errors(pair)[place].item()
+
+            expected = occlusion(noisy[place].numpy(), score, 1, 1, 0.5)
+            np.testing.assert_allclose(kept["occlusion/input"][place], expected, atol=2e-3 * np.abs(expected).max())
+
+
+def test_an_exploded_variance_is_drawn_and_told(capsys, copy, monkeypatch):
+    monkeypatch.setitem(COMPLETED, "reconstruction", lambda *_: None)  # features and maps are of the mean, as ever
+    weights = copy.weights()
+    weights["log_variance.bias"] += 200.0  # exp of it is no finite number in single precision
+    write_weights(copy.path, weights)
+    code, _, err = call(capsys, "report", copy.path)
+    assert code == 0, err
+    page, evaluation = (copy.path / "report.html").read_text(), copy.load_json("evaluation/test.json")
+    assert "The variance exploded: a code has a standard deviation of" in page
+    assert "KL not finite" in page
+    assert "nan" not in re.sub(r"<(script|style).*?</\1>|data:[^\"]*|<[^>]*>", "", page, flags=re.DOTALL).split()
+    assert evaluation["negative_elbo"] is None
+    assert evaluation["psnr"] == pytest.approx(copy.metrics["test_psnr"], abs=1e-3)  # the code's mean is as it was
+    assert page.count("was not drawn") == 0
+    for name in ("reconstructions", "traversals", "prior-samples", "interpolation"):
+        assert copy.has(f"figures/{name}.png")
+    assert not copy.has("figures/latent-kl.png")  # there is no bar of infinite height
+
+
 def test_a_file_of_ones_own_is_explained_as_it_is(capsys, copy):
     file = sorted(Path(copy.settings.data.partition(":")[2]).rglob("*.png"))[0]
     code, _, err = call(capsys, "explain", copy.path, "--target", "error", "--images", file, "--methods", "saliency")
@@ -161,6 +240,7 @@ def test_a_file_of_ones_own_is_explained_as_it_is(capsys, copy):
         (("--target", "dog"), "--target is 'dog', expected error, or latent:K"),
         (("--mask", "stroke"), "--mask stroke measures maps of a class's score"),
         (("--images", "wrong:4"), "--images is 'wrong:4', but a reconstruction is neither right nor wrong"),
+        (("--images", "mixed:8"), "--images is 'mixed:8', but a reconstruction is neither right nor wrong"),
         (("--faithfulness",), "--faithfulness measures maps of a class's score, and a reconstruction has none"),
     ],
 )
@@ -217,6 +297,17 @@ def test_what_would_have_no_effect_is_refused_in_one_line(capsys, tmp_path, word
     assert "Traceback" not in err
     assert [line for line in err.splitlines() if line.startswith("glassnet: ")] == err.splitlines()[-1:]
     assert not out.exists()
+
+
+def test_other_images_of_as_many_channels_are_measured_whatever_their_classes(capsys, copy, save_folder):
+    code, out, err = call(capsys, "eval", copy.path, "--data", save_folder("L", classes=3), "--json")
+    assert code == 0, err
+    document = json.loads(out)
+    assert (document["images"], document["data"].partition(":")[0]) == (3, "folder")
+    assert document["baselines"][0]["images"] == 3
+    code, _, err = call(capsys, "eval", copy.path, "--data", save_folder("RGB", classes=2))
+    assert code == 2
+    assert "has 3 channels; expected 1, as " in err
 
 
 def test_a_collapsed_code_is_said_by_training_and_evaluation(capsys, copy, tmp_path, monkeypatch):

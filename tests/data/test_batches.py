@@ -3,9 +3,10 @@ import torch
 from torch import Generator
 
 from glassnet.data import VOID, Split
-from glassnet.data.batches import batch_order, ordered_batches, shuffled_batches, to_float
+from glassnet.data.batches import batch_order, ordered_batches, ordered_places, shuffled_batches, to_float
 from glassnet.data.draw import balanced_draw
 from glassnet.data.holdout import channel_statistics, hold_out
+from glassnet.data.own_numbers import OwnNumbers
 from glassnet.errors import InputError
 
 CPU = torch.device("cpu")
@@ -95,6 +96,12 @@ def test_a_draw_keeps_the_shares_of_classes():
     assert torch.equal(balanced_draw(targets, 5000, seed=0), torch.arange(1000))
 
 
+def test_the_batches_of_all_processes_hold_each_place_once():
+    assert ordered_places(7, batch_size=3) == [range(3), range(3, 6), range(6, 7)]
+    assert ordered_places(7, batch_size=3, part=(1, 2)) == [range(4, 7)]
+    assert ordered_places(1, batch_size=3, part=(1, 2)) == []
+
+
 class Salt:
     """A disturbance: whole numbers from 1 to 9 are added, and the clean images become the targets."""
 
@@ -120,13 +127,16 @@ def test_a_disturbance_is_drawn_anew_each_batch_and_alike_in_all_processes():
 
 
 def test_at_test_time_an_image_is_disturbed_by_its_place_and_the_seed_alone():
-    def given(size, seed=5, part=(0, 1)):
-        batches = ordered_batches(numbered(11), batch_size=size, device=CPU, part=part, disturbance=Salt(), seed=seed)
+    def given(size, seed=5, part=(0, 1), split="test"):
+        batches = ordered_batches(
+            numbered(11), batch_size=size, device=CPU, part=part, disturbance=Salt(), numbers=OwnNumbers(seed, split)
+        )
         return torch.cat([images for images, _ in batches])
 
     assert torch.equal(given(4), given(11))
     assert torch.equal(given(4), torch.cat([given(3, part=(rank, 2)) for rank in range(2)]))
     assert not torch.equal(given(4), given(4, seed=6))
+    assert not torch.equal(given(4), given(4, split="validation"))
     clean = torch.cat([images for images, _ in ordered_batches(numbered(11), batch_size=4, device=CPU)])
     assert (clean[:, 0, 0, 0] * 255).round().tolist() == list(range(11))
 

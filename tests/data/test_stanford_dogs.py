@@ -9,6 +9,7 @@ import torch
 from scipy.io import savemat
 
 from data.published import published
+from glassnet.cli import run
 from glassnet.data import load_dataset, stanford_dogs
 from glassnet.data.matlab import read_file_list
 from glassnet.data.pictures import read_pictures
@@ -68,6 +69,33 @@ def test_images_labels_and_breeds(tiny_stanford_dogs):
     folder = root / "stanford_dogs" / "Images" / "n02089973-English_foxhound"
     expected = read_pictures([folder / "3.jpg"], size=16, description="", channels=3)
     assert torch.equal(dataset.test.images[1:], expected)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("train_list.mat", b"no matlab", r"train_list.mat is damaged ("),
+        (
+            "test_list.mat",
+            listing(["a/1.jpg"], [1, 2]),
+            "test_list.mat has 1 files and 2 labels, expected one for each",
+        ),
+        ("test_list.mat", listing(["n02086240-Shih-Tzu/9.jpg"], [1]), "9.jpg"),
+        ("Images/n02086240-Shih-Tzu/1.jpg", b"no picture", "1.jpg"),
+    ],
+)
+def test_damaged_files_stop_the_command_with_one_line(tiny_stanford_dogs, tmp_path, capsys, file, content, message):
+    name, root = tiny_stanford_dogs
+    (root / name / file).write_bytes(content)
+    out = tmp_path / "run"
+    words = ["train", "--data", name, "--data-root", str(root), "--image-size", "16", "--model", "vae_conv"]
+    code = run([*words, "--model-options", "latent=2", "hidden=4", "--out", str(out)])
+    said = [line for line in capsys.readouterr().err.splitlines() if line != "Reading 8 photographs, once"]
+    assert code == 2
+    (line,) = said
+    assert line.startswith("glassnet: ")
+    assert message in line
+    assert not out.exists()
 
 
 def test_the_official_counts_are_told(monkeypatch, tiny_stanford_dogs):

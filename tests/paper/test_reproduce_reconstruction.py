@@ -3,13 +3,18 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
-from glassnet.denoising import DENOISERS
+from glassnet import create_model
+from glassnet.denoising import DENOISERS, Denoiser
 from glassnet.errors import InputError
 from glassnet.paper import reconstruction as part
 from glassnet.paper import reconstruction_plan as plan
+from glassnet.paper.numbers import CLAIMS
 from glassnet.paper.reconstruction_claims import judge
-from glassnet.paper.reconstruction_measures import Measured, margins, nearest
+from glassnet.paper.reconstruction_measures import Measured, margins, measure, nearest
+from glassnet.paper.reconstruction_tables import summary_table
+from glassnet.run import RunDirectory
 from glassnet.settings.reproduce import ReproduceSettings
 
 TINY = {
@@ -43,7 +48,7 @@ def done(settings, pictures, tmp_path_factory):
 
 def test_every_network_stands_beside_every_baseline(done):
     made, out = done
-    table, above, bound = made.tables
+    summary, table, above, bound = made.tables
     titles = [row[0] for row in table.rows]
     assert titles[:3] == ["autoencoder_fc", "vae_conv", "vae_deep"]
     assert titles[3] == "noisy input"
@@ -53,7 +58,11 @@ def test_every_network_stands_beside_every_baseline(done):
     assert [row[2] for row in table.rows[:4]] == ["4", "18", "18", "–"]
     assert above.header[1:4] == ("autoencoder_fc", "vae_conv", "vae_deep")
     assert [row[0] for row in above.rows] == titles[3:]
-    assert "above non-local means" in above.note
+    (row,) = summary.rows
+    assert row[1] in TINY
+    assert "to non-local means" in row[3]
+    claims = [verdict.claim.partition(" on folder")[0] for verdict in made.verdicts[-2:]]
+    assert claims == [CLAIMS["all-beat"], CLAIMS["best-clear"]]
     assert bound.rows[0][2] == "grey"
     assert bound.note.startswith("Seed 0;")
     assert not any("no bottleneck" in note for note in made.notes)  # 4 and 18 numbers for 144 pixels
@@ -62,6 +71,29 @@ def test_every_network_stands_beside_every_baseline(done):
         "figure-6", "folder-autoencoder_fc", "folder-vae_conv",
     ]  # fmt: skip
     assert all((out / "figures" / f"{figure.name}.png").exists() for figure in made.figures)
+    assert ">3136<" in (out / "figures" / "figure-6.svg").read_text()  # of the network for digits, which none was here
+
+
+def test_what_needs_no_network_is_measured_once_for_all_networks(done):
+    _, out = done
+    stages = sorted(path.stem for path in (out / "stages").glob("*.json") if not path.stem.startswith("quality"))
+    assert stages == ["denoisers-folder-seed0", "pca-18-folder-seed0", "pca-4-folder-seed0"]
+
+
+def test_a_denoiser_that_was_installed_since_is_measured(done, settings, monkeypatch):
+    made, out = done
+    (path,) = (out / "training").glob("*autoencoder_fc-seed0")
+    runs = {"autoencoder_fc": {0: plan.Run.open(path)}}
+    before = {path: path.stat().st_mtime_ns for path in (out / "stages").iterdir()}
+    monkeypatch.delitem(DENOISERS, "bm3d", raising=False)
+    measure(RunDirectory(out, {}), runs, settings)
+    assert all(path.stat().st_mtime_ns == time for path, time in before.items())  # all was finished before
+    monkeypatch.setitem(DENOISERS, "new", Denoiser("new one", lambda noisy, _deviation, _strength: noisy * 0))
+    found = measure(RunDirectory(out, {}), runs, settings)
+    assert "new one" in found.baselines
+    changed = [path.name for path, time in before.items() if path.stat().st_mtime_ns != time]
+    assert sorted(changed) == ["denoisers-folder-seed0.json", "denoisers-folder-seed0.npz"]
+    assert "new one" not in json.dumps(made.to_json())
 
 
 def test_a_run_of_other_settings_is_refused(done, settings):
@@ -100,7 +132,7 @@ def measured(levels, classical=20.0):
 def test_the_order_is_supported_or_refuted():
     digits = plan.DENOISING["mnist"]
     right = judge(digits, measured({"autoencoder_fc": 21.0, "vae_conv": 23.0, "vae_deep": 25.0}), seed=0)
-    assert [v.supported for v in right] == ["supported"] * 8
+    assert [v.supported for v in right] == ["supported"] * 9
     assert right[0].figure == "7"
     assert right[0].effect == pytest.approx(1.0, abs=0.05)
     assert "median filter (3)" in right[0].decided
@@ -112,7 +144,7 @@ def test_the_order_is_supported_or_refuted():
     assert "test SSIM" in by_ssim.decided
     assert whole.decided == "all 2 parts above supported"
     wrong = judge(digits, measured({"autoencoder_fc": 24.0, "vae_conv": 23.0, "vae_deep": 22.0}), seed=0)
-    assert [v.supported for v in wrong][2:] == ["refuted"] * 6
+    assert [v.supported for v in wrong][2:] == ["refuted"] * 6 + ["supported"]
 
 
 def test_what_the_report_has_no_figure_of_is_given_none():
@@ -120,9 +152,9 @@ def test_what_the_report_has_no_figure_of_is_given_none():
     figures = {
         name: [v.figure for v in judge(plan.DENOISING[name], measured(levels), seed=0)] for name in plan.DENOISING
     }
-    assert figures["mnist"] == ["7", "8", *["8"] * 3, *["–"] * 3]
-    assert figures["stanford_dogs"] == ["11", *["–"] * 6]
-    assert figures["mnist-sample"] == figures["photos-sample"] == ["–"] * 6
+    assert figures["mnist"] == ["7", "8", *["8"] * 3, *["–"] * 4]
+    assert figures["stanford_dogs"] == ["11", *["–"] * 7]
+    assert figures["mnist-sample"] == figures["photos-sample"] == ["–"] * 7
 
 
 def test_a_margin_is_taken_on_the_images_that_both_have():
@@ -140,7 +172,38 @@ def test_a_margin_is_taken_on_the_images_that_both_have():
 def test_failing_is_being_below_a_denoiser():
     photographs = plan.DENOISING["cifar10"]
     failed = judge(photographs, measured({"autoencoder_fc": 18.0}), seed=0)
-    assert [(v.supported, v.figure) for v in failed] == [("supported", "9")]
+    assert [(v.supported, v.figure) for v in failed] == [("supported", "9"), ("refuted", "–")]
     assert "fails" in failed[0].claim
-    (fine,) = judge(photographs, measured({"autoencoder_fc": 22.0}), seed=0)
-    assert fine.supported == "refuted"
+    fine, above = judge(photographs, measured({"autoencoder_fc": 22.0}), seed=0)
+    assert (fine.supported, above.supported) == ("refuted", "supported")
+
+
+def constant(*psnr):
+    return {name: np.array(psnr) for name in ("psnr", "ssim", "mse")}
+
+
+def test_the_best_network_and_the_smallest_margin_by_hand():
+    # of two images: vae_conv 26 and 28 dB over two seeds, autoencoder_fc 24 and 21, non-local means 25 and 22
+    networks = {
+        "autoencoder_fc": {0: constant(24.0, 21.0)}, "vae_conv": {0: constant(25.0, 27.0), 1: constant(27.0, 29.0)},
+    }  # fmt: skip
+    found = Measured(networks, {}, {"noisy input": constant(20.0, 20.0), "non-local means (0.5)": constant(25, 22)}, ())
+    digits = plan.DENOISING["mnist"]
+    (row,) = summary_table([(digits, found)]).rows
+    assert row[:3] == ("mnist", "vae_conv", "27.00")
+    assert row[3].startswith("+3.50 [+1.00, +6.00] to non-local means (0.5)")
+    assert row[4].startswith("-1.00 [-1.00, -1.00]: autoencoder_fc to non-local means (0.5)")
+    every, clear = judge(digits, found, seed=0)[-2:]
+    assert (every.supported, every.effect) == ("refuted", -1.0)
+    assert "autoencoder_fc to non-local means (0.5), the smallest" in every.decided
+    assert (clear.claim, clear.effect) == (f"{CLAIMS['best-clear']} on mnist", 2.5)  # 3.5 less the 1 dB asked for
+    assert "of vae_conv to non-local means (0.5), less 1 dB" in clear.decided
+
+
+def test_a_map_of_four_channels_is_a_bottleneck_for_digits():
+    for name in ("vae_conv", "vae_deep"):
+        with torch.device("meta"):
+            model = create_model(name, in_channels=1, image_size=28, spatial=True, latent=4)
+            output = model(torch.empty(2, 1, 28, 28))
+        assert model.latent_shape == output.mean.shape[1:] == (4, 7, 7)  # 196 numbers for 784 pixels
+        assert output.logits.shape == (2, 1, 28, 28)

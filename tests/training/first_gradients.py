@@ -1,10 +1,13 @@
 """Write what a training's first three steps average and measure; run by test_train.py alone and under torchrun.
 
+For a classifier, a segmentation, and a VAE.
+
 In double precision: in single, the rounding of another order of sums turns ReLUs and pools that stand at a tie, and a
 turn of one of them is no longer small.
 """
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,6 +16,7 @@ from accelerate import Accelerator
 from glassnet import experiment
 from glassnet.data import DATASETS, Dataset, Source, Split, batches
 from glassnet.data.warps import Warp
+from glassnet.models import autoencoder
 from glassnet.settings import TrainSettings
 from glassnet.training.train import _Loop, _records, _start, _train_epoch
 
@@ -26,18 +30,29 @@ SETTINGS = {
         batch_size=8,
         augment=False,
     ),
+    "vae": TrainSettings(
+        model="vae_conv",
+        model_options=("filters=4,8", "hidden=16", "latent=3"),
+        noise="gaussian:0.3",
+        epochs=1,
+        batch_size=64,
+        augment=False,
+    ),
 }
+COUNTS = {"digits": (1, 3), "masks": (1, 3), "vae": (51,)}
+"""Images that are measured: of one, one of two processes has none."""
 
 
 def main() -> None:
     accelerator = Accelerator(cpu=True)
-    batches.to_float = lambda images: images.double() / 255
+    batches.to_float = _in_double
+    autoencoder.draw = _with_a_fixed_eps  # processes draw apart, which no comparison with one alone could bear
     draw = batches.AUGMENTATIONS["digits"]
     batches.AUGMENTATIONS["digits"] = lambda count, generator: _double(draw(count, generator))
     DATASETS["squares"] = Source(
         "", load=lambda *_: squares(), find=lambda path: path, needs="", tasks=("segmentation",)
     )
-    found = {name: first_steps(settings, accelerator) for name, settings in SETTINGS.items()}
+    found = {name: first_steps(name, accelerator) for name in SETTINGS}
     if accelerator.is_main_process:
         torch.save(found, sys.argv[1])
 
@@ -58,9 +73,9 @@ def squares() -> Dataset:
     return Dataset("squares", "segmentation", ("ground", "dark", "bright"), train, test, "none", "made here")
 
 
-def first_steps(settings: TrainSettings, accelerator: Accelerator) -> dict:
+def first_steps(name: str, accelerator: Accelerator) -> dict:
     """Take three steps, and keep each one's averaged gradients, the loss, and what is remembered of some images."""
-    settings = experiment.resolve(settings)
+    settings = experiment.resolve(SETTINGS[name])
     parts = experiment.build(settings)
     parts.model.double()
     training = parts.dataset.train.part(torch.arange(3 * settings.batch_size))
@@ -75,9 +90,26 @@ def first_steps(settings: TrainSettings, accelerator: Accelerator) -> dict:
     state.schedule.optimizer.step = record
     loop = _Loop(parts, settings, accelerator, state, training, training, "fp32", Path(), "now")
     means = _train_epoch(loop, accelerator.prepare_model(state.model))
-    test = parts.dataset.test
-    measured = [_records(loop, test.part(torch.arange(count))) for count in (1, 3)]  # 1: one process has no image
+    if name == "vae":  # its likelihoods are taken in single precision, whatever the model is in
+        state.judged.float()
+    batches.to_float = _in_double if name != "vae" else lambda images: images.float() / 255
+    measured = [_records(_with_test_images(loop, count), "test") for count in COUNTS[name]]
+    batches.to_float = _in_double
     return {"gradients": seen, "means": means, "measured": measured}
+
+
+def _with_test_images(loop: _Loop, count: int) -> _Loop:
+    dataset = loop.parts.dataset
+    test = dataset.test.part(torch.arange(count))
+    return replace(loop, parts=replace(loop.parts, dataset=replace(dataset, test=test)))
+
+
+def _in_double(images):
+    return images.double() / 255
+
+
+def _with_a_fixed_eps(posterior):
+    return posterior.mean + (posterior.log_variance / 2).exp() * 0.5
 
 
 def _double(warp):

@@ -301,7 +301,7 @@ def test_wrong_input_stops_all_processes_with_one_sentence(tmp_path):
 
 @pytest.fixture(scope="module")
 def first_steps(tmp_path_factory):
-    """What two processes and one find in the first steps of a classification and of a segmentation."""
+    """What one process and two find in the first steps of each task."""
     folder, script = tmp_path_factory.mktemp("steps"), Path(__file__).parent / "first_gradients.py"
     done = torchrun([str(script)], str(folder / "two.pt"), tmp_path=folder)
     assert done.returncode == 0, done.stderr
@@ -310,7 +310,7 @@ def first_steps(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("of", ["digits", "masks"])
+@pytest.mark.parametrize("of", ["digits", "masks", "vae"])
 def test_two_processes_average_the_gradients_that_one_would_have(first_steps, of):
     one, two = (found[of]["gradients"] for found in first_steps)
     assert len(one) == len(two) == 3
@@ -322,7 +322,7 @@ def test_two_processes_average_the_gradients_that_one_would_have(first_steps, of
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("of", ["digits", "masks"])
+@pytest.mark.parametrize("of", ["digits", "masks", "vae"])
 def test_two_processes_measure_what_one_would(first_steps, of):
     """Also one image, of which the second process has none; the masks' rows are those of a part of mapped tensors."""
     one, two = (found[of] for found in first_steps)
@@ -332,4 +332,5 @@ def test_two_processes_measure_what_one_would(first_steps, of):
         for key, value in whole.items():
             if key == "confusion":  # one a batch, and two processes have a batch each
                 value, joined[key] = value.sum(dim=0), joined[key].sum(dim=0)
-            torch.testing.assert_close(joined[key], value, msg=key)
+            tolerance = {"rtol": 1e-4, "atol": 1e-5} if of == "vae" else {}  # measured in single precision
+            torch.testing.assert_close(joined[key], value, msg=key, **tolerance)

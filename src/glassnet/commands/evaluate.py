@@ -11,6 +11,7 @@ from glassnet.commands import evaluate_classification, evaluate_reconstruction, 
 from glassnet.commands.answer import Answer
 from glassnet.commands.evaluated import Evaluated, Shown
 from glassnet.data import Dataset, load_dataset
+from glassnet.data.own_numbers import OwnNumbers
 from glassnet.devices import choose_device, choose_precision
 from glassnet.errors import InputError
 from glassnet.experiment import Run, build_disturbance, measured
@@ -29,14 +30,12 @@ SHOWN: dict[str, Shown] = {
 
 def evaluate(settings: EvalSettings) -> Answer:
     """Measure a run on a data set, and keep the figures under evaluation/ in the run."""
-    run = Run.open(settings.run)
+    run = _run(settings)
     dataset = _dataset(run, settings)
     split = dataset.train if settings.split == "train" else dataset.test
     device = choose_device(settings.device)
     precision = choose_precision(settings.precision, device)
     model, trained = run.model(device), run.settings
-    if settings.flip and run.task.name != "segmentation":
-        raise InputError(f"--flip is of no use to {run.task.name}, only to segmentation; leave it out.")
 
     def recorded(network: nn.Module) -> Records:
         return measured(
@@ -47,7 +46,7 @@ def evaluate(settings: EvalSettings) -> Answer:
             batch_size=settings.batch_size,
             precision=precision,
             disturbance=build_disturbance(trained, run.task),
-            seed=trained.seed,
+            numbers=OwnNumbers(trained.seed, settings.split),
         )
 
     records = recorded(model)
@@ -63,11 +62,19 @@ def evaluate(settings: EvalSettings) -> Answer:
         result["flipped"] = {key: turned[key] for key in run.task.kept}
     name = settings.split if settings.data is None else f"{_slug(dataset.name)}-{settings.split}"
     shown, suffix = SHOWN[run.task.name], "" if name == "test" else f"-{name}"
-    found = Evaluated(run, model, dataset, split, records, result, suffix, precision)
+    found = Evaluated(run, model, dataset, split, settings.split, records, result, suffix, precision)
     run.save_arrays(f"evaluation/{name}.npz", shown.arrays(found))
     shown.draw(found)
     run.save_json(f"evaluation/{name}.json", result)  # last: whoever finds it finds the rest
     return Answer(shown.text(found), {"run": str(run.path), **result})
+
+
+def _run(settings: EvalSettings) -> Run:
+    """Open the run, and see that its task has what is asked for."""
+    run = Run.open(settings.run)
+    if settings.flip and run.task.name != "segmentation":
+        raise InputError(f"--flip is of no use to {run.task.name}, only to segmentation; leave it out.")
+    return run
 
 
 def _slug(name: str) -> str:
@@ -82,6 +89,13 @@ def _dataset(run: Run, settings: EvalSettings) -> Dataset:
         return run.dataset(settings.data_root)
     model = run.manifest["model"]
     dataset = load_dataset(settings.data, root=settings.data_root, image_size=model["image_size"])
+    if run.task.name == "reconstruction":  # it has no classes, whatever the images are of
+        if dataset.channels != model["in_channels"]:
+            raise InputError(
+                f"{settings.data} has {dataset.channels} channels; expected {model['in_channels']}, as {run.path} was "
+                "trained on."
+            )
+        return dataset
     if dataset.channels != model["in_channels"] or dataset.classes != run.classes:
         raise InputError(
             f"{settings.data} has {dataset.channels} channels and the classes {', '.join(dataset.classes)}; "

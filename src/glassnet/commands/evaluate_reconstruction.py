@@ -20,7 +20,7 @@ from glassnet.tasks.reconstruction import INTERVAL_SEED
 def _arrays(found: Evaluated) -> dict[str, np.ndarray]:
     """Measure the baselines too, and add what they came to to the result."""
     say("measuring what needs no network on the same images")
-    baselines, left_out = measure_baselines(found.run, found.model, found.dataset, found.split)
+    baselines, left_out = measure_baselines(found.run, found.model, found.dataset, found.split_name)
     own = {name: found.records[name].numpy() for name in (*QUALITY, "reconstruction", "kl")}
     rows = [one.to_json() | _margin(own["psnr"], one.quality["psnr"]) for one in baselines]
     found.result.update(noise=found.run.settings.noise, baselines=rows, left_out=left_out)

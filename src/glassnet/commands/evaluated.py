@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from torch import nn
@@ -23,6 +23,7 @@ class Evaluated:
         model: Its model on the device, in evaluation mode.
         dataset: What it was measured on.
         split: The part.
+        split_name: Its name.
         records: What the task remembered of each batch.
         result: What the task's `evaluate` made of them, as JSON values.
         suffix: Ends the names of figures; empty for the run's own test images.
@@ -33,6 +34,7 @@ class Evaluated:
     model: nn.Module
     dataset: Dataset
     split: Split
+    split_name: Literal["train", "test"]
     records: Records
     result: dict[str, Any]
     suffix: str

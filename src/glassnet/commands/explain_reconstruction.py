@@ -16,8 +16,9 @@ from glassnet.commands.answer import Answer, table
 from glassnet.commands.selection import Selection, select
 from glassnet.commands.subject import Subject
 from glassnet.data.batches import disturbed, to_float
+from glassnet.data.own_numbers import OwnNumbers
 from glassnet.errors import InputError
-from glassnet.experiment import Run, build_disturbance
+from glassnet.experiment import Run, corruption_of
 from glassnet.models.autoencoder import Autoencoder
 from glassnet.models.layers import select_layers
 from glassnet.settings import ExplainSettings
@@ -29,9 +30,8 @@ DRAWN = 16
 def explain_reconstruction(subject: Subject, settings: ExplainSettings, precision: Literal["fp32", "bf16"]) -> Answer:
     """Attribute the error of some images' reconstructions, or a latent dimension, and keep and draw the maps."""
     _refuse(settings)
-    # A reconstruction is neither right nor wrong, so that the default rule, mixed:8, stands for the first images.
-    first = settings.images.replace("mixed:", "first:")
-    (selection,) = select(subject, dataclasses.replace(settings, images=first), precision)
+    words = "first:8" if settings.images is None else settings.images
+    (selection,) = select(subject, dataclasses.replace(settings, images=words), precision)
     name, scored = _target(settings.target, subject)
     given, clean = _shown(subject, selection)
     score = scored(clean.to(next(subject.model.parameters()).device))
@@ -70,7 +70,7 @@ def _refuse(settings: ExplainSettings) -> None:
             raise InputError(
                 f"--{option} measures maps of a class's score, and a reconstruction has none; leave it out."
             )
-    if settings.images.startswith(("correct:", "wrong:")):
+    if (settings.images or "").startswith(("correct:", "wrong:", "mixed:")):
         raise InputError(
             f"--images is '{settings.images}', but a reconstruction is neither right nor wrong; give indices as in "
             "3,14, first:8, or an image file or a folder of them."
@@ -122,10 +122,9 @@ def _shown(subject: Subject, selection: Selection) -> tuple[Tensor, Tensor]:
     places = [place for place in selection.names if isinstance(place, int)]
     if not isinstance(subject.kept, Run) or len(places) < len(images):
         return images, images
-    run = subject.kept
-    corruption = build_disturbance(run.settings, run.task)
-    assert corruption is not None  # a reconstruction's run always has one
-    return disturbed(images, places, disturbance=corruption, seed=run.settings.seed)
+    settings = subject.kept.settings
+    numbers = OwnNumbers(settings.seed, "test")
+    return disturbed(images, places, disturbance=corruption_of(settings), numbers=numbers)
 
 
 def _draw(subject: Subject, stem: str, name: str, given: Tensor, explanation: Explanation, captions: list[str]) -> None:

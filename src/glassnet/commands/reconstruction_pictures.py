@@ -26,7 +26,7 @@ REACH = 3.0
 def draw_pictures(found: Evaluated) -> None:
     """Draw what there is to see of an evaluated reconstruction into its run."""
     chosen = balanced_draw(found.split.own_targets, SHOWN, seed=SEED)
-    noisy, clean = given(found.run, found.split, chosen)
+    noisy, clean = given(found.run, found.dataset, found.split_name, chosen)
     model = cast(Autoencoder, found.model)
     device = next(model.parameters()).device
     with torch.no_grad():
@@ -91,7 +91,8 @@ def _traversals(found: Evaluated, model: Autoencoder, code: Tensor) -> None:
         values = centre[dimension] + deviation[dimension] * steps
         codes[:, dimension] = values.to(codes)
         images = model.decode(codes.view(STEPS, *model.latent_shape)).float().sigmoid().cpu().numpy()
-        rows[f"{_place(dimension, model.latent_shape)}\n{kl[dimension]:.1f} nats"] = images
+        told = f"{kl[dimension]:.1f} nats" if np.isfinite(kl[dimension]) else "KL not finite"
+        rows[f"{_place(dimension, model.latent_shape)}\n{told}"] = images
     found.run.save_figure(
         f"traversals{found.suffix}",
         figures.image_rows(

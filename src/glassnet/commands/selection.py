@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from glassnet.commands.subject import Subject
 from glassnet.data import Split
+from glassnet.data.own_numbers import OwnNumbers
 from glassnet.data.pictures import SUFFIXES, read_pictures
 from glassnet.errors import InputError
 from glassnet.experiment import measured
@@ -43,7 +44,7 @@ def select(subject: Subject, settings: ExplainSettings, precision: str) -> list[
         InputError: The words are no indices, no rule and no file, or an index is out of range; or they name test
             images of a model that has none.
     """
-    words = settings.images
+    words = "mixed:8" if settings.images is None else settings.images
     rule, _, count = words.partition(":")
     by_rule = rule in _RULES and count.isdecimal() and int(count) > 0
     if not by_rule and not all(word.strip().isdecimal() for word in words.split(",")):
@@ -95,7 +96,8 @@ def _by_outcome(test: Split, model: nn.Module, precision: str, rule: str, wanted
 def _by_overlap(test: Split, subject: Subject, precision: str, rule: str, wanted: int) -> list[Selection]:
     """Take the images of highest mean IoU, or of lowest, or half of each."""
     recorder = TASKS[subject.task].recorder(TrainSettings(), len(subject.classes))
-    found = measured(subject.model, test, recorder, task=TASKS[subject.task], precision=precision)
+    numbers = OwnNumbers(0, "test")  # a segmentation draws none
+    found = measured(subject.model, test, recorder, task=TASKS[subject.task], numbers=numbers, precision=precision)
     iou = mean_iou_of(found["counts"].numpy())
     order = torch.from_numpy(np.argsort(np.where(np.isnan(iou), np.inf, -iou), kind="stable"))
     order = order[: int((~np.isnan(iou)).sum())]

@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 
 from glassnet.data.colours import Colours, apply_colours, random_colours
 from glassnet.data.dataset import VOID, Split
+from glassnet.data.own_numbers import OwnNumbers
 from glassnet.data.warps import Images, Warp, apply_warp, apply_warp_to_masks, random_affine, random_bend
 from glassnet.errors import InputError
 
@@ -134,11 +135,11 @@ def ordered_batches(
     device: torch.device,
     part: tuple[int, int] = (0, 1),
     disturbance: Disturbance | None = None,
-    seed: int = 0,
+    numbers: OwnNumbers | None = None,
 ) -> Iterator[Batch]:
     """Yield all images once, in order, as they are but for the disturbance.
 
-    Each image is disturbed as its place in the split and the seed say, whatever the batches and processes.
+    Each image is disturbed by numbers of its own, whatever the batches and processes.
 
     Args:
         split: Images and targets.
@@ -146,24 +147,27 @@ def ordered_batches(
         device: Where the batches go.
         part: (rank, processes): which part of the images this process takes.
         disturbance: Takes the place of the targets by its own.
-        seed: Seed of the disturbance.
+        numbers: What the disturbance is drawn from; needed with one.
     """
-    rank, processes = part
-    mine = torch.arange(len(split)).tensor_split(processes)[rank]
-    for batch in mine.split(batch_size):
-        if not len(batch):
-            return
-        taken, targets = split.take(slice(int(batch[0]), int(batch[-1]) + 1))
+    for places in ordered_places(len(split), batch_size=batch_size, part=part):
+        taken, targets = split.take(slice(places.start, places.stop))
         images, targets = to_float(taken.to(device)), targets.to(device)
-        if disturbance is not None:
-            images, targets = disturbed(images, batch.tolist(), disturbance=disturbance, seed=seed)
+        if disturbance is not None and numbers is not None:
+            images, targets = disturbed(images, places, disturbance=disturbance, numbers=numbers)
         yield images, targets
 
 
-def disturbed(images: Images, places: Sequence[int], *, disturbance: Disturbance, seed: int) -> Batch:
-    """Disturb images as their places in their split and a seed say; see `ordered_batches`."""
+def ordered_places(count: int, *, batch_size: int, part: tuple[int, int] = (0, 1)) -> list[range]:
+    """Cut the places 0..count-1 into the batches of one process, in order: (rank, processes) is its part."""
+    rank, processes = part
+    mine = torch.arange(count).tensor_split(processes)[rank]
+    return [range(int(batch[0]), int(batch[-1]) + 1) for batch in mine.split(batch_size) if len(batch)]
+
+
+def disturbed(images: Images, places: Sequence[int], *, disturbance: Disturbance, numbers: OwnNumbers) -> Batch:
+    """Disturb images by the numbers of their places in their split; see `ordered_batches`."""
     shape = (1, *images.shape[1:])
-    drawn = [disturbance.draw(shape, Generator().manual_seed(seed * 1_000_003 + place)) for place in places]
+    drawn = [disturbance.draw(shape, generator) for generator in numbers.generators(places, "input")]
     return disturbance.apply(images, torch.cat(drawn).to(images.device))
 
 

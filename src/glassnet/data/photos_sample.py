@@ -19,7 +19,7 @@ from glassnet.errors import InputError
 SIDE_PIXELS = 32
 STRIDE_PIXELS = 16
 TEST_SHARE = 0.2
-# The pixels of each, as their digest, so that figures on the sample stay comparable.
+# SHA-256 of each file, so that figures on the sample stay comparable.
 FILES = {
     "astronaut.png": "88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5",
     "chelsea.png": "596aa1e7cb875eb79f437e310381d26b338a81c2da23439704a73c4651e8c4bb",
@@ -51,7 +51,8 @@ def load(_root: Path, image_size: int | None = None) -> Dataset:
         train=_split(train),
         test=_split(test),
         augmentation="photos",
-        note="32 px crops of five photographs that scikit-image ships, right fifth of each for the test",
+        note="32 px crops of five photographs that scikit-image ships, right fifth of each for the test; neighbours "
+        "overlap by half within a part, and so do those held out for validation and those trained on",
     )
     return resize_dataset(dataset, image_size)
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from glassnet.data import Dataset, Split
+from glassnet.data import Dataset
 from glassnet.data.batches import disturbed, to_float
+from glassnet.data.own_numbers import OwnNumbers
 from glassnet.denoising.baselines import Baseline, denoised, projected
 from glassnet.denoising.principal import MOST_IMAGES
-from glassnet.experiment import Run, build_disturbance
+from glassnet.experiment import Run, corruption_of
 from glassnet.models.autoencoder import Autoencoder
 from glassnet.tasks.image_quality import QUALITY
 from glassnet.tasks.reconstruction import quality
@@ -42,39 +43,55 @@ class Beside:
         return {"name": self.name, "title": self.title, "images": len(self.quality["psnr"]), **quality(self.quality)}
 
 
-def given(run: Run, split: Split, places: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def given(
+    run: Run, dataset: Dataset, split: Literal["train", "test"], places: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Return images of a split as a run's network is given them, and as it should give them back.
 
     Args:
         run: Whose noise, seed and binarisation count.
-        split: The part of the data set.
-        places: Which of its images; all of them if not given.
+        dataset: What the images are from.
+        split: Its part.
+        places: Which of the part's images; all of them if not given.
     """
-    chosen = torch.arange(len(split)) if places is None else places
-    corruption = build_disturbance(run.settings, run.task)
-    assert corruption is not None  # a reconstruction's run always has one
-    images = to_float(split.take(chosen)[0])
-    return disturbed(images, chosen.tolist(), disturbance=corruption, seed=run.settings.seed)
+    part = dataset.train if split == "train" else dataset.test
+    chosen = torch.arange(len(part)) if places is None else places
+    images = to_float(part.take(chosen)[0])
+    numbers = OwnNumbers(run.settings.seed, split)
+    return disturbed(images, chosen.tolist(), disturbance=corruption_of(run.settings), numbers=numbers)
 
 
-def measure_baselines(run: Run, model: nn.Module, dataset: Dataset, split: Split) -> tuple[list[Beside], list[str]]:
+def measure_baselines(
+    run: Run, model: nn.Module, dataset: Dataset, split: Literal["train", "test"]
+) -> tuple[list[Beside], list[str]]:
     """Measure every classical denoiser, and PCA with as many components as the model's code has numbers.
-
-    Without noise there is nothing to denoise, and PCA stands alone.
 
     Returns:
         The baselines, and a sentence on each that is left out.
     """
-    noisy, clean = given(run, split)
-    training, baselines = dataset.train, list[Baseline]()
-    left_out = ["The input has no noise, so that no denoiser is measured."]
-    if not torch.equal(noisy, clean):
-        tuning = given(run, training, torch.arange(min(TUNED_ON, len(training))))
-        baselines, left_out = denoised(noisy, tuning)
-    many = to_float(training.take(torch.arange(min(MOST_IMAGES, len(training))))[0])
+    found, left_out = measure_denoisers(run, dataset, split)
     numbers = int(np.prod(cast(Autoencoder, model).latent_shape))
-    baselines.append(projected(noisy, many, numbers))
-    return [_measured(one, clean) for one in baselines], left_out
+    return [*found, measure_principal(run, dataset, split, components=numbers)], left_out
+
+
+def measure_denoisers(run: Run, dataset: Dataset, split: Literal["train", "test"]) -> tuple[list[Beside], list[str]]:
+    """Measure every classical denoiser that is installed, or none without noise, where there is nothing to denoise.
+
+    Returns:
+        The denoisers, and a sentence on each that is left out.
+    """
+    noisy, clean = given(run, dataset, split)
+    if torch.equal(noisy, clean):
+        return [], ["The input has no noise, so that no denoiser is measured."]
+    found, left_out = denoised(noisy, given(run, dataset, "train", torch.arange(min(TUNED_ON, len(dataset.train)))))
+    return [_measured(one, clean) for one in found], left_out
+
+
+def measure_principal(run: Run, dataset: Dataset, split: Literal["train", "test"], *, components: int) -> Beside:
+    """Measure PCA with so many components, found from clean training images."""
+    noisy, clean = given(run, dataset, split)
+    many = to_float(dataset.train.take(torch.arange(min(MOST_IMAGES, len(dataset.train))))[0])
+    return _measured(projected(noisy, many, components), clean)
 
 
 def _measured(baseline: Baseline, clean: Tensor) -> Beside:

@@ -13,8 +13,8 @@ from matplotlib.patches import FancyArrowPatch, Rectangle
 from glassnet.errors import InputError
 from glassnet.figures.style import INK, MUTED, PALETTE, in_house_style, new_canvas
 
-STEP, TALLEST, MIDDLE = 0.98, 1.7, 2.35
-"""Inches: from block to block, the height of the image's block, the height of the axis from the top."""
+STEP, TALLEST, MIDDLE, LEAST = 0.98, 1.7, 2.35, 4.6
+"""Inches: from block to block, the height of the image's block, that of the axis from the top, the least width."""
 COLOURS = {"image": PALETTE[7], "convolution": PALETTE[4], "fully connected": PALETTE[2], "code": PALETTE[1]}
 WEIGHTED = ("Conv2d", "ConvTranspose2d", "Linear")
 
@@ -40,8 +40,8 @@ def autoencoder_diagram(layers: Sequence[Mapping[str, Any]], title: str) -> Figu
     }
     if not parts["mean"] or not parts["decoder"]:
         raise InputError("the layer table has no layers mean and decoder, expected those of an autoencoder.")
-    count = 3 + len(parts["encoder"]) + len(parts["decoder"]) + (2 if parts["log_variance"] else 0)
-    figure, axes = new_canvas(0.5 + STEP * count, 4.3)
+    count = len(parts["encoder"]) + len(parts["decoder"]) + (2 if parts["log_variance"] else 1)
+    figure, axes = new_canvas(max(1.5 + STEP * count, LEAST), 4.3)
     axes.text(0.15, 0.25, title, fontsize=12, fontweight="bold", va="center")
     image = tuple(layers[0]["input"])
     x = _block(axes, 0.75, "image", image, "image", image)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Real
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from glassnet.errors import InputError
@@ -49,22 +50,28 @@ def image_rows(
     heights = [TILE + GAP + (LINE if name in told else 0) for name in pictures]
     width = max(left + count * (TILE + GAP) + MARGIN, 2 * MARGIN + 0.098 * len(title), 5.2)
     figure, axes = new_canvas(width, top + sum(heights) + 0.08)
-    axes.text(MARGIN, 0.23, title, fontsize=12, fontweight="bold", va="center")
-    for number, line in enumerate(lines):
-        axes.text(MARGIN, 0.46 + LINE * number, line, fontsize=8.5, color=MUTED, va="center")
+    _head(axes, title, lines)
     for place, word in enumerate(columns):
         axes.text(left + place * (TILE + GAP) + TILE / 2, top - 0.11, word, fontsize=8.5, ha="center", va="center")
     for (name, row), height in zip(pictures.items(), heights, strict=True):
         axes.text(left - 0.1, top + TILE / 2, name, fontsize=9, fontweight="bold", ha="right", va="center")
-        for place, picture in enumerate(row):
-            at = left + place * (TILE + GAP)
-            draw_picture(axes, picture, at, top, TILE)
-            if name in told:
-                axes.text(
-                    at + TILE / 2, top + TILE + LINE * 0.55, told[name][place], fontsize=8, ha="center", va="center"
-                )
+        _row(axes, row, told.get(name, ()), left, top)
         top += height
     return figure
+
+
+def _head(axes: Axes, title: str, lines: Sequence[str]) -> None:
+    axes.text(MARGIN, 0.23, title, fontsize=12, fontweight="bold", va="center")
+    for number, line in enumerate(lines):
+        axes.text(MARGIN, 0.46 + LINE * number, line, fontsize=8.5, color=MUTED, va="center")
+
+
+def _row(axes: Axes, row: np.ndarray, captions: Sequence[str], left: float, top: float) -> None:
+    for place, picture in enumerate(row):
+        at = left + place * (TILE + GAP)
+        draw_picture(axes, picture, at, top, TILE)
+        if captions:
+            axes.text(at + TILE / 2, top + TILE + LINE * 0.55, captions[place], fontsize=8, ha="center", va="center")
 
 
 def _check(pictures: Mapping[str, np.ndarray], captions: Mapping[str, Sequence[str]], columns: Sequence[str]) -> int:

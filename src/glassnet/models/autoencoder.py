@@ -64,7 +64,7 @@ class Autoencoder(nn.Module):
     def __init__(
         self,
         *,
-        normalize: Normalize,
+        in_channels: int,
         encoder: nn.Module,
         mean: nn.Module,
         log_variance: nn.Module | None,
@@ -75,7 +75,7 @@ class Autoencoder(nn.Module):
         """Join the parts.
 
         Args:
-            normalize: First layer.
+            in_channels: Channels of the image.
             encoder: Normalised images to features.
             mean: Features to the code's mean.
             log_variance: Features to the logarithm of the code's variance; None for a code that is a point.
@@ -89,12 +89,13 @@ class Autoencoder(nn.Module):
         super().__init__()
         if likelihood not in get_args(Likelihood):
             raise unknown_name("likelihood", likelihood, get_args(Likelihood), noun="likelihoods")
-        self.normalize, self.encoder, self.mean = normalize, encoder, mean
+        self.normalize = Normalize([0.0] * in_channels, [1.0] * in_channels)
+        self.encoder, self.mean = encoder, mean
         self.log_variance, self.decoder = log_variance, decoder
         self.latent_shape, self.likelihood = latent_shape, likelihood
         # One deviation a channel, learned with the weights: Rybkin et al. 2021, https://arxiv.org/abs/2006.13202.
         # It is kept as a vector, which weight decay leaves alone: decay would pull the deviation to 1.
-        start = torch.full((len(normalize.mean),), -2.0)
+        start = torch.full((in_channels,), -2.0)
         self.log_deviation = nn.Parameter(start) if likelihood != "bernoulli" else None
 
     def encode(self, images: Images) -> Posterior:

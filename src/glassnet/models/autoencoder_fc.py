@@ -5,7 +5,6 @@ from collections import OrderedDict
 from torch import nn
 
 from glassnet.models.autoencoder import Autoencoder, check_image_size
-from glassnet.models.normalize import Normalize
 
 
 class AutoencoderFC(Autoencoder):
@@ -34,7 +33,7 @@ class AutoencoderFC(Autoencoder):
         shape = (in_channels, image_size, image_size)
         pixels = in_channels * image_size**2
         super().__init__(
-            normalize=Normalize([0.0] * in_channels, [1.0] * in_channels),
+            in_channels=in_channels,
             encoder=nn.Flatten(),
             mean=nn.Sequential(OrderedDict(fc1=nn.Linear(pixels, latent), relu1=nn.ReLU())),
             log_variance=None,

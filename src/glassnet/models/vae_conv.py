@@ -2,10 +2,9 @@
 
 from torch import nn
 
-from glassnet.models.autoencoder import Autoencoder, check_image_size
-from glassnet.models.normalize import Normalize
-from glassnet.models.stack import Layers, check_widths
-from glassnet.models.variational import HIDDEN, check_hidden, heads, latent_shape, to_maps
+from glassnet.models.autoencoder import Autoencoder
+from glassnet.models.stack import Layers
+from glassnet.models.variational import HIDDEN, checked_code, heads, to_maps
 
 
 class VAEConv(Autoencoder):
@@ -44,26 +43,35 @@ class VAEConv(Autoencoder):
         Raises:
             InputError: An option has a value that no network of this kind has.
         """
-        check_widths("filters", filters, 2, "32,64")
-        check_hidden(hidden, spatial)
-        shape = latent_shape(latent, spatial, image_size)
-        check_image_size(image_size, in_channels, shape)
-        encoder, decoder = Layers(), to_maps(filters[1], latent, hidden, image_size // 4, spatial=spatial)
-        for number, (before, after) in enumerate(((in_channels, filters[0]), filters), 1):
-            encoder[f"conv{number}"] = nn.Conv2d(before, after, 4, stride=2, padding=1, bias=False)
-            encoder[f"bn{number}"] = nn.BatchNorm2d(after)
-            encoder[f"relu{number}"] = nn.ReLU()
-        decoder["deconv1"] = nn.ConvTranspose2d(filters[1], filters[0], 4, stride=2, padding=1, bias=False)
-        decoder["bn3"] = nn.BatchNorm2d(filters[0])
-        decoder["relu3"] = nn.ReLU()
-        decoder["deconv2"] = nn.ConvTranspose2d(filters[0], in_channels, 4, stride=2, padding=1)
-        mean, log_variance = heads(encoder, filters[1], latent, hidden, image_size // 4, spatial=spatial)
+        code = checked_code(
+            in_channels=in_channels, image_size=image_size, latent=latent, spatial=spatial, filters=filters,
+            hidden=hidden, usual="32,64",
+        )  # fmt: skip
+        decoder, encoder = to_maps(code), _down(in_channels, filters)
+        _append_up(decoder, in_channels, filters)
+        mean, log_variance = heads(encoder, code)
         super().__init__(
-            normalize=Normalize([0.0] * in_channels, [1.0] * in_channels),
+            in_channels=in_channels,
             encoder=nn.Sequential(encoder),
             mean=mean,
             log_variance=log_variance,
             decoder=nn.Sequential(decoder),
-            latent_shape=shape,
+            latent_shape=code.shape,
             likelihood=likelihood,
         )
+
+
+def _down(in_channels: int, filters: tuple[int, ...]) -> Layers:
+    encoder = Layers()
+    for number, (before, after) in enumerate(((in_channels, filters[0]), filters), 1):
+        encoder[f"conv{number}"] = nn.Conv2d(before, after, 4, stride=2, padding=1, bias=False)
+        encoder[f"bn{number}"] = nn.BatchNorm2d(after)
+        encoder[f"relu{number}"] = nn.ReLU()
+    return encoder
+
+
+def _append_up(decoder: Layers, channels: int, filters: tuple[int, ...]) -> None:
+    decoder["deconv1"] = nn.ConvTranspose2d(filters[1], filters[0], 4, stride=2, padding=1, bias=False)
+    decoder["bn3"] = nn.BatchNorm2d(filters[0])
+    decoder["relu3"] = nn.ReLU()
+    decoder["deconv2"] = nn.ConvTranspose2d(filters[0], channels, 4, stride=2, padding=1)

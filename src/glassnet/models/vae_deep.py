@@ -4,10 +4,9 @@ from collections import Counter
 
 from torch import nn
 
-from glassnet.models.autoencoder import Autoencoder, check_image_size
-from glassnet.models.normalize import Normalize
+from glassnet.models.autoencoder import Autoencoder
 from glassnet.models.stack import Layers, check_widths
-from glassnet.models.variational import HIDDEN, check_hidden, heads, latent_shape, to_maps
+from glassnet.models.variational import HIDDEN, checked_code, heads, to_maps
 
 SLOPE = 0.2
 
@@ -50,34 +49,44 @@ class VAEDeep(Autoencoder):
         Raises:
             InputError: An option has a value that no network of this kind has.
         """
-        check_widths("filters", filters, 2, "48,96")
         check_widths("depth", (depth,), 1, "2")
-        check_hidden(hidden, spatial)
-        shape = latent_shape(latent, spatial, image_size)
-        check_image_size(image_size, in_channels, shape)
-        encoder, count = Layers(), Counter[str]()
-        for before, after in ((in_channels, filters[0]), filters):
-            _append(encoder, count, nn.Conv2d(before, after, 4, stride=2, padding=1, bias=False), leaky=True)
-            for _ in range(depth):
-                _append(encoder, count, nn.Conv2d(after, after, 3, padding=1, bias=False), leaky=True)
-        decoder = to_maps(filters[1], latent, hidden, image_size // 4, spatial=spatial)
-        for _ in range(depth):
-            _append(decoder, count, nn.Conv2d(filters[1], filters[1], 3, padding=1, bias=False), leaky=False)
-        up = nn.ConvTranspose2d(filters[1], filters[0], 4, stride=2, padding=1, bias=False)
-        _append(decoder, count, up, leaky=False)
-        for _ in range(depth):
-            _append(decoder, count, nn.Conv2d(filters[0], filters[0], 3, padding=1, bias=False), leaky=False)
-        decoder["deconv2"] = nn.ConvTranspose2d(filters[0], in_channels, 4, stride=2, padding=1)
-        mean, log_variance = heads(encoder, filters[1], latent, hidden, image_size // 4, spatial=spatial)
+        code = checked_code(
+            in_channels=in_channels, image_size=image_size, latent=latent, spatial=spatial, filters=filters,
+            hidden=hidden, usual="48,96",
+        )  # fmt: skip
+        count = Counter[str]()
+        encoder = _down(in_channels, filters, depth, count)
+        decoder = to_maps(code)
+        _append_up(decoder, in_channels, filters, depth, count)
+        mean, log_variance = heads(encoder, code)
         super().__init__(
-            normalize=Normalize([0.0] * in_channels, [1.0] * in_channels),
+            in_channels=in_channels,
             encoder=nn.Sequential(encoder),
             mean=mean,
             log_variance=log_variance,
             decoder=nn.Sequential(decoder),
-            latent_shape=shape,
+            latent_shape=code.shape,
             likelihood=likelihood,
         )
+
+
+def _down(in_channels: int, filters: tuple[int, ...], depth: int, count: Counter[str]) -> Layers:
+    encoder = Layers()
+    for before, after in ((in_channels, filters[0]), filters):
+        _append(encoder, count, nn.Conv2d(before, after, 4, stride=2, padding=1, bias=False), leaky=True)
+        for _ in range(depth):
+            _append(encoder, count, nn.Conv2d(after, after, 3, padding=1, bias=False), leaky=True)
+    return encoder
+
+
+def _append_up(decoder: Layers, channels: int, filters: tuple[int, ...], depth: int, count: Counter[str]) -> None:
+    for _ in range(depth):
+        _append(decoder, count, nn.Conv2d(filters[1], filters[1], 3, padding=1, bias=False), leaky=False)
+    up = nn.ConvTranspose2d(filters[1], filters[0], 4, stride=2, padding=1, bias=False)
+    _append(decoder, count, up, leaky=False)
+    for _ in range(depth):
+        _append(decoder, count, nn.Conv2d(filters[0], filters[0], 3, padding=1, bias=False), leaky=False)
+    decoder["deconv2"] = nn.ConvTranspose2d(filters[0], channels, 4, stride=2, padding=1)
 
 
 def _append(layers: Layers, count: Counter[str], convolution: nn.Conv2d | nn.ConvTranspose2d, *, leaky: bool) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import asdict
 
 import torch
 
@@ -10,25 +11,27 @@ from glassnet import figures
 from glassnet.data.draw import balanced_draw
 from glassnet.denoising.beside import given
 from glassnet.experiment import Run
+from glassnet.models import create_model, parse_options
+from glassnet.models.summary import layer_table
 from glassnet.paper.reconstruction_measures import Measured
-from glassnet.paper.reconstruction_plan import VAE, Denoising
+from glassnet.paper.reconstruction_plan import VAE, Denoising, bounds
 from glassnet.paper.reproduction import Drawn
 from glassnet.run import RunDirectory
 from glassnet.settings.reproduce import ReproduceSettings
 from glassnet.tasks.image_quality import psnr
 
 SHOWN = 10
+DIGIT_SHAPE = (1, 1, 28, 28)
 
 
-def draw_diagram(kept: RunDirectory, runs: Sequence[Run]) -> list[Drawn]:
-    """Draw Figure 6 from the layer table of a VAE with a vector code, if one was trained."""
-    found = [run for run in runs if run.settings.model == VAE]
-    if not found:
-        return []
+def draw_diagram(kept: RunDirectory) -> Drawn:
+    """Draw Figure 6 from the layer table of the VAE with a vector code whose bound is measured on MNIST."""
+    options = parse_options(VAE, bounds("mnist")[0].settings.model_options)
+    layers = layer_table(create_model(VAE, in_channels=1, image_size=DIGIT_SHAPE[-1], **options), DIGIT_SHAPE)
     title, alt = "Figure 6: structure of the VAE", "Encoder, mean and deviation, code and decoder, each with its sizes."
-    figure = figures.autoencoder_diagram(found[0].manifest["model"]["layers"], f"{title} ({VAE})")
+    figure = figures.autoencoder_diagram([asdict(layer) for layer in layers], f"{title} ({VAE})")
     kept.save_figure("figure-6", figure, title=title, alt=alt)
-    return [Drawn("figure-6", title, alt)]
+    return Drawn("figure-6", title, alt)
 
 
 def draw_rows(
@@ -51,8 +54,8 @@ def draw_rows(
 
 
 def _rows(kept: RunDirectory, run: Run, stem: str, title: str, settings: ReproduceSettings) -> Drawn:
-    test = run.dataset(settings.data_root).test
-    noisy, clean = given(run, test, balanced_draw(test.own_targets, SHOWN, seed=0))
+    dataset = run.dataset(settings.data_root)
+    noisy, clean = given(run, dataset, "test", balanced_draw(dataset.test.own_targets, SHOWN, seed=0))
     with torch.no_grad():
         images = run.model()(noisy).images
     rows = {"noisy": noisy, "reconstructed": images, "original": clean}

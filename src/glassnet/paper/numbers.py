@@ -66,6 +66,8 @@ CLAIMS = {
     "simple-fails": "fails, worse than the best classical denoiser",
     "vae-simple": "The VAE beats the fully connected network",
     "deep-vae": "The deeper VAE beats the VAE",
+    "all-beat": "Each network is better than each baseline",
+    "best-clear": "The best network is 1 dB or more above non-local means",
     "attention": "The own network looks at the stroke, VGG at a circle",
 }
 """The claims that its figures are to show, in our words."""

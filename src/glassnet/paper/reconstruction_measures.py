@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from glassnet.denoising.beside import measure_baselines
+from glassnet.data.own_numbers import OwnNumbers
+from glassnet.denoising import DENOISERS
+from glassnet.denoising.beside import Beside, measure_denoisers, measure_principal
 from glassnet.devices import choose_device
 from glassnet.experiment import Run, build_disturbance, measured
+from glassnet.models.autoencoder import Autoencoder
 from glassnet.paper.stages import Stage, stage
 from glassnet.run import RunDirectory
 from glassnet.settings.reproduce import ReproduceSettings
@@ -42,18 +45,19 @@ def measure(kept: RunDirectory, runs: Mapping[str, Mapping[int, Run]], settings:
     stages = {
         name: {seed: evaluated(kept, run, settings) for seed, run in by_seed.items()} for name, by_seed in runs.items()
     }
-    beside: dict[str, Quality] = {}
-    left_out: list[str] = []
-    for by_seed in runs.values():  # PCA has as many components as the code of each network
-        found = _baselines(kept, by_seed[min(by_seed)], settings)
-        for place, title in enumerate(found.numbers["titles"]):
-            beside.setdefault(title, {name: found.arrays[f"{place}/{name}"] for name in QUALITY})
-        left_out = list(found.numbers["left_out"])
+    firsts = [by_seed[min(by_seed)] for by_seed in runs.values()]
+    denoisers = _denoisers(kept, firsts[0], settings)  # all networks of a seed are given the same images
+    codes = sorted({code_numbers(run) for run in firsts})
+    beside = [denoisers, *(_principal(kept, firsts[0], settings, components=numbers) for numbers in codes)]
     return Measured(
         networks={n: {seed: one.arrays for seed, one in by_seed.items()} for n, by_seed in stages.items()},
         numbers={n: {seed: one.numbers for seed, one in by_seed.items()} for n, by_seed in stages.items()},
-        baselines=beside,
-        left_out=left_out,
+        baselines={
+            title: {name: one.arrays[f"{place}/{name}"] for name in QUALITY}
+            for one in beside
+            for place, title in enumerate(one.numbers["titles"])
+        },
+        left_out=denoisers.numbers["left_out"],
     )
 
 
@@ -72,6 +76,24 @@ def nearest(differences: Mapping[str, np.ndarray]) -> tuple[str, np.ndarray]:
     return min(differences.items(), key=lambda item: float(item[1].mean()))
 
 
+def weakest(found: Measured) -> tuple[str, str, np.ndarray]:
+    """Return the network and the baseline that it is least above, or most below, of all pairs, with the differences."""
+    pairs = {name: nearest(margins(found, name)) for name in found.networks}
+    name = min(pairs, key=lambda one: float(pairs[one][1].mean()))
+    return name, *pairs[name]
+
+
+def best_network(found: Measured) -> str:
+    """Return the network of the highest mean PSNR on the test images."""
+    return max(found.networks, key=lambda name: float(over_seeds(found.networks[name], "psnr").mean()))
+
+
+def nonlocal_means_title(found: Measured) -> str | None:
+    """Return the title of non-local means among the baselines; None where no noise left it out."""
+    known = DENOISERS["nonlocal_means"].title
+    return next((title for title in found.baselines if title.startswith(known)), None)
+
+
 def over_seeds(by_seed: Mapping[int, Quality], name: str) -> np.ndarray:
     """Return each image's mean of a measure over the seeds."""
     return np.stack([one[name] for one in by_seed.values()]).mean(axis=0, dtype=np.float64)
@@ -88,7 +110,7 @@ def evaluated(kept: RunDirectory, run: Run, settings: ReproduceSettings) -> Stag
             run.task.recorder(run.settings, len(dataset.classes)),
             task=run.task,
             disturbance=build_disturbance(run.settings, run.task),
-            seed=run.settings.seed,
+            numbers=OwnNumbers(run.settings.seed, "test"),
         )
         arrays = {name: records[name].numpy() for name in QUALITY}
         return Stage(arrays, run.task.evaluate(records, dataset.classes))
@@ -96,14 +118,45 @@ def evaluated(kept: RunDirectory, run: Run, settings: ReproduceSettings) -> Stag
     return stage(kept, f"quality-{run.name}", _inputs(run), compute)
 
 
-def _baselines(kept: RunDirectory, run: Run, settings: ReproduceSettings) -> Stage:
-    def compute() -> Stage:
-        dataset = run.dataset(settings.data_root)
-        found, left_out = measure_baselines(run, run.model(), dataset, dataset.test)
-        arrays = {f"{place}/{name}": each for place, one in enumerate(found) for name, each in one.quality.items()}
-        return Stage(arrays, {"titles": [one.title for one in found], "left_out": left_out})
+def code_numbers(run: Run) -> int:
+    """Return how many numbers the code of one image has."""
+    return int(np.prod(cast(Autoencoder, run.model()).latent_shape))
 
-    return stage(kept, f"baselines-{run.name}", _inputs(run), compute)
+
+def _denoisers(kept: RunDirectory, run: Run, settings: ReproduceSettings) -> Stage:
+    """Measure the classical denoisers once for all networks of a data set."""
+    inputs = _images(run) | {
+        "denoisers": {name: [one.available(), list(one.strengths), one.limit] for name, one in DENOISERS.items()}
+    }
+
+    def compute() -> Stage:
+        found, left_out = measure_denoisers(run, run.dataset(settings.data_root), "test")
+        return _stage(found, left_out)
+
+    return stage(kept, f"denoisers-{_place(run)}", inputs, compute)
+
+
+def _principal(kept: RunDirectory, run: Run, settings: ReproduceSettings, *, components: int) -> Stage:
+    def compute() -> Stage:
+        return _stage([measure_principal(run, run.dataset(settings.data_root), "test", components=components)], [])
+
+    return stage(kept, f"pca-{components}-{_place(run)}", _images(run) | {"components": components}, compute)
+
+
+def _stage(found: Sequence[Beside], left_out: Sequence[str]) -> Stage:
+    arrays = {f"{place}/{name}": each for place, one in enumerate(found) for name, each in one.quality.items()}
+    return Stage(arrays, {"titles": [one.title for one in found], "left_out": list(left_out)})
+
+
+def _place(run: Run) -> str:
+    return f"{run.settings.data.partition(':')[0]}-seed{run.settings.seed}"
+
+
+def _images(run: Run) -> dict[str, Any]:
+    """Return what decides the noisy images that a run is tested on."""
+    had, settings = run.manifest["data"], run.settings
+    sizes = {name: had[name] for name in ("name", "note", "image_size", "train", "validation", "test")}
+    return sizes | {"noise": settings.noise, "binarize": settings.binarize, "seed": settings.seed}
 
 
 def _inputs(run: Run) -> dict[str, Any]:

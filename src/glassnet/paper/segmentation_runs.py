@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from glassnet.data import Dataset
+from glassnet.data.own_numbers import OwnNumbers
 from glassnet.devices import choose_device
 from glassnet.errors import InputError
 from glassnet.experiment import Run, measured, read_settings, resolve
@@ -91,7 +92,8 @@ class Evaluations:
         if run.path not in self._records:
             recorder = run.task.recorder(run.settings, len(run.classes))
             model = run.model(choose_device(self._settings.device))
-            self._records[run.path] = measured(model, self.dataset(run).test, recorder, task=run.task)
+            numbers = OwnNumbers(run.settings.seed, "test")
+            self._records[run.path] = measured(model, self.dataset(run).test, recorder, task=run.task, numbers=numbers)
         return self._records[run.path]
 
     def counts(self, runs: Sequence[Run]) -> Int64[np.ndarray, "seeds n 3 classes"]:

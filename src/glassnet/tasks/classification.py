@@ -69,7 +69,7 @@ def _objective(settings: TrainSettings, _targets: Tensor, _classes: int) -> Obje
 
 
 def _recorder(_settings: TrainSettings, _classes: int) -> Recorder:
-    return lambda logits, targets: {"logits": logits, "targets": targets}
+    return lambda logits, targets, _normal: {"logits": logits, "targets": targets}
 
 
 def _measure(records: Records) -> Measures:

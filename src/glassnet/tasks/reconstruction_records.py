@@ -11,7 +11,7 @@ from torch import Tensor
 from glassnet.settings import TrainSettings
 from glassnet.tasks.elbo import LIKELIHOODS, kl_per_dimension, warm_up
 from glassnet.tasks.image_quality import QUALITY
-from glassnet.tasks.task import Objective, Recorder, Records
+from glassnet.tasks.task import Normal, Objective, Recorder, Records
 
 
 @runtime_checkable
@@ -49,25 +49,25 @@ def recorder(settings: TrainSettings, _classes: int) -> Recorder:
     """Return what is remembered of a batch: quality and terms by image, sums over the code's dimensions as one row."""
 
     @torch.no_grad()
-    def of_batch(output: Output, targets: Tensor) -> Records:
+    def of_batch(output: Output, targets: Tensor, normal: Normal) -> Records:
         images = output.images
         records = {name: measure(images, targets) for name, measure in QUALITY.items()}
-        return records | _terms(output, targets) | _code(output)
+        return records | _terms(output, targets, normal) | _code(output)
 
     kind = {"binarized": torch.tensor([settings.binarize])}
-    return lambda output, targets: _weighted(of_batch(output, targets), settings.beta) | kind
+    return lambda output, targets, normal: _weighted(of_batch(output, targets, normal), settings.beta) | kind
 
 
 def _weighted(records: Records, beta: float) -> Records:
     return records | {"loss": records["reconstruction"] + beta * records["kl"]}
 
 
-def _terms(output: Output, targets: Tensor) -> Records:
-    """The two terms of the bound for each image, at one draw of its code from torch's global generator, in nats."""
+def _terms(output: Output, targets: Tensor, normal: Normal) -> Records:
+    """The two terms of the bound for each image, at one draw of its code by numbers of its own, in nats."""
     if output.log_variance is None:
         logits, kl = output.logits, torch.zeros(len(targets), device=targets.device)
     else:
-        eps = torch.randn_like(output.mean)
+        eps = normal(tuple(output.mean.shape[1:])).to(output.mean)
         logits = output.decode(output.mean + (output.log_variance / 2).exp() * eps)
         kl = kl_per_dimension(output.mean, output.log_variance).sum(dim=1)
     told = LIKELIHOODS[output.likelihood](logits, targets, output.log_deviation)

@@ -42,7 +42,7 @@ def _objective(settings: TrainSettings, masks: Tensor, classes: int) -> Objectiv
 
 
 def _recorder(_settings: TrainSettings, classes: int) -> Recorder:
-    return lambda logits, masks: records(logits, masks, classes)
+    return lambda logits, masks, _normal: records(logits, masks, classes)
 
 
 def records(logits: Tensor, masks: Tensor, classes: int) -> Records:

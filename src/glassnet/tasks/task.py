@@ -20,8 +20,15 @@ The other means (accuracy, the terms of a sum) are detached; they go into metric
 Records = dict[str, Tensor]
 """What is remembered of a part of the images, to be joined along the first dimension with that of all other parts."""
 
-Recorder = Callable[[Any, Tensor], Records]
-"""(output, targets) of a batch to its records: small, so that outputs of a whole set need not be held."""
+Normal = Callable[[tuple[int, ...]], Tensor]
+"""A shape to standard normal numbers of that shape for each image of a batch, on the CPU: those of the image's own."""
+
+Recorder = Callable[[Any, Tensor, Normal], Records]
+"""(output, targets, random numbers) of a batch to its records.
+
+They are small, so that outputs of a whole set need not be held. What is drawn comes from the numbers, so that a record
+does not depend on batches, processes and devices.
+"""
 
 Measures = dict[str, float]
 

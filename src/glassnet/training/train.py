@@ -6,7 +6,7 @@ import dataclasses
 import math
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from accelerate import Accelerator
@@ -20,6 +20,7 @@ from glassnet.console import progress, say
 from glassnet.data import Split
 from glassnet.data.batches import batch_order, shuffled_batches
 from glassnet.data.holdout import hold_out
+from glassnet.data.own_numbers import OwnNumbers
 from glassnet.devices import autocast, choose_device, choose_precision
 from glassnet.errors import InputError, WorkError
 from glassnet.experiment import Experiment, Run
@@ -146,7 +147,7 @@ def _epochs(loop: _Loop) -> None:
         rate = state.optimizer.param_groups[0]["lr"]
         trained = _train_epoch(loop, model)
         train_seconds = time.perf_counter() - begun
-        validated = loop.parts.task.measure(_records(loop, loop.validation))
+        validated = loop.parts.task.measure(_records(loop, "validation"))
         _check(validated["loss"], loop, "after its last step")
         seconds = time.perf_counter() - begun
         state.epoch, state.seconds = state.epoch + 1, state.seconds + seconds
@@ -222,16 +223,16 @@ def _check(loss: float, loop: _Loop, when: str) -> None:
         )
 
 
-def _records(loop: _Loop, split: Split) -> Records:
-    """Measure the judged model on a split, each process its part of it, and join what is remembered."""
+def _records(loop: _Loop, name: Literal["validation", "test"]) -> Records:
+    """Measure the judged model on the split of that name, each process its part of it, and join what is remembered."""
     found = experiment.measured(
         loop.state.judged,
-        split,
+        loop.parts.dataset.test if name == "test" else loop.validation,
         loop.parts.recorder,
         task=loop.parts.task,
         precision=loop.precision,
         disturbance=loop.parts.disturbance,
-        seed=loop.settings.seed,
+        numbers=OwnNumbers(loop.settings.seed, name),
         part=(loop.accelerator.process_index, loop.accelerator.num_processes),
     )
     if loop.accelerator.num_processes == 1:
@@ -266,7 +267,7 @@ def _finish(loop: _Loop) -> Run:
     accelerator.wait_for_everyone()
     state.judged.load_state_dict(run.read_weights(path))
     test = loop.parts.dataset.test
-    tested = loop.parts.task.evaluate(_records(loop, test), loop.parts.dataset.classes)
+    tested = loop.parts.task.evaluate(_records(loop, "test"), loop.parts.dataset.classes)
     if accelerator.is_main_process:
         metrics = {
             "epoch": state.best["epoch"],
