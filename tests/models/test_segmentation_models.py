@@ -10,7 +10,7 @@ from glassnet.figures import architecture
 from glassnet.models import models_for
 from glassnet.models.inference import predict
 from glassnet.models.mirrored import Mirrored
-from glassnet.models.upsample import Upsampling, bilinear_kernel, upsampling
+from glassnet.models.upsample import SubpixelConvTranspose2d, bilinear_kernel, upsampling
 
 TINY = {
     "fcn8_small": {"filters": (4, 4, 4, 4, 6, 6, 8), "head": 8},
@@ -88,7 +88,7 @@ def test_a_new_enlargement_interpolates(stride):
 
 @pytest.mark.parametrize("stride", [2, 4, 8])
 def test_an_enlargement_by_squares_is_the_transposed_convolution(stride):
-    layer = Upsampling(5, 3, stride).double()
+    layer = SubpixelConvTranspose2d(5, 3, stride).double()
     maps = torch.randn(2, 5, 4, 6, dtype=torch.float64, requires_grad=True)
     expected = F.conv_transpose2d(maps, layer.weight, stride=stride, padding=stride // 2)
     found = layer(maps)

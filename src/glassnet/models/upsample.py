@@ -16,7 +16,7 @@ def bilinear_kernel(stride: int) -> Float[Tensor, "{2*stride} {2*stride}"]:
     return (tent[:, None] * tent[None]).float()
 
 
-class Upsampling(nn.ConvTranspose2d):
+class SubpixelConvTranspose2d(nn.ConvTranspose2d):
     """A transposed convolution without a bias whose kernel is twice its even stride, so that four inputs make a pixel.
 
     The same numbers as those of torch's own, by a convolution of 2x2 whose channels are the pixels of a square between
@@ -48,7 +48,7 @@ def upsampling(channels: int, classes: int, stride: int) -> nn.ConvTranspose2d:
     """
     # Of small squares the rearrangement costs more than it saves.
     if stride >= 8:
-        layer: nn.ConvTranspose2d = Upsampling(channels, classes, stride)
+        layer: nn.ConvTranspose2d = SubpixelConvTranspose2d(channels, classes, stride)
     else:
         layer = nn.ConvTranspose2d(channels, classes, 2 * stride, stride=stride, padding=stride // 2, bias=False)
     with torch.no_grad():
