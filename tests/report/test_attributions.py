@@ -15,12 +15,16 @@ def test_correct_images_come_before_wrong_ones_with_what_is_explained(run):
     assert (explained, share) == (shown["target"], f"{100 * shown['probability']:.1f}%")
 
 
-def test_images_without_labels_have_gaps(run):
+def test_what_no_image_has_is_no_column(run):
     image = {"index": "cat.png", "label": None, "predicted": "cat", "probability": 0.5, "correct": None}
     run.save_json("attributions/a.json", {"methods": ["new"], "layers": [], "figures": [], "images": [image]})
     group = attributions(run)["groups"][-1]
     assert (group.methods, group.layers, group.missing) == ("new", "–", "of these images")
-    assert group.table.rows == (("cat.png", "–", "cat", "–", "cat", "50.0%"),)
+    assert group.table.columns == ("Test image", "Predicted", "Explained class", "Its probability")
+    assert group.table.rows == (("cat.png", "cat", "cat", "50.0%"),)
+    images = [{"index": 3, "target": "cow", "share": 0.25, "iou": 0.5}, {"index": 4, "target": "cow", "share": 0.1}]
+    run.save_json("attributions/a.json", {"methods": ["new"], "layers": [], "figures": [], "images": images})
+    assert attributions(run)["groups"][-1].table.rows == (("3", "cow", "25.0%", "50.0%"), ("4", "cow", "10.0%", "–"))
 
 
 def test_a_figure_that_is_gone_is_named(run):

@@ -1,5 +1,6 @@
 """Where each layer looks: the attribution figures of a run, and which images they show."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,17 +71,24 @@ def _listed(words: list[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else numbers.DASH
 
 
+_COLUMNS: Mapping[str, Callable[[dict[str, Any]], str]] = {
+    "Test image": lambda image: text(image.get("index")) or numbers.DASH,
+    "True class": lambda image: text(image.get("label")) or numbers.DASH,
+    "Predicted": lambda image: text(image.get("predicted")) or numbers.DASH,
+    "Correct": lambda image: numbers.plain(image.get("correct")),
+    "Explained class": lambda image: text(image.get("target")) or text(image.get("predicted")) or numbers.DASH,
+    "Its probability": lambda image: numbers.percent(image.get("probability"), 1),
+    "Its share of the image": lambda image: numbers.percent(image.get("share"), 1),
+    "Mean IoU": lambda image: numbers.percent(image.get("iou"), 1),
+}
+
+
 def _images(group: dict[str, Any]) -> Table | None:
-    columns = ("Test image", "True class", "Predicted", "Correct", "Explained class", "Its probability")
-    cells = [
-        (
-            text(image.get("index")) or numbers.DASH,
-            text(image.get("label")) or numbers.DASH,
-            text(image.get("predicted")) or numbers.DASH,
-            numbers.plain(image.get("correct")),
-            text(image.get("target")) or text(image.get("predicted")) or numbers.DASH,
-            numbers.percent(image.get("probability"), 1),
-        )
-        for image in rows(group, "images")
-    ]
-    return table("The images shown", columns, cells, words=(0, 1, 2, 3, 4)) if cells else None
+    """List the images; a column in which none has anything is of another task and left out."""
+    images = rows(group, "images")
+    if not images:
+        return None
+    cells = {name: [cell(image) for image in images] for name, cell in _COLUMNS.items()}
+    shown = [name for name, column in cells.items() if name == "Test image" or set(column) != {numbers.DASH}]
+    words = tuple(number for number, name in enumerate(shown) if name in list(_COLUMNS)[:5])
+    return table("The images shown", shown, list(zip(*(cells[name] for name in shown), strict=True)), words=words)
