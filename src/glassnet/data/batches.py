@@ -61,7 +61,7 @@ def _scenes(count: int, generator: Generator) -> Warp:
 
 
 def _objects(count: int, generator: Generator) -> Warp:
-    return Warp(random_affine(count, generator, degrees=5, shift=0.1, scale=(0.9, 1.4), flip=True))
+    return Warp(random_affine(count, generator, degrees=10, shift=0.1, scale=(0.75, 1.6), flip=True))
 
 
 AUGMENTATIONS: dict[str, Augmentation | None] = {

@@ -34,7 +34,6 @@ def training_settings(settings: ReproduceSettings, model: str, data: str, seed: 
         data=data,
         model=model,
         epochs=settings.epochs or EPOCHS[model],
-        loss="dice",
         plain_epochs=0.09,
         seed=seed,
         device=settings.device,
