@@ -33,11 +33,13 @@ def main() -> None:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     random.seed(arguments.seed)
-    settings = TrainSettings(
-        data=arguments.data,
-        data_root=arguments.data_root,
-        model_options=(f"filters={arguments.filters}",),
-        seed=arguments.seed,
+    settings = experiment.resolve(
+        TrainSettings(
+            data=arguments.data,
+            data_root=arguments.data_root,
+            model_options=(f"filters={arguments.filters}",),
+            seed=arguments.seed,
+        )
     )
     parts = experiment.build(settings)
     split, _ = hold_out(parts.dataset.train, arguments.validation, seed=arguments.seed)

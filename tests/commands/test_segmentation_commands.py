@@ -6,10 +6,12 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 
 import glassnet as gn
 from glassnet import cli
+from glassnet.commands import report as report_command
 from glassnet.commands.evaluate_segmentation import chosen_images
 from glassnet.tasks.segmentation_metrics import pixel_confusion, scores
 
@@ -96,10 +98,21 @@ def test_eval_explain_and_report_show_it(capsys, copy):
     html = (copy.path / "report.html").read_text()
     for words in ("Test mean IoU", "all background", "Best, middle and worst", "Overlap (IoU) of each class"):
         assert words in html
+    assert "losses in nats (the training’s with Dice added)" in html
     assert html.count("All background</th>") == 3  # the last row of the epochs, and a column each of two tables
     assert f"{100 * found['mean_iou']:.2f}%<small>" in html  # the head takes it from the evaluation, as the text does
     assert copy.stems("attributions") == ["correct", "selected", "wrong"]
     assert "took no part in the training" in html
+
+
+def test_curves_show_of_a_loss_with_regions_the_part_that_validation_has(copy, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        report_command.figures, "learning_curves", lambda history, **_: drawn.extend(history) or Figure()
+    )
+    report_command._draw(copy)
+    assert [row["train_loss"] for row in drawn] == [row["train_cross_entropy"] for row in copy.history]
+    assert all(row["train_loss"] < row["train_cross_entropy"] + row["train_dice"] for row in drawn)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from glassnet.paper.segmentation_tables import classes_table, measures_table
 from glassnet.run import write_checkpoint
 from glassnet.settings import to_json
 from glassnet.settings.reproduce import ReproduceSettings
+from glassnet.tasks import TASKS
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,10 @@ def test_tables_have_the_reports_number_and_the_background_beside_ours(done):
     }
     assert rows["fcn8_small", "voc-aug-union"][3] == "0.7800"
     assert rows["unet_small", "voc-aug"][3] == rows["fcn8_small", "voc-aug"][3] == "–"  # another network, another split
-    assert float(rows["fcn8_small", "voc-aug"][5]) == pytest.approx(0.5, abs=0.1)  # half of each mask is background
+    assert float(rows["fcn8_small", "voc-aug"][6]) == pytest.approx(0.5, abs=0.1)  # half of each mask is background
+    for value, bounds in ((4, 5), (7, 8)):
+        low, high = map(float, rows["fcn8_small", "voc-aug"][bounds].split(" to "))
+        assert low <= float(rows["fcn8_small", "voc-aug"][value].split()[0]) <= high
     assert len(classes.rows) == 21
 
 
@@ -50,10 +54,19 @@ def test_both_tables_are_of_the_same_evaluation(done, asked):
     run, tests = Run.open(out / "training" / "fcn8_small-voc-aug-seed0"), Evaluations(asked)
     (row,) = [row for row in made.tables[0].rows if row[:2] == ("fcn8_small", "voc-aug")]
     values = {"pixel_accuracy": 0.1234, "mean_iou": 0.2345, "boundary_f": None}
-    assert row[6] == f"{tests.evaluated(run)['mean_iou']:.4f}"
+    assert row[7] == f"{tests.evaluated(run)['mean_iou']:.4f}"
     tests.evaluated(run).update(values)
     (row,) = measures_table({("fcn8_small", "voc-aug"): [run]}, tests).rows
-    assert (row[4], row[6], row[8]) == ("0.1234 (1)", "0.2345", "–")
+    assert (row[4], row[7], row[10]) == ("0.1234 (1)", "0.2345", "–")
+
+
+def test_the_leaking_split_alone_has_people_and_no_leak_to_judge(asked, tmp_path):
+    made = segmentation(replace(asked, data="voc-aug-union"), tmp_path / "out")
+    assert {row[:2] for row in made.tables[0].rows} == {
+        (model, "voc-aug-union") for model in ("fcn8_small", "unet_small")
+    }
+    assert any(note.startswith("The leak is measured with --data voc-aug") for note in made.notes)
+    assert any(note.startswith("What is said of people") for note in made.notes)
 
 
 def test_figures_notes_and_verdicts(done):
@@ -129,7 +142,10 @@ def test_each_network_is_trained_for_the_epochs_that_it_needs(monkeypatch):
     assert set(segmentation_runs.EPOCHS) == {OWN_SEGMENTER, *segmentation_runs.BETTER}
     monkeypatch.setattr(segmentation_runs, "EPOCHS", {"fcn8_small": 3, "unet_small": 5})
     settings = training_settings(ReproduceSettings(), "unet_small", "voc-aug", 2)
-    assert (settings.epochs, settings.batch_size, settings.seed, settings.data) == (5, 32, 2, "voc-aug")
+    assert (settings.epochs, settings.seed, settings.data) == (5, 2, "voc-aug")
+    assert settings.plain_epochs == segmentation_runs.PLAIN
+    other = resolve(training_settings(ReproduceSettings(), "unet_small", "digit-scenes", 2))
+    assert (other.epochs, other.plain_epochs) == (TASKS["segmentation"].pace.epochs, 0.25)
     assert training_settings(ReproduceSettings(), "fcn8_small", "voc-aug", 2).epochs == 3
     assert training_settings(ReproduceSettings(epochs=9), "unet_small", "voc-aug", 2).epochs == 9
 

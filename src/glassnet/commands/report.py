@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -59,7 +60,7 @@ def _complete_classification(run: Run, settings: ReportSettings) -> None:
 
 def _complete_segmentation(run: Run, settings: ReportSettings) -> None:
     # The first, a middle and the last convolutions: a U-Net has too many for one figure.
-    convolutions = [row["name"] for row in run.manifest["model"]["layers"] if row["kind"].startswith("Conv")]
+    convolutions = [row["name"] for row in run.manifest["model"]["layers"] if "Conv" in row["kind"]]
     layers = tuple(convolutions[round(i * (len(convolutions) - 1) / 5)] for i in range(6))
     show = ExplainSettings(
         run=settings.run,
@@ -113,12 +114,12 @@ def _is_shown(run: Run, name: str, wanted: ExplainSettings) -> bool:
     return set(wanted.methods) <= set(document.get("methods", ())) and convolutions <= set(document.get("layers", ()))
 
 
-def _curves(run: Run) -> Figure:
+def _curves(run: Run, history: Sequence[Mapping[str, Any]]) -> Figure:
     best = run.metrics["epoch"]
     if run.task.name == "reconstruction":
-        return figures.reconstruction_curves(run.history, best_epoch=best)
+        return figures.reconstruction_curves(history, best_epoch=best)
     of = "pixels" if run.task.name == "segmentation" else "images"
-    return figures.learning_curves(run.history, best_epoch=best, of=of)
+    return figures.learning_curves(history, best_epoch=best, of=of)
 
 
 def _draw(run: Run) -> None:
@@ -128,7 +129,7 @@ def _draw(run: Run) -> None:
     best = run.metrics["epoch"]
     run.save_figure(
         "learning-curves",
-        _curves(run),
+        _curves(run, history),
         title="Learning curves",
         alt=f"Loss and error over {len(history)} epochs, for training and validation; epoch {best} was kept.",
         caption=f"Weights of epoch {best} were kept: {run.task.rule}.",

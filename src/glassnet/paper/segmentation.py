@@ -77,7 +77,7 @@ SEGMENTATION = Part(
 
 
 def _leak(runs: Runs, tests: Evaluations) -> tuple[Verdict, ...]:
-    if (OWN_SEGMENTER, LEAKY) not in runs:
+    if (OWN_SEGMENTER, CLEAN) not in runs or (OWN_SEGMENTER, LEAKY) not in runs:
         return ()
     leaky, clean = (
         {run.settings.seed: tests.records(run)["counts"].numpy() for run in runs[OWN_SEGMENTER, where]}
@@ -144,16 +144,13 @@ def _notes(runs: Runs, run: Run, tests: Evaluations, settings: ReproduceSettings
         *_notes_on_leak(runs, tests),
         "Whether people face the camera is not marked in these data sets, so that this half of the report's reason "
         "cannot be decided here; where they stand can.",
-        *(
-            []
-            if (OWN_SEGMENTER, LEAKY) in runs
-            else ["The leak and the claim on people are of voc-aug; left out here."]
-        ),
+        *([] if (OWN_SEGMENTER, CLEAN) in runs else [f"The leak is measured with --data {DATA}; left out here."]),
+        *_notes_on_people(run),
     )
 
 
 def _notes_on_leak(runs: Runs, tests: Evaluations) -> list[str]:
-    if (OWN_SEGMENTER, LEAKY) not in runs:
+    if (OWN_SEGMENTER, CLEAN) not in runs or (OWN_SEGMENTER, LEAKY) not in runs:
         return []
     leaky, clean = (runs[OWN_SEGMENTER, where][0].manifest["data"] for where in (LEAKY, CLEAN))
     leaked = tests.dataset(runs[OWN_SEGMENTER, LEAKY][0]).leak
@@ -162,6 +159,13 @@ def _notes_on_leak(runs: Runs, tests: Evaluations) -> list[str]:
         f"Of the test images of {LEAKY} {leaked:,} did take part in the training or in the choice of the epoch. "
         f"It has {learned[0]} images to learn from and {CLEAN} {learned[1]}, so that their difference in the "
         "table is not the leak's alone; the verdict sets the leaked test images against the others.",
+    ]
+
+
+def _notes_on_people(run: Run) -> list[str]:
+    if centredness.PERSON not in run.classes:
+        return [f"The claim on people needs a class {centredness.PERSON}; left out here."]
+    return [
         f"What is said of people is of {OWN_SEGMENTER}, an object's IoU being the mean over its seeds; the intervals "
         "are over images. An object there is all pixels of a class in an image, so that two people at the edges count "
         "as one in the middle. People, cats and dogs are also frequent in the training, which no verdict separates "

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+from jaxtyping import Float64
+
 from glassnet.experiment import Run
-from glassnet.paper.class_overlap import Overlap, class_overlaps
+from glassnet.paper.class_overlap import Overlap, class_overlaps, interval_over_images, pixel_accuracy_of
 from glassnet.paper.numbers import OWN_SEGMENTER, PIXEL_ACCURACY
 from glassnet.paper.segmentation_runs import Evaluations
 from glassnet.paper.tables import Table, beside
+from glassnet.tasks.segmentation_metrics import mean_iou_of
 from glassnet.tuning import spread
 
 LEAKY = "voc-aug-union"
@@ -23,7 +27,7 @@ def measures_table(runs: Runs, tests: Evaluations) -> Table:
     for (model, where), found in runs.items():
         reported = PIXEL_ACCURACY if (model, where) == (OWN_SEGMENTER, LEAKY) else None  # it tells of no other split
         tested = [tests.evaluated(run) for run in found]
-        empty = tested[0]["background"]
+        empty, counts = tested[0]["background"], tests.counts(found)
         accuracy = beside(reported, [one["pixel_accuracy"] for one in tested]).cells
         rows.append(
             (
@@ -31,19 +35,21 @@ def measures_table(runs: Runs, tests: Evaluations) -> Table:
                 where,
                 f"{found[0].manifest['model']['parameters']:,}",
                 *accuracy[:2],
+                _bounds(interval_over_images(counts, pixel_accuracy_of)),
                 f"{empty['pixel_accuracy']:.4f}",
                 _spread([one["mean_iou"] for one in tested]),
+                _bounds(interval_over_images(counts, mean_iou_of)),
                 f"{empty['mean_iou']:.4f}",
                 _spread([one["boundary_f"] for one in tested]),
             )
         )
     header = (
-        "network", "data", "parameters", "pixel accuracy: report", "ours (seeds)", "all background",
-        "mean IoU: ours", "all background", "boundary F",
+        "network", "data", "parameters", "pixel accuracy: report", "ours (seeds)", "95% interval", "all background",
+        "mean IoU: ours", "95% interval", "all background", "boundary F",
     )  # fmt: skip
     note = (
-        "Ours: mean ± standard deviation over seeds. All background: calling every pixel background, which finds no "
-        "outline, so that its boundary F is 0."
+        "Ours: mean ± standard deviation over seeds; intervals of that mean are bootstraps over images. "
+        "All background: calling every pixel background, which finds no outline, so that its boundary F is 0."
     )
     return Table("Section 3: segmentation on the test images", header, tuple(rows), note)
 
@@ -71,6 +77,10 @@ def _overlap(one: Overlap) -> str:
         return "–"
     deviation = "" if one.deviation is None else f" ± {one.deviation:.3f}"
     return f"{one.mean:.3f}{deviation} [{one.interval[0]:.3f}, {one.interval[1]:.3f}]"
+
+
+def _bounds(bounds: Float64[np.ndarray, " two"]) -> str:
+    return "–" if np.isnan(bounds).any() else f"{bounds[0]:.4f} to {bounds[1]:.4f}"
 
 
 def _spread(values: Sequence[float | None]) -> str:

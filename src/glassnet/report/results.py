@@ -70,8 +70,14 @@ def _epochs(history: list[dict[str, Any]], best: Any) -> Table:
         )
         for row in history
     ]
-    caption = "Each epoch: losses in nats, and what else was measured"
+    region = next((shown for key, shown in _REGION_LOSSES.items() if key in history[-1]), "")
+    caption = (
+        f"Each epoch: losses in nats{region and f' (the training’s with {region} added)'}, and what else was measured"
+    )
     return table(caption, columns, cells, total=_all_background(history[-1], measured))
+
+
+_REGION_LOSSES = {"train_dice": "Dice", "train_lovasz": "Lovász-softmax"}
 
 
 def _all_background(row: dict[str, Any], shown: list[tuple[str, str, Callable[[Any], str]]]) -> list[str]:

@@ -26,7 +26,7 @@ class ReproduceSettings:
     """Data set to train on; mnist is the report's, mnist-sample a quick try that needs no download. For these two, part
     segmentation takes voc-aug (3.4 GB to download) and digit-scenes; it takes any other data set of masks as well."""
     epochs: int | None = None
-    """Passes over the training images; training's default if not given."""
+    """Passes over the training images; what each part takes for its networks if not given."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Parts classification, segmentation and reconstruction: seeds of every network; an interval needs two at least."""
     models: tuple[str, ...] = ()
