@@ -37,6 +37,25 @@ def test_fewer_images_than_a_batch_make_one_batch():
     assert [len(targets) for _, targets in batches] == [7]
 
 
+def test_flips_mirror_an_image_with_its_mask_or_leave_both():
+    generator = Generator().manual_seed(0)
+    images = torch.randint(256, (32, 3, 6, 6), generator=generator, dtype=torch.uint8)
+    masks = torch.randint(5, (32, 6, 6), generator=generator, dtype=torch.uint8)
+    whole = Split(images, masks)
+    order = batch_order(32, 32, Generator().manual_seed(1))[0]
+    batches = shuffled_batches(
+        whole, batch_size=32, generator=Generator().manual_seed(1), device=CPU, augmentation="flips"
+    )
+    (seen, classes), mirrored = next(batches), 0
+    for image, mask, number in zip(seen, classes, order, strict=True):
+        flipped = torch.equal(mask, masks[number].flip(-1))
+        assert flipped or torch.equal(mask, masks[number])
+        mirrored += flipped
+        expected = to_float(images[number])
+        torch.testing.assert_close(image, expected.flip(-1) if flipped else expected, rtol=0, atol=1e-5)
+    assert 8 < mirrored < 24
+
+
 @pytest.mark.parametrize("augmentation", ["none", "digits", "clothes", "photos"])
 def test_two_processes_see_what_one_would(augmentation):
     def one_pass(part):

@@ -64,14 +64,21 @@ def _objects(count: int, generator: Generator) -> Warp:
     return Warp(random_affine(count, generator, degrees=10, shift=0.1, scale=(0.75, 1.6), flip=True))
 
 
+def _flips(count: int, generator: Generator) -> Warp:
+    return Warp(random_affine(count, generator, degrees=0, shift=0, scale=(1, 1), flip=True))
+
+
 AUGMENTATIONS: dict[str, Augmentation | None] = {
     "none": None,
+    "flips": _flips,
     "digits": _digits,
     "clothes": _clothes,
     "photos": _photos,
     "scenes": _scenes,
     "objects": _objects,
 }
+PLAIN = {"clothes": "flips", "photos": "flips", "objects": "flips"}
+"""What is left of an augmentation where images are to be distributed as the test's: a mirrored photograph is one."""
 _JITTER = partial(random_colours, brightness=0.2, contrast=0.4, saturation=0.5, tint=0.1)
 COLOURS: dict[str, Callable[[int, Generator], Colours]] = {"scenes": _JITTER, "objects": _JITTER}
 """Changes of colour that go with some of the augmentations."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from glassnet.errors import InputError
 
-Augmentation = Literal["none", "digits", "clothes", "photos", "scenes", "objects"]
+Augmentation = Literal["none", "flips", "digits", "clothes", "photos", "scenes", "objects"]
 TaskName = Literal["classification", "segmentation", "reconstruction"]
 
 VOID = 255

@@ -78,7 +78,8 @@ class TrainSettings:
     augment: bool = True
     """Augment the training images as suits the data set (moved, turned, scaled; digits bent, some recoloured)."""
     plain_epochs: float = 0.25
-    """Share of the epochs, rounded down, that show the training images as they are at the end, without augmentation."""
+    """Share of the epochs, rounded down, that show the training images as they are at the end, photographs mirrored at
+    random, without further augmentation."""
     validation: float = 0.1
     """Share of the training images held out to choose the epoch whose weights are kept."""
     seed: int = 0

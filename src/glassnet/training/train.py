@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_map
 from glassnet import experiment, run
 from glassnet.console import progress, say
 from glassnet.data import Split
-from glassnet.data.batches import batch_order, shuffled_batches
+from glassnet.data.batches import PLAIN, batch_order, shuffled_batches
 from glassnet.data.holdout import hold_out
 from glassnet.data.own_numbers import OwnNumbers
 from glassnet.devices import autocast, choose_device, choose_precision
@@ -165,7 +165,7 @@ def _train_epoch(loop: _Loop, model: torch.nn.Module) -> dict[str, float]:
         batch_size=settings.pace.batch_size,
         generator=generator,
         device=accelerator.device,
-        augmentation=loop.parts.dataset.augmentation if _augments(settings, state.epoch) else "none",
+        augmentation=_augmentation(loop.parts.dataset.augmentation, settings, state.epoch),
         part=(accelerator.process_index, accelerator.num_processes),
         disturbance=loop.parts.disturbance,
     )
@@ -203,16 +203,20 @@ def _widened(output: Any) -> Any:
     return tree_map(lambda one: _widened(one) if isinstance(one, Tensor) else one, output)
 
 
-def _augments(settings: TrainSettings, epoch: int) -> bool:
-    """Augment but for the last epochs, whose images are distributed as those that the model will meet.
+def _augmentation(usual: str, settings: TrainSettings, epoch: int) -> str:
+    """Augment as usual but for the last epochs, whose images are distributed as those that the model will meet.
 
     He et al. 2019, https://arxiv.org/abs/1909.09148, who refine on less augmented images.
 
     Args:
-        settings: Whether to augment, and the share of epochs that do not.
+        usual: The data set's augmentation.
+        settings: Whether to augment, and the share of epochs that leave the images as they are but for a mirror.
         epoch: Number of epochs that are done.
     """
-    return settings.augment and epoch < settings.pace.epochs - plain_epochs(settings.pace.epochs, settings.plain_epochs)
+    if not settings.augment:
+        return "none"
+    last = settings.pace.epochs - plain_epochs(settings.pace.epochs, settings.plain_epochs)
+    return usual if epoch < last else PLAIN.get(usual, "none")
 
 
 def _check(loss: float, loop: _Loop, when: str) -> None:
