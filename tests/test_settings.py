@@ -66,7 +66,7 @@ def test_a_preset_starts_the_settings_and_what_is_given_overrides_it():
     fast = s.TrainSettings.preset("fast", seed=3)
     assert (fast.epochs, fast.validation, fast.seed) == (5, 0.02, 3)
     parsed, _ = parse("train", cli.train, ["--preset", "fast", "--epochs", "8"])
-    assert parsed == s.TrainSettings.preset("fast", epochs=8)  # 8, the default, counts as given
+    assert parsed == s.TrainSettings.preset("fast", epochs=8)  # 8, what the task would take, counts as given
     assert parse("train", cli.train, ["--preset=fast"])[0] == s.TrainSettings.preset("fast")
     assert parse("train", cli.train, ["--preset", "default"])[0] == s.TrainSettings()
 
