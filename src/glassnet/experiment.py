@@ -142,7 +142,7 @@ def build(settings: TrainSettings) -> Experiment:
         model=model,
         task=task,
         description=description,
-        objective=task.objective(settings, dataset.train.own_targets, classes),
+        objective=task.objective(settings, dataset.train.target_parts(), classes),
         recorder=task.recorder(settings, classes),
         disturbance=build_disturbance(settings, task),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ TOLERANCE_SHARE = 0.0075
 BOOTSTRAP_SEED = 0
 
 
-def _objective(settings: TrainSettings, masks: Tensor, classes: int) -> Objective:
+def _objective(settings: TrainSettings, masks: Iterable[Tensor], classes: int) -> Objective:
     weights = class_weights(masks, classes) if settings.class_weights else None
     region = REGION_LOSSES.get(settings.loss)
 
