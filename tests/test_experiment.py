@@ -57,6 +57,16 @@ def test_mapped_masks_are_read_for_class_weights_alone_and_in_parts(tiny_voc_aug
     assert read == [4, 4, 1]
 
 
+def test_a_size_that_the_model_cannot_have_is_told_before_the_data_are_made(tiny_voc_aug):
+    wrong = replace(tiny_voc_aug, model="fcn8_small", model_options=(), image_size=100)
+    with pytest.raises(InputError, match="image_size is 100, expected a multiple of 32"):
+        build(wrong)
+    assert not (tiny_voc_aug.data_root / "cache").exists()
+    with pytest.raises(InputError, match="image_size is 96, expected a multiple of 64, which 7 levels halve"):
+        build(replace(wrong, model="unet_small", model_options=("filters=1,1,1,1,1,1,1",), image_size=None))
+    assert not (tiny_voc_aug.data_root / "cache").exists()
+
+
 def test_a_process_without_an_image_remembers_nothing_and_the_others_all():
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(256, (2, 1, 4, 4), generator=generator, dtype=torch.uint8)
