@@ -38,7 +38,8 @@ class Experiment:
         task: What it learns.
         description: What `build_model` rebuilds the model from.
         objective: The task's loss, as the settings want it.
-        recorder: What is remembered of each batch that is measured.
+        recorder: What is remembered of each batch that is tested.
+        watcher: What is remembered of each batch that is measured after an epoch.
         disturbance: What is done to the images before the model is given them; None for nothing.
     """
 
@@ -48,6 +49,7 @@ class Experiment:
     description: Mapping[str, Any]
     objective: Objective
     recorder: Recorder
+    watcher: Recorder
     disturbance: Disturbance | None
 
 
@@ -145,6 +147,7 @@ def build(settings: TrainSettings) -> Experiment:
         description=description,
         objective=task.objective(settings, dataset.train.target_parts(), classes),
         recorder=task.recorder(settings, classes),
+        watcher=task.watcher(settings, classes),
         disturbance=build_disturbance(settings, task),
     )
 

@@ -124,6 +124,16 @@ def test_records_of_batches_join_to_those_of_the_whole():
     assert measures["background_accuracy"] != measures["accuracy"]
 
 
+def test_what_is_watched_gives_the_same_measures_without_the_outlines():
+    logits, masks = random_pair()
+    task = TASKS["segmentation"]
+    whole, watched = (
+        make(TrainSettings(), 4)(logits.float(), masks, torch.randn) for make in (task.recorder, task.watcher)
+    )
+    assert whole.keys() - watched.keys() == {"outlines"}
+    assert task.measure(watched) == task.measure(whole)
+
+
 def test_the_highest_overlap_is_kept_the_later_of_equals():
     best = {"loss": 1.0, "accuracy": 0.9, "mean_iou": 0.5}
     assert segmentation.supersedes({"loss": 9.0, "accuracy": 0.1, "mean_iou": 0.5}, best)

@@ -97,6 +97,7 @@ CLASSIFICATION = Task(
     options=("label_smoothing",),
     objective=_objective,
     recorder=_recorder,
+    watcher=_recorder,
     measure=_measure,
     leads=_leads,
     supersedes=supersedes,

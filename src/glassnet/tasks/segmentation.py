@@ -45,18 +45,31 @@ def _recorder(_settings: TrainSettings, classes: int) -> Recorder:
     return lambda logits, masks, _normal: records(logits, masks, classes)
 
 
-def records(logits: Tensor, masks: Tensor, classes: int) -> Records:
-    """Remember of a batch: its confusion matrix (1, c, c), and an image a row counts, outlines and sums of losses."""
+def _watcher(_settings: TrainSettings, classes: int) -> Recorder:
+    return lambda logits, masks, _normal: records(logits, masks, classes, outlined=False)
+
+
+def records(logits: Tensor, masks: Tensor, classes: int, *, outlined: bool = True) -> Records:
+    """Remember of a batch: its confusion matrix (1, c, c), and an image a row counts, sums of losses and outlines.
+
+    Args:
+        logits: Of the batch (n, c, h, w).
+        masks: Its classes (n, h, w).
+        classes: Their number c.
+        outlined: Whether to count outlines too, which takes a distance transform an image on the CPU.
+    """
     predicted = logits.argmax(dim=1).to(torch.uint8)
     losses = F.cross_entropy(logits, masks.long(), ignore_index=VOID, reduction="none")
-    tolerance = max(1, round(TOLERANCE_SHARE * float(np.hypot(*masks.shape[1:]))))
-    return {
+    found = {
         "confusion": metrics.pixel_confusion(predicted, masks, classes)[None],
         "counts": metrics.pixel_counts(predicted, masks, classes),
-        "outlines": outlines.boundary_counts(predicted, masks, tolerance=tolerance),
         "losses": losses.double().sum(dim=(1, 2)),
         "pixels": (masks != VOID).sum(dim=(1, 2)),
     }
+    if outlined:
+        tolerance = max(1, round(TOLERANCE_SHARE * float(np.hypot(*masks.shape[1:]))))
+        found["outlines"] = outlines.boundary_counts(predicted, masks, tolerance=tolerance)
+    return found
 
 
 def measure(found: Records) -> Measures:
@@ -142,6 +155,7 @@ SEGMENTATION = Task(
     options=("label_smoothing", "loss", "class_weights"),
     objective=_objective,
     recorder=_recorder,
+    watcher=_watcher,
     measure=measure,
     leads=_leads,
     supersedes=supersedes,

@@ -43,6 +43,7 @@ class Task:
         objective: (settings, targets of all training images in parts, number of classes) to the loss to train on; only
             a task that needs them reads the targets.
         recorder: (settings, number of classes) to what is remembered of each batch that is measured.
+        watcher: The same where `measure` alone follows, as after each epoch, without what only `evaluate` needs.
         measure: Records to a few figures by name, "loss" among them; of the validation part, after each epoch.
         leads: Whether an epoch's measures make it the yardstick, given those of the yardstick so far.
         supersedes: Whether an epoch is kept in place of an earlier one, given its measures and the yardstick's.
@@ -58,6 +59,7 @@ class Task:
     options: tuple[str, ...]
     objective: Callable[[TrainSettings, Iterable[Tensor], int], Objective]
     recorder: Callable[[TrainSettings, int], Recorder]
+    watcher: Callable[[TrainSettings, int], Recorder]
     measure: Callable[[Records], Measures]
     leads: Callable[[Mapping[str, float], Mapping[str, float]], bool]
     supersedes: Callable[[Mapping[str, float], Mapping[str, float]], bool]

@@ -225,10 +225,11 @@ def _check(loss: float, loop: _Loop, when: str) -> None:
 
 def _records(loop: _Loop, name: Literal["validation", "test"]) -> Records:
     """Measure the judged model on the split of that name, each process its part of it, and join what is remembered."""
+    tested = name == "test"
     found = experiment.measured(
         loop.state.judged,
-        loop.parts.dataset.test if name == "test" else loop.validation,
-        loop.parts.recorder,
+        loop.parts.dataset.test if tested else loop.validation,
+        loop.parts.recorder if tested else loop.parts.watcher,
         task=loop.parts.task,
         precision=loop.precision,
         disturbance=loop.parts.disturbance,
