@@ -143,8 +143,9 @@ def test_the_report_of_a_split_with_a_leak_warns(capsys, copy):
         (["explain", "RUN", "--target", "label"], "but an image of a segmentation has a label at every pixel; give"),
         (
             ["explain", "RUN", "--methods", "gradcam", "scorecam", "occlusion"],
-            "scorecam and occlusion changes the imag",
+            "scorecam and occlusion compare changed images, whose segmented regions are others; take one of gradcam, ",
         ),
+        (["explain", "RUN", "--methods", "smoothgrad"], "smoothgrad compares changed images, whose segmented regions"),
         (["explain", "RUN", "--faithfulness"], "--faithfulness measures maps of classifiers, and"),
         (["explain", "RUN", "--mask", "stroke"], "--mask stroke measures maps of classifiers, and"),
         (["features", "RUN"], "learned segmentation, and features are embedded by the class of each image"),
