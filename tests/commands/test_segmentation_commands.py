@@ -99,6 +99,12 @@ def test_eval_explain_and_report_show_it(capsys, copy):
     assert html.count("All background</th>") == 3  # the last row of the epochs, and a column each of two tables
     assert f"{100 * found['mean_iou']:.2f}%<small>" in html  # the head takes it from the evaluation, as the text does
     assert copy.stems("attributions") == ["correct", "selected", "wrong"]
+    shown = [json.loads((copy.path / "attributions" / f"{name}.json").read_text()) for name in ("correct", "wrong")]
+    ranked = [[about["index"] for about in document["images"]] for document in shown]
+    assert sorted(ranked[0] + ranked[1]) == [0, 1, 2, 3]  # of eight wanted, the four that there are: none is in both
+    best = max(range(4), key=lambda index: found["by_image"][index])
+    assert ranked[0][0] == best
+    assert shown[1]["rule"].startswith("The 2 test images of lowest mean IoU.")
     assert "took no part in the training" in html
 
 

@@ -103,7 +103,8 @@ def _by_overlap(test: Split, subject: Subject, precision: str, rule: str, wanted
     order = order[: int((~np.isnan(iou)).sum())]
     groups = {"correct": ("Best", order), "wrong": ("Worst", order.flip(0))}
     chosen = groups if rule == "mixed" else {rule: groups[rule]}
-    share = math.ceil(wanted / len(chosen))
+    # Of few images fewer, or the worst would be among the best.
+    share = min(math.ceil(wanted / len(chosen)), max(1, len(order) // len(chosen)))
     return [
         _part(
             test,
