@@ -142,6 +142,21 @@ def test_the_report_of_a_split_with_a_leak_warns(capsys, copy):
     assert "choose nothing" not in html
 
 
+def test_an_evaluation_on_masks_that_are_void_all_over_is_refused_and_writes_nothing(capsys, copy, scans, tmp_path):
+    for part in ("train", "test"):
+        for kind in ("images", "masks"):
+            (tmp_path / part / kind).mkdir(parents=True)
+            shutil.copy(scans / kind / "0.png", tmp_path / part / kind)
+    shutil.copy(scans / "classes.txt", tmp_path)
+    Image.new("L", (32, 32), 255).save(tmp_path / "test" / "masks" / "0.png")
+    code, out, err = call(capsys, "eval", copy.path, "--data", f"masks:{tmp_path}")
+    assert (code, out) == (2, "")
+    message = "all pixels of the test masks are void, so that nothing could be measured on masks:"
+    assert err.splitlines()[-1].startswith(f"glassnet: {message}{tmp_path}; give other images by --data or --split.")
+    assert not (copy.path / "evaluation").exists()
+    assert not (copy.path / "figures").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

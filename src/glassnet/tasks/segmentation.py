@@ -139,9 +139,14 @@ def _listed(bounds: tuple[float, float] | None) -> list[float] | None:
     return None if bounds is None else list(bounds)
 
 
+def nothing_known(part: str) -> str:
+    """Say that a part of a data set, "train" or "test", has no pixel to measure on."""
+    return f"all pixels of the {part} masks are void, so that nothing could be measured"
+
+
 def _told(found: Mapping[str, Any]) -> str:
     if found["test_mean_iou"] is None:
-        return "all pixels of the test masks are void, so that nothing could be measured"
+        return nothing_known("test")
     (low, high), empty = found["test_mean_iou_interval"], found["test_background"]
     return (
         f"test mean IoU {found['test_mean_iou']:.4f} (95% interval {low:.4f} to {high:.4f}; all background "
