@@ -66,7 +66,11 @@ def test_a_training_on_masks_that_was_killed_resumes_to_the_identical_weights(sc
         "boundary_counts",
         lambda guess, masks, **options: outlined.append(len(masks)) or real(guess, masks, **options),
     )
+    forked, fork = [], torch.random.fork_rng
+    monkeypatch.setattr(torch.random, "fork_rng", lambda devices: forked.append(devices) or fork(devices))
     whole = gn.train(settings(scans, tmp_path / "whole"))
+    assert forked
+    assert not any(forked)  # a training on the CPU leaves all GPUs alone
     assert outlined == [2]  # those of the test images alone: after an epoch no figure needs them
     kill_in_epoch(monkeypatch, 2)
     with pytest.raises(KilledError):

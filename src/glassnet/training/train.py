@@ -72,7 +72,7 @@ def train(settings: TrainSettings, *, name: str | None = None) -> Run:
     if saved is None and accelerator.is_main_process:
         _save(loop)
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=[accelerator.device] if accelerator.device.type == "cuda" else []):
             _epochs(loop)
     except KeyboardInterrupt:
         done = f"{state.epoch} of {resumed.pace.epochs}"
