@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -7,9 +9,10 @@ from glassnet.data import Split
 from glassnet.data.noise import Corruption, parse_noise
 from glassnet.data.own_numbers import OwnNumbers
 from glassnet.errors import InputError
-from glassnet.experiment import measured, resolve
+from glassnet.experiment import build, measured, resolve
 from glassnet.settings import TrainSettings
 from glassnet.tasks import TASKS
+from tiny_voc import lay_out
 
 TASK, NUMBERS = TASKS["segmentation"], OwnNumbers(5, "test")
 
@@ -28,6 +31,40 @@ def test_what_is_not_given_of_the_pace_is_the_tasks(model, data):
 def test_a_pace_that_was_not_resolved_is_refused():
     with pytest.raises(InputError, match="the settings lack batch_size and weight_averaging"):
         _ = TrainSettings(epochs=3, learning_rate=0.1).pace
+
+
+@pytest.fixture
+def tiny_voc_aug(tmp_path):
+    """Settings of a training on a few mapped masks."""
+    lay_out(tmp_path)
+    options = {"model": "unet_small", "model_options": ("filters=4,8",), "image_size": 16}
+    return TrainSettings(data="voc-aug", data_root=tmp_path, **options)
+
+
+def test_mapped_masks_are_read_for_class_weights_alone_and_in_parts(tiny_voc_aug, monkeypatch):
+    read, real = [], Split.target_parts
+
+    def parts(split):
+        for part in real(split, 4):
+            read.append(len(part))
+            yield part
+
+    monkeypatch.setattr(Split, "target_parts", parts)
+    monkeypatch.delattr(Split, "own_targets")
+    build(tiny_voc_aug)
+    assert not read
+    build(replace(tiny_voc_aug, class_weights=True))
+    assert read == [4, 4, 1]
+
+
+def test_a_size_that_the_model_cannot_have_is_told_before_the_data_are_made(tiny_voc_aug):
+    wrong = replace(tiny_voc_aug, model="fcn8_small", model_options=(), image_size=100)
+    with pytest.raises(InputError, match="image_size is 100, expected a multiple of 32"):
+        build(wrong)
+    assert not (tiny_voc_aug.data_root / "cache").exists()
+    with pytest.raises(InputError, match="image_size is 96, expected a multiple of 64, which 7 levels halve"):
+        build(replace(wrong, model="unet_small", model_options=("filters=1,1,1,1,1,1,1",), image_size=None))
+    assert not (tiny_voc_aug.data_root / "cache").exists()
 
 
 def test_a_process_without_an_image_remembers_nothing_and_the_others_all():

@@ -38,7 +38,8 @@ class Experiment:
         task: What it learns.
         description: What `build_model` rebuilds the model from.
         objective: The task's loss, as the settings want it.
-        recorder: What is remembered of each batch that is measured.
+        recorder: What is remembered of each batch that is tested.
+        watcher: What is remembered of each batch that is measured after an epoch.
         disturbance: What is done to the images before the model is given them; None for nothing.
     """
 
@@ -48,6 +49,7 @@ class Experiment:
     description: Mapping[str, Any]
     objective: Objective
     recorder: Recorder
+    watcher: Recorder
     disturbance: Disturbance | None
 
 
@@ -123,6 +125,7 @@ def build(settings: TrainSettings) -> Experiment:
     """
     options = parse_options(settings.model, settings.model_options)
     task = TASKS[_task_of(settings)]
+    _require_sizes(settings, options)
     dataset = load_dataset(settings.data, root=settings.data_root, image_size=settings.image_size)
     description = {
         "name": settings.model,
@@ -142,10 +145,26 @@ def build(settings: TrainSettings) -> Experiment:
         model=model,
         task=task,
         description=description,
-        objective=task.objective(settings, dataset.train.own_targets, classes),
+        objective=task.objective(settings, dataset.train.target_parts(), classes),
         recorder=task.recorder(settings, classes),
+        watcher=task.watcher(settings, classes),
         disturbance=build_disturbance(settings, task),
     )
+
+
+def _require_sizes(settings: TrainSettings, options: Mapping[str, Any]) -> None:
+    """Refuse a size or option that the model cannot have before the data are made, where their sizes are known.
+
+    Raises:
+        InputError: The model cannot be built.
+    """
+    source, _ = find_source(settings.data, settings.data_root)
+    size = settings.image_size or source.image_size
+    if source.channels is None or source.classes is None or size is None:
+        return
+    sizes = {"in_channels": source.channels, "num_classes": source.classes, "image_size": size}
+    with torch.device("meta"):  # sizes without numbers, and no weights are fetched
+        build_model({"name": settings.model, "options": options, **sizes})
 
 
 def build_disturbance(settings: TrainSettings, task: Task) -> Disturbance | None:

@@ -102,6 +102,12 @@ def test_eval_explain_and_report_show_it(capsys, copy):
     assert html.count("All background</th>") == 3  # the last row of the epochs, and a column each of two tables
     assert f"{100 * found['mean_iou']:.2f}%<small>" in html  # the head takes it from the evaluation, as the text does
     assert copy.stems("attributions") == ["correct", "selected", "wrong"]
+    shown = [json.loads((copy.path / "attributions" / f"{name}.json").read_text()) for name in ("correct", "wrong")]
+    ranked = [[about["index"] for about in document["images"]] for document in shown]
+    assert sorted(ranked[0] + ranked[1]) == [0, 1, 2, 3]  # of eight wanted, the four that there are: none is in both
+    best = max(range(4), key=lambda index: found["by_image"][index])
+    assert ranked[0][0] == best
+    assert shown[1]["rule"].startswith("The 2 test images of lowest mean IoU.")
     assert "took no part in the training" in html
 
 
@@ -149,6 +155,21 @@ def test_the_report_of_a_split_with_a_leak_warns(capsys, copy):
     assert "choose nothing" not in html
 
 
+def test_an_evaluation_on_masks_that_are_void_all_over_is_refused_and_writes_nothing(capsys, copy, scans, tmp_path):
+    for part in ("train", "test"):
+        for kind in ("images", "masks"):
+            (tmp_path / part / kind).mkdir(parents=True)
+            shutil.copy(scans / kind / "0.png", tmp_path / part / kind)
+    shutil.copy(scans / "classes.txt", tmp_path)
+    Image.new("L", (32, 32), 255).save(tmp_path / "test" / "masks" / "0.png")
+    code, out, err = call(capsys, "eval", copy.path, "--data", f"masks:{tmp_path}")
+    assert (code, out) == (2, "")
+    message = "all pixels of the test masks are void, so that nothing could be measured on masks:"
+    assert err.splitlines()[-1].startswith(f"glassnet: {message}{tmp_path}; give other images by --data or --split.")
+    assert not (copy.path / "evaluation").exists()
+    assert not (copy.path / "figures").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -156,8 +177,9 @@ def test_the_report_of_a_split_with_a_leak_warns(capsys, copy):
         (["explain", "RUN", "--target", "label"], "but an image of a segmentation has a label at every pixel; give"),
         (
             ["explain", "RUN", "--methods", "gradcam", "scorecam", "occlusion"],
-            "scorecam and occlusion changes the imag",
+            "scorecam and occlusion compare changed images, whose segmented regions are others; take one of gradcam, ",
         ),
+        (["explain", "RUN", "--methods", "smoothgrad"], "smoothgrad compares changed images, whose segmented regions"),
         (["explain", "RUN", "--faithfulness"], "--faithfulness measures maps of classifiers, and"),
         (["explain", "RUN", "--mask", "stroke"], "--mask stroke measures maps of classifiers, and"),
         (["features", "RUN"], "learned segmentation, and features are embedded by the class of each image"),

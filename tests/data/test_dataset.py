@@ -57,6 +57,14 @@ def test_sizes():
     assert (found.channels, found.image_size, len(found.train), len(found.test)) == (1, 4, 3, 2)
 
 
+@pytest.mark.parametrize("rows", [None, torch.tensor([0, 2, 3, 6, 1])])
+def test_targets_are_read_in_parts(rows):
+    found = Split(torch.zeros(7, 1, 2, 2, dtype=torch.uint8), torch.arange(7), rows)
+    parts = list(found.target_parts(2))
+    assert [len(part) for part in parts] == ([2, 2, 2, 1] if rows is None else [2, 2, 1])
+    assert torch.equal(torch.cat(parts), found.own_targets)
+
+
 def test_masks_are_uint8_of_the_images_size_and_hold_classes_or_void():
     images = torch.zeros(2, 3, 4, 4, dtype=torch.uint8)
     with pytest.raises(InputError, match=r"masks are torch.uint8 of shape \(2, 4, 5\), expected torch.uint8 of shape"):

@@ -44,7 +44,7 @@ def test_a_folder_is_split_and_read(scans):
 def test_train_and_test_folders_and_names_of_classes(tmp_path):
     for part in ("train", "test"):
         save(tmp_path / part, "x")
-    (tmp_path / "classes.txt").write_text("ground\ncell\n")
+    (tmp_path / "classes.txt").write_text("ground\n cell\n\n \n")
     dataset = load_dataset("masks", root=tmp_path, image_size=8)
     assert (len(dataset.train), len(dataset.test), dataset.classes) == (1, 1, ("ground", "cell"))
 
@@ -55,7 +55,21 @@ def test_train_and_test_folders_and_names_of_classes(tmp_path):
         (lambda f: save(f, "alone", mask=None), "the image alone in .* has no partner in masks/"),
         (lambda f: save(f, "alone", image=None), "the mask alone in .* has no partner in images/"),
         (lambda f: save(f, "odd", mask=(5, 4)), "is a mask of 5x4 pixels for an image of 6x4; make them equal"),
-        (lambda f: (f / "classes.txt").write_text("one\n"), "names 1 classes in 1 lines, expected two or more"),
+        (lambda f: (f / "classes.txt").write_text("one\n"), "names 1 classes, expected two or more; write one"),
+        (lambda f: (f / "classes.txt").write_text("\n"), "names 0 classes, expected two or more"),
+        (
+            lambda f: (f / "classes.txt").write_text("a\n \nb\n"),
+            r"^line 2 of .*classes\.txt is empty, expected the name of class 1; write it there, or remove the line\.$",
+        ),
+        (lambda f: (f / "classes.txt").write_text("\na\nb\n"), r"^line 1 of .*txt is empty, expected the name"),
+        (
+            lambda f: (f / "classes.txt").write_text("a\nb\na\n"),
+            r"classes\.txt names two classes 'a', expected a name of its own for each; rename one\.$",
+        ),
+        (
+            lambda f: (f / "classes.txt").write_text("Häuser\nWald\n", encoding="latin-1"),
+            r"classes\.txt cannot be read \('utf-8' codec can't decode byte 0xe4 .*\); save it as text in UTF-8\.$",
+        ),
         (lambda f: [(f / "classes.txt").write_text("a\nb\n"), save(f, "s", value=2)], "holds the class 2, but classes"),
         (lambda f: (f / "images" / "s1.png").write_bytes(b"x"), r"s1\.png cannot be read as an image"),
         (lambda f: Image.new("RGB", (6, 4)).save(f / "masks" / "s1.png"), r"s1\.png is a RGB image, expected palette"),

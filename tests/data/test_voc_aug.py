@@ -1,5 +1,7 @@
 import hashlib
 import io
+import re
+import shutil
 
 import numpy as np
 import pytest
@@ -127,7 +129,8 @@ def _rgb_png():
     ],
 )
 def test_what_is_damaged_is_named(tmp_path, changed, message):
-    with pytest.raises(InputError, match=message):
+    remedy = rf"; delete {tmp_path}/(voc2012/{tiny.VOC}|sbd/{tiny.SBD}) and run"
+    with pytest.raises(InputError, match=f"{message}.*{remedy}"):
         load_dataset("voc-aug", root=tiny.lay_out(tmp_path, **changed), image_size=SIZE)
 
 
@@ -208,8 +211,8 @@ def train(capsys, root, out):
     [
         ({"a2_png": tiny.palette_png(np.full((12, 20), 21, np.uint8))}, "a2.png holds the class 21, expected 0 to 20"),
         ({"c1_mat": tiny.mat(np.full((12, 20), 21, np.uint8))}, "c1.mat holds the class 21, expected 0 to 20"),
-        ({"b2_png": None}, "b2.png is missing, which the lists name; unpack the archive again"),
-        ({"c2_jpg": b"\xff\xd8 rubbish"}, "c2.jpg cannot be read as an image (it is damaged); unpack"),
+        ({"b2_png": None}, "b2.png is missing, which the lists name; delete {root}/voc2012/{voc} and run"),
+        ({"c2_jpg": b"\xff\xd8 rubbish"}, "c2.jpg cannot be read as an image (it is damaged); delete {root}/sbd/{sbd}"),
         ({"a2_png": tiny.palette_png(np.zeros((12, 7), np.uint8))}, "a2.png is a mask of 7x12 pixels for an image of"),
     ],
 )
@@ -218,7 +221,30 @@ def test_what_is_damaged_is_one_line_on_the_command_line(tmp_path, capsys, chang
     code, (line,) = train(capsys, root, tmp_path / "run")
     assert code == 2
     assert line.startswith("glassnet: ")
-    assert message in line
+    assert message.format(root=root, voc=tiny.VOC, sbd=tiny.SBD) in line
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "folder"),
+    [
+        ("c2.mat", b"rubbish", f"sbd/{tiny.SBD}"),
+        ("b1.jpg", None, f"voc2012/{tiny.VOC}"),  # which SBD's archive never had
+    ],
+)
+def test_what_the_message_advises_mends_what_is_damaged(servers, tmp_path, name, content, folder):
+    """Fetching alone does nothing where the unpacked folder is, and the archive is gone."""
+    voc_aug.fetch(tmp_path)
+    (path,) = (tmp_path / folder).rglob(name)
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError) as refused:
+        load_dataset("voc-aug", root=tmp_path, image_size=SIZE)
+    advised = re.search(r"; delete (\S+) and run `glassnet data fetch voc-aug`\.$", str(refused.value))[1]
+    assert advised == str(tmp_path / folder)
+    shutil.rmtree(advised)
+    voc_aug.fetch(tmp_path)
+    assert len(load_dataset("voc-aug", root=tmp_path, image_size=SIZE).train) == 9
 
 
 def test_an_archive_that_leads_outside_is_one_line_and_leaves_nothing(servers, tmp_path, capsys, monkeypatch):

@@ -27,7 +27,7 @@ def test_what_helps_on_all_images_alike_is_not_taken_for_the_leak():
     leaky = {seed: found + np.array([[[3 - seed], [0], [0]]]) * LEAKED[:, None, None] for seed, found in clean.items()}
     told = judge_leak(leaky, clean, LEAKED)[0]
     assert told.effect == pytest.approx((0.3 + 0.2 + 0.1) / 3)
-    assert "on the 2 leaked test images minus that on the other 3" in told.decided
+    assert "on the 2 test images that it trained on or chose the epoch by minus that on the other 3" in told.decided
 
 
 def test_without_a_leak_there_is_nothing_to_judge():

@@ -101,7 +101,7 @@ def test_weights_and_smoothing_agree_with_pytorchs_mean():
 
 def test_class_weights_by_hand():
     masks = torch.tensor([[[0, 0, 0, 1], [VOID, VOID, VOID, 2]]], dtype=torch.uint8)
-    weights = class_weights(masks, 4)  # shares 3/5, 1/5, 1/5, 0
+    weights = class_weights(iter(masks.split(1, dim=1)), 4)  # shares 3/5, 1/5, 1/5, 0
     assert (weights[1] / weights[0]).item() == pytest.approx(math.sqrt(3))
     assert (0.6 * weights[0] + 0.2 * weights[1] + 0.2 * weights[2]).item() == pytest.approx(1)
     assert weights[3] == 1
@@ -122,6 +122,16 @@ def test_records_of_batches_join_to_those_of_the_whole():
     empty = segmentation.measure(segmentation.records(background, masks, 4))
     assert (measures["background_accuracy"], measures["background_mean_iou"]) == (empty["accuracy"], empty["mean_iou"])
     assert measures["background_accuracy"] != measures["accuracy"]
+
+
+def test_what_is_watched_gives_the_same_measures_without_the_outlines():
+    logits, masks = random_pair()
+    task = TASKS["segmentation"]
+    whole, watched = (
+        make(TrainSettings(), 4)(logits.float(), masks, torch.randn) for make in (task.recorder, task.watcher)
+    )
+    assert whole.keys() - watched.keys() == {"outlines"}
+    assert task.measure(watched) == task.measure(whole)
 
 
 def test_the_highest_overlap_is_kept_the_later_of_equals():
@@ -161,7 +171,7 @@ def test_void_is_one_value_wherever_it_is_named():
 @pytest.mark.parametrize("loss", ["cross-entropy", "dice", "lovasz"])
 def test_each_loss_is_told_with_its_parts(loss):
     logits, masks = random_pair()
-    objective = TASKS["segmentation"].objective(TrainSettings(loss=loss, class_weights=True), masks, 4)
+    objective = TASKS["segmentation"].objective(TrainSettings(loss=loss, class_weights=True), [masks], 4)
     total, parts = objective(logits, masks, 0.0)
     named = {"cross-entropy": set(), "dice": {"cross_entropy", "dice"}, "lovasz": {"cross_entropy", "lovasz"}}[loss]
     assert parts.keys() == {"accuracy"} | named

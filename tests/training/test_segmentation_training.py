@@ -12,6 +12,7 @@ from PIL import Image
 import glassnet as gn
 from glassnet import run
 from glassnet.errors import InputError
+from glassnet.tasks import segmentation
 
 TRAIN = importlib.import_module("glassnet.training.train")  # the package's name `train` is the function
 
@@ -59,7 +60,18 @@ def kill_in_epoch(monkeypatch, epoch):
 
 
 def test_a_training_on_masks_that_was_killed_resumes_to_the_identical_weights(scans, tmp_path, monkeypatch):
+    outlined, real = [], segmentation.outlines.boundary_counts
+    monkeypatch.setattr(
+        segmentation.outlines,
+        "boundary_counts",
+        lambda guess, masks, **options: outlined.append(len(masks)) or real(guess, masks, **options),
+    )
+    forked, fork = [], torch.random.fork_rng
+    monkeypatch.setattr(torch.random, "fork_rng", lambda devices: forked.append(devices) or fork(devices))
     whole = gn.train(settings(scans, tmp_path / "whole"))
+    assert forked
+    assert not any(forked)  # a training on the CPU leaves all GPUs alone
+    assert outlined == [2]  # those of the test images alone: after an epoch no figure needs them
     kill_in_epoch(monkeypatch, 2)
     with pytest.raises(KilledError):
         gn.train(settings(scans, tmp_path / "killed"))

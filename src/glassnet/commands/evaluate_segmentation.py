@@ -10,7 +10,9 @@ import torch
 from glassnet import figures
 from glassnet.commands.answer import table
 from glassnet.commands.evaluated import Evaluated, Shown
+from glassnet.errors import InputError
 from glassnet.models.inference import predict
+from glassnet.tasks.segmentation import nothing_known
 
 UNPICKED, OF_EACH = 12, 4
 MEASURES = (
@@ -38,6 +40,9 @@ def chosen_images(by_image: list[float | None]) -> dict[str, list[int]]:
 
 
 def _arrays(found: Evaluated) -> dict[str, np.ndarray]:
+    if found.result["mean_iou"] is None:  # here, before the first file is written
+        part, name = found.split_name, found.dataset.name
+        raise InputError(f"{nothing_known(part)} on {name}; give other images by --data or --split.")
     return {"counts": found.records["counts"].numpy(), "confusion": found.records["confusion"].sum(dim=0).numpy()}
 
 

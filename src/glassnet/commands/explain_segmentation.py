@@ -70,11 +70,12 @@ def explain_segmentation(subject: Subject, settings: ExplainSettings, precision:
 def _require_fixed_region(methods: Sequence[str]) -> None:
     """Refuse methods that set scores of changed images against each other: their segmented regions are others."""
     changing = [name for name in METHODS if "rerun" in ingredients(name)]
-    if set(methods) & set(changing):
+    refused = [name for name in methods if name in changing]
+    if refused:
         fitting = ", ".join(name for name in METHODS if name not in changing)
         raise InputError(
-            f"{' and '.join(name for name in methods if name in changing)} changes the image, and with it the region "
-            f"that is explained; for a segmentation take of {fitting}."
+            f"{' and '.join(refused)} compare{'s' if len(refused) == 1 else ''} changed images, whose segmented "
+            f"regions are others; take one of {fitting}."
         )
 
 

@@ -95,15 +95,16 @@ def _by_outcome(test: Split, model: nn.Module, precision: str, rule: str, wanted
 
 def _by_overlap(test: Split, subject: Subject, precision: str, rule: str, wanted: int) -> list[Selection]:
     """Take the images of highest mean IoU, or of lowest, or half of each."""
-    recorder = TASKS[subject.task].recorder(TrainSettings(), len(subject.classes))
+    watcher = TASKS[subject.task].watcher(TrainSettings(), len(subject.classes))
     numbers = OwnNumbers(0, "test")  # a segmentation draws none
-    found = measured(subject.model, test, recorder, task=TASKS[subject.task], numbers=numbers, precision=precision)
+    found = measured(subject.model, test, watcher, task=TASKS[subject.task], numbers=numbers, precision=precision)
     iou = mean_iou_of(found["counts"].numpy())
     order = torch.from_numpy(np.argsort(np.where(np.isnan(iou), np.inf, -iou), kind="stable"))
     order = order[: int((~np.isnan(iou)).sum())]
     groups = {"correct": ("Best", order), "wrong": ("Worst", order.flip(0))}
     chosen = groups if rule == "mixed" else {rule: groups[rule]}
-    share = math.ceil(wanted / len(chosen))
+    # Of few images fewer, or the worst would be among the best.
+    share = min(math.ceil(wanted / len(chosen)), max(1, len(order) // len(chosen)))
     return [
         _part(
             test,

@@ -1,5 +1,6 @@
 """A data set in memory: one uint8 tensor of images per split; batches are sliced from it on the device."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -53,6 +54,12 @@ class Split:
     def own_targets(self) -> Int64[Tensor, " n"] | UInt8[Tensor, "n height width"]:
         """The targets of the part alone, in memory."""
         return self.targets if self.rows is None else self.targets[self.rows]
+
+    def target_parts(self, size: int = 512) -> Iterator[Tensor]:
+        """Yield the targets of the part in order, so many at a time in memory."""
+        for start in range(0, len(self), size):
+            some = slice(start, start + size)
+            yield self.targets[some if self.rows is None else self.rows[some]]
 
     def take(self, indices: Int64[Tensor, " m"] | slice) -> tuple[Tensor, Tensor]:
         """Return images and targets of some images of the part, in memory."""

@@ -123,11 +123,24 @@ def _files(folder: Path) -> dict[str, Path]:
 
 
 def _names(path: Path) -> tuple[str, ...]:
-    if not (path / NAMES).exists():
+    """Read the names of the classes, whose number is that of their line: none may be left out."""
+    file = path / NAMES
+    if not file.exists():
         return ()
-    names = tuple(filter(None, map(str.strip, (path / NAMES).read_text(encoding="utf-8").splitlines())))
-    if len(names) < 2 or len(set(names)) < len(names):
-        raise InputError(f"{path / NAMES} names {len(set(names))} classes in {len(names)} lines, expected two or more.")
+    try:
+        names = tuple(map(str.strip, file.read_text(encoding="utf-8").rstrip().splitlines()))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file} cannot be read ({error}); save it as text in UTF-8.") from None
+    if "" in names:
+        raise InputError(
+            f"line {names.index('') + 1} of {file} is empty, expected the name of class {names.index('')}; "
+            "write it there, or remove the line."
+        )
+    again = next((name for row, name in enumerate(names) if name in names[:row]), None)
+    if again is not None:
+        raise InputError(f"{file} names two classes '{again}', expected a name of its own for each; rename one.")
+    if len(names) < 2:
+        raise InputError(f"{file} names {len(names)} classes, expected two or more; write one name a line.")
     return names
 
 

@@ -22,6 +22,7 @@ CLASSES = (
 )
 VOC = Path("VOCdevkit") / "VOC2012"
 SBD = Path("benchmark_RELEASE") / "dataset"
+REMEDY = "delete {folder} and run `glassnet data fetch voc-aug`"
 PARTS = ("voc_train", "voc_val", "sbd_train", "sbd_val")
 
 
@@ -45,9 +46,9 @@ class Archives:
         return tuple(sorted({name for part in self.lists.values() for name in part}))
 
     def image(self, name: str) -> Path:
-        """Return the image's file: VOC's, or SBD's where VOC's archive lacks it."""
-        own = self.voc / "JPEGImages" / f"{name}.jpg"
-        return own if own.exists() else self.sbd / "img" / f"{name}.jpg"
+        """Return the image's file: VOC's, or SBD's where VOC's archive lacks it; of none, the one that lists name."""
+        own, other = self.voc / "JPEGImages" / f"{name}.jpg", self.sbd / "img" / f"{name}.jpg"
+        return own if own.exists() or (name in self._of_voc and not other.exists()) else other
 
     def mask(self, name: str) -> Path:
         """Return the mask's file: VOC's own, which is the finer one, wherever VOC lists the image or there is one."""
@@ -103,7 +104,7 @@ def read_pair(archives: Archives, name: str, size: int) -> tuple[UInt8[np.ndarra
     if mask.shape != original:
         raise InputError(
             f"{archives.mask(name)} is a mask of {mask.shape[1]}x{mask.shape[0]} pixels for an image of "
-            f"{original[1]}x{original[0]}; restore one of the two."
+            f"{original[1]}x{original[0]}; {_remedy(archives.mask(name))}."
         )
     small = Image.fromarray(mask).resize((size, size), Image.Resampling.NEAREST)
     return pixels, np.asarray(small)
@@ -119,18 +120,36 @@ def read_mask(path: Path) -> UInt8[np.ndarray, "height width"]:
     wrong = mask[(mask != VOID) & ((mask < 0) | (mask >= len(CLASSES)))]
     if wrong.size:
         raise InputError(
-            f"{path} holds the class {wrong[0]}, expected 0 to {len(CLASSES) - 1}, or {VOID} for void; restore it."
+            f"{path} holds the class {wrong[0]}, expected 0 to {len(CLASSES) - 1}, or {VOID} for void; {_remedy(path)}."
         )
     return np.ascontiguousarray(mask, dtype=np.uint8)
+
+
+def require_files(archives: Archives) -> None:
+    """Refuse archives that lack a file.
+
+    Raises:
+        InputError: One that the lists name is not there.
+    """
+    for path in (path for one in archives.names for path in (archives.image(one), archives.mask(one))):
+        if not path.exists():
+            raise InputError(f"{path} is missing, which the lists name; {_remedy(path)}.")
+
+
+def _remedy(path: Path) -> str:
+    """Say how to get a file anew: fetching removed its archive, and does nothing while the unpacked folder is there."""
+    unpacked = (VOC.parts, SBD.parts)
+    folder = next((one for one in path.parents if one.parts[-2:] in unpacked), path.parent)
+    return REMEDY.format(folder=folder)
 
 
 def _names(path: Path) -> tuple[str, ...]:
     try:
         names = tuple(path.read_text(encoding="ascii").split())
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read ({error}); unpack the archive again.") from None
+        raise InputError(f"{path} cannot be read ({error}); {_remedy(path)}.") from None
     if not names:
-        raise InputError(f"{path} is empty, expected a name of an image a line; unpack the archive again.")
+        raise InputError(f"{path} is empty, expected a name of an image a line; {_remedy(path)}.")
     return names
 
 
@@ -141,10 +160,10 @@ def _image(path: Path, size: int) -> tuple[UInt8[np.ndarray, "3 s s"], tuple[int
             file.draft("RGB", (2 * size, 2 * size))  # a large JPEG is decoded at a fraction of its size, and faster
             small = file.convert("RGB").resize((size, size), Image.Resampling.BILINEAR)
     except FileNotFoundError:
-        raise InputError(f"the image {path} is missing; unpack the archive again.") from None
+        raise InputError(f"the image {path} is missing; {_remedy(path)}.") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         reason = "it is damaged" if isinstance(error, UnidentifiedImageError) else error
-        raise InputError(f"{path} cannot be read as an image ({reason}); unpack the archive again.") from None
+        raise InputError(f"{path} cannot be read as an image ({reason}); {_remedy(path)}.") from None
     return np.asarray(small).transpose(2, 0, 1), original
 
 
@@ -152,26 +171,28 @@ def _png(path: Path) -> UInt8[np.ndarray, "height width"]:
     try:
         with Image.open(path) as file:
             if file.mode not in ("P", "L"):
-                raise InputError(f"{path} is a {file.mode} image, expected palette indices or grey levels; restore it.")
+                raise InputError(
+                    f"{path} is a {file.mode} image, expected palette indices or grey levels; {_remedy(path)}."
+                )
             return np.array(file, dtype=np.uint8)
     except FileNotFoundError:
-        raise InputError(f"the mask {path} is missing; unpack the archive again.") from None
+        raise InputError(f"the mask {path} is missing; {_remedy(path)}.") from None
     except (OSError, SyntaxError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path} cannot be read as a mask ({error}); unpack the archive again.") from None
+        raise InputError(f"{path} cannot be read as a mask ({error}); {_remedy(path)}.") from None
 
 
 def _mat(path: Path) -> Integer[np.ndarray, "height width"]:
     if not path.exists():
-        raise InputError(f"the mask {path} is missing; unpack the archive again.")
+        raise InputError(f"the mask {path} is missing; {_remedy(path)}.")
     try:
         mask = loadmat(path, variable_names=["GTcls"])["GTcls"][0, 0]["Segmentation"]
         if mask.ndim != 2 or not np.issubdtype(mask.dtype, np.integer):
             raise ValueError(f"its Segmentation is {mask.dtype} of shape {mask.shape}")
     except Exception as error:  # scipy, zlib and NumPy each raise their own on damaged bytes
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path} cannot be read as a mask ({reason}); unpack the archive again.") from None
+        raise InputError(f"{path} cannot be read as a mask ({reason}); {_remedy(path)}.") from None
     return np.asarray(mask)
 
 

@@ -25,6 +25,7 @@ from glassnet.data.voc import (
     count_leak,
     open_archives,
     read_pair,
+    require_files,
     trainaug,
     union,
     union_clean,
@@ -137,9 +138,7 @@ def _fetch_archive(key: str, remote: RemoteFile, folder: Path) -> None:
 
 def _cached(root: Path, archives: Archives, size: int) -> tuple[torch.Tensor, torch.Tensor]:
     names = archives.names
-    missing = next((p for one in names for p in (archives.image(one), archives.mask(one)) if not p.exists()), None)
-    if missing is not None:
-        raise InputError(f"{missing} is missing, which the lists name; unpack the archive again.")
+    require_files(archives)
     origin = {
         "version": CACHE_VERSION,
         "size": size,

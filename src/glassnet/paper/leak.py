@@ -1,4 +1,4 @@
-"""What the 2019 report's split gains by testing on images that it trains on."""
+"""What the 2019 report's split gains by testing on images that it trains on or chooses the epoch by."""
 
 from __future__ import annotations
 
@@ -33,19 +33,23 @@ def judge_leak(
     """Judge the leak by the difference in differences, which neither further images nor easier ones can make.
 
     effect = (leaky - clean on the leaked images) - (leaky - clean on the other test images). A network of the leaking
-    split has more images to learn from, which helps on all test images; the leak helps on those that it trained on.
+    split has more images to learn from, which helps on all test images; the leak helps on those that it trained on or
+    chose the epoch by: about a tenth of them are held out of the training to choose it.
 
     Args:
-        leaky: Counts of the test images of networks that trained on some of them, by seed.
-        clean: The same images' of networks that trained on none.
-        leaked: Which of the images the leaky ones trained on.
+        leaky: Counts of the test images of networks that trained on some of them or chose the epoch by them, by seed.
+        clean: The same images' of networks that did neither with any of them.
+        leaked: Which of the images the leaky ones trained on or chose the epoch by.
 
     Returns:
         A verdict a measure; none where no image leaked, or all did.
     """
     if not leaked.any() or leaked.all():
         return ()
-    where = f"on the {leaked.sum():,} leaked test images minus that on the other {(~leaked).sum():,}"
+    where = (
+        f"on the {leaked.sum():,} test images that it trained on or chose the epoch by minus that on the other "
+        f"{(~leaked).sum():,}"
+    )
 
     def gaps(found: Mapping[int, Counts], measure: Callable[[Counts], float]) -> dict[int, float]:
         return {seed: measure(counts[leaked]) - measure(counts[~leaked]) for seed, counts in found.items()}

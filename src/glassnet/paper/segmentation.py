@@ -131,12 +131,13 @@ def _caption(index: int, overlap: float) -> str:
 def _notes(runs: Runs, run: Run, tests: Evaluations, settings: ReproduceSettings) -> tuple[str, ...]:
     told = [f"{where}: {found[0].manifest['data']['note']}" for (_, where), found in runs.items()]
     epochs = {model: found[0].settings.epochs for (model, _), found in runs.items()}
+    leaking = f", but for {LEAKY}, see below" if (OWN_SEGMENTER, LEAKY) in runs else ""
     passes = ", ".join(f"{model} for {count} epochs" for model, count in epochs.items())
     return (
         *dict.fromkeys(told),
         f"Seeds {', '.join(map(str, settings.seeds))}; {passes}; trained in {run.manifest['precision']} "
         f"on {run.manifest['device']}, tested in fp32. A tenth of the training images chooses the epoch, the "
-        "test images nothing.",
+        f"test images nothing{leaking}.",
         "The report's 0.78 is pixel accuracy on its own split at 96 px; it gives no mean IoU.",
         f"Figure 4: {SKIPS}",
         f"{OWN_SEGMENTER} is the report's Figure 4 but for its score maps: 64 channels by default, where FCN-8 has one "

@@ -106,7 +106,8 @@ class ExplainSettings:
     """Run directory, or a model by name (vgg16), which explains image files."""
     images: str | None = None
     """Test images: indices as in 3,14,15; correct:N, wrong:N, mixed:N (half of each), first:N; or a folder or file.
-    If not given, mixed:8, and of a reconstruction first:8."""
+    Of a segmentation, correct and wrong are those of highest and of lowest IoU. If not given, mixed:8, and of a
+    reconstruction first:8."""
     layers: tuple[str, ...] = ("conv",)
     """Layers by name, by pattern (conv*) or by kind (conv, last-conv, all)."""
     methods: tuple[str, ...] = ("gradcam", "guided_gradcam")

@@ -1,6 +1,6 @@
 """Classification: one class per image, learned by cross-entropy, measured by accuracy and its kin."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch.nn.functional as F
@@ -60,7 +60,7 @@ def evaluate(logits: Logits, targets: Targets, classes: Sequence[str]) -> dict[s
     }
 
 
-def _objective(settings: TrainSettings, _targets: Tensor, _classes: int) -> Objective:
+def _objective(settings: TrainSettings, _targets: Iterable[Tensor], _classes: int) -> Objective:
     def of_batch(logits: Logits, targets: Targets, _progress: float) -> tuple[Tensor, Mapping[str, Tensor]]:
         accuracy = (logits.detach().argmax(dim=1) == targets).double().mean()
         return loss(logits, targets, settings.label_smoothing), {"accuracy": accuracy}
@@ -97,6 +97,7 @@ CLASSIFICATION = Task(
     options=("label_smoothing",),
     objective=_objective,
     recorder=_recorder,
+    watcher=_recorder,
     measure=_measure,
     leads=_leads,
     supersedes=supersedes,

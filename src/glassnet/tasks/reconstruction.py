@@ -139,6 +139,7 @@ RECONSTRUCTION = Task(
     options=("noise", "beta", "kl_warmup", "binarize"),
     objective=objective,
     recorder=recorder,
+    watcher=recorder,
     measure=_measure,
     leads=_leads,
     supersedes=supersedes,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -31,7 +31,7 @@ class Output(Protocol):
         """The reconstructed images in [0, 1]."""
 
 
-def objective(settings: TrainSettings, _targets: Tensor, _classes: int) -> Objective:
+def objective(settings: TrainSettings, _targets: Iterable[Tensor], _classes: int) -> Objective:
     """Return the negative ELBO of a batch, its KL term weighted by beta and the warm-up, with both terms apart."""
 
     def of_batch(output: Output, targets: Tensor, progress: float) -> tuple[Tensor, Mapping[str, Tensor]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ TOLERANCE_SHARE = 0.0075
 BOOTSTRAP_SEED = 0
 
 
-def _objective(settings: TrainSettings, masks: Tensor, classes: int) -> Objective:
+def _objective(settings: TrainSettings, masks: Iterable[Tensor], classes: int) -> Objective:
     weights = class_weights(masks, classes) if settings.class_weights else None
     region = REGION_LOSSES.get(settings.loss)
 
@@ -45,18 +45,31 @@ def _recorder(_settings: TrainSettings, classes: int) -> Recorder:
     return lambda logits, masks, _normal: records(logits, masks, classes)
 
 
-def records(logits: Tensor, masks: Tensor, classes: int) -> Records:
-    """Remember of a batch: its confusion matrix (1, c, c), and an image a row counts, outlines and sums of losses."""
+def _watcher(_settings: TrainSettings, classes: int) -> Recorder:
+    return lambda logits, masks, _normal: records(logits, masks, classes, outlined=False)
+
+
+def records(logits: Tensor, masks: Tensor, classes: int, *, outlined: bool = True) -> Records:
+    """Remember of a batch: its confusion matrix (1, c, c), and an image a row counts, sums of losses and outlines.
+
+    Args:
+        logits: Of the batch (n, c, h, w).
+        masks: Its classes (n, h, w).
+        classes: Their number c.
+        outlined: Whether to count outlines too, which takes a distance transform an image on the CPU.
+    """
     predicted = logits.argmax(dim=1).to(torch.uint8)
     losses = F.cross_entropy(logits, masks.long(), ignore_index=VOID, reduction="none")
-    tolerance = max(1, round(TOLERANCE_SHARE * float(np.hypot(*masks.shape[1:]))))
-    return {
+    found = {
         "confusion": metrics.pixel_confusion(predicted, masks, classes)[None],
         "counts": metrics.pixel_counts(predicted, masks, classes),
-        "outlines": outlines.boundary_counts(predicted, masks, tolerance=tolerance),
         "losses": losses.double().sum(dim=(1, 2)),
         "pixels": (masks != VOID).sum(dim=(1, 2)),
     }
+    if outlined:
+        tolerance = max(1, round(TOLERANCE_SHARE * float(np.hypot(*masks.shape[1:]))))
+        found["outlines"] = outlines.boundary_counts(predicted, masks, tolerance=tolerance)
+    return found
 
 
 def measure(found: Records) -> Measures:
@@ -126,9 +139,14 @@ def _listed(bounds: tuple[float, float] | None) -> list[float] | None:
     return None if bounds is None else list(bounds)
 
 
+def nothing_known(part: str) -> str:
+    """Say that a part of a data set, "train" or "test", has no pixel to measure on."""
+    return f"all pixels of the {part} masks are void, so that nothing could be measured"
+
+
 def _told(found: Mapping[str, Any]) -> str:
     if found["test_mean_iou"] is None:
-        return "all pixels of the test masks are void, so that nothing could be measured"
+        return nothing_known("test")
     (low, high), empty = found["test_mean_iou_interval"], found["test_background"]
     return (
         f"test mean IoU {found['test_mean_iou']:.4f} (95% interval {low:.4f} to {high:.4f}; all background "
@@ -142,6 +160,7 @@ SEGMENTATION = Task(
     options=("label_smoothing", "loss", "class_weights"),
     objective=_objective,
     recorder=_recorder,
+    watcher=_watcher,
     measure=measure,
     leads=_leads,
     supersedes=supersedes,

@@ -7,7 +7,7 @@ Dice and Lovász see the sets of the part, so that a training by N processes is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 import torch.nn.functional as F
@@ -73,14 +73,18 @@ def jaccard_steps(truth: Float[Tensor, " pixels"]) -> Float[Tensor, " pixels"]:
     return torch.cat([loss[:1], loss.diff()])
 
 
-def class_weights(masks: UInt8[Tensor, "n h w"], classes: int) -> Float[Tensor, " classes"]:
+def class_weights(masks: Iterable[UInt8[Tensor, "_ h w"]], classes: int) -> Float[Tensor, " classes"]:
     """Weigh classes by the root of the inverse of their share of the pixels, the mean over all pixels being 1.
 
     A class that is nowhere gets the weight 1. The root lies between no weights and those that make all classes equal,
     under which a class of few pixels rules.
+
+    Args:
+        masks: In parts, so that those mapped from a file need never all be in memory.
+        classes: Number of classes.
     """
     counts = torch.zeros(classes, dtype=torch.float64)
-    for part in masks.split(512):  # so that masks mapped from a file are never all in memory
+    for part in masks:
         counts += torch.bincount(part[part != VOID].long(), minlength=classes).double().cpu()
     share = counts / counts.sum()
     weights = torch.where(share > 0, share.clamp(min=1e-12).rsqrt(), 0.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,8 +40,10 @@ class Task:
     Attributes:
         name: Its key in TASKS.
         options: Settings of the training that this task reads and not all others do.
-        objective: (settings, targets of all training images, number of classes) to the loss to train on.
+        objective: (settings, targets of all training images in parts, number of classes) to the loss to train on; only
+            a task that needs them reads the targets.
         recorder: (settings, number of classes) to what is remembered of each batch that is measured.
+        watcher: The same where `measure` alone follows, as after each epoch, without what only `evaluate` needs.
         measure: Records to a few figures by name, "loss" among them; of the validation part, after each epoch.
         leads: Whether an epoch's measures make it the yardstick, given those of the yardstick so far.
         supersedes: Whether an epoch is kept in place of an earlier one, given its measures and the yardstick's.
@@ -55,8 +57,9 @@ class Task:
 
     name: str
     options: tuple[str, ...]
-    objective: Callable[[TrainSettings, Tensor, int], Objective]
+    objective: Callable[[TrainSettings, Iterable[Tensor], int], Objective]
     recorder: Callable[[TrainSettings, int], Recorder]
+    watcher: Callable[[TrainSettings, int], Recorder]
     measure: Callable[[Records], Measures]
     leads: Callable[[Mapping[str, float], Mapping[str, float]], bool]
     supersedes: Callable[[Mapping[str, float], Mapping[str, float]], bool]

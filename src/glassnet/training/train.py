@@ -72,7 +72,7 @@ def train(settings: TrainSettings, *, name: str | None = None) -> Run:
     if saved is None and accelerator.is_main_process:
         _save(loop)
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=[accelerator.device] if accelerator.device.type == "cuda" else []):
             _epochs(loop)
     except KeyboardInterrupt:
         done = f"{state.epoch} of {resumed.pace.epochs}"
@@ -229,10 +229,11 @@ def _check(loss: float, loop: _Loop, when: str) -> None:
 
 def _records(loop: _Loop, name: Literal["validation", "test"]) -> Records:
     """Measure the judged model on the split of that name, each process its part of it, and join what is remembered."""
+    tested = name == "test"
     found = experiment.measured(
         loop.state.judged,
-        loop.parts.dataset.test if name == "test" else loop.validation,
-        loop.parts.recorder,
+        loop.parts.dataset.test if tested else loop.validation,
+        loop.parts.recorder if tested else loop.parts.watcher,
         task=loop.parts.task,
         precision=loop.precision,
         disturbance=loop.parts.disturbance,
