@@ -37,7 +37,7 @@ from glassnet.tasks import TASKS
 
 HERE = Path(__file__).parent
 PART = "benchmark-part"
-PACE = TASKS["segmentation"].pace
+RECIPE = TASKS["segmentation"].recipe
 HELD_OUT = 32
 """Images to validate and to test on, which is not timed; a training cannot be without."""
 
@@ -75,9 +75,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", default="voc-aug", help="data set of masks whose training images are augmented")
     parser.add_argument("--data-root", type=Path, help="where it lies or is downloaded to")
     parser.add_argument("--models", nargs="+", default=["fcn8_small", "unet_small"])
-    parser.add_argument("--batch-size", type=int, default=PACE.batch_size)
+    parser.add_argument("--batch-size", type=int, default=RECIPE.batch_size)
     parser.add_argument("--images", type=int, default=384, help="images of an epoch, a multiple of the batch size")
-    parser.add_argument("--learning-rate", type=float, default=PACE.learning_rate)
+    parser.add_argument("--learning-rate", type=float, default=RECIPE.learning_rate)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--cache", action="store_true", help="time making voc-aug's cache anew, in a folder of its own")

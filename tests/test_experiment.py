@@ -20,17 +20,17 @@ TASK, NUMBERS = TASKS["segmentation"], OwnNumbers(5, "test")
 @pytest.mark.parametrize(
     ("model", "data"), [("convnet", "mnist-sample"), ("fcn8_small", "digit-scenes"), ("vae_conv", "mnist-sample")]
 )
-def test_what_is_not_given_of_the_pace_is_the_tasks(model, data):
+def test_what_is_not_given_of_the_recipe_is_the_tasks(model, data):
     found = resolve(TrainSettings(model=model, data=data, batch_size=7, weight_averaging=0.0))
-    usual = TASKS[found.task].pace
-    assert (found.pace.epochs, found.pace.learning_rate) == (usual.epochs, usual.learning_rate)
-    assert (found.pace.batch_size, found.pace.weight_averaging) == (7, 0.0)
+    usual = TASKS[found.task].recipe
+    assert (found.recipe.epochs, found.recipe.learning_rate) == (usual.epochs, usual.learning_rate)
+    assert (found.recipe.batch_size, found.recipe.weight_averaging) == (7, 0.0)
     assert resolve(found) == found
 
 
-def test_a_pace_that_was_not_resolved_is_refused():
+def test_a_recipe_that_was_not_resolved_is_refused():
     with pytest.raises(InputError, match="the settings lack batch_size and weight_averaging"):
-        _ = TrainSettings(epochs=3, learning_rate=0.1).pace
+        _ = TrainSettings(epochs=3, learning_rate=0.1).recipe
 
 
 @pytest.fixture

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -6,6 +7,7 @@ from glassnet import cli
 from glassnet import settings as s
 from glassnet.errors import InputError
 from glassnet.parsing import parse
+from glassnet.tasks import TASKS
 
 
 @pytest.mark.parametrize(
@@ -69,6 +71,25 @@ def test_a_preset_starts_the_settings_and_what_is_given_overrides_it():
     assert parsed == s.TrainSettings.preset("fast", epochs=8)  # 8, what the task would take, counts as given
     assert parse("train", cli.train, ["--preset=fast"])[0] == s.TrainSettings.preset("fast")
     assert parse("train", cli.train, ["--preset", "default"])[0] == s.TrainSettings()
+
+
+def test_the_help_names_each_tasks_recipe(capsys):
+    with pytest.raises(SystemExit):
+        parse("train", cli.train, ["--help"])
+    shown = " ".join(re.sub(r"[│╭╰─╮╯]", " ", capsys.readouterr().out).split())
+    epochs = ", ".join(f"{task.recipe.epochs} for {name}" for name, task in TASKS.items())
+    assert f"if not given, {epochs}" in shown
+    rates = {name: task.recipe.learning_rate for name, task in TASKS.items()}
+    assert rates["segmentation"] == rates["reconstruction"]
+    learned = (
+        f"{rates['classification']} for classification, {rates['segmentation']} for segmentation and reconstruction"
+    )
+    assert f"if not given, {learned}" in shown
+    sizes = {name: task.recipe.batch_size for name, task in TASKS.items()}
+    assert sizes["classification"] == sizes["reconstruction"]
+    assert f"if not given, {sizes['segmentation']} for segmentation, else {sizes['classification']}" in shown
+    assert {task.recipe.weight_averaging for task in TASKS.values()} == {0.995}
+    assert "0.995 if not given" in shown
 
 
 def test_a_path_may_be_text_as_scripts_give_it():

@@ -54,7 +54,7 @@ class Experiment:
 
 
 def resolve(settings: TrainSettings) -> TrainSettings:
-    """Return the settings with their task, its pace where none is given, and absolute paths to the data.
+    """Return the settings with their task, its recipe where none is given, and absolute paths to the data.
 
     So a run holds all that it was made with, and works from any folder.
 
@@ -68,10 +68,10 @@ def resolve(settings: TrainSettings) -> TrainSettings:
     named = settings.data_root or os.environ.get("GLASSNET_DATA")
     root = Path(named).expanduser().resolve() if named else None
     task = _task_of(settings)
-    pace = {
-        name: value for name, value in dataclasses.asdict(TASKS[task].pace).items() if getattr(settings, name) is None
+    recipe = {
+        name: value for name, value in dataclasses.asdict(TASKS[task].recipe).items() if getattr(settings, name) is None
     }
-    return dataclasses.replace(settings, task=task, data=data, data_root=root, **pace)
+    return dataclasses.replace(settings, task=task, data=data, data_root=root, **recipe)
 
 
 def _task_of(settings: TrainSettings) -> Any:

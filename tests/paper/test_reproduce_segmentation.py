@@ -146,7 +146,7 @@ def test_each_network_is_trained_for_the_epochs_that_it_needs(monkeypatch):
     assert (settings.epochs, settings.seed, settings.data) == (5, 2, "voc-aug")
     assert settings.plain_epochs == segmentation_runs.PLAIN
     other = resolve(training_settings(ReproduceSettings(), "unet_small", "digit-scenes", 2))
-    assert (other.epochs, other.plain_epochs) == (TASKS["segmentation"].pace.epochs, 0.25)
+    assert (other.epochs, other.plain_epochs) == (TASKS["segmentation"].recipe.epochs, 0.25)
     assert training_settings(ReproduceSettings(), "fcn8_small", "voc-aug", 2).epochs == 3
     assert training_settings(ReproduceSettings(epochs=9), "unet_small", "voc-aug", 2).epochs == 9
 

@@ -13,7 +13,7 @@ from glassnet.settings.checks import Device, Precision, between, paths, positive
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pace:
+class Recipe:
     """How long and in which steps a model is trained.
 
     Attributes:
@@ -50,7 +50,7 @@ class TrainSettings:
     image_size: int | None = None
     """Height and width that images are resized to, in pixels; the data set's own if not given."""
     epochs: int | None = None
-    """Passes over the training images; if not given, 8 for classification, 14 for
+    """Passes over the training images; if not given, 8 for classification, 13 for
     segmentation, 20 for reconstruction."""
     batch_size: int | None = None
     """Images per optimizer step, over all processes together; if not given, 16 for segmentation, else 128."""
@@ -111,19 +111,20 @@ class TrainSettings:
             raise InputError(f"--validation is {self.validation}, expected a share above 0 and below 1.")
 
     @property
-    def pace(self) -> Pace:
+    def recipe(self) -> Recipe:
         """How long and in which steps it is trained.
 
         Raises:
             InputError: Something of it is not given, and was not taken from the task by `experiment.resolve`.
         """
-        wanted = {field.name: getattr(self, field.name) for field in fields(Pace)}
+        wanted = {field.name: getattr(self, field.name) for field in fields(Recipe)}
         missing = [name for name, value in wanted.items() if value is None]
         if missing:
             raise InputError(
-                f"the settings lack {' and '.join(missing)}, which depend on the task; resolve them first."
+                f"the settings lack {' and '.join(missing)}, which follow from the task; "
+                "glassnet.experiment.resolve(settings) adds them."
             )
-        return Pace(**wanted)
+        return Recipe(**wanted)
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> TrainSettings:

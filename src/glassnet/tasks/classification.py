@@ -8,7 +8,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from glassnet.settings import TrainSettings
-from glassnet.settings.train import Pace
+from glassnet.settings.train import Recipe
 from glassnet.tasks import metrics
 from glassnet.tasks.task import Measures, Objective, Recorder, Records, Task
 
@@ -105,5 +105,5 @@ CLASSIFICATION = Task(
     evaluate=_evaluate,
     kept=("loss", "accuracy", "accuracy_interval"),
     told=_told,
-    pace=Pace(epochs=8, batch_size=128, learning_rate=0.01, weight_averaging=0.995),
+    recipe=Recipe(epochs=8, batch_size=128, learning_rate=0.01, weight_averaging=0.995),
 )

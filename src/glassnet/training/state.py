@@ -86,13 +86,13 @@ def new_state(model: nn.Module, settings: TrainSettings, *, steps: int) -> Train
     matrices = [p for p in model.parameters() if p.ndim >= 2]
     vectors = [p for p in model.parameters() if p.ndim < 2]
     groups: list[dict[str, Any]] = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
-    optimizer = AdamW(groups, lr=settings.pace.learning_rate, weight_decay=settings.weight_decay, fused=True)
+    optimizer = AdamW(groups, lr=settings.recipe.learning_rate, weight_decay=settings.weight_decay, fused=True)
     # Of four steps the rise would take 0.25 x 4 - 1 = 0, by which torch divides.
     total = 5 if steps == 4 else max(2, steps)
-    schedule = OneCycleLR(optimizer, settings.pace.learning_rate, total_steps=total, pct_start=0.25)
+    schedule = OneCycleLR(optimizer, settings.recipe.learning_rate, total_steps=total, pct_start=0.25)
     average = None
-    if settings.pace.weight_averaging:
-        average = AveragedModel(model, multi_avg_fn=_exponential(settings.pace.weight_averaging), use_buffers=True)
+    if settings.recipe.weight_averaging:
+        average = AveragedModel(model, multi_avg_fn=_exponential(settings.recipe.weight_averaging), use_buffers=True)
         average.n_averaged = torch.tensor(0)  # on the CPU, where reading it does not wait for a GPU
     return TrainingState(model, average, optimizer, schedule)
 

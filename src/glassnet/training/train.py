@@ -62,7 +62,7 @@ def train(settings: TrainSettings, *, name: str | None = None) -> Run:
     parts = main_first(accelerator, lambda: experiment.build(resumed))
     training, validation = hold_out(parts.dataset.train, resumed.validation, seed=resumed.seed)
     steps = _steps(len(training), resumed, accelerator)
-    state = _start(parts, resumed, accelerator, steps=steps * resumed.pace.epochs)
+    state = _start(parts, resumed, accelerator, steps=steps * resumed.recipe.epochs)
     if saved is not None:
         state.restore(saved["state"], source=resumed.out)
     started = saved["started"] if saved else time.strftime("%Y-%m-%dT%H:%M:%S%z")
@@ -75,7 +75,7 @@ def train(settings: TrainSettings, *, name: str | None = None) -> Run:
         with torch.random.fork_rng(devices=[accelerator.device] if accelerator.device.type == "cuda" else []):
             _epochs(loop)
     except KeyboardInterrupt:
-        done = f"{state.epoch} of {resumed.pace.epochs}"
+        done = f"{state.epoch} of {resumed.recipe.epochs}"
         say(f"stopped after epoch {done}; continue with `glassnet train --resume {path}`.")
         raise
     return _finish(loop)
@@ -119,7 +119,7 @@ def _resumed(settings: TrainSettings) -> tuple[TrainSettings, dict[str, Any] | N
 
 def _steps(images: int, settings: TrainSettings, accelerator: Accelerator) -> int:
     """Count the optimizer steps of one epoch."""
-    batches = batch_order(images, settings.pace.batch_size, Generator(), accelerator.num_processes)
+    batches = batch_order(images, settings.recipe.batch_size, Generator(), accelerator.num_processes)
     if len(batches[0]) < 2 * accelerator.num_processes:
         raise InputError(
             f"a batch has {len(batches[0])} images for {accelerator.num_processes} processes; expected at least 2 for "
@@ -142,7 +142,7 @@ def _epochs(loop: _Loop) -> None:
         where = f"{loop.precision} on {loop.accelerator.device.type}"
         say(f"training {settings.model} on {settings.data} into {path}, {where}")
     model = loop.accelerator.prepare_model(state.model)
-    while state.epoch < settings.pace.epochs:
+    while state.epoch < settings.recipe.epochs:
         begun = time.perf_counter()
         rate = state.optimizer.param_groups[0]["lr"]
         trained = _train_epoch(loop, model)
@@ -162,7 +162,7 @@ def _train_epoch(loop: _Loop, model: torch.nn.Module) -> dict[str, float]:
     torch.manual_seed(settings.seed * 100_003 + state.epoch * 101 + accelerator.process_index)  # for dropout
     batches = shuffled_batches(
         loop.training,
-        batch_size=settings.pace.batch_size,
+        batch_size=settings.recipe.batch_size,
         generator=generator,
         device=accelerator.device,
         augmentation=_augmentation(loop.parts.dataset.augmentation, settings, state.epoch),
@@ -171,10 +171,10 @@ def _train_epoch(loop: _Loop, model: torch.nn.Module) -> dict[str, float]:
     )
     model.train()
     sums, count, names = torch.zeros(1, device=accelerator.device, dtype=torch.float64), 0, ["loss"]
-    total = math.ceil(len(loop.training) / settings.pace.batch_size)
-    with progress(f"epoch {state.epoch + 1}/{settings.pace.epochs}", total, announce=False) as advance:
+    total = math.ceil(len(loop.training) / settings.recipe.batch_size)
+    with progress(f"epoch {state.epoch + 1}/{settings.recipe.epochs}", total, announce=False) as advance:
         for step, (images, targets) in enumerate(batches, 1):
-            done = (state.epoch + (step - 1) / total) / settings.pace.epochs
+            done = (state.epoch + (step - 1) / total) / settings.recipe.epochs
             with autocast(accelerator.device, loop.precision):
                 output = model(images.contiguous(memory_format=torch.channels_last))
                 loss, others = loop.parts.objective(_widened(output), targets, done)
@@ -215,7 +215,7 @@ def _augmentation(usual: str, settings: TrainSettings, epoch: int) -> str:
     """
     if not settings.augment:
         return "none"
-    last = settings.pace.epochs - plain_epochs(settings.pace.epochs, settings.plain_epochs)
+    last = settings.recipe.epochs - plain_epochs(settings.recipe.epochs, settings.plain_epochs)
     return usual if epoch < last else PLAIN.get(usual, "none")
 
 
@@ -223,7 +223,7 @@ def _check(loss: float, loop: _Loop, when: str) -> None:
     if not math.isfinite(loss):
         raise WorkError(
             f"the loss became {loss} in epoch {loop.state.epoch + 1} {when}, expected a finite number; "
-            f"lower --learning-rate (now {loop.settings.pace.learning_rate}) or try --precision fp32."
+            f"lower --learning-rate (now {loop.settings.recipe.learning_rate}) or try --precision fp32."
         )
 
 
@@ -258,7 +258,7 @@ def _keep(loop: _Loop, trained: dict[str, float], validated: dict[str, float], r
         run.write_weights(path, state.judged.state_dict())
     _save(loop)
     shown = ", ".join(f"{k.replace('_', ' ')} {v:.4f}" for k, v in row.items() if not k.endswith("_error"))
-    say(f"epoch {state.epoch}/{loop.settings.pace.epochs}: {shown} ({rest['seconds']:.1f} s)")
+    say(f"epoch {state.epoch}/{loop.settings.recipe.epochs}: {shown} ({rest['seconds']:.1f} s)")
 
 
 def _save(loop: _Loop) -> None:
