@@ -80,12 +80,18 @@ def _unwrapped(arguments: Sequence[str]) -> Iterator[None]:
             os.environ["COLUMNS"] = before
 
 
+# What tyro says of a number that may be left out, before it tells what each of its two types made of the word.
+_OPTIONAL = re.compile(r"no type matching \{None\}\|(INT|FLOAT) could be instantiated from \[(.*?)\]\..*", re.DOTALL)
+_KINDS = {"INT": "a whole number", "FLOAT": "a number"}
+
+
 def _sentence(box: str, name: str) -> str:
     """Take the message out of tyro's frame: its first part after the title, and what it takes the word for."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
     parts = [" ".join(re.sub(r"[╭╮╰╯│├┤]", " ", part).split()) for part in re.split(r"[-─]{8,}", plain)]
     message = next((part for part in parts[1:] if part), parts[0])
     message = re.sub(r"^Error parsing (settings|\w+Settings): ", "", message).rstrip(".")
+    message = re.sub(_OPTIONAL, lambda found: f"got {found[2]}, expected {_KINDS[found[1]]}", message)
     near = [m.group(0) for part in parts if part.startswith("Perhaps") for m in re.finditer(r"--[\w-]+", part)]
     hint = f" Did you mean {' or '.join(dict.fromkeys(near))}?" if near else ""
     return f"{message[:1].lower()}{message[1:]}.{hint} `glassnet {name} --help` lists the options."

@@ -94,7 +94,10 @@ def test_a_grid_from_the_command_line(tmp_path, capsys):
         ([], "--grid is missing, expected at least one axis, as in --grid filters=16,16,16,16 32,32,64,64."),
         (["--grid", "filterz=1"], "no setting or model option 'filterz'. Did you mean filters?"),
         (["--grid", "0.01"], "--grid got '0.01', expected NAME=VALUE and further values"),
-        (["--grid", "epochs=x"], "the value 'x' of epochs on the grid is of the wrong type, expected a whole number."),
+        (
+            ["--grid", "epochs=x"],
+            "the value 'x' of epochs on the grid is of the wrong type, expected a whole number or none.",
+        ),
         (["--seed", "3", *GRID], "unrecognized options: --seed, 3. Did you mean --seeds?"),
         (["--resume", "runs/x", *GRID], "unrecognized options: --resume"),
         (["--epochs", "0", *GRID], "--epochs is 0, expected a number above 0"),

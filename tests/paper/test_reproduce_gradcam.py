@@ -177,7 +177,7 @@ def test_without_runs_the_three_networks_are_trained(monkeypatch, tmp_path):
     assert asked == [
         ("vgg16", 32, 0.0005, (3,), "vgg16"),
         ("vgg19", 32, 0.0005, (3,), "vgg19"),
-        ("convnet", None, 0.01, (3,), "convnet"),
+        ("convnet", None, None, (3,), "convnet"),
     ]
 
 

@@ -36,7 +36,7 @@ def trained(tmp_path_factory):
 
 def test_a_run_tells_how_it_was_made_and_how_good_it_is(trained):
     manifest = trained.manifest
-    assert trained.settings == tiny(trained.path, task="classification")
+    assert trained.settings == resolve(tiny(trained.path))
     assert (manifest["device"], manifest["precision"], manifest["processes"]) == ("cpu", "fp32", 1)
     assert manifest["versions"]["torch"] == torch.__version__
     assert {k: manifest["data"][k] for k in ("train", "validation", "test")} == {
@@ -177,7 +177,7 @@ def test_a_damaged_checkpoint_and_a_lost_history_are_refused(stopped):
     (stopped / "away").rename(stopped / "metrics.jsonl")
     saved = run.read_checkpoint(stopped)
     run.write_checkpoint(stopped, {**saved, "settings": {**saved["settings"], "epochs": "many"}})
-    with pytest.raises(InputError, match=r"the setting epochs is 'many', expected a value like 8"):
+    with pytest.raises(InputError, match=r"the setting epochs is 'many', expected a whole number"):
         gn.train(gn.TrainSettings(resume=stopped))
     run.write_checkpoint(stopped, {**saved, "state": {"model": {}}})
     with pytest.raises(InputError, match=r"the checkpoint of .* does not fit its settings"):
@@ -272,7 +272,7 @@ def test_damaged_weights_and_another_models_weights_are_refused(trained, tmp_pat
         gn.Run.open(copy).model()
     manifest["settings"]["epochs"] = "many"
     (copy / "run.json").write_text(json.dumps(manifest))
-    with pytest.raises(InputError, match=r"the setting epochs is 'many', expected a value like 8"):
+    with pytest.raises(InputError, match=r"the setting epochs is 'many', expected a whole number"):
         _ = gn.Run.open(copy).settings
 
 
@@ -341,5 +341,7 @@ def test_two_processes_measure_what_one_would(first_steps, of):
         for key, value in whole.items():
             if key == "confusion":  # one a batch, and two processes have a batch each
                 value, joined[key] = value.sum(dim=0), joined[key].sum(dim=0)
+            if key == "likelihood":  # likewise
+                value, joined[key] = value.unique(), joined[key].unique()
             tolerance = {"rtol": 1e-4, "atol": 1e-5} if of == "vae" else {}  # measured in single precision
             torch.testing.assert_close(joined[key], value, msg=key, **tolerance)

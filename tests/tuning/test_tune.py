@@ -9,6 +9,7 @@ import glassnet as gn
 from glassnet import training
 from glassnet.commands.tune import describe
 from glassnet.errors import InputError, WorkError
+from glassnet.experiment import resolve
 from glassnet.tuning import paired_difference, tune
 
 AXES = {"filters": [(2, 2, 2, 2), (3, 3, 3, 3)]}
@@ -51,9 +52,7 @@ def test_each_cell_and_seed_is_an_ordinary_run(tuned, base):
     for seed, path in zip(cell.seeds, cell.runs, strict=True):
         run = gn.Run.open(path)
         options = ("hidden=4", "filters=3,3,3,3")
-        assert run.settings == dataclasses.replace(
-            base, seed=seed, out=path, model_options=options, task="classification"
-        )
+        assert run.settings == resolve(dataclasses.replace(base, seed=seed, out=path, model_options=options))
         assert run.metrics["validation_accuracy"] == cell.validation_accuracy[seed]
         assert run.metrics["test_loss"] == cell.test_loss[seed]
         assert run.manifest["model"]["parameters"] == cell.parameters

@@ -38,12 +38,23 @@ def from_json(kind: type[S], values: Mapping[str, Any]) -> S:
             value = [Path(v) for v in value] if isinstance(value, list) else value
             value = Path(value) if isinstance(value, str) else value
         rebuilt[name] = tuple(value) if isinstance(value, list) else value
-        _check_type(name, rebuilt[name], fields[name].default)
+        _check_type(name, rebuilt[name], fields[name])
     return kind(**rebuilt)
 
 
-def _check_type(name: str, value: Any, default: Any) -> None:
-    """Compare a value's type with that of the field's default, where there is one that says something."""
+_NUMBERS: Mapping[str, tuple[type | tuple[type, ...], str]] = {
+    "int | None": (int, "a whole number"),
+    "float | None": ((int, float), "a number"),
+}
+
+
+def _check_type(name: str, value: Any, field: dataclasses.Field[Any]) -> None:
+    """Compare a value's type with that of the field's default, or with the field's own where the default is none."""
+    default = field.default
+    if str(field.type) in _NUMBERS:
+        kind, words = _NUMBERS[str(field.type)]
+        if value is not None and not isinstance(value, kind):
+            raise InputError(f"the setting {name} is {value!r}, expected {words}.")
     wanted = (int, float) if type(default) is float else type(default)
     if default is not None and default is not dataclasses.MISSING and not isinstance(value, wanted):
         raise InputError(f"the setting {name} is {value!r}, expected a value like {default!r}.")
