@@ -9,7 +9,8 @@ from glassnet.data import Split
 from glassnet.data.noise import Corruption, parse_noise
 from glassnet.data.own_numbers import OwnNumbers
 from glassnet.errors import InputError
-from glassnet.experiment import build, measured, resolve
+from glassnet.experiment import build, resolve
+from glassnet.measuring import measured
 from glassnet.settings import TrainSettings
 from glassnet.tasks import TASKS
 from tiny_voc import lay_out

@@ -6,26 +6,23 @@ import dataclasses
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import tee
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from glassnet.data import DATASETS, OF_A_PATH, Dataset, Split, find_source, load_dataset
-from glassnet.data.batches import Disturbance, ordered_batches, ordered_places
+from glassnet.data import DATASETS, OF_A_PATH, Dataset, find_source, load_dataset
+from glassnet.data.batches import Disturbance
 from glassnet.data.holdout import channel_statistics
 from glassnet.data.noise import Corruption, parse_noise
-from glassnet.data.own_numbers import OwnNumbers
 from glassnet.errors import InputError, unknown_name
 from glassnet.models import create_model, model_task, models_for, parse_options
 from glassnet.models.autoencoder import check_training
-from glassnet.models.inference import outputs
 from glassnet.models.normalize import Normalize
 from glassnet.run import RunDirectory
 from glassnet.settings import TrainSettings, from_json
-from glassnet.tasks import TASKS, Normal, Objective, Recorder, Records, Task
+from glassnet.tasks import TASKS, Objective, Recorder, Task
 
 
 @dataclass(frozen=True)
@@ -183,51 +180,6 @@ def corruption_of(settings: TrainSettings) -> Corruption:
         InputError: The noise model is misspelt.
     """
     return Corruption(parse_noise(settings.noise), settings.binarize)
-
-
-def measured(
-    model: nn.Module,
-    split: Split,
-    recorder: Recorder,
-    *,
-    task: Task,
-    numbers: OwnNumbers,
-    batch_size: int = 512,
-    precision: str = "fp32",
-    disturbance: Disturbance | None = None,
-    part: tuple[int, int] = (0, 1),
-) -> Records:
-    """Run a model over a split in order, and join what is remembered of each batch.
-
-    Args:
-        model: On its device.
-        split: Images and targets.
-        recorder: From a batch's output and targets to what is remembered.
-        task: What the model was made for.
-        numbers: What the disturbance, and what is drawn to measure, come from, image by image.
-        batch_size: Images per forward pass, at most; the task may allow less.
-        precision: "fp32" or "bf16".
-        disturbance: What is done to the images first.
-        part: (rank, processes): which part of the images this process takes.
-
-    Returns:
-        What is remembered; nothing where there are fewer images than processes, and none for this one.
-    """
-    size, device = min(batch_size, task.batch_size), next(model.parameters()).device
-    places = ordered_places(len(split), batch_size=size, part=part)
-    batches, again = tee(
-        ordered_batches(split, batch_size=size, device=device, part=part, disturbance=disturbance, numbers=numbers)
-    )
-    given = outputs(model, (images for images, _ in batches), precision=precision)
-    found = [
-        {key: value.cpu() for key, value in recorder(output, targets, _normal(numbers, batch)).items()}
-        for output, (_, targets), batch in zip(given, again, places, strict=True)
-    ]
-    return {key: torch.cat([one[key] for one in found]) for key in (found[0] if found else ())}
-
-
-def _normal(numbers: OwnNumbers, places: range) -> Normal:
-    return lambda shape: numbers.normal(places, shape, "code")
 
 
 def build_model(description: Mapping[str, Any]) -> nn.Module:

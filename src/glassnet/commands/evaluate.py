@@ -14,7 +14,8 @@ from glassnet.data import Dataset, load_dataset
 from glassnet.data.own_numbers import OwnNumbers
 from glassnet.devices import choose_device, choose_precision
 from glassnet.errors import InputError
-from glassnet.experiment import Run, build_disturbance, measured
+from glassnet.experiment import Run, build_disturbance
+from glassnet.measuring import measured
 from glassnet.models.mirrored import Mirrored
 from glassnet.settings import EvalSettings
 from glassnet.tasks import Records

@@ -16,7 +16,7 @@ from glassnet.data import Split
 from glassnet.data.own_numbers import OwnNumbers
 from glassnet.data.pictures import SUFFIXES, read_pictures
 from glassnet.errors import InputError
-from glassnet.experiment import measured
+from glassnet.measuring import measured
 from glassnet.models.inference import predict
 from glassnet.settings import ExplainSettings, TrainSettings
 from glassnet.tasks import TASKS

@@ -12,7 +12,8 @@ from glassnet.data.own_numbers import OwnNumbers
 from glassnet.denoising import DENOISERS
 from glassnet.denoising.beside import Beside, measure_denoisers, measure_principal
 from glassnet.devices import choose_device
-from glassnet.experiment import Run, build_disturbance, measured
+from glassnet.experiment import Run, build_disturbance
+from glassnet.measuring import measured
 from glassnet.models.autoencoder import Autoencoder
 from glassnet.paper.stages import Stage, stage
 from glassnet.run import RunDirectory

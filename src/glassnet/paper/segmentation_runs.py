@@ -14,7 +14,8 @@ from glassnet.data import Dataset
 from glassnet.data.own_numbers import OwnNumbers
 from glassnet.devices import choose_device
 from glassnet.errors import InputError
-from glassnet.experiment import Run, measured, read_settings, resolve
+from glassnet.experiment import Run, read_settings, resolve
+from glassnet.measuring import measured
 from glassnet.run import read_checkpoint
 from glassnet.settings import TrainSettings
 from glassnet.settings.reproduce import ReproduceSettings

@@ -24,6 +24,7 @@ from glassnet.data.own_numbers import OwnNumbers
 from glassnet.devices import autocast, choose_device, choose_precision
 from glassnet.errors import InputError, WorkError
 from glassnet.experiment import Experiment, Run
+from glassnet.measuring import measured
 from glassnet.settings import TrainSettings, to_json
 from glassnet.settings.train import plain_epochs
 from glassnet.tasks import Records
@@ -230,7 +231,7 @@ def _check(loss: float, loop: _Loop, when: str) -> None:
 def _records(loop: _Loop, name: Literal["validation", "test"]) -> Records:
     """Measure the judged model on the split of that name, each process its part of it, and join what is remembered."""
     tested = name == "test"
-    found = experiment.measured(
+    found = measured(
         loop.state.judged,
         loop.parts.dataset.test if tested else loop.validation,
         loop.parts.recorder if tested else loop.parts.watcher,
