@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -136,6 +137,15 @@ def run(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         say("glassnet: interrupted.")
         return 130
+    finally:
+        _leave_the_other_processes()
+
+
+def _leave_the_other_processes() -> None:
+    """End what joins the processes of a torchrun: one that leaves with its threads running is aborted now and then."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _run(name: str, arguments: Sequence[str]) -> int:

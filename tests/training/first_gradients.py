@@ -55,6 +55,8 @@ def main() -> None:
     found = {name: first_steps(name, accelerator) for name in SETTINGS}
     if accelerator.is_main_process:
         torch.save(found, sys.argv[1])
+    accelerator.wait_for_everyone()
+    accelerator.end_training()  # a process that leaves while the other still has its threads is aborted
 
 
 def squares() -> Dataset:
