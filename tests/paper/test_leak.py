@@ -12,24 +12,38 @@ def counts(*right):
 
 
 def test_the_effect_by_hand():
-    leaky, clean = {0: counts(9, 7, 6, 6, 3)}, {0: counts(6, 4, 5, 5, 2)}
-    accuracy, overlap = judge_leak(leaky, clean, LEAKED)
+    accuracy, overlap = judge_leak(counts(9, 7, 6, 6, 3), counts(6, 4, 5, 5, 2), LEAKED, seed=0)
     # leaky: 16/20 and 15/30; clean: 10/20 and 12/30
     assert accuracy.effect == pytest.approx((0.8 - 0.5) - (0.5 - 0.4))
     assert overlap.effect == pytest.approx((16 / 24 - 15 / 45) - (10 / 30 - 12 / 48))
-    assert accuracy.decided.startswith("1 common seed")
+    assert "on the 2 test images that it trained on or chose the epoch by minus that on the other 3" in accuracy.decided
+    assert "one training each" in accuracy.decided
+
+
+def test_the_interval_is_that_of_a_bootstrap_within_each_kind_of_image():
+    """A slow reference: each kind of image drawn with replacement, the same images for both networks."""
+    rng = np.random.default_rng(5)
+    leaked = np.arange(90) < 30
+    clean = rng.integers(3, 7, size=90)
+    leaky = clean + rng.integers(0, 3, size=90) * leaked
+    (accuracy, _) = judge_leak(counts(*leaky), counts(*clean), leaked, seed=3)
+    effects = []
+    for _ in range(4000):
+        inside, outside = rng.choice(30, 30), 30 + rng.choice(60, 60)
+        gains = [(leaky - clean)[chosen].mean() / 10 for chosen in (inside, outside)]
+        effects.append(gains[0] - gains[1])
+    assert accuracy.interval == pytest.approx(tuple(np.percentile(effects, (2.5, 97.5))), abs=0.005)
+    assert accuracy.supported == "supported"
 
 
 def test_what_helps_on_all_images_alike_is_not_taken_for_the_leak():
-    clean = {seed: counts(4, 5, 4 + seed, 5, 4) for seed in range(3)}
-    better = {0: clean[0] + np.array([[3], [0], [0]])}
-    assert judge_leak(better, clean, LEAKED)[0].effect == pytest.approx(0, abs=1e-9)
-    leaky = {seed: found + np.array([[[3 - seed], [0], [0]]]) * LEAKED[:, None, None] for seed, found in clean.items()}
-    told = judge_leak(leaky, clean, LEAKED)[0]
-    assert told.effect == pytest.approx((0.3 + 0.2 + 0.1) / 3)
-    assert "on the 2 test images that it trained on or chose the epoch by minus that on the other 3" in told.decided
+    clean = counts(4, 5, 4, 5, 4)
+    accuracy, _ = judge_leak(clean + np.array([[3], [0], [0]]), clean, LEAKED, seed=0)
+    assert accuracy.effect == pytest.approx(0, abs=1e-9)
+    assert accuracy.interval == pytest.approx((0, 0), abs=1e-9)
 
 
 def test_without_a_leak_there_is_nothing_to_judge():
-    found = {0: counts(1, 2, 3, 4, 5)}
-    assert judge_leak(found, found, np.zeros(5, bool)) == judge_leak(found, found, np.ones(5, bool)) == ()
+    found = counts(1, 2, 3, 4, 5)
+    for leaked in (np.zeros(5, bool), np.ones(5, bool)):
+        assert judge_leak(found, found, leaked, seed=0) == ()

@@ -34,7 +34,7 @@ def test_an_unknown_part_names_the_choices():
         (
             "features",
             {"models": ("convnet",)},
-            "--models is of no use to features, only to classification and reconstruction",
+            "--models is of no use to features, only to classification, segmentation, reconstruction",
         ),
         ("features", {"seeds": (1, 2)}, "--seeds is of no use to features"),
         ("classification", {"run": Path("x")}, "--run is of no use to classification, only to features"),

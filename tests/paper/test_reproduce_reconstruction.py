@@ -147,6 +147,20 @@ def test_the_order_is_supported_or_refuted():
     assert [v.supported for v in wrong][2:] == ["refuted"] * 6 + ["supported"]
 
 
+def test_one_seed_is_judged_image_by_image():
+    """Paired: a difference that is small beside the images' own spread is found."""
+    random = np.random.default_rng(1)
+    images = random.normal(20, 3, 50)
+    one = dict.fromkeys(("psnr", "ssim", "mse"), images)
+    other = {name: images + random.normal(0.2, 0.1, 50) for name in ("psnr", "ssim", "mse")}
+    found = Measured({"vae_conv": {4: one}, "vae_deep": {4: other}}, {}, {"noisy input": constant(*[9.0] * 50)}, ())
+    by_psnr, _, whole = judge(plan.DENOISING["stanford_dogs"], found, seed=0)[1:4]
+    assert by_psnr.effect == pytest.approx((other["psnr"] - images).mean())
+    assert 0.15 < by_psnr.interval[0] < by_psnr.interval[1] < 0.25
+    assert "test PSNR in dB, one training each, over 50 images, bootstrap" in by_psnr.decided
+    assert whole.supported == "supported"
+
+
 def test_what_the_report_has_no_figure_of_is_given_none():
     levels = {"autoencoder_fc": 21.0, "vae_conv": 23.0, "vae_deep": 25.0}
     figures = {

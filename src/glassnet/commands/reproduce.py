@@ -39,7 +39,7 @@ def _check_options(settings: ReproduceSettings, parts: tuple[str, ...]) -> None:
         readers = [name for name, part in PARTS.items() if option in part.options]
         if getattr(settings, option) != fields[option] and not set(readers) & set(parts):
             raise InputError(
-                f"--{option} is of no use to {' and '.join(parts)}, only to {' and '.join(readers)}; leave it out."
+                f"--{option} is of no use to {' and '.join(parts)}, only to {', '.join(readers)}; leave it out."
             )
 
 

@@ -18,6 +18,7 @@ from glassnet.paper.reconstruction_tables import margin_table, quality_table, su
 from glassnet.paper.reproduction import Drawn, Part, Reproduction, folder
 from glassnet.paper.tables import Table
 from glassnet.run import RunDirectory
+from glassnet.settings import TrainSettings
 from glassnet.settings.reproduce import ReproduceSettings
 from glassnet.tasks.reconstruction import INTERVAL_SEED, quality
 
@@ -111,9 +112,9 @@ def _details(found: Measured) -> dict[str, Any]:
 
 def _how(settings: ReproduceSettings) -> str:
     return (
-        f"Seeds {', '.join(map(str, settings.seeds))}. Training images are not augmented; the peak learning rate is "
-        "0.003. The epoch is chosen on validation images. Beta and the shape of the code were chosen on trials that "
-        "showed test figures."
+        f"Seeds {', '.join(map(str, settings.seeds))}. Training images are not augmented. The epoch is chosen on "
+        "validation images, as beta and the learning rate were; of the shape of the code earlier trials showed test "
+        "figures."
     )
 
 
@@ -121,8 +122,7 @@ def _notes(plan: Denoising, runs: Mapping[str, Mapping[int, Run]], found: Measur
     run = next(iter(next(iter(runs.values())).values()))
     data = run.manifest["data"]
     trainings = "; ".join(
-        f"{name}: {', '.join(by[min(by)].settings.model_options)}, beta {by[min(by)].settings.beta:g}, "
-        f"{by[min(by)].settings.epochs} epochs" for name, by in runs.items()
+        f"{name}: {_trained_by(by[min(by)].settings)}" for name, by in runs.items()
     )  # fmt: skip
     warnings = [
         f"{name} on {plan.data}, seed {seed}: {line}"
@@ -132,6 +132,13 @@ def _notes(plan: Denoising, runs: Mapping[str, Mapping[int, Run]], found: Measur
     ]
     about = f"{plan.data}: {data['note']}; {data['train']:,} training, {data['test']:,} test images. {trainings}."
     return [about, *_no_bottleneck(plan, runs), *found.left_out, *warnings]
+
+
+def _trained_by(settings: TrainSettings) -> str:
+    return (
+        f"{', '.join(settings.model_options)}, beta {settings.beta:g}, learning rate {settings.learning_rate:g}, "
+        f"{settings.epochs} epochs"
+    )
 
 
 def _no_bottleneck(plan: Denoising, runs: Mapping[str, Mapping[int, Run]]) -> list[str]:

@@ -10,6 +10,7 @@ from glassnet.paper.claims import Verdict, both, higher_in_images, higher_over_s
 from glassnet.paper.numbers import CLAIMS
 from glassnet.paper.reconstruction_measures import (
     Measured,
+    Quality,
     best_network,
     margins,
     nearest,
@@ -44,7 +45,7 @@ def judge(plan: Denoising, found: Measured, *, seed: int) -> list[Verdict]:
             continue
         fails = name == SIMPLE and not digits
         verdicts.append(_beside_the_best(CLAIMS["simple-fails" if fails else "well"], name, figure, plan, found, seed))
-    return verdicts + _ordered(plan, found) + _above_all(plan, found, seed)
+    return verdicts + _ordered(plan, found, seed) + _above_all(plan, found, seed)
 
 
 def _above_all(plan: Denoising, found: Measured, seed: int) -> list[Verdict]:
@@ -75,7 +76,7 @@ def _beside_the_best(claim: str, name: str, figure: str, plan: Denoising, found:
     return higher_in_images(told, figure, differences, measure=f"PSNR in dB to {title}", seed=seed)
 
 
-def _ordered(plan: Denoising, found: Measured) -> list[Verdict]:
+def _ordered(plan: Denoising, found: Measured, seed: int) -> list[Verdict]:
     """Decide the order by PSNR, by SSIM, and by both; it has the report's figure where the report shows both."""
     verdicts: list[Verdict] = []
     for worse, better, key in ORDERED:
@@ -84,15 +85,22 @@ def _ordered(plan: Denoising, found: Measured) -> list[Verdict]:
         claim = f"{CLAIMS[key]} on {plan.data}"
         figure = plan.figures[better] if {worse, better} <= plan.figures.keys() else OURS
         parts = [
-            higher_over_seeds(
-                f"{claim}, by {name.upper()}", figure, _means(found, better, name), _means(found, worse, name),
-                measure=UNITS[name],
-            )
+            _higher(f"{claim}, by {name.upper()}", figure, found.networks[better], found.networks[worse], name, seed)
             for name in UNITS
-        ]  # fmt: skip
+        ]
         verdicts += [*parts, both(claim, figure, parts)]
     return verdicts
 
 
-def _means(found: Measured, network: str, measure: str) -> Mapping[int, float]:
-    return {seed: float(np.mean(one[measure])) for seed, one in found.networks[network].items()}
+def _higher(
+    claim: str, figure: str, better: Mapping[int, Quality], worse: Mapping[int, Quality], name: str, seed: int
+) -> Verdict:
+    """Decide whether a network is better: over the seeds by their means, of one common seed over the images."""
+    if len(common := sorted(better.keys() & worse.keys())) == 1:
+        differences = better[common[0]][name].astype(np.float64) - worse[common[0]][name]
+        return higher_in_images(claim, figure, differences, measure=f"{UNITS[name]}, one training each,", seed=seed)
+    return higher_over_seeds(claim, figure, _means(better, name), _means(worse, name), measure=UNITS[name])
+
+
+def _means(by_seed: Mapping[int, Quality], name: str) -> Mapping[int, float]:
+    return {seed: float(np.mean(one[name])) for seed, one in by_seed.items()}

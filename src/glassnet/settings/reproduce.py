@@ -30,7 +30,8 @@ class ReproduceSettings:
     seeds: tuple[int, ...] = (0, 1, 2)
     """Parts classification, segmentation and reconstruction: seeds of every network; an interval needs two at least."""
     models: tuple[str, ...] = ()
-    """Parts classification and reconstruction: only these networks of the report's; all of them if not given."""
+    """Parts classification and reconstruction: only these networks of the report's; all of them if not given. Part
+    segmentation: networks beside the report's one, as unet_small; none if not given."""
     datasets: tuple[str, ...] = ()
     """Part reconstruction: only these data sets; if not given, that of --data, or mnist, cifar10 and stanford_dogs
     for mnist. mnist-sample and photos-sample are a quick try that needs no download."""
