@@ -77,6 +77,11 @@ def test_help_tells_units_and_defaults(capsys, name):
         (["train", "--learning-rate", "x"], "error parsing --learning-rate: got 'x', expected a number."),
         (["train", "--epochs", "0"], "--epochs is 0, expected a number above 0 and below 2^31."),
         (["train", "--device", "gpu"], "invalid choice 'gpu' for argument '--device'"),
+        (
+            ["train", "--task", "detection"],
+            "invalid choice 'detection' for argument '--task'. Expected one of classification, reconstruction, "
+            "segmentation. `",
+        ),
         (["eval"], "missing from glassnet eval: PATH"),
         (["train", "--data", "mnits"], "no data set 'mnits'. Did you mean mnist"),
         (["train", "--model", "convnte"], "no model 'convnte'. Did you mean convnet"),

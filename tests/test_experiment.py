@@ -34,6 +34,11 @@ def test_a_recipe_that_was_not_resolved_is_refused():
         _ = TrainSettings(epochs=3, learning_rate=0.1).recipe
 
 
+def test_names_that_were_not_resolved_are_refused():
+    with pytest.raises(InputError, match="the settings lack model, which follow"):
+        _ = TrainSettings(data="mnist-sample").names
+
+
 @pytest.fixture
 def tiny_voc_aug(tmp_path):
     """Settings of a training on a few mapped masks."""

@@ -33,6 +33,12 @@ def test_unknown_setting_is_named():
         s.from_json(s.TrainSettings, {"epoch": 3})
 
 
+@pytest.mark.parametrize("name", ["data", "model"])
+def test_a_name_that_is_no_text_is_refused(name):
+    with pytest.raises(InputError, match=f"the setting {name} is 3, expected a name"):
+        s.from_json(s.TrainSettings, {name: 3})
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -90,6 +96,17 @@ def test_the_help_names_each_tasks_recipe(capsys):
     assert f"if not given, {sizes['segmentation']} for segmentation, else {sizes['classification']}" in shown
     assert {task.recipe.weight_averaging for task in TASKS.values()} == {0.995}
     assert "0.995 if not given" in shown
+
+
+def test_the_help_names_each_tasks_data_set_and_model(capsys):
+    with pytest.raises(SystemExit):
+        parse("train", cli.train, ["--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    usual = {name: task.defaults for name, task in TASKS.items()}
+    assert f"if not given, {', '.join(f'{one.model} for {name}' for name, one in usual.items())}" in shown
+    assert usual["classification"].data == usual["reconstruction"].data
+    assert f"if not given, {usual['segmentation'].data} for segmentation, else {usual['classification'].data}" in shown
+    assert f"--task {{{','.join(TASKS)}}}" in shown
 
 
 def test_a_path_may_be_text_as_scripts_give_it():

@@ -12,12 +12,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from glassnet.data import DATASETS, OF_A_PATH, Dataset, find_source, load_dataset
+from glassnet.data import OF_A_PATH, Dataset, find_source, load_dataset
 from glassnet.data.batches import Disturbance
 from glassnet.data.holdout import channel_statistics
 from glassnet.data.noise import Corruption, parse_noise
+from glassnet.defaults import fill
 from glassnet.errors import InputError, unknown_name
-from glassnet.models import create_model, model_task, models_for, parse_options
+from glassnet.models import create_model, model_task, parse_options
 from glassnet.models.autoencoder import check_training
 from glassnet.models.normalize import Normalize
 from glassnet.run import RunDirectory
@@ -51,55 +52,21 @@ class Experiment:
 
 
 def resolve(settings: TrainSettings) -> TrainSettings:
-    """Return the settings with their task, its recipe where none is given, and absolute paths to the data.
+    """Return the settings with all that follows from the task, and absolute paths to the data.
 
     So a run holds all that it was made with, and works from any folder.
 
     Raises:
         InputError: A name is unknown, or model, data set and task do not fit each other.
     """
-    kind, colon, path = settings.data.partition(":")
-    data = settings.data
+    settings = fill(settings)
+    data = settings.names.data
+    kind, colon, path = data.partition(":")
     if kind in OF_A_PATH and path:
         data = f"{kind}{colon}{Path(path).expanduser().resolve()}"
     named = settings.data_root or os.environ.get("GLASSNET_DATA")
     root = Path(named).expanduser().resolve() if named else None
-    task = _task_of(settings)
-    recipe = {
-        name: value for name, value in dataclasses.asdict(TASKS[task].recipe).items() if getattr(settings, name) is None
-    }
-    return dataclasses.replace(settings, task=task, data=data, data_root=root, **recipe)
-
-
-def _task_of(settings: TrainSettings) -> Any:
-    """Return the task that the model is made for, if it is also that of --task and one of the data set's."""
-    task, (source, _) = model_task(settings.model), find_source(settings.data, settings.data_root)
-    if settings.task not in (None, task):
-        raise InputError(
-            f"{settings.model} is a model for {task}, not for --task {settings.task}; models for that are "
-            f"{', '.join(models_for(str(settings.task))) or 'none'}; name one with --model."
-        )
-    if task not in source.tasks:
-        fitting = [name for name, one in DATASETS.items() if task in one.tasks]
-        models = [name for one in source.tasks for name in models_for(one)]
-        raise InputError(
-            f"{settings.model} is a model for {task}, and {settings.data} a data set for {' and '.join(source.tasks)}; "
-            f"for {settings.data} take one of the models {', '.join(models) or 'none'}, or for {settings.model} one of "
-            f"the data sets {', '.join(fitting) or 'none'}."
-        )
-    for name, default in _task_options().items():
-        if name not in TASKS[task].options and getattr(settings, name) != default:
-            readers = [one for one, other in TASKS.items() if name in other.options]
-            raise InputError(
-                f"--{name.replace('_', '-')} is of no use to {task}, only to {' and '.join(readers)}; leave it out."
-            )
-    return task
-
-
-def _task_options() -> dict[str, Any]:
-    """Return the settings that only some tasks read, with their defaults."""
-    owned = {name for task in TASKS.values() for name in task.options}
-    return {field.name: field.default for field in dataclasses.fields(TrainSettings) if field.name in owned}
+    return dataclasses.replace(settings, data=data, data_root=root)
 
 
 def read_settings(values: Mapping[str, Any], *, source: object) -> TrainSettings:
@@ -115,17 +82,18 @@ def read_settings(values: Mapping[str, Any], *, source: object) -> TrainSettings
 
 
 def build(settings: TrainSettings) -> Experiment:
-    """Load the data set and build the model that the settings name; the weights depend on the seed alone.
+    """Load the data set and build the model of the settings; the weights depend on the seed alone.
 
     Raises:
         InputError: A name is unknown, an option is wrong, or the data set's files are missing or damaged.
     """
-    options = parse_options(settings.model, settings.model_options)
-    task = TASKS[_task_of(settings)]
+    settings = resolve(settings)
+    names = settings.names
+    options, task = parse_options(names.model, settings.model_options), TASKS[model_task(names.model)]
     _require_sizes(settings, options)
-    dataset = load_dataset(settings.data, root=settings.data_root, image_size=settings.image_size)
+    dataset = load_dataset(names.data, root=settings.data_root, image_size=settings.image_size)
     description = {
-        "name": settings.model,
+        "name": names.model,
         "options": options,
         "in_channels": dataset.channels,
         "num_classes": len(dataset.classes),
@@ -155,13 +123,13 @@ def _require_sizes(settings: TrainSettings, options: Mapping[str, Any]) -> None:
     Raises:
         InputError: The model cannot be built.
     """
-    source, _ = find_source(settings.data, settings.data_root)
+    source, _ = find_source(settings.names.data, settings.data_root)
     size = settings.image_size or source.image_size
     if source.channels is None or source.classes is None or size is None:
         return
     sizes = {"in_channels": source.channels, "num_classes": source.classes, "image_size": size}
     with torch.device("meta"):  # sizes without numbers, and no weights are fetched
-        build_model({"name": settings.model, "options": options, **sizes})
+        build_model({"name": settings.names.model, "options": options, **sizes})
 
 
 def build_disturbance(settings: TrainSettings, task: Task) -> Disturbance | None:
@@ -250,6 +218,7 @@ class Run(RunDirectory):
         """
         settings = self.settings
         # The folder of a user's own images may have moved; --data-root then says where it is.
-        kind = settings.data.partition(":")[0]
-        data = kind if root is not None and kind in OF_A_PATH else settings.data
+        data = settings.names.data
+        kind = data.partition(":")[0]
+        data = kind if root is not None and kind in OF_A_PATH else data
         return load_dataset(data, root=root or settings.data_root, image_size=settings.image_size)

@@ -39,7 +39,7 @@ def parse(name: str, command: Callable[[Any], Any], arguments: Sequence[str]) ->
             )
     except SystemExit as leaving:
         if leaving.code in (0, None):
-            print(re.sub(r"\{None\}\|(\S+)", r"\1       ", said.getvalue()), end="")
+            print(re.sub(r"\{None\}\|(\S+)", r"\1       ", said.getvalue()).replace("{None,", "{"), end="")
             raise
         raise InputError(_sentence(failed.getvalue() + said.getvalue(), name)) from None
     values = {field.name: getattr(parsed, field.name) for field in dataclasses.fields(kind)}
@@ -92,6 +92,12 @@ def _sentence(box: str, name: str) -> str:
     message = next((part for part in parts[1:] if part), parts[0])
     message = re.sub(r"^Error parsing (settings|\w+Settings): ", "", message).rstrip(".")
     message = re.sub(_OPTIONAL, lambda found: f"got {found[2]}, expected {_KINDS[found[1]]}", message)
+    message = re.sub(r"one of \(('[^)]*)\)", lambda found: f"one of {_choices(found[1])}", message)
     near = [m.group(0) for part in parts if part.startswith("Perhaps") for m in re.finditer(r"--[\w-]+", part)]
     hint = f" Did you mean {' or '.join(dict.fromkeys(near))}?" if near else ""
     return f"{message[:1].lower()}{message[1:]}.{hint} `glassnet {name} --help` lists the options."
+
+
+def _choices(listed: str) -> str:
+    """Write choices without None, which stands for leaving the option out, and in an order, which tyro's have not."""
+    return ", ".join(sorted(set(re.findall(r"'([^']*)'", listed)) - {"None"}))

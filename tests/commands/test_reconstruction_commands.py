@@ -340,3 +340,13 @@ def test_noise_is_of_no_use_to_a_classifier(capsys, tmp_path):
     code, _, err = call(capsys, "train", "--noise", "gaussian:0.3", "--out", tmp_path / "run")
     assert code == 2
     assert "--noise is of no use to classification, only to reconstruction; leave it out." in err
+
+
+def test_a_task_alone_takes_its_model(capsys, digits, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ("--model-options", "filters=4,8", "hidden=8", "latent=3", "--epochs", 1, "--precision", "fp32")
+    code, said, err = call(capsys, "train", "--task", "reconstruction", "--data", digits, *words)
+    assert code == 0, err
+    assert said.startswith("vae_conv (")
+    run = gn.Run.open(tmp_path / "runs" / "folder-vae_conv-seed0")
+    assert (run.settings.task, run.settings.data, run.settings.model) == ("reconstruction", digits, "vae_conv")

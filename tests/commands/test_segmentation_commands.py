@@ -210,6 +210,15 @@ def test_what_does_not_fit_is_said_in_a_sentence_and_writes_nothing(scans, tmp_p
     assert not (tmp_path / "none").exists()
 
 
+def test_a_folder_of_masks_is_segmented_where_nothing_else_is_said(capsys, scans, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ("--model-options", *OPTIONS, "--epochs", 1, "--precision", "fp32")
+    told = answer(capsys, "train", "--data", f"masks:{scans}", *words)
+    assert told["run"] == "runs/masks-fcn8_small-seed0"
+    run = gn.Run.open(told["run"])
+    assert (run.settings.task, run.settings.model, run.settings.batch_size) == ("segmentation", "fcn8_small", 16)
+
+
 def test_the_same_seed_gives_the_same_weights(trained, scans, tmp_path):
     again = gn.train(settings(scans, tmp_path / "again", loss="dice", class_weights=True))
     assert all(torch.equal(a, b) for a, b in zip(trained.weights().values(), again.weights().values(), strict=True))

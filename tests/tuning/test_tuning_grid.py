@@ -7,7 +7,7 @@ from glassnet.settings import TrainSettings
 from glassnet.tuning.grid import NO_AXIS, cell_name, identity, parse_grid, span, value_of
 from glassnet.tuning.plan import make_plan
 
-BASE = TrainSettings(model_options=("hidden=8",))
+BASE = TrainSettings(data="mnist-sample", model="convnet", model_options=("hidden=8",))
 
 
 def test_words_to_axes():
@@ -106,7 +106,18 @@ def test_names_that_every_file_system_takes():
     assert cell_name({}) == "base"
 
 
-def test_a_grid_of_what_has_no_accuracy_is_refused(tmp_path):
-    base = TrainSettings(data="digit-scenes", model="fcn8_small")
+@pytest.mark.parametrize("names", [{"data": "digit-scenes", "model": "fcn8_small"}, {"data": "digit-scenes"}])
+def test_a_grid_of_what_has_no_accuracy_is_refused(tmp_path, names):
+    base = TrainSettings(**names)
     with pytest.raises(InputError, match="a grid is judged by accuracy, which fcn8_small on digit-scenes has none of"):
         make_plan(base, {"dropout": [0.0, 0.1]}, tmp_path / "grid")
+
+
+def test_a_grid_without_names_has_those_of_its_task_and_of_its_axis(tmp_path):
+    plan = make_plan(TrainSettings(), {"model": ["convnet", "vgg_small"]}, tmp_path / "grid")
+    assert (plan.base.names.data, plan.base.names.model) == ("mnist-sample", "convnet")
+    found = {name: (cell.names.data, cell.names.model) for name, cell in plan.cells.items()}
+    assert found == {
+        "model=convnet": ("mnist-sample", "convnet"),
+        "model=vgg_small": ("mnist-sample", "vgg_small"),
+    }

@@ -17,7 +17,7 @@ class Source:
             that are damaged or not the expected ones are refused, so that what loads is also verified.
         find: Tells where its files are, given the same folder; None if one is missing.
         needs: What is missing where `find` says None: the command that gets it.
-        tasks: What can be learned on it.
+        tasks: What can be learned on it, first what is learned where neither task nor model is named.
         fetch: Downloads the missing files into the same folder; None where there is nothing to download.
         classes: Number of classes, if it is known without reading.
         channels: Channels of an image, if known.

@@ -49,7 +49,7 @@ def train_command(settings: dict[str, Any]) -> str:
 def _usual(settings: dict[str, Any]) -> dict[str, Any]:
     """Return what each setting would be if not given; some follow from the task."""
     task = TASKS.get(settings.get("task") or "classification")
-    return to_json(TrainSettings()) | (to_json(task.recipe) if task else {})
+    return to_json(TrainSettings()) | (to_json(task.defaults) | to_json(task.recipe) if task else {})
 
 
 def _option(name: str, value: Any) -> list[str]:

@@ -42,17 +42,18 @@ def from_json(kind: type[S], values: Mapping[str, Any]) -> S:
     return kind(**rebuilt)
 
 
-_NUMBERS: Mapping[str, tuple[type | tuple[type, ...], str]] = {
+_OPTIONAL: Mapping[str, tuple[type | tuple[type, ...], str]] = {
     "int | None": (int, "a whole number"),
     "float | None": ((int, float), "a number"),
+    "str | None": (str, "a name"),
 }
 
 
 def _check_type(name: str, value: Any, field: dataclasses.Field[Any]) -> None:
     """Compare a value's type with that of the field's default, or with the field's own where the default is none."""
     default = field.default
-    if str(field.type) in _NUMBERS:
-        kind, words = _NUMBERS[str(field.type)]
+    if str(field.type) in _OPTIONAL:
+        kind, words = _OPTIONAL[str(field.type)]
         if value is not None and not isinstance(value, kind):
             raise InputError(f"the setting {name} is {value!r}, expected {words}.")
     wanted = (int, float) if type(default) is float else type(default)

@@ -6,10 +6,23 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 from glassnet.errors import InputError, unknown_name
 from glassnet.settings.checks import Device, Precision, between, paths, positive, seeded
+
+
+@dataclass(frozen=True, kw_only=True)
+class Names:
+    """What is trained on what.
+
+    Attributes:
+        data: Data set, as --data takes it.
+        model: Model, as --model takes it.
+    """
+
+    data: str
+    model: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +42,9 @@ class Recipe:
     weight_averaging: float
 
 
+_Filled = TypeVar("_Filled", Names, Recipe)
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings:
     """Train a model on a data set and write a run directory."""
@@ -38,15 +54,17 @@ class TrainSettings:
         # Fewer epochs, and fewer images to choose the best of them by.
         "fast": {"epochs": 5, "validation": 0.02},
     }
-    data: str = "mnist-sample"
+    data: str | None = None
     """Data set: a name that `glassnet data` lists, folder:PATH for images in class sub-folders, or masks:PATH for
-    images with a mask each."""
-    model: str = "convnet"
-    """Model: a name that `glassnet models` lists."""
+    images with a mask each; if not given, digit-scenes for segmentation, else mnist-sample."""
+    model: str | None = None
+    """Model: a name that `glassnet models` lists; if not given, convnet for classification,
+    fcn8_small for segmentation, vae_conv for reconstruction."""
     model_options: tuple[str, ...] = ()
     """Options of the model as NAME=VALUE, as in filters=64,64,64,64."""
     task: Literal["classification", "segmentation", "reconstruction"] | None = None
-    """What the model learns; if not given, what the model is made for."""
+    """What is learned; if not given, what the model is made for, else what the data set is mostly used for:
+    segmentation of masks, reconstruction of photos-sample, classification of all others."""
     image_size: int | None = None
     """Height and width that images are resized to, in pixels; the data set's own if not given."""
     epochs: int | None = None
@@ -111,20 +129,32 @@ class TrainSettings:
             raise InputError(f"--validation is {self.validation}, expected a share above 0 and below 1.")
 
     @property
+    def names(self) -> Names:
+        """What is trained on what.
+
+        Raises:
+            InputError: One is not given, and was not taken from the task by `experiment.resolve`.
+        """
+        return self._filled(Names)
+
+    @property
     def recipe(self) -> Recipe:
         """How long and in which steps it is trained.
 
         Raises:
             InputError: Something of it is not given, and was not taken from the task by `experiment.resolve`.
         """
-        wanted = {field.name: getattr(self, field.name) for field in fields(Recipe)}
+        return self._filled(Recipe)
+
+    def _filled(self, kind: type[_Filled]) -> _Filled:
+        wanted = {field.name: getattr(self, field.name) for field in fields(kind)}
         missing = [name for name, value in wanted.items() if value is None]
         if missing:
             raise InputError(
                 f"the settings lack {' and '.join(missing)}, which follow from the task; "
                 "glassnet.experiment.resolve(settings) adds them."
             )
-        return Recipe(**wanted)
+        return kind(**wanted)
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> TrainSettings:

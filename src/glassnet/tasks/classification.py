@@ -8,7 +8,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from glassnet.settings import TrainSettings
-from glassnet.settings.train import Recipe
+from glassnet.settings.train import Names, Recipe
 from glassnet.tasks import metrics
 from glassnet.tasks.task import Measures, Objective, Recorder, Records, Task
 
@@ -105,5 +105,6 @@ CLASSIFICATION = Task(
     evaluate=_evaluate,
     kept=("loss", "accuracy", "accuracy_interval"),
     told=_told,
+    defaults=Names(data="mnist-sample", model="convnet"),
     recipe=Recipe(epochs=8, batch_size=128, learning_rate=0.01, weight_averaging=0.995),
 )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from glassnet.bootstrap import mean_interval
-from glassnet.settings.train import Recipe
+from glassnet.settings.train import Names, Recipe
 from glassnet.tasks.elbo import LIKELIHOODS, LatentUse, bits_per_dimension, deviation_warnings, latent_use
 from glassnet.tasks.image_quality import QUALITY
 from glassnet.tasks.reconstruction_records import objective, recorder
@@ -161,5 +161,6 @@ RECONSTRUCTION = Task(
         "warnings",
     ),
     told=_told,
+    defaults=Names(data="mnist-sample", model="vae_conv"),
     recipe=Recipe(epochs=20, batch_size=128, learning_rate=0.003, weight_averaging=0.995),
 )

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from glassnet.settings import TrainSettings
-from glassnet.settings.train import Recipe
+from glassnet.settings.train import Names, Recipe
 from glassnet.tasks import outlines
 from glassnet.tasks import segmentation_metrics as metrics
 from glassnet.tasks.segmentation_losses import REGION_LOSSES, VOID, class_weights, cross_entropy
@@ -177,6 +177,7 @@ SEGMENTATION = Task(
         "background",
     ),
     told=_told,
+    defaults=Names(data="digit-scenes", model="fcn8_small"),
     recipe=Recipe(epochs=13, batch_size=16, learning_rate=0.003, weight_averaging=0.995),
     batch_size=64,
 )

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from glassnet.settings import TrainSettings
-from glassnet.settings.train import Recipe
+from glassnet.settings.train import Names, Recipe
 
 Objective = Callable[[Any, Tensor, float], tuple[Tensor, Mapping[str, Tensor]]]
 """(output, targets, how far the training is, 0 to 1) to the mean loss of the batch, and other means by name.
@@ -51,6 +51,7 @@ class Task:
         evaluate: (records, class names) to all that the report shows, as JSON values.
         kept: Keys of these values that go into run.json as test_KEY.
         told: The metrics of run.json as words, to be read after "MODEL on DATA: ".
+        defaults: Data set and model where the settings do not name them.
         recipe: How a model is trained where the settings do not say it.
         batch_size: Images per forward pass where nothing is learned, at most.
     """
@@ -67,5 +68,6 @@ class Task:
     evaluate: Callable[[Records, Sequence[str]], dict[str, Any]]
     kept: tuple[str, ...]
     told: Callable[[Mapping[str, Any]], str]
+    defaults: Names
     recipe: Recipe
     batch_size: int = 512

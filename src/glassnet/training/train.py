@@ -67,7 +67,7 @@ def train(settings: TrainSettings, *, name: str | None = None) -> Run:
     if saved is not None:
         state.restore(saved["state"], source=resumed.out)
     started = saved["started"] if saved else time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    default = f"{settings.data.partition(':')[0]}-{settings.model}-seed{settings.seed}"
+    default = f"{resumed.names.data.partition(':')[0]}-{resumed.names.model}-seed{resumed.seed}"
     path = settings.resume or told_by_main(accelerator, lambda: run.create(resumed.out, name or default))
     loop = _Loop(parts, resumed, accelerator, state, training.to(device), validation, precision, path, started)
     if saved is None and accelerator.is_main_process:
@@ -141,7 +141,7 @@ def _epochs(loop: _Loop) -> None:
     if main:
         run.truncate_history(path, state.epoch)
         where = f"{loop.precision} on {loop.accelerator.device.type}"
-        say(f"training {settings.model} on {settings.data} into {path}, {where}")
+        say(f"training {settings.names.model} on {settings.names.data} into {path}, {where}")
     model = loop.accelerator.prepare_model(state.model)
     while state.epoch < settings.recipe.epochs:
         begun = time.perf_counter()

@@ -59,10 +59,14 @@ def spell(value: Any) -> str:
 def span(base: TrainSettings, axes: Mapping[str, Sequence[Any]]) -> list[TrainSettings]:
     """Give the settings of every cell: each combination of the axes' values put into the base settings.
 
+    Args:
+        base: Settings that no axis sets, with the names of data set and model.
+        axes: Values by name.
+
     Raises:
         InputError: A name is no setting and no option of the models, or a value has the wrong type or range.
     """
-    models = [spell(model) for model in axes.get("model", [base.model])]
+    models = [spell(model) for model in axes.get("model", [base.names.model])]
     for name, values in axes.items():
         _check_axis(name, values, models)
     # The model comes first, since the options that a cell can have are its model's.
@@ -92,7 +96,7 @@ def _put(base: TrainSettings, texts: Mapping[str, str]) -> TrainSettings:
     kept = [word for word in base.model_options if word.partition("=")[0] not in options]
     words = (*kept, *(f"{name}={text}" for name, text in options.items()))
     settings = dataclasses.replace(base, **fields, model_options=words)
-    parse_options(settings.model, settings.model_options)
+    parse_options(settings.names.model, settings.model_options)
     return settings
 
 
@@ -122,8 +126,8 @@ def value_of(settings: TrainSettings, name: str) -> Any:
     """Return a setting's value, or that of an option of the model (its default if not given); None if it has none."""
     if name in {field.name for field in dataclasses.fields(TrainSettings)}:
         return getattr(settings, name)
-    given = parse_options(settings.model, settings.model_options)
-    return given.get(name, model_options(settings.model).get(name))
+    model = settings.names.model
+    return parse_options(model, settings.model_options).get(name, model_options(model).get(name))
 
 
 def identity(settings: TrainSettings) -> dict[str, Any]:
@@ -133,7 +137,8 @@ def identity(settings: TrainSettings) -> dict[str, Any]:
     """
     ignored = ("seed", "out", "resume", "model_options", "data_root", "device")
     fields = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
-    options = model_options(settings.model) | parse_options(settings.model, settings.model_options)
+    model = settings.names.model
+    options = model_options(model) | parse_options(model, settings.model_options)
     told = {name: value for name, value in fields.items() if name not in ignored}
     return {name: spell(value) for name, value in (told | options).items()}
 

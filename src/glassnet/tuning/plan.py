@@ -46,7 +46,8 @@ def make_plan(base: TrainSettings, axes: Mapping[str, Sequence[Any]], out: Path)
         InputError: A name or value on the grid is wrong, or the folder has a grid on other base settings, or is
             something else than a grid's.
     """
-    base = dataclasses.replace(base, seed=0, out=None, resume=None)
+    names = experiment.resolve(base).names
+    base = dataclasses.replace(base, data=names.data, model=names.model, seed=0, out=None, resume=None)
     before = _read(out)
     if before:
         _check_base(before.base, base, axes, out)
@@ -57,15 +58,15 @@ def make_plan(base: TrainSettings, axes: Mapping[str, Sequence[Any]], out: Path)
         resolved = experiment.resolve(settings)
         if resolved.task != "classification":
             raise InputError(
-                f"a grid is judged by accuracy, which {resolved.model} on {resolved.data} has none of: it learns "
-                f"{resolved.task}; train its settings one by one with `glassnet train`."
+                f"a grid is judged by accuracy, which {resolved.names.model} on {resolved.names.data} has none of: it "
+                f"learns {resolved.task}; train its settings one by one with `glassnet train`."
             )
         if _key(resolved) not in known:
             name = _free_name(cell_name({axis: value_of(resolved, axis) for axis in axes}), cells)
             known[_key(resolved)], cells[name] = name, resolved
         asked.append(known[_key(resolved)])
-    names = (*(before.axes if before else ()), *axes)
-    return Plan(before.base if before else base, tuple(dict.fromkeys(names)), cells, tuple(dict.fromkeys(asked)))
+    varied = (*(before.axes if before else ()), *axes)
+    return Plan(before.base if before else base, tuple(dict.fromkeys(varied)), cells, tuple(dict.fromkeys(asked)))
 
 
 def write_plan(plan: Plan, out: Path) -> None:

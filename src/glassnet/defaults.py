@@ -1,0 +1,96 @@
+"""What settings leave open: task, data set, model and recipe follow from what they do name."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+from glassnet.data import DATASETS, OF_A_PATH, find_source
+from glassnet.errors import InputError, unknown_name
+from glassnet.models import model_task, models_for
+from glassnet.settings import TrainSettings
+from glassnet.tasks import TASKS
+
+
+def fill(settings: TrainSettings) -> TrainSettings:
+    """Return the settings with all that follows from the task, and with the task itself.
+
+    A task that is not named is that of the model; without a model the first that the data set is for; without both the
+    first of all. Data set, model and recipe are the task's where they are not named.
+
+    Raises:
+        InputError: A name is unknown; or task, model, data set and the options of a task do not fit each other.
+    """
+    learnable = _learnable(settings)
+    task = _task_of(settings, learnable)
+    _require_fit(settings, task, learnable)
+    _refuse_options(settings, task, learnable)
+    usual = dataclasses.asdict(TASKS[task].defaults) | dataclasses.asdict(TASKS[task].recipe)
+    missing = {name: value for name, value in usual.items() if getattr(settings, name) is None}
+    return dataclasses.replace(settings, task=task, **missing)
+
+
+def _learnable(settings: TrainSettings) -> tuple[Any, ...]:
+    """Return what can be learned on the data set, the usual task first; every task where none is named."""
+    return tuple(TASKS) if settings.data is None else find_source(settings.data, settings.data_root)[0].tasks
+
+
+def _task_of(settings: TrainSettings, learnable: tuple[Any, ...]) -> Any:
+    if settings.task is not None and settings.task not in TASKS:
+        raise unknown_name("task", settings.task, TASKS, noun="tasks")
+    if settings.task is not None:
+        return settings.task
+    return learnable[0] if settings.model is None else model_task(settings.model)
+
+
+def _require_fit(settings: TrainSettings, task: str, learnable: tuple[str, ...]) -> None:
+    """Refuse a model or a data set that is not for the task, by the names that the user gave."""
+    made_for = task if settings.model is None else model_task(settings.model)
+    if made_for != task:
+        raise InputError(
+            f"{settings.model} is a model for {made_for}, not for --task {task}; models for that are "
+            f"{_listed(models_for(task))}; name one with --model."
+        )
+    if task in learnable:
+        return
+    kinds, fitting = " and ".join(learnable), _listed(_datasets_for(task))
+    if settings.model is None:
+        raise InputError(
+            f"{settings.data} is a data set for {kinds}, not for --task {task}; data sets for that are {fitting}; "
+            "name one with --data."
+        )
+    models = _listed(name for one in learnable for name in models_for(one))
+    raise InputError(
+        f"{settings.model} is a model for {task}, and {settings.data} a data set for {kinds}; for {settings.data} "
+        f"take one of the models {models}, or for {settings.model} one of the data sets {fitting}."
+    )
+
+
+def _datasets_for(task: str) -> list[str]:
+    """List the data sets for a task as --data takes them."""
+    return [f"{name}:PATH" if name in OF_A_PATH else name for name, one in DATASETS.items() if task in one.tasks]
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"
+
+
+def _refuse_options(settings: TrainSettings, task: str, learnable: tuple[str, ...]) -> None:
+    """Refuse an option of another task; where the task was not chosen, say which one to choose for it."""
+    for name, default in _task_options().items():
+        if name in TASKS[task].options or getattr(settings, name) == default:
+            continue
+        readers = [one for one, other in TASKS.items() if name in other.options]
+        chosen = settings.task is not None or settings.model is not None
+        others = [] if chosen else [one for one in readers if one in learnable]
+        remedy = f", or give --task {' or '.join(others)}" if others else ""
+        raise InputError(
+            f"--{name.replace('_', '-')} is of no use to {task}, only to {' and '.join(readers)}; leave it out{remedy}."
+        )
+
+
+def _task_options() -> dict[str, Any]:
+    """Return the settings that only some tasks read, with their defaults."""
+    owned = {name for task in TASKS.values() for name in task.options}
+    return {field.name: field.default for field in dataclasses.fields(TrainSettings) if field.name in owned}
