@@ -87,10 +87,10 @@ def _leak(runs: Runs, tests: Evaluations, settings: ReproduceSettings) -> tuple[
     if (OWN_SEGMENTER, CLEAN) not in runs or (OWN_SEGMENTER, LEAKY) not in runs:
         return ()
     (leaky,), (clean,) = (runs[OWN_SEGMENTER, where] for where in (LEAKY, CLEAN))
-    counts = (tests.records(run)["counts"].numpy() for run in (leaky, clean))
+    of_leaky, of_clean = (tests.records(run)["counts"].numpy() for run in (leaky, clean))
     dataset = tests.dataset(leaky)
     tested, learned = (np.asarray(part.rows) for part in (dataset.test, dataset.train))
-    return judge_leak(*counts, np.isin(tested, learned), seed=settings.seed)
+    return judge_leak(of_leaky, of_clean, np.isin(tested, learned), seed=settings.seed)
 
 
 def _people(runs: Sequence[Run], tests: Evaluations, settings: ReproduceSettings) -> tuple[Verdict, ...]:
