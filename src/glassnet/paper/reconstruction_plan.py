@@ -27,13 +27,11 @@ class Planned:
         options: Of the model.
         epochs: Passes over the training images.
         beta: Weight of the KL term.
-        learning_rate: Peak of the schedule.
     """
 
     options: tuple[str, ...]
     epochs: int
     beta: float = 1.0
-    learning_rate: float = 0.003
 
 
 @dataclass(frozen=True)
@@ -64,8 +62,8 @@ class Denoising:
 # the Gaussian's deviation is learned, and the bound stands as it is. Chosen by the PSNR of validation images.
 _DIGITS = {
     SIMPLE: Planned(("latent=256",), 20),
-    VAE: Planned(("spatial=true", "latent=16"), 20, beta=0.001, learning_rate=0.012),
-    DEEP: Planned(("spatial=true", "latent=16"), 20, beta=0.001, learning_rate=0.012),
+    VAE: Planned(("spatial=true", "latent=16"), 20, beta=0.001),
+    DEEP: Planned(("spatial=true", "latent=16"), 20, beta=0.001),
 }
 _PHOTOGRAPHS = {
     SIMPLE: Planned(("latent=512", "likelihood=gaussian"), 12),
@@ -103,7 +101,7 @@ def bounds(data: str) -> list[Bound]:
     """List the trainings whose bound is measured on a data set: 20 latent dimensions on digits, bits on photographs."""
     if data in ("mnist", "mnist-sample"):
         vector = TrainSettings(
-            data=data, model=VAE, model_options=("latent=20", "hidden=512", "filters=32,64"), epochs=60, kl_warmup=0.1
+            data=data, model=VAE, model_options=("latent=20", "hidden=512", "filters=32,64"), epochs=30, kl_warmup=0.1
         )
         return [
             Bound("grey values as Bernoulli means", vector),
@@ -147,7 +145,7 @@ def training_settings(plan: Denoising, network: str) -> TrainSettings:
     one = plan.networks[network]
     return TrainSettings(
         data=plan.data, model=network, model_options=one.options, noise=plan.noise, beta=one.beta, epochs=one.epochs,
-        learning_rate=one.learning_rate, image_size=plan.image_size,
+        image_size=plan.image_size,
     )  # fmt: skip
 
 
