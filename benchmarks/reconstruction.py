@@ -117,7 +117,7 @@ def _glassnet(name: str, options: tuple[str, ...], arguments: argparse.Namespace
     with tempfile.TemporaryDirectory() as folder:
         settings = gn.TrainSettings(
             data=SHORTENED, data_root=arguments.data_root, model=name, model_options=options, augment=False,
-            noise=f"gaussian:{NOISE}", epochs=EPOCHS, batch_size=arguments.batch_size, learning_rate=0.012,
+            noise=f"gaussian:{NOISE}", epochs=EPOCHS, batch_size=arguments.batch_size, learning_rate=0.006,
             validation=VALIDATION, out=Path(folder) / "run",
         )  # fmt: skip
         run = gn.train(settings)
@@ -130,7 +130,7 @@ def _plain(name: str, options: tuple[str, ...], images: Tensor, arguments: argpa
     torch.manual_seed(0)
     size, channels, batch_size = images.shape[2], images.shape[1], arguments.batch_size
     model = gn.create_model(name, in_channels=channels, image_size=size, **parse_options(name, options))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.012)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.006)
     seconds = 0.0
     for _ in range(EPOCHS):
         begun = time.perf_counter()

@@ -74,7 +74,7 @@ class TrainSettings:
     """Images per optimizer step, over all processes together; if not given, 16 for segmentation, else 128."""
     learning_rate: float | None = None
     """Peak of the one-cycle schedule; if not given, 0.01 for classification, 0.003 for
-    segmentation, 0.012 for reconstruction."""
+    segmentation, 0.006 for reconstruction."""
     weight_decay: float = 0.05
     """AdamW's decoupled weight decay, on weights with two or more dimensions."""
     label_smoothing: float = 0.0

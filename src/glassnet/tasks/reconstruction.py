@@ -162,5 +162,5 @@ RECONSTRUCTION = Task(
     ),
     told=_told,
     defaults=Names(data="mnist-sample", model="vae_conv"),
-    recipe=Recipe(epochs=20, batch_size=128, learning_rate=0.012, weight_averaging=0.995),
+    recipe=Recipe(epochs=20, batch_size=128, learning_rate=0.006, weight_averaging=0.995),
 )
