@@ -3,7 +3,8 @@ import pytest
 
 from glassnet import figures
 from glassnet.errors import InputError
-from glassnet.figures.segmentation import RIGHT, UNJUDGED, WRONG, mask_colour, overlay, report_colours
+from glassnet.figures.images import MARGIN
+from glassnet.figures.segmentation import GAP, RIGHT, SIDE, UNJUDGED, WRONG, mask_colour, overlay, report_colours
 
 TRUTH = np.array([[0, 0, 1], [1, 1, 255]], np.uint8)
 GUESS = np.array([[0, 2, 1], [2, 0, 1]], np.uint8)
@@ -43,6 +44,23 @@ def test_what_does_not_fit_is_refused(unchecked, change, message):
     given = {"truth": TRUTH[None], "predicted": GUESS[None], "captions": ["one"]} | change
     with pytest.raises(InputError, match=message):
         figures.segmentation_grid(np.zeros((1, 3, 2, 3)), classes=["ground", "a", "b"], title="t", **given)
+
+
+def test_a_class_is_named_where_it_is_widest(unchecked):
+    """Twenty colours cannot be told apart; a class of a few pixels has no room for its name."""
+    truth = np.zeros((20, 20), np.uint8)
+    truth[4:11, 2:9] = 1  # 7 x 7, its middle (7, 5)
+    truth[4, 9:19] = 1  # with a tail
+    truth[15:18, 15:18] = 2  # 9 of 400 pixels
+    truth[12:14] = 255
+    figure = figures.segmentation_grid(
+        np.zeros((1, 3, 20, 20)), truth[None], np.zeros((1, 20, 20), np.uint8),
+        ["ground", "golden eagle", "b"], ["one"], title="t",
+    )  # fmt: skip
+    (name,) = [text for text in figure.axes[0].texts if text.get_fontsize() == 6]
+    assert name.get_text() == "golden eag…"
+    picture = MARGIN + SIDE + GAP
+    assert name.get_position()[0] == pytest.approx(picture + SIDE * 5.5 / 20)
 
 
 def test_bars_are_sorted_and_classes_without_a_value_left_out():

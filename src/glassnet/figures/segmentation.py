@@ -10,6 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
+from scipy.ndimage import distance_transform_edt
 
 from glassnet.errors import InputError
 from glassnet.figures.images import LINE, MARGIN, draw_picture, to_pictures
@@ -28,6 +30,8 @@ Masks = UInt8[np.ndarray, "n h w"]
 VOID = 255
 SIDE, GAP = 1.15, 0.08
 """Inches: a picture's side, and between two."""
+NAMED_FROM = 0.03
+"""Share of a picture from which on a class's name stands on it: twenty colours are too many to tell apart."""
 COVER = 0.65
 """Opacity of a class's colour over the image."""
 LUMINANCE = np.array([0.299, 0.587, 0.114])
@@ -115,6 +119,8 @@ def segmentation_grid(
     for number, picture in enumerate(pictures):
         left, up = MARGIN + number % per_row * block, top + number // per_row * step
         _draw_image(axes, picture, truth[number], predicted[number], left, up)
+        for place, mask in ((1, truth[number]), (2, predicted[number])):
+            _name_classes(axes, mask, classes, left + place * (SIDE + GAP), up)
         axes.text(left, up + SIDE + 0.11, captions[number], fontsize=8.5, va="center")
         if number < per_row:
             _draw_heads(axes, left, top)
@@ -147,6 +153,23 @@ def _draw_image(
     shown = (picture, overlay(picture, truth), overlay(picture, predicted), report_colours(truth, predicted))
     for place, drawn in enumerate(shown):
         draw_picture(axes, drawn, left + place * (SIDE + GAP), up, SIDE)
+
+
+def _name_classes(axes: Axes, mask: UInt8[np.ndarray, "h w"], classes: Sequence[str], left: float, up: float) -> None:
+    """Write the name of each class but the background where it is widest, unless it is small."""
+    height, width = mask.shape
+    for label in np.unique(mask):
+        where = mask == label
+        if label in (0, VOID) or where.mean() < NAMED_FROM:
+            continue
+        deepest = int(distance_transform_edt(np.pad(where, 1))[1:-1, 1:-1].argmax())
+        row, column = (deepest // width + 0.5) / height, (deepest % width + 0.5) / width
+        axes.text(
+            left + SIDE * min(max(column, 0.2), 0.8), up + SIDE * min(max(row, 0.06), 0.94),
+            shorten(classes[label], 11),
+            fontsize=6, color="white", ha="center", va="center",
+            path_effects=[withStroke(linewidth=1.6, foreground="black")],
+        )  # fmt: skip
 
 
 def _draw_heads(axes: Axes, left: float, top: float) -> None:
