@@ -40,6 +40,7 @@ def test_an_unknown_part_names_the_choices():
         ("classification", {"run": Path("x")}, "--run is of no use to classification, only to features"),
         ("gradcam", {"datasets": ("mnist",)}, "--datasets is of no use to gradcam, only to reconstruction"),
         ("classification", {"seed": 3}, "--seed is of no use to classification"),
+        ("all", {"models": ("convnet",)}, "--models is convnet, but each part has networks of its own"),
     ],
 )
 def test_an_option_that_the_part_does_not_read_is_refused(part, given, message):

@@ -18,9 +18,9 @@ from glassnet.run import RunDirectory
 from glassnet.settings.reproduce import ReproduceSettings
 
 TINY = {
-    "autoencoder_fc": plan.Planned(("latent=4",), 1),
-    "vae_conv": plan.Planned(("latent=2", "spatial=true", "filters=2,4"), 1),
-    "vae_deep": plan.Planned(("latent=2", "filters=2,4", "depth=1"), 1),
+    "autoencoder_fc": plan.Planned(("latent=4",), 1, 0.01),
+    "vae_conv": plan.Planned(("latent=2", "spatial=true", "filters=2,4"), 1, 0.01),
+    "vae_deep": plan.Planned(("latent=2", "filters=2,4", "depth=1"), 1, 0.01),
 }
 
 
@@ -157,7 +157,8 @@ def test_one_seed_is_judged_image_by_image():
     by_psnr, _, whole = judge(plan.DENOISING["stanford_dogs"], found, seed=0)[1:4]
     assert by_psnr.effect == pytest.approx((other["psnr"] - images).mean())
     assert 0.15 < by_psnr.interval[0] < by_psnr.interval[1] < 0.25
-    assert "test PSNR in dB, one training each, over 50 images, bootstrap" in by_psnr.decided
+    assert by_psnr.claim.endswith("on stanford_dogs, by PSNR, of one training each")
+    assert "test PSNR in dB over 50 images, bootstrap" in by_psnr.decided
     assert whole.supported == "supported"
 
 

@@ -4,8 +4,9 @@ import pytest
 
 from glassnet.errors import InputError
 from glassnet.settings import TrainSettings
+from glassnet.settings.train import Names
 from glassnet.tuning.grid import NO_AXIS, cell_name, identity, parse_grid, span, value_of
-from glassnet.tuning.plan import make_plan
+from glassnet.tuning.plan import make_plan, named
 
 BASE = TrainSettings(data="mnist-sample", model="convnet", model_options=("hidden=8",))
 
@@ -121,3 +122,12 @@ def test_a_grid_without_names_has_those_of_its_task_and_of_its_axis(tmp_path):
         "model=convnet": ("mnist-sample", "convnet"),
         "model=vgg_small": ("mnist-sample", "vgg_small"),
     }
+
+
+def test_a_data_set_for_several_tasks_is_tuned_by_its_classification(tmp_path):
+    base = TrainSettings(data="photos-sample", label_smoothing=0.1)
+    assert named(base) == Names(data="photos-sample", model="convnet")
+    plan = make_plan(base, {"filters": ["8,8,8,8", "4,4,4,4"]}, tmp_path / "grid")
+    assert {cell.model for cell in plan.cells.values()} == {"convnet"}
+    with pytest.raises(InputError, match="is a data set for segmentation|judged by accuracy"):
+        make_plan(TrainSettings(data="digit-scenes"), {"epochs": [1, 2]}, tmp_path / "grid")

@@ -23,6 +23,11 @@ def reproduce(settings: ReproduceSettings) -> Answer:
         return Answer(text, {"parts": [{"name": name, "about": about} for name, about in rows]})
     if settings.part == ALL:
         _check_options(settings, tuple(PARTS))
+        if settings.models:
+            raise InputError(
+                f"--models is {' '.join(settings.models)}, but each part has networks of its own; name a part in place "
+                f"of {ALL}."
+            )
         root = settings.out or Path("runs")
         answers = [_one(settings, name, root / f"reproduce-{name}") for name in PARTS]
         return Answer("\n\n\n".join(a.text for a in answers), {"parts": [dict(a.data) for a in answers]})

@@ -22,13 +22,12 @@ def tune(settings: TuneSettings) -> Answer:
         InputError: A name or value on the grid is wrong, or the folder has a grid on other settings.
         WorkError: No training came to an end.
     """
-    from glassnet import experiment
-    from glassnet.tuning import parse_grid
+    from glassnet.tuning import named, parse_grid
     from glassnet.tuning import tune as tune_grid
 
     fields = (field.name for field in dataclasses.fields(TrainSettings))
     base = TrainSettings(**{name: getattr(settings, name) for name in fields} | {"out": None})
-    names = experiment.resolve(base).names
+    names = named(base)
     out = settings.out or Path("runs") / f"tune-{names.data.partition(':')[0]}-{names.model}"
     return describe(tune_grid(base, parse_grid(settings.grid), seeds=settings.seeds, out=out))
 

@@ -1,7 +1,8 @@
 """The report's claims, each a function of measured values that returns a verdict with its interval and its reason.
 
 Between networks the sample is the seeds: paired differences, Student's t. Between pictures of one network it is the
-test images: paired hits, bootstrap. Every interval is a 95% one, taken alone.
+test images: paired hits, bootstrap. Where two networks have one training each, it is the images too, and the claim says
+that it is of these trainings: another seed may decide otherwise. Every interval is a 95% one, taken alone.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from glassnet.tuning import paired_difference
 Decision = Literal["supported", "refuted", "undecided"]
 Hits = Bool[np.ndarray, " n"]
 
+ONE_EACH = "of one training each"
+"""Added to a claim on networks that is judged over images."""
 CLEAR = 0.95
 """What "separated clearly" is taken to mean where the report gives no yardstick: this share of the images is right."""
 

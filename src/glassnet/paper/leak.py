@@ -7,17 +7,14 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from glassnet.paper.claims import Verdict, decide
+from glassnet.paper.claims import ONE_EACH, Verdict, decide
 from glassnet.paper.class_overlap import pixel_accuracy_of
 from glassnet.paper.numbers import CLAIMS
-from glassnet.tasks.segmentation_metrics import DRAWS, mean_iou_of
+from glassnet.tasks.segmentation_metrics import DRAWS, iou_of
 
 Counts = Int64[np.ndarray, "n 3 classes"]
 Sums = Int64[np.ndarray, "draws 3 classes"]
-MEASURES: Mapping[str, Callable[[Sums], Float64[np.ndarray, " draws"]]] = {
-    "pixel accuracy": pixel_accuracy_of,
-    "mean IoU": mean_iou_of,
-}
+Measure = Callable[[Sums], Float64[np.ndarray, " draws"]]
 
 
 def judge_leak(leaky: Counts, clean: Counts, leaked: Bool[np.ndarray, " n"], *, seed: int) -> tuple[Verdict, ...]:
@@ -26,7 +23,9 @@ def judge_leak(leaky: Counts, clean: Counts, leaked: Bool[np.ndarray, " n"], *, 
     effect = (leaky - clean on the leaked images) - (leaky - clean on the other test images). A network of the leaking
     split has more images to learn from, which helps on all test images; the leak helps on those that it trained on or
     chose the epoch by: about a tenth of them are held out of the training to choose it. The interval is a percentile
-    bootstrap (Efron 1979) over the images of either kind, the same draws for both networks.
+    bootstrap (Efron 1979) over the images of either kind, the same draws for both networks. Mean IoU is taken over the
+    classes that the masks of both kinds of image have: one that is called by mistake alone would count 0 for one
+    network, and not at all for the other.
 
     Args:
         leaky: Counts of the test images of the network that trained on some of them or chose the epoch by them.
@@ -41,21 +40,26 @@ def judge_leak(leaky: Counts, clean: Counts, leaked: Bool[np.ndarray, " n"], *, 
         return ()
     ground = (
         f"on the {leaked.sum():,} test images that it trained on or chose the epoch by minus that on the other "
-        f"{(~leaked).sum():,}, against the network that did neither, one training each; bootstrap over images"
+        f"{(~leaked).sum():,}, against the network that did neither; bootstrap over images"
     )
-    return tuple(
-        _verdict(label, measure, [(one[leaked], one[~leaked]) for one in (leaky, clean)], ground, seed)
-        for label, measure in MEASURES.items()
-    )
+    common = leaky[leaked][:, 1].any(axis=0) & leaky[~leaked][:, 1].any(axis=0)
+    parts = [(one[leaked], one[~leaked]) for one in (leaky, clean)]
+    measures: Mapping[str, Measure] = {
+        "pixel accuracy": pixel_accuracy_of,
+        "mean IoU": lambda sums: _overlap(sums[:, :, common]),
+    }
+    return tuple(_verdict(label, measure, parts, ground, seed) for label, measure in measures.items())
 
 
-def _verdict(
-    label: str,
-    measure: Callable[[Sums], Float64[np.ndarray, " draws"]],
-    parts: list[tuple[Counts, Counts]],
-    ground: str,
-    seed: int,
-) -> Verdict:
+def _overlap(sums: Sums) -> Float64[np.ndarray, " draws"]:
+    """Mean IoU of the classes that a draw's masks have."""
+    there = sums[:, 1] > 0
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means: np.ndarray = np.where(there, iou_of(sums), 0).sum(axis=1) / there.sum(axis=1)
+    return means
+
+
+def _verdict(label: str, measure: Measure, parts: list[tuple[Counts, Counts]], ground: str, seed: int) -> Verdict:
     """Judge one measure; `parts` are the leaked images' counts and the others', of the leaky and the clean network."""
     rng = np.random.default_rng(seed)
     times = [_times(len(counts), rng) for counts in parts[0]]
@@ -66,7 +70,7 @@ def _verdict(
     effects = gaps[0] - gaps[1]
     low, high = np.nanpercentile(effects[1:], (2.5, 97.5))
     interval = (float(low), float(high))
-    claim = f"{CLAIMS['leak']} ({label})"
+    claim = f"{CLAIMS['leak']} ({label}), {ONE_EACH}"
     return Verdict(claim, "5", decide(interval), float(effects[0]), interval, f"difference of {label} {ground}")
 
 

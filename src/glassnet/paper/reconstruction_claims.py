@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from glassnet.paper.claims import Verdict, both, higher_in_images, higher_over_seeds
+from glassnet.paper.claims import ONE_EACH, Verdict, both, higher_in_images, higher_over_seeds
 from glassnet.paper.numbers import CLAIMS
 from glassnet.paper.reconstruction_measures import (
     Measured,
@@ -98,7 +98,7 @@ def _higher(
     """Decide whether a network is better: over the seeds by their means, of one common seed over the images."""
     if len(common := sorted(better.keys() & worse.keys())) == 1:
         differences = better[common[0]][name].astype(np.float64) - worse[common[0]][name]
-        return higher_in_images(claim, figure, differences, measure=f"{UNITS[name]}, one training each,", seed=seed)
+        return higher_in_images(f"{claim}, {ONE_EACH}", figure, differences, measure=UNITS[name], seed=seed)
     return higher_over_seeds(claim, figure, _means(better, name), _means(worse, name), measure=UNITS[name])
 
 

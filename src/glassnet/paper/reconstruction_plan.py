@@ -10,7 +10,7 @@ from glassnet import experiment
 from glassnet.errors import InputError, unknown_name
 from glassnet.experiment import Run
 from glassnet.run import read_checkpoint
-from glassnet.settings import TrainSettings, from_json
+from glassnet.settings import TrainSettings
 from glassnet.settings.reproduce import ReproduceSettings
 from glassnet.training import train
 
@@ -184,8 +184,8 @@ def trained(base: TrainSettings, settings: ReproduceSettings, *, seed: int, path
         return run
     if not (path / "checkpoint" / "state.pt").exists():
         return train(wanted)
-    _check(from_json(TrainSettings, read_checkpoint(path)["settings"]), wanted, path)
-    return train(TrainSettings(resume=path, data_root=settings.data_root))
+    _check(experiment.read_settings(read_checkpoint(path)["settings"], source=path), wanted, path)
+    return train(TrainSettings(resume=path, device=settings.device, data_root=settings.data_root))
 
 
 CHECKED = (

@@ -53,7 +53,7 @@ def segmentation(settings: ReproduceSettings, out: Path) -> Reproduction:
     networks = tuple(dict.fromkeys((OWN_SEGMENTER, *settings.models)))
     wanted = {(model, data): settings.seeds for model in networks}
     if data == DATA:  # the leak is judged over images, by one training a split
-        wanted |= {(OWN_SEGMENTER, where): settings.seeds[:1] for where in (LEAKY, CLEAN)}
+        wanted |= {(OWN_SEGMENTER, where): (min(settings.seeds),) for where in (LEAKY, CLEAN)}
     for pair in wanted:  # before the first training
         resolve(training_settings(settings, *pair, settings.seeds[0]))
     runs = {
@@ -138,7 +138,7 @@ def _notes(runs: Runs, run: Run, tests: Evaluations, settings: ReproduceSettings
     epochs = {model: found[0].settings.epochs for (model, _), found in runs.items()}
     leaking = f", but for {LEAKY}, see below" if (OWN_SEGMENTER, LEAKY) in runs else ""
     passes = ", ".join(f"{model} for {count} epochs" for model, count in epochs.items())
-    alone = f" ({LEAKY} and {CLEAN}: {settings.seeds[0]})" if leaking and len(settings.seeds) > 1 else ""
+    alone = f" ({LEAKY} and {CLEAN}: {min(settings.seeds)})" if leaking and len(settings.seeds) > 1 else ""
     return (
         *dict.fromkeys(told),
         f"Seeds {', '.join(map(str, settings.seeds))}{alone}; {passes}; trained in {run.manifest['precision']} "

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from glassnet import experiment
+from glassnet.data import find_source
 from glassnet.errors import InputError
 from glassnet.files import read_json, write_json
 from glassnet.settings import TrainSettings, to_json
+from glassnet.settings.train import Names
 from glassnet.tuning.grid import NO_AXIS, cell_name, identity, span, spell, value_of
 
 FILE = "grid.json"
@@ -39,6 +41,18 @@ def run_path(out: Path, name: str, seed: int) -> Path:
     return out / f"{name}_seed={seed}"
 
 
+def named(base: TrainSettings) -> Names:
+    """Name data set and model of a grid; of a data set that allows it the usual ones for a classification.
+
+    Raises:
+        InputError: A name or value is wrong.
+    """
+    learnable = ("classification",) if base.data is None else find_source(base.data, base.data_root)[0].tasks
+    if base.task is None and base.model is None and "classification" in learnable:
+        base = dataclasses.replace(base, task="classification")
+    return experiment.resolve(base).names
+
+
 def make_plan(base: TrainSettings, axes: Mapping[str, Sequence[Any]], out: Path) -> Plan:
     """Span the grid and join it to what the folder was planned for before; nothing is written.
 
@@ -46,7 +60,7 @@ def make_plan(base: TrainSettings, axes: Mapping[str, Sequence[Any]], out: Path)
         InputError: A name or value on the grid is wrong, or the folder has a grid on other base settings, or is
             something else than a grid's.
     """
-    names = experiment.resolve(base).names
+    names = named(base)
     base = dataclasses.replace(base, data=names.data, model=names.model, seed=0, out=None, resume=None)
     before = _read(out)
     if before:
