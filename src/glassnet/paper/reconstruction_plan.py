@@ -60,18 +60,18 @@ class Denoising:
         return self.data.partition(":")[0]
 
 
-# The fully connected network has no batch-norm: at the others' rate its loss rises midway.
-# The KL term has little weight on the digits, where a Bernoulli likelihood cannot learn how sure it is; on photographs
-# the Gaussian's deviation is learned, and the bound stands as it is. Chosen by the PSNR of validation images.
+# Rates and betas were chosen by the PSNR of validation images of MNIST and CIFAR-10. The fully connected network has no
+# batch-norm, and does worse at the others' rate. With the whole KL term the code's noise costs sharpness: the bound
+# itself is measured apart, see `bounds`.
 _DIGITS = {
     SIMPLE: Planned(("latent=256",), 20, 0.003),
     VAE: Planned(("spatial=true", "latent=16"), 20, 0.012, beta=0.001),
     DEEP: Planned(("spatial=true", "latent=16"), 20, 0.012, beta=0.001),
 }
 _PHOTOGRAPHS = {
-    SIMPLE: Planned(("latent=512", "likelihood=gaussian"), 12, 0.003),
-    VAE: Planned(("spatial=true", "latent=32", "likelihood=gaussian"), 12, 0.012),
-    DEEP: Planned(("spatial=true", "latent=32", "likelihood=gaussian"), 12, 0.012),
+    SIMPLE: Planned(("latent=512", "likelihood=gaussian"), 8, 0.003),
+    VAE: Planned(("spatial=true", "latent=32", "likelihood=gaussian"), 8, 0.012, beta=0.1),
+    DEEP: Planned(("spatial=true", "latent=32", "likelihood=gaussian"), 8, 0.012, beta=0.1),
 }
 _DOGS = {name: replace(one, epochs=30) for name, one in _PHOTOGRAPHS.items()}
 
@@ -120,7 +120,7 @@ def bounds(data: str) -> list[Bound]:
         return [
             Bound(
                 "discretised Gaussian",
-                TrainSettings(data=data, model=DEEP, model_options=options, epochs=12, learning_rate=0.012),
+                TrainSettings(data=data, model=DEEP, model_options=options, epochs=8, learning_rate=0.012),
             )
         ]
     return []
