@@ -129,5 +129,5 @@ def test_a_data_set_for_several_tasks_is_tuned_by_its_classification(tmp_path):
     assert named(base) == Names(data="photos-sample", model="convnet")
     plan = make_plan(base, {"filters": ["8,8,8,8", "4,4,4,4"]}, tmp_path / "grid")
     assert {cell.model for cell in plan.cells.values()} == {"convnet"}
-    with pytest.raises(InputError, match="is a data set for segmentation|judged by accuracy"):
+    with pytest.raises(InputError, match="a grid is judged by accuracy, which fcn8_small on digit-scenes has none of"):
         make_plan(TrainSettings(data="digit-scenes"), {"epochs": [1, 2]}, tmp_path / "grid")

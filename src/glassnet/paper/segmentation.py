@@ -162,10 +162,12 @@ def _notes_on_leak(runs: Runs, tests: Evaluations) -> list[str]:
     leaky, clean = (runs[OWN_SEGMENTER, where][0].manifest["data"] for where in (LEAKY, CLEAN))
     leaked = tests.dataset(runs[OWN_SEGMENTER, LEAKY][0]).leak
     learned = [f"{about['train'] + about['validation']:,}" for about in (leaky, clean)]
+    kept = [runs[OWN_SEGMENTER, where][0].metrics["epoch"] for where in (LEAKY, CLEAN)]
     return [
         f"Of the test images of {LEAKY} {leaked:,} did take part in the training or in the choice of the epoch. "
         f"It has {learned[0]} images to learn from and {CLEAN} {learned[1]}, so that their difference in the "
-        "table is not the leak's alone; the verdict sets the leaked test images against the others.",
+        "table is not the leak's alone; the verdict sets the leaked test images against the others. Validation kept "
+        f"epoch {kept[0]} of the one and {kept[1]} of the other: the later, the better a network knows its own images.",
     ]
 
 

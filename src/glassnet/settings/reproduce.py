@@ -28,7 +28,8 @@ class ReproduceSettings:
     epochs: int | None = None
     """Passes over the training images; what each part takes for its networks if not given."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Parts classification, segmentation and reconstruction: seeds of every network; an interval needs two at least."""
+    """Parts classification, segmentation and reconstruction: seeds of every network; an interval
+    over seeds needs two at least. The leak of segmentation is measured with the lowest alone."""
     models: tuple[str, ...] = ()
     """Parts classification and reconstruction: only these networks of the report's; all of them if not given. Part
     segmentation: networks beside the report's one, as unet_small; none if not given."""

@@ -55,8 +55,9 @@ class TrainSettings:
         "fast": {"epochs": 5, "validation": 0.02},
     }
     data: str | None = None
-    """Data set: a name that `glassnet data` lists, folder:PATH for images in class sub-folders, or masks:PATH for
-    images with a mask each; if not given, digit-scenes for segmentation, else mnist-sample."""
+    """Data set: a name that `glassnet data` lists, folder:PATH for images in class sub-folders (also for a
+    reconstruction, whose code is coloured by them), or masks:PATH for images with a mask each; if not given,
+    digit-scenes for segmentation, else mnist-sample."""
     model: str | None = None
     """Model: a name that `glassnet models` lists; if not given, convnet for classification,
     fcn8_small for segmentation, vae_conv for reconstruction."""
