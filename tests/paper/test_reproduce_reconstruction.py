@@ -1,5 +1,7 @@
 import dataclasses
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -116,6 +118,22 @@ def test_names_that_are_not_planned_for(settings):
         plan.chosen(dataclasses.replace(settings, data="cifar10"))
     assert [one.data for one in plan.chosen(dataclasses.replace(settings, data="cifar10", datasets=()))] == ["cifar10"]
     assert [one.data for one in plan.chosen(dataclasses.replace(settings, datasets=()))] == list(plan.REPORTED)
+
+
+@pytest.mark.parametrize(
+    ("data", "title"), [("mnist", "MNIST"), ("cifar10", "CIFAR-10"), ("stanford_dogs", "Stanford Dogs")]
+)
+def test_the_documentation_tells_how_each_network_is_trained(data, title):
+    page = (Path(__file__).parents[2] / "docs" / "results" / "reconstruction.md").read_text()
+    (row,) = [line for line in page.splitlines() if re.match(rf"\| {title}, \d+ px ", line)]
+    _, noise, *told = row.strip("| ").split(" | ")
+    planned = plan.DENOISING[data]
+    assert noise == f"Gaussian {planned.noise.partition(':')[2]}, clipped"
+    for text, name in zip(told, plan.NETWORKS, strict=True):
+        one = planned.networks[name]
+        beta = "" if name == "autoencoder_fc" else f", beta {one.beta:g}"
+        assert text.endswith(f"{beta}, {one.epochs} epochs")
+        assert re.search(r"\d+", text)[0] in re.search(r"latent=(\d+)", " ".join(one.options)).groups()
 
 
 def measured(levels, classical=20.0):
