@@ -339,7 +339,10 @@ def test_traversals_reach_as_far_as_the_codes():
 def test_noise_is_of_no_use_to_a_classifier(capsys, tmp_path):
     code, _, err = call(capsys, "train", "--noise", "gaussian:0.3", "--out", tmp_path / "run")
     assert code == 2
-    assert "--noise is of no use to classification, only to reconstruction; leave it out." in err
+    assert (
+        "--noise is of no use to classification, only to reconstruction; leave it out, or give --task reconstruction."
+        in err
+    )
 
 
 def test_a_task_alone_takes_its_model(capsys, digits, tmp_path, monkeypatch):

@@ -30,6 +30,8 @@ Masks = UInt8[np.ndarray, "n h w"]
 VOID = 255
 SIDE, GAP = 1.15, 0.08
 """Inches: a picture's side, and between two."""
+OUTLINE = "#0b0b0b"
+"""Round a name on a picture; plain black would be taken for ink that has to follow the page's theme."""
 NAMED_FROM = 0.03
 """Share of a picture from which on a class's name stands on it: twenty colours are too many to tell apart."""
 COVER = 0.65
@@ -168,7 +170,7 @@ def _name_classes(axes: Axes, mask: UInt8[np.ndarray, "h w"], classes: Sequence[
             left + SIDE * min(max(column, 0.2), 0.8), up + SIDE * min(max(row, 0.06), 0.94),
             shorten(classes[label], 11),
             fontsize=6, color="white", ha="center", va="center",
-            path_effects=[withStroke(linewidth=1.6, foreground="black")],
+            path_effects=[withStroke(linewidth=1.6, foreground=OUTLINE)],
         )  # fmt: skip
 
 
