@@ -178,6 +178,7 @@ def test_one_seed_is_judged_image_by_image():
     assert by_psnr.claim.endswith("on stanford_dogs, by PSNR, of one training each")
     assert "test PSNR in dB over 50 images, bootstrap" in by_psnr.decided
     assert whole.supported == "supported"
+    assert whole.claim.endswith("on stanford_dogs, of one training each")
 
 
 def test_what_the_report_has_no_figure_of_is_given_none():

@@ -88,7 +88,8 @@ def _ordered(plan: Denoising, found: Measured, seed: int) -> list[Verdict]:
             _higher(f"{claim}, by {name.upper()}", figure, found.networks[better], found.networks[worse], name, seed)
             for name in UNITS
         ]
-        verdicts += [*parts, both(claim, figure, parts)]
+        whole = f"{claim}, {ONE_EACH}" if parts[0].claim.endswith(ONE_EACH) else claim
+        verdicts += [*parts, both(whole, figure, parts)]
     return verdicts
 
 
