@@ -55,11 +55,7 @@ def attribution_grid(
         InputError: A method or layer has no map, one has another shape or holds NaN, or the captions are not as many
             as the images.
     """
-    pictures = to_pictures(images)
-    if len(captions) != len(pictures) or not len(pictures):
-        raise InputError(
-            f"got {len(pictures)} images and {len(captions)} captions, expected a caption per image, one or more."
-        )
+    pictures = _captioned(images, captions)
     alone, rows = _methods(maps, layers, methods)
     keys = [(method, "input") for method in alone] + [(m, name) for m in rows for name in layers if (m, name) in maps]
     checked = {key: _checked(maps, key, pictures.shape[:3]) for key in keys}
@@ -80,9 +76,7 @@ def attribution_grid(
         for column, layer in enumerate(layers if rows else ()):
             _layer(axes, plan, number, column, layer, rows)
         for key, values in checked.items():
-            method, layer = key
-            below = plan.below(number, 1 + alone.index(method)) if layer == "input" else None
-            corner = below or plan.tile(number, list(layers).index(layer), rows.index(method))
+            corner = _corner(plan, number, key, layers, alone, rows)
             draw_map(axes, picture, values[number], corner, plan.side)
             if key in told and np.isfinite(told[key][number]):
                 _write_number(axes, corner, plan.side, float(told[key][number]))
@@ -90,6 +84,25 @@ def attribution_grid(
     for line, words in enumerate(feet):
         axes.text(MARGIN, foot + FOOT + LINE * line + 0.04, words, fontsize=8, color=MUTED, va="center")
     return figure
+
+
+def _captioned(images: Real[np.ndarray, "n c h w"], captions: Sequence[str]) -> np.ndarray:
+    pictures = to_pictures(images)
+    if len(captions) != len(pictures) or not len(pictures):
+        raise InputError(
+            f"got {len(pictures)} images and {len(captions)} captions, expected a caption per image, one or more."
+        )
+    return pictures
+
+
+def _corner(
+    plan: Plan, number: int, key: tuple[str, str], layers: Sequence[str], alone: list[str], rows: list[str]
+) -> tuple[float, float]:
+    """Say where a map stands: below the image where it explains the input alone, else in its layer's column."""
+    method, layer = key
+    if layer == "input":
+        return plan.below(number, 1 + alone.index(method))
+    return plan.tile(number, list(layers).index(layer), rows.index(method))
 
 
 def _write_number(axes: Axes, corner: tuple[float, float], side: float, share: float) -> None:

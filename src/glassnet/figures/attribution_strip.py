@@ -43,20 +43,11 @@ def attribution_strip(
     Raises:
         InputError: There is no network, or the arrays do not fit each other.
     """
-    names = list(maps)
-    if not names or list(images) != names or list(told) != names:
-        raise InputError(
-            f"got images of {', '.join(images) or 'no network'} and maps of {', '.join(names) or 'none'}, expected "
-            "images, maps and lines of the same networks, one or more."
-        )
+    names = _named(images, maps, told)
     pictures = {name: to_pictures(images[name]) for name in names}
     checked = {name: _checked(name, maps[name], pictures[name].shape[:3]) for name in names}
     for name in names:
-        if not len(captions) == len(pictures[name]) == len(told[name]):
-            raise InputError(
-                f"got {len(captions)} captions, {len(pictures[name])} images and {len(told[name])} lines of {name}, "
-                "expected as many of each."
-            )
+        _require_as_many(name, captions, pictures[name], told[name])
     lines = 1 + max(line.count("\n") for name in names for line in told[name])
     step, zero = SIDE + LINE * lines + 0.12, any(not m.any() for array in checked.values() for m in array)
     left = MARGIN + NAME
@@ -74,15 +65,40 @@ def attribution_strip(
         axes.text(MARGIN, y + SIDE / 2, caption, fontsize=9, va="center", linespacing=1.3)
         draw_picture(axes, pictures[names[0]][row], left, y, SIDE)
         for column, name in enumerate(names, 1):
-            x = left + column * (SIDE + GAP)
-            draw_map(axes, pictures[name][row], checked[name][row], (x, y), SIDE)
-            for line, words in enumerate(told[name][row].split("\n")):
-                below = y + SIDE + LINE * (line + 0.5) + 0.02
-                axes.text(x + SIDE / 2, below, words, fontsize=8, ha="center", va="center")
+            corner = (left + column * (SIDE + GAP), y)
+            draw_map(axes, pictures[name][row], checked[name][row], corner, SIDE)
+            _write_below(axes, corner, told[name][row])
     draw_scales(axes, MARGIN, end + 0.06, {3})
     if zero:
         axes.text(MARGIN, end + FOOT, ZEROS, fontsize=8, color=MUTED, va="center")
     return figure
+
+
+def _named(images: Mapping[str, object], maps: Mapping[str, object], told: Mapping[str, object]) -> list[str]:
+    """Return the names of the networks, after seeing that all is there for each."""
+    names = list(maps)
+    if not names or list(images) != names or list(told) != names:
+        raise InputError(
+            f"got images of {', '.join(images) or 'no network'} and maps of {', '.join(names) or 'none'}, expected "
+            "images, maps and lines of the same networks, one or more."
+        )
+    return names
+
+
+def _require_as_many(name: str, captions: Sequence[str], pictures: np.ndarray, told: Sequence[str]) -> None:
+    if not len(captions) == len(pictures) == len(told):
+        raise InputError(
+            f"got {len(captions)} captions, {len(pictures)} images and {len(told)} lines of {name}, expected as many "
+            "of each."
+        )
+
+
+def _write_below(axes: Axes, corner: tuple[float, float], text: str) -> None:
+    """Write lines below a map, each in the middle."""
+    x, y = corner
+    for line, words in enumerate(text.split("\n")):
+        below = y + SIDE + LINE * (line + 0.5) + 0.02
+        axes.text(x + SIDE / 2, below, words, fontsize=8, ha="center", va="center")
 
 
 def _checked(name: str, values: np.ndarray, expected: tuple[int, ...]) -> np.ndarray:

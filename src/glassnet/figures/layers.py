@@ -88,16 +88,21 @@ def layer_comparison(
     for axes, draw in zip(panels[1:], below, strict=True):
         draw(axes)
     best, first = _best(shares, interval)
-    for axes in panels:
-        axes.axvline(best, color=MUTED, linewidth=0.9, linestyle=":", zorder=0.5)
-        axes.grid(axis="y", color=GRID)
-        axes.margins(x=0.5 / number)
-    panels[-1].set_xticks(range(number), [shorten(name, 20) for name in names], rotation=90 if longest > 4 else 0)
-    panels[-1].set(xlabel="layer, from the input to the output", xlim=(-0.6, number - 0.4))
+    _finish(list(panels), [shorten(name, 20) for name in names], best, upright=longest > 4)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     _headline(figure, title, names, shares[best], best, first)
     return figure
+
+
+def _finish(panels: Sequence[Axes], names: Sequence[str], best: int, *, upright: bool) -> None:
+    """Mark the best layer in every panel, and name the layers below the last."""
+    for axes in panels:
+        axes.axvline(best, color=MUTED, linewidth=0.9, linestyle=":", zorder=0.5)
+        axes.grid(axis="y", color=GRID)
+        axes.margins(x=0.5 / len(names))
+    panels[-1].set_xticks(range(len(names)), names, rotation=90 if upright else 0)
+    panels[-1].set(xlabel="layer, from the input to the output", xlim=(-0.6, len(names) - 0.4))
 
 
 def _shares(what: str, values: np.ndarray, number: int) -> np.ndarray:
