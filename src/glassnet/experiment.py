@@ -39,6 +39,7 @@ class Experiment:
         recorder: What is remembered of each batch that is tested.
         watcher: What is remembered of each batch that is measured after an epoch.
         disturbance: What is done to the images before the model is given them; None for nothing.
+        small_size: Side of the training images in the first epochs, in pixels; None where all show their own size.
     """
 
     dataset: Dataset
@@ -49,6 +50,7 @@ class Experiment:
     recorder: Recorder
     watcher: Recorder
     disturbance: Disturbance | None
+    small_size: int | None = None
 
 
 def resolve(settings: TrainSettings) -> TrainSettings:
@@ -114,6 +116,7 @@ def build(settings: TrainSettings) -> Experiment:
         recorder=task.recorder(settings, classes),
         watcher=task.watcher(settings, classes),
         disturbance=build_disturbance(settings, task),
+        small_size=small_size(settings, description),
     )
 
 
@@ -128,8 +131,37 @@ def _require_sizes(settings: TrainSettings, options: Mapping[str, Any]) -> None:
     if source.channels is None or source.classes is None or size is None:
         return
     sizes = {"in_channels": source.channels, "num_classes": source.classes, "image_size": size}
+    description = {"name": settings.names.model, "options": options, **sizes}
     with torch.device("meta"):  # sizes without numbers, and no weights are fetched
-        build_model({"name": settings.names.model, "options": options, **sizes})
+        build_model(description)
+    small_size(settings, description)
+
+
+def small_size(settings: TrainSettings, description: Mapping[str, Any]) -> int | None:
+    """Return the side of the small images of the first epochs in pixels; None where there are no such epochs.
+
+    Where the settings do not say it, it is the largest that the described model takes, of two thirds to a half of the
+    whole.
+
+    Raises:
+        InputError: They would not be smaller, or the model cannot take them.
+    """
+    whole = description["image_size"]
+    if not settings.small_epochs:
+        return None
+    if settings.small_size is not None and settings.small_size >= whole:
+        raise InputError(f"--small-size is {settings.small_size}, expected less than the images' {whole} pixels.")
+    choices = [settings.small_size] if settings.small_size else list(range(whole * 2 // 3, (whole + 1) // 2 - 1, -1))
+    problem = f"images of {whole} pixels"
+    for size in choices:
+        try:
+            with torch.device("meta"):
+                build_model({**description, "image_size": size})
+        except InputError as error:
+            problem = str(error)
+        else:
+            return size
+    raise InputError(f"the smaller images of --small-epochs do not fit: {problem} Give a --small-size that does.")
 
 
 def build_disturbance(settings: TrainSettings, task: Task) -> Disturbance | None:

@@ -175,6 +175,38 @@ def test_masks_move_with_their_images():
     assert (bright > dark).all()
 
 
+@pytest.mark.parametrize("augmentation", ["none", "flips", "objects"])
+def test_images_and_masks_of_a_smaller_size_lie_over_each_other(augmentation):
+    masks = torch.zeros(16, 24, 24, dtype=torch.uint8)
+    masks[:, 6:18, 3:12] = 1
+    split = Split(masks[:, None].repeat(1, 3, 1, 1) * 200, masks)
+    (batch,) = shuffled_batches(
+        split, batch_size=16, generator=Generator().manual_seed(0), device=CPU, augmentation=augmentation, size=16
+    )
+    images, moved = batch
+    assert images.shape == (16, 3, 16, 16)
+    assert moved.shape == (16, 16, 16)
+    bright = torch.stack([image[:, mask == 1].mean() for image, mask in zip(images, moved, strict=True)])
+    dark = torch.stack([image[:, mask == 0].mean() for image, mask in zip(images, moved, strict=True)])
+    assert (bright > dark + 0.2).all()
+    if augmentation == "none":
+        assert (moved == 1).sum(dim=(1, 2)).tolist() == [8 * 6] * 16
+
+
+def test_a_disturbance_is_drawn_for_the_smaller_size():
+    class Doubled:
+        def draw(self, shape, generator):
+            return torch.ones(shape)
+
+        def apply(self, images, drawn):
+            return images + drawn, images
+
+    ((images, targets),) = shuffled_batches(
+        numbered(4), batch_size=4, generator=Generator().manual_seed(0), device=CPU, disturbance=Doubled(), size=2
+    )
+    assert images.shape == targets.shape == (4, 1, 2, 2)
+
+
 def test_parts_of_a_mapped_file_share_its_pixels():
     whole = numbered(10, classes=1)
     split = Split(whole.images, whole.targets, torch.arange(0, 10, 2))

@@ -84,6 +84,17 @@ def test_bends_follow_the_generator_and_have_the_deviation_asked():
     assert torch.equal(bend, random_bend(4000, Generator().manual_seed(0), deviation=0.05, knots=6))
 
 
+def test_a_smaller_result_is_the_mean_of_the_pixels_that_meet_in_one():
+    ramp = torch.arange(16.0, dtype=torch.float64).view(1, 1, 4, 4)
+    halves = apply_warp(ramp, IDENTITY.double(), size=2)[0, 0]
+    torch.testing.assert_close(halves, torch.tensor([[2.5, 4.5], [10.5, 12.5]], dtype=torch.float64))
+    corners = torch.tensor([[[1, 1, 2, 2], [1, 1, 2, 2], [3, 3, 4, 4], [3, 3, 4, 4]]], dtype=torch.uint8)
+    moved = apply_warp_to_masks(corners, Warp(IDENTITY), outside=255, size=2)
+    assert moved.tolist() == [[[1, 2], [3, 4]]]
+    bend = Warp(IDENTITY, torch.full((1, 2, 4, 4), 2.0))
+    assert apply_warp_to_masks(corners, bend, outside=255, size=2).tolist() == [[[255, 255], [255, 255]]]
+
+
 def test_a_mask_moves_with_its_image_and_is_void_where_nothing_was():
     generator = torch.Generator().manual_seed(0)
     masks = torch.zeros(6, 40, 40, dtype=torch.uint8)

@@ -92,7 +92,46 @@ def without_seconds(row):
     return {key: value for key, value in row.items() if "seconds" not in key}
 
 
-LATER = ("loss", "class_weights", "noise", "beta", "kl_warmup", "binarize", "plain_epochs")
+@pytest.mark.parametrize(("size", "sides"), [(None, [10, 10, 16]), (12, [12, 12, 16])])
+def test_the_first_epochs_show_smaller_images(scans, tmp_path, monkeypatch, size, sides):
+    seen, real = [], TRAIN.shuffled_batches
+
+    def batches(*arguments, **options):
+        found = list(real(*arguments, **options))
+        seen.append({(*images.shape[2:], *masks.shape[1:]) for images, masks in found})
+        return iter(found)
+
+    monkeypatch.setattr(TRAIN, "shuffled_batches", batches)
+    wanted = dataclasses.replace(settings(scans, tmp_path / "small"), small_epochs=0.7, small_size=size)
+    trained = gn.train(wanted)
+    assert seen == [{(side,) * 4} for side in sides]
+    assert trained.manifest["model"]["image_size"] == 16
+    assert trained.settings.small_size == size
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"small_size": 16}, "--small-size is 16, expected less than the images' 16 pixels"),
+        ({"small_size": 9}, "do not fit: image_size is 9, expected a multiple of 2.* Give a --small-size that does"),
+        ({"model": "fcn8_small", "model_options": (), "image_size": 32}, "do not fit: image_size is 16, expected"),
+    ],
+)
+def test_smaller_images_that_do_not_fit_are_refused_before_a_run_is_begun(scans, tmp_path, changes, message):
+    wanted = dataclasses.replace(settings(scans, tmp_path / "no"), **{"small_epochs": 0.5, **changes})
+    with pytest.raises(InputError, match=message):
+        gn.train(wanted)
+    assert not (tmp_path / "no").exists()
+
+
+def test_smaller_images_are_of_use_to_segmentation_alone():
+    with pytest.raises(InputError, match="--small-epochs is of no use to classification, only to segmentation"):
+        gn.train(gn.TrainSettings(small_epochs=0.5, model="convnet"))
+
+
+LATER = (
+    "loss", "class_weights", "noise", "beta", "kl_warmup", "binarize", "plain_epochs", "small_epochs", "small_size",
+)  # fmt: skip
 """Settings that runs written before segmentation came lack."""
 
 

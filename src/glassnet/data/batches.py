@@ -64,6 +64,10 @@ def _objects(count: int, generator: Generator) -> Warp:
     return Warp(random_affine(count, generator, degrees=10, shift=0.1, scale=(0.75, 1.6), flip=True))
 
 
+def _unmoved(count: int, generator: Generator) -> Warp:
+    return Warp(random_affine(count, generator, degrees=0, shift=0, scale=(1, 1)))
+
+
 def _flips(count: int, generator: Generator) -> Warp:
     return Warp(random_affine(count, generator, degrees=0, shift=0, scale=(1, 1), flip=True))
 
@@ -93,6 +97,7 @@ def shuffled_batches(
     augmentation: str = "none",
     part: tuple[int, int] = (0, 1),
     disturbance: Disturbance | None = None,
+    size: int | None = None,
 ) -> Iterator[Batch]:
     """Yield one pass of random full batches, augmented; what does not fill a batch waits for another pass.
 
@@ -106,13 +111,16 @@ def shuffled_batches(
         augmentation: A key of AUGMENTATIONS.
         part: (rank, processes): which equal part of each batch this process takes.
         disturbance: Takes the place of the targets by its own, made from the augmented images.
+        size: Height and width of the images, and masks, in pixels; the split's own if not given.
 
     Raises:
         InputError: The batch cannot be split into equal parts.
     """
     draw, jitter = AUGMENTATIONS[augmentation], COLOURS.get(augmentation)
     rank, processes = part
-    shape = split.images.shape[1:]
+    shape = (split.images.shape[1], *((size, size) if size else split.images.shape[2:]))
+    if draw is None and shape != split.images.shape[1:]:
+        draw = _unmoved
     for batch in batch_order(len(split), batch_size, generator, processes):
         warp = draw(len(batch), generator) if draw else None
         colours = jitter(len(batch), generator) if jitter else None
@@ -121,7 +129,7 @@ def shuffled_batches(
         taken, targets = split.take(batch[mine].to(split.images.device))
         images, targets = to_float(taken.to(device)), targets.to(device)
         if warp is not None:
-            images, targets = _moved(images, targets, warp[mine].to(device))
+            images, targets = _moved(images, targets, warp[mine].to(device), size)
         if colours is not None:
             images = apply_colours(images, colours[mine].to(device))
         if disturbance is not None and drawn is not None:
@@ -129,10 +137,10 @@ def shuffled_batches(
         yield images, targets
 
 
-def _moved(images: Images, targets: Tensor, warp: Warp) -> Batch:
+def _moved(images: Images, targets: Tensor, warp: Warp, size: int | None) -> tuple[Tensor, Tensor]:
     if targets.ndim == 3:
-        targets = apply_warp_to_masks(targets, warp, outside=VOID)
-    return apply_warp(images, warp), targets
+        targets = apply_warp_to_masks(targets, warp, outside=VOID, size=size)
+    return apply_warp(images, warp, size=size), targets
 
 
 def ordered_batches(

@@ -91,26 +91,40 @@ def random_bend(
     return torch.randn(count, 2, knots, knots, generator=generator).mul_(2 * deviation)
 
 
-def apply_warp(images: Images, warp: Warp | Affine) -> Images:
-    """Resample each image bilinearly under its warp; what comes from outside is 0."""
-    grid = _grid(images, warp if isinstance(warp, Warp) else Warp(warp))
+def apply_warp(
+    images: Images, warp: Warp | Affine, *, size: int | None = None
+) -> Float[Tensor, "batch channel out_height out_width"]:
+    """Resample each image bilinearly under its warp; what comes from outside is 0.
+
+    Args:
+        images: Squares.
+        warp: Where each pixel comes from.
+        size: Height and width of the result in pixels; the images' own if not given.
+    """
+    grid = _grid(images, warp if isinstance(warp, Warp) else Warp(warp), size)
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
 def apply_warp_to_masks(
-    masks: UInt8[Tensor, "batch height width"], warp: Warp, *, outside: int
-) -> UInt8[Tensor, "batch height width"]:
-    """Give each pixel the class of the nearest one under the warp; what comes from outside is `outside`."""
+    masks: UInt8[Tensor, "batch height width"], warp: Warp, *, outside: int, size: int | None = None
+) -> UInt8[Tensor, "batch out_height out_width"]:
+    """Give each pixel the class of the nearest one under the warp; what comes from outside is `outside`.
+
+    The result has `size` pixels a side, or the masks' own.
+    """
     # grid_sample fills with 0, so that is what `outside` has to be while it works.
     shifted = masks.to(warp.affine.dtype).sub_(outside)[:, None]
-    moved = F.grid_sample(shifted, _grid(shifted, warp), mode="nearest", padding_mode="zeros", align_corners=False)
+    moved = F.grid_sample(
+        shifted, _grid(shifted, warp, size), mode="nearest", padding_mode="zeros", align_corners=False
+    )
     return moved[:, 0].add_(outside).to(torch.uint8)
 
 
-def _grid(images: Images, warp: Warp) -> Float[Tensor, "batch height width 2"]:
-    grid = F.affine_grid(warp.affine, list(images.shape), align_corners=False)
+def _grid(images: Images, warp: Warp, size: int | None) -> Float[Tensor, "batch out_height out_width 2"]:
+    height, width = (size, size) if size else images.shape[-2:]
+    grid = F.affine_grid(warp.affine, [*images.shape[:2], height, width], align_corners=False)
     if warp.bend is not None:
-        grid = grid + _field(warp.bend, images.shape[-2], images.shape[-1])
+        grid = grid + _field(warp.bend, height, width)
     return grid
 
 

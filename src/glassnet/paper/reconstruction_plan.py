@@ -73,7 +73,7 @@ _PHOTOGRAPHS = {
     VAE: Planned(("spatial=true", "latent=32", "likelihood=gaussian"), 8, 0.012, beta=0.1),
     DEEP: Planned(("spatial=true", "latent=32", "likelihood=gaussian"), 8, 0.012, beta=0.1),
 }
-_DOGS = {name: replace(one, epochs=30) for name, one in _PHOTOGRAPHS.items()}
+_DOGS = {name: replace(one, epochs=60) for name, one in _PHOTOGRAPHS.items()}
 
 DENOISING: dict[str, Denoising] = {
     "mnist": Denoising("mnist", "gaussian:0.3", {SIMPLE: "7", VAE: "8"}, _DIGITS),

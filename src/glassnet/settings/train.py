@@ -99,6 +99,11 @@ class TrainSettings:
     plain_epochs: float = 0.25
     """Share of the epochs, rounded down, that show the training images as they are at the end, photographs mirrored at
     random, without further augmentation."""
+    small_epochs: float = 0.0
+    """Segmentation: share of the epochs, rounded down, that show the training images smaller at the beginning, which
+    takes half the time; 0 for none."""
+    small_size: int | None = None
+    """Segmentation: height and width of these, in pixels; two thirds of the images' if not given."""
     validation: float = 0.1
     """Share of the training images held out to choose the epoch whose weights are kept."""
     seed: int = 0
@@ -117,17 +122,22 @@ class TrainSettings:
     def __post_init__(self) -> None:
         """Refuse what no training could use."""
         paths(self)
-        positive(self, "epochs", "batch_size", "learning_rate", "image_size")
+        positive(self, "epochs", "batch_size", "learning_rate", "image_size", "small_size")
         seeded(self)
         between(self, "label_smoothing", 0, 1)
         if self.weight_averaging is not None:
             between(self, "weight_averaging", 0, 1)
         between(self, "plain_epochs", 0, 1)
+        between(self, "small_epochs", 0, 1)
         between(self, "weight_decay", 0, float("inf"))
         between(self, "beta", 0, float("inf"))
         between(self, "kl_warmup", 0, 1)
         if not 0 < self.validation < 1:
             raise InputError(f"--validation is {self.validation}, expected a share above 0 and below 1.")
+        if self.small_size is not None and not self.small_epochs:
+            raise InputError(
+                "--small-size is of no use without --small-epochs; give a share, as in --small-epochs 0.7."
+            )
 
     @property
     def names(self) -> Names:
@@ -169,8 +179,8 @@ class TrainSettings:
         return cls(**{**cls.PRESETS[name], **changes})
 
 
-def plain_epochs(epochs: int, share: float) -> int:
-    """Count the last epochs that show the images as they are: the share of all epochs, rounded down."""
+def share_of_epochs(epochs: int, share: float) -> int:
+    """Count the epochs that are a share of all, rounded down."""
     return math.floor(epochs * share + 1e-9)  # 10 times 0.7 is a little below 7 in binary
 
 

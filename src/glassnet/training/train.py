@@ -26,7 +26,7 @@ from glassnet.errors import InputError, WorkError
 from glassnet.experiment import Experiment, Run
 from glassnet.measuring import measured
 from glassnet.settings import TrainSettings, to_json
-from glassnet.settings.train import plain_epochs
+from glassnet.settings.train import share_of_epochs
 from glassnet.tasks import Records
 from glassnet.training.manifest import manifest
 from glassnet.training.processes import main_first, told_by_main
@@ -169,6 +169,7 @@ def _train_epoch(loop: _Loop, model: torch.nn.Module) -> dict[str, float]:
         augmentation=_augmentation(loop.parts.dataset.augmentation, settings, state.epoch),
         part=(accelerator.process_index, accelerator.num_processes),
         disturbance=loop.parts.disturbance,
+        size=_size(loop.parts.small_size, settings, state.epoch),
     )
     model.train()
     sums, count, names = torch.zeros(1, device=accelerator.device, dtype=torch.float64), 0, ["loss"]
@@ -216,8 +217,17 @@ def _augmentation(usual: str, settings: TrainSettings, epoch: int) -> str:
     """
     if not settings.augment:
         return "none"
-    last = settings.recipe.epochs - plain_epochs(settings.recipe.epochs, settings.plain_epochs)
+    last = settings.recipe.epochs - share_of_epochs(settings.recipe.epochs, settings.plain_epochs)
     return usual if epoch < last else PLAIN.get(usual, "none")
+
+
+def _size(small: int | None, settings: TrainSettings, epoch: int) -> int | None:
+    """Return the side of the images of an epoch, given how many are done: None for the data set's own.
+
+    Networks that take images of any size learn most of what they will from smaller ones, which cost less (Tan and Le
+    2021, https://arxiv.org/abs/2104.00298, section 4).
+    """
+    return small if epoch < share_of_epochs(settings.recipe.epochs, settings.small_epochs) else None
 
 
 def _check(loss: float, loop: _Loop, when: str) -> None:
