@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         share_inside,
         stroke_mask,
     )
+    from glassnet.attribution.regions import segmented_region
     from glassnet.data import DATASETS, Dataset, Split, load_dataset
     from glassnet.embedding import (
         Clustering,
@@ -74,6 +75,7 @@ _HOME = {
     "deletion_insertion": "attribution.faithfulness",
     "faithfulness": "attribution.faithfulness",
     "sanity_check": "attribution.faithfulness",
+    "segmented_region": "attribution.regions",
     "share_inside": "attribution.faithfulness",
     "stroke_mask": "attribution.faithfulness",
 }
@@ -108,6 +110,7 @@ __all__ = [
     "load_dataset",
     "quality",
     "sanity_check",
+    "segmented_region",
     "separability",
     "share_inside",
     "stroke_mask",

@@ -91,6 +91,7 @@ def test_eval_explain_and_report_show_it(capsys, copy):
     assert set(found["selection"]) == {"unpicked", "best", "median", "worst"}
     code, out, _ = call(capsys, "eval", copy.path)
     assert code == 0
+    assert copy.load_json("evaluation/test.json")["flipped"] == found["flipped"]  # what else was found is the same
     assert "all background" in out
     explained = answer(capsys, "explain", copy.path, "--images", "0,1", "--target", "square", "--layers", "conv7")
     assert [about["target"] for about in explained["explained"][0]["images"]] == ["square", "square"]

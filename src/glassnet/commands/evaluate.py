@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from torch import nn
 
@@ -50,6 +53,7 @@ def evaluate(settings: EvalSettings) -> Answer:
             numbers=OwnNumbers(trained.seed, settings.split),
         )
 
+    name = settings.split if settings.data is None else f"{_slug(dataset.name)}-{settings.split}"
     records = recorded(model)
     result = {
         "data": dataset.name,
@@ -61,7 +65,8 @@ def evaluate(settings: EvalSettings) -> Answer:
     if settings.flip:
         turned = run.task.evaluate(recorded(Mirrored(model)), dataset.classes)
         result["flipped"] = {key: turned[key] for key in run.task.kept}
-    name = settings.split if settings.data is None else f"{_slug(dataset.name)}-{settings.split}"
+    else:
+        result |= _flipped_before(run, f"evaluation/{name}.json", result)
     shown, suffix = SHOWN[run.task.name], "" if name == "test" else f"-{name}"
     found = Evaluated(run, model, dataset, split, settings.split, records, result, suffix, precision)
     run.save_arrays(f"evaluation/{name}.npz", shown.arrays(found))
@@ -76,6 +81,16 @@ def _run(settings: EvalSettings) -> Run:
     if settings.flip and run.task.name != "segmentation":
         raise InputError(f"--flip is of no use to {run.task.name}, only to segmentation; leave it out.")
     return run
+
+
+def _flipped_before(run: Run, name: str, result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an earlier --flip found, if all else that it found is what is found now."""
+    if not (run.path / name).exists():
+        return {}
+    before = run.load_json(name)
+    flipped = before.pop("flipped", None)
+    same = all(before.get(key) == value for key, value in json.loads(json.dumps(result)).items())
+    return {"flipped": flipped} if flipped is not None and same else {}
 
 
 def _slug(name: str) -> str:

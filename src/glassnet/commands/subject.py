@@ -13,13 +13,15 @@ from glassnet.console import say
 from glassnet.data import Split
 from glassnet.errors import InputError, unknown_name
 from glassnet.experiment import Run
-from glassnet.models import MODELS, create_model, model_task, parse_options
+from glassnet.models import MODELS, create_model, model_options, model_task, parse_options
 from glassnet.run import RunDirectory
 from glassnet.settings import ExplainSettings
 
 _OF_A_MODEL = ("model_options", "image_size", "num_classes", "in_channels", "out")
 PIXELS, CLASSES, CHANNELS = 224, 1000, 3
 """ImageNet's, which published weights were trained for."""
+SEGMENTED = 21
+"""Classes of a segmentation: those of VOC."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +63,18 @@ def open_subject(settings: ExplainSettings, device: torch.device) -> Subject:
             _refuse_name(name)
         return _of_run(settings, device)
     options = parse_options(name, settings.model_options)
+    usual_classes = SEGMENTED if model_task(name) == "segmentation" else CLASSES
     size, classes, channels = (
         given or usual
         for given, usual in (
-            (settings.image_size, PIXELS), (settings.num_classes, CLASSES), (settings.in_channels, CHANNELS),
+            (settings.image_size, PIXELS), (settings.num_classes, usual_classes), (settings.in_channels, CHANNELS),
         )
     )  # fmt: skip
     if not options.get("weights"):
-        say(f"{name} has random weights; give --model-options weights=imagenet, or weights=FILE, for trained ones.")
+        trained = "train it and give the run"
+        if "weights" in model_options(name):
+            trained = "give --model-options weights=imagenet, or weights=FILE, for trained ones"
+        say(f"{name} has random weights; {trained}.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = create_model(name, in_channels=channels, num_classes=classes, image_size=size, **options)

@@ -51,7 +51,7 @@ def load(path: Path, image_size: int | None = None) -> Dataset:
     size, parts = image_size or DEFAULT_PIXELS, _parts(path)
     read = [_read(pairs, size, f"Reading {len(pairs):,} images with masks") for pairs in parts]
     named = _names(path)
-    _require_classes(path, [masks for _, masks in read])
+    _require_classes(path, [masks for _, masks in read], named=bool(named))
     largest = max(int(masks[masks != VOID].max(initial=0)) for _, masks in read)
     classes = named or tuple(f"class {number}" for number in range(max(largest + 1, 2)))
     if largest >= len(classes):
@@ -71,13 +71,22 @@ def load(path: Path, image_size: int | None = None) -> Dataset:
     )
 
 
-def _require_classes(path: Path, parts: list[UInt8[np.ndarray, "_ s s"]]) -> None:
-    """Refuse masks with nothing to tell apart, as those are that mark the object by 255, which stands for void."""
+def _require_classes(path: Path, parts: list[UInt8[np.ndarray, "_ s s"]], *, named: bool) -> None:
+    """Refuse masks with nothing to tell apart, as those are that mark the object by 255, which stands for void.
+
+    Numbers that leave others out, as grey levels of a drawing do, are classes only where names say so.
+    """
     values = sorted({int(value) for masks in parts for value in np.unique(masks)})
     if len([value for value in values if value != VOID]) < 2:
         raise InputError(
             f"the masks in {path} hold only {' and '.join(map(str, values))}, where {VOID} stands for void, expected "
             "two classes or more; number the classes 0, 1, 2 and so on."
+        )
+    missing = sorted(set(range(max(v for v in values if v != VOID))) - set(values))
+    if missing and not named:
+        raise InputError(
+            f"the masks in {path} hold {', '.join(map(str, values))} and no {missing[0]}, expected the classes 0, 1, 2 "
+            f"and so on; number them so, or name all of them, a line each, in {NAMES}."
         )
 
 

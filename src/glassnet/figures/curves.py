@@ -34,7 +34,8 @@ def learning_curves(
     Args:
         history: One mapping per epoch with `epoch`, `train_loss`, `validation_loss`, `train_accuracy` and
             `validation_accuracy` (shares, 0 to 1); of a segmentation `validation_background_accuracy` as well, which is
-            drawn as a line where it is there.
+            drawn as a line where it is there, and `validation_mean_iou` with `validation_background_mean_iou`, which
+            make a third panel: the kept epoch of a segmentation is chosen by it.
         best_epoch: The epoch whose weights were kept; by default the one with the highest validation accuracy, the
             lowest validation loss among equals.
         of: What is right or wrong: images or pixels.
@@ -45,8 +46,9 @@ def learning_curves(
     """
     epochs, columns = _columns(history)
     best = _best(epochs, columns, best_epoch)
-    figure = new_figure(8.4, 3.7)
-    loss, wrong = figure.subplots(1, 2)
+    overlaps = all(row.get("validation_mean_iou") is not None for row in history)
+    figure = new_figure(11.6 if overlaps else 8.4, 3.7)
+    loss, wrong, *third = figure.subplots(1, 3 if overlaps else 2)
     for part, look in (("train", TRAIN), ("validation", VALIDATION)):
         label = "training" if part == "train" else part
         _curve(loss, epochs, columns[f"{part}_loss"], look, label)
@@ -59,8 +61,9 @@ def learning_curves(
         _epoch_axis(axes, epochs)
         axes.plot(epochs[best], column[best], "o", markersize=11, mfc="none", mec=INK, mew=1.4, label="kept epoch")
         axes.axvline(epochs[best], color=MUTED, linewidth=0.8, linestyle=":", zorder=0.5)
+    overlap = _draw_overlap(third[0], epochs, history, best) if overlaps else ""
     _legend(figure, loss, wrong)
-    figure.suptitle(f"{title}: {_headline(epochs, columns, best)}", x=0.01, ha="left")
+    figure.suptitle(f"{title}: {_headline(epochs, columns, best)}{overlap}", x=0.01, ha="left")
     return figure
 
 
@@ -69,6 +72,20 @@ def _draw_background(axes: Axes, history: Sequence[Mapping[str, Any]]) -> None:
     right = history[-1].get("validation_background_accuracy")
     if right is not None:
         axes.axhline(100 * (1 - right), color=MUTED, linewidth=1.2, linestyle=(0, (1, 1.5)), label="all background")
+
+
+def _draw_overlap(axes: Axes, epochs: np.ndarray, history: Sequence[Mapping[str, Any]], best: int) -> str:
+    """Draw the validation images' mean IoU with that of no object at all; return the kept epoch's as words."""
+    overlap = require_finite("the history's validation_mean_iou", [row["validation_mean_iou"] for row in history])
+    _curve(axes, epochs, overlap, VALIDATION, "validation")
+    axes.plot(epochs[best], overlap[best], "o", markersize=11, mfc="none", mec=INK, mew=1.4)
+    axes.axvline(epochs[best], color=MUTED, linewidth=0.8, linestyle=":", zorder=0.5)
+    background = history[-1].get("validation_background_mean_iou")
+    if background is not None:
+        axes.axhline(background, color=MUTED, linewidth=1.2, linestyle=(0, (1, 1.5)))
+    axes.set(title="Overlap: its highest is kept", ylabel="mean IoU", ylim=(0, None))
+    _epoch_axis(axes, epochs)
+    return f", mean IoU {overlap[best]:.3f}"
 
 
 def _legend(figure: Figure, *panels: Axes) -> None:
