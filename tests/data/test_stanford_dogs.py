@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy import sparse
 from scipy.io import savemat
 
 from data.published import published
@@ -171,6 +172,12 @@ def test_a_mat_of_something_else(tmp_path):
         read_file_list(file, remedy="Mend it.")
     savemat(file, {"file_list": np.arange(4), "labels": np.arange(3)})
     with pytest.raises(InputError, match="has 4 files and 3 labels, expected one for each"):
+        read_file_list(file, remedy="")
+    savemat(file, {"file_list": np.array(["a.jpg", "b.jpg"], dtype=object), "labels": np.array([1, np.inf])})
+    with pytest.raises(InputError, match="holds no list of names and numbers"):
+        read_file_list(file, remedy="")
+    savemat(file, {"file_list": sparse.eye_array(2).tocsc(), "labels": np.arange(2)})
+    with pytest.raises(InputError, match="holds a sparse matrix, expected plain arrays"):
         read_file_list(file, remedy="")
     with pytest.raises(InputError, match="is missing"):
         read_file_list(tmp_path / "none.mat", remedy="")

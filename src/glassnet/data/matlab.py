@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from glassnet.errors import InputError
 
 
@@ -29,12 +31,14 @@ def read_file_list(path: Path, *, remedy: str) -> FileList:
     lacking = [name for name in ("file_list", "labels") if name not in content]
     if lacking:
         raise InputError(f"{path} lacks {' and '.join(lacking)}, expected file_list and labels. {remedy}")
+    if not all(isinstance(content[name], np.ndarray) for name in ("file_list", "labels")):
+        raise InputError(f"{path} holds a sparse matrix, expected plain arrays file_list and labels. {remedy}")
     cells, labels = content["file_list"].ravel(), content["labels"].ravel()
     if not len(cells) or len(cells) != len(labels):
         raise InputError(f"{path} has {len(cells)} files and {len(labels)} labels, expected one for each. {remedy}")
     try:
         return FileList(tuple(str(cell.item()) for cell in cells), tuple(int(label) for label in labels))
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, OverflowError, TypeError, ValueError) as error:
         raise InputError(f"{path} holds no list of names and numbers ({error}). {remedy}") from None
 
 
