@@ -72,7 +72,10 @@ def test_help_tells_units_and_defaults(capsys, name):
     ("words", "message"),
     [
         (["trian"], "no command 'trian'. Did you mean train?"),
-        (["train", "--epoch", "3"], "options: --epoch, 3. Did you mean --epochs or --plain-epochs or --small-epochs?"),
+        (
+            ["train", "--epoch", "3"],
+            "unrecognized options: --epoch, 3. Did you mean --epochs or --plain-epochs or --small-epochs?",
+        ),
         (["train", "--epochs", "many"], "error parsing --epochs: got 'many', expected a whole number. `glassnet train"),
         (["train", "--learning-rate", "x"], "error parsing --learning-rate: got 'x', expected a number."),
         (["train", "--epochs", "0"], "--epochs is 0, expected a number above 0 and below 2^31."),
