@@ -152,7 +152,7 @@ def small_size(settings: TrainSettings, description: Mapping[str, Any]) -> int |
     if settings.small_size is not None and settings.small_size >= whole:
         raise InputError(f"--small-size is {settings.small_size}, expected less than the images' {whole} pixels.")
     choices = [settings.small_size] if settings.small_size else list(range(whole * 2 // 3, (whole + 1) // 2 - 1, -1))
-    problem = f"images of {whole} pixels"
+    problem = f"{whole} pixels have no smaller size."
     for size in choices:
         try:
             with torch.device("meta"):

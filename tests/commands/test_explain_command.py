@@ -85,6 +85,9 @@ def test_a_model_by_name_explains_image_files(capsys, tmp_path, picture):
     kept = np.load(tmp_path / "out" / "attributions" / "files.npz")
     assert kept["images"].shape == (1, 3, 16, 16)
     assert (tmp_path / "out" / "figures" / "explain-files.png").exists()
+    code, _, said = call(capsys, "explain", "vgg_small", *words)
+    assert code == 0
+    assert "vgg_small has random weights; train it and give the run." in said
     again = answer(capsys, "explain", "vgg_small", *words)
     assert again["explained"][0]["images"] == found["images"]  # random weights are the same ones
 

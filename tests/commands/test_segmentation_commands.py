@@ -92,6 +92,8 @@ def test_eval_explain_and_report_show_it(capsys, copy):
     code, out, _ = call(capsys, "eval", copy.path)
     assert code == 0
     assert copy.load_json("evaluation/test.json")["flipped"] == found["flipped"]  # what else was found is the same
+    copy.file("evaluation/test.json").write_text('{"mean_')
+    assert "flipped" not in answer(capsys, "eval", copy.path)  # the damaged file is written anew
     assert "all background" in out
     explained = answer(capsys, "explain", copy.path, "--images", "0,1", "--target", "square", "--layers", "conv7")
     assert [about["target"] for about in explained["explained"][0]["images"]] == ["square", "square"]

@@ -108,6 +108,18 @@ def test_masks_that_mark_the_object_by_255_hold_one_class_alone(tmp_path, names)
         load_dataset(f"masks:{tmp_path / 'grey'}", image_size=8)
 
 
+def test_numbers_that_leave_classes_out_need_names(tmp_path):
+    folder = tmp_path / "grey"
+    for number in range(5):
+        save(folder, f"s{number}", value=3)
+    with pytest.raises(
+        InputError, match=r"hold 0, 3, 255 and no 1, expected the classes 0, 1, 2 and so on; number them so"
+    ):
+        load_dataset(f"masks:{folder}", image_size=8)
+    (folder / "classes.txt").write_text("ground\na\nb\nc\n")
+    assert load_dataset(f"masks:{folder}", image_size=8).classes == ("ground", "a", "b", "c")
+
+
 def test_a_picture_that_lies_on_its_side_is_turned_as_its_mask_stands(tmp_path):
     for name in ("a", "b"):
         save(tmp_path / "turned", name, image=(4, 6), mask=(4, 6))

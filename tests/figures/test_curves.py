@@ -39,6 +39,23 @@ def test_all_background_stands_beside_a_segmentations_errors(history, texts):
     assert low < 30 < high
 
 
+def test_a_segmentations_overlap_has_a_panel_with_the_kept_epoch_and_the_background(history, texts):
+    rows = [
+        row | {"validation_mean_iou": 0.1 * number, "validation_background_mean_iou": 0.03}
+        for number, row in enumerate(history, 1)
+    ]
+    figure = learning_curves(rows, best_epoch=2, of="pixels")
+    curve, kept, _, background = figure.axes[2].get_lines()
+    np.testing.assert_allclose(curve.get_xydata(), [[1, 0.1], [2, 0.2], [3, 0.3]])
+    assert kept.get_xydata().tolist() == [[2, 0.2]]
+    assert list(background.get_ydata()) == [0.03, 0.03]
+    assert any(text.endswith("mean IoU 0.200") for text in texts(figure))
+    assert len(learning_curves(history).axes) == 2
+    rows[1]["validation_mean_iou"] = float("nan")
+    with pytest.raises(InputError, match="the history's validation_mean_iou"):
+        learning_curves(rows, best_epoch=2)
+
+
 def test_equal_accuracies_are_decided_by_the_loss_and_the_caller_decides_over_both(history):
     history[0]["validation_accuracy"] = 0.96
     assert lines(learning_curves(history).axes[0])["kept epoch"].get_xdata() == [2]

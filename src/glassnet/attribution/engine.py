@@ -12,7 +12,7 @@ from glassnet.attribution.explanation import Explanation
 from glassnet.attribution.gather import Gathered
 from glassnet.attribution.methods import Method, choose_methods, is_of_a_layer
 from glassnet.attribution.passes import Network
-from glassnet.attribution.targets import Target, check_target, of_batch
+from glassnet.attribution.targets import Classes, Scorer, Target, check_target, of_batch
 from glassnet.attribution.tokens import Reshape
 from glassnet.devices import autocast, choose_precision
 from glassnet.models.capture import followed_in_place, undisturbed
@@ -70,18 +70,21 @@ def explain(
     check_images(images, batch_size if isinstance(batch_size, int) else 1)
     wanted, device = check_target(target, len(images)), device_of(model)
     chosen, known_methods = choose_methods(methods)
-    of_layers = any(is_of_a_layer(method, known_methods) for method in chosen)
-    names = select_layers(model, layers) if of_layers else []
+    names = select_layers(model, layers) if any(is_of_a_layer(method, known_methods) for method in chosen) else []
     memory_format = torch.channels_last if device.type == "cpu" else torch.preserve_format
     network = Network(model, choose_precision(precision, device), followed_in_place(model), memory_format)
     # The caller's modes must not matter: gradients are needed, and only the passes may run in bf16.
     with undisturbed(model), torch.inference_mode(False), torch.enable_grad(), autocast(device, "fp32"):
         modules = {split_call(name)[0] for name in names}
         size = choose_batch_size(model, images, modules, batch_size, memory_bytes)
-        plan = Plan(network, chosen, known_methods, layers, names, reshape, size)
-        gathered = Gathered(len(images), images.shape[-2:])
-        for start, batch in image_batches(model, images, size):
-            explained = explain_batch(plan, batch, of_batch(wanted, start, batch))
-            gathered.put(explained.passed, explained.maps)
-            layer_names = explained.layers()
-    return gathered.explanation(chosen, layer_names)
+        return _in_batches(Plan(network, chosen, known_methods, layers, names, reshape, size), images, wanted)
+
+
+def _in_batches(plan: Plan, images: Images, wanted: Scorer | Classes | None) -> Explanation:
+    """Explain all images, so many at a time, and join what comes of it."""
+    gathered = Gathered(len(images), images.shape[-2:])
+    for start, batch in image_batches(plan.network.model, images, plan.batch_size):
+        explained = explain_batch(plan, batch, of_batch(wanted, start, batch))
+        gathered.put(explained.passed, explained.maps)
+        layer_names = explained.layers()
+    return gathered.explanation(plan.methods, layer_names)

@@ -85,12 +85,12 @@ def _run(settings: EvalSettings) -> Run:
 
 def _flipped_before(run: Run, name: str, result: Mapping[str, Any]) -> dict[str, Any]:
     """Return what an earlier --flip found, if all else that it found is what is found now."""
-    if not (run.path / name).exists():
+    try:
+        before = run.load_json(name)
+    except InputError:  # there is none, or it is damaged, and then written anew
         return {}
-    before = run.load_json(name)
-    flipped = before.pop("flipped", None)
     same = all(before.get(key) == value for key, value in json.loads(json.dumps(result)).items())
-    return {"flipped": flipped} if flipped is not None and same else {}
+    return {"flipped": before["flipped"]} if same and "flipped" in before else {}
 
 
 def _slug(name: str) -> str:

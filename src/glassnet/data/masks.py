@@ -36,9 +36,9 @@ class Pair:
 def load(path: Path, image_size: int | None = None) -> Dataset:
     """Read PATH/images and PATH/masks, or the same in PATH/train and PATH/test.
 
-    A mask is an image of palette indices or grey levels: a pixel's value is its class, 255 stands for void. The names
-    of the classes are the lines of PATH/classes.txt, if there is one. Without train/ and test/ a fifth of the images is
-    drawn for the test, the same ones every time. Images and masks are turned as their EXIF orientation says.
+    A mask is an image of palette indices or grey levels: a pixel's value is its class, 0 the background, 255 void. The
+    names of the classes are the lines of PATH/classes.txt, if there is one. Without train/ and test/ a fifth of the
+    images is drawn for the test, the same ones every time. Images and masks are turned as their EXIF orientation says.
 
     Args:
         path: The folder.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Real
@@ -61,29 +62,68 @@ def attribution_grid(
     checked = {key: _checked(maps, key, pictures.shape[:3]) for key in keys}
     told = {key: values for key, values in (numbers or {}).items() if key in checked and key[1] != "input"}
     lines = max(caption.count("\n") for caption in captions)
-    zero = any(not values.any() for array in checked.values() for values in array)
     plan = Plan(len(layers) if rows else 0, len(rows), len(alone), lines, NUMBER if told else 0)
-    foot = plan.block(len(pictures))
     feet = [f"Below each layer's map: {number_name}."] if told else []
-    feet += [ZEROS] if zero else []
+    feet += [ZEROS] if any(not values.any() for array in checked.values() for values in array) else []
+    foot = plan.block(len(pictures))
     figure, axes = new_canvas(plan.width, foot + FOOT + LINE * len(feet))
-    axes.text(MARGIN, 0.23, title, fontsize=12, fontweight="bold", va="center")
-    note = "A block per image, a column per layer. Each map is scaled by its own maximum."
-    axes.text(MARGIN, 0.47, note, fontsize=8.5, color=MUTED, va="center")
+    _write_title(axes, title)
+    places = _Places(plan, list(layers), alone, rows)
     for number, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
-        _heading(axes, plan, number, caption, ["image", *(SHORT.get(m, method_name(m)) for m in alone)])
-        draw_picture(axes, picture, *plan.below(number, 0), plan.side)
-        for column, layer in enumerate(layers if rows else ()):
-            _layer(axes, plan, number, column, layer, rows)
+        _frame(axes, places, number, picture, caption)
         for key, values in checked.items():
-            corner = _corner(plan, number, key, layers, alone, rows)
+            corner = places.corner(number, key)
             draw_map(axes, picture, values[number], corner, plan.side)
             if key in told and np.isfinite(told[key][number]):
                 _write_number(axes, corner, plan.side, float(told[key][number]))
-    draw_scales(axes, MARGIN, foot + 0.08, {array.ndim for array in checked.values()})
+    _write_feet(axes, foot, feet, {array.ndim for array in checked.values()})
+    return figure
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where the maps of a figure stand.
+
+    Attributes:
+        plan: Sizes of the blocks and their parts.
+        layers: The columns.
+        alone: Methods that explain the input alone, below the image.
+        rows: All other methods.
+    """
+
+    plan: Plan
+    layers: list[str]
+    alone: list[str]
+    rows: list[str]
+
+    def corner(self, number: int, key: tuple[str, str]) -> tuple[float, float]:
+        """Say where a map stands: below the image where it explains the input alone, else in its layer's column."""
+        method, layer = key
+        if layer == "input":
+            return self.plan.below(number, 1 + self.alone.index(method))
+        return self.plan.tile(number, self.layers.index(layer), self.rows.index(method))
+
+
+def _write_title(axes: Axes, title: str) -> None:
+    axes.text(MARGIN, 0.23, title, fontsize=12, fontweight="bold", va="center")
+    note = "A block per image, a column per layer. Each map is scaled by its own maximum."
+    axes.text(MARGIN, 0.47, note, fontsize=8.5, color=MUTED, va="center")
+
+
+def _write_feet(axes: Axes, foot: float, feet: Sequence[str], kinds: set[int]) -> None:
+    """Draw the scales of the kinds of maps at the foot, and below them the lines that it has."""
+    draw_scales(axes, MARGIN, foot + 0.08, kinds)
     for line, words in enumerate(feet):
         axes.text(MARGIN, foot + FOOT + LINE * line + 0.04, words, fontsize=8, color=MUTED, va="center")
-    return figure
+
+
+def _frame(axes: Axes, places: _Places, number: int, picture: np.ndarray, caption: str) -> None:
+    """Draw what stands in an image's block beside the maps: its heading, the image, the names of layers and methods."""
+    plan = places.plan
+    _heading(axes, plan, number, caption, ["image", *(SHORT.get(m, method_name(m)) for m in places.alone)])
+    draw_picture(axes, picture, *plan.below(number, 0), plan.side)
+    for column, layer in enumerate(places.layers if places.rows else ()):
+        _layer(axes, plan, number, column, layer, places.rows)
 
 
 def _captioned(images: Real[np.ndarray, "n c h w"], captions: Sequence[str]) -> np.ndarray:
@@ -93,16 +133,6 @@ def _captioned(images: Real[np.ndarray, "n c h w"], captions: Sequence[str]) -> 
             f"got {len(pictures)} images and {len(captions)} captions, expected a caption per image, one or more."
         )
     return pictures
-
-
-def _corner(
-    plan: Plan, number: int, key: tuple[str, str], layers: Sequence[str], alone: list[str], rows: list[str]
-) -> tuple[float, float]:
-    """Say where a map stands: below the image where it explains the input alone, else in its layer's column."""
-    method, layer = key
-    if layer == "input":
-        return plan.below(number, 1 + alone.index(method))
-    return plan.tile(number, list(layers).index(layer), rows.index(method))
 
 
 def _write_number(axes: Axes, corner: tuple[float, float], side: float, share: float) -> None:

@@ -63,45 +63,76 @@ def layer_comparison(
     Raises:
         InputError: There is no layer, an array does not fit the names, holds NaN, or a share is not between 0 and 1.
     """
-    number = len(names)
-    if not number:
+    if not names:
         raise InputError("there is no layer, expected the name of at least one.")
-    shares = _shares("the probe's accuracies", probe, number)
-    interval = _interval("probe", probe_interval, number)
-    curves = [Curve("linear probe", ACCENT, "o", False, -0.12 if knn is not None else 0.0, shares, interval)]
-    if knn is not None:
-        votes, bounds = _shares("the kNN accuracies", knn, number), _interval("kNN", knn_interval, number)
-        curves.append(Curve("nearest neighbours", PALETTE[5], "s", True, 0.12, votes, bounds))
-    below: list[Callable[[Axes], None]] = []
-    if separability is not None:
-        apart = _gaps("the separabilities", separability, number)
-        below.append(lambda axes: draw_separability(axes, apart, separability_name))
-    if effective_rank is not None:
-        ranks = _positive("the effective ranks", effective_rank, number)
-        sizes = None if dimensions is None else _positive("the dimensions", dimensions, number)
-        below.append(lambda axes: draw_rank(axes, ranks, sizes))
-    heights = [2.9, *[1.6] * len(below)]
-    longest = max(len(shorten(name, 20)) for name in names)
-    figure = new_figure(float(np.clip(2.4 + 0.42 * number, 7.4, 14)), sum(heights) + 1.2 + 0.07 * longest)
-    panels = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    curves = _curves(len(names), probe, probe_interval, knn, knn_interval)
+    below = _below(len(names), separability, separability_name, effective_rank, dimensions)
+    shown = [shorten(name, 20) for name in names]
+    figure, panels = _panels(shown, len(below))
     draw_accuracies(panels[0], curves, chance, interval_name)
     for axes, draw in zip(panels[1:], below, strict=True):
         draw(axes)
+    shares, interval = curves[0].accuracies, curves[0].interval
     best, first = _best(shares, interval)
-    _finish(list(panels), [shorten(name, 20) for name in names], best, upright=longest > 4)
+    _finish(panels, shown, best)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     _headline(figure, title, names, shares[best], best, first)
     return figure
 
 
-def _finish(panels: Sequence[Axes], names: Sequence[str], best: int, *, upright: bool) -> None:
+def _curves(
+    number: int,
+    probe: np.ndarray,
+    probe_interval: np.ndarray | None,
+    knn: np.ndarray | None,
+    knn_interval: np.ndarray | None,
+) -> list[Curve]:
+    """Check the accuracies of so many layers: the probe's curve, and the vote's where there is one."""
+    shares, interval = _shares("the probe's accuracies", probe, number), _interval("probe", probe_interval, number)
+    if knn is None:
+        return [Curve("linear probe", ACCENT, "o", False, 0.0, shares, interval)]
+    votes, bounds = _shares("the kNN accuracies", knn, number), _interval("kNN", knn_interval, number)
+    return [
+        Curve("linear probe", ACCENT, "o", False, -0.12, shares, interval),
+        Curve("nearest neighbours", PALETTE[5], "s", True, 0.12, votes, bounds),
+    ]
+
+
+def _below(
+    number: int,
+    separability: np.ndarray | None,
+    separability_name: str,
+    effective_rank: np.ndarray | None,
+    dimensions: np.ndarray | None,
+) -> list[Callable[[Axes], None]]:
+    """Check what the panels below the accuracies show of so many layers, and return what draws each."""
+    drawers: list[Callable[[Axes], None]] = []
+    if separability is not None:
+        apart = _gaps("the separabilities", separability, number)
+        drawers.append(lambda axes: draw_separability(axes, apart, separability_name))
+    if effective_rank is not None:
+        ranks = _positive("the effective ranks", effective_rank, number)
+        sizes = None if dimensions is None else _positive("the dimensions", dimensions, number)
+        drawers.append(lambda axes: draw_rank(axes, ranks, sizes))
+    return drawers
+
+
+def _panels(names: Sequence[str], below: int) -> tuple[Figure, list[Axes]]:
+    """Open a figure with a high panel and so many low ones, wide enough for the layers and high enough for names."""
+    heights = [2.9, *[1.6] * below]
+    width = float(np.clip(2.4 + 0.42 * len(names), 7.4, 14))
+    figure = new_figure(width, sum(heights) + 1.2 + 0.07 * max(map(len, names)))
+    return figure, list(figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0])
+
+
+def _finish(panels: Sequence[Axes], names: Sequence[str], best: int) -> None:
     """Mark the best layer in every panel, and name the layers below the last."""
     for axes in panels:
         axes.axvline(best, color=MUTED, linewidth=0.9, linestyle=":", zorder=0.5)
         axes.grid(axis="y", color=GRID)
         axes.margins(x=0.5 / len(names))
-    panels[-1].set_xticks(range(len(names)), names, rotation=90 if upright else 0)
+    panels[-1].set_xticks(range(len(names)), names, rotation=90 if max(map(len, names)) > 4 else 0)
     panels[-1].set(xlabel="layer, from the input to the output", xlim=(-0.6, len(names) - 0.4))
 
 

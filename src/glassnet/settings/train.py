@@ -56,7 +56,8 @@ class TrainSettings:
     }
     data: str | None = None
     """Data set: a name that `glassnet data` lists, folder:PATH for images in class sub-folders (also for a
-    reconstruction, whose code is coloured by them), or masks:PATH for images with a mask each; if not given,
+    reconstruction, whose code is coloured by them), or masks:PATH for images with a mask each, in which 0 is
+    the background and 255 void; if not given,
     digit-scenes for segmentation, else mnist-sample."""
     model: str | None = None
     """Model: a name that `glassnet models` lists; if not given, convnet for classification,
@@ -101,9 +102,10 @@ class TrainSettings:
     random, without further augmentation."""
     small_epochs: float = 0.0
     """Segmentation: share of the epochs, rounded down, that show the training images smaller at the beginning, which
-    takes half the time; 0 for none."""
+    takes less time; 0 for none."""
     small_size: int | None = None
-    """Segmentation: height and width of these, in pixels; two thirds of the images' if not given."""
+    """Segmentation: height and width of these, in pixels; if not given, two thirds of the images', or the next smaller
+    that the model takes."""
     validation: float = 0.1
     """Share of the training images held out to choose the epoch whose weights are kept."""
     seed: int = 0

@@ -1,7 +1,7 @@
 """The model-randomisation check: a map that explains the model must change when the model's weights are lost."""
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,12 +98,8 @@ def sanity_check(
     if not names and not own:
         raise InputError("methods is empty and there are none of your own, expected at least one.")
     lost = copy.deepcopy(model)
-    order = _layers_with_weights(lost, images)
-    fixed = target
-    if isinstance(target, str):
-        predicted = explain(lost, images, target=target, layers=layers, methods="gradcam", batch_size=batch_size)
-        assert predicted.targets is not None  # they are classes
-        fixed = predicted.targets
+    order = _layers_with_weights(lost, images)[::-1]
+    fixed = _fixed(lost, images, target, layers, batch_size)
 
     def maps() -> dict[str, np.ndarray]:
         made = {name: mapper(lost) for name, mapper in (own or {}).items()}
@@ -112,18 +108,40 @@ def sanity_check(
             made |= {method: array for (method, _), array in found.maps.items()}  # of several layers the last stays
         return made
 
-    steps = [maps()]
-    generator = torch.Generator().manual_seed(seed)
-    for name in reversed(order):
-        _randomise(lost.get_submodule(name), generator)
-        steps.append(maps())
-    first = steps[0]
+    steps = list(_cascade(lost, order, maps, seed))
     return SanityCheck(
-        layers=("trained", *reversed(order)),
-        rank_correlation={m: np.stack([rank_correlation(first[m], step[m]) for step in steps]) for m in first},
-        similarity={m: np.stack([structural_similarity(first[m], step[m]) for step in steps]) for m in first},
+        layers=("trained", *order),
+        rank_correlation=_compared(steps, rank_correlation),
+        similarity=_compared(steps, structural_similarity),
         seed=seed,
     )
+
+
+def _fixed(model: nn.Module, images: Images, target: Target, layers: str | Sequence[str], batch_size: int) -> Target:
+    """Return a target that stays when the weights go: the classes that the model predicts where it is "predicted"."""
+    if not isinstance(target, str):
+        return target
+    predicted = explain(model, images, target=target, layers=layers, methods="gradcam", batch_size=batch_size)
+    assert predicted.targets is not None  # they are classes
+    return predicted.targets
+
+
+def _cascade(
+    model: nn.Module, order: Sequence[str], maps: Callable[[], dict[str, np.ndarray]], seed: int
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yield the maps of the model as it is, and after each layer's weights have been drawn anew, one after another."""
+    yield maps()
+    generator = torch.Generator().manual_seed(seed)
+    for name in order:
+        _randomise(model.get_submodule(name), generator)
+        yield maps()
+
+
+def _compared(
+    steps: Sequence[Mapping[str, np.ndarray]], measure: Callable[[np.ndarray, np.ndarray], np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Return by method how much the maps of each step (row) are like the first, image by image (column)."""
+    return {method: np.stack([measure(first, step[method]) for step in steps]) for method, first in steps[0].items()}
 
 
 def _layers_with_weights(model: nn.Module, images: Images) -> list[str]:
