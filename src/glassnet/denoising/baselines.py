@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from glassnet.console import progress
 from glassnet.denoising import DENOISERS, Denoiser
 from glassnet.denoising.principal import principal
 from glassnet.tasks.image_quality import psnr
@@ -56,9 +57,11 @@ def denoised(noisy: Images, tuning: tuple[Tensor, Tensor]) -> tuple[list[Baselin
         if not one.available():
             left_out.append(f"{one.title} is left out, since it is not installed: {one.needs}.")
             continue
-        strength = _strength(one, *pair, deviation) if len(one.strengths) > 1 else one.strengths[0]
+        some = noisy[: one.limit]
+        with progress(f"{one.title} on {len(some):,} images", None):
+            strength = _strength(one, *pair, deviation) if len(one.strengths) > 1 else one.strengths[0]
+            images = _run(one, some, deviation, strength)
         chosen = f" ({strength:g})" if len(one.strengths) > 1 else ""
-        images = _run(one, noisy[: one.limit], deviation, strength)
         found.append(Baseline(name, f"{one.title}{chosen}", images))
     return found, left_out
 

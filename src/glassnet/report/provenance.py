@@ -62,10 +62,16 @@ def _settings(settings: dict[str, Any]) -> Table:
     usual = _usual(settings)
     known = [field.name for field in dataclasses.fields(TrainSettings)]
     columns = ("Setting", "Value", "Default")
-    shown = [name for name in settings if name not in NEVER]
+    shown = [name for name in settings if name not in (*NEVER, *_of_other_tasks(settings))]
     ordered = sorted(shown, key=lambda name: known.index(name) if name in known else len(known))
     cells = [(code(name), numbers.plain(settings[name]), numbers.plain(usual.get(name))) for name in ordered]
     return table("Settings of the training, and what each would be if not given", columns, cells, words=(0, 1, 2))
+
+
+def _of_other_tasks(settings: dict[str, Any]) -> set[str]:
+    """Name the settings that the run's task does not read, and that would seem to say how it was trained."""
+    task = TASKS.get(settings.get("task") or "classification")
+    return {name for other in TASKS.values() for name in other.options} - set(task.options) if task else set()
 
 
 def _data(data: dict[str, Any]) -> Table:
