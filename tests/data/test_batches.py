@@ -193,6 +193,72 @@ def test_images_and_masks_of_a_smaller_size_lie_over_each_other(augmentation):
         assert (moved == 1).sum(dim=(1, 2)).tolist() == [8 * 6] * 16
 
 
+def squares(count):
+    """Images of a grey value and a square of a class of their own, which a void frame surrounds."""
+    masks = torch.zeros(count, 12, 12, dtype=torch.uint8)
+    for number in range(count):
+        masks[number, number : number + 4, 2:6] = VOID
+        masks[number, number + 1 : number + 3, 3:5] = number + 1
+    grey = torch.arange(1, count + 1, dtype=torch.uint8) * 20
+    return Split(grey.view(-1, 1, 1, 1).expand(-1, 3, 12, 12).contiguous(), masks)
+
+
+def pasted_batch(split, pasted, augmentation="none", part=(0, 1), seed=0):
+    (batch,) = shuffled_batches(
+        split, batch_size=len(split), generator=Generator().manual_seed(seed), device=CPU, pasted=pasted, part=part,
+        augmentation=augmentation,
+    )  # fmt: skip
+    return batch
+
+
+def test_objects_and_the_void_about_them_are_pasted_from_the_image_before():
+    split = squares(6)
+    (images, masks), (plain, own) = pasted_batch(split, 1.0), pasted_batch(split, 0.0)
+    for number in range(6):
+        given = own[number - 1]
+        assert torch.equal(masks[number], torch.where(given != 0, given, own[number]))
+        expected = torch.where(given != 0, plain[number - 1], plain[number])
+        assert torch.equal(images[number], expected)
+    assert torch.equal(split.targets, squares(6).targets)  # what is pasted onto is a copy
+
+
+def test_objects_are_pasted_onto_a_share_of_the_images():
+    split = Split(*(torch.cat([part] * 50) for part in (squares(8).images, squares(8).targets)))
+    (_, masks), (_, own) = pasted_batch(split, 0.25), pasted_batch(split, 0.0)
+    # One in eight has the object already that it is given.
+    assert (masks != own).flatten(1).any(dim=1).float().mean().item() == pytest.approx(0.25 * 7 / 8, abs=0.06)
+
+
+def test_what_a_pasted_image_has_outside_is_not_pasted():
+    split = Split(squares(8).images, torch.zeros(8, 12, 12, dtype=torch.uint8))
+    with_pasting, without = (pasted_batch(split, share, "objects") for share in (1.0, 0.0))
+    assert (without[1] == VOID).any()
+    assert all(torch.equal(a, b) for a, b in zip(with_pasting, without, strict=True))
+
+
+def test_pasted_objects_move_and_change_colour_on_their_own():
+    masks = torch.full((8, 12, 12), 3, dtype=torch.uint8)
+    split = Split(squares(8).images[:1].expand(8, -1, -1, -1).contiguous(), masks)
+    (images, _), (plain, own) = pasted_batch(split, 1.0, "objects"), pasted_batch(split, 0.0, "objects")
+    assert (own == VOID).any()
+    changed = (images - plain).abs().flatten(1).amax(dim=1)
+    assert (changed > 0.02).sum() >= 6  # one grey value in all images: what differs is its new colour
+
+
+def test_a_batch_that_nothing_is_pasted_onto_is_left_alone():
+    for one, other in zip(
+        pasted_batch(squares(4), 1e-9, "objects"), pasted_batch(squares(4), 0.0, "objects"), strict=True
+    ):
+        assert torch.equal(one, other)
+
+
+def test_two_processes_paste_what_one_would():
+    split = squares(8)
+    whole, *parts = (pasted_batch(split, 0.5, "objects", part) for part in ((0, 1), (0, 2), (1, 2)))
+    for one, halves in zip(whole, zip(*parts, strict=True), strict=True):
+        torch.testing.assert_close(one, torch.cat(halves), rtol=0, atol=1e-6)
+
+
 def test_a_disturbance_is_drawn_for_the_smaller_size():
     class Doubled:
         def draw(self, shape, generator):

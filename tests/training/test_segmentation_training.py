@@ -124,13 +124,32 @@ def test_smaller_images_that_do_not_fit_are_refused_before_a_run_is_begun(scans,
     assert not (tmp_path / "no").exists()
 
 
+def test_objects_are_pasted_until_the_plain_epochs(scans, tmp_path, monkeypatch):
+    seen, real = [], TRAIN.shuffled_batches
+
+    def batches(*arguments, **options):
+        seen.append(options["pasted"])
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(TRAIN, "shuffled_batches", batches)
+    trained = gn.train(dataclasses.replace(settings(scans, tmp_path / "pasted"), pasted=0.5, plain_epochs=0.4))
+    assert seen == [0.5, 0.5, 0.0]
+    assert trained.settings.pasted == 0.5
+
+
+def test_pasted_objects_are_of_use_to_segmentation_alone():
+    with pytest.raises(InputError, match="--pasted is of no use to classification, only to segmentation"):
+        gn.train(gn.TrainSettings(pasted=0.5, model="convnet"))
+
+
 def test_smaller_images_are_of_use_to_segmentation_alone():
     with pytest.raises(InputError, match="--small-epochs is of no use to classification, only to segmentation"):
         gn.train(gn.TrainSettings(small_epochs=0.5, model="convnet"))
 
 
 LATER = (
-    "loss", "class_weights", "noise", "beta", "kl_warmup", "binarize", "plain_epochs", "small_epochs", "small_size",
+    "loss", "class_weights", "noise", "beta", "kl_warmup", "binarize", "plain_epochs", "small_epochs",
+    "small_size", "pasted",
 )  # fmt: skip
 """Settings that runs written before segmentation came lack."""
 

@@ -4,7 +4,10 @@ All randomness comes from one generator on the CPU and is drawn for the whole ba
 every device, and a process that takes only its part of the batch takes the very images that one process alone would.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, runtime_checkable
 
@@ -13,7 +16,7 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Generator, Tensor
 
 from glassnet.data.colours import Colours, apply_colours, random_colours
-from glassnet.data.dataset import VOID, Split
+from glassnet.data.dataset import BACKGROUND, VOID, Split
 from glassnet.data.own_numbers import OwnNumbers
 from glassnet.data.warps import Images, Warp, apply_warp, apply_warp_to_masks, random_affine, random_bend
 from glassnet.errors import InputError
@@ -98,10 +101,13 @@ def shuffled_batches(
     part: tuple[int, int] = (0, 1),
     disturbance: Disturbance | None = None,
     size: int | None = None,
+    pasted: float = 0.0,
 ) -> Iterator[Batch]:
     """Yield one pass of random full batches, augmented; what does not fill a batch waits for another pass.
 
-    A mask moves with its image, and is void where the image comes from outside.
+    A mask moves with its image, and is void where the image comes from outside. Pasted objects are all that a mask
+    calls neither background nor void, each with the void pixels about it, of the image before in the batch, moved and
+    recoloured on their own: Ghiasi et al. 2021, https://arxiv.org/abs/2012.07177, section 3.
 
     Args:
         split: Images and targets; best on `device` already.
@@ -112,6 +118,7 @@ def shuffled_batches(
         part: (rank, processes): which equal part of each batch this process takes.
         disturbance: Takes the place of the targets by its own, made from the augmented images.
         size: Height and width of the images, and masks, in pixels; the split's own if not given.
+        pasted: Share of the images, drawn at random, that the objects of another are pasted onto; needs masks.
 
     Raises:
         InputError: The batch cannot be split into equal parts.
@@ -121,26 +128,59 @@ def shuffled_batches(
     shape = (split.images.shape[1], *((size, size) if size else split.images.shape[2:]))
     if draw is None and shape != split.images.shape[1:]:
         draw = _unmoved
+
+    def looks(count: int) -> _Look:
+        return _Look(draw(count, generator) if draw else None, jitter(count, generator) if jitter else None)
+
     for batch in batch_order(len(split), batch_size, generator, processes):
-        warp = draw(len(batch), generator) if draw else None
-        colours = jitter(len(batch), generator) if jitter else None
+        look = looks(len(batch))
         drawn = disturbance.draw((len(batch), *shape), generator) if disturbance else None
         mine = slice(rank * len(batch) // processes, (rank + 1) * len(batch) // processes)
-        taken, targets = split.take(batch[mine].to(split.images.device))
-        images, targets = to_float(taken.to(device)), targets.to(device)
-        if warp is not None:
-            images, targets = _moved(images, targets, warp[mine].to(device), size)
-        if colours is not None:
-            images = apply_colours(images, colours[mine].to(device))
+        images, targets = _shown(split, batch[mine], look[mine], device, size, outside=VOID)
+        if pasted:
+            onto = (torch.rand(len(batch), generator=generator) < pasted)[mine].nonzero()[:, 0]
+            others, look = batch.roll(1)[mine][onto], looks(len(batch))[mine][onto]
+            if len(onto):
+                objects = _shown(split, others, look, device, size, outside=BACKGROUND)
+                _paste(images, targets, onto.to(device), *objects)
         if disturbance is not None and drawn is not None:
             images, targets = disturbance.apply(images, drawn[mine].to(device))
         yield images, targets
 
 
-def _moved(images: Images, targets: Tensor, warp: Warp, size: int | None) -> tuple[Tensor, Tensor]:
-    if targets.ndim == 3:
-        targets = apply_warp_to_masks(targets, warp, outside=VOID, size=size)
-    return apply_warp(images, warp, size=size), targets
+@dataclass(frozen=True)
+class _Look:
+    """How each image of a batch is augmented: where its pixels come from, and what becomes of their colours."""
+
+    warp: Warp | None
+    colours: Colours | None
+
+    def __getitem__(self, part: slice | Tensor) -> _Look:
+        return _Look(*(None if one is None else one[part] for one in (self.warp, self.colours)))
+
+
+def _shown(split: Split, places: Tensor, look: _Look, device: torch.device, size: int | None, *, outside: int) -> Batch:
+    taken, targets = split.take(places.to(split.images.device))
+    images, targets = to_float(taken.to(device)), targets.to(device)
+    if look.warp is not None:
+        warp = look.warp.to(device)
+        if targets.ndim == 3:
+            targets = apply_warp_to_masks(targets, warp, outside=outside, size=size)
+        images = apply_warp(images, warp, size=size)
+    return images if look.colours is None else apply_colours(images, look.colours.to(device)), targets
+
+
+def _paste(
+    images: Images,
+    masks: UInt8[Tensor, "batch height width"],
+    onto: Int64[Tensor, " pasted"],
+    others: Float[Tensor, "pasted channel height width"],
+    objects: UInt8[Tensor, "pasted height width"],
+) -> None:
+    """Put the objects of other images, and the void pixels about them, onto those at the places `onto`."""
+    there = objects != BACKGROUND
+    images[onto] = torch.where(there[:, None], others, images[onto])
+    masks[onto] = torch.where(there, objects, masks[onto])
 
 
 def ordered_batches(

@@ -19,7 +19,7 @@ class Colours:
     matrix: Float[Tensor, "batch 3 3"]
     offset: Float[Tensor, "batch 3 1"]
 
-    def __getitem__(self, part: slice) -> Colours:
+    def __getitem__(self, part: slice | Tensor) -> Colours:
         """Return the maps of some of the images."""
         return Colours(self.matrix[part], self.offset[part])
 

@@ -13,6 +13,8 @@ from glassnet.errors import InputError
 Augmentation = Literal["none", "flips", "digits", "clothes", "photos", "scenes", "objects"]
 TaskName = Literal["classification", "segmentation", "reconstruction"]
 
+BACKGROUND = 0
+"""Value of the pixels of a mask that belong to no object."""
 VOID = 255
 """Value of the pixels of a mask that are of no class known, and count for nothing."""
 

@@ -27,7 +27,7 @@ class Warp:
     affine: Affine
     bend: Float[Tensor, "batch 2 knots knots"] | None = None
 
-    def __getitem__(self, part: slice) -> Warp:
+    def __getitem__(self, part: slice | Tensor) -> Warp:
         """Return the warps of some of the images."""
         return Warp(self.affine[part], None if self.bend is None else self.bend[part])
 

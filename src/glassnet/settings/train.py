@@ -106,6 +106,9 @@ class TrainSettings:
     small_size: int | None = None
     """Segmentation: height and width of these, in pixels; if not given, two thirds of the images', or the next smaller
     that the model takes."""
+    pasted: float = 0.0
+    """Segmentation: share of the training images onto which the objects of another are pasted, moved and recoloured on
+    their own; 0 for none."""
     validation: float = 0.1
     """Share of the training images held out to choose the epoch whose weights are kept."""
     seed: int = 0
@@ -136,6 +139,8 @@ class TrainSettings:
         between(self, "kl_warmup", 0, 1)
         if not 0 < self.validation < 1:
             raise InputError(f"--validation is {self.validation}, expected a share above 0 and below 1.")
+        if not 0 <= self.pasted <= 1:
+            raise InputError(f"--pasted is {self.pasted}, expected a share from 0 to 1.")
         if self.small_size is not None and not self.small_epochs:
             raise InputError(
                 "--small-size is of no use without --small-epochs; give a share, as in --small-epochs 0.7."

@@ -157,7 +157,7 @@ def _told(found: Mapping[str, Any]) -> str:
 
 SEGMENTATION = Task(
     name="segmentation",
-    options=("label_smoothing", "loss", "class_weights", "small_epochs", "small_size"),
+    options=("label_smoothing", "loss", "class_weights", "small_epochs", "small_size", "pasted"),
     objective=_objective,
     recorder=_recorder,
     watcher=_watcher,

@@ -170,6 +170,7 @@ def _train_epoch(loop: _Loop, model: torch.nn.Module) -> dict[str, float]:
         part=(accelerator.process_index, accelerator.num_processes),
         disturbance=loop.parts.disturbance,
         size=_size(loop.parts.small_size, settings, state.epoch),
+        pasted=0.0 if _plain(settings, state.epoch) else settings.pasted,
     )
     model.train()
     sums, count, names = torch.zeros(1, device=accelerator.device, dtype=torch.float64), 0, ["loss"]
@@ -217,8 +218,12 @@ def _augmentation(usual: str, settings: TrainSettings, epoch: int) -> str:
     """
     if not settings.augment:
         return "none"
-    last = settings.recipe.epochs - share_of_epochs(settings.recipe.epochs, settings.plain_epochs)
-    return usual if epoch < last else PLAIN.get(usual, "none")
+    return PLAIN.get(usual, "none") if _plain(settings, epoch) else usual
+
+
+def _plain(settings: TrainSettings, epoch: int) -> bool:
+    """Whether an epoch, given how many are done, is one of the last that augment no more."""
+    return epoch >= settings.recipe.epochs - share_of_epochs(settings.recipe.epochs, settings.plain_epochs)
 
 
 def _size(small: int | None, settings: TrainSettings, epoch: int) -> int | None:
