@@ -11,8 +11,10 @@ from PIL import Image
 
 import glassnet as gn
 from glassnet import cli
+from glassnet.commands import explain_pictures
 from glassnet.commands import report as report_command
 from glassnet.commands.evaluate_segmentation import chosen_images
+from glassnet.run import write_weights
 from glassnet.tasks.segmentation_metrics import pixel_confusion, scores
 
 OPTIONS = ("filters=4,4,4,4,6,6,8", "head=8", "dropout=0")
@@ -81,6 +83,28 @@ def test_a_run_keeps_its_task_its_parts_and_the_background(trained):
         predicted = trained.model()(test.images / 255).argmax(1).to(torch.uint8)
     expected = scores(pixel_confusion(predicted, test.targets, 3).numpy())
     assert trained.metrics["test_mean_iou"] == pytest.approx(expected.mean_iou, abs=1e-3)
+
+
+def test_explain_outlines_the_region_and_says_where_there_is_none(capsys, copy, monkeypatch):
+    drawn, real = [], explain_pictures.figures.attribution_grid
+
+    def grid(*arguments, **options):
+        drawn.append(options["regions"])
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(explain_pictures.figures, "attribution_grid", grid)
+    words = ("explain", copy.path, "--images", "0,1", "--layers", "conv7", "--methods", "gradcam", "--target")
+    found = answer(capsys, *words, "column")["explained"][0]["images"]
+    with torch.no_grad():
+        predicted = copy.model()(copy.dataset().test.images[:2] / 255).argmax(1)
+    assert np.array_equal(drawn[0], (predicted == 2).numpy())
+    assert [about["share"] for about in found] == pytest.approx(drawn[0].mean(axis=(1, 2)).tolist())
+    weights = copy.weights()
+    weights["up1.weight"][:, 2] = weights["up1.weight"][:, 0]  # never more than the first: predicted nowhere
+    write_weights(copy.path, weights)
+    code, out, err = call(capsys, *words, "column")
+    assert code == 0, err
+    assert "column is predicted nowhere in 2 of 2 images: their maps are all zero." in out
 
 
 def test_eval_explain_and_report_show_it(capsys, copy):

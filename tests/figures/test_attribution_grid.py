@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from matplotlib.collections import LineCollection
 
 from glassnet.errors import InputError
 from glassnet.figures import attribution_grid
@@ -45,6 +46,38 @@ def test_heat_is_as_opaque_as_the_map_is_high():
     np.testing.assert_allclose(drawn[1, 1], [0.2, 0.2, 0.2])
     np.testing.assert_allclose(drawn[0, 1], 1 - COVER + COVER * np.array(HEAT(1.0)[:3]))
     np.testing.assert_allclose(drawn[1, 0], 0.5 * (1 - COVER / 2) + COVER / 2 * np.array(HEAT(0.5)[:3]))
+
+
+def outlined(figure):
+    """The lines of each outline, as pairs of points, in inches."""
+    found = [c for c in figure.axes[0].collections if isinstance(c, LineCollection)]
+    return [{tuple(map(tuple, np.round(line, 3))) for line in one.get_segments()} for one in found]
+
+
+def test_what_is_explained_is_outlined_on_the_image_and_on_maps_that_are_not_zero(texts):
+    regions = np.array([[[True, False], [False, False]]] * 2)
+    figure = attribution_grid(IMAGES, maps("conv1"), ["conv1"], ["gradcam"], CAPTIONS, regions=regions)
+    lines = outlined(figure)
+    assert len(lines) == 2 * 3  # dark and white: two images, and the map of the first
+    image = figure.axes[0].get_images()[0].get_extent()
+    left, top, pixel = image[0], image[3], (image[1] - image[0]) / 2
+    across, down = (np.round(start + pixel * np.arange(3), 3) for start in (left, top))
+    assert (
+        lines[0]
+        == lines[1]
+        == {
+            ((across[0], down[0]), (across[0], down[1])),
+            ((across[1], down[0]), (across[1], down[1])),
+            ((across[0], down[0]), (across[1], down[0])),
+            ((across[0], down[1]), (across[1], down[1])),
+        }
+    )
+    assert "White line: the outline of what is explained." in texts(figure)
+    empty = attribution_grid(IMAGES, maps("conv1"), ["conv1"], ["gradcam"], CAPTIONS, regions=np.zeros_like(regions))
+    assert not any(outlined(empty))
+    assert not any("White line" in text for text in texts(empty))
+    with pytest.raises(InputError, match=r"regions"):
+        attribution_grid(IMAGES, maps("conv1"), ["conv1"], ["gradcam"], CAPTIONS, regions=regions[:1])
 
 
 def test_colour_images_are_grey_below_the_heat():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Bool
 
 from glassnet import figures
 from glassnet.attribution import Explanation
@@ -17,10 +18,16 @@ DRAWN = 16  # a figure of more images is too tall to be read
 
 
 def draw(
-    subject: Subject, selection: Selection, explanation: Explanation, numbers: Numbers, captions: Sequence[str]
+    subject: Subject,
+    selection: Selection,
+    explanation: Explanation,
+    numbers: Numbers,
+    captions: Sequence[str],
+    regions: Bool[np.ndarray, "n h w"] | None = None,
 ) -> list[str]:
-    """Draw what there is of one selection, and return the figures' names."""
-    drawn = [_grid(subject, selection, explanation, numbers, captions[:DRAWN])]
+    """Draw what there is of one selection, and return the figures' names; of a segmentation, what part is explained."""
+    regions = None if regions is None else regions[:DRAWN]
+    drawn = [_grid(subject, selection, explanation, numbers, captions[:DRAWN], regions)]
     if numbers.random is not None:
         drawn.append(_curves(subject, selection, numbers))
     if numbers.sanity is not None:
@@ -29,7 +36,12 @@ def draw(
 
 
 def _grid(
-    subject: Subject, selection: Selection, explanation: Explanation, numbers: Numbers, captions: Sequence[str]
+    subject: Subject,
+    selection: Selection,
+    explanation: Explanation,
+    numbers: Numbers,
+    captions: Sequence[str],
+    regions: Bool[np.ndarray, "n h w"] | None,
 ) -> str:
     name, layers, methods = f"explain-{selection.name}", list(explanation.layers), list(explanation.methods)
     maps = {key: values[:DRAWN] for key, values in explanation.maps.items()}
@@ -37,7 +49,7 @@ def _grid(
     shares = None if mask is None else {key: share_inside(values, mask) for key, values in maps.items()}
     figure = figures.attribution_grid(
         selection.images[:DRAWN].numpy(), maps, layers, methods, captions, numbers=shares,
-        number_name="share of its positive attribution inside the stroke",
+        number_name="share of its positive attribution inside the stroke", regions=regions,
     )  # fmt: skip
     subject.kept.save_figure(
         name,

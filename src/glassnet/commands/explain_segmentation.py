@@ -64,6 +64,9 @@ def explain_segmentation(subject: Subject, settings: ExplainSettings, precision:
     ]
     place = subject.kept.path
     text = table(("images", "index", "region of", "share of image", "IoU of image"), rows)
+    empty = [i["target"] for d in documents for i in d["images"] if not i["share"]]
+    if empty:
+        text += f"\n{empty[0]} is predicted nowhere in {len(empty)} of {len(rows)} images: their maps are all zero."
     return Answer(f"{text}\nfigures: {place / 'figures'}", {"run": str(place), "explained": documents})
 
 
@@ -105,7 +108,8 @@ def _keep(
     predicted = predict(subject.model, selection.images, batch_size=64, precision=precision).argmax(dim=1)
     count = len(subject.classes)
     chosen = largest_classes(predicted, count) if label is None else predicted.new_full((len(predicted),), label)
-    shares = (predicted == chosen[:, None, None]).float().mean(dim=(1, 2))
+    regions = predicted == chosen[:, None, None]
+    shares = regions.float().mean(dim=(1, 2))
     images = [
         {
             "index": selection.names[row],
@@ -126,7 +130,7 @@ def _keep(
         "target": settings.target,
         "methods": list(explanation.methods),
         "layers": list(explanation.layers),
-        "figures": draw(subject, shown, explanation, nothing, captions),
+        "figures": draw(subject, shown, explanation, nothing, captions, regions.cpu().numpy()),
         "images": images,
         "versions": versions("torch", "matplotlib"),
     }

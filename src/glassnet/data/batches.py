@@ -156,7 +156,7 @@ class _Look:
     colours: Colours | None
 
     def __getitem__(self, part: slice | Tensor) -> _Look:
-        return _Look(*(None if one is None else one[part] for one in (self.warp, self.colours)))
+        return _Look(self.warp and self.warp[part], self.colours and self.colours[part])
 
 
 def _shown(split: Split, places: Tensor, look: _Look, device: torch.device, size: int | None, *, outside: int) -> Batch:

@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Real
+from jaxtyping import Bool, Real
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from glassnet.errors import InputError
 from glassnet.figures.attribution_plan import FOOT, HEADER, LINE, MARGIN, NUMBER, Plan
-from glassnet.figures.images import draw_picture, to_pictures
+from glassnet.figures.images import draw_outline, draw_picture, to_pictures
 from glassnet.figures.overlay import ZEROS, draw_map, draw_scales, method_name
-from glassnet.figures.style import MUTED, in_house_style, new_canvas, require_finite, shorten
+from glassnet.figures.style import MUTED, in_house_style, new_canvas, require_finite, require_shape, shorten
 
 NAMES = {"guided_gradcam": "Guided\nGrad-CAM"}
 SHORT = {"guided_backpropagation": "guided backprop", "integrated_gradients": "int. gradients"}
@@ -31,6 +31,7 @@ def attribution_grid(
     title: str = "Where each layer looks",
     numbers: Mapping[tuple[str, str], Real[np.ndarray, " n"]] | None = None,
     number_name: str = "",
+    regions: Bool[np.ndarray, "_ _ _"] | None = None,
 ) -> Figure:
     """Draw a block per image: the image, and beside it one map per layer (column) and method (row).
 
@@ -51,12 +52,15 @@ def attribution_grid(
         numbers: By (method, layer), a share of 1 for each image, written below its map; NaN is left out, and so
             are numbers of maps of the input.
         number_name: What these numbers are, as in "share inside the stroke".
+        regions: The part of each image that is explained, as a segmented one; its outline is drawn on image and maps.
 
     Raises:
-        InputError: A method or layer has no map, one has another shape or holds NaN, or the captions are not as many
-            as the images.
+        InputError: A method or layer has no map, one has another shape or holds NaN, the regions are not of the
+            images' shape, or the captions are not as many as the images.
     """
     pictures = _captioned(images, captions)
+    if regions is not None:
+        require_shape("regions", regions, pictures.shape[:3], str(pictures.shape[:3]))
     alone, rows = _methods(maps, layers, methods)
     keys = [(method, "input") for method in alone] + [(m, name) for m in rows for name in layers if (m, name) in maps]
     checked = {key: _checked(maps, key, pictures.shape[:3]) for key in keys}
@@ -64,6 +68,7 @@ def attribution_grid(
     lines = max(caption.count("\n") for caption in captions)
     plan = Plan(len(layers) if rows else 0, len(rows), len(alone), lines, NUMBER if told else 0)
     feet = [f"Below each layer's map: {number_name}."] if told else []
+    feet += ["White line: the outline of what is explained."] if regions is not None and regions.any() else []
     feet += [ZEROS] if any(not values.any() for array in checked.values() for values in array) else []
     foot = plan.block(len(pictures))
     figure, axes = new_canvas(plan.width, foot + FOOT + LINE * len(feet))
@@ -76,6 +81,10 @@ def attribution_grid(
             draw_map(axes, picture, values[number], corner, plan.side)
             if key in told and np.isfinite(told[key][number]):
                 _write_number(axes, corner, plan.side, float(told[key][number]))
+        if regions is not None:
+            shown = [places.corner(number, key) for key, values in checked.items() if values[number].any()]
+            for corner in (plan.below(number, 0), *shown):
+                draw_outline(axes, regions[number], *corner, plan.side)
     _write_feet(axes, foot, feet, {array.ndim for array in checked.values()})
     return figure
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, Integer, Real
+from jaxtyping import Bool, Float, Integer, Real
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -17,6 +18,8 @@ TILE, GAP, MARGIN = 1.05, 0.1, 0.12
 """Inches."""
 LINE = 0.165
 """Inches per line of a caption."""
+BEHIND_LINE = "#0b0b0b"
+"""Beside a white line on a picture; plain black would be taken for ink that has to follow the page's theme."""
 
 
 def to_pictures(images: Real[np.ndarray, "n c h w"]) -> Float[np.ndarray, "n h w 3"]:
@@ -42,12 +45,33 @@ def to_pictures(images: Real[np.ndarray, "n c h w"]) -> Float[np.ndarray, "n h w
 
 def draw_picture(axes: Axes, picture: Float[np.ndarray, "h w 3"], left: float, top: float, side: float) -> None:
     """Draw a picture into the square of `side` inches at (`left`, `top`), centred where it is none itself."""
-    height, width = (side * n / max(picture.shape[:2]) for n in picture.shape[:2])
-    left, top = left + (side - width) / 2, top + (side - height) / 2
+    left, top, width, height = _box(picture.shape[0], picture.shape[1], left, top, side)
     # Few pixels stay sharp squares at any zoom; many are brought to the figure's own resolution.
     how = "none" if max(picture.shape[:2]) <= 128 else "antialiased"
     axes.imshow(picture, extent=(left, left + width, top + height, top), interpolation=how, aspect="auto")
     axes.add_patch(Rectangle((left, top), width, height, facecolor="none", edgecolor=GRID, linewidth=0.8))
+
+
+def draw_outline(axes: Axes, region: Bool[np.ndarray, "h w"], left: float, top: float, side: float) -> None:
+    """Draw the outline of a region of a picture that `draw_picture` drew there: white between dark lines."""
+    left, top, width, height = _box(region.shape[0], region.shape[1], left, top, side)
+    down, across = height / region.shape[0], width / region.shape[1]
+    whole = np.pad(region, 1)
+    lines = [
+        [(left + across * x, top + down * y), (left + across * x, top + down * (y + 1))]
+        for y, x in np.argwhere(whole[1:-1, 1:] != whole[1:-1, :-1])
+    ] + [
+        [(left + across * x, top + down * y), (left + across * (x + 1), top + down * y)]
+        for y, x in np.argwhere(whole[1:, 1:-1] != whole[:-1, 1:-1])
+    ]
+    for colour, thickness in ((BEHIND_LINE, 1.8), ("#ffffff", 0.8)):
+        axes.add_collection(LineCollection(lines, colors=colour, linewidths=thickness, capstyle="projecting"))
+
+
+def _box(rows: int, columns: int, left: float, top: float, side: float) -> tuple[float, float, float, float]:
+    """Fit rows by columns of pixels into a square, in its middle: left, top, width, height."""
+    height, width = side * rows / max(rows, columns), side * columns / max(rows, columns)
+    return left + (side - width) / 2, top + (side - height) / 2, width, height
 
 
 @in_house_style
