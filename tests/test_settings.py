@@ -54,6 +54,7 @@ def test_a_name_that_is_no_text_is_refused(name):
         ({"small_size": 64}, "--small-size is of no use without --small-epochs; give a share"),
         ({"pasted": 1.1}, "--pasted is 1.1, expected a share from 0 to 1"),
         ({"pasted": float("nan")}, "--pasted is nan"),
+        ({"pasted": 0.5, "augment": False}, "--pasted changes the training images, which --no-augment forbids"),
         ({"weight_decay": -0.1}, "--weight-decay is -0.1"),
         ({"validation": 0.0}, "--validation is 0.0, expected a share above 0 and below 1"),
         ({"image_size": 0}, "--image-size is 0"),

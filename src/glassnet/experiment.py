@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from glassnet.data import OF_A_PATH, Dataset, find_source, load_dataset
-from glassnet.data.batches import Disturbance
+from glassnet.data.batches import Disturbance, require_background
 from glassnet.data.holdout import channel_statistics
 from glassnet.data.noise import Corruption, parse_noise
 from glassnet.defaults import fill
@@ -94,6 +94,8 @@ def build(settings: TrainSettings) -> Experiment:
     options, task = parse_options(names.model, settings.model_options), TASKS[model_task(names.model)]
     _require_sizes(settings, options)
     dataset = load_dataset(names.data, root=settings.data_root, image_size=settings.image_size)
+    if settings.pasted and dataset.task == "segmentation":
+        require_background(dataset.train)
     description = {
         "name": names.model,
         "options": options,

@@ -58,7 +58,9 @@ def settings(scans, out, **changes):
 
 @pytest.fixture(scope="module")
 def trained(scans, tmp_path_factory):
-    return gn.train(settings(scans, tmp_path_factory.mktemp("runs") / "seg", loss="dice", class_weights=True))
+    return gn.train(
+        settings(scans, tmp_path_factory.mktemp("runs") / "seg", loss="dice", class_weights=True, pasted=0.5)
+    )
 
 
 @pytest.fixture
@@ -94,10 +96,14 @@ def test_explain_outlines_the_region_and_says_where_there_is_none(capsys, copy, 
 
     monkeypatch.setattr(explain_pictures.figures, "attribution_grid", grid)
     words = ("explain", copy.path, "--images", "0,1", "--layers", "conv7", "--methods", "gradcam", "--target")
-    found = answer(capsys, *words, "column")["explained"][0]["images"]
+    found = answer(capsys, *words, "ground")["explained"][0]["images"]
     with torch.no_grad():
         predicted = copy.model()(copy.dataset().test.images[:2] / 255).argmax(1)
-    assert np.array_equal(drawn[0], (predicted == 2).numpy())
+    assert drawn[0].any()
+    assert np.array_equal(drawn[0], (predicted == 0).numpy())
+    assert np.array_equal(copy.load_arrays("attributions/selected.npz")["regions"], drawn[0])
+    caption = json.loads((copy.path / "figures" / "explain-selected.json").read_text())["caption"]
+    assert caption.endswith("A white line surrounds the region that is explained.")
     assert [about["share"] for about in found] == pytest.approx(drawn[0].mean(axis=(1, 2)).tolist())
     weights = copy.weights()
     weights["up1.weight"][:, 2] = weights["up1.weight"][:, 0]  # never more than the first: predicted nowhere
@@ -126,6 +132,7 @@ def test_eval_explain_and_report_show_it(capsys, copy):
     for words in ("Test mean IoU", "all background", "Best, middle and worst", "Overlap (IoU) of each class"):
         assert words in html
     assert "losses in nats (the training’s with Dice added)" in html
+    assert "Onto 50% of the images all objects of another are" in html
     assert html.count("All background</th>") == 3  # the last row of the epochs, and a column each of two tables
     assert f"{100 * found['mean_iou']:.2f}%<small>" in html  # the head takes it from the evaluation, as the text does
     assert copy.stems("attributions") == ["correct", "selected", "wrong"]
@@ -247,5 +254,5 @@ def test_a_folder_of_masks_is_segmented_where_nothing_else_is_said(capsys, scans
 
 
 def test_the_same_seed_gives_the_same_weights(trained, scans, tmp_path):
-    again = gn.train(settings(scans, tmp_path / "again", loss="dice", class_weights=True))
+    again = gn.train(settings(scans, tmp_path / "again", loss="dice", class_weights=True, pasted=0.5))
     assert all(torch.equal(a, b) for a, b in zip(trained.weights().values(), again.weights().values(), strict=True))

@@ -203,23 +203,26 @@ def squares(count):
     return Split(grey.view(-1, 1, 1, 1).expand(-1, 3, 12, 12).contiguous(), masks)
 
 
-def pasted_batch(split, pasted, augmentation="none", part=(0, 1), seed=0):
+def pasted_batch(split, pasted, augmentation="none", part=(0, 1), seed=0, size=None):
     (batch,) = shuffled_batches(
         split, batch_size=len(split), generator=Generator().manual_seed(seed), device=CPU, pasted=pasted, part=part,
-        augmentation=augmentation,
+        augmentation=augmentation, size=size,
     )  # fmt: skip
     return batch
 
 
-def test_objects_and_the_void_about_them_are_pasted_from_the_image_before():
-    split = squares(6)
-    (images, masks), (plain, own) = pasted_batch(split, 1.0), pasted_batch(split, 0.0)
-    for number in range(6):
+@pytest.mark.parametrize(("rows", "size"), [(None, None), (torch.tensor([5, 0, 3, 1]), None), (None, 6)])
+def test_objects_and_the_void_about_them_are_pasted_from_the_image_before(rows, size):
+    split = Split(squares(6).images, squares(6).targets, rows)
+    (images, masks), (plain, own) = pasted_batch(split, 1.0, size=size), pasted_batch(split, 0.0, size=size)
+    for number in range(len(split)):
         given = own[number - 1]
+        assert (given != 0).any()
         assert torch.equal(masks[number], torch.where(given != 0, given, own[number]))
         expected = torch.where(given != 0, plain[number - 1], plain[number])
         assert torch.equal(images[number], expected)
-    assert torch.equal(split.targets, squares(6).targets)  # what is pasted onto is a copy
+    assert torch.equal(split.images, squares(6).images)  # what is pasted onto is a copy
+    assert torch.equal(split.targets, squares(6).targets)
 
 
 def test_objects_are_pasted_onto_a_share_of_the_images():
@@ -237,12 +240,20 @@ def test_what_a_pasted_image_has_outside_is_not_pasted():
 
 
 def test_pasted_objects_move_and_change_colour_on_their_own():
-    masks = torch.full((8, 12, 12), 3, dtype=torch.uint8)
-    split = Split(squares(8).images[:1].expand(8, -1, -1, -1).contiguous(), masks)
-    (images, _), (plain, own) = pasted_batch(split, 1.0, "objects"), pasted_batch(split, 0.0, "objects")
-    assert (own == VOID).any()
-    changed = (images - plain).abs().flatten(1).amax(dim=1)
-    assert (changed > 0.02).sum() >= 6  # one grey value in all images: what differs is its new colour
+    masks = torch.zeros(8, 32, 32, dtype=torch.uint8)
+    masks[:, 12:20, 12:20] = torch.arange(1, 9, dtype=torch.uint8).view(-1, 1, 1)
+    split = Split(torch.full((8, 3, 32, 32), 100, dtype=torch.uint8), masks)
+    (images, pasted), (plain, own) = pasted_batch(split, 1.0, "objects"), pasted_batch(split, 0.0, "objects")
+    moved = recoloured = 0
+    for number in range(8):
+        given = pasted[number] == own[number - 1].where(own[number - 1] != VOID, 0).max()  # the class of the one before
+        assert given.any()
+        moved += not torch.equal(given, (own[number] != 0) & (own[number] != VOID))
+        colour = images[number][:, given].median(dim=1).values
+        receiver = plain[number][:, own[number] != VOID].median(dim=1).values
+        recoloured += bool((colour - 100 / 255).abs().max() > 0.02 and (colour - receiver).abs().max() > 0.02)
+    assert moved >= 7
+    assert recoloured >= 7
 
 
 def test_a_batch_that_nothing_is_pasted_onto_is_left_alone():

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from matplotlib.collections import LineCollection
+from matplotlib.patches import PathPatch
 
 from glassnet.errors import InputError
 from glassnet.figures import attribution_grid
@@ -49,29 +49,22 @@ def test_heat_is_as_opaque_as_the_map_is_high():
 
 
 def outlined(figure):
-    """The lines of each outline, as pairs of points, in inches."""
-    found = [c for c in figure.axes[0].collections if isinstance(c, LineCollection)]
-    return [{tuple(map(tuple, np.round(line, 3))) for line in one.get_segments()} for one in found]
+    """The straight lines of each outline, as pairs of points, in inches."""
+    found = [patch.get_path().vertices for patch in figure.axes[0].patches if isinstance(patch, PathPatch)]
+    return [{tuple(map(tuple, line)) for line in np.round(points, 3).reshape(-1, 2, 2)} for points in found]
 
 
 def test_what_is_explained_is_outlined_on_the_image_and_on_maps_that_are_not_zero(texts):
-    regions = np.array([[[True, False], [False, False]]] * 2)
+    regions = np.array([[[True, False], [True, True]]] * 2)
     figure = attribution_grid(IMAGES, maps("conv1"), ["conv1"], ["gradcam"], CAPTIONS, regions=regions)
     lines = outlined(figure)
     assert len(lines) == 2 * 3  # dark and white: two images, and the map of the first
-    image = figure.axes[0].get_images()[0].get_extent()
-    left, top, pixel = image[0], image[3], (image[1] - image[0]) / 2
-    across, down = (np.round(start + pixel * np.arange(3), 3) for start in (left, top))
-    assert (
-        lines[0]
-        == lines[1]
-        == {
-            ((across[0], down[0]), (across[0], down[1])),
-            ((across[1], down[0]), (across[1], down[1])),
-            ((across[0], down[0]), (across[1], down[0])),
-            ((across[0], down[1]), (across[1], down[1])),
-        }
-    )
+    left, right, down, top = figure.axes[0].get_images()[0].get_extent()
+    (x0, x1, x2), (y0, y1, y2) = np.linspace(left, right, 3).round(3), np.linspace(top, down, 3).round(3)
+    assert lines[0] == lines[1] == {
+        ((x0, y0), (x0, y2)), ((x0, y2), (x2, y2)), ((x2, y1), (x2, y2)),
+        ((x1, y1), (x2, y1)), ((x1, y0), (x1, y1)), ((x0, y0), (x1, y0)),
+    }  # fmt: skip
     assert "White line: the outline of what is explained." in texts(figure)
     empty = attribution_grid(IMAGES, maps("conv1"), ["conv1"], ["gradcam"], CAPTIONS, regions=np.zeros_like(regions))
     assert not any(outlined(empty))

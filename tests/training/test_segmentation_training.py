@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -38,10 +39,11 @@ def scans(tmp_path_factory):
 
 
 def settings(scans, out):
-    """Dropout, averaging, class weights and augmentation: all that must go on where it stood."""
+    """Dropout, averaging, class weights, augmentation and pasted objects: all that must go on where it stood."""
     return gn.TrainSettings(
         data=f"masks:{scans}", model="unet_small", model_options=("filters=4,8",), image_size=16, epochs=3,
-        batch_size=2, plain_epochs=0.0, validation=0.2, loss="lovasz", class_weights=True, precision="fp32", out=out,
+        batch_size=2, plain_epochs=0.0, validation=0.2, loss="lovasz", class_weights=True, pasted=0.5,
+        precision="fp32", out=out,
     )  # fmt: skip
 
 
@@ -135,6 +137,18 @@ def test_objects_are_pasted_until_the_plain_epochs(scans, tmp_path, monkeypatch)
     trained = gn.train(dataclasses.replace(settings(scans, tmp_path / "pasted"), pasted=0.5, plain_epochs=0.4))
     assert seen == [0.5, 0.5, 0.0]
     assert trained.settings.pasted == 0.5
+
+
+def test_nothing_is_pasted_where_no_mask_has_a_background(tmp_path, scans):
+    folder = tmp_path / "full"
+    shutil.copytree(scans, folder)
+    for file in (folder / "masks").iterdir():
+        mask = np.asarray(Image.open(file)).copy()
+        Image.fromarray(np.where(mask == 0, 2, mask).astype(np.uint8)).save(file)
+    (folder / "classes.txt").write_text("nothing\none\ntwo\n")
+    with pytest.raises(InputError, match="--pasted takes class 0 for the background, which no training mask holds"):
+        gn.train(settings(folder, tmp_path / "no"))
+    assert not (tmp_path / "no").exists()
 
 
 def test_pasted_objects_are_of_use_to_segmentation_alone():

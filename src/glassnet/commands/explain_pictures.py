@@ -51,12 +51,14 @@ def _grid(
         selection.images[:DRAWN].numpy(), maps, layers, methods, captions, numbers=shares,
         number_name="share of its positive attribution inside the stroke", regions=regions,
     )  # fmt: skip
+    caption = "Each map is scaled by its own largest value: colours compare places in one map, never two maps."
+    line = "" if regions is None else " A white line surrounds the region that is explained."
     subject.kept.save_figure(
         name,
         figure,
         title=selection.title,
         alt=f"{selection.title}: {len(captions)} images, each with its {' and '.join(methods)} at {', '.join(layers)}.",
-        caption="Each map is scaled by its own largest value: colours compare places in one map, never two maps.",
+        caption=caption + line,
     )
     return name
 

@@ -22,7 +22,6 @@ from glassnet.commands.selection import Selection, select
 from glassnet.commands.subject import Subject
 from glassnet.data import VOID
 from glassnet.errors import InputError, unknown_name
-from glassnet.models.inference import predict
 from glassnet.settings import ExplainSettings
 from glassnet.tasks.segmentation_metrics import mean_iou_of, pixel_counts
 from glassnet.versions import versions
@@ -56,7 +55,7 @@ def explain_segmentation(subject: Subject, settings: ExplainSettings, precision:
         for selection in select(subject, settings, precision)
         if len(selection.images)
     ]  # all of it before the first file, so that what fails leaves the run as it was
-    documents = [_keep(subject, settings, *found, label, precision) for found in explained]
+    documents = [_keep(subject, settings, *found, label) for found in explained]
     rows = [
         (d["name"], i["index"], i["target"], f"{100 * i['share']:.1f}%", "–" if i["iou"] is None else f"{i['iou']:.3f}")
         for d in documents
@@ -103,9 +102,9 @@ def _keep(
     selection: Selection,
     explanation: Explanation,
     label: int | None,
-    precision: str,
 ) -> dict[str, Any]:
-    predicted = predict(subject.model, selection.images, batch_size=64, precision=precision).argmax(dim=1)
+    assert explanation.output is not None  # what was explained is its regions
+    predicted = torch.from_numpy(explanation.output).argmax(dim=1)
     count = len(subject.classes)
     chosen = largest_classes(predicted, count) if label is None else predicted.new_full((len(predicted),), label)
     regions = predicted == chosen[:, None, None]
@@ -123,14 +122,16 @@ def _keep(
     captions = [_caption(about) for about in images]
     shown = dataclasses.replace(selection, title=f"{selection.title}: the segmented region")
     arrays = {f"{method}/{layer}": values for (method, layer), values in explanation.maps.items()}
-    subject.kept.save_arrays(f"attributions/{selection.name}.npz", {"images": selection.images.numpy(), **arrays})
+    subject.kept.save_arrays(
+        f"attributions/{selection.name}.npz", {"images": selection.images.numpy(), "regions": regions.numpy(), **arrays}
+    )
     document = {
         "name": selection.name,
         "rule": f"{selection.rule} Explained is the score of the class named, summed over the pixels given to it.",
         "target": settings.target,
         "methods": list(explanation.methods),
         "layers": list(explanation.layers),
-        "figures": draw(subject, shown, explanation, nothing, captions, regions.cpu().numpy()),
+        "figures": draw(subject, shown, explanation, nothing, captions, regions.numpy()),
         "images": images,
         "versions": versions("torch", "matplotlib"),
     }

@@ -105,9 +105,11 @@ def shuffled_batches(
 ) -> Iterator[Batch]:
     """Yield one pass of random full batches, augmented; what does not fill a batch waits for another pass.
 
-    A mask moves with its image, and is void where the image comes from outside. Pasted objects are all that a mask
-    calls neither background nor void, each with the void pixels about it, of the image before in the batch, moved and
-    recoloured on their own: Ghiasi et al. 2021, https://arxiv.org/abs/2012.07177, section 3.
+    A mask moves with its image, and is void where the image comes from outside. Pasted is all that a mask does not call
+    background, of the image before in the batch, moved and recoloured on its own: objects with the void band about
+    them. Where void stands for pixels without a label, these hide what is below them.
+
+    Ghiasi et al. 2021, https://arxiv.org/abs/2012.07177, section 3, who paste some of the objects.
 
     Args:
         split: Images and targets; best on `device` already.
@@ -181,6 +183,18 @@ def _paste(
     there = objects != BACKGROUND
     images[onto] = torch.where(there[:, None], others, images[onto])
     masks[onto] = torch.where(there, objects, masks[onto])
+
+
+def require_background(split: Split) -> None:
+    """Refuse masks in which objects could not be told from what is about them.
+
+    Raises:
+        InputError: No mask holds the background.
+    """
+    if not any((masks == BACKGROUND).any() for masks in split.target_parts()):
+        raise InputError(
+            f"--pasted takes class {BACKGROUND} for the background, which no training mask holds; leave --pasted out."
+        )
 
 
 def ordered_batches(

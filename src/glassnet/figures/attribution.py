@@ -59,33 +59,19 @@ def attribution_grid(
             images' shape, or the captions are not as many as the images.
     """
     pictures = _captioned(images, captions)
-    if regions is not None:
-        require_shape("regions", regions, pictures.shape[:3], str(pictures.shape[:3]))
     alone, rows = _methods(maps, layers, methods)
-    keys = [(method, "input") for method in alone] + [(m, name) for m in rows for name in layers if (m, name) in maps]
-    checked = {key: _checked(maps, key, pictures.shape[:3]) for key in keys}
-    told = {key: values for key, values in (numbers or {}).items() if key in checked and key[1] != "input"}
+    keys = [(m, "input") for m in alone] + [(m, name) for m in rows for name in layers if (m, name) in maps]
+    shown = _shown(maps, keys, numbers, regions, pictures.shape[:3])
     lines = max(caption.count("\n") for caption in captions)
-    plan = Plan(len(layers) if rows else 0, len(rows), len(alone), lines, NUMBER if told else 0)
-    feet = [f"Below each layer's map: {number_name}."] if told else []
-    feet += ["White line: the outline of what is explained."] if regions is not None and regions.any() else []
-    feet += [ZEROS] if any(not values.any() for array in checked.values() for values in array) else []
-    foot = plan.block(len(pictures))
+    plan = Plan(len(layers) if rows else 0, len(rows), len(alone), lines, NUMBER if shown.numbers else 0)
+    feet, foot = shown.feet(number_name), plan.block(len(pictures))
     figure, axes = new_canvas(plan.width, foot + FOOT + LINE * len(feet))
     _write_title(axes, title)
     places = _Places(plan, list(layers), alone, rows)
     for number, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
         _frame(axes, places, number, picture, caption)
-        for key, values in checked.items():
-            corner = places.corner(number, key)
-            draw_map(axes, picture, values[number], corner, plan.side)
-            if key in told and np.isfinite(told[key][number]):
-                _write_number(axes, corner, plan.side, float(told[key][number]))
-        if regions is not None:
-            shown = [places.corner(number, key) for key, values in checked.items() if values[number].any()]
-            for corner in (plan.below(number, 0), *shown):
-                draw_outline(axes, regions[number], *corner, plan.side)
-    _write_feet(axes, foot, feet, {array.ndim for array in checked.values()})
+        _fill(axes, places, number, picture, shown)
+    _write_feet(axes, foot, feet, {array.ndim for array in shown.maps.values()})
     return figure
 
 
@@ -111,6 +97,56 @@ class _Places:
         if layer == "input":
             return self.plan.below(number, 1 + self.alone.index(method))
         return self.plan.tile(number, self.layers.index(layer), self.rows.index(method))
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What is drawn beside the images.
+
+    Attributes:
+        maps: By (method, layer), as `draw_map` takes them.
+        numbers: By (method, layer), what stands below a map.
+        regions: What of each image is explained.
+    """
+
+    maps: dict[tuple[str, str], np.ndarray]
+    numbers: dict[tuple[str, str], np.ndarray]
+    regions: np.ndarray | None
+
+    def feet(self, number_name: str) -> list[str]:
+        """Say at the foot what a stranger would not know of these."""
+        feet = [f"Below each layer's map: {number_name}."] if self.numbers else []
+        feet += ["White line: the outline of what is explained."] if np.any(self.regions) else []
+        return feet + ([ZEROS] if any(not one.any() for array in self.maps.values() for one in array) else [])
+
+
+def _shown(
+    maps: Mapping[tuple[str, str], np.ndarray],
+    keys: Sequence[tuple[str, str]],
+    numbers: Mapping[tuple[str, str], np.ndarray] | None,
+    regions: np.ndarray | None,
+    expected: tuple[int, int, int],
+) -> _Shown:
+    """Check what is to be drawn against the images' shape (n, h, w)."""
+    if regions is not None:
+        require_shape("regions", regions, expected, str(expected))
+    checked = {key: _checked(maps, key, expected) for key in keys}
+    told = {key: values for key, values in (numbers or {}).items() if key in checked and key[1] != "input"}
+    return _Shown(checked, told, regions)
+
+
+def _fill(axes: Axes, places: _Places, number: int, picture: np.ndarray, shown: _Shown) -> None:
+    """Draw an image's maps and what goes with them: numbers below, the outline of its region on top."""
+    side, outlined = places.plan.side, [places.plan.below(number, 0)]
+    for key, values in shown.maps.items():
+        corner = places.corner(number, key)
+        draw_map(axes, picture, values[number], corner, side)
+        outlined += [corner] if values[number].any() else []
+        if key in shown.numbers and np.isfinite(shown.numbers[key][number]):
+            _write_number(axes, corner, side, float(shown.numbers[key][number]))
+    if shown.regions is not None:
+        for corner in outlined:
+            draw_outline(axes, shown.regions[number], *corner, side)
 
 
 def _write_title(axes: Axes, title: str) -> None:

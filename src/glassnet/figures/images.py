@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Integer, Real
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import PathPatch, Rectangle
+from matplotlib.path import Path
 
 from glassnet.errors import InputError
 from glassnet.figures.style import GRID, MUTED, in_house_style, new_canvas, require_finite, require_shape, shorten
@@ -55,17 +55,26 @@ def draw_picture(axes: Axes, picture: Float[np.ndarray, "h w 3"], left: float, t
 def draw_outline(axes: Axes, region: Bool[np.ndarray, "h w"], left: float, top: float, side: float) -> None:
     """Draw the outline of a region of a picture that `draw_picture` drew there: white between dark lines."""
     left, top, width, height = _box(region.shape[0], region.shape[1], left, top, side)
-    down, across = height / region.shape[0], width / region.shape[1]
-    whole = np.pad(region, 1)
-    lines = [
-        [(left + across * x, top + down * y), (left + across * x, top + down * (y + 1))]
-        for y, x in np.argwhere(whole[1:-1, 1:] != whole[1:-1, :-1])
-    ] + [
-        [(left + across * x, top + down * y), (left + across * (x + 1), top + down * y)]
-        for y, x in np.argwhere(whole[1:, 1:-1] != whole[:-1, 1:-1])
-    ]
+    edges = _edges(region) * (width / region.shape[1], height / region.shape[0]) + (left, top)
+    if not len(edges):
+        return
+    steps = np.tile(np.array([Path.MOVETO, Path.LINETO], dtype=np.uint8), len(edges))
+    line = Path(edges.reshape(-1, 2), steps)
     for colour, thickness in ((BEHIND_LINE, 1.8), ("#ffffff", 0.8)):
-        axes.add_collection(LineCollection(lines, colors=colour, linewidths=thickness, capstyle="projecting"))
+        axes.add_patch(PathPatch(line, facecolor="none", edgecolor=colour, linewidth=thickness, capstyle="projecting"))
+
+
+def _edges(region: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "lines 2 2"]:
+    """Return the lines between what is inside and what is outside, each as long as it is straight, as two (x, y)."""
+    whole = np.pad(region, 1)
+    across = _runs(whole[1:, 1:-1] != whole[:-1, 1:-1])[..., ::-1]
+    return np.concatenate([across, _runs((whole[1:-1, 1:] != whole[1:-1, :-1]).T)])
+
+
+def _runs(there: Bool[np.ndarray, "lines places"]) -> Float[np.ndarray, "runs 2 2"]:
+    """Return where each run of True in a line begins and ends: ((line, begin), (line, end))."""
+    change = np.diff(np.pad(there, ((0, 0), (1, 1))).astype(np.int8), axis=1)
+    return np.stack([np.argwhere(change == 1), np.argwhere(change == -1)], axis=1).astype(float)
 
 
 def _box(rows: int, columns: int, left: float, top: float, side: float) -> tuple[float, float, float, float]:

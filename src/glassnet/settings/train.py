@@ -99,7 +99,7 @@ class TrainSettings:
     """Augment the training images as suits the data set (moved, turned, scaled; digits bent, some recoloured)."""
     plain_epochs: float = 0.25
     """Share of the epochs, rounded down, that show the training images as they are at the end, photographs mirrored at
-    random, without further augmentation."""
+    random, without further augmentation or pasted objects."""
     small_epochs: float = 0.0
     """Segmentation: share of the epochs, rounded down, that show the training images smaller at the beginning, which
     takes less time; 0 for none."""
@@ -107,8 +107,8 @@ class TrainSettings:
     """Segmentation: height and width of these, in pixels; if not given, two thirds of the images', or the next smaller
     that the model takes."""
     pasted: float = 0.0
-    """Segmentation: share of the training images onto which the objects of another are pasted, moved and recoloured on
-    their own; 0 for none."""
+    """Segmentation: share of the training images onto which all objects of another are pasted (what is not class 0, and
+    void), moved and recoloured on their own; 0 for none. The last, plain epochs are left as they are."""
     validation: float = 0.1
     """Share of the training images held out to choose the epoch whose weights are kept."""
     seed: int = 0
@@ -141,6 +141,8 @@ class TrainSettings:
             raise InputError(f"--validation is {self.validation}, expected a share above 0 and below 1.")
         if not 0 <= self.pasted <= 1:
             raise InputError(f"--pasted is {self.pasted}, expected a share from 0 to 1.")
+        if self.pasted and not self.augment:
+            raise InputError("--pasted changes the training images, which --no-augment forbids; leave one of them out.")
         if self.small_size is not None and not self.small_epochs:
             raise InputError(
                 "--small-size is of no use without --small-epochs; give a share, as in --small-epochs 0.7."

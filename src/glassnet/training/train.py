@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_map
 from glassnet import experiment, run
 from glassnet.console import progress, say
 from glassnet.data import Split
-from glassnet.data.batches import PLAIN, batch_order, shuffled_batches
+from glassnet.data.batches import batch_order, shuffled_batches
 from glassnet.data.holdout import hold_out
 from glassnet.data.own_numbers import OwnNumbers
 from glassnet.devices import autocast, choose_device, choose_precision
@@ -26,8 +26,8 @@ from glassnet.errors import InputError, WorkError
 from glassnet.experiment import Experiment, Run
 from glassnet.measuring import measured
 from glassnet.settings import TrainSettings, to_json
-from glassnet.settings.train import share_of_epochs
 from glassnet.tasks import Records
+from glassnet.training.curriculum import augmentation_of, pasted_share, size_of
 from glassnet.training.manifest import manifest
 from glassnet.training.processes import main_first, told_by_main
 from glassnet.training.state import TrainingState, new_state
@@ -166,11 +166,11 @@ def _train_epoch(loop: _Loop, model: torch.nn.Module) -> dict[str, float]:
         batch_size=settings.recipe.batch_size,
         generator=generator,
         device=accelerator.device,
-        augmentation=_augmentation(loop.parts.dataset.augmentation, settings, state.epoch),
+        augmentation=augmentation_of(loop.parts.dataset.augmentation, settings, state.epoch),
         part=(accelerator.process_index, accelerator.num_processes),
         disturbance=loop.parts.disturbance,
-        size=_size(loop.parts.small_size, settings, state.epoch),
-        pasted=0.0 if _plain(settings, state.epoch) else settings.pasted,
+        size=size_of(loop.parts.small_size, settings, state.epoch),
+        pasted=pasted_share(settings, state.epoch),
     )
     model.train()
     sums, count, names = torch.zeros(1, device=accelerator.device, dtype=torch.float64), 0, ["loss"]
@@ -204,35 +204,6 @@ def _widened(output: Any) -> Any:
     if isinstance(output, Tensor):
         return output.float() if output.dtype == torch.bfloat16 else output
     return tree_map(lambda one: _widened(one) if isinstance(one, Tensor) else one, output)
-
-
-def _augmentation(usual: str, settings: TrainSettings, epoch: int) -> str:
-    """Augment as usual but for the last epochs, whose images are distributed as those that the model will meet.
-
-    He et al. 2019, https://arxiv.org/abs/1909.09148, who refine on less augmented images.
-
-    Args:
-        usual: The data set's augmentation.
-        settings: Whether to augment, and the share of epochs that leave the images as they are but for a mirror.
-        epoch: Number of epochs that are done.
-    """
-    if not settings.augment:
-        return "none"
-    return PLAIN.get(usual, "none") if _plain(settings, epoch) else usual
-
-
-def _plain(settings: TrainSettings, epoch: int) -> bool:
-    """Whether an epoch, given how many are done, is one of the last that augment no more."""
-    return epoch >= settings.recipe.epochs - share_of_epochs(settings.recipe.epochs, settings.plain_epochs)
-
-
-def _size(small: int | None, settings: TrainSettings, epoch: int) -> int | None:
-    """Return the side of the images of an epoch, given how many are done: None for the data set's own.
-
-    Networks that take images of any size learn most of what they will from smaller ones, which cost less (Tan and Le
-    2021, https://arxiv.org/abs/2104.00298, section 4).
-    """
-    return small if epoch < share_of_epochs(settings.recipe.epochs, settings.small_epochs) else None
 
 
 def _check(loss: float, loop: _Loop, when: str) -> None:
