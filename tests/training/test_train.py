@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,6 @@ from glassnet import run
 from glassnet.errors import InputError, WorkError
 from glassnet.experiment import resolve
 from glassnet.tasks import TASKS
-from glassnet.training.train import _augmentation
 
 TINY = ("filters=4,4,8,8", "hidden=16")
 
@@ -249,12 +247,6 @@ def test_the_last_epochs_show_images_as_they_are(tmp_path, monkeypatch, epochs, 
     monkeypatch.setattr(importlib.import_module("glassnet.training.train"), "shuffled_batches", batches)
     gn.train(tiny(tmp_path / "run", epochs=epochs, validation=0.01, **options))
     assert seen == ["digits" if epoch in augmented else "none" for epoch in range(epochs)]
-
-
-def test_photographs_are_still_mirrored_in_the_last_epochs():
-    settings = resolve(gn.TrainSettings(epochs=4))
-    assert [_augmentation("objects", settings, epoch) for epoch in range(4)] == ["objects"] * 3 + ["flips"]
-    assert _augmentation("objects", replace(settings, augment=False), 0) == "none"
 
 
 def test_damaged_weights_and_another_models_weights_are_refused(trained, tmp_path):
