@@ -1,0 +1,128 @@
+"""Figures 15, 16 and 17: where VGG16, VGG19 and the report's own network look, layer by layer, on the same digits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from glassnet.attribution.faithfulness import STROKE_THRESHOLD
+from glassnet.data import DIGITS
+from glassnet.devices import choose_device
+from glassnet.errors import InputError
+from glassnet.experiment import Run
+from glassnet.reproduction.draw_gradcam import draw_gradcam
+from glassnet.reproduction.gradcam_claims import judge
+from glassnet.reproduction.gradcam_tables import last_table, layer_table, measure_shares, shares_to_json
+from glassnet.reproduction.look import SHOWN, Look, Place, look
+from glassnet.reproduction.numbers import ATTRIBUTED, OWN_NETWORK
+from glassnet.reproduction.reproduction import Part, Reproduction, folder
+from glassnet.reproduction.trainings import base_settings
+from glassnet.settings.reproduce import ReproduceSettings
+from glassnet.tuning import tune
+
+VGG_PIXELS, VGG_LEARNING_RATE = 32, 0.0005
+"""VGG's five pools leave one pixel of 28; without batch-norm it does not bear the usual learning rate."""
+
+
+def gradcam(settings: ReproduceSettings, out: Path) -> Reproduction:
+    """Explain the same test images at convolutions and ReLUs, measure the stroke's share, judge the claim.
+
+    Raises:
+        InputError: A run is of none of the report's networks, or not of digits, or the runs have different data.
+    """
+    kept, device = folder(out), choose_device(settings.device)
+    if not settings.runs and settings.data not in DIGITS:
+        raise InputError(f"--data is {settings.data}, but the stroke is that of digits; expected {_or(DIGITS)}.")
+    opened = _open(settings.runs) if settings.runs else [_train(settings, name, out) for name in ATTRIBUTED]
+    looks = [
+        look(run, kept, device=device, data_root=settings.data_root, images=settings.images, seed=settings.seed)
+        for run in opened
+    ]
+    by_name = {one.name: one for one in sorted(looks, key=lambda one: list(ATTRIBUTED).index(one.name))}
+    verdicts = tuple(judge(by_name, seed=settings.seed))
+    shares = {name: measure_shares(one, settings.seed) for name, one in by_name.items()}
+    return Reproduction(
+        part="gradcam",
+        out=out,
+        tables=(layer_table(by_name, shares), last_table(by_name, settings.seed)),
+        verdicts=verdicts,
+        figures=tuple(draw_gradcam(kept, by_name, shares)),
+        notes=_notes(by_name),
+        details={
+            "runs": {name: str(one.run.path) for name, one in by_name.items()},
+            "test_accuracy": {name: one.run.metrics["test_accuracy"] for name, one in by_name.items()},
+            "images": len(next(iter(by_name.values())).area),
+            "stroke_area": {name: float(one.area.mean()) for name, one in by_name.items()},
+            "stroke_share": {name: shares_to_json(one, shares[name]) for name, one in by_name.items()},
+        },
+    )
+
+
+GRADCAM = Part(
+    "Figures 15 to 17: Grad-CAM of VGG16, VGG19 and the own network, and its share on the stroke",
+    gradcam,
+    ("runs", "images", "seed"),
+)
+
+
+def _train(settings: ReproduceSettings, name: str, out: Path) -> Run:
+    """Train one of the networks with the defaults, or go on with it, or open it where it is finished."""
+    base = base_settings(settings)
+    if name != OWN_NETWORK:
+        base = replace(base, model=name, image_size=VGG_PIXELS, learning_rate=VGG_LEARNING_RATE)
+    (cell,) = tune(base, {}, seeds=(settings.seed,), out=out / "training" / name).cells
+    return Run.open(cell.runs[cell.seeds.index(settings.seed)])
+
+
+def _open(paths: Sequence[Path]) -> list[Run]:
+    runs = [Run.open(path) for path in paths]
+    names = [str(run.manifest["model"]["name"]) for run in runs]
+    for run, name in zip(runs, names, strict=True):
+        data = run.manifest["data"]["name"]
+        if name not in ATTRIBUTED or names.count(name) > 1:
+            again = name in ATTRIBUTED
+            raise InputError(
+                f"{run.path} is {'another' if again else 'a'} run of {name}, expected one run each of "
+                f"{_or(list(ATTRIBUTED))}; leave it out."
+            )
+        if data not in DIGITS or data != runs[0].manifest["data"]["name"]:
+            raise InputError(
+                f"{run.path} was trained on {data}, expected {_or(DIGITS)}, the same for all runs: the networks are "
+                "shown the same digits."
+            )
+    return runs
+
+
+def _or(names: Sequence[str]) -> str:
+    return " or ".join(names)
+
+
+def _notes(looks: Mapping[str, Look]) -> tuple[str, ...]:
+    told = [
+        f"{name}: {one.run.path}, {one.run.manifest['model']['image_size']} px, test accuracy "
+        f"{one.run.metrics['test_accuracy']:.4f}"
+        for name, one in looks.items()
+    ]
+    data = next(iter(looks.values())).run.manifest["data"]["name"]
+    return (
+        f"Runs: {'; '.join(told)}.",
+        "Explained is the predicted class, before the softmax. The report does not say whether its maps are of a "
+        "convolution's own output or of the ReLU after it, so both are measured, and the claims count as decided only "
+        "where the two agree. The ReLU comes after the pool where the own network has one.",
+        f"The figures are drawn at the ReLUs, where {_zeros(looks, 'ReLU'):.0%} of the maps are all zero "
+        f"({_zeros(looks, 'convolution'):.0%} at the convolutions), on the first {SHOWN} test images, not picked.",
+        f"The stroke: pixels brighter than {STROKE_THRESHOLD:g} of white, at each network's own image size.",
+        "The yardsticks of the verdicts were fixed before any number of these networks was seen, but for three later "
+        "ones: the chance level of roundness, no roundness where the whole frame is hot, and that convolution and ReLU "
+        "must agree.",
+        "Intervals are of the images alone: one training of each network, held fixed.",
+        *([] if data == "mnist" else [f"The report's figures are of MNIST, not of {data}."]),
+    )
+
+
+def _zeros(looks: Mapping[str, Look], place: Place) -> float:
+    """Return which share of all maps at a place is all zero."""
+    return float(np.isnan(np.concatenate([one.at[place].shares.ravel() for one in looks.values()])).mean())

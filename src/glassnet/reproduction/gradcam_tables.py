@@ -1,0 +1,90 @@
+"""The tables of Figures 15 to 17: the share inside the stroke layer by layer, and at the last one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from glassnet.attribution.faithfulness import Measured, measured
+from glassnet.reproduction.look import PLACES, Look, Place
+from glassnet.reproduction.numbers import OWN_NETWORK
+from glassnet.reproduction.tables import Table
+
+Shares = Mapping[Place, Sequence[Measured]]
+"""A network's measured shares, place by place, a layer each."""
+
+
+def measure_shares(one: Look, seed: int) -> Shares:
+    """Average a network's shares over the images, layer by layer, with intervals."""
+    return {place: [measured(row, seed=seed) for row in maps.shares] for place, maps in one.at.items()}
+
+
+def layer_table(looks: Mapping[str, Look], shares: Mapping[str, Shares]) -> Table:
+    """List every convolution of every network and its ReLU, beside what a uniform map would have."""
+    rows = tuple(
+        (name, *(cell for place in PLACES for cell in _layer(one, place, row, shares[name])), f"{one.area.mean():.3f}")
+        for name, one in looks.items()
+        for row in range(len(one.at["ReLU"].layers))
+    )
+    cells = ("map, px", "inside the stroke", "all zero")
+    header = ("network", "convolution", *cells, "its ReLU", *cells, "uniform map")
+    count = len(next(iter(looks.values())).area)
+    return Table(
+        f"Share of Grad-CAM inside the stroke, layer by layer, {count:,} test images",
+        header,
+        rows,
+        "Mean over images and its 95% interval, at each convolution's own output and at the ReLU after it; maps that "
+        "are all zero have no share and are left out, and counted. The report gives no numbers for these figures.",
+    )
+
+
+def _layer(one: Look, place: Place, row: int, shares: Shares) -> tuple[str, ...]:
+    maps, found = one.at[place], shares[place][row]
+    return maps.layers[row], str(maps.sides[row]), _cell(found), f"{len(one.area) - found.count:,}"
+
+
+def last_table(looks: Mapping[str, Look], seed: int) -> Table:
+    """List the last convolutions and their ReLUs, and the own network's at the resolution of the others."""
+    rows = tuple(row for place in PLACES for name in looks for row in _last(looks, name, place, seed))
+    return Table(
+        "The last convolution and its ReLU, and the own network's at VGG's resolution",
+        ("network", "maps", "map, px", "inside the stroke", "roundness", "random map", "without"),
+        rows,
+        "Roundness: how much of the region above half of the maximum a disc of the same size covers; 1 is a disc, and "
+        "a ring does not count as round. Beside it that of random maps of that size, brought to the image's size too. "
+        "A 2x2 map cannot follow a stroke, whatever the network looks at. The last column counts maps that have no "
+        "roundness: all zero, or the region is the whole frame.",
+    )
+
+
+def _last(looks: Mapping[str, Look], name: str, place: Place, seed: int) -> list[tuple[str, ...]]:
+    one, rows = looks[name], []
+    sides = [int(one.at[place].sides[-1])]
+    if name == OWN_NETWORK:
+        sides += sorted({int(o.at[place].sides[-1]) for o in looks.values()} - set(sides))
+    for side in sides:
+        maps = one.at[place].last if side == sides[0] else one.at[place].reduced(side)
+        found = [measured(values, seed=seed) for values in (one.share(maps), one.roundness(maps))]
+        words = one.at[place].layers[-1] + ("" if side == sides[0] else f", averaged to {side} px")
+        without = f"{len(maps) - found[1].count:,}"
+        rows.append((name, words, str(side), *map(_cell, found), f"{one.chance(maps):.3f}", without))
+    return rows
+
+
+def shares_to_json(one: Look, shares: Shares) -> list[dict[str, Any]]:
+    """Return a network's shares as JSON values, a row a convolution, that of its ReLU within."""
+    convolutions, relus = ([_to_json(one, place, row, m) for row, m in enumerate(shares[place])] for place in PLACES)
+    return [row | {"relu": relu} for row, relu in zip(convolutions, relus, strict=True)]
+
+
+def _to_json(one: Look, place: Place, row: int, m: Measured) -> dict[str, Any]:
+    maps = one.at[place]
+    above = None if m.mean is None else float(np.nanmean(maps.shares[row] - one.area))
+    told = {"layer": maps.layers[row], "side_pixels": int(maps.sides[row]), "above_uniform": above}
+    return told | {"mean": m.mean, "low": m.low, "high": m.high, "images": m.count}
+
+
+def _cell(value: Measured) -> str:
+    return "–" if value.mean is None else f"{value.mean:.3f} [{value.low:.3f}, {value.high:.3f}]"

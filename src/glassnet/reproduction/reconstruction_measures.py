@@ -1,0 +1,164 @@
+"""What the reconstruction part measures of its runs: quality image by image, by network and seed, and the baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+
+from glassnet.data.own_numbers import OwnNumbers
+from glassnet.denoising import DENOISERS
+from glassnet.denoising.beside import Beside, measure_denoisers, measure_principal
+from glassnet.devices import choose_device
+from glassnet.experiment import Run, build_disturbance
+from glassnet.measuring import measured
+from glassnet.models.autoencoder import Autoencoder
+from glassnet.reproduction.stages import Stage, stage
+from glassnet.run import RunDirectory
+from glassnet.settings.reproduce import ReproduceSettings
+from glassnet.tasks.image_quality import QUALITY
+
+Quality = Mapping[str, np.ndarray]
+"""Measures of each test image by the keys of QUALITY."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The networks and the baselines on one data set.
+
+    Attributes:
+        networks: By network and seed, the measures of each test image.
+        numbers: By network and seed, what `glassnet eval` says in full.
+        baselines: By title, on the images of the first seed; a slow one has fewer.
+        left_out: Sentences on baselines that are not there.
+    """
+
+    networks: Mapping[str, Mapping[int, Quality]]
+    numbers: Mapping[str, Mapping[int, Mapping[str, Any]]]
+    baselines: Mapping[str, Quality]
+    left_out: Sequence[str]
+
+
+def measure(kept: RunDirectory, runs: Mapping[str, Mapping[int, Run]], settings: ReproduceSettings) -> Measured:
+    """Measure all runs of a data set on its test images, and once what needs no network, stage by stage."""
+    stages = {
+        name: {seed: evaluated(kept, run, settings) for seed, run in by_seed.items()} for name, by_seed in runs.items()
+    }
+    firsts = [by_seed[min(by_seed)] for by_seed in runs.values()]
+    denoisers = _denoisers(kept, firsts[0], settings)  # all networks of a seed are given the same images
+    codes = sorted({code_numbers(run) for run in firsts})
+    beside = [denoisers, *(_principal(kept, firsts[0], settings, components=numbers) for numbers in codes)]
+    return Measured(
+        networks={n: {seed: one.arrays for seed, one in by_seed.items()} for n, by_seed in stages.items()},
+        numbers={n: {seed: one.numbers for seed, one in by_seed.items()} for n, by_seed in stages.items()},
+        baselines={
+            title: {name: one.arrays[f"{place}/{name}"] for name in QUALITY}
+            for one in beside
+            for place, title in enumerate(one.numbers["titles"])
+        },
+        left_out=denoisers.numbers["left_out"],
+    )
+
+
+def margins(found: Measured, network: str) -> dict[str, np.ndarray]:
+    """Return by how much a network's PSNR lies above each baseline's, in dB, image by image.
+
+    The network's figure of an image is its mean over seeds. A slow baseline has the first images only, and is compared
+    on these.
+    """
+    own = over_seeds(found.networks[network], "psnr")
+    return {title: own[: len(one["psnr"])] - one["psnr"].astype(np.float64) for title, one in found.baselines.items()}
+
+
+def nearest(differences: Mapping[str, np.ndarray]) -> tuple[str, np.ndarray]:
+    """Return the baseline that a network is least above, or most below, with the differences to it."""
+    return min(differences.items(), key=lambda item: float(item[1].mean()))
+
+
+def weakest(found: Measured) -> tuple[str, str, np.ndarray]:
+    """Return the network and the baseline that it is least above, or most below, of all pairs, with the differences."""
+    pairs = {name: nearest(margins(found, name)) for name in found.networks}
+    name = min(pairs, key=lambda one: float(pairs[one][1].mean()))
+    return name, *pairs[name]
+
+
+def best_network(found: Measured) -> str:
+    """Return the network of the highest mean PSNR on the test images."""
+    return max(found.networks, key=lambda name: float(over_seeds(found.networks[name], "psnr").mean()))
+
+
+def nonlocal_means_title(found: Measured) -> str | None:
+    """Return the title of non-local means among the baselines; None where no noise left it out."""
+    known = DENOISERS["nonlocal_means"].title
+    return next((title for title in found.baselines if title.startswith(known)), None)
+
+
+def over_seeds(by_seed: Mapping[int, Quality], name: str) -> np.ndarray:
+    """Return each image's mean of a measure over the seeds."""
+    return np.stack([one[name] for one in by_seed.values()]).mean(axis=0, dtype=np.float64)
+
+
+def evaluated(kept: RunDirectory, run: Run, settings: ReproduceSettings) -> Stage:
+    """Measure a run on its test images, as `glassnet eval` does."""
+
+    def compute() -> Stage:
+        dataset = run.dataset(settings.data_root)
+        records = measured(
+            run.model(choose_device(settings.device)),
+            dataset.test,
+            run.task.recorder(run.settings, len(dataset.classes)),
+            task=run.task,
+            disturbance=build_disturbance(run.settings, run.task),
+            numbers=OwnNumbers(run.settings.seed, "test"),
+        )
+        arrays = {name: records[name].numpy() for name in QUALITY}
+        return Stage(arrays, run.task.evaluate(records, dataset.classes))
+
+    return stage(kept, f"quality-{run.name}", _inputs(run), compute)
+
+
+def code_numbers(run: Run) -> int:
+    """Return how many numbers the code of one image has."""
+    return int(np.prod(cast(Autoencoder, run.model()).latent_shape))
+
+
+def _denoisers(kept: RunDirectory, run: Run, settings: ReproduceSettings) -> Stage:
+    """Measure the classical denoisers once for all networks of a data set."""
+    inputs = _images(run) | {
+        "denoisers": {name: [one.available(), list(one.strengths), one.limit] for name, one in DENOISERS.items()}
+    }
+
+    def compute() -> Stage:
+        found, left_out = measure_denoisers(run, run.dataset(settings.data_root), "test")
+        return _stage(found, left_out)
+
+    return stage(kept, f"denoisers-{_place(run)}", inputs, compute)
+
+
+def _principal(kept: RunDirectory, run: Run, settings: ReproduceSettings, *, components: int) -> Stage:
+    def compute() -> Stage:
+        return _stage([measure_principal(run, run.dataset(settings.data_root), "test", components=components)], [])
+
+    return stage(kept, f"pca-{components}-{_place(run)}", _images(run) | {"components": components}, compute)
+
+
+def _stage(found: Sequence[Beside], left_out: Sequence[str]) -> Stage:
+    arrays = {f"{place}/{name}": each for place, one in enumerate(found) for name, each in one.quality.items()}
+    return Stage(arrays, {"titles": [one.title for one in found], "left_out": list(left_out)})
+
+
+def _place(run: Run) -> str:
+    return f"{run.settings.names.data.partition(':')[0]}-seed{run.settings.seed}"
+
+
+def _images(run: Run) -> dict[str, Any]:
+    """Return what decides the noisy images that a run is tested on."""
+    had, settings = run.manifest["data"], run.settings
+    sizes = {name: had[name] for name in ("name", "note", "image_size", "train", "validation", "test")}
+    return sizes | {"noise": settings.noise, "binarize": settings.binarize, "seed": settings.seed}
+
+
+def _inputs(run: Run) -> dict[str, Any]:
+    return {"run": run.name, "started": run.manifest.get("started"), "metrics": run.metrics}

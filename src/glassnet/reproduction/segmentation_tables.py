@@ -1,0 +1,91 @@
+"""Tables of section 3: every network's measures, and the overlap of each class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float64
+
+from glassnet.experiment import Run
+from glassnet.reproduction.class_overlap import Overlap, class_overlaps, interval_over_images, pixel_accuracy_of
+from glassnet.reproduction.numbers import OWN_SEGMENTER, PIXEL_ACCURACY
+from glassnet.reproduction.segmentation_runs import Evaluations
+from glassnet.reproduction.tables import Table, beside
+from glassnet.tasks.segmentation_metrics import mean_iou_of
+from glassnet.tuning import spread
+
+LEAKY = "voc-aug-union"
+"""The report's own split, with its leak."""
+Runs = Mapping[tuple[str, str], Sequence[Run]]
+"""The runs of a network and a data set, one a seed."""
+
+
+def measures_table(runs: Runs, tests: Evaluations) -> Table:
+    """List every network's measures beside the report's number, where it has one, and all background."""
+    rows = []
+    for (model, where), found in runs.items():
+        reported = PIXEL_ACCURACY if (model, where) == (OWN_SEGMENTER, LEAKY) else None  # it tells of no other split
+        tested = [tests.evaluated(run) for run in found]
+        empty, counts = tested[0]["background"], tests.counts(found)
+        accuracy = beside(reported, [one["pixel_accuracy"] for one in tested]).cells
+        rows.append(
+            (
+                model,
+                where,
+                f"{found[0].manifest['model']['parameters']:,}",
+                *accuracy[:2],
+                _bounds(interval_over_images(counts, pixel_accuracy_of)),
+                f"{empty['pixel_accuracy']:.4f}",
+                _spread([one["mean_iou"] for one in tested]),
+                _bounds(interval_over_images(counts, mean_iou_of)),
+                f"{empty['mean_iou']:.4f}",
+                _spread([one["boundary_f"] for one in tested]),
+            )
+        )
+    header = (
+        "network", "data", "parameters", "pixel accuracy: report", "ours (seeds)", "95% interval", "all background",
+        "mean IoU: ours", "95% interval", "all background", "boundary F",
+    )  # fmt: skip
+    note = (
+        "Ours: mean ± standard deviation over seeds; intervals of that mean are bootstraps over images. "
+        "All background: calling every pixel background, which finds no outline, so that its boundary F is 0."
+    )
+    return Table("Section 3: segmentation on the test images", header, tuple(rows), note)
+
+
+def classes_table(runs: Mapping[str, Sequence[Run]], tests: Evaluations) -> Table:
+    """List each class's overlap in networks, each with its runs, on the same data."""
+    overlaps = [class_overlaps(tests.counts(found)) for found in runs.values()]
+    told = tests.evaluated(next(iter(runs.values()))[0])["per_class"]  # of the truth, which is the same for all
+    rows = []
+    for number, about in enumerate(told):
+        empty = "–" if about["background"] is None else f"{about['background']:.3f}"
+        share = f"{100 * about['share']:.2f}%"
+        shown = [_overlap(classes[number]) for classes in overlaps]
+        rows.append((about["class"], str(about["images"]), share, empty, *shown))
+    header = ("class", "images", "share of pixels", "all background", *(f"{model}: IoU" for model in runs))
+    note = (
+        "IoU: mean ± standard deviation over seeds, and in brackets the mean's 95% interval, a bootstrap over images; "
+        "a class that is in no mask, true or predicted, has none."
+    )
+    return Table("Overlap by class", header, tuple(rows), note)
+
+
+def _overlap(one: Overlap) -> str:
+    if one.mean is None or one.interval is None:
+        return "–"
+    deviation = "" if one.deviation is None else f" ± {one.deviation:.3f}"
+    return f"{one.mean:.3f}{deviation} [{one.interval[0]:.3f}, {one.interval[1]:.3f}]"
+
+
+def _bounds(bounds: Float64[np.ndarray, " two"]) -> str:
+    return "–" if np.isnan(bounds).any() else f"{bounds[0]:.4f} to {bounds[1]:.4f}"
+
+
+def _spread(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return "–"
+    mean, deviation = spread(known)
+    return f"{mean:.4f}" + ("" if deviation is None else f" ± {deviation:.4f}")

@@ -1,0 +1,88 @@
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from glassnet.commands import reproduce as command
+from glassnet.errors import InputError
+from glassnet.reproduction import PARTS, Part, Reproduction
+from glassnet.settings.reproduce import ReproduceSettings
+
+
+def test_the_parts_are_listed():
+    answer = command.reproduce(ReproduceSettings())
+    assert [part["name"] for part in answer.data["parts"]] == [
+        "classification",
+        "segmentation",
+        "features",
+        "gradcam",
+        "reconstruction",
+    ]
+    assert "all" in answer.text
+
+
+def test_an_unknown_part_names_the_choices():
+    with pytest.raises(
+        InputError, match=r"no part of the report 'feature'. Did you mean features\?.*classification, segmentation, f"
+    ):
+        command.reproduce(ReproduceSettings(part="feature"))
+
+
+@pytest.mark.parametrize(
+    ("part", "given", "message"),
+    [
+        (
+            "features",
+            {"models": ("convnet",)},
+            "--models is of no use to features, only to classification, segmentation, reconstruction",
+        ),
+        ("features", {"seeds": (1, 2)}, "--seeds is of no use to features"),
+        ("classification", {"run": Path("x")}, "--run is of no use to classification, only to features"),
+        ("gradcam", {"datasets": ("mnist",)}, "--datasets is of no use to gradcam, only to reconstruction"),
+        ("classification", {"seed": 3}, "--seed is of no use to classification"),
+        ("all", {"models": ("convnet",)}, "--models is convnet, but each part has networks of its own"),
+    ],
+)
+def test_an_option_that_the_part_does_not_read_is_refused(part, given, message):
+    with pytest.raises(InputError, match=message):
+        command.reproduce(ReproduceSettings(part=part, **given))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"seeds": ()}, "--seeds is empty, expected different numbers"),
+        ({"seeds": (1, 1)}, "--seeds is 1 1, expected different numbers"),
+        ({"seeds": (-1,)}, "--seeds is -1"),
+        ({"epochs": 0}, "--epochs is 0, expected a number above 0"),
+        ({"seed": -1}, "--seed is -1"),
+        ({"run": Path("x"), "epochs": 3}, "cannot be given with --run: the run is trained already"),
+    ],
+)
+def test_settings_out_of_range(given, message):
+    with pytest.raises(InputError, match=message):
+        ReproduceSettings(part="features", **given)
+
+
+def test_no_run_there(tmp_path):
+    with pytest.raises(InputError, match="no run at"):
+        command.reproduce(ReproduceSettings(part="features", run=tmp_path / "none", out=tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_all_does_every_part_in_a_folder_of_its_own(tmp_path, monkeypatch):
+    def stand_in(name):
+        return lambda settings, out: Reproduction(name, out, (), (), (), (f"note of {name}",), {"seeds": 1})
+
+    for name, part in PARTS.items():
+        monkeypatch.setitem(PARTS, name, dataclasses.replace(part, reproduce=stand_in(name)))
+    answer = command.reproduce(ReproduceSettings(part="all", seeds=(0, 5), seed=1, out=tmp_path))
+    assert [part["part"] for part in answer.data["parts"]] == list(PARTS)
+    for name in PARTS:
+        assert {path.suffix for path in (tmp_path / f"reproduce-{name}").iterdir()} == {".txt", ".md", ".json"}
+        assert f"note of {name}" in answer.text
+
+
+def test_every_part_says_what_it_is():
+    names = {field.name for field in dataclasses.fields(ReproduceSettings)}
+    assert all(isinstance(part, Part) and part.about and set(part.options) <= names for part in PARTS.values())

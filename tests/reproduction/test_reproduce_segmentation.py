@@ -1,0 +1,192 @@
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+import tiny_voc
+from glassnet.errors import InputError
+from glassnet.experiment import Run, resolve
+from glassnet.reproduction import segmentation_runs
+from glassnet.reproduction.segmentation import segmentation
+from glassnet.reproduction.segmentation_runs import Evaluations, trained, training_settings
+from glassnet.reproduction.segmentation_tables import classes_table, measures_table
+from glassnet.run import write_checkpoint
+from glassnet.settings import to_json
+from glassnet.settings.reproduce import ReproduceSettings
+from glassnet.tasks import TASKS
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory):
+    root = tiny_voc.lay_out(tmp_path_factory.mktemp("data"))
+    return ReproduceSettings(
+        part="segmentation", epochs=1, seeds=(0,), models=("unet_small",), data_root=root, precision="fp32"
+    )
+
+
+@pytest.fixture(scope="module")
+def done(asked, tmp_path_factory):
+    out = tmp_path_factory.mktemp("out") / "seg"
+    return segmentation(asked, out), out
+
+
+def test_tables_have_the_reports_number_and_the_background_beside_ours(done):
+    made, _ = done
+    table, classes = made.tables
+    rows = {row[:2]: row for row in table.rows}
+    assert set(rows) == {
+        ("fcn8_small", "voc-aug"),
+        ("unet_small", "voc-aug"),
+        ("fcn8_small", "voc-aug-union"),
+        ("fcn8_small", "voc-aug-union-clean"),
+    }
+    assert rows["fcn8_small", "voc-aug-union"][3] == "0.7800"
+    assert rows["unet_small", "voc-aug"][3] == rows["fcn8_small", "voc-aug"][3] == "–"  # another network, another split
+    assert float(rows["fcn8_small", "voc-aug"][6]) == pytest.approx(0.5, abs=0.1)  # half of each mask is background
+    for value, bounds in ((4, 5), (7, 8)):
+        low, high = map(float, rows["fcn8_small", "voc-aug"][bounds].split(" to "))
+        assert low <= float(rows["fcn8_small", "voc-aug"][value].split()[0]) <= high
+    assert len(classes.rows) == 21
+
+
+def test_both_tables_are_of_the_same_evaluation(done, asked):
+    """Not of the training's own test, which may be in another precision."""
+    made, out = done
+    run, tests = Run.open(out / "training" / "fcn8_small-voc-aug-seed0"), Evaluations(asked)
+    (row,) = [row for row in made.tables[0].rows if row[:2] == ("fcn8_small", "voc-aug")]
+    values = {"pixel_accuracy": 0.1234, "mean_iou": 0.2345, "boundary_f": None}
+    assert row[7] == f"{tests.evaluated(run)['mean_iou']:.4f}"
+    tests.evaluated(run).update(values)
+    (row,) = measures_table({("fcn8_small", "voc-aug"): [run]}, tests).rows
+    assert (row[4], row[7], row[10]) == ("0.1234 (1)", "0.2345", "–")
+
+
+def test_the_leaking_split_alone_has_people_and_no_leak_to_judge(asked, tmp_path):
+    made = segmentation(replace(asked, data="voc-aug-union", models=()), tmp_path / "out")
+    assert [row[:2] for row in made.tables[0].rows] == [("fcn8_small", "voc-aug-union")]
+    assert any(note.startswith("The leak is measured with --data voc-aug") for note in made.notes)
+    assert any(note.startswith("What is said of people") for note in made.notes)
+
+
+def test_figures_notes_and_verdicts(done):
+    made, out = done
+    assert [figure.name for figure in made.figures] == ["figure-4", "figure-5"]
+    assert all((out / "figures" / f"{name}.png").exists() for name in ("figure-4", "figure-5"))
+    assert any("2 images are in the training and in the test part" in note for note in made.notes)
+    assert any("test images of voc-aug-union 2 did take part in the training" in note for note in made.notes)
+    assert any("the test images nothing, but for voc-aug-union, see below." in note for note in made.notes)
+    assert any("8 images to learn from and voc-aug-union-clean 6" in note for note in made.notes)
+    assert any("Validation kept epoch 1 of the one and 1 of the other" in note for note in made.notes)
+    seeds = "Seeds 0; fcn8_small for 1 epochs, unet_small for 1 epochs; trained in fp32 on cpu, tested in fp32."
+    assert any(seeds in note for note in made.notes)
+    leak, _, *people = made.verdicts
+    assert leak.interval is not None
+    assert leak.interval[0] <= leak.effect <= leak.interval[1]
+    assert len(people) == 4
+
+
+def test_finished_runs_are_not_trained_again_and_others_not_taken(done, asked, monkeypatch):
+    made, out = done
+    monkeypatch.setattr("glassnet.reproduction.segmentation_runs.train", lambda settings: pytest.fail("trained again"))
+    assert segmentation(asked, out).tables == made.tables
+    others = ReproduceSettings(
+        part="segmentation", epochs=2, seeds=(0,), models=("unet_small",), data_root=asked.data_root
+    )
+    with pytest.raises(InputError, match=r"was trained with other settings; move it away, or give another --out"):
+        segmentation(others, out)
+
+
+def test_a_run_of_another_option_is_not_taken(asked, tmp_path, monkeypatch):
+    """Also of options that the name does not tell, as a user's own training with --loss dice in its place."""
+    settings = replace(resolve(training_settings(asked, "fcn8_small", "voc-aug", 0)), loss="dice")
+    (tmp_path / "fcn8_small-voc-aug-seed0").mkdir()
+    (tmp_path / "fcn8_small-voc-aug-seed0" / "run.json").write_text("{}")
+    monkeypatch.setattr(Run, "open", lambda path: SimpleNamespace(settings=settings))
+    with pytest.raises(InputError, match="was trained with other settings"):
+        trained(asked, "fcn8_small", "voc-aug", seed=0, out=tmp_path)
+    monkeypatch.setattr(Run, "open", lambda path: SimpleNamespace(settings=replace(settings, loss="cross-entropy")))
+    assert trained(asked, "fcn8_small", "voc-aug", seed=0, out=tmp_path).settings.seed == 0
+
+
+def test_an_unfinished_run_of_other_settings_is_not_gone_on_with(asked, tmp_path, monkeypatch):
+    path = tmp_path / "unet_small-voc-aug-seed0"
+    wanted = resolve(training_settings(asked, "unet_small", "voc-aug", 0))
+    for changes, goes_on in (({"batch_size": 64}, False), ({"seed": 1}, False), ({}, True)):
+        write_checkpoint(path, {"settings": to_json(replace(wanted, **changes)), "started": "", "state": {}})
+        monkeypatch.setattr(segmentation_runs, "train", lambda settings: settings.resume)
+        if goes_on:
+            assert trained(asked, "unet_small", "voc-aug", seed=0, out=tmp_path) == path
+        else:
+            with pytest.raises(InputError, match="unet_small-voc-aug-seed0 was trained with other settings"):
+                trained(asked, "unet_small", "voc-aug", seed=0, out=tmp_path)
+
+
+def test_a_test_is_done_once_on_the_device_and_data_that_were_asked_for(done, asked, monkeypatch):
+    _, out = done
+    run, tests = Run.open(out / "training" / "fcn8_small-voc-aug-seed0"), Evaluations(asked)
+    devices = []
+    monkeypatch.setattr(
+        "glassnet.reproduction.segmentation_runs.choose_device", lambda name: devices.append(name) or "cpu"
+    )
+    assert tests.records(run) is tests.records(run)
+    assert devices == [asked.device]
+    assert tests.dataset(run) is tests.dataset(run)
+
+
+@pytest.mark.parametrize(("given", "taken"), [("mnist", "voc-aug"), ("mnist-sample", "digit-scenes")])
+def test_data_of_other_parts_stand_for_this_ones(tmp_path, monkeypatch, given, taken):
+    def stopped(settings, model, data, **_):
+        raise InputError(f"asked for {model} on {data}.")
+
+    monkeypatch.setattr("glassnet.reproduction.segmentation.trained", stopped)
+    with pytest.raises(InputError, match=f"asked for fcn8_small on {taken}"):
+        segmentation(ReproduceSettings(part="segmentation", data=given), tmp_path / "out")
+
+
+def test_a_network_for_another_task_is_refused_before_the_first_training(asked, tmp_path, monkeypatch):
+    monkeypatch.setattr("glassnet.reproduction.segmentation.trained", lambda *_, **__: pytest.fail("trained"))
+    with pytest.raises(InputError, match="convnet is a model for classification"):
+        segmentation(replace(asked, models=("convnet",)), tmp_path / "out")
+
+
+def test_the_leak_takes_one_training_a_split(asked, tmp_path, monkeypatch):
+    begun = []
+
+    def noted(settings, model, data, *, seed, out):
+        begun.append((model, data, seed))
+        if len(begun) == 4:
+            raise InputError("that was the last.")
+
+    monkeypatch.setattr("glassnet.reproduction.segmentation.trained", noted)
+    with pytest.raises(InputError, match="that was the last"):
+        segmentation(replace(asked, models=(), seeds=(4, 2)), tmp_path / "out")
+    assert [seed for model, data, seed in begun if data == "voc-aug" and model == "fcn8_small"] == [4, 2]
+    assert [seed for _, data, seed in begun if "union" in data] == [2, 2]
+
+
+def test_each_network_is_trained_for_the_epochs_that_it_needs(monkeypatch):
+    published = training_settings(ReproduceSettings(), "fcn8_small", "voc-aug", 0)
+    assert (published.epochs, published.plain_epochs) == (36, 0.2)
+    assert training_settings(ReproduceSettings(), "unet_small", "voc-aug", 0).epochs == 24
+    monkeypatch.setattr(segmentation_runs, "EPOCHS", {"unet_small": 5})
+    monkeypatch.setattr(segmentation_runs, "USUAL_EPOCHS", 3)
+    settings = training_settings(ReproduceSettings(), "unet_small", "voc-aug", 2)
+    assert (settings.epochs, settings.seed, settings.data) == (5, 2, "voc-aug")
+    assert settings.plain_epochs == segmentation_runs.PLAIN
+    other = resolve(training_settings(ReproduceSettings(), "unet_small", "digit-scenes", 2))
+    assert (other.epochs, other.plain_epochs) == (TASKS["segmentation"].recipe.epochs, 0.25)
+    assert training_settings(ReproduceSettings(), "fcn8_small", "voc-aug", 2).epochs == 3
+    assert training_settings(ReproduceSettings(epochs=9), "unet_small", "voc-aug", 2).epochs == 9
+
+
+def test_a_class_is_told_by_its_mean_over_seeds(done, asked):
+    """Two networks stand for two seeds of one."""
+    made, out = done
+    runs = [Run.open(out / "training" / f"{model}-voc-aug-seed0") for model in ("fcn8_small", "unet_small")]
+    tests = Evaluations(asked)
+    row = classes_table({"both": runs}, tests).rows[0]
+    first, second = (tests.evaluated(run)["per_class"][0]["iou"] for run in runs)
+    mean, deviation = (first + second) / 2, abs(first - second) / 2**0.5
+    assert row[0] == "background"
+    assert row[4].startswith(f"{mean:.3f} ± {deviation:.3f} [")
+    assert made.tables[1].rows[0][4].startswith(f"{first:.3f} [")
