@@ -10,7 +10,7 @@ from glassnet.data.noise import Corruption, parse_noise
 from glassnet.data.own_numbers import OwnNumbers
 from glassnet.errors import InputError
 from glassnet.experiment import build, resolve
-from glassnet.measuring import measured
+from glassnet.measuring import run_evaluation
 from glassnet.settings import TrainSettings
 from glassnet.tasks import TASKS
 from tiny_voc import lay_out
@@ -77,10 +77,10 @@ def test_a_process_without_an_image_remembers_nothing_and_the_others_all():
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(256, (2, 1, 4, 4), generator=generator, dtype=torch.uint8)
     split = Split(images, torch.randint(3, (2, 4, 4), generator=generator, dtype=torch.uint8))
-    model, recorder = nn.Sequential(nn.Conv2d(1, 3, 1)), TASK.recorder(TrainSettings(), 3)
-    parts = [measured(model, split, recorder, task=TASK, numbers=NUMBERS, part=(rank, 4)) for rank in range(4)]
+    model, recorder = nn.Sequential(nn.Conv2d(1, 3, 1)), TASK.test_stats(TrainSettings(), 3)
+    parts = [run_evaluation(model, split, recorder, task=TASK, numbers=NUMBERS, part=(rank, 4)) for rank in range(4)]
     assert [bool(part) for part in parts] == [True, True, False, False]
-    whole = measured(model, split, recorder, task=TASK, numbers=NUMBERS)
+    whole = run_evaluation(model, split, recorder, task=TASK, numbers=NUMBERS)
     for key in ("counts", "outlines", "pixels"):
         assert torch.equal(torch.cat([part[key] for part in parts if part]), whole[key])
 
@@ -88,7 +88,7 @@ def test_a_process_without_an_image_remembers_nothing_and_the_others_all():
 def test_measuring_leaves_the_callers_generator_as_it_was():
     split = Split(torch.zeros(1, 1, 4, 4, dtype=torch.uint8), torch.zeros(1, 4, 4, dtype=torch.uint8))
     model, before = nn.Sequential(nn.Conv2d(1, 3, 1)), torch.get_rng_state()
-    measured(model, split, TASK.recorder(TrainSettings(), 3), task=TASK, numbers=NUMBERS)
+    run_evaluation(model, split, TASK.test_stats(TrainSettings(), 3), task=TASK, numbers=NUMBERS)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -100,8 +100,8 @@ def test_the_bound_of_an_image_follows_from_its_place_and_the_seed_alone():
     noise = Corruption(parse_noise("gaussian:0.3"))
 
     def terms(numbers=NUMBERS, **how):
-        recorder = task.recorder(TrainSettings(), 0)
-        found = measured(model, split, recorder, task=task, numbers=numbers, disturbance=noise, **how)
+        recorder = task.test_stats(TrainSettings(), 0)
+        found = run_evaluation(model, split, recorder, task=task, numbers=numbers, disturbance=noise, **how)
         return torch.stack([found["reconstruction"], found["kl"]])
 
     whole = terms()

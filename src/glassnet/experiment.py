@@ -36,8 +36,8 @@ class Experiment:
         task: What it learns.
         description: What `build_model` rebuilds the model from.
         objective: The task's loss, as the settings want it.
-        recorder: What is remembered of each batch that is tested.
-        watcher: What is remembered of each batch that is measured after an epoch.
+        test_stats: What is remembered of each batch that is tested.
+        val_stats: What is remembered of each batch that is measured after an epoch.
         disturbance: What is done to the images before the model is given them; None for nothing.
         small_size: Side of the training images in the first epochs, in pixels; None where all show their own size.
     """
@@ -47,8 +47,8 @@ class Experiment:
     task: Task
     description: Mapping[str, Any]
     objective: Objective
-    recorder: Recorder
-    watcher: Recorder
+    test_stats: Recorder
+    val_stats: Recorder
     disturbance: Disturbance | None
     small_size: int | None = None
 
@@ -115,8 +115,8 @@ def build(settings: TrainSettings) -> Experiment:
         task=task,
         description=description,
         objective=task.objective(settings, dataset.train.target_parts(), classes),
-        recorder=task.recorder(settings, classes),
-        watcher=task.watcher(settings, classes),
+        test_stats=task.test_stats(settings, classes),
+        val_stats=task.val_stats(settings, classes),
         disturbance=build_disturbance(settings, task),
         small_size=small_size(settings, description),
     )

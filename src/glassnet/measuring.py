@@ -14,7 +14,7 @@ from glassnet.models.inference import outputs
 from glassnet.tasks import Normal, Recorder, Records, Task
 
 
-def measured(
+def run_evaluation(
     model: nn.Module,
     split: Split,
     recorder: Recorder,

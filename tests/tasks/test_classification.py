@@ -32,4 +32,4 @@ def test_one_image_has_a_loss_without_error():
 @pytest.mark.parametrize(("loss", "kept"), [(0.9, True), (1.0, True), (1.1, True), (1.11, False)])
 def test_a_later_epoch_is_kept_within_one_standard_error(loss, kept):
     lowest = {"loss": 1.0, "loss_error": 0.1, "accuracy": 0.5}
-    assert classification.supersedes({"loss": loss, "loss_error": 9.0, "accuracy": 0.1}, lowest) is kept
+    assert classification.should_checkpoint({"loss": loss, "loss_error": 9.0, "accuracy": 0.1}, lowest) is kept

@@ -10,7 +10,7 @@ from glassnet.models.autoencoder import Posterior, draw
 from glassnet.settings import TrainSettings
 from glassnet.tasks import TASKS
 from glassnet.tasks.elbo import LIKELIHOODS
-from glassnet.tasks.reconstruction import quality, supersedes, use_of
+from glassnet.tasks.reconstruction import quality, should_checkpoint, use_of
 
 TASK = TASKS["reconstruction"]
 
@@ -77,7 +77,7 @@ def test_the_bound_of_a_linear_gaussian_is_the_evidence_less_the_divergence_of_i
 
 def test_the_bound_is_taken_at_a_drawn_code_and_quality_at_the_mean(batch):
     logits, targets, mean, log_variance = batch
-    recorder = TASK.recorder(settings(beta=0.5), 0)
+    recorder = TASK.test_stats(settings(beta=0.5), 0)
     asked = []
 
     def decode(latent):
@@ -97,7 +97,7 @@ def test_the_bound_is_taken_at_a_drawn_code_and_quality_at_the_mean(batch):
 
 def test_records_of_batches_join_to_those_of_the_whole(batch):
     logits, targets, mean, log_variance = batch
-    recorder = TASK.recorder(settings(), 0)
+    recorder = TASK.test_stats(settings(), 0)
     parts = [
         recorder(
             output_of(logits[p], mean[p], log_variance[p], decode=lambda z, p=p: logits[p]), targets[p], torch.zeros
@@ -120,10 +120,10 @@ def test_records_of_batches_join_to_those_of_the_whole(batch):
 def test_bits_per_dimension_are_those_of_the_discretised_likelihood(batch):
     logits, targets, mean, log_variance = batch
     output = output_of(logits, mean, log_variance, deviation=0.3, likelihood="gaussian", decode=lambda z: logits)
-    result = TASK.evaluate(TASK.recorder(settings(), 0)(output, targets, torch.zeros), ())
+    result = TASK.evaluate(TASK.test_stats(settings(), 0)(output, targets, torch.zeros), ())
     nats = LIKELIHOODS["discretized_gaussian"](logits, targets, output.log_deviation).mean().item() + result["kl"]
     assert result["bits_per_dimension"] == pytest.approx(nats / (64 * math.log(2)), rel=1e-5)
-    told = TASK.told({f"test_{key}": result[key] for key in TASK.kept})
+    told = TASK.summary_line({f"test_{key}": result[key] for key in TASK.saved_metrics})
     assert f"{result['bits_per_dimension']:.3f} bits per dimension (discretised)" in told
     assert f"negative ELBO {result['negative_elbo']:.2f} nats" in told
 
@@ -132,14 +132,14 @@ def test_bits_per_dimension_are_those_of_the_discretised_likelihood(batch):
 def test_a_variance_that_exploded_is_said_though_nothing_is_finite(batch, log_variance):
     logits, targets, mean, _ = batch
     output = output_of(logits, mean, torch.full_like(mean, log_variance), decode=lambda z: logits)
-    result = TASK.evaluate(TASK.recorder(settings(), 0)(output, targets, torch.zeros), ())
+    result = TASK.evaluate(TASK.test_stats(settings(), 0)(output, targets, torch.zeros), ())
     assert json.dumps(result, allow_nan=False)
     assert (
         result["negative_elbo"] is result["negative_elbo_interval"] is result["latent"]["kl_per_dimension"][0] is None
     )
     (line,) = result["warnings"]
     assert line.startswith("The variance exploded: a code has a standard deviation of")
-    assert "PSNR" in TASK.told({f"test_{key}": result[key] for key in TASK.kept})
+    assert "PSNR" in TASK.summary_line({f"test_{key}": result[key] for key in TASK.saved_metrics})
 
 
 @pytest.mark.parametrize(
@@ -155,17 +155,17 @@ def test_nats_are_told_with_their_likelihood(batch, likelihood, binarize, title)
     logits, targets, mean, log_variance = batch
     deviation = None if likelihood == "bernoulli" else 0.3
     output = output_of(logits, mean, log_variance, deviation, likelihood, decode=lambda z: logits)
-    result = TASK.evaluate(TASK.recorder(settings(binarize=binarize), 0)(output, targets, torch.zeros), ())
+    result = TASK.evaluate(TASK.test_stats(settings(binarize=binarize), 0)(output, targets, torch.zeros), ())
     assert result["likelihood"] == title
     assert result["likelihood_deviation"] == (None if deviation is None else [pytest.approx(0.3, rel=1e-5)])
-    assert f"of them KL; {title})" in TASK.told({f"test_{key}": result[key] for key in TASK.kept})
+    assert f"of them KL; {title})" in TASK.summary_line({f"test_{key}": result[key] for key in TASK.saved_metrics})
 
 
 @pytest.mark.parametrize(("likelihood", "said"), [("gaussian", 1), ("discretized_gaussian", 0)])
 def test_a_density_without_bound_is_said(batch, likelihood, said):
     logits, targets, mean, log_variance = batch
     output = output_of(logits, mean, log_variance, 0.001, likelihood, decode=lambda z: logits)
-    result = TASK.evaluate(TASK.recorder(settings(), 0)(output, targets, torch.zeros), ())
+    result = TASK.evaluate(TASK.test_stats(settings(), 0)(output, targets, torch.zeros), ())
     assert (
         sum("The likelihood's deviation fell to 0.001, below half a grey" in one for one in result["warnings"]) == said
     )
@@ -173,14 +173,14 @@ def test_a_density_without_bound_is_said(batch, likelihood, said):
 
 def test_an_autoencoder_has_no_bound(batch):
     logits, targets, mean, _ = batch
-    result = TASK.evaluate(TASK.recorder(settings(), 0)(output_of(logits, mean), targets, torch.zeros), ())
+    result = TASK.evaluate(TASK.test_stats(settings(), 0)(output_of(logits, mean), targets, torch.zeros), ())
     assert result["negative_elbo"] is result["latent"] is None
-    assert "ELBO" not in TASK.told({f"test_{key}": result[key] for key in TASK.kept})
+    assert "ELBO" not in TASK.summary_line({f"test_{key}": result[key] for key in TASK.saved_metrics})
 
 
 def test_the_lowest_loss_is_kept():
-    assert supersedes({"loss": 1.0}, {"loss": 1.0, "loss_error": 5.0})
-    assert not supersedes({"loss": 1.1}, {"loss": 1.0, "loss_error": 5.0})
+    assert should_checkpoint({"loss": 1.0}, {"loss": 1.0, "loss_error": 5.0})
+    assert not should_checkpoint({"loss": 1.1}, {"loss": 1.0, "loss_error": 5.0})
 
 
 def test_quality_has_intervals():

@@ -128,7 +128,7 @@ def test_what_is_watched_gives_the_same_measures_without_the_outlines():
     logits, masks = random_pair()
     task = TASKS["segmentation"]
     whole, watched = (
-        make(TrainSettings(), 4)(logits.float(), masks, torch.randn) for make in (task.recorder, task.watcher)
+        make(TrainSettings(), 4)(logits.float(), masks, torch.randn) for make in (task.test_stats, task.val_stats)
     )
     assert whole.keys() - watched.keys() == {"outlines"}
     assert task.measure(watched) == task.measure(whole)
@@ -136,8 +136,8 @@ def test_what_is_watched_gives_the_same_measures_without_the_outlines():
 
 def test_the_highest_overlap_is_kept_the_later_of_equals():
     best = {"loss": 1.0, "accuracy": 0.9, "mean_iou": 0.5}
-    assert segmentation.supersedes({"loss": 9.0, "accuracy": 0.1, "mean_iou": 0.5}, best)
-    assert not segmentation.supersedes({"loss": 0.1, "accuracy": 1.0, "mean_iou": 0.49}, best)
+    assert segmentation.should_checkpoint({"loss": 9.0, "accuracy": 0.1, "mean_iou": 0.5}, best)
+    assert not segmentation.should_checkpoint({"loss": 0.1, "accuracy": 1.0, "mean_iou": 0.49}, best)
 
 
 def test_all_background_stands_beside_every_number():
@@ -156,7 +156,9 @@ def test_images_that_are_void_all_over_are_told_without_a_number():
     logits, masks = random_pair()
     found = segmentation.evaluate(segmentation.records(logits.float(), torch.full_like(masks, VOID), 4), (*"abcd",))
     assert json.loads(json.dumps(found, allow_nan=False))["mean_iou_interval"] is None
-    told = TASKS["segmentation"].told({f"test_{key}": found[key] for key in TASKS["segmentation"].kept})
+    told = TASKS["segmentation"].summary_line(
+        {f"test_{key}": found[key] for key in TASKS["segmentation"].saved_metrics}
+    )
     assert told == "all pixels of the test masks are void, so that nothing could be measured"
 
 

@@ -93,7 +93,7 @@ def first_steps(name: str, accelerator: Accelerator) -> dict:
     loop = _Loop(parts, settings, accelerator, state, training, training, "fp32", Path(), "now")
     means = _train_epoch(loop, accelerator.prepare_model(state.model))
     if name == "vae":  # its likelihoods are taken in single precision, whatever the model is in
-        state.judged.float()
+        state.eval_model.float()
     batches.to_float = _in_double if name != "vae" else lambda images: images.float() / 255
     measured = [_records(_with_test_images(loop, count), "test") for count in COUNTS[name]]
     batches.to_float = _in_double

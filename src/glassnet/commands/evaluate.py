@@ -18,7 +18,7 @@ from glassnet.data.own_numbers import OwnNumbers
 from glassnet.devices import choose_device, choose_precision
 from glassnet.errors import InputError
 from glassnet.experiment import Run, build_disturbance
-from glassnet.measuring import measured
+from glassnet.measuring import run_evaluation
 from glassnet.models.mirrored import Mirrored
 from glassnet.settings import EvalSettings
 from glassnet.tasks import Records
@@ -42,10 +42,10 @@ def evaluate(settings: EvalSettings) -> Answer:
     model, trained = run.model(device), run.settings
 
     def recorded(network: nn.Module) -> Records:
-        return measured(
+        return run_evaluation(
             network,
             split,
-            run.task.recorder(trained, len(dataset.classes)),
+            run.task.test_stats(trained, len(dataset.classes)),
             task=run.task,
             batch_size=settings.batch_size,
             precision=precision,
@@ -64,7 +64,7 @@ def evaluate(settings: EvalSettings) -> Answer:
     }
     if settings.flip:
         turned = run.task.evaluate(recorded(Mirrored(model)), dataset.classes)
-        result["flipped"] = {key: turned[key] for key in run.task.kept}
+        result["flipped"] = {key: turned[key] for key in run.task.saved_metrics}
     else:
         result |= _flipped_before(run, f"evaluation/{name}.json", result)
     shown, suffix = SHOWN[run.task.name], "" if name == "test" else f"-{name}"

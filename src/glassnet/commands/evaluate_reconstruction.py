@@ -40,7 +40,7 @@ def _text(found: Evaluated) -> str:
     result = found.result
     rows = [(found.run.manifest["model"]["name"], *_cells(result))]
     rows += [(one["title"], *_cells(one)) for one in result["baselines"]]
-    told = found.run.task.told({f"test_{key}": result[key] for key in found.run.task.kept})
+    told = found.run.task.summary_line({f"test_{key}": result[key] for key in found.run.task.saved_metrics})
     code = result["latent"]
     more = [] if code is None else [f"{code['active']:,} of {code['dimensions']:,} latent dimensions are active."]
     if result["likelihood_deviation"]:

@@ -132,7 +132,7 @@ def _draw(run: Run) -> None:
         _curves(run, history),
         title="Learning curves",
         alt=f"Loss and error over {len(history)} epochs, for training and validation; epoch {best} was kept.",
-        caption=f"Weights of epoch {best} were kept: {run.task.rule}.",
+        caption=f"Weights of epoch {best} were kept: {run.task.checkpoint_rule}.",
     )
     if run.task.name == "reconstruction":
         run.save_figure(

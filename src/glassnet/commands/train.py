@@ -16,7 +16,7 @@ def describe(run: Run) -> Answer:
     metrics, data, model = run.metrics, run.manifest["data"], run.manifest["model"]
     warnings = "".join(f"{line}\n" for line in metrics.get("test_warnings", ()))
     text = (
-        f"{model['name']} ({model['parameters']:,} parameters) on {data['name']}: {run.task.told(metrics)} "
+        f"{model['name']} ({model['parameters']:,} parameters) on {data['name']}: {run.task.summary_line(metrics)} "
         f"on {data['test']:,} images; kept epoch {metrics['epoch']}, {run.manifest['seconds']:.0f} s.\n"
         f"{warnings}run: {run.path}\nnext: glassnet report {run.path}"
     )

@@ -49,7 +49,7 @@ def learning(run: RunDirectory) -> dict[str, Any] | None:
     best = run.metrics.get("epoch")
     return {
         "best": numbers.count(best),
-        "rule": TASKS[task_name(run)].rule,
+        "rule": TASKS[task_name(run)].checkpoint_rule,
         "epochs": len(history),
         "picture": find_picture(run, "learning-curves"),
         "table": _epochs(history, best),

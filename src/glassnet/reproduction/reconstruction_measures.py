@@ -13,7 +13,7 @@ from glassnet.denoising import DENOISERS
 from glassnet.denoising.beside import Beside, measure_denoisers, measure_principal
 from glassnet.devices import choose_device
 from glassnet.experiment import Run, build_disturbance
-from glassnet.measuring import measured
+from glassnet.measuring import run_evaluation
 from glassnet.models.autoencoder import Autoencoder
 from glassnet.reproduction.stages import Stage, stage
 from glassnet.run import RunDirectory
@@ -105,10 +105,10 @@ def evaluated(kept: RunDirectory, run: Run, settings: ReproduceSettings) -> Stag
 
     def compute() -> Stage:
         dataset = run.dataset(settings.data_root)
-        records = measured(
+        records = run_evaluation(
             run.model(choose_device(settings.device)),
             dataset.test,
-            run.task.recorder(run.settings, len(dataset.classes)),
+            run.task.test_stats(run.settings, len(dataset.classes)),
             task=run.task,
             disturbance=build_disturbance(run.settings, run.task),
             numbers=OwnNumbers(run.settings.seed, "test"),

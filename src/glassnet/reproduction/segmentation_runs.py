@@ -15,7 +15,7 @@ from glassnet.data.own_numbers import OwnNumbers
 from glassnet.devices import choose_device
 from glassnet.errors import InputError
 from glassnet.experiment import Run, read_settings, resolve
-from glassnet.measuring import measured
+from glassnet.measuring import run_evaluation
 from glassnet.run import read_checkpoint
 from glassnet.settings import TrainSettings
 from glassnet.settings.reproduce import ReproduceSettings
@@ -94,10 +94,12 @@ class Evaluations:
     def records(self, run: Run) -> Records:
         """Return what is remembered of each test image."""
         if run.path not in self._records:
-            recorder = run.task.recorder(run.settings, len(run.classes))
+            recorder = run.task.test_stats(run.settings, len(run.classes))
             model = run.model(choose_device(self._settings.device))
             numbers = OwnNumbers(run.settings.seed, "test")
-            self._records[run.path] = measured(model, self.dataset(run).test, recorder, task=run.task, numbers=numbers)
+            self._records[run.path] = run_evaluation(
+                model, self.dataset(run).test, recorder, task=run.task, numbers=numbers
+            )
         return self._records[run.path]
 
     def counts(self, runs: Sequence[Run]) -> Int64[np.ndarray, "seeds n 3 classes"]:

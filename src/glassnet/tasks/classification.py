@@ -29,7 +29,7 @@ def measure(logits: Logits, targets: Targets) -> dict[str, float]:
     return {"loss": losses.mean().item(), "loss_error": error.item(), "accuracy": accuracy.item()}
 
 
-def supersedes(measures: Mapping[str, float], lowest: Mapping[str, float]) -> bool:
+def should_checkpoint(measures: Mapping[str, float], lowest: Mapping[str, float]) -> bool:
     """Keep the later epoch unless its loss is above the lowest so far by more than one standard error.
 
     The learning rate falls to nothing at the end, so that among epochs which a held-out part of this size cannot tell
@@ -68,7 +68,7 @@ def _objective(settings: TrainSettings, _targets: Iterable[Tensor], _classes: in
     return of_batch
 
 
-def _recorder(_settings: TrainSettings, _classes: int) -> Recorder:
+def _test_stats(_settings: TrainSettings, _classes: int) -> Recorder:
     return lambda logits, targets, _normal: {"logits": logits, "targets": targets}
 
 
@@ -76,7 +76,7 @@ def _measure(records: Records) -> Measures:
     return measure(records["logits"], records["targets"])
 
 
-def _leads(measures: Mapping[str, float], lowest: Mapping[str, float]) -> bool:
+def _is_best(measures: Mapping[str, float], lowest: Mapping[str, float]) -> bool:
     return measures["loss"] < lowest["loss"]
 
 
@@ -84,7 +84,7 @@ def _evaluate(records: Records, classes: Sequence[str]) -> dict[str, Any]:
     return evaluate(records["logits"], records["targets"], classes)
 
 
-def _told(metrics: Mapping[str, Any]) -> str:
+def _summary_line(metrics: Mapping[str, Any]) -> str:
     low, high = metrics["test_accuracy_interval"]
     return (
         f"test accuracy {metrics['test_accuracy']:.4f} (95% interval {low:.4f} to {high:.4f}), "
@@ -96,15 +96,15 @@ CLASSIFICATION = Task(
     name="classification",
     options=("label_smoothing",),
     objective=_objective,
-    recorder=_recorder,
-    watcher=_recorder,
+    test_stats=_test_stats,
+    val_stats=_test_stats,
     measure=_measure,
-    leads=_leads,
-    supersedes=supersedes,
-    rule="the last epoch whose validation loss is within one standard error of the lowest",
+    is_best=_is_best,
+    should_checkpoint=should_checkpoint,
+    checkpoint_rule="the last epoch whose validation loss is within one standard error of the lowest",
     evaluate=_evaluate,
-    kept=("loss", "accuracy", "accuracy_interval"),
-    told=_told,
+    saved_metrics=("loss", "accuracy", "accuracy_interval"),
+    summary_line=_summary_line,
     defaults=Names(data="mnist-sample", model="convnet"),
     recipe=Recipe(epochs=8, batch_size=128, learning_rate=0.01, weight_averaging=0.995),
 )

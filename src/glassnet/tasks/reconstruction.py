@@ -32,11 +32,11 @@ def _measure(records: Records) -> Measures:
     return measures
 
 
-def _leads(measures: Mapping[str, float], lowest: Mapping[str, float]) -> bool:
+def _is_best(measures: Mapping[str, float], lowest: Mapping[str, float]) -> bool:
     return measures["loss"] < lowest["loss"]
 
 
-def supersedes(measures: Mapping[str, float], lowest: Mapping[str, float]) -> bool:
+def should_checkpoint(measures: Mapping[str, float], lowest: Mapping[str, float]) -> bool:
     """Keep the epoch of the lowest loss: the images differ far more among themselves than two epochs do on them."""
     return measures["loss"] <= lowest["loss"]
 
@@ -122,7 +122,7 @@ def _latent(use: LatentUse) -> dict[str, Any]:
     }
 
 
-def _told(metrics: Mapping[str, Any]) -> str:
+def _summary_line(metrics: Mapping[str, Any]) -> str:
     low, high = metrics["test_psnr_interval"]
     text = f"test PSNR {metrics['test_psnr']:.2f} dB (95% interval {low:.2f} to {high:.2f})"
     text += f", SSIM {metrics['test_ssim']:.4f}"
@@ -138,14 +138,14 @@ RECONSTRUCTION = Task(
     name="reconstruction",
     options=("noise", "beta", "kl_warmup", "binarize"),
     objective=objective,
-    recorder=recorder,
-    watcher=recorder,
+    test_stats=recorder,
+    val_stats=recorder,
     measure=_measure,
-    leads=_leads,
-    supersedes=supersedes,
-    rule="the epoch of the lowest validation loss",
+    is_best=_is_best,
+    should_checkpoint=should_checkpoint,
+    checkpoint_rule="the epoch of the lowest validation loss",
     evaluate=_evaluate,
-    kept=(
+    saved_metrics=(
         "loss",
         "psnr",
         "psnr_interval",
@@ -160,7 +160,7 @@ RECONSTRUCTION = Task(
         "likelihood_deviation",
         "warnings",
     ),
-    told=_told,
+    summary_line=_summary_line,
     defaults=Names(data="mnist-sample", model="vae_conv"),
     recipe=Recipe(epochs=20, batch_size=128, learning_rate=0.006, weight_averaging=0.995),
 )

@@ -41,11 +41,11 @@ def _objective(settings: TrainSettings, masks: Iterable[Tensor], classes: int) -
     return of_batch
 
 
-def _recorder(_settings: TrainSettings, classes: int) -> Recorder:
+def _test_stats(_settings: TrainSettings, classes: int) -> Recorder:
     return lambda logits, masks, _normal: records(logits, masks, classes)
 
 
-def _watcher(_settings: TrainSettings, classes: int) -> Recorder:
+def _val_stats(_settings: TrainSettings, classes: int) -> Recorder:
     return lambda logits, masks, _normal: records(logits, masks, classes, outlined=False)
 
 
@@ -85,11 +85,11 @@ def measure(found: Records) -> Measures:
     }
 
 
-def _leads(measures: Mapping[str, float], best: Mapping[str, float]) -> bool:
+def _is_best(measures: Mapping[str, float], best: Mapping[str, float]) -> bool:
     return measures["mean_iou"] > best["mean_iou"]
 
 
-def supersedes(measures: Mapping[str, float], best: Mapping[str, float]) -> bool:
+def should_checkpoint(measures: Mapping[str, float], best: Mapping[str, float]) -> bool:
     """Keep the epoch of the highest mean IoU, the later one of two equals."""
     return measures["mean_iou"] >= best["mean_iou"]
 
@@ -144,7 +144,7 @@ def nothing_known(part: str) -> str:
     return f"all pixels of the {part} masks are void, so that nothing could be measured"
 
 
-def _told(found: Mapping[str, Any]) -> str:
+def _summary_line(found: Mapping[str, Any]) -> str:
     if found["test_mean_iou"] is None:
         return nothing_known("test")
     (low, high), empty = found["test_mean_iou_interval"], found["test_background"]
@@ -159,14 +159,14 @@ SEGMENTATION = Task(
     name="segmentation",
     options=("label_smoothing", "loss", "class_weights", "small_epochs", "small_size", "pasted"),
     objective=_objective,
-    recorder=_recorder,
-    watcher=_watcher,
+    test_stats=_test_stats,
+    val_stats=_val_stats,
     measure=measure,
-    leads=_leads,
-    supersedes=supersedes,
-    rule="the epoch of the highest mean IoU on the validation images",
+    is_best=_is_best,
+    should_checkpoint=should_checkpoint,
+    checkpoint_rule="the epoch of the highest mean IoU on the validation images",
     evaluate=evaluate,
-    kept=(
+    saved_metrics=(
         "loss",
         "pixel_accuracy",
         "pixel_accuracy_interval",
@@ -176,7 +176,7 @@ SEGMENTATION = Task(
         "boundary_f",
         "background",
     ),
-    told=_told,
+    summary_line=_summary_line,
     defaults=Names(data="digit-scenes", model="fcn8_small"),
     recipe=Recipe(epochs=13, batch_size=16, learning_rate=0.003, weight_averaging=0.995),
     batch_size=64,

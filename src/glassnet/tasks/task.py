@@ -42,15 +42,15 @@ class Task:
         options: Settings of the training that this task reads and not all others do.
         objective: (settings, targets of all training images in parts, number of classes) to the loss to train on; only
             a task that needs them reads the targets.
-        recorder: (settings, number of classes) to what is remembered of each batch that is measured.
-        watcher: The same where `measure` alone follows, as after each epoch, without what only `evaluate` needs.
+        test_stats: (settings, number of classes) to what is remembered of each batch that is measured.
+        val_stats: The same where `measure` alone follows, as after each epoch, without what only `evaluate` needs.
         measure: Records to a few figures by name, "loss" among them; of the validation part, after each epoch.
-        leads: Whether an epoch's measures make it the yardstick, given those of the yardstick so far.
-        supersedes: Whether an epoch is kept in place of an earlier one, given its measures and the yardstick's.
-        rule: What `supersedes` keeps, to be read after "Kept is".
+        is_best: Whether an epoch's measures make it the yardstick, given those of the yardstick so far.
+        should_checkpoint: Whether an epoch is kept in place of an earlier one, given its measures and the yardstick's.
+        checkpoint_rule: What `should_checkpoint` keeps, to be read after "Kept is".
         evaluate: (records, class names) to all that the report shows, as JSON values.
-        kept: Keys of these values that go into run.json as test_KEY.
-        told: The metrics of run.json as words, to be read after "MODEL on DATA: ".
+        saved_metrics: Keys of these values that go into run.json as test_KEY.
+        summary_line: The metrics of run.json as words, to be read after "MODEL on DATA: ".
         defaults: Data set and model where the settings do not name them.
         recipe: How a model is trained where the settings do not say it.
         batch_size: Images per forward pass where nothing is learned, at most.
@@ -59,15 +59,15 @@ class Task:
     name: str
     options: tuple[str, ...]
     objective: Callable[[TrainSettings, Iterable[Tensor], int], Objective]
-    recorder: Callable[[TrainSettings, int], Recorder]
-    watcher: Callable[[TrainSettings, int], Recorder]
+    test_stats: Callable[[TrainSettings, int], Recorder]
+    val_stats: Callable[[TrainSettings, int], Recorder]
     measure: Callable[[Records], Measures]
-    leads: Callable[[Mapping[str, float], Mapping[str, float]], bool]
-    supersedes: Callable[[Mapping[str, float], Mapping[str, float]], bool]
-    rule: str
+    is_best: Callable[[Mapping[str, float], Mapping[str, float]], bool]
+    should_checkpoint: Callable[[Mapping[str, float], Mapping[str, float]], bool]
+    checkpoint_rule: str
     evaluate: Callable[[Records, Sequence[str]], dict[str, Any]]
-    kept: tuple[str, ...]
-    told: Callable[[Mapping[str, Any]], str]
+    saved_metrics: tuple[str, ...]
+    summary_line: Callable[[Mapping[str, Any]], str]
     defaults: Names
     recipe: Recipe
     batch_size: int = 512

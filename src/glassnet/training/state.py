@@ -31,10 +31,10 @@ class TrainingState:
     epoch: int = 0
     seconds: float = 0.0
     best: dict[str, float] = field(default_factory=dict)
-    lowest: dict[str, float] = field(default_factory=dict)
+    reference: dict[str, float] = field(default_factory=dict)
 
     @property
-    def judged(self) -> nn.Module:
+    def eval_model(self) -> nn.Module:
         """The model that is validated and kept: the averaged one if there is one."""
         return self.average.module if self.average is not None else self.model
 
@@ -48,7 +48,7 @@ class TrainingState:
             "epoch": self.epoch,
             "seconds": self.seconds,
             "best": self.best,
-            "lowest": self.lowest,
+            "reference": self.reference,
         }
 
     def restore(self, state: dict[str, Any], *, source: object) -> None:
@@ -71,7 +71,8 @@ class TrainingState:
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.epoch, self.seconds = state["epoch"], state["seconds"]
-        self.best, self.lowest = dict(state["best"]), dict(state["lowest"])
+        # Version 0.1 called the reference "lowest".
+        self.best, self.reference = dict(state["best"]), dict(state["lowest" if "lowest" in state else "reference"])
 
 
 def new_state(model: nn.Module, settings: TrainSettings, *, steps: int) -> TrainingState:

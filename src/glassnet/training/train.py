@@ -24,7 +24,7 @@ from glassnet.data.own_numbers import OwnNumbers
 from glassnet.devices import autocast, choose_device, choose_precision
 from glassnet.errors import InputError, WorkError
 from glassnet.experiment import Experiment, Run
-from glassnet.measuring import measured
+from glassnet.measuring import run_evaluation
 from glassnet.settings import TrainSettings, to_json
 from glassnet.tasks import Records
 from glassnet.training.curriculum import augmentation_of, pasted_share, size_of
@@ -215,12 +215,12 @@ def _check(loss: float, loop: _Loop, when: str) -> None:
 
 
 def _records(loop: _Loop, name: Literal["validation", "test"]) -> Records:
-    """Measure the judged model on the split of that name, each process its part of it, and join what is remembered."""
+    """Run the evaluation on the split of that name, each process its part of it, and join what is remembered."""
     tested = name == "test"
-    found = measured(
-        loop.state.judged,
+    found = run_evaluation(
+        loop.state.eval_model,
         loop.parts.dataset.test if tested else loop.validation,
-        loop.parts.recorder if tested else loop.parts.watcher,
+        loop.parts.test_stats if tested else loop.parts.val_stats,
         task=loop.parts.task,
         precision=loop.precision,
         disturbance=loop.parts.disturbance,
@@ -238,11 +238,11 @@ def _keep(loop: _Loop, trained: dict[str, float], validated: dict[str, float], r
     path, state = loop.path, loop.state
     row = {f"train_{k}": v for k, v in trained.items()} | {f"validation_{k}": v for k, v in validated.items()}
     run.append_history(path, {"epoch": state.epoch, **row, **rest})
-    if not state.lowest or loop.parts.task.leads(validated, state.lowest):
-        state.lowest = validated
-    if loop.parts.task.supersedes(validated, state.lowest):
+    if not state.reference or loop.parts.task.is_best(validated, state.reference):
+        state.reference = validated
+    if loop.parts.task.should_checkpoint(validated, state.reference):
         state.best = {"epoch": state.epoch, **validated}
-        run.write_weights(path, state.judged.state_dict())
+        run.write_weights(path, state.eval_model.state_dict())
     _save(loop)
     shown = ", ".join(f"{k.replace('_', ' ')} {v:.4f}" for k, v in row.items() if not k.endswith("_error"))
     say(f"epoch {state.epoch}/{loop.settings.recipe.epochs}: {shown} ({rest['seconds']:.1f} s)")
@@ -257,14 +257,14 @@ def _finish(loop: _Loop) -> Run:
     """Measure the best weights on the test images, once, and write the manifest, which makes the run a finished one."""
     accelerator, state, path = loop.accelerator, loop.state, loop.path
     accelerator.wait_for_everyone()
-    state.judged.load_state_dict(run.read_weights(path))
+    state.eval_model.load_state_dict(run.read_weights(path))
     test = loop.parts.dataset.test
     tested = loop.parts.task.evaluate(_records(loop, "test"), loop.parts.dataset.classes)
     if accelerator.is_main_process:
         metrics = {
             "epoch": state.best["epoch"],
             **{f"validation_{k}": v for k, v in state.best.items() if k != "epoch"},
-            **{f"test_{k}": tested[k] for k in loop.parts.task.kept},
+            **{f"test_{k}": tested[k] for k in loop.parts.task.saved_metrics},
         }
         sizes = {"train": loop.training, "validation": loop.validation, "test": test}
         how = {"device": accelerator.device.type, "precision": loop.precision, "processes": accelerator.num_processes}
