@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from glassnet.errors import InputError, WorkError
-from glassnet.models.images import check_images, device_of, image_batches, in_words
+from glassnet.models.images import check_images, device_of, image_batches, translate_torch_errors
 
 
 def test_chunks_are_float_copies_in_the_type_of_the_weights():
@@ -62,7 +62,10 @@ def test_images_of_every_kind_pass():
     ],
 )
 def test_failures_become_one_sentence(error, kind, message):
-    with pytest.raises(kind, match=message) as caught, in_words(nn.Conv2d(3, 4, 3), torch.zeros(2, 1, 4, 4)):
+    with (
+        pytest.raises(kind, match=message) as caught,
+        translate_torch_errors(nn.Conv2d(3, 4, 3), torch.zeros(2, 1, 4, 4)),
+    ):
         raise error
     assert caught.value is error or caught.value.__cause__ is error
 
@@ -71,12 +74,12 @@ def test_failures_become_one_sentence(error, kind, message):
 def test_a_wrong_number_of_channels_is_said(channels, said):
     model, images = nn.Sequential(nn.Conv2d(channels, 4, 3)), torch.zeros(2, 2, 4, 4)
     message = rf"^images has shape \(n, 2, 4, 4\), but Sequential takes images of {said}\.$"
-    with pytest.raises(InputError, match=message), in_words(model, images):
+    with pytest.raises(InputError, match=message), translate_torch_errors(model, images):
         model(images)
 
 
 def test_a_wrong_number_of_channels_inside_the_model_is_not_blamed_on_the_images():
     model, images = nn.Sequential(nn.Conv2d(2, 4, 3), nn.Conv2d(3, 4, 1)), torch.zeros(2, 2, 4, 4)
     message = r"Sequential fails on images of shape .* Given groups=1, weight of size"
-    with pytest.raises(InputError, match=message), in_words(model, images):
+    with pytest.raises(InputError, match=message), translate_torch_errors(model, images):
         model(images)

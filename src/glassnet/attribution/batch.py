@@ -14,7 +14,7 @@ from glassnet.attribution.targets import Classes, Scorer, of_pack
 from glassnet.attribution.tokens import Reshape, describe_grids, shape_problem, to_maps
 from glassnet.console import say
 from glassnet.errors import InputError
-from glassnet.models.images import in_words
+from glassnet.models.images import translate_torch_errors
 from glassnet.models.layers import Call, name_calls, split_call
 
 
@@ -133,7 +133,7 @@ def _ingredients(
     asked = [c for c in ran if not ran[c] and (c[0] in plan.names or f"{c[0]}:{c[1]}" in plan.names)]
     known: dict[str, Any] = {"images": _wide(passed.images.detach()), "score": _wide(scores.detach())}
     again = {"gradient", "input_gradient"} & needs
-    with in_words(plan.network.model, passed.images):
+    with translate_torch_errors(plan.network.model, passed.images):
         if "guided_gradient" in needs:
             known["guided_gradient"] = _wide(guided_gradient(passed, scores, keep_graph=keep_graph or bool(again)))
         at, at_images = gradients(

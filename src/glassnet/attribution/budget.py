@@ -8,7 +8,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from glassnet.errors import InputError
 from glassnet.models.capture import tapped
-from glassnet.models.images import Images, image_batches, in_words
+from glassnet.models.images import Images, image_batches, translate_torch_errors
 
 MEMORY_BYTES = 2 * 2**30
 
@@ -60,7 +60,7 @@ def bytes_of_a_pass(model: nn.Module, images: Tensor, modules: Collection[str]) 
         given += output.nbytes if isinstance(output, Tensor) else 0
 
     hooks = saved_tensors_hooks(pack, lambda tensor: tensor)
-    with in_words(model, images), tapped(model, modules, tap), hooks:
+    with translate_torch_errors(model, images), tapped(model, modules, tap), hooks:
         # Bound to a name, so that the graph holds what it saved until all of it is counted.
         _graph = model(images.requires_grad_().clone())
     return sum(saved.values()) + 2 * given

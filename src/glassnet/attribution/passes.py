@@ -14,7 +14,7 @@ from glassnet.attribution.targets import Classes, Scorer, score
 from glassnet.devices import autocast
 from glassnet.errors import InputError
 from glassnet.models.capture import Recorder, record
-from glassnet.models.images import in_words
+from glassnet.models.images import translate_torch_errors
 from glassnet.models.layers import Call
 
 _VIEW = "view size is not compatible"
@@ -74,7 +74,7 @@ def forward(
 
     def run() -> tuple[Any, Tensor, Tensor | None]:
         seeing = rectifiers if guided else nullcontext()
-        with in_words(network.model, images), autocast(images.device, network.precision), seeing:
+        with translate_torch_errors(network.model, images), autocast(images.device, network.precision), seeing:
             # A copy, since the model may write into what it is given, but not into a graph's root.
             output = network.model(images.clone(memory_format=network.memory_format))
         return output, *score(output, target, len(images))

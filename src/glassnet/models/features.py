@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from glassnet.devices import autocast, choose_precision
 from glassnet.errors import InputError
 from glassnet.models.capture import tapped, undisturbed
-from glassnet.models.images import Images, check_images, device_of, image_batches, in_words
+from glassnet.models.images import Images, check_images, device_of, image_batches, translate_torch_errors
 from glassnet.models.layers import Call, name_calls, select_layers, split_call
 from glassnet.models.rows import FileRows, Rows
 
@@ -72,7 +72,7 @@ def extract_features(
             for _, batch in image_batches(model, images, batch_size):
                 size = len(batch)
                 counts.clear()
-                with in_words(model, batch), autocast(device, chosen):
+                with translate_torch_errors(model, batch), autocast(device, chosen):
                     model(batch)
                 named = name_calls(names, layers, ran)
         return rows.named(named)

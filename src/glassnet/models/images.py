@@ -63,7 +63,7 @@ def image_batches(
 
 
 @contextmanager
-def in_words(model: nn.Module, images: Tensor) -> Iterator[None]:
+def translate_torch_errors(model: nn.Module, images: Tensor) -> Iterator[None]:
     """Turn what torch says while the model works on a batch of images into one sentence.
 
     Raises:

@@ -5,7 +5,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from glassnet.errors import InputError
-from glassnet.models.images import in_words
+from glassnet.models.images import translate_torch_errors
 
 
 def probabilities(
@@ -24,7 +24,7 @@ def probabilities(
     """
     found = []
     for batch, wanted in zip(images.split(batch_size), classes.split(batch_size), strict=True):
-        with in_words(model, batch):
+        with translate_torch_errors(model, batch):
             output = model(batch.contiguous(memory_format=torch.channels_last))
         if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != len(batch):
             shape = f"of shape {tuple(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"

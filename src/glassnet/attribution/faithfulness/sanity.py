@@ -16,7 +16,7 @@ from glassnet.attribution.faithfulness.similarity import rank_correlation, struc
 from glassnet.attribution.targets import Target, check_target
 from glassnet.errors import InputError
 from glassnet.models.capture import tapped, undisturbed
-from glassnet.models.images import Images, check_images, image_batches, in_words
+from glassnet.models.images import Images, check_images, image_batches, translate_torch_errors
 
 Mapper = Callable[[nn.Module], Float[np.ndarray, "n ..."]]
 """A method of one's own: from the model to maps of the images, (n, h, w) or (n, c, h, w)."""
@@ -152,7 +152,7 @@ def _layers_with_weights(model: nn.Module, images: Images) -> list[str]:
     with (
         undisturbed(model),
         torch.no_grad(),
-        in_words(model, batch),
+        translate_torch_errors(model, batch),
         tapped(model, names, lambda call, _: order.setdefault(call[0])),
     ):
         model(batch)
