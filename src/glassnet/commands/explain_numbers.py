@@ -14,7 +14,7 @@ from glassnet.attribution.faithfulness import (
     STROKE_THRESHOLD,
     Curves,
     Faithfulness,
-    Measured,
+    MeanCI,
     SanityCheck,
     agreement,
     deletion_insertion,
@@ -60,7 +60,7 @@ class Numbers:
     found: Faithfulness
     random: Curves | None
     sanity: SanityCheck | None
-    agreed: Mapping[tuple[str, str, str], Measured]
+    agreed: Mapping[tuple[str, str, str], MeanCI]
 
     def to_json(self) -> dict[str, Any]:
         """Return the numbers as JSON values; empty where nothing was measured."""
@@ -89,8 +89,8 @@ class Numbers:
         return document
 
 
-def plain(value: Measured) -> dict[str, float | int | None]:
-    """Return a measured number as JSON values."""
+def plain(value: MeanCI) -> dict[str, float | int | None]:
+    """Return a mean with its interval as JSON values."""
     return {"mean": value.mean, "low": value.low, "high": value.high, "images": value.count}
 
 

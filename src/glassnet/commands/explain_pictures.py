@@ -9,7 +9,7 @@ from jaxtyping import Bool
 
 from glassnet import figures
 from glassnet.attribution import Explanation
-from glassnet.attribution.faithfulness import Measured, measured, share_inside
+from glassnet.attribution.faithfulness import MeanCI, mean_ci, share_inside
 from glassnet.commands.explain_numbers import Numbers
 from glassnet.commands.selection import Selection
 from glassnet.commands.subject import Subject
@@ -105,8 +105,8 @@ def _sanity(subject: Subject, selection: Selection, explanation: Explanation, nu
 
 
 def _bands(curves: np.ndarray) -> np.ndarray:
-    return _rows([measured(column) for column in curves.T])
+    return _rows([mean_ci(column) for column in curves.T])
 
 
-def _rows(values: Sequence[Measured]) -> np.ndarray:
+def _rows(values: Sequence[MeanCI]) -> np.ndarray:
     return np.array([(value.mean, value.low, value.high) for value in values], dtype=float)

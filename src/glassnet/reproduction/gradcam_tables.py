@@ -7,18 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from glassnet.attribution.faithfulness import Measured, measured
+from glassnet.attribution.faithfulness import MeanCI, mean_ci
 from glassnet.reproduction.look import PLACES, Look, Place
 from glassnet.reproduction.numbers import OWN_NETWORK
 from glassnet.reproduction.tables import Table
 
-Shares = Mapping[Place, Sequence[Measured]]
+Shares = Mapping[Place, Sequence[MeanCI]]
 """A network's measured shares, place by place, a layer each."""
 
 
 def measure_shares(one: Look, seed: int) -> Shares:
     """Average a network's shares over the images, layer by layer, with intervals."""
-    return {place: [measured(row, seed=seed) for row in maps.shares] for place, maps in one.at.items()}
+    return {place: [mean_ci(row, seed=seed) for row in maps.shares] for place, maps in one.at.items()}
 
 
 def layer_table(looks: Mapping[str, Look], shares: Mapping[str, Shares]) -> Table:
@@ -66,7 +66,7 @@ def _last(looks: Mapping[str, Look], name: str, place: Place, seed: int) -> list
         sides += sorted({int(o.at[place].sides[-1]) for o in looks.values()} - set(sides))
     for side in sides:
         maps = one.at[place].last if side == sides[0] else one.at[place].reduced(side)
-        found = [measured(values, seed=seed) for values in (one.share(maps), one.roundness(maps))]
+        found = [mean_ci(values, seed=seed) for values in (one.share(maps), one.roundness(maps))]
         words = one.at[place].layers[-1] + ("" if side == sides[0] else f", averaged to {side} px")
         without = f"{len(maps) - found[1].count:,}"
         rows.append((name, words, str(side), *map(_cell, found), f"{one.chance(maps):.3f}", without))
@@ -79,12 +79,12 @@ def shares_to_json(one: Look, shares: Shares) -> list[dict[str, Any]]:
     return [row | {"relu": relu} for row, relu in zip(convolutions, relus, strict=True)]
 
 
-def _to_json(one: Look, place: Place, row: int, m: Measured) -> dict[str, Any]:
+def _to_json(one: Look, place: Place, row: int, m: MeanCI) -> dict[str, Any]:
     maps = one.at[place]
     above = None if m.mean is None else float(np.nanmean(maps.shares[row] - one.area))
     told = {"layer": maps.layers[row], "side_pixels": int(maps.sides[row]), "above_uniform": above}
     return told | {"mean": m.mean, "low": m.low, "high": m.high, "images": m.count}
 
 
-def _cell(value: Measured) -> str:
+def _cell(value: MeanCI) -> str:
     return "–" if value.mean is None else f"{value.mean:.3f} [{value.low:.3f}, {value.high:.3f}]"

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from glassnet.attribution.faithfulness import measured, pointing_game, share_inside, stroke_mask
+from glassnet.attribution.faithfulness import mean_ci, pointing_game, share_inside, stroke_mask
 from glassnet.errors import InputError
 
 MASK = np.array([[[True, False], [False, True]]])
@@ -26,9 +26,9 @@ def test_what_has_no_share_is_nan_and_left_out_of_the_mean():
     mask = np.concatenate([MASK, MASK, ~MASK & MASK, MASK])
     shares = share_inside(maps, mask)
     assert np.isnan(shares).tolist() == [False, True, True, True]
-    found = measured(shares)
+    found = mean_ci(shares)
     assert (found.mean, found.low, found.high, found.count) == (5 / 8, 5 / 8, 5 / 8, 1)
-    none = measured(shares[1:])
+    none = mean_ci(shares[1:])
     assert (none.mean, none.low, none.high, none.count) == (None, None, None, 0)
     assert np.isnan(pointing_game(maps, mask)).tolist() == [False, True, True, True]
 

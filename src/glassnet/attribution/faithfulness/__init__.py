@@ -4,8 +4,8 @@ from glassnet.attribution.faithfulness.agreement import agreement
 from glassnet.attribution.faithfulness.confidence import confidence_change
 from glassnet.attribution.faithfulness.curves import Curves, deletion_insertion
 from glassnet.attribution.faithfulness.masks import pointing_game, share_inside
+from glassnet.attribution.faithfulness.mean_ci import MeanCI, mean_ci
 from glassnet.attribution.faithfulness.measure import Faithfulness, faithfulness, inside
-from glassnet.attribution.faithfulness.over_images import Measured, measured
 from glassnet.attribution.faithfulness.pixels import STROKE_THRESHOLD, stroke_mask
 from glassnet.attribution.faithfulness.sanity import SanityCheck, sanity_check
 from glassnet.attribution.faithfulness.similarity import rank_correlation, structural_similarity
@@ -14,14 +14,14 @@ __all__ = [
     "STROKE_THRESHOLD",
     "Curves",
     "Faithfulness",
-    "Measured",
+    "MeanCI",
     "SanityCheck",
     "agreement",
     "confidence_change",
     "deletion_insertion",
     "faithfulness",
     "inside",
-    "measured",
+    "mean_ci",
     "pointing_game",
     "rank_correlation",
     "sanity_check",

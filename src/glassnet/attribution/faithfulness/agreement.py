@@ -3,12 +3,12 @@
 from itertools import combinations
 
 from glassnet.attribution.explanation import Explanation
-from glassnet.attribution.faithfulness.over_images import Measured, measured
+from glassnet.attribution.faithfulness.mean_ci import MeanCI, mean_ci
 from glassnet.attribution.faithfulness.pixels import refuse_several
 from glassnet.attribution.faithfulness.similarity import rank_correlation
 
 
-def agreement(explanation: Explanation, *, seed: int = 0) -> dict[tuple[str, str, str], Measured]:
+def agreement(explanation: Explanation, *, seed: int = 0) -> dict[tuple[str, str, str], MeanCI]:
     """Return the rank correlation of every two methods' maps of the same layer.
 
     A method that explains the input alone is compared with the others at every layer.
@@ -31,5 +31,5 @@ def agreement(explanation: Explanation, *, seed: int = 0) -> dict[tuple[str, str
         for layer in explanation.layers or ("input",):
             keys = [(m, layer if layer in places[m] else "input") for m in (first, second)]
             if all(key in maps for key in keys):
-                found[first, second, layer] = measured(rank_correlation(maps[keys[0]], maps[keys[1]]), seed=seed)
+                found[first, second, layer] = mean_ci(rank_correlation(maps[keys[0]], maps[keys[1]]), seed=seed)
     return found

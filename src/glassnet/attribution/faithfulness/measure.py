@@ -10,7 +10,7 @@ from glassnet.attribution.explanation import Explanation
 from glassnet.attribution.faithfulness.confidence import confidence_change
 from glassnet.attribution.faithfulness.curves import Curves, deletion_insertion
 from glassnet.attribution.faithfulness.masks import pointing_game, share_inside
-from glassnet.attribution.faithfulness.over_images import Measured, measured
+from glassnet.attribution.faithfulness.mean_ci import MeanCI, mean_ci
 from glassnet.attribution.faithfulness.pixels import classes_of
 from glassnet.models.images import Images
 
@@ -28,7 +28,7 @@ class Faithfulness:
         curves: Deletion and insertion curves.
     """
 
-    numbers: Mapping[Key, Mapping[str, Measured]]
+    numbers: Mapping[Key, Mapping[str, MeanCI]]
     curves: Mapping[Key, Curves]
 
 
@@ -67,14 +67,14 @@ def faithfulness(
         values = {"deletion": found.deletion_area, "insertion": found.insertion_area}
         values |= {"average_drop": drop, "increase": increase}
         curves[key] = found
-        numbers[key] = {name: measured(value, seed=seed) for name, value in values.items()}
+        numbers[key] = {name: mean_ci(value, seed=seed) for name, value in values.items()}
         if mask is not None:
             numbers[key] |= inside(maps, mask, seed=seed)
     return Faithfulness(numbers, curves)
 
 
-def inside(maps: np.ndarray, mask: np.ndarray | Tensor, *, seed: int = 0) -> dict[str, Measured]:
+def inside(maps: np.ndarray, mask: np.ndarray | Tensor, *, seed: int = 0) -> dict[str, MeanCI]:
     """Measure maps by a mask alone, which costs no forward pass."""
     array = mask.cpu().numpy() if isinstance(mask, Tensor) else mask
     values = {"mask_share": share_inside(maps, array), "pointing_game": pointing_game(maps, array)}
-    return {name: measured(value, seed=seed) for name, value in values.items()}
+    return {name: mean_ci(value, seed=seed) for name, value in values.items()}

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import nn
 
 from glassnet.attribution.engine import explain
-from glassnet.attribution.faithfulness.over_images import Measured, measured
+from glassnet.attribution.faithfulness.mean_ci import MeanCI, mean_ci
 from glassnet.attribution.faithfulness.pixels import refuse_several
 from glassnet.attribution.faithfulness.similarity import rank_correlation, structural_similarity
 from glassnet.attribution.targets import Target, check_target
@@ -41,9 +41,9 @@ class SanityCheck:
     similarity: Mapping[str, Float[np.ndarray, "steps n"]]
     seed: int
 
-    def steps(self, method: str) -> list[Measured]:
+    def steps(self, method: str) -> list[MeanCI]:
         """Return the rank correlation of each step with its interval over images."""
-        return [measured(row, seed=self.seed) for row in self.rank_correlation[method]]
+        return [mean_ci(row, seed=self.seed) for row in self.rank_correlation[method]]
 
     def passes(self, method: str) -> bool | None:
         """Tell whether a method sees that weights are lost, half-way and at the end; None where that is undecided.

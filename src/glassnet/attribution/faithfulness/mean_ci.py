@@ -9,7 +9,7 @@ from glassnet.bootstrap import mean_interval
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeanCI:
     """One value an image, their mean and its 95% interval.
 
     Attributes:
@@ -27,10 +27,10 @@ class Measured:
     count: int
 
 
-def measured(values: Float[np.ndarray, " n"], *, seed: int = 0) -> Measured:
+def mean_ci(values: Float[np.ndarray, " n"], *, seed: int = 0) -> MeanCI:
     """Take the mean of values over images with its percentile bootstrap interval, leaving out NaN."""
     there = np.asarray(values[~np.isnan(values)], dtype=np.float64)
     if not len(there):
-        return Measured(values, None, None, None, 0)
+        return MeanCI(values, None, None, None, 0)
     low, high = mean_interval(there, seed=seed)
-    return Measured(values, float(there.mean()), low, high, len(there))
+    return MeanCI(values, float(there.mean()), low, high, len(there))
