@@ -15,7 +15,7 @@ from jaxtyping import config
 from matplotlib.figure import Figure
 
 from glassnet import figures
-from glassnet.figures.mask_share import LayerShares
+from glassnet.figures.faithfulness import LayerShares
 
 DIGITS = tuple("0123456789")
 HISTORY = [
@@ -98,13 +98,6 @@ def _tuning() -> Figure:
         ["16,16", "32,32"], [[0.991, 0.992, float("nan")], [0.994]], metric="test accuracy", title="Tuning",
         report=[0.9872, None], columns={"parameters": ["1,000", "4,000"]}, claims=["More filters help: supported."],
     )  # fmt: skip
-
-
-def _grid() -> Figure:
-    means = np.array([[0.98, 0.99], [0.97, np.nan]])
-    return figures.tuning_grid(
-        means, ("rate", ["0.1", "0.2"]), ("filters", ["16", "32"]), metric="accuracy", title="Grid", spreads=means / 99
-    )
 
 
 def _strip() -> Figure:
@@ -191,7 +184,6 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "Segmented": _segmented,
     "Classes": lambda: figures.class_bars([0.5, None, 0.2], [(0.4, 0.6), None, None], "abc", title="Classes"),
     "Tuning": _tuning,
-    "Grid": _grid,
 }
 
 

@@ -1,24 +1,17 @@
 """Figures: arrays in, a matplotlib figure out; never a model, never a file."""
 
-from glassnet.figures.architecture import architecture
+from glassnet.figures.architecture import architecture, autoencoder_diagram
 from glassnet.figures.attribution import attribution_grid
 from glassnet.figures.attribution_strip import attribution_strip
-from glassnet.figures.autoencoder_diagram import autoencoder_diagram
 from glassnet.figures.class_bars import class_bars
 from glassnet.figures.confusion import confusion_matrix
 from glassnet.figures.curves import learning_curves, scree
-from glassnet.figures.embedding import embedding_figure
-from glassnet.figures.faithfulness import faithfulness_curves
-from glassnet.figures.grid import tuning_grid
-from glassnet.figures.image_rows import image_rows
-from glassnet.figures.images import image_grid, worst_mistakes
+from glassnet.figures.embedding import embedding_figure, embedding_pair
+from glassnet.figures.faithfulness import faithfulness_curves, mask_share, sanity_curves
+from glassnet.figures.images import image_grid, image_rows, worst_mistakes
 from glassnet.figures.latent import latent_kl, reconstruction_curves
-from glassnet.figures.layers import layer_comparison
-from glassnet.figures.mask_share import mask_share
-from glassnet.figures.pair import embedding_pair
-from glassnet.figures.sanity import sanity_curves
+from glassnet.figures.layers import cka_heatmap, layer_comparison
 from glassnet.figures.segmentation import segmentation_grid
-from glassnet.figures.similarity import cka_heatmap
 from glassnet.figures.tuning import tuning_figure
 
 __all__ = [
@@ -43,6 +36,5 @@ __all__ = [
     "scree",
     "segmentation_grid",
     "tuning_figure",
-    "tuning_grid",
     "worst_mistakes",
 ]

@@ -1,4 +1,4 @@
-"""Embeddings: the points coloured by class, beside the same points coloured by cluster, and what both are worth."""
+"""Embeddings: points coloured by class beside the same points by cluster, or beside another embedding."""
 
 from __future__ import annotations
 
@@ -11,10 +11,27 @@ from matplotlib.figure import Figure
 from scipy.optimize import linear_sum_assignment
 
 from glassnet.errors import InputError, unknown_name
-from glassnet.figures.borders import centre_margins, draw_borders, draw_centres, grid_of, point_margins
-from glassnet.figures.labels import LABELLED, write_names
-from glassnet.figures.numbers import BY_CLASS, BY_CLUSTER, check_numbers, number_lines
-from glassnet.figures.panels import PANEL, Panel, class_panel, draw_panel, two_panels
+from glassnet.figures.annotations import (
+    LABELLED,
+    centre_margins,
+    draw_borders,
+    draw_centres,
+    grid_of,
+    point_margins,
+    write_names,
+)
+from glassnet.figures.panels import (
+    BY_CLASS,
+    BY_CLUSTER,
+    NUMBERS,
+    PANEL,
+    Panel,
+    check_numbers,
+    class_panel,
+    draw_panel,
+    number_lines,
+    two_panels,
+)
 from glassnet.figures.scatter import NOISE, Method
 from glassnet.figures.style import in_house_style, require_finite, require_shape, shorten
 
@@ -46,7 +63,7 @@ def embedding_figure(
         targets: True class of each point.
         assignment: Cluster of each point, from 0; -1 for noise.
         classes: Names of the classes, in order.
-        numbers: What to print, any of `figures.numbers.NUMBERS`; those that are None are left out.
+        numbers: What to print, any of `figures.panels.NUMBERS`; those that are None are left out.
         title: The figure's heading.
         method: What the axes are.
         matching: Class that each cluster stands for, -1 for none; by default the one-to-one matching that most points
@@ -149,3 +166,65 @@ def _cluster_panel(
         entries.append((NOISE, f"noise ({noise:,})"))
     groups = np.where(cluster < 0, len(match), cluster)
     return Panel(f"By {clustering} cluster", lines, heading, groups, [*match, NOISE], entries)
+
+
+@in_house_style
+def embedding_pair(
+    left: Float[np.ndarray, "n d"],
+    right: Float[np.ndarray, "n d"],
+    targets: Integer[np.ndarray, " n"],
+    classes: Sequence[str],
+    numbers: tuple[Mapping[str, float | None], Mapping[str, float | None]],
+    title: str,
+    *,
+    names: tuple[str, str],
+    method: Method | tuple[Method, Method] | None = None,
+    assignments: tuple[Integer[np.ndarray, " n"], Integer[np.ndarray, " n"]] | None = None,
+    centres: tuple[Float[np.ndarray, "j d"], Float[np.ndarray, "k d"]] | None = None,
+) -> Figure:
+    """Draw two embeddings by true class, side by side, with the borders of the clusters found in each.
+
+    Args:
+        left: Positions in 2 or 3 dimensions.
+        right: Those of the same images in the other embedding, in as many dimensions.
+        targets: True class of each image.
+        classes: Names of the classes, in order.
+        numbers: What to print below the left and the right, any of `figures.panels.NUMBERS`; None is left out.
+        title: The figure's heading.
+        names: The panels' titles.
+        method: What the axes are, the same for both or one each.
+        assignments: Clusters of the left and of the right, -1 for noise; drawn in 2 dimensions as borders, where the
+            nearest point is another cluster's.
+        centres: Their centres on the left and on the right, for borders halfway between these instead.
+
+    Raises:
+        InputError: The arrays do not fit each other or hold NaN, or a number or a method is unknown.
+    """
+    sides = [checked_points(p, targets, classes, what=w) for p, w in ((left, "left points"), (right, "right points"))]
+    shapes = [places.shape for places, _ in sides]
+    if shapes[0] != shapes[1]:
+        raise InputError(f"left points have shape {shapes[0]} and right {shapes[1]}, expected the same images in both.")
+    for shown in numbers:
+        check_numbers(shown)
+    number, dims = shapes[0]
+    middles = None if centres is None else [require_finite("the centres", c).astype(np.float64) for c in centres]
+    clusters = None if assignments is None else [checked_assignment(a, number) for a in assignments]
+    lines = [number_lines(shown, NUMBERS) for shown in numbers]
+    truth = sides[0][1]
+    bordered = dims == 2 and not (clusters is None and middles is None)
+    note = "; lines: borders of the clusters" if bordered else ""
+    first, second = (class_panel(truth, classes, lines[i], title=names[i], note=note) for i in (0, 1))
+    figure, foot = two_panels(title, (first, second), number=number, flat=dims == 2)
+    methods = method if isinstance(method, tuple) else (method, method)
+    for i, panel in enumerate((first, second)):
+        places = sides[i][0]
+        axes = draw_panel(figure, i, foot, places, panel, methods[i])
+        grid, margins = grid_of(axes), None
+        if dims == 2 and middles is not None:
+            margins = centre_margins(*grid, middles[i])
+        elif dims == 2 and clusters is not None and clusters[i].max() >= 0:
+            margins = point_margins(*grid, places, clusters[i], int(clusters[i].max()) + 1)
+        if margins is not None:
+            draw_borders(axes, *grid, margins, [-1] * margins.shape[-1], tint=False)
+        write_names(axes, places, truth, classes, inches=PANEL)
+    return figure

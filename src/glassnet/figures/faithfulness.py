@@ -1,21 +1,26 @@
-"""Deletion and insertion curves: how fast a class is lost, or found, with the pixels that a map ranks first."""
+"""What maps are worth: deletion and insertion, lost weights, and how much of a map lies inside a mask."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from glassnet.errors import InputError
+from glassnet.figures.layer_panels import SMALL, write_numbers
 from glassnet.figures.overlay import method_name
 from glassnet.figures.style import (
+    ACCENT,
     GRID,
     MUTED,
+    class_colour,
+    class_marker,
     in_house_style,
     new_figure,
     require_finite,
@@ -67,7 +72,7 @@ def faithfulness_curves(
     for row, method in zip(panels, methods, strict=True):
         for axes, side, reference, name in zip(row, sides, references, ("deletion", "insertion"), strict=True):
             mine = {layer: curve for (one, layer), curve in side.items() if one == method}
-            _panel(axes, at, mine, reference)
+            _curve_panel(axes, at, mine, reference)
             better = "lower is better" if name == "deletion" else "higher is better"
             axes.set_title(f"{method_name(method)}: {name}, {better}")
         row[0].set_ylabel("probability of the target")
@@ -91,7 +96,7 @@ def _curve(key: tuple[str, str], curve: np.ndarray, steps: int) -> np.ndarray:
     return values
 
 
-def _panel(axes: Axes, at: np.ndarray, curves: Mapping[str, np.ndarray], reference: np.ndarray | None) -> None:
+def _curve_panel(axes: Axes, at: np.ndarray, curves: Mapping[str, np.ndarray], reference: np.ndarray | None) -> None:
     shades = colormaps["viridis_r"](np.linspace(0.2, 0.95, len(curves)) if len(curves) > 1 else [0.7])
     if reference is not None:
         label = f"random order  {_area(at, reference):.3f}"
@@ -110,3 +115,164 @@ def _panel(axes: Axes, at: np.ndarray, curves: Mapping[str, np.ndarray], referen
 def _area(at: np.ndarray, curve: np.ndarray) -> float:
     heights = curve[:, 0]
     return float(((heights[1:] + heights[:-1]) / 2 * np.diff(at)).sum())
+
+
+@in_house_style
+def sanity_curves(
+    layers: Sequence[str],
+    correlations: Mapping[str, Float[np.ndarray, "steps 3"]],
+    *,
+    line: float = 0.5,
+    interval_name: str = "95% interval over images",
+    title: str = "Do the maps see that the weights are lost?",
+) -> Figure:
+    """Draw the rank correlation with the trained model's map, a curve per method, a step per layer randomised.
+
+    Args:
+        layers: What was randomised last at each step; the first is nothing.
+        correlations: By method, mean, low and high at each step, -1 to 1.
+        line: From which on a map counts as not having noticed.
+        interval_name: What the bars are.
+        title: The figure's heading.
+
+    Raises:
+        InputError: There is no method, or its numbers do not fit the layers or are no correlations.
+    """
+    if not correlations or len(layers) < 2:
+        raise InputError(
+            f"got {len(correlations)} methods and {len(layers)} steps, expected one method and two steps, or more."
+        )
+    at, number = np.arange(len(layers)), len(layers)
+    figure = new_figure(float(np.clip(2.6 + 0.42 * number, 7.4, 14)), 4.6)
+    axes = figure.subplots()
+    for place, (method, rows) in enumerate(correlations.items()):
+        values = require_finite(f"the correlations of {method}", rows).astype(float)
+        require_shape(f"the correlations of {method}", values, (number, 3), f"({number}, 3), mean, low and high a step")
+        if values.min() < -1 - 1e-6 or values.max() > 1 + 1e-6:
+            raise InputError(f"the correlations of {method} leave -1 to 1, expected rank correlations.")
+        x, colour = at + 0.1 * (place - (len(correlations) - 1) / 2), class_colour(place)
+        axes.vlines(x, values[:, 1], values[:, 2], color=colour, linewidth=1.2)
+        axes.plot(
+            x, values[:, 0], color=colour, marker=class_marker(place), markersize=5, linewidth=1.4,
+            label=method_name(method),
+        )  # fmt: skip
+    axes.axhline(line, color=MUTED, linewidth=1, linestyle="--", label=f"{line:g}: above it, the loss goes unnoticed")
+    axes.axhline(0, color=MUTED, linewidth=0.8)
+    longest = max(len(shorten(name, 20)) for name in layers)
+    names = ["none\n(trained)", *(shorten(name, 20) for name in layers[1:])]
+    axes.set_xticks(at, names, rotation=90 if longest > 5 and number > 8 else 0)
+    low = min(0.0, *(float(rows.min()) for rows in correlations.values()))
+    axes.set(ylim=(low - 0.08, 1.06), xlim=(-0.5, number - 0.5))
+    axes.set_ylabel("rank correlation with\nthe trained model's map")
+    axes.set_title(f"mean over images; bars: {interval_name}", fontweight="normal", fontsize=9.5)
+    axes.set_xlabel("randomised last (and all layers left of it, from the output down)")
+    axes.grid(axis="y", color=GRID)
+    figure.legend(loc="outside lower center", ncols=2)
+    figure.suptitle(title, x=0.01, ha="left")
+    return figure
+
+
+@dataclass(frozen=True)
+class LayerShares:
+    """Shares of one network, layer by layer, from the input to the output.
+
+    Attributes:
+        layers: Names.
+        shares: Mean share of the attribution that lies inside the mask, 0 to 1; NaN, a gap, where no map has one.
+        intervals: Its low and high, NaN likewise.
+        sides_pixels: Height of the layer's own maps.
+        uniform: The share of a map that is the same everywhere: the mask's share of the image's area.
+        left_out: How many of each layer's maps are all zero and not in the mean; None says nothing of them.
+    """
+
+    layers: Sequence[str]
+    shares: Float[np.ndarray, " l"]
+    intervals: Float[np.ndarray, "l 2"]
+    sides_pixels: Integer[np.ndarray, " l"]
+    uniform: float
+    left_out: Integer[np.ndarray, " l"] | None = None
+
+
+@in_house_style
+def mask_share(
+    networks: Mapping[str, LayerShares],
+    *,
+    mask_name: str = "the stroke",
+    interval_name: str = "95% interval over images",
+    title: str = "Attribution inside the stroke, layer by layer",
+) -> Figure:
+    """Draw a panel per network on a common axis: a point per layer, and the line where a uniform map would be.
+
+    A layer without a share leaves a gap. Below each layer stands how many of its maps are all zero and left out.
+
+    Args:
+        networks: By name.
+        mask_name: What the mask marks.
+        interval_name: What the bars are.
+        title: The figure's heading.
+
+    Raises:
+        InputError: There is no network or layer, or the numbers do not fit or are no shares.
+    """
+    if not networks:
+        raise InputError("there is no network, expected at least one.")
+    for name, network in networks.items():
+        _check_shares(name, network)
+    counts = [len(network.layers) for network in networks.values()]
+    # Title and legend share the top line.
+    figure = new_figure(max(1.2 + sum(max(0.42 * count, 2.2) for count in counts), 8.2), 4.5)
+    ratios = [max(count, 5) for count in counts]
+    panels = figure.subplots(1, len(networks), sharey=True, squeeze=False, width_ratios=ratios)[0]
+    for axes, (name, network) in zip(panels, networks.items(), strict=True):
+        _share_panel(axes, name, network, interval_name)
+    highest = max(float(np.nanmax(network.intervals, initial=network.uniform)) for network in networks.values())
+    panels[0].set_ylim(0, min(1.12 * highest + 0.03, 1.05))
+    panels[0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
+    panels[0].set_ylabel(f"share of the positive attribution\ninside {mask_name} (%)")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=2, fontsize=8.5)
+    figure.suptitle(title, x=0.01, ha="left")
+    figure.supxlabel(_share_foot(networks), fontsize=9.5)
+    return figure
+
+
+def _share_foot(networks: Mapping[str, LayerShares]) -> str:
+    foot = "layer, from the input to the output, and the side of its maps in pixels"
+    if not any(np.any(network.left_out) for network in networks.values() if network.left_out is not None):
+        return foot
+    return foot + "\n−n: so many maps are all zero, have no share and are left out"
+
+
+def _share_panel(axes: Axes, name: str, network: LayerShares, interval_name: str) -> None:
+    at = np.arange(len(network.layers))
+    axes.axhline(network.uniform, color=MUTED, linewidth=1, linestyle="--", label="a uniform map")
+    axes.vlines(at, *network.intervals.T, color=ACCENT, linewidth=1.4, label=interval_name)
+    axes.plot(at, network.shares, "o-", color=ACCENT, markersize=5, linewidth=1.2)
+    if len(at) <= 26:
+        there = ~np.isnan(network.shares)
+        numbers = [f"{100 * share:.0f}" for share in network.shares[there]]
+        write_numbers(axes, at[there], network.intervals[there, 1], numbers, above=True)
+    left_out = np.zeros(len(at), dtype=int) if network.left_out is None else network.left_out
+    each = zip(network.layers, network.sides_pixels, left_out, strict=True)
+    sides = [f"{shorten(layer, 16)}\n{side} px" + (f"\n−{out:,}" if out else "") for layer, side, out in each]
+    turned = max(map(len, network.layers)) > 6
+    axes.set_xticks(at, sides, rotation=90 if turned else 0, fontsize=SMALL if turned else 9)
+    axes.set(xlim=(-0.6, len(at) - 0.4))
+    axes.set_title(name)
+    axes.grid(axis="y", color=GRID)
+
+
+def _check_shares(name: str, network: LayerShares) -> None:
+    number = len(network.layers)
+    if not number:
+        raise InputError(f"{name} has no layer, expected at least one.")
+    shares, bounds = np.asarray(network.shares), np.asarray(network.intervals)
+    require_shape(f"the shares of {name}", shares, (number,), f"({number},), one for each layer")
+    require_shape(f"the intervals of {name}", bounds, (number, 2), f"({number}, 2), low and high for each layer")
+    require_shape(f"the sides of {name}", network.sides_pixels, (number,), f"({number},), one for each layer")
+    if network.left_out is not None:
+        require_shape(f"left_out of {name}", network.left_out, (number,), f"({number},), one for each layer")
+    require_finite(f"the intervals of {name} where it has a share", bounds[~np.isnan(shares)])
+    every = np.concatenate([shares, bounds.ravel(), [network.uniform]])
+    low, high = np.nanmin(every), np.nanmax(every)
+    if low < 0 or high > 1:
+        raise InputError(f"the shares of {name} go from {low:.3g} to {high:.3g}, expected 0 to 1.")

@@ -8,7 +8,7 @@ import numpy as np
 
 from glassnet import figures
 from glassnet.attribution.faithfulness import share_inside, stroke_mask
-from glassnet.figures.mask_share import LayerShares
+from glassnet.figures.faithfulness import LayerShares
 from glassnet.reproduction.gradcam_tables import Shares
 from glassnet.reproduction.look import METHODS, PLACES, Look, Place
 from glassnet.reproduction.numbers import ATTRIBUTED, OWN_NETWORK

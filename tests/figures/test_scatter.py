@@ -4,9 +4,8 @@ from matplotlib.collections import PathCollection
 from matplotlib.colors import to_rgb
 
 from glassnet.figures import embedding_figure
-from glassnet.figures.density import DENSE, FAINTEST, cells_a_side, class_density, opacity
 from glassnet.figures.panels import drawn_points
-from glassnet.figures.scatter import STRAY
+from glassnet.figures.scatter import DENSE, FAINTEST, STRAY, cells_a_side, class_density, opacity
 from glassnet.figures.style import PALETTE
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from glassnet import figures
 from glassnet.errors import InputError
-from glassnet.figures.mask_share import LayerShares
+from glassnet.figures.faithfulness import LayerShares
 
 AT = np.array([0.0, 0.5, 1.0])
 FALL = np.array([[1.0, 0.9, 1.0], [0.5, 0.4, 0.6], [0.0, 0.0, 0.1]])
