@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 import glassnet as gn
 from glassnet.data import DATASETS, Dataset, Split
-from glassnet.data.holdout import hold_out
+from glassnet.data.split import hold_out
 from glassnet.devices import keep_freed_memory
 from glassnet.models import parse_options
 from glassnet.tasks.elbo import LIKELIHOODS, kl_per_dimension

@@ -31,7 +31,7 @@ from segmentation_peers import EPOCHS, PEERS, Training
 import glassnet as gn
 from glassnet import experiment
 from glassnet.data import DATASETS, Dataset, data_root
-from glassnet.data.holdout import hold_out
+from glassnet.data.split import hold_out
 from glassnet.devices import choose_device, keep_freed_memory
 from glassnet.tasks import TASKS
 

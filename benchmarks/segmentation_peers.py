@@ -13,8 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from glassnet.data import VOID, Split
-from glassnet.data.batches import AUGMENTATIONS, COLOURS, shuffled_batches
+from glassnet.data import Split
+from glassnet.data.augment import AUGMENTATIONS, COLOURS
+from glassnet.data.batches import shuffled_batches
+from glassnet.images import VOID
 
 EPOCHS = 2
 """Of each training; the first one warms up and is not counted."""

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from glassnet import experiment
 from glassnet.data import Split
-from glassnet.data.holdout import hold_out
+from glassnet.data.split import hold_out
 from glassnet.settings import TrainSettings
 
 DEGREES, SHIFT, SCALE, SHEAR = 12, 0.08, (0.88, 1.12), 0.15  # as glassnet draws them for digits

@@ -6,16 +6,16 @@ from torch import nn
 
 from glassnet import create_model
 from glassnet.data import Split
-from glassnet.data.noise import Corruption, parse_noise
-from glassnet.data.own_numbers import OwnNumbers
+from glassnet.data.augment.noise import NoiseCorruption, parse_noise
 from glassnet.errors import InputError
 from glassnet.experiment import build, resolve
 from glassnet.measuring import run_evaluation
+from glassnet.rng import PerImageRNG
 from glassnet.settings import TrainSettings
 from glassnet.tasks import TASKS
 from tiny_voc import lay_out
 
-TASK, NUMBERS = TASKS["segmentation"], OwnNumbers(5, "test")
+TASK, RNG = TASKS["segmentation"], PerImageRNG(5, "test")
 
 
 @pytest.mark.parametrize(
@@ -78,9 +78,9 @@ def test_a_process_without_an_image_remembers_nothing_and_the_others_all():
     images = torch.randint(256, (2, 1, 4, 4), generator=generator, dtype=torch.uint8)
     split = Split(images, torch.randint(3, (2, 4, 4), generator=generator, dtype=torch.uint8))
     model, recorder = nn.Sequential(nn.Conv2d(1, 3, 1)), TASK.test_stats(TrainSettings(), 3)
-    parts = [run_evaluation(model, split, recorder, task=TASK, numbers=NUMBERS, part=(rank, 4)) for rank in range(4)]
+    parts = [run_evaluation(model, split, recorder, task=TASK, rng=RNG, part=(rank, 4)) for rank in range(4)]
     assert [bool(part) for part in parts] == [True, True, False, False]
-    whole = run_evaluation(model, split, recorder, task=TASK, numbers=NUMBERS)
+    whole = run_evaluation(model, split, recorder, task=TASK, rng=RNG)
     for key in ("counts", "outlines", "pixels"):
         assert torch.equal(torch.cat([part[key] for part in parts if part]), whole[key])
 
@@ -88,7 +88,7 @@ def test_a_process_without_an_image_remembers_nothing_and_the_others_all():
 def test_measuring_leaves_the_callers_generator_as_it_was():
     split = Split(torch.zeros(1, 1, 4, 4, dtype=torch.uint8), torch.zeros(1, 4, 4, dtype=torch.uint8))
     model, before = nn.Sequential(nn.Conv2d(1, 3, 1)), torch.get_rng_state()
-    run_evaluation(model, split, TASK.test_stats(TrainSettings(), 3), task=TASK, numbers=NUMBERS)
+    run_evaluation(model, split, TASK.test_stats(TrainSettings(), 3), task=TASK, rng=RNG)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -97,21 +97,21 @@ def test_the_bound_of_an_image_follows_from_its_place_and_the_seed_alone():
     split, task = Split(images, torch.zeros(7, dtype=torch.int64)), TASKS["reconstruction"]
     torch.manual_seed(0)
     model = create_model("vae_conv", in_channels=1, image_size=8, latent=2, hidden=4, filters=(2, 4)).eval()
-    noise = Corruption(parse_noise("gaussian:0.3"))
+    noise = NoiseCorruption(parse_noise("gaussian:0.3"))
 
-    def terms(numbers=NUMBERS, **how):
+    def terms(rng=RNG, **how):
         recorder = task.test_stats(TrainSettings(), 0)
-        found = run_evaluation(model, split, recorder, task=task, numbers=numbers, disturbance=noise, **how)
+        found = run_evaluation(model, split, recorder, task=task, rng=rng, corruption=noise, **how)
         return torch.stack([found["reconstruction"], found["kl"]])
 
     whole = terms()
     torch.testing.assert_close(terms(batch_size=2), whole)
     parts = torch.cat([terms(batch_size=2, part=(rank, 3)) for rank in range(3)], dim=1)
     torch.testing.assert_close(parts, whole)
-    for other in (OwnNumbers(6, "test"), OwnNumbers(5, "validation")):
+    for other in (PerImageRNG(6, "test"), PerImageRNG(5, "validation")):
         assert (terms(other)[0] - whole[0]).abs().amin() > 1e-3  # other noise, another draw of the code
     # image 4 by hand: noise from one generator of its own, the code from another
-    from_input, from_code = (next(NUMBERS.generators([4], purpose)) for purpose in ("input", "code"))
+    from_input, from_code = (next(RNG.generators([4], purpose)) for purpose in ("input", "code"))
     clean = images[4:5] / 255
     noisy = (clean + 0.3 * torch.randn(1, 1, 8, 8, generator=from_input)).clamp(0, 1)
     with torch.no_grad():

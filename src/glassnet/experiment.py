@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from glassnet.data import OF_A_PATH, Dataset, find_source, load_dataset
-from glassnet.data.batches import Disturbance, require_background
-from glassnet.data.holdout import channel_statistics
-from glassnet.data.noise import Corruption, parse_noise
+from glassnet.data.augment.noise import NoiseCorruption, parse_noise
+from glassnet.data.batches import Corruption, require_background
+from glassnet.data.split import channel_statistics
 from glassnet.defaults import fill
 from glassnet.errors import InputError, unknown_name
 from glassnet.models import create_model, model_task, parse_options
@@ -38,7 +38,7 @@ class Experiment:
         objective: The task's loss, as the settings want it.
         test_stats: What is remembered of each batch that is tested.
         val_stats: What is remembered of each batch that is measured after an epoch.
-        disturbance: What is done to the images before the model is given them; None for nothing.
+        corruption: What is done to the images before the model is given them; None for nothing.
         small_size: Side of the training images in the first epochs, in pixels; None where all show their own size.
     """
 
@@ -49,7 +49,7 @@ class Experiment:
     objective: Objective
     test_stats: Recorder
     val_stats: Recorder
-    disturbance: Disturbance | None
+    corruption: Corruption | None
     small_size: int | None = None
 
 
@@ -117,7 +117,7 @@ def build(settings: TrainSettings) -> Experiment:
         objective=task.objective(settings, dataset.train.target_parts(), classes),
         test_stats=task.test_stats(settings, classes),
         val_stats=task.val_stats(settings, classes),
-        disturbance=build_disturbance(settings, task),
+        corruption=build_corruption(settings, task),
         small_size=small_size(settings, description),
     )
 
@@ -166,7 +166,7 @@ def small_size(settings: TrainSettings, description: Mapping[str, Any]) -> int |
     raise InputError(f"the smaller images of --small-epochs do not fit: {problem} Give a --small-size that does.")
 
 
-def build_disturbance(settings: TrainSettings, task: Task) -> Disturbance | None:
+def build_corruption(settings: TrainSettings, task: Task) -> Corruption | None:
     """Return what is done to the images before the model is given them: noise, for a reconstruction.
 
     Raises:
@@ -175,13 +175,13 @@ def build_disturbance(settings: TrainSettings, task: Task) -> Disturbance | None
     return corruption_of(settings) if task.name == "reconstruction" else None
 
 
-def corruption_of(settings: TrainSettings) -> Corruption:
+def corruption_of(settings: TrainSettings) -> NoiseCorruption:
     """Return what a reconstruction's settings do to an image.
 
     Raises:
         InputError: The noise model is misspelt.
     """
-    return Corruption(parse_noise(settings.noise), settings.binarize)
+    return NoiseCorruption(parse_noise(settings.noise), settings.binarize)
 
 
 def build_model(description: Mapping[str, Any]) -> nn.Module:

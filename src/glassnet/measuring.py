@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from glassnet.data import Split
-from glassnet.data.batches import Disturbance, ordered_batches, ordered_places
-from glassnet.data.own_numbers import OwnNumbers
+from glassnet.data.batches import Corruption, ordered_batches, ordered_places
 from glassnet.models.inference import outputs
+from glassnet.rng import PerImageRNG
 from glassnet.tasks import Normal, Recorder, Records, Task
 
 
@@ -20,10 +20,10 @@ def run_evaluation(
     recorder: Recorder,
     *,
     task: Task,
-    numbers: OwnNumbers,
+    rng: PerImageRNG,
     batch_size: int = 512,
     precision: str = "fp32",
-    disturbance: Disturbance | None = None,
+    corruption: Corruption | None = None,
     part: tuple[int, int] = (0, 1),
 ) -> Records:
     """Run a model over a split in order, and join what is remembered of each batch.
@@ -33,10 +33,10 @@ def run_evaluation(
         split: Images and targets.
         recorder: From a batch's output and targets to what is remembered.
         task: What the model was made for.
-        numbers: What the disturbance, and what is drawn to measure, come from, image by image.
+        rng: What the corruption, and what is drawn to measure, come from, image by image.
         batch_size: Images per forward pass, at most; the task may allow less.
         precision: "fp32" or "bf16".
-        disturbance: What is done to the images first.
+        corruption: What is done to the images first.
         part: (rank, processes): which part of the images this process takes.
 
     Returns:
@@ -45,15 +45,15 @@ def run_evaluation(
     size, device = min(batch_size, task.batch_size), next(model.parameters()).device
     places = ordered_places(len(split), batch_size=size, part=part)
     batches, again = tee(
-        ordered_batches(split, batch_size=size, device=device, part=part, disturbance=disturbance, numbers=numbers)
+        ordered_batches(split, batch_size=size, device=device, part=part, corruption=corruption, rng=rng)
     )
     given = outputs(model, (images for images, _ in batches), precision=precision)
     found = [
-        {key: value.cpu() for key, value in recorder(output, targets, _normal(numbers, batch)).items()}
+        {key: value.cpu() for key, value in recorder(output, targets, _normal(rng, batch)).items()}
         for output, (_, targets), batch in zip(given, again, places, strict=True)
     ]
     return {key: torch.cat([one[key] for one in found]) for key in (found[0] if found else ())}
 
 
-def _normal(numbers: OwnNumbers, places: range) -> Normal:
-    return lambda shape: numbers.normal(places, shape, "code")
+def _normal(rng: PerImageRNG, places: range) -> Normal:
+    return lambda shape: rng.normal(places, shape, "code")

@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 
 import glassnet as gn
 from glassnet.cli import run as command_line
-from glassnet.data.draw import balanced_draw
+from glassnet.data.sampling import balanced_draw
 from glassnet.embedding.cka import cka
 from glassnet.experiment import build_model
 from glassnet.report import write_report

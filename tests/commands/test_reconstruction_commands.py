@@ -15,9 +15,9 @@ from glassnet.cli import run
 from glassnet.commands.reconstruction_pictures import code_spread
 from glassnet.commands.report import COMPLETED
 from glassnet.data.batches import ordered_batches
-from glassnet.data.own_numbers import OwnNumbers
 from glassnet.denoising import DENOISERS
-from glassnet.experiment import build_disturbance
+from glassnet.experiment import build_corruption
+from glassnet.rng import PerImageRNG
 from glassnet.run import write_weights
 from glassnet.tasks.image_quality import psnr
 from references.attributions import occlusion
@@ -119,10 +119,10 @@ def test_eval_measures_the_images_and_the_baselines(capsys, copy):
     document = json.loads(out)
     assert document["psnr"] == pytest.approx(copy.metrics["test_psnr"], abs=1e-3)
     test = copy.dataset().test
-    corruption = build_disturbance(copy.settings, copy.task)
+    corruption = build_corruption(copy.settings, copy.task)
     ((noisy, clean),) = ordered_batches(
-        test, batch_size=100, device=torch.device("cpu"), disturbance=corruption,
-        numbers=OwnNumbers(copy.settings.seed, "test"),
+        test, batch_size=100, device=torch.device("cpu"), corruption=corruption,
+        rng=PerImageRNG(copy.settings.seed, "test"),
     )  # fmt: skip
     by_name = {row["name"]: row for row in document["baselines"]}
     assert list(by_name) == ["noisy", "median", "nonlocal_means", "pca"]

@@ -12,7 +12,7 @@ from PIL import Image
 from scipy.io import savemat
 
 import tiny_voc
-from glassnet.data import cifar10, digit_scenes, fashion_mnist, mnist
+from glassnet.data.datasets import cifar10, digit_scenes, fashion_mnist, mnist
 from glassnet.download import RemoteFile
 
 

@@ -2,12 +2,13 @@ import pytest
 import torch
 from torch import Generator
 
-from glassnet.data import VOID, Split
-from glassnet.data.batches import batch_order, ordered_batches, ordered_places, shuffled_batches, to_float
-from glassnet.data.draw import balanced_draw
-from glassnet.data.holdout import channel_statistics, hold_out
-from glassnet.data.own_numbers import OwnNumbers
+from glassnet.data import Split
+from glassnet.data.batches import batch_order, ordered_batches, ordered_places, shuffled_batches
+from glassnet.data.sampling import balanced_draw
+from glassnet.data.split import channel_statistics, hold_out
 from glassnet.errors import InputError
+from glassnet.images import VOID, to_float
+from glassnet.rng import PerImageRNG
 
 CPU = torch.device("cpu")
 
@@ -77,10 +78,6 @@ def test_a_batch_that_does_not_split_is_refused():
         batch_order(100, 9, Generator(), 2)
 
 
-def test_grey_values_become_shares():
-    assert to_float(torch.tensor([0, 51, 255], dtype=torch.uint8)).tolist() == pytest.approx([0, 0.2, 1])
-
-
 def test_validation_part_keeps_the_shares_of_classes_and_follows_the_seed():
     split = Split(numbered(100).images, torch.tensor([0] * 80 + [1] * 20))
     train, validation = hold_out(split, 0.25, seed=0)
@@ -122,7 +119,7 @@ def test_the_batches_of_all_processes_hold_each_place_once():
 
 
 class Salt:
-    """A disturbance: whole numbers from 1 to 9 are added, and the clean images become the targets."""
+    """A corruption: whole numbers from 1 to 9 are added, and the clean images become the targets."""
 
     def draw(self, shape, generator):
         return torch.randint(1, 10, (shape[0], 1, 1, 1), generator=generator).float()
@@ -131,11 +128,11 @@ class Salt:
         return images + drawn, images
 
 
-def test_a_disturbance_is_drawn_anew_each_batch_and_alike_in_all_processes():
+def test_a_corruption_is_drawn_anew_each_batch_and_alike_in_all_processes():
     def one_pass(part):
         generator = Generator().manual_seed(3)
         return list(
-            shuffled_batches(numbered(40), batch_size=8, generator=generator, device=CPU, part=part, disturbance=Salt())
+            shuffled_batches(numbered(40), batch_size=8, generator=generator, device=CPU, part=part, corruption=Salt())
         )
 
     whole, first, second = one_pass((0, 1)), one_pass((0, 2)), one_pass((1, 2))
@@ -145,10 +142,10 @@ def test_a_disturbance_is_drawn_anew_each_batch_and_alike_in_all_processes():
         assert torch.equal(given, torch.cat([one, other]))
 
 
-def test_at_test_time_an_image_is_disturbed_by_its_place_and_the_seed_alone():
+def test_at_test_time_an_image_is_corrupted_by_its_place_and_the_seed_alone():
     def given(size, seed=5, part=(0, 1), split="test"):
         batches = ordered_batches(
-            numbered(11), batch_size=size, device=CPU, part=part, disturbance=Salt(), numbers=OwnNumbers(seed, split)
+            numbered(11), batch_size=size, device=CPU, part=part, corruption=Salt(), rng=PerImageRNG(seed, split)
         )
         return torch.cat([images for images, _ in batches])
 
@@ -270,7 +267,7 @@ def test_two_processes_paste_what_one_would():
         torch.testing.assert_close(one, torch.cat(halves), rtol=0, atol=1e-6)
 
 
-def test_a_disturbance_is_drawn_for_the_smaller_size():
+def test_a_corruption_is_drawn_for_the_smaller_size():
     class Doubled:
         def draw(self, shape, generator):
             return torch.ones(shape)
@@ -279,7 +276,7 @@ def test_a_disturbance_is_drawn_for_the_smaller_size():
             return images + drawn, images
 
     ((images, targets),) = shuffled_batches(
-        numbered(4), batch_size=4, generator=Generator().manual_seed(0), device=CPU, disturbance=Doubled(), size=2
+        numbered(4), batch_size=4, generator=Generator().manual_seed(0), device=CPU, corruption=Doubled(), size=2
     )
     assert images.shape == targets.shape == (4, 1, 2, 2)
 

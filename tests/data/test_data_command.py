@@ -103,7 +103,7 @@ def test_fetch_what_is_there(tiny_mnist, tiny_fashion_mnist, tiny_cifar10, tiny_
 
 
 def test_fetch_downloads(tiny_mnist, tiny_mnist_files, monkeypatch, tmp_path):
-    from glassnet.data import mnist
+    from glassnet.data.datasets import mnist
 
     def deliver(files, *, mirrors, folder, dataset):
         assert mirrors == mnist.MIRRORS

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from glassnet.data import DATASETS, VOID, data_root, find_source, load_dataset
+from glassnet.data import DATASETS, data_root, find_source, load_dataset
 from glassnet.errors import InputError
+from glassnet.images import VOID
 
 
 @pytest.fixture(params=sorted(DATASETS))

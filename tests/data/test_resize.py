@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from glassnet.data import load_dataset
-from glassnet.data.resize import resize_dataset, resize_images
+from glassnet.data.pictures import resize_dataset, resize_images
 
 
 def random_images(size, *, n=2, channels=1):
@@ -49,7 +49,7 @@ def test_pillow(to):
 def test_chunks_are_joined(monkeypatch):
     images = random_images(12, n=10)
     whole = resize_images(images, 8)
-    monkeypatch.setattr("glassnet.data.resize.CHUNK_IMAGES", 3)
+    monkeypatch.setattr("glassnet.data.pictures.CHUNK_IMAGES", 3)
     assert torch.equal(resize_images(images, 8), whole)
 
 

@@ -1,9 +1,8 @@
 import pytest
 import torch
 
+from glassnet.images import VOID
 from glassnet.tasks import outlines
-
-VOID = 255
 
 
 def test_outlines_by_hand():

@@ -3,10 +3,10 @@ import pytest
 import torch
 from sklearn.metrics import confusion_matrix, jaccard_score
 
+from glassnet.images import VOID
 from glassnet.tasks import outlines
 from glassnet.tasks import segmentation_metrics as metrics
 
-VOID = 255
 TRUTH = torch.tensor([[[0, 0, 1, 1], [0, 0, 1, VOID], [2, 2, 2, VOID]]], dtype=torch.uint8)
 GUESS = torch.tensor([[[0, 1, 1, 1], [0, 0, 0, 2], [2, 0, 2, 2]]], dtype=torch.uint8)
 BY_HAND = np.array([[3, 1, 0, 0], [1, 2, 0, 0], [1, 0, 2, 0], [0, 0, 0, 0]])

@@ -15,7 +15,7 @@ from accelerate import Accelerator
 
 from glassnet import experiment
 from glassnet.data import DATASETS, Dataset, Source, Split, batches
-from glassnet.data.warps import Warp
+from glassnet.data.augment.warps import Warp
 from glassnet.models import autoencoder
 from glassnet.settings import TrainSettings
 from glassnet.training.train import _Loop, _records, _start, _train_epoch
@@ -115,7 +115,7 @@ def _with_a_fixed_eps(posterior):
 
 
 def _double(warp):
-    return Warp(warp.affine.double(), warp.bend.double())
+    return Warp(warp.affine.double(), warp.elastic.double())
 
 
 if __name__ == "__main__":

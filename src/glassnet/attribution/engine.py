@@ -15,8 +15,8 @@ from glassnet.attribution.passes import Network
 from glassnet.attribution.targets import Classes, Scorer, Target, check_target, of_batch
 from glassnet.attribution.tokens import Reshape
 from glassnet.devices import autocast, choose_precision
+from glassnet.images import Images, check_images, device_of, image_batches
 from glassnet.models.capture import followed_in_place, undisturbed
-from glassnet.models.images import Images, check_images, device_of, image_batches
 from glassnet.models.layers import select_layers, split_call
 
 

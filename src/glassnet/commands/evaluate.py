@@ -14,12 +14,12 @@ from glassnet.commands import evaluate_classification, evaluate_reconstruction, 
 from glassnet.commands.answer import Answer
 from glassnet.commands.evaluated import Evaluated, Shown
 from glassnet.data import Dataset, load_dataset
-from glassnet.data.own_numbers import OwnNumbers
 from glassnet.devices import choose_device, choose_precision
 from glassnet.errors import InputError
-from glassnet.experiment import Run, build_disturbance
+from glassnet.experiment import Run, build_corruption
 from glassnet.measuring import run_evaluation
 from glassnet.models.mirrored import Mirrored
+from glassnet.rng import PerImageRNG
 from glassnet.settings import EvalSettings
 from glassnet.tasks import Records
 from glassnet.versions import versions
@@ -49,8 +49,8 @@ def evaluate(settings: EvalSettings) -> Answer:
             task=run.task,
             batch_size=settings.batch_size,
             precision=precision,
-            disturbance=build_disturbance(trained, run.task),
-            numbers=OwnNumbers(trained.seed, settings.split),
+            corruption=build_corruption(trained, run.task),
+            rng=PerImageRNG(trained.seed, settings.split),
         )
 
     name = settings.split if settings.data is None else f"{_slug(dataset.name)}-{settings.split}"

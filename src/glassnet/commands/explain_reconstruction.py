@@ -15,12 +15,13 @@ from glassnet.attribution import explain as explain_images
 from glassnet.commands.answer import Answer, table
 from glassnet.commands.selection import Selection, select
 from glassnet.commands.subject import Subject
-from glassnet.data.batches import disturbed, to_float
-from glassnet.data.own_numbers import OwnNumbers
+from glassnet.data.batches import corrupt
 from glassnet.errors import InputError
 from glassnet.experiment import Run, corruption_of
+from glassnet.images import to_float
 from glassnet.models.autoencoder import Autoencoder
 from glassnet.models.layers import select_layers
+from glassnet.rng import PerImageRNG
 from glassnet.settings import ExplainSettings
 from glassnet.versions import versions
 
@@ -123,8 +124,8 @@ def _shown(subject: Subject, selection: Selection) -> tuple[Tensor, Tensor]:
     if not isinstance(subject.kept, Run) or len(places) < len(images):
         return images, images
     settings = subject.kept.settings
-    numbers = OwnNumbers(settings.seed, "test")
-    return disturbed(images, places, disturbance=corruption_of(settings), numbers=numbers)
+    rng = PerImageRNG(settings.seed, "test")
+    return corrupt(images, places, corruption=corruption_of(settings), rng=rng)
 
 
 def _draw(subject: Subject, stem: str, name: str, given: Tensor, explanation: Explanation, captions: list[str]) -> None:

@@ -20,8 +20,8 @@ from glassnet.commands.explain_numbers import Numbers
 from glassnet.commands.explain_pictures import draw
 from glassnet.commands.selection import Selection, select
 from glassnet.commands.subject import Subject
-from glassnet.data import VOID
 from glassnet.errors import InputError, unknown_name
+from glassnet.images import VOID
 from glassnet.settings import ExplainSettings
 from glassnet.tasks.segmentation_metrics import mean_iou_of, pixel_counts
 from glassnet.versions import versions

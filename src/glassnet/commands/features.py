@@ -17,7 +17,7 @@ from glassnet.commands.answer import Answer, table
 from glassnet.commands.feature_pictures import TITLES, Embedded, embed_all, keep_picture
 from glassnet.commands.layer_comparison import compare, keep_comparison
 from glassnet.data import Split
-from glassnet.data.draw import balanced_draw
+from glassnet.data.sampling import balanced_draw
 from glassnet.devices import choose_device, choose_precision
 from glassnet.errors import InputError
 from glassnet.experiment import Run

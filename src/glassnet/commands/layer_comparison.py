@@ -14,7 +14,7 @@ from glassnet import figures
 from glassnet.commands.answer import table
 from glassnet.console import say
 from glassnet.data import Dataset
-from glassnet.data.draw import balanced_draw
+from glassnet.data.sampling import balanced_draw
 from glassnet.devices import choose_device
 from glassnet.embedding.cka import Alignment, cka
 from glassnet.embedding.layers import LayerScore, layer_scores

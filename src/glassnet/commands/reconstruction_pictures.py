@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 
 from glassnet import figures
 from glassnet.commands.evaluated import Evaluated
-from glassnet.data.draw import balanced_draw
+from glassnet.data.sampling import balanced_draw
 from glassnet.denoising.beside import given
 from glassnet.models.autoencoder import Autoencoder
 from glassnet.tasks.image_quality import psnr

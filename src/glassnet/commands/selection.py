@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from glassnet.commands.subject import Subject
 from glassnet.data import Split
-from glassnet.data.own_numbers import OwnNumbers
 from glassnet.data.pictures import SUFFIXES, read_pictures
 from glassnet.errors import InputError
 from glassnet.measuring import run_evaluation
 from glassnet.models.inference import predict
+from glassnet.rng import PerImageRNG
 from glassnet.settings import ExplainSettings, TrainSettings
 from glassnet.tasks import TASKS
 from glassnet.tasks.segmentation_metrics import mean_iou_of
@@ -96,8 +96,8 @@ def _by_outcome(test: Split, model: nn.Module, precision: str, rule: str, wanted
 def _by_overlap(test: Split, subject: Subject, precision: str, rule: str, wanted: int) -> list[Selection]:
     """Take the images of highest mean IoU, or of lowest, or half of each."""
     watcher = TASKS[subject.task].val_stats(TrainSettings(), len(subject.classes))
-    numbers = OwnNumbers(0, "test")  # a segmentation draws none
-    found = run_evaluation(subject.model, test, watcher, task=TASKS[subject.task], numbers=numbers, precision=precision)
+    rng = PerImageRNG(0, "test")  # a segmentation draws none
+    found = run_evaluation(subject.model, test, watcher, task=TASKS[subject.task], rng=rng, precision=precision)
     iou = mean_iou_of(found["counts"].numpy())
     order = torch.from_numpy(np.argsort(np.where(np.isnan(iou), np.inf, -iou), kind="stable"))
     order = order[: int((~np.isnan(iou)).sum())]

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from glassnet.data import (
+from glassnet.data.dataset import Dataset, Split
+from glassnet.data.datasets import (
     cifar10,
     digit_scenes,
     fashion_mnist,
@@ -14,10 +15,10 @@ from glassnet.data import (
     stanford_dogs,
     voc_aug,
 )
-from glassnet.data.dataset import VOID, Dataset, Split
 from glassnet.data.source import Source
 from glassnet.download import data_root
 from glassnet.errors import InputError, unknown_name
+from glassnet.images import VOID
 
 __all__ = [
     "DATASETS",

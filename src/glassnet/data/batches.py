@@ -6,28 +6,27 @@ every device, and a process that takes only its part of the batch takes the very
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Generator, Tensor
 
-from glassnet.data.colours import Colours, apply_colours, random_colours
-from glassnet.data.dataset import BACKGROUND, VOID, Split
-from glassnet.data.own_numbers import OwnNumbers
-from glassnet.data.warps import Images, Warp, apply_warp, apply_warp_to_masks, random_affine, random_bend
+from glassnet.data.augment import Transform, random_transform
+from glassnet.data.augment.colours import apply_colours
+from glassnet.data.augment.warps import Images, apply_warp, apply_warp_to_masks
+from glassnet.data.dataset import Split
 from glassnet.errors import InputError
+from glassnet.images import BACKGROUND, VOID, to_float
+from glassnet.rng import PerImageRNG
 
-Augmentation = Callable[[int, Generator], Warp]
 Batch = tuple[Images, Tensor]
 """What the model is given, and what it should have answered."""
 
 
 @runtime_checkable
-class Disturbance(Protocol):
+class Corruption(Protocol):
     """A random change between the images and what the model is given, drawn apart from its doing.
 
     It is drawn for a whole batch on the CPU, image by image along the first dimension, and done to a part of it on the
@@ -41,56 +40,6 @@ class Disturbance(Protocol):
         """Return what the model is given, and what it should answer."""
 
 
-def to_float(images: UInt8[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Map grey values 0..255 to [0, 1]."""
-    return images.float().div_(255)
-
-
-def _digits(count: int, generator: Generator) -> Warp:
-    affine = random_affine(count, generator, degrees=12, shift=0.08, scale=(0.88, 1.12), shear=0.15)
-    return Warp(affine, random_bend(count, generator, deviation=0.05, knots=7))
-
-
-def _clothes(count: int, generator: Generator) -> Warp:
-    return Warp(random_affine(count, generator, degrees=0, shift=0.07, scale=(0.95, 1.05), flip=True))
-
-
-def _photos(count: int, generator: Generator) -> Warp:
-    return Warp(random_affine(count, generator, degrees=5, shift=0.1, scale=(0.95, 1.25), flip=True))
-
-
-def _scenes(count: int, generator: Generator) -> Warp:
-    return Warp(random_affine(count, generator, degrees=12, shift=0.1, scale=(0.8, 1.3)))
-
-
-def _objects(count: int, generator: Generator) -> Warp:
-    return Warp(random_affine(count, generator, degrees=10, shift=0.1, scale=(0.75, 1.6), flip=True))
-
-
-def _unmoved(count: int, generator: Generator) -> Warp:
-    return Warp(random_affine(count, generator, degrees=0, shift=0, scale=(1, 1)))
-
-
-def _flips(count: int, generator: Generator) -> Warp:
-    return Warp(random_affine(count, generator, degrees=0, shift=0, scale=(1, 1), flip=True))
-
-
-AUGMENTATIONS: dict[str, Augmentation | None] = {
-    "none": None,
-    "flips": _flips,
-    "digits": _digits,
-    "clothes": _clothes,
-    "photos": _photos,
-    "scenes": _scenes,
-    "objects": _objects,
-}
-PLAIN = {"clothes": "flips", "photos": "flips", "objects": "flips"}
-"""What is left of an augmentation where images are to be distributed as the test's: a mirrored photograph is one."""
-_JITTER = partial(random_colours, brightness=0.2, contrast=0.4, saturation=0.5, tint=0.1)
-COLOURS: dict[str, Callable[[int, Generator], Colours]] = {"scenes": _JITTER, "objects": _JITTER}
-"""Changes of colour that go with some of the augmentations."""
-
-
 def shuffled_batches(
     split: Split,
     *,
@@ -99,7 +48,7 @@ def shuffled_batches(
     device: torch.device,
     augmentation: str = "none",
     part: tuple[int, int] = (0, 1),
-    disturbance: Disturbance | None = None,
+    corruption: Corruption | None = None,
     size: int | None = None,
     pasted: float = 0.0,
 ) -> Iterator[Batch]:
@@ -114,62 +63,50 @@ def shuffled_batches(
     Args:
         split: Images and targets; best on `device` already.
         batch_size: Images per batch over all processes; a split with fewer images makes one batch of them all.
-        generator: Source of the order, of the augmentation and of the disturbance, on the CPU.
+        generator: Source of the order, of the augmentation and of the corruption, on the CPU.
         device: Where the batches go.
         augmentation: A key of AUGMENTATIONS.
         part: (rank, processes): which equal part of each batch this process takes.
-        disturbance: Takes the place of the targets by its own, made from the augmented images.
+        corruption: Takes the place of the targets by its own, made from the augmented images.
         size: Height and width of the images, and masks, in pixels; the split's own if not given.
         pasted: Share of the images, drawn at random, that the objects of another are pasted onto; needs masks.
 
     Raises:
         InputError: The batch cannot be split into equal parts.
     """
-    draw, jitter = AUGMENTATIONS[augmentation], COLOURS.get(augmentation)
     rank, processes = part
     shape = (split.images.shape[1], *((size, size) if size else split.images.shape[2:]))
-    if draw is None and shape != split.images.shape[1:]:
-        draw = _unmoved
-
-    def looks(count: int) -> _Look:
-        return _Look(draw(count, generator) if draw else None, jitter(count, generator) if jitter else None)
-
+    resized = shape != split.images.shape[1:]
     for batch in batch_order(len(split), batch_size, generator, processes):
-        look = looks(len(batch))
-        drawn = disturbance.draw((len(batch), *shape), generator) if disturbance else None
+        transform = random_transform(augmentation, len(batch), generator, resized=resized)
+        drawn = corruption.draw((len(batch), *shape), generator) if corruption else None
         mine = slice(rank * len(batch) // processes, (rank + 1) * len(batch) // processes)
-        images, targets = _shown(split, batch[mine], look[mine], device, size, outside=VOID)
+        images, targets = _transformed(split, batch[mine], transform[mine], device, size, outside=VOID)
         if pasted:
             onto = (torch.rand(len(batch), generator=generator) < pasted)[mine].nonzero()[:, 0]
-            others, look = batch.roll(1)[mine][onto], looks(len(batch))[mine][onto]
+            others = batch.roll(1)[mine][onto]
+            transform = random_transform(augmentation, len(batch), generator, resized=resized)[mine][onto]
             if len(onto):
-                objects = _shown(split, others, look, device, size, outside=BACKGROUND)
+                objects = _transformed(split, others, transform, device, size, outside=BACKGROUND)
                 _paste(images, targets, onto.to(device), *objects)
-        if disturbance is not None and drawn is not None:
-            images, targets = disturbance.apply(images, drawn[mine].to(device))
+        if corruption is not None and drawn is not None:
+            images, targets = corruption.apply(images, drawn[mine].to(device))
         yield images, targets
 
 
-@dataclass(frozen=True)
-class _Look:
-    """How each image of a batch is augmented: where its pixels come from, and what becomes of their colours."""
-
-    warp: Warp | None
-    colours: Colours | None
-
-    def __getitem__(self, part: slice | Tensor) -> _Look:
-        return _Look(self.warp and self.warp[part], self.colours and self.colours[part])
-
-
-def _shown(split: Split, places: Tensor, look: _Look, device: torch.device, size: int | None, *, outside: int) -> Batch:
-    taken, targets = split.take(places.to(split.images.device))
+def _transformed(
+    split: Split, places: Tensor, transform: Transform, device: torch.device, size: int | None, *, outside: int
+) -> Batch:
+    taken, targets = split.take(places)
     images, targets = to_float(taken.to(device)), targets.to(device)
-    if look.warp is not None:
-        warp = look.warp.to(device)
+    if transform.warp is not None:
+        warp = transform.warp.to(device)
         if targets.ndim == 3:
             targets = apply_warp_to_masks(targets, warp, outside=outside, size=size)
         images = apply_warp(images, warp, size=size)
-    return images if look.colours is None else apply_colours(images, look.colours.to(device)), targets
+    if transform.colours is not None:
+        images = apply_colours(images, transform.colours.to(device))
+    return images, targets
 
 
 def _paste(
@@ -203,26 +140,26 @@ def ordered_batches(
     batch_size: int,
     device: torch.device,
     part: tuple[int, int] = (0, 1),
-    disturbance: Disturbance | None = None,
-    numbers: OwnNumbers | None = None,
+    corruption: Corruption | None = None,
+    rng: PerImageRNG | None = None,
 ) -> Iterator[Batch]:
-    """Yield all images once, in order, as they are but for the disturbance.
+    """Yield all images once, in order, as they are but for the corruption.
 
-    Each image is disturbed by numbers of its own, whatever the batches and processes.
+    Each image is corrupted by random numbers of its own, whatever the batches and processes.
 
     Args:
         split: Images and targets.
         batch_size: Images per batch of this process.
         device: Where the batches go.
         part: (rank, processes): which part of the images this process takes.
-        disturbance: Takes the place of the targets by its own.
-        numbers: What the disturbance is drawn from; needed with one.
+        corruption: Takes the place of the targets by its own.
+        rng: What the corruption is drawn from; needed with one.
     """
     for places in ordered_places(len(split), batch_size=batch_size, part=part):
         taken, targets = split.take(slice(places.start, places.stop))
         images, targets = to_float(taken.to(device)), targets.to(device)
-        if disturbance is not None and numbers is not None:
-            images, targets = disturbed(images, places, disturbance=disturbance, numbers=numbers)
+        if corruption is not None and rng is not None:
+            images, targets = corrupt(images, places, corruption=corruption, rng=rng)
         yield images, targets
 
 
@@ -233,11 +170,11 @@ def ordered_places(count: int, *, batch_size: int, part: tuple[int, int] = (0, 1
     return [range(int(batch[0]), int(batch[-1]) + 1) for batch in mine.split(batch_size) if len(batch)]
 
 
-def disturbed(images: Images, places: Sequence[int], *, disturbance: Disturbance, numbers: OwnNumbers) -> Batch:
-    """Disturb images by the numbers of their places in their split; see `ordered_batches`."""
+def corrupt(images: Images, places: Sequence[int], *, corruption: Corruption, rng: PerImageRNG) -> Batch:
+    """Corrupt images by the random numbers of their places in their split; see `ordered_batches`."""
     shape = (1, *images.shape[1:])
-    drawn = [disturbance.draw(shape, generator) for generator in numbers.generators(places, "input")]
-    return disturbance.apply(images, torch.cat(drawn).to(images.device))
+    drawn = [corruption.draw(shape, generator) for generator in rng.generators(places, "input")]
+    return corruption.apply(images, torch.cat(drawn).to(images.device))
 
 
 def batch_order(count: int, batch_size: int, generator: Generator, processes: int = 1) -> list[Int64[Tensor, " batch"]]:

@@ -9,14 +9,10 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from glassnet.errors import InputError
+from glassnet.images import VOID
 
 Augmentation = Literal["none", "flips", "digits", "clothes", "photos", "scenes", "objects"]
 TaskName = Literal["classification", "segmentation", "reconstruction"]
-
-BACKGROUND = 0
-"""Value of the pixels of a mask that belong to no object."""
-VOID = 255
-"""Value of the pixels of a mask that are of no class known, and count for nothing."""
 
 
 @dataclass(frozen=True)

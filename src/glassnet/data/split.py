@@ -4,6 +4,13 @@ import hashlib
 from collections import Counter
 from collections.abc import Hashable, Sequence
 
+import torch
+from jaxtyping import Float, Int64
+from torch import Generator, Tensor
+
+from glassnet.data.dataset import Split
+from glassnet.errors import InputError
+
 
 def hash_order(keys: Sequence[str], *, seed: int) -> list[int]:
     """Order the indices of `keys` by SHA-256 of "SEED:KEY": mixed, and the same on every machine and version."""
@@ -33,3 +40,52 @@ def stratified_split(
         quota[labels[i]] -= 1
         (test if quota[labels[i]] >= 0 else train).append(i)
     return train, test
+
+
+def hold_out(split: Split, share: float, *, seed: int) -> tuple[Split, Split]:
+    """Divide a split into a training and a validation part, with each class's share kept where images have classes.
+
+    Args:
+        split: Images and targets.
+        share: Share of each class that goes to the validation part, rounded.
+        seed: Seed of the draw.
+
+    Raises:
+        InputError: One of the parts would be empty.
+    """
+    generator = Generator().manual_seed(seed)
+    held = torch.zeros(len(split), dtype=torch.bool)
+    strata = _strata(split)
+    for target in strata.unique():
+        members = (strata == target).nonzero().flatten()
+        chosen = torch.randperm(len(members), generator=generator)[: round(share * len(members))]
+        held[members[chosen]] = True
+    if not held.any() or held.all():
+        raise InputError(
+            f"a validation share of {share} of {len(held)} images leaves an empty part; "
+            "expected at least one image in each: change --validation or add images."
+        )
+    return split.part((~held).nonzero().flatten()), split.part(held.nonzero().flatten())
+
+
+def _strata(split: Split) -> Int64[Tensor, " n"]:
+    """Return the class of each image; one for all where a mask has many."""
+    if split.targets.ndim == 3:
+        return torch.zeros(len(split), dtype=torch.int64)
+    return split.own_targets
+
+
+def channel_statistics(split: Split) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel over all images, in units of the [0, 1] range."""
+    total = len(split) * split.images[0, 0].numel()
+    first = torch.zeros(split.images.shape[1], dtype=torch.float64)
+    second = torch.zeros_like(first)
+    for start in range(0, len(split), 1024):  # so that 60,000 images are never all floats at once
+        images, _ = split.take(slice(start, start + 1024))
+        values: Float[Tensor, "batch channel pixels"] = images.flatten(2).double() / 255
+        first += values.sum(dim=(0, 2))
+        second += values.square().sum(dim=(0, 2))
+    mean = first / total
+    deviation = (second / total - mean.square()).clamp(min=0).sqrt()
+    # A channel that never changes carries nothing; dividing by 1 leaves it at 0.
+    return mean.tolist(), torch.where(deviation > 1e-6, deviation, 1.0).tolist()

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from glassnet.data import Dataset
-from glassnet.data.batches import disturbed, to_float
-from glassnet.data.own_numbers import OwnNumbers
+from glassnet.data.batches import corrupt
 from glassnet.denoising.baselines import Baseline, denoised, projected
 from glassnet.denoising.principal import MOST_IMAGES
 from glassnet.experiment import Run, corruption_of
+from glassnet.images import to_float
 from glassnet.models.autoencoder import Autoencoder
+from glassnet.rng import PerImageRNG
 from glassnet.tasks.image_quality import QUALITY
 from glassnet.tasks.reconstruction import quality
 
@@ -57,8 +58,8 @@ def given(
     part = dataset.train if split == "train" else dataset.test
     chosen = torch.arange(len(part)) if places is None else places
     images = to_float(part.take(chosen)[0])
-    numbers = OwnNumbers(run.settings.seed, split)
-    return disturbed(images, chosen.tolist(), disturbance=corruption_of(run.settings), numbers=numbers)
+    rng = PerImageRNG(run.settings.seed, split)
+    return corrupt(images, chosen.tolist(), corruption=corruption_of(run.settings), rng=rng)
 
 
 def measure_baselines(

@@ -25,9 +25,9 @@ from glassnet.figures.style import (
     require_shape,
     shorten,
 )
+from glassnet.images import VOID
 
 Masks = UInt8[np.ndarray, "n h w"]
-VOID = 255
 SIDE, GAP = 1.15, 0.08
 """Inches: a picture's side, and between two."""
 OUTLINE = "#0b0b0b"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from glassnet.models.images import device_of
+from glassnet.images import device_of
 from glassnet.models.layers import Call
 from glassnet.models.modes import evaluating
 

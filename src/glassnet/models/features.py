@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from glassnet.devices import autocast, choose_precision
 from glassnet.errors import InputError
+from glassnet.images import Images, check_images, device_of, image_batches
 from glassnet.models.capture import tapped, undisturbed
-from glassnet.models.images import Images, check_images, device_of, image_batches, translate_torch_errors
+from glassnet.models.images import translate_torch_errors
 from glassnet.models.layers import Call, name_calls, select_layers, split_call
 from glassnet.models.rows import FileRows, Rows
 

@@ -1,65 +1,12 @@
-"""Any image batch, given to any model: chunks on the model's device, and failures said in one sentence."""
+"""What torch says when a model cannot take its images, said in one sentence."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from glassnet.errors import GlassnetError, InputError, WorkError
-
-Images = Tensor | np.ndarray
-"""(n, channel, height, width), uint8 in 0..255 or float as the model takes it; `check_images` refuses all else."""
-
-
-def device_of(model: nn.Module) -> torch.device:
-    """Return the device of the model's first weight; the CPU where it has none."""
-    return _first_weight(model).device
-
-
-def check_images(images: Images, batch_size: int) -> None:
-    """Refuse what cannot be a batch of images.
-
-    Raises:
-        InputError: The images are no 4-D array of uint8 or float, there are none, or batch_size is below 1.
-    """
-    if not isinstance(images, Tensor | np.ndarray):
-        raise InputError(
-            f"images is a {type(images).__name__}, expected a tensor or NumPy array (n, channel, height, width)."
-        )
-    if images.ndim != 4:
-        raise InputError(f"images has shape {tuple(images.shape)}, expected (n, channel, height, width).")
-    if 0 in images.shape:
-        raise InputError(f"images has shape {tuple(images.shape)}: there is nothing in it; pass at least one image.")
-    kind = str(images.dtype).removeprefix("torch.")
-    if kind != "uint8" and "float" not in kind:
-        raise InputError(f"images has dtype {kind}, expected uint8 (0 to 255) or float (0 to 1).")
-    if batch_size < 1:
-        raise InputError(f"batch_size is {batch_size}, expected at least 1.")
-
-
-def image_batches(
-    model: nn.Module, images: Images, batch_size: int
-) -> Iterator[tuple[int, Float[Tensor, "batch channel height width"]]]:
-    """Yield (first index, chunk), each chunk a float copy on the model's device, in the type of the model's weights.
-
-    Raises:
-        InputError: A pixel is NaN or infinite.
-    """
-    weight = _first_weight(model)
-    for start in range(0, len(images), batch_size):
-        part = images[start : start + batch_size]
-        # Always a copy: an array may be read-only (a memory map), and a model may write into what it is given.
-        chunk = torch.from_numpy(np.array(part)) if isinstance(part, np.ndarray) else part.detach().clone()
-        scale = 255 if chunk.dtype == torch.uint8 else None
-        chunk = chunk.to(weight.device).to(weight.dtype)
-        chunk = chunk.div_(scale) if scale else chunk
-        finite = chunk.isfinite().flatten(1).all(dim=1)
-        if not finite.all():
-            raise InputError(f"image {start + int(finite.int().argmin())} has NaN or infinite pixels; leave it out.")
-        yield start, chunk
 
 
 @contextmanager
@@ -96,7 +43,3 @@ def _refusal(model: nn.Module, images: Tensor, reason: str) -> str:
         channels = f"{first.in_channels} channel{'s' if first.in_channels > 1 else ''}"
         return f"images has shape (n, {', '.join(map(str, shape[1:]))}), but {name} takes images of {channels}."
     return f"{name} fails on images of shape {shape}: {reason.strip().splitlines()[0].rstrip('.')}."
-
-
-def _first_weight(model: nn.Module) -> Tensor:
-    return next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))

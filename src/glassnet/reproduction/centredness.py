@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64, Int64, UInt8
 
+from glassnet.images import VOID
 from glassnet.reproduction.claims import Verdict, decide
 from glassnet.reproduction.numbers import CLAIMS
-from glassnet.tasks.segmentation_metrics import VOID, mean_iou_of
+from glassnet.tasks.segmentation_metrics import mean_iou_of
 
 PERSON = "person"
 ANIMALS = ("bird", "cat", "cow", "dog", "horse", "sheep")

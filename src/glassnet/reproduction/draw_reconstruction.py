@@ -8,7 +8,7 @@ from dataclasses import asdict
 import torch
 
 from glassnet import figures
-from glassnet.data.draw import balanced_draw
+from glassnet.data.sampling import balanced_draw
 from glassnet.denoising.beside import given
 from glassnet.experiment import Run
 from glassnet.models import create_model, parse_options

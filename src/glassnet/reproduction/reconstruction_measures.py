@@ -8,14 +8,14 @@ from typing import Any, cast
 
 import numpy as np
 
-from glassnet.data.own_numbers import OwnNumbers
 from glassnet.denoising import DENOISERS
 from glassnet.denoising.beside import Beside, measure_denoisers, measure_principal
 from glassnet.devices import choose_device
-from glassnet.experiment import Run, build_disturbance
+from glassnet.experiment import Run, build_corruption
 from glassnet.measuring import run_evaluation
 from glassnet.models.autoencoder import Autoencoder
 from glassnet.reproduction.stages import Stage, stage
+from glassnet.rng import PerImageRNG
 from glassnet.run import RunDirectory
 from glassnet.settings.reproduce import ReproduceSettings
 from glassnet.tasks.image_quality import QUALITY
@@ -110,8 +110,8 @@ def evaluated(kept: RunDirectory, run: Run, settings: ReproduceSettings) -> Stag
             dataset.test,
             run.task.test_stats(run.settings, len(dataset.classes)),
             task=run.task,
-            disturbance=build_disturbance(run.settings, run.task),
-            numbers=OwnNumbers(run.settings.seed, "test"),
+            corruption=build_corruption(run.settings, run.task),
+            rng=PerImageRNG(run.settings.seed, "test"),
         )
         arrays = {name: records[name].numpy() for name in QUALITY}
         return Stage(arrays, run.task.evaluate(records, dataset.classes))

@@ -11,11 +11,11 @@ import numpy as np
 from jaxtyping import Int64
 
 from glassnet.data import Dataset
-from glassnet.data.own_numbers import OwnNumbers
 from glassnet.devices import choose_device
 from glassnet.errors import InputError
 from glassnet.experiment import Run, read_settings, resolve
 from glassnet.measuring import run_evaluation
+from glassnet.rng import PerImageRNG
 from glassnet.run import read_checkpoint
 from glassnet.settings import TrainSettings
 from glassnet.settings.reproduce import ReproduceSettings
@@ -96,10 +96,8 @@ class Evaluations:
         if run.path not in self._records:
             recorder = run.task.test_stats(run.settings, len(run.classes))
             model = run.model(choose_device(self._settings.device))
-            numbers = OwnNumbers(run.settings.seed, "test")
-            self._records[run.path] = run_evaluation(
-                model, self.dataset(run).test, recorder, task=run.task, numbers=numbers
-            )
+            rng = PerImageRNG(run.settings.seed, "test")
+            self._records[run.path] = run_evaluation(model, self.dataset(run).test, recorder, task=run.task, rng=rng)
         return self._records[run.path]
 
     def counts(self, runs: Sequence[Run]) -> Int64[np.ndarray, "seeds n 3 classes"]:

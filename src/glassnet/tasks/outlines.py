@@ -9,7 +9,7 @@ from jaxtyping import Bool, Int64, UInt8
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
-from glassnet.tasks.segmentation_losses import VOID
+from glassnet.images import VOID
 
 Masks = UInt8[Tensor, "n h w"]
 

@@ -10,11 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from glassnet.images import VOID
 from glassnet.settings import TrainSettings
 from glassnet.settings.train import Names, Recipe
 from glassnet.tasks import outlines
 from glassnet.tasks import segmentation_metrics as metrics
-from glassnet.tasks.segmentation_losses import REGION_LOSSES, VOID, class_weights, cross_entropy
+from glassnet.tasks.segmentation_losses import REGION_LOSSES, class_weights, cross_entropy
 from glassnet.tasks.task import Measures, Objective, Recorder, Records, Task
 
 TOLERANCE_SHARE = 0.0075

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-VOID = 255
+from glassnet.images import VOID
+
 Logits = Float[Tensor, "n classes h w"]
 Masks = UInt8[Tensor, "n h w"]
 

@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float64, Int64, UInt8
 from torch import Tensor
 
+from glassnet.images import VOID
 from glassnet.tasks.outlines import boundary_f
 
-VOID = 255
 Confusion = Int64[np.ndarray, "classes classes"]
 Masks = UInt8[Tensor, "n h w"]
 DRAWS = 1000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from glassnet.data.batches import PLAIN
+from glassnet.data.augment import PLAIN
 from glassnet.settings import TrainSettings
 from glassnet.settings.train import share_of_epochs
 

@@ -19,12 +19,12 @@ from glassnet import experiment, run
 from glassnet.console import progress, say
 from glassnet.data import Split
 from glassnet.data.batches import batch_order, shuffled_batches
-from glassnet.data.holdout import hold_out
-from glassnet.data.own_numbers import OwnNumbers
+from glassnet.data.split import hold_out
 from glassnet.devices import autocast, choose_device, choose_precision
 from glassnet.errors import InputError, WorkError
 from glassnet.experiment import Experiment, Run
 from glassnet.measuring import run_evaluation
+from glassnet.rng import PerImageRNG
 from glassnet.settings import TrainSettings, to_json
 from glassnet.tasks import Records
 from glassnet.training.curriculum import augmentation_of, pasted_share, size_of
@@ -168,7 +168,7 @@ def _train_epoch(loop: _Loop, model: torch.nn.Module) -> dict[str, float]:
         device=accelerator.device,
         augmentation=augmentation_of(loop.parts.dataset.augmentation, settings, state.epoch),
         part=(accelerator.process_index, accelerator.num_processes),
-        disturbance=loop.parts.disturbance,
+        corruption=loop.parts.corruption,
         size=size_of(loop.parts.small_size, settings, state.epoch),
         pasted=pasted_share(settings, state.epoch),
     )
@@ -223,8 +223,8 @@ def _records(loop: _Loop, name: Literal["validation", "test"]) -> Records:
         loop.parts.test_stats if tested else loop.parts.val_stats,
         task=loop.parts.task,
         precision=loop.precision,
-        disturbance=loop.parts.disturbance,
-        numbers=OwnNumbers(loop.settings.seed, name),
+        corruption=loop.parts.corruption,
+        rng=PerImageRNG(loop.settings.seed, name),
         part=(loop.accelerator.process_index, loop.accelerator.num_processes),
     )
     if loop.accelerator.num_processes == 1:

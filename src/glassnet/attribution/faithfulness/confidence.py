@@ -8,8 +8,8 @@ from torch import nn
 from glassnet.attribution.faithfulness.pixels import Classes, classes_of, positive
 from glassnet.attribution.faithfulness.probabilities import probabilities
 from glassnet.errors import InputError
+from glassnet.images import Images, check_images, image_batches
 from glassnet.models.capture import undisturbed
-from glassnet.models.images import Images, check_images, image_batches
 
 
 def confidence_change(

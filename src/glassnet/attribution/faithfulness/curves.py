@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from glassnet.attribution.faithfulness.pixels import Classes, classes_of, per_pixel
 from glassnet.attribution.faithfulness.probabilities import probabilities
 from glassnet.errors import InputError
+from glassnet.images import Images, check_images, image_batches
 from glassnet.models.capture import undisturbed
-from glassnet.models.images import Images, check_images, image_batches
 
 Ground = Literal["mean", "blur", "black"]
 """What stands where an image's own pixels do not: its mean colour, itself blurred beyond recognition, or black."""

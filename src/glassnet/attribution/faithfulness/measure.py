@@ -12,7 +12,7 @@ from glassnet.attribution.faithfulness.curves import Curves, deletion_insertion
 from glassnet.attribution.faithfulness.masks import pointing_game, share_inside
 from glassnet.attribution.faithfulness.mean_ci import MeanCI, mean_ci
 from glassnet.attribution.faithfulness.pixels import classes_of
-from glassnet.models.images import Images
+from glassnet.images import Images
 
 Key = tuple[str, str]
 """Method and layer."""

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from glassnet.errors import InputError
-from glassnet.models.images import Images, check_images
+from glassnet.images import Images, check_images
 
 STROKE_THRESHOLD = 0.5
 """Pixels brighter than this, of 1, are a digit's stroke: half of white, where its blurred edge is cut in the middle."""

@@ -15,8 +15,9 @@ from glassnet.attribution.faithfulness.pixels import refuse_several
 from glassnet.attribution.faithfulness.similarity import rank_correlation, structural_similarity
 from glassnet.attribution.targets import Target, check_target
 from glassnet.errors import InputError
+from glassnet.images import Images, check_images, image_batches
 from glassnet.models.capture import tapped, undisturbed
-from glassnet.models.images import Images, check_images, image_batches, translate_torch_errors
+from glassnet.models.images import translate_torch_errors
 
 Mapper = Callable[[nn.Module], Float[np.ndarray, "n ..."]]
 """A method of one's own: from the model to maps of the images, (n, h, w) or (n, c, h, w)."""

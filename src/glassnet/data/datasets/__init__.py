@@ -1,0 +1,1 @@
+"""The data sets: one file per set, each with its `Source`."""

@@ -1,0 +1,200 @@
+"""A folder of the user's own: images/ and masks/ with files of the same names, or these in train/ and in test/."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from glassnet.console import progress
+from glassnet.data.dataset import Dataset, Split
+from glassnet.data.pictures import SUFFIXES
+from glassnet.data.source import Source
+from glassnet.data.split import hash_order
+from glassnet.errors import InputError
+from glassnet.images import VOID
+
+DEFAULT_PIXELS = 96
+TEST_SHARE = 0.2
+SPLIT_SEED = 0
+NAMES = "classes.txt"
+LOSSY = frozenset((".jpg", ".jpeg"))
+"""Suffixes whose compression blurs the values of a mask into classes that there are not."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An image and its mask on disk."""
+
+    image: Path
+    mask: Path
+
+
+def load(path: Path, image_size: int | None = None) -> Dataset:
+    """Read PATH/images and PATH/masks, or the same in PATH/train and PATH/test.
+
+    A mask is an image of palette indices or grey levels: a pixel's value is its class, 0 the background, 255 void. The
+    names of the classes are the lines of PATH/classes.txt, if there is one. Without train/ and test/ a fifth of the
+    images is drawn for the test, the same ones every time. Images and masks are turned as their EXIF orientation says.
+
+    Args:
+        path: The folder.
+        image_size: Height and width that images are squeezed to, in pixels; 96 if not given.
+
+    Raises:
+        InputError: The folder is not laid out so, an image has no mask or the other way round, a file cannot be read,
+            the two differ in size, or the masks hold a value that is no class, or fewer than two classes.
+    """
+    size, parts = image_size or DEFAULT_PIXELS, _parts(path)
+    read = [_read(pairs, size, f"Reading {len(pairs):,} images with masks") for pairs in parts]
+    named = _names(path)
+    _require_classes(path, [masks for _, masks in read], named=bool(named))
+    largest = max(int(masks[masks != VOID].max(initial=0)) for _, masks in read)
+    classes = named or tuple(f"class {number}" for number in range(max(largest + 1, 2)))
+    if largest >= len(classes):
+        raise InputError(
+            f"a mask in {path} holds the class {largest}, but {NAMES} names {len(classes)}, 0 to {len(classes) - 1}; "
+            "add its name or mend the mask."
+        )
+    train, test = (Split(torch.from_numpy(images), torch.from_numpy(masks)) for images, masks in read)
+    return Dataset(
+        name=f"masks:{path}",
+        task="segmentation",
+        classes=classes,
+        train=train,
+        test=test,
+        augmentation="objects",
+        note=f"images and masks in {path}, {len(train):,} to train and {len(test):,} to test on, squeezed to {size} px",
+    )
+
+
+def _require_classes(path: Path, parts: list[UInt8[np.ndarray, "_ s s"]], *, named: bool) -> None:
+    """Refuse masks with nothing to tell apart, as those are that mark the object by 255, which stands for void.
+
+    Numbers that leave others out, as grey levels of a drawing do, are classes only where names say so.
+    """
+    values = sorted({int(value) for masks in parts for value in np.unique(masks)})
+    if len([value for value in values if value != VOID]) < 2:
+        raise InputError(
+            f"the masks in {path} hold only {' and '.join(map(str, values))}, where {VOID} stands for void, expected "
+            "two classes or more; number the classes 0, 1, 2 and so on."
+        )
+    missing = sorted(set(range(max(v for v in values if v != VOID))) - set(values))
+    if missing and not named:
+        raise InputError(
+            f"the masks in {path} hold {', '.join(map(str, values))} and no {missing[0]}, expected the classes 0, 1, 2 "
+            f"and so on; number them so, or name all of them, a line each, in {NAMES}."
+        )
+
+
+def _parts(path: Path) -> tuple[list[Pair], list[Pair]]:
+    if not path.is_dir():
+        raise InputError(f"{path} is no folder; expected one with images/ and masks/, as in images/1.jpg, masks/1.png.")
+    if (path / "train").is_dir() and (path / "test").is_dir():
+        return _pairs(path / "train"), _pairs(path / "test")
+    pairs = _pairs(path)
+    if len(pairs) < 2:
+        raise InputError(f"{path} has one image, expected two or more to split into training and test: add images.")
+    order = hash_order([pair.image.name for pair in pairs], seed=SPLIT_SEED)
+    tested = set(order[: max(1, round(TEST_SHARE * len(pairs)))])
+    whole = range(len(pairs))
+    return [pairs[i] for i in whole if i not in tested], [pairs[i] for i in whole if i in tested]
+
+
+def _pairs(folder: Path) -> list[Pair]:
+    images, masks = (_files(folder / kind) for kind in ("images", "masks"))
+    for mask in masks.values():
+        if mask.suffix.lower() in LOSSY:
+            raise InputError(f"the mask {mask} is a JPEG, which blurs classes into each other; save masks as PNG.")
+    for stem in sorted(images.keys() ^ masks.keys()):
+        has, lacks = ("image", "masks") if stem in images else ("mask", "images")
+        raise InputError(f"the {has} {stem} in {folder} has no partner in {lacks}/; add it, or remove the {has}.")
+    return [Pair(images[stem], masks[stem]) for stem in sorted(images)]
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.suffix.lower() not in SUFFIXES or path.name[0] == ".":
+            continue
+        if path.stem in found:
+            raise InputError(
+                f"{folder} holds both {found[path.stem].name} and {path.name}, expected one file of a name; "
+                "rename one, and its partner."
+            )
+        found[path.stem] = path
+    if not found:
+        raise InputError(f"{folder} holds no images; expected images/ and masks/ with files of the same names.")
+    return found
+
+
+def _names(path: Path) -> tuple[str, ...]:
+    """Read the names of the classes, whose number is that of their line: none may be left out."""
+    file = path / NAMES
+    if not file.exists():
+        return ()
+    try:
+        names = tuple(map(str.strip, file.read_text(encoding="utf-8").rstrip().splitlines()))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file} cannot be read ({error}); save it as text in UTF-8.") from None
+    if "" in names:
+        raise InputError(
+            f"line {names.index('') + 1} of {file} is empty, expected the name of class {names.index('')}; "
+            "write it there, or remove the line."
+        )
+    again = next((name for row, name in enumerate(names) if name in names[:row]), None)
+    if again is not None:
+        raise InputError(f"{file} names two classes '{again}', expected a name of its own for each; rename one.")
+    if len(names) < 2:
+        raise InputError(f"{file} names {len(names)} classes, expected two or more; write one name a line.")
+    return names
+
+
+def _read(
+    pairs: list[Pair], size: int, description: str
+) -> tuple[UInt8[np.ndarray, "n 3 s s"], UInt8[np.ndarray, "n s s"]]:
+    images = np.empty((len(pairs), 3, size, size), np.uint8)
+    masks = np.empty((len(pairs), size, size), np.uint8)
+    with progress(description, len(pairs)) as advance:
+        for row, pair in enumerate(pairs):
+            images[row], masks[row] = _read_pair(pair, size)
+            advance()
+    return images, masks
+
+
+def _read_pair(pair: Pair, size: int) -> tuple[UInt8[np.ndarray, "3 s s"], UInt8[np.ndarray, "s s"]]:
+    image, mask = _open(pair.image, "RGB"), _open(pair.mask, None)
+    if mask.mode not in ("P", "L", "1"):
+        raise InputError(
+            f"{pair.mask} is a {mask.mode} image, expected palette indices or grey levels, a class each; convert it."
+        )
+    if image.size != mask.size:
+        raise InputError(
+            f"{pair.mask} is a mask of {mask.width}x{mask.height} pixels for an image of {image.width}x{image.height}; "
+            "make them equal."
+        )
+    pixels = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
+    return pixels, np.asarray(mask.resize((size, size), Image.Resampling.NEAREST), dtype=np.uint8)
+
+
+def _open(path: Path, mode: str | None) -> Image.Image:
+    try:
+        with Image.open(path) as file:
+            upright = ImageOps.exif_transpose(file)
+            return upright.convert(mode) if mode else upright
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        reason = "it is damaged, or of an unknown format" if isinstance(error, UnidentifiedImageError) else error
+        raise InputError(f"{path} cannot be read as an image ({reason}); replace it or delete it.") from None
+
+
+SOURCE = Source(
+    summary="your own images with masks; give masks:PATH",
+    load=load,
+    find=lambda path: path if path.is_dir() else None,
+    needs="a path of your own, as in masks:scans",
+    tasks=("segmentation",),
+)

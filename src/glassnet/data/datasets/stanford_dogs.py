@@ -1,0 +1,209 @@
+"""Stanford Dogs: 20,580 photographs of 120 breeds, in the official archives' layout, cropped once into a cache.
+
+Khosla et al. 2011, http://vision.stanford.edu/aditya86/ImageNetDogs/.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import torch
+
+from glassnet.data.archive import file_sha256, unpack
+from glassnet.data.dataset import Dataset, Split
+from glassnet.data.picture_cache import cached_pictures
+from glassnet.data.source import Source
+from glassnet.download import RemoteFile, fetch_files
+from glassnet.errors import InputError
+
+MIRRORS = ("http://vision.stanford.edu/aditya86/ImageNetDogs/",)
+IMAGES = RemoteFile("images.tar", 793_579_520, "a443fc2f9a851aa1a7b8e4fa4af94b8459fce2c9f5a2f4dd4669cf9673a4ec58")
+LISTS = RemoteFile("lists.tar", 481_280, "34b47cacd9a98b5d150e084f24d29391c084c55272295ec65c85651bc35f4d6c")
+LIST_FILES = ("train_list.mat", "test_list.mat")
+FOLDER = "Images"
+OFFICIAL = (120, 12_000, 8_580)
+"""Breeds, training images, test images."""
+DEFAULT_SIZE_PIXELS = 64
+REMEDY = "Delete it and run `glassnet data fetch stanford_dogs`."
+
+
+@dataclass(frozen=True)
+class FileList:
+    """Image files by name, with the label of each, from 1 on."""
+
+    files: tuple[str, ...]
+    labels: tuple[int, ...]
+
+
+def load(root: Path, image_size: int | None = None) -> Dataset:
+    """Read Stanford Dogs from ROOT/stanford_dogs, after downloading what is missing.
+
+    The photographs are scaled until the shorter side has the size, cropped to the centre, and kept in a cache beside
+    them, so that they are decoded once for each size.
+
+    Args:
+        root: Folder that holds the data sets.
+        image_size: Height and width in pixels; 64 if not given.
+
+    Raises:
+        InputError: A list or a photograph is missing or damaged, or downloads are forbidden.
+        WorkError: The download failed.
+    """
+    fetch(root)
+    folder = root / "stanford_dogs"
+    lists = [read_file_list(folder / name, remedy=REMEDY) for name in LIST_FILES]
+    breeds = _breeds(lists, folder)
+    size = image_size or DEFAULT_SIZE_PIXELS
+    names = [name for one in lists for name in one.files]
+    images = cached_pictures([_inside(folder, name) for name in names], size=size, cache=folder / f"cache-{size}px")
+    first = len(lists[0].files)
+    targets = torch.tensor([breeds.index(_breed(name)) for name in names])
+    return Dataset(
+        name="stanford_dogs",
+        task="classification",
+        classes=tuple(map(_readable, breeds)),
+        train=Split(images[:first], targets[:first]),
+        test=Split(images[first:], targets[first:]),
+        augmentation="photos",
+        note=_note(len(breeds), first, len(names) - first, size),
+    )
+
+
+def find(root: Path) -> Path | None:
+    """Return ROOT/stanford_dogs if its lists and its folder of photographs are there."""
+    folder = root / "stanford_dogs"
+    whole = all((folder / name).is_file() for name in LIST_FILES) and (folder / FOLDER).is_dir()
+    return folder if whole else None
+
+
+def fetch(root: Path) -> None:
+    """Download the archives that are needed and not there, verify and unpack them, and remove them.
+
+    Raises:
+        InputError: Downloads are forbidden, or an archive is not the published one or leads out of its folder.
+        WorkError: Every mirror failed.
+    """
+    folder = root / "stanford_dogs"
+    if not all((folder / name).is_file() for name in LIST_FILES):
+        archive = _archive(folder, LISTS)
+        unpack(archive, LIST_FILES, folder=folder, remedy=REMEDY)
+        archive.unlink()
+    if (folder / FOLDER).is_dir():
+        return
+    archive = _archive(folder, IMAGES)
+    listed = [name for one in LIST_FILES for name in read_file_list(folder / one, remedy=REMEDY).files]
+    for name in listed:
+        _inside(folder, name)
+    # In a folder of its own first: Images takes its name with all of its photographs in it.
+    arriving = folder / "arriving"
+    arriving.mkdir(exist_ok=True)
+    unpack(archive, [f"{FOLDER}/{name}" for name in listed], folder=arriving, remedy=REMEDY)
+    (arriving / FOLDER).replace(folder / FOLDER)
+    arriving.rmdir()
+    archive.unlink()
+
+
+def _archive(folder: Path, remote: RemoteFile) -> Path:
+    """Return a verified archive, downloaded where it does not lie there."""
+    archive = folder / remote.name
+    if not archive.exists():
+        fetch_files([remote], mirrors=MIRRORS, folder=folder, dataset="stanford_dogs")
+    sha256 = file_sha256(archive)
+    if sha256 != remote.sha256:
+        raise InputError(f"{archive} has SHA-256 {sha256}, expected the official file's {remote.sha256}. {REMEDY}")
+    return archive
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """Return the path of a listed photograph; a name that leads elsewhere is refused."""
+    parts = PurePosixPath(name).parts
+    if len(parts) != 2 or ".." in parts or "/" in parts or "\\" in name:
+        raise InputError(f"{folder} lists the photograph '{name}', expected a name like n02085620-Chihuahua/1.jpg.")
+    return folder / FOLDER / name
+
+
+def _breed(name: str) -> str:
+    return name.partition("/")[0]
+
+
+def _readable(breed: str) -> str:
+    """Turn n02086240-Shih-Tzu into Shih-Tzu."""
+    return breed.partition("-")[2].replace("_", " ") or breed
+
+
+def _breeds(lists: list[FileList], folder: Path) -> list[str]:
+    """Return the breeds' folders in the order of the lists' labels.
+
+    Raises:
+        InputError: A label stands for two breeds, or the test list has a breed that training has not.
+    """
+    found: dict[int, str] = {}
+    for one in lists:
+        for name, label in zip(one.files, one.labels, strict=True):
+            if found.setdefault(label, _breed(name)) != _breed(name):
+                raise InputError(
+                    f"{folder} has label {label} for {found[label]} and for {_breed(name)}, not one breed. {REMEDY}"
+                )
+    untrained = sorted({found[label] for label in set(lists[1].labels) - set(lists[0].labels)})
+    if untrained:
+        raise InputError(f"{folder / LIST_FILES[1]} has breeds that {LIST_FILES[0]} lacks: {', '.join(untrained[:3])}.")
+    return [found[label] for label in sorted(found)]
+
+
+def _note(breeds: int, train: int, test: int, size: int) -> str:
+    whole = (breeds, train, test) == OFFICIAL
+    what = "Stanford Dogs, the official training and test images" if whole else (
+        f"{breeds}-breed stand-in in Stanford Dogs' layout ({train:,} training and {test:,} test images); not "
+        "comparable with figures on the published set"
+    )  # fmt: skip
+    return f"{what}, resized and cropped to {size} px"
+
+
+def read_file_list(path: Path, *, remedy: str) -> FileList:
+    """Read the cell array `file_list` and the array `labels` of a .mat file (version 5).
+
+    Args:
+        path: The file.
+        remedy: Sentence for the error, on what to do with a damaged file.
+
+    Raises:
+        InputError: The file is missing or damaged, lacks one of the two, or they do not fit each other.
+    """
+    content = _load(path, remedy)
+    lacking = [name for name in ("file_list", "labels") if name not in content]
+    if lacking:
+        raise InputError(f"{path} lacks {' and '.join(lacking)}, expected file_list and labels. {remedy}")
+    if not all(isinstance(content[name], np.ndarray) for name in ("file_list", "labels")):
+        raise InputError(f"{path} holds a sparse matrix, expected plain arrays file_list and labels. {remedy}")
+    cells, labels = content["file_list"].ravel(), content["labels"].ravel()
+    if not len(cells) or len(cells) != len(labels):
+        raise InputError(f"{path} has {len(cells)} files and {len(labels)} labels, expected one for each. {remedy}")
+    try:
+        return FileList(tuple(str(cell.item()) for cell in cells), tuple(int(label) for label in labels))
+    except (AttributeError, OverflowError, TypeError, ValueError) as error:
+        raise InputError(f"{path} holds no list of names and numbers ({error}). {remedy}") from None
+
+
+def _load(path: Path, remedy: str) -> dict[str, Any]:
+    from scipy.io import loadmat  # half a second to import
+
+    if not path.is_file():
+        raise InputError(f"{path} is missing. {remedy}")
+    try:
+        return loadmat(path, variable_names=("file_list", "labels"))
+    except Exception as error:  # scipy raises its own, zlib's, struct's and plain errors on damaged bytes
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{path} is damaged ({reason}). {remedy}") from None
+
+
+SOURCE = Source(
+    summary="dog photographs by breed, cropped to squares; 64 px if not told otherwise",
+    load=load,
+    find=find,
+    needs="`glassnet data fetch stanford_dogs` (794.1 MB)",
+    tasks=("classification", "reconstruction"),
+    fetch=fetch,
+    channels=3,
+    image_size=DEFAULT_SIZE_PIXELS,
+)
