@@ -8,7 +8,7 @@ import glassnet as gn
 from glassnet.commands.reproduce import reproduce
 from glassnet.errors import InputError
 from glassnet.reproduction import features as part
-from glassnet.reproduction.pictures import component_count, near_own_class
+from glassnet.reproduction.features.embeddings import component_count, near_own_class
 from glassnet.settings.reproduce import ReproduceSettings
 
 

@@ -12,11 +12,9 @@ from glassnet.errors import InputError
 from glassnet.models.layers import select_layers
 from glassnet.models.vgg import VGG16, VGG19
 from glassnet.reproduction import gradcam as part
-from glassnet.reproduction.claims import higher_in_images
-from glassnet.reproduction.gradcam_claims import judge
-from glassnet.reproduction.look import PLACES, Look, Maps, rectified
-from glassnet.reproduction.numbers import CLAIMS
-from glassnet.reproduction.roundness import random_roundness, roundness
+from glassnet.reproduction.claims import CLAIMS, higher_in_images
+from glassnet.reproduction.gradcam import judge
+from glassnet.reproduction.gradcam.maps import PLACES, Look, Maps, random_roundness, rectified, roundness
 from glassnet.settings.reproduce import ReproduceSettings
 
 
@@ -102,7 +100,7 @@ def test_shares_are_those_of_the_library(done, runs):
 
 def test_what_is_finished_is_not_done_again(done, runs, monkeypatch):
     answer, out = done
-    monkeypatch.setattr("glassnet.reproduction.look.explain", None)
+    monkeypatch.setattr("glassnet.reproduction.gradcam.maps.explain", None)
     monkeypatch.setattr(part, "draw_gradcam", lambda *_: [])
     again = reproduce(ReproduceSettings(part="gradcam", runs=runs, images=60, out=out))
     assert {k: v for k, v in again.data.items() if k != "figures"} == {
@@ -113,7 +111,9 @@ def test_what_is_finished_is_not_done_again(done, runs, monkeypatch):
 def test_other_code_measures_again(runs, tmp_path, monkeypatch, capsys):
     asked = ReproduceSettings(part="gradcam", runs=runs[:1], images=10, out=tmp_path)
     for code, told in (("a", "at work"), ("a", "finished before"), ("b", "at work")):
-        monkeypatch.setattr("glassnet.reproduction.look.code_digest", lambda *packages, code=code: f"{code} {packages}")
+        monkeypatch.setattr(
+            "glassnet.reproduction.gradcam.maps.code_digest", lambda *packages, code=code: f"{code} {packages}"
+        )
         reproduce(asked)
         assert f"look-convnet: {told}" in capsys.readouterr().err
     assert "b ('attribution', 'reproduction')" in (tmp_path / "stages" / "look-convnet.json").read_text()

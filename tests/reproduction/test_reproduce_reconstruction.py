@@ -11,11 +11,10 @@ from glassnet import create_model
 from glassnet.denoising import DENOISERS, Denoiser
 from glassnet.errors import InputError
 from glassnet.reproduction import reconstruction as part
-from glassnet.reproduction import reconstruction_plan as plan
-from glassnet.reproduction.numbers import CLAIMS
-from glassnet.reproduction.reconstruction_claims import judge
-from glassnet.reproduction.reconstruction_measures import Measured, margins, measure, nearest
-from glassnet.reproduction.reconstruction_tables import summary_table
+from glassnet.reproduction.claims import CLAIMS
+from glassnet.reproduction.reconstruction import plan
+from glassnet.reproduction.reconstruction.comparison import judge, summary_table
+from glassnet.reproduction.reconstruction.measures import Measured, margins, measure, nearest
 from glassnet.run import RunDirectory
 from glassnet.settings.reproduce import ReproduceSettings
 

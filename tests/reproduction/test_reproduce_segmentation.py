@@ -6,10 +6,9 @@ import pytest
 import tiny_voc
 from glassnet.errors import InputError
 from glassnet.experiment import Run, resolve
-from glassnet.reproduction import segmentation_runs
-from glassnet.reproduction.segmentation import segmentation
-from glassnet.reproduction.segmentation_runs import Evaluations, trained, training_settings
-from glassnet.reproduction.segmentation_tables import classes_table, measures_table
+from glassnet.reproduction.segmentation import evaluations, segmentation
+from glassnet.reproduction.segmentation.evaluations import Evaluations, trained, training_settings
+from glassnet.reproduction.segmentation.tables import classes_table, measures_table
 from glassnet.run import write_checkpoint
 from glassnet.settings import to_json
 from glassnet.settings.reproduce import ReproduceSettings
@@ -87,7 +86,9 @@ def test_figures_notes_and_verdicts(done):
 
 def test_finished_runs_are_not_trained_again_and_others_not_taken(done, asked, monkeypatch):
     made, out = done
-    monkeypatch.setattr("glassnet.reproduction.segmentation_runs.train", lambda settings: pytest.fail("trained again"))
+    monkeypatch.setattr(
+        "glassnet.reproduction.segmentation.evaluations.train", lambda settings: pytest.fail("trained again")
+    )
     assert segmentation(asked, out).tables == made.tables
     others = ReproduceSettings(
         part="segmentation", epochs=2, seeds=(0,), models=("unet_small",), data_root=asked.data_root
@@ -113,7 +114,7 @@ def test_an_unfinished_run_of_other_settings_is_not_gone_on_with(asked, tmp_path
     wanted = resolve(training_settings(asked, "unet_small", "voc-aug", 0))
     for changes, goes_on in (({"batch_size": 64}, False), ({"seed": 1}, False), ({}, True)):
         write_checkpoint(path, {"settings": to_json(replace(wanted, **changes)), "started": "", "state": {}})
-        monkeypatch.setattr(segmentation_runs, "train", lambda settings: settings.resume)
+        monkeypatch.setattr(evaluations, "train", lambda settings: settings.resume)
         if goes_on:
             assert trained(asked, "unet_small", "voc-aug", seed=0, out=tmp_path) == path
         else:
@@ -126,7 +127,7 @@ def test_a_test_is_done_once_on_the_device_and_data_that_were_asked_for(done, as
     run, tests = Run.open(out / "training" / "fcn8_small-voc-aug-seed0"), Evaluations(asked)
     devices = []
     monkeypatch.setattr(
-        "glassnet.reproduction.segmentation_runs.choose_device", lambda name: devices.append(name) or "cpu"
+        "glassnet.reproduction.segmentation.evaluations.choose_device", lambda name: devices.append(name) or "cpu"
     )
     assert tests.records(run) is tests.records(run)
     assert devices == [asked.device]
@@ -168,11 +169,11 @@ def test_each_network_is_trained_for_the_epochs_that_it_needs(monkeypatch):
     published = training_settings(ReproduceSettings(), "fcn8_small", "voc-aug", 0)
     assert (published.epochs, published.plain_epochs) == (36, 0.2)
     assert training_settings(ReproduceSettings(), "unet_small", "voc-aug", 0).epochs == 24
-    monkeypatch.setattr(segmentation_runs, "EPOCHS", {"unet_small": 5})
-    monkeypatch.setattr(segmentation_runs, "USUAL_EPOCHS", 3)
+    monkeypatch.setattr(evaluations, "EPOCHS", {"unet_small": 5})
+    monkeypatch.setattr(evaluations, "USUAL_EPOCHS", 3)
     settings = training_settings(ReproduceSettings(), "unet_small", "voc-aug", 2)
     assert (settings.epochs, settings.seed, settings.data) == (5, 2, "voc-aug")
-    assert settings.plain_epochs == segmentation_runs.PLAIN
+    assert settings.plain_epochs == evaluations.PLAIN
     other = resolve(training_settings(ReproduceSettings(), "unet_small", "digit-scenes", 2))
     assert (other.epochs, other.plain_epochs) == (TASKS["segmentation"].recipe.epochs, 0.25)
     assert training_settings(ReproduceSettings(), "fcn8_small", "voc-aug", 2).epochs == 3

@@ -9,7 +9,7 @@ from glassnet.commands.answer import Answer, table
 from glassnet.errors import InputError, unknown_name
 from glassnet.files import write_text
 from glassnet.reproduction import PARTS, Reproduction, Table, verdict_table
-from glassnet.reproduction.reproduction import write
+from glassnet.reproduction.part import write
 from glassnet.settings.reproduce import ReproduceSettings
 
 ALL = "all"

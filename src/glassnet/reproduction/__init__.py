@@ -3,10 +3,10 @@
 from glassnet.reproduction.classification import CLASSIFICATION
 from glassnet.reproduction.features import FEATURES
 from glassnet.reproduction.gradcam import GRADCAM
+from glassnet.reproduction.part import Drawn, Part, Reproduction
 from glassnet.reproduction.reconstruction import RECONSTRUCTION
-from glassnet.reproduction.reproduction import Drawn, Part, Reproduction
+from glassnet.reproduction.reported import Table, verdict_table
 from glassnet.reproduction.segmentation import SEGMENTATION
-from glassnet.reproduction.tables import Table, verdict_table
 
 __all__ = ["PARTS", "Drawn", "Part", "Reproduction", "Table", "verdict_table"]
 

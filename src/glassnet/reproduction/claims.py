@@ -25,6 +25,34 @@ ONE_EACH = "of one training each"
 CLEAR = 0.95
 """What "separated clearly" is taken to mean where the report gives no yardstick: this share of the images is right."""
 
+CLAIMS = {
+    "vgg-resnet": "VGG beats ResNet here",
+    "vgg-alexnet": "VGG beats AlexNet here",
+    "more-filters": "More filters help, up to 32,32,64,64",
+    "overfitting": "Still more filters, 64,64,64,64, do worse",
+    "filters": "More filters help until overfitting",
+    "three-two": "Three components separate the classes where two do not",
+    "three-better": "Three components separate the classes better than two",
+    "tsne-pca": "t-SNE separates the classes better than PCA",
+    "own-mainly": "The own network looks mainly at the stroke",
+    "own-stroke": "The own network's maps lie more on the stroke than",
+    "vgg-round": "are rounder than random ones of their size",
+    "vgg-circle": "are more of a circle than the own network's",
+    "leak": "The split that trains on some of its test images looks better than it is",
+    "people-animals": "People are segmented better than animals",
+    "people-things": "People are segmented better than things",
+    "centre": "Objects near the centre are segmented better",
+    "centre-explains": "Standing in the centre is why people are segmented better",
+    "well": "performs well, better than any classical denoiser",
+    "simple-fails": "fails, worse than the best classical denoiser",
+    "vae-simple": "The VAE beats the fully connected network",
+    "deep-vae": "The deeper VAE beats the VAE",
+    "all-beat": "Each network is better than each baseline",
+    "best-clear": "The best network is 1 dB or more above non-local means",
+    "attention": "The own network looks at the stroke, VGG at a circle",
+}
+"""The claims that its figures are to show, in our words."""
+
 
 @dataclass(frozen=True)
 class Verdict:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from glassnet.reproduction.leak import judge_leak
+from glassnet.reproduction.segmentation.claims import judge_leak
 
 LEAKED = np.array([True, True, False, False, False])
 

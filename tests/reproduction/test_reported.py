@@ -2,8 +2,7 @@ import pytest
 
 from glassnet.errors import InputError
 from glassnet.reproduction.claims import Verdict
-from glassnet.reproduction.numbers import FIGURE_1, FIGURE_3, OWN_FILTERS
-from glassnet.reproduction.tables import Table, beside, markdown, verdict_table
+from glassnet.reproduction.reported import FIGURE_1, FIGURE_3, OWN_FILTERS, Table, beside, markdown, verdict_table
 
 
 def test_the_reports_number_beside_ours():

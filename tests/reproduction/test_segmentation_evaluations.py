@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from glassnet.reproduction.class_overlap import class_overlaps
+from glassnet.reproduction.segmentation.evaluations import class_overlaps
 
 
 def counts_of(*iou, images=8):

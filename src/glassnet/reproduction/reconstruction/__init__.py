@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from glassnet import figures
 from glassnet.bootstrap import mean_interval
+from glassnet.data.sampling import balanced_draw
+from glassnet.denoising.beside import given
 from glassnet.experiment import Run
+from glassnet.models import create_model, parse_options
+from glassnet.models.summary import layer_table
 from glassnet.reproduction.claims import Verdict
-from glassnet.reproduction.draw_reconstruction import draw_diagram, draw_rows
-from glassnet.reproduction.reconstruction_claims import judge
-from glassnet.reproduction.reconstruction_measures import Measured, code_numbers, evaluated, margins, measure
-from glassnet.reproduction.reconstruction_plan import Denoising, bounds, chosen, networks, trained, training_settings
-from glassnet.reproduction.reconstruction_tables import margin_table, quality_table, summary_table
-from glassnet.reproduction.reproduction import Drawn, Part, Reproduction, folder
-from glassnet.reproduction.tables import Table
+from glassnet.reproduction.part import Drawn, Part, Reproduction, folder
+from glassnet.reproduction.reconstruction.comparison import judge, margin_table, quality_table, summary_table
+from glassnet.reproduction.reconstruction.measures import Measured, code_numbers, evaluated, margins, measure
+from glassnet.reproduction.reconstruction.plan import (
+    VAE,
+    Denoising,
+    bounds,
+    chosen,
+    networks,
+    trained,
+    training_settings,
+)
+from glassnet.reproduction.reported import Table
 from glassnet.run import RunDirectory
 from glassnet.settings import TrainSettings
 from glassnet.settings.reproduce import ReproduceSettings
+from glassnet.tasks.image_quality import psnr
 from glassnet.tasks.reconstruction import INTERVAL_SEED, quality
 
 
@@ -154,3 +168,55 @@ def _no_bottleneck(plan: Denoising, runs: Mapping[str, Mapping[int, Run]]) -> li
                 "bottleneck; PCA with as many components gives the noisy image back."
             )
     return found
+
+
+SHOWN = 10
+DIGIT_SHAPE = (1, 1, 28, 28)
+
+
+def draw_diagram(kept: RunDirectory) -> Drawn:
+    """Draw Figure 6 from the layer table of the VAE with a vector code whose bound is measured on MNIST."""
+    options = parse_options(VAE, bounds("mnist")[0].settings.model_options)
+    layers = layer_table(create_model(VAE, in_channels=1, image_size=DIGIT_SHAPE[-1], **options), DIGIT_SHAPE)
+    title, alt = "Figure 6: structure of the VAE", "Encoder, mean and deviation, code and decoder, each with its sizes."
+    figure = figures.autoencoder_diagram([asdict(layer) for layer in layers], f"{title} ({VAE})")
+    kept.save_figure("figure-6", figure, title=title, alt=alt)
+    return Drawn("figure-6", title, alt)
+
+
+def draw_rows(
+    kept: RunDirectory,
+    plan: Denoising,
+    runs: Mapping[str, Mapping[int, Run]],
+    found: Measured,
+    settings: ReproduceSettings,
+) -> list[Drawn]:
+    """Draw noisy, reconstructed and original images of each network's first seed; the same images for all."""
+    drawn = []
+    for name, by_seed in runs.items():
+        run = by_seed[min(by_seed)]
+        number = plan.figures.get(name)
+        stem = f"figure-{number}" if number else f"{plan.name}-{name}"
+        title = f"{f'Figure {number}: ' if number else ''}{name} on {plan.name}"
+        title += f": mean PSNR {found.networks[name][min(by_seed)]['psnr'].mean():.2f} dB"
+        drawn.append(_rows(kept, run, stem, title, settings))
+    return drawn
+
+
+def _rows(kept: RunDirectory, run: Run, stem: str, title: str, settings: ReproduceSettings) -> Drawn:
+    dataset = run.dataset(settings.data_root)
+    noisy, clean = given(run, dataset, "test", balanced_draw(dataset.test.own_targets, SHOWN, seed=0))
+    with torch.no_grad():
+        images = run.model()(noisy).images
+    rows = {"noisy": noisy, "reconstructed": images, "original": clean}
+    figure = figures.image_rows(
+        {row: pictures.numpy() for row, pictures in rows.items()},
+        captions={
+            row: [f"{value:.1f} dB" for value in psnr(rows[row], clean).tolist()] for row in ("noisy", "reconstructed")
+        },
+        title=title,
+        note=f"Noise {run.settings.noise}. {len(clean)} test images drawn by seed, none picked; below each its PSNR.",
+    )
+    alt = f"{title}: rows of noisy, reconstructed and original images, with the PSNR of each."
+    kept.save_figure(stem, figure, title=title, alt=alt)
+    return Drawn(stem, title, alt)

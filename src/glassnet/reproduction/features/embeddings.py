@@ -1,4 +1,4 @@
-"""The pictures of Figures 12 to 14: embeddings of a layer's features, clustered into the classes, and measured."""
+"""The embeddings of Figures 12 to 14: of a layer's features, clustered into the classes, and measured."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int64
 from sklearn.neighbors import NearestNeighbors
 
 from glassnet.embedding import Clustering, cluster, embed, quality
-from glassnet.reproduction.stages import Stage
+from glassnet.reproduction.part import Stage
 
 NEIGHBOURS = 10
 PERPLEXITY = 30.0

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from glassnet.errors import InputError
-from glassnet.reproduction.reproduction import folder
-from glassnet.reproduction.stages import Stage, stage
+from glassnet.reproduction.part import Stage, folder, stage
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from glassnet.reproduction.centredness import Objects, centre_slope, find_objects, judge, person_lead
+from glassnet.reproduction.segmentation.claims import Objects, centre_slope, find_objects, judge_people, person_lead
 
 CLASSES = ("background", "cat", "person", "car")
 
@@ -48,7 +48,7 @@ def test_what_size_does_is_not_taken_for_the_centre():
     assert person_lead(objects, 2, adjusted=False) == pytest.approx(0, abs=0.02)
     assert centre_slope(made(0.0, 0.4)) == pytest.approx(0.4, abs=0.03)
     counts = np.ones((1, 30, 3, 4), np.int64)
-    verdicts = judge(counts, objects, CLASSES, seed=0)
+    verdicts = judge_people(counts, objects, CLASSES, seed=0)
     assert verdicts[3].supported == "undecided"
     assert "no clear lead to explain" in verdicts[3].decided
 
@@ -59,7 +59,7 @@ def test_what_size_does_is_not_taken_for_the_centre():
 def test_the_centre_explains_a_lead_that_goes_away_with_it(lead, slope, explains):
     counts = np.ones((2, 30, 3, 4), np.int64)
     counts[:, :, 0, 1:] = [[0, 1, 0]] if lead >= 0 else [[1, 0, 1]]
-    verdicts = judge(counts, made(lead, slope), CLASSES, seed=0)
+    verdicts = judge_people(counts, made(lead, slope), CLASSES, seed=0)
     assert [v.supported for v in verdicts[:2]] == ["supported" if lead >= 0 else "refuted"] * 2
     assert verdicts[2].supported == "supported"
     assert verdicts[3].supported == explains
@@ -72,9 +72,9 @@ def test_the_lead_of_people_is_the_mean_over_seeds():
     for seed, (cat, person) in enumerate([(0.1, 0.9), (0.5, 0.3)]):
         counts[seed, :, 0, 1], counts[seed, :, 2, 1] = 10 * cat, 10 * cat
         counts[seed, :, 0, 2], counts[seed, :, 2, 2] = 10 * person, 10 * person
-    animals, _, *_ = judge(counts, made(0.0, 0.6), CLASSES, seed=0)
+    animals, _, *_ = judge_people(counts, made(0.0, 0.6), CLASSES, seed=0)
     assert animals.effect == pytest.approx(0.3)
     assert "IoU of people minus that of animals, mean over 2 seeds, bootstrap over 20 images" in animals.decided
-    alone, *_ = judge(counts[1:], made(0.0, 0.6), CLASSES, seed=0)
+    alone, *_ = judge_people(counts[1:], made(0.0, 0.6), CLASSES, seed=0)
     assert alone.effect == pytest.approx(-0.2)
     assert "of one seed" in alone.decided

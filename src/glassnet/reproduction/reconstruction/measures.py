@@ -14,7 +14,7 @@ from glassnet.devices import choose_device
 from glassnet.experiment import Run, build_corruption
 from glassnet.measuring import run_evaluation
 from glassnet.models.autoencoder import Autoencoder
-from glassnet.reproduction.stages import Stage, stage
+from glassnet.reproduction.part import Stage, stage
 from glassnet.rng import PerImageRNG
 from glassnet.run import RunDirectory
 from glassnet.settings.reproduce import ReproduceSettings

@@ -1,4 +1,4 @@
-"""Figures 1, 2 and 3: networks compared, the report's own network drawn, and its filters tuned, over several seeds."""
+"""Figures 1 to 3: networks compared, the report's own network, and its filters tuned, over several seeds."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from typing import Any
 
 from glassnet.errors import unknown_name
 from glassnet.experiment import Run
-from glassnet.reproduction.claims import Verdict, both, higher_over_seeds
-from glassnet.reproduction.draw_networks import draw_networks
-from glassnet.reproduction.networks import Row, network_tables, to_json
-from glassnet.reproduction.numbers import CLAIMS, FIGURE_1, FIGURE_3, OWN_FILTERS, OWN_NETWORK
-from glassnet.reproduction.reproduction import Part, Reproduction, folder
-from glassnet.reproduction.trainings import base_settings
+from glassnet.reproduction.claims import CLAIMS, Verdict, both, higher_over_seeds
+from glassnet.reproduction.classification.networks import Row, draw_networks, network_tables, to_json
+from glassnet.reproduction.part import Part, Reproduction, base_settings, folder
+from glassnet.reproduction.reported import FIGURE_1, FIGURE_3, OWN_FILTERS, OWN_NETWORK
 from glassnet.settings.reproduce import ReproduceSettings
 from glassnet.tuning import Cell, Tuning, tune
 

@@ -14,13 +14,12 @@ from glassnet import figures
 from glassnet.devices import choose_device
 from glassnet.experiment import Run, resolve
 from glassnet.models.inference import predict
-from glassnet.reproduction import centredness
 from glassnet.reproduction.claims import Verdict
-from glassnet.reproduction.leak import judge_leak
-from glassnet.reproduction.numbers import OWN_SEGMENTER
-from glassnet.reproduction.reproduction import Drawn, Part, Reproduction, folder
-from glassnet.reproduction.segmentation_runs import Evaluations, trained, training_settings
-from glassnet.reproduction.segmentation_tables import LEAKY, Runs, classes_table, measures_table
+from glassnet.reproduction.part import Drawn, Part, Reproduction, folder
+from glassnet.reproduction.reported import OWN_SEGMENTER
+from glassnet.reproduction.segmentation.claims import PERSON, find_objects, judge_leak, judge_people
+from glassnet.reproduction.segmentation.evaluations import Evaluations, trained, training_settings
+from glassnet.reproduction.segmentation.tables import LEAKY, Runs, classes_table, measures_table
 from glassnet.run import RunDirectory
 from glassnet.settings.reproduce import ReproduceSettings
 from glassnet.tasks.segmentation_metrics import mean_iou_of
@@ -95,11 +94,11 @@ def _leak(runs: Runs, tests: Evaluations, settings: ReproduceSettings) -> tuple[
 
 def _people(runs: Sequence[Run], tests: Evaluations, settings: ReproduceSettings) -> tuple[Verdict, ...]:
     classes = runs[0].classes
-    if centredness.PERSON not in classes:
+    if PERSON not in classes:
         return ()
     counts = tests.counts(runs)
-    objects = centredness.find_objects(tests.dataset(runs[0]).test.own_targets.numpy(), counts)
-    return centredness.judge(counts, objects, classes, seed=settings.seed)
+    objects = find_objects(tests.dataset(runs[0]).test.own_targets.numpy(), counts)
+    return judge_people(counts, objects, classes, seed=settings.seed)
 
 
 def _network(kept: RunDirectory, run: Run) -> Drawn:
@@ -172,8 +171,8 @@ def _notes_on_leak(runs: Runs, tests: Evaluations) -> list[str]:
 
 
 def _notes_on_people(run: Run) -> list[str]:
-    if centredness.PERSON not in run.classes:
-        return [f"The claim on people needs a class {centredness.PERSON}; left out here."]
+    if PERSON not in run.classes:
+        return [f"The claim on people needs a class {PERSON}; left out here."]
     return [
         f"What is said of people is of {OWN_SEGMENTER}, an object's IoU being the mean over its seeds; the intervals "
         "are over images. An object there is all pixels of a class in an image, so that two people at the edges count "

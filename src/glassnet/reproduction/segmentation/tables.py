@@ -8,10 +8,14 @@ import numpy as np
 from jaxtyping import Float64
 
 from glassnet.experiment import Run
-from glassnet.reproduction.class_overlap import Overlap, class_overlaps, interval_over_images, pixel_accuracy_of
-from glassnet.reproduction.numbers import OWN_SEGMENTER, PIXEL_ACCURACY
-from glassnet.reproduction.segmentation_runs import Evaluations
-from glassnet.reproduction.tables import Table, beside
+from glassnet.reproduction.reported import OWN_SEGMENTER, PIXEL_ACCURACY, Table, beside
+from glassnet.reproduction.segmentation.evaluations import (
+    Evaluations,
+    Overlap,
+    class_overlaps,
+    interval_over_images,
+    pixel_accuracy_of,
+)
 from glassnet.tasks.segmentation_metrics import mean_iou_of
 from glassnet.tuning import spread
 
