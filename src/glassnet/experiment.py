@@ -20,7 +20,7 @@ from glassnet.defaults import fill
 from glassnet.errors import InputError, unknown_name
 from glassnet.models import create_model, model_task, parse_options
 from glassnet.models.autoencoder import check_training
-from glassnet.models.normalize import Normalize
+from glassnet.models.blocks import Normalize
 from glassnet.run import RunDirectory
 from glassnet.settings import TrainSettings, from_json
 from glassnet.tasks import TASKS, Objective, Recorder, Task

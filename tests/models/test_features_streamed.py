@@ -13,8 +13,8 @@ from torch import nn
 
 from glassnet.errors import InputError, WorkError
 from glassnet.models import create_model
+from glassnet.models.array_buffers import FileBuffers
 from glassnet.models.features import extract_features
-from glassnet.models.rows import FileRows
 
 IMAGES = torch.rand(10, 1, 12, 12, generator=torch.Generator().manual_seed(0))
 
@@ -79,7 +79,7 @@ def test_an_open_map_survives_its_files_replacement(convnet, tmp_path):
 
 
 def test_what_a_killed_process_leaves_is_no_half_file_and_is_overwritten(convnet, tmp_path):
-    killed = FileRows(10, tmp_path).__enter__()  # never left: nothing cleans up
+    killed = FileBuffers(10, tmp_path).__enter__()  # never left: nothing cleans up
     killed.put("a", torch.ones(5, 100_000))
     assert names(tmp_path) == [".0.npy.tmp"]
     extract_features(convnet, IMAGES, "fc1", out=tmp_path)
@@ -95,7 +95,7 @@ def test_a_place_that_cannot_be_written_is_said(convnet, tmp_path):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_full_disk_is_said_and_leaves_nothing(tmp_path):
-    with FileRows(10, tmp_path) as rows:
+    with FileBuffers(10, tmp_path) as rows:
         (tmp_path / ".0.npy.tmp").symlink_to("/dev/full")
         with pytest.raises(InputError, match="No space left on device"):
             rows.put("a", torch.ones(5, 100_000))
@@ -103,7 +103,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path):
 
 
 def test_rows_of_another_shape_and_missing_rows_are_said(tmp_path):
-    with FileRows(4, tmp_path) as rows:
+    with FileBuffers(4, tmp_path) as rows:
         rows.put("a", torch.ones(2, 3))
         with pytest.raises(WorkError, match="a layer gave 2 rows for 4 images"):
             rows.named({"a": "a"})

@@ -8,9 +8,8 @@ import glassnet as gn
 from glassnet.errors import InputError
 from glassnet.figures import architecture
 from glassnet.models import models_for
-from glassnet.models.inference import predict
-from glassnet.models.mirrored import Mirrored
-from glassnet.models.upsample import SubpixelConvTranspose2d, bilinear_kernel, upsampling
+from glassnet.models.blocks import SubpixelConvTranspose2d, bilinear_kernel, upsampling
+from glassnet.models.inference import FlipTTA, predict
 
 TINY = {
     "fcn8_small": {"filters": (4, 4, 4, 4, 6, 6, 8), "head": 8},
@@ -151,7 +150,7 @@ def test_vggs_linear_layers_are_taken_as_convolutions(tmp_path):
 
 def test_the_mean_with_the_mirror_image_is_mirrored_with_the_image():
     torch.manual_seed(0)
-    model = Mirrored(create("unet_small", **TINY["unet_small"])).eval()
+    model = FlipTTA(create("unet_small", **TINY["unet_small"])).eval()
     images = torch.rand(2, 3, 32, 32)
     with torch.no_grad():
         found, turned = model(images), model(images.flip(-1))

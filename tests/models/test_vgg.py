@@ -153,7 +153,7 @@ def test_on_the_meta_device_nothing_is_loaded():
 
 def test_the_published_files_are_named_by_their_hash():
     for name in FACTS:
-        file = MODELS[name].published
+        file = MODELS[name].pretrained
         assert file.name == f"{name}-{file.sha256[:8]}.pth"
         floats = sum(torch.Size(shape).numel() for shape in published_shapes(name).values())
         assert 0 < file.size_bytes - 4 * floats < 20_000  # the rest is names

@@ -14,7 +14,7 @@ from glassnet.attribution.targets import Classes, Scorer, of_pack
 from glassnet.attribution.tokens import Reshape, describe_grids, shape_problem, to_maps
 from glassnet.console import say
 from glassnet.errors import InputError
-from glassnet.models.images import translate_torch_errors
+from glassnet.models.inference import translate_torch_errors
 from glassnet.models.layers import Call, name_calls, split_call
 
 

@@ -9,7 +9,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from glassnet.errors import InputError
 from glassnet.images import Images, image_batches
 from glassnet.models.capture import tapped
-from glassnet.models.images import translate_torch_errors
+from glassnet.models.inference import translate_torch_errors
 
 MEMORY_BYTES = 2 * 2**30
 

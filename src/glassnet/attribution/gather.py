@@ -10,7 +10,7 @@ from torch import Tensor
 from glassnet.attribution.explanation import Explanation, Maps
 from glassnet.attribution.passes import Forward
 from glassnet.attribution.resize import resize
-from glassnet.models.rows import Rows
+from glassnet.models.array_buffers import ArrayBuffers
 
 
 class Gathered:
@@ -24,9 +24,9 @@ class Gathered:
             size: The images' height and width in pixels, to which maps are resized.
         """
         self._size = tuple(size)
-        self._maps: Rows[tuple[str, str]] = Rows(count)
-        self._raw: Rows[tuple[str, str]] = Rows(count)
-        self._outputs: Rows[str] = Rows(count)
+        self._maps: ArrayBuffers[tuple[str, str]] = ArrayBuffers(count)
+        self._raw: ArrayBuffers[tuple[str, str]] = ArrayBuffers(count)
+        self._outputs: ArrayBuffers[str] = ArrayBuffers(count)
         self._classes: list[Tensor] = []
 
     def put(self, passed: Forward, maps: Mapping[tuple[str, str], Sequence[Tensor]]) -> None:

@@ -14,7 +14,7 @@ from glassnet.attribution.targets import Classes, Scorer, score
 from glassnet.devices import autocast
 from glassnet.errors import InputError
 from glassnet.models.capture import Recorder, record
-from glassnet.models.images import translate_torch_errors
+from glassnet.models.inference import translate_torch_errors
 from glassnet.models.layers import Call
 
 _VIEW = "view size is not compatible"

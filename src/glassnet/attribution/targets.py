@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from glassnet.errors import GlassnetError, InputError
-from glassnet.models.images import check_memory
+from glassnet.models.inference import check_memory
 
 Scorer = Callable[..., Tensor]
 """From the output for a batch, or from the output and the batch's images, to (n,) scores."""

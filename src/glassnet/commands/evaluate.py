@@ -18,7 +18,7 @@ from glassnet.devices import choose_device, choose_precision
 from glassnet.errors import InputError
 from glassnet.experiment import Run, build_corruption
 from glassnet.measuring import run_evaluation
-from glassnet.models.mirrored import Mirrored
+from glassnet.models.inference import FlipTTA
 from glassnet.rng import PerImageRNG
 from glassnet.settings import EvalSettings
 from glassnet.tasks import Records
@@ -63,7 +63,7 @@ def evaluate(settings: EvalSettings) -> Answer:
         **run.task.evaluate(records, dataset.classes),
     }
     if settings.flip:
-        turned = run.task.evaluate(recorded(Mirrored(model)), dataset.classes)
+        turned = run.task.evaluate(recorded(FlipTTA(model)), dataset.classes)
         result["flipped"] = {key: turned[key] for key in run.task.saved_metrics}
     else:
         result |= _flipped_before(run, f"evaluation/{name}.json", result)

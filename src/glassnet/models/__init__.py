@@ -9,14 +9,13 @@ from torch import nn
 from glassnet.errors import InputError, unknown_name
 from glassnet.models.alexnet import AlexNetSmall
 from glassnet.models.allconv import AllConv
-from glassnet.models.autoencoder_fc import AutoencoderFC
+from glassnet.models.autoencoder import AutoencoderFC
 from glassnet.models.convnet import ConvNet
 from glassnet.models.fcn8 import FCN8Small
 from glassnet.models.fcn8s_vgg16 import FCN8sVGG16
 from glassnet.models.resnet import ResNetSmall
 from glassnet.models.unet import UNetSmall
-from glassnet.models.vae_conv import VAEConv
-from glassnet.models.vae_deep import VAEDeep
+from glassnet.models.vae import VAEConv, VAEDeep
 from glassnet.models.vgg import VGG16, VGG19, VGG16BatchNorm, VGG19BatchNorm
 from glassnet.models.vgg_small import VGGSmall
 

@@ -3,7 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from glassnet.models.stack import add_classifier, add_convolution, begin, check_dropout, check_size, check_widths
+from glassnet.models.blocks import add_classifier, add_convolution, begin, check_dropout, check_size, check_widths
 
 
 class AlexNetSmall(nn.Sequential):

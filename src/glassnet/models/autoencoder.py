@@ -1,7 +1,8 @@
-"""What every network that gives an image back has: an encoder, a latent code or its distribution, a decoder."""
+"""Networks that give an image back: an encoder, a latent code or its distribution, a decoder; the simplest of them."""
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import ClassVar, Literal, NamedTuple, get_args
 
@@ -10,7 +11,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from glassnet.errors import InputError, unknown_name
-from glassnet.models.normalize import Normalize
+from glassnet.models.blocks import Normalize
 
 Images = Float[Tensor, "batch channel height width"]
 Latent = Float[Tensor, "batch ..."]
@@ -113,6 +114,42 @@ class Autoencoder(nn.Module):
         latent = draw(posterior) if self.training else posterior.mean
         deviation = None if self.log_deviation is None else self.log_deviation.view(-1, 1, 1)
         return Reconstruction(self.decode(latent), *posterior, deviation, self.likelihood, self.decode)
+
+
+class AutoencoderFC(Autoencoder):
+    """One fully connected layer to the code, ReLU, and one fully connected layer back; not variational.
+
+    The code of an image is ReLU(W x + b), the image's logits are V z + c. Takes images in [0, 1] of shape (batch,
+    in_channels, image_size, image_size).
+
+    Rumelhart, Hinton and Williams 1986, https://doi.org/10.1038/323533a0; fed with noise it is the denoising
+    autoencoder of Vincent et al. 2008, https://doi.org/10.1145/1390156.1390294.
+    """
+
+    def __init__(self, *, in_channels: int, image_size: int, latent: int = 256, likelihood: str = "bernoulli") -> None:
+        """Build the network with random weights.
+
+        Args:
+            in_channels: Channels of the image.
+            image_size: Height and width in pixels, a multiple of 4 as for the other models.
+            latent: Numbers of the code.
+            likelihood: bernoulli, gaussian or discretized_gaussian: what the loss takes a pixel to be drawn from.
+
+        Raises:
+            InputError: An option has a value that no network of this kind has.
+        """
+        check_image_size(image_size, in_channels, (latent,))
+        shape = (in_channels, image_size, image_size)
+        pixels = in_channels * image_size**2
+        super().__init__(
+            in_channels=in_channels,
+            encoder=nn.Flatten(),
+            mean=nn.Sequential(OrderedDict(fc1=nn.Linear(pixels, latent), relu1=nn.ReLU())),
+            log_variance=None,
+            decoder=nn.Sequential(OrderedDict(fc2=nn.Linear(latent, pixels), unflatten=nn.Unflatten(1, shape))),
+            latent_shape=(latent,),
+            likelihood=likelihood,
+        )
 
 
 def draw(posterior: Posterior, generator: Generator | None = None) -> Latent:

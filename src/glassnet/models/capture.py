@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from glassnet.images import device_of
+from glassnet.models.inference import evaluating
 from glassnet.models.layers import Call
-from glassnet.models.modes import evaluating
 
 R = TypeVar("R")
 

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from glassnet.errors import InputError
-from glassnet.models.normalize import Normalize
+from glassnet.models.blocks import Normalize
 
 
 class ConvNet(nn.Sequential):

@@ -6,9 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from glassnet.errors import InputError
-from glassnet.models.normalize import Normalize
-from glassnet.models.stack import check_dropout, check_widths
-from glassnet.models.upsample import upsampling
+from glassnet.models.blocks import Normalize, check_dropout, check_widths, upsampling
 
 STRIDE = 32
 _POOLED_AFTER = (2, 4, 5, 6, 7)

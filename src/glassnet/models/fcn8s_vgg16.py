@@ -6,10 +6,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from glassnet.errors import InputError
-from glassnet.models.normalize import Normalize
-from glassnet.models.published import IMAGENET_MEAN, IMAGENET_STD, read_published
-from glassnet.models.stack import check_dropout
-from glassnet.models.upsample import upsampling
+from glassnet.models.blocks import Normalize, check_dropout, upsampling
+from glassnet.models.pretrained import IMAGENET_MEAN, IMAGENET_STD, read_pretrained
 from glassnet.models.vgg import VGG16
 
 _POOL3, _POOL4 = 17, 24
@@ -89,7 +87,7 @@ class FCN8sVGG16(nn.Module):
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
     def _load_backbone(self, weights: str) -> None:
-        state = read_published(weights, file=VGG16.published, model="VGG16")
+        state = read_pretrained(weights, file=VGG16.pretrained, model="VGG16")
         own = self.features.state_dict()
         taken = {key: state.get(f"features.{key}") for key in own}
         wrong = [key for key, tensor in taken.items() if tensor is None or tensor.shape != own[key].shape]

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from glassnet.devices import autocast, choose_precision
 from glassnet.errors import InputError
 from glassnet.images import Images, check_images, device_of, image_batches
+from glassnet.models.array_buffers import ArrayBuffers, FileBuffers
 from glassnet.models.capture import tapped, undisturbed
-from glassnet.models.images import translate_torch_errors
+from glassnet.models.inference import translate_torch_errors
 from glassnet.models.layers import Call, name_calls, select_layers, split_call
-from glassnet.models.rows import FileRows, Rows
 
 
 def extract_features(
@@ -65,9 +65,9 @@ def extract_features(
     modules = {split_call(name)[0] for name in names}
     # no_grad, not inference_mode: what a model keeps for itself (a cached position table) must stay fit for training.
     with ExitStack() as stack:
-        rows: Rows[Call] | FileRows[Call] = Rows(len(images))
+        rows: ArrayBuffers[Call] | FileBuffers[Call] = ArrayBuffers(len(images))
         if out is not None:
-            files: FileRows[Call] = FileRows(len(images), out)
+            files: FileBuffers[Call] = FileBuffers(len(images), out)
             rows = stack.enter_context(files)
         with undisturbed(model), torch.no_grad(), tapped(model, modules, store) as counts:
             for _, batch in image_batches(model, images, batch_size):

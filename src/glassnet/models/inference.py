@@ -1,8 +1,9 @@
-"""A model's outputs for any number of images, batch by batch."""
+"""Any images through any model: its outputs batch by batch, and what torch says of a failure as one sentence."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -11,12 +12,59 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from glassnet.devices import autocast
-from glassnet.models.fold import fold_batchnorm
-from glassnet.models.modes import evaluating
+from glassnet.errors import GlassnetError, InputError, WorkError
+
+
+@contextmanager
+def translate_torch_errors(model: nn.Module, images: Tensor) -> Iterator[None]:
+    """Turn what torch says while the model works on a batch of images into one sentence.
+
+    Raises:
+        InputError: The model cannot take the batch.
+        WorkError: The memory does not suffice.
+    """
+    try:
+        yield
+    except GlassnetError:
+        raise
+    except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
+        check_memory(error, len(images))
+        raise InputError(_refusal(model, images, str(error) or type(error).__name__)) from error
+
+
+def check_memory(error: Exception, count: int) -> None:
+    """Say in one sentence that `count` images were too many, if that is what the error means.
+
+    Raises:
+        WorkError: The memory does not suffice.
+    """
+    if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
+        raise WorkError(f"not enough memory for {count} images at once; pass a smaller batch_size.") from error
+
+
+def _refusal(model: nn.Module, images: Tensor, reason: str) -> str:
+    name, shape = type(model).__name__, tuple(images.shape)
+    first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
+    if first is not None and first.in_channels != shape[1] and f"to have {first.in_channels} channels" in reason:
+        channels = f"{first.in_channels} channel{'s' if first.in_channels > 1 else ''}"
+        return f"images has shape (n, {', '.join(map(str, shape[1:]))}), but {name} takes images of {channels}."
+    return f"{name} fails on images of shape {shape}: {reason.strip().splitlines()[0].rstrip('.')}."
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put every part of a model into evaluation mode, and back also when the block raises."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        model.eval()
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
 
 
 def predict(
-    model: nn.Module, images: Tensor, *, batch_size: int = 512, precision: str = "fp32", fold: bool = True
+    model: nn.Module, images: Tensor, *, batch_size: int = 512, precision: str = "fp32"
 ) -> Float[Tensor, "n ..."]:
     """Run a model in evaluation mode over images and gather its outputs on the CPU.
 
@@ -27,14 +75,11 @@ def predict(
         images: (n, channel, height, width), uint8 (scaled to [0, 1] here, a batch at a time) or float.
         batch_size: Images per forward pass.
         precision: "fp32" or "bf16".
-        fold: Whether to fold batch-norms first, where that changes no output by more than `fold.TOLERANCE`.
     """
-    return torch.cat([one.cpu() for one in outputs(model, images.split(batch_size), precision=precision, fold=fold)])
+    return torch.cat([one.cpu() for one in outputs(model, images.split(batch_size), precision=precision)])
 
 
-def outputs(
-    model: nn.Module, batches: Iterable[Tensor], *, precision: str = "fp32", fold: bool = True
-) -> Iterator[Any]:
+def outputs(model: nn.Module, batches: Iterable[Tensor], *, precision: str = "fp32") -> Iterator[Any]:
     """Yield a model's output for each batch of images, on its device and in float32, whatever tensors it is made of.
 
     While this generator is at work the model is in evaluation mode; then it is put back.
@@ -43,22 +88,37 @@ def outputs(
         model: Takes float images in [0, 1] on its own device.
         batches: Images as `predict` takes them, at least one a batch.
         precision: "fp32" or "bf16".
-        fold: Whether to fold batch-norms first, judged on the first image.
     """
     device = next(model.parameters()).device
-    network: nn.Module | None = None
     with evaluating(model):
         for batch in batches:
             with torch.no_grad():
                 images = _ready(batch, device)
-                network = network or (fold_batchnorm(model, images[:1]) if fold else model)
                 with autocast(device, precision):
-                    found = network(images)
-                found = tree_map(lambda one: one.float() if isinstance(one, Tensor) else one, found)
-            yield found
+                    output = model(images)
+                output = tree_map(lambda one: one.float() if isinstance(one, Tensor) else one, output)
+            yield output
 
 
 def _ready(images: Tensor, device: torch.device) -> Float[Tensor, "batch channel height width"]:
     images = images.to(device)
     images = images.float() / 255 if images.dtype == torch.uint8 else images
     return images.to(memory_format=torch.channels_last)
+
+
+class FlipTTA(nn.Module):
+    """A segmentation network wrapped for test-time augmentation by a left-right flip.
+
+    It returns the log of the mean of both probabilities, each pixel at its own place."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(
+        self, images: Float[Tensor, "batch channel height width"]
+    ) -> Float[Tensor, "batch classes height width"]:
+        """Return log((p(x) + flip(p(flip(x)))) / 2), with p the softmax over the classes and flip left to right."""
+        plain = self.network(images).float().softmax(dim=1)
+        turned = self.network(images.flip(-1)).float().softmax(dim=1).flip(-1)
+        return ((plain + turned) / 2).clamp_min(1e-12).log()

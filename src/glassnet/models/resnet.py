@@ -5,7 +5,7 @@ from collections import OrderedDict
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from glassnet.models.stack import Layers, add_classifier, add_convolution, begin, check_size, check_widths
+from glassnet.models.blocks import Layers, add_classifier, add_convolution, begin, check_size, check_widths
 
 Maps = Float[Tensor, "batch channel height width"]
 

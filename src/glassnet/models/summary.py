@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from glassnet.errors import InputError
-from glassnet.models.modes import evaluating
+from glassnet.models.inference import evaluating
 
 
 @dataclass(frozen=True)

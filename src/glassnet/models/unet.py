@@ -7,8 +7,7 @@ from torch import Tensor, nn
 from torch import cat as concatenate
 
 from glassnet.errors import InputError
-from glassnet.models.normalize import Normalize
-from glassnet.models.stack import check_dropout
+from glassnet.models.blocks import Normalize, check_dropout
 
 Maps = Float[Tensor, "batch channel height width"]
 

@@ -8,9 +8,8 @@ from torch import Tensor, nn
 
 from glassnet.download import RemoteFile
 from glassnet.errors import InputError
-from glassnet.models.normalize import Normalize
-from glassnet.models.published import IMAGENET_MEAN, IMAGENET_STD, load_published, read_published
-from glassnet.models.stack import check_dropout, check_size
+from glassnet.models.blocks import Normalize, check_dropout, check_size
+from glassnet.models.pretrained import IMAGENET_MEAN, IMAGENET_STD, load_pretrained, read_pretrained
 
 Maps = Float[Tensor, "batch channel height width"]
 
@@ -35,7 +34,7 @@ class VGG(nn.Module):
 
     blocks: ClassVar[tuple[tuple[int, ...], ...]]
     batch_norm: ClassVar[bool]
-    published: ClassVar[RemoteFile]
+    pretrained: ClassVar[RemoteFile]
 
     def __init__(
         self,
@@ -75,15 +74,15 @@ class VGG(nn.Module):
         side = 7 if full else max(image_size // 32, 1)
         units = hidden or (4096 if full else 512)
         self.repeat = RepeatChannels(channels) if channels != in_channels else nn.Identity()
-        self.normalize = _normalize(channels, published=bool(weights))
+        self.normalize = _normalize(channels, pretrained=bool(weights))
         self.features = self._features(channels, round_up=image_size < 32)
         self.avgpool = nn.AdaptiveAvgPool2d(7) if full else nn.Identity()
         self.flatten = nn.Flatten()
         self.classifier = _classifier(self.blocks[-1][-1] * side**2, units, num_classes, dropout)
         _initialize(self)
         if weights and not next(self.parameters()).is_meta:
-            state = read_published(weights, file=self.published, model=type(self).__name__)
-            load_published(self, state, head="classifier", source=weights)
+            state = read_pretrained(weights, file=self.pretrained, model=type(self).__name__)
+            load_pretrained(self, state, head="classifier", source=weights)
 
     def forward(self, images: Maps) -> Float[Tensor, "batch classes"]:
         """Return the logits of images in [0, 1]."""
@@ -127,7 +126,7 @@ class VGG16(VGG):
 
     blocks = _BLOCKS_16
     batch_norm = False
-    published = RemoteFile(
+    pretrained = RemoteFile(
         "vgg16-397923af.pth", 553_433_881, "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0"
     )
 
@@ -137,7 +136,7 @@ class VGG19(VGG):
 
     blocks = _BLOCKS_19
     batch_norm = False
-    published = RemoteFile(
+    pretrained = RemoteFile(
         "vgg19-dcbb9e9d.pth", 574_673_361, "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44"
     )
 
@@ -147,7 +146,7 @@ class VGG16BatchNorm(VGG):
 
     blocks = _BLOCKS_16
     batch_norm = True
-    published = RemoteFile(
+    pretrained = RemoteFile(
         "vgg16_bn-6c64b313.pth", 553_507_836, "6c64b3138f2f4fcb3bcc4cafde11619c4f440eb1631787e93a682fd88305888a"
     )
 
@@ -157,13 +156,13 @@ class VGG19BatchNorm(VGG):
 
     blocks = _BLOCKS_19
     batch_norm = True
-    published = RemoteFile(
+    pretrained = RemoteFile(
         "vgg19_bn-c79401a0.pth", 574_769_405, "c79401a0cf3cb42714e4182f5868c7a6f4f4534f5df9e956e2bb2098de41cbb6"
     )
 
 
-def _normalize(channels: int, *, published: bool) -> Normalize:
-    if published:
+def _normalize(channels: int, *, pretrained: bool) -> Normalize:
+    if pretrained:
         return Normalize(IMAGENET_MEAN, IMAGENET_STD, fixed=True)
     return Normalize([0.0] * channels, [1.0] * channels)
 

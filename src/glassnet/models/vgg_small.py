@@ -4,7 +4,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from glassnet.errors import InputError
-from glassnet.models.stack import add_classifier, add_convolution, begin, check_dropout, check_size
+from glassnet.models.blocks import add_classifier, add_convolution, begin, check_dropout, check_size
 
 
 class VGGSmall(nn.Sequential):

@@ -5,7 +5,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from glassnet.errors import InputError
-from glassnet.models.images import translate_torch_errors
+from glassnet.models.inference import translate_torch_errors
 
 
 def probabilities(

@@ -17,7 +17,7 @@ from glassnet.attribution.targets import Target, check_target
 from glassnet.errors import InputError
 from glassnet.images import Images, check_images, image_batches
 from glassnet.models.capture import tapped, undisturbed
-from glassnet.models.images import translate_torch_errors
+from glassnet.models.inference import translate_torch_errors
 
 Mapper = Callable[[nn.Module], Float[np.ndarray, "n ..."]]
 """A method of one's own: from the model to maps of the images, (n, h, w) or (n, c, h, w)."""

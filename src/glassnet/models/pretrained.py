@@ -1,4 +1,4 @@
-"""Published weights: fetched or read from a file, verified, and put into a network of the same layout."""
+"""Pretrained weights: fetched or read from a file, verified, and put into a network of the same layout."""
 
 import hashlib
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 MIRRORS = ("https://download.pytorch.org/models/",)
 
 
-def read_published(weights: str, *, file: RemoteFile, model: str) -> dict[str, Tensor]:
+def read_pretrained(weights: str, *, file: RemoteFile, model: str) -> dict[str, Tensor]:
     """Read weights by parameter name from the published file or from one of the user's own.
 
     Args:
@@ -42,7 +42,7 @@ def read_published(weights: str, *, file: RemoteFile, model: str) -> dict[str, T
     return _read(path)
 
 
-def load_published(model: nn.Module, state: Mapping[str, Tensor], *, head: str, source: str) -> None:
+def load_pretrained(model: nn.Module, state: Mapping[str, Tensor], *, head: str, source: str) -> None:
     """Put published weights into a model whose state has the same keys, but for the normalisation's.
 
     All must fit, key by key and shape by shape, except in the head: its layers are taken up to the first of another

@@ -17,7 +17,7 @@ from glassnet.errors import InputError, WorkError
 K = TypeVar("K", bound=Hashable)
 
 
-class Rows(Generic[K]):
+class ArrayBuffers(Generic[K]):
     """float32 arrays with one row an image, allocated once at their full length and filled batch by batch."""
 
     def __init__(self, count: int) -> None:
@@ -50,7 +50,7 @@ class Rows(Generic[K]):
         return {name: arrays[key] for name, key in names.items()}
 
 
-class FileRows(Generic[K]):
+class FileBuffers(Generic[K]):
     """float32 .npy files with one row an image, written batch by batch under temporary names.
 
     The bytes go through ordinary writes, not through a memory map: its pages would count as this process's memory.
@@ -64,13 +64,13 @@ class FileRows(Generic[K]):
         self._shapes: dict[K, tuple[int, ...]] = {}
         self._filled: dict[K, int] = {}
 
-    def __enter__(self) -> "FileRows[K]":
+    def __enter__(self) -> "FileBuffers[K]":
         """Make the folder.
 
         Raises:
             InputError: It cannot be made, as where a file has its name.
         """
-        with self._in_words():
+        with self._translate_errors():
             self._folder.mkdir(parents=True, exist_ok=True)
         return self
 
@@ -91,7 +91,7 @@ class FileRows(Generic[K]):
         part = _plain(values)
         if self._shapes.setdefault(key, part.shape[1:]) != part.shape[1:]:
             raise InputError(f"a layer gave rows of shape {self._shapes[key]}, then of shape {part.shape[1:]}.")
-        with self._in_words():
+        with self._translate_errors():
             if key not in self._files:
                 self._files[key] = (self._folder / f".{len(self._files)}.npy.tmp").open("wb")
                 shape = (self._count, *part.shape[1:])
@@ -109,19 +109,19 @@ class FileRows(Generic[K]):
         """
         for filled in self._filled.values():
             _check_whole(filled, self._count)
-        published: dict[str, np.ndarray] = {}
-        with self._in_words():
+        arrays: dict[str, np.ndarray] = {}
+        with self._translate_errors():
             for file in self._files.values():
                 file.flush()
                 os.fsync(file.fileno())
             for name, key in names.items():
                 path = self._folder / f"{quote(name, safe=' :')}.npy"
                 Path(self._files[key].name).replace(path)
-                published[name] = np.lib.format.open_memmap(path, mode="r")
-        return published
+                arrays[name] = np.lib.format.open_memmap(path, mode="r")
+        return arrays
 
     @contextlib.contextmanager
-    def _in_words(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:

@@ -2,8 +2,9 @@ import pytest
 import torch
 from torch import nn
 
+import glassnet as gn
 from glassnet.errors import InputError, WorkError
-from glassnet.models.images import translate_torch_errors
+from glassnet.models.inference import predict, translate_torch_errors
 
 
 @pytest.mark.parametrize(
@@ -43,3 +44,26 @@ def test_a_wrong_number_of_channels_inside_the_model_is_not_blamed_on_the_images
     message = r"Sequential fails on images of shape .* Given groups=1, weight of size"
     with pytest.raises(InputError, match=message), translate_torch_errors(model, images):
         model(images)
+
+
+def test_predict_leaves_the_model_as_it_was_found():
+    model = gn.create_model("resnet_small", in_channels=1, num_classes=10, image_size=28).train()
+    model.stage1.eval()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    modes = [module.training for module in model.modules()]
+    predict(model, torch.rand(3, 1, 28, 28))
+    assert modes == [module.training for module in model.modules()]
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-5), ("bf16", 0.03)])
+def test_predict_gives_float32_near_the_models_own_outputs(precision, tolerance):
+    torch.manual_seed(0)
+    model = gn.create_model("convnet", in_channels=1, num_classes=10, image_size=28).eval()
+    images = torch.rand(8, 1, 28, 28)
+    with torch.no_grad():
+        exact = model(images)
+    logits = predict(model, images, precision=precision, batch_size=3)
+    assert logits.dtype == torch.float32
+    assert (logits - exact).abs().max() <= tolerance * exact.abs().max()

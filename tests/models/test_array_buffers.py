@@ -3,11 +3,11 @@ import pytest
 import torch
 
 from glassnet.errors import WorkError
-from glassnet.models.rows import Rows
+from glassnet.models.array_buffers import ArrayBuffers
 
 
 def test_rows_are_appended_as_float32_without_growing():
-    rows = Rows(5)
+    rows = ArrayBuffers(5)
     rows.put("a", torch.ones(3, 2, dtype=torch.bfloat16))
     rows.put("b", torch.tensor([1, 2, 3]))
     first = rows._arrays["a"]
@@ -21,7 +21,7 @@ def test_rows_are_appended_as_float32_without_growing():
 
 
 def test_missing_rows_are_said():
-    rows = Rows(1000)
+    rows = ArrayBuffers(1000)
     rows.put("a", torch.ones(3))
     with pytest.raises(WorkError, match="a layer gave 3 rows for 1,000 images"):
         rows.complete()

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from glassnet import experiment
 from glassnet.download import RemoteFile
 from glassnet.errors import InputError, WorkError
-from glassnet.models import MODELS, published
+from glassnet.models import MODELS, pretrained
 from glassnet.models.vgg import VGG
 from glassnet.settings import TrainSettings
 from mirror import Mirror
@@ -19,7 +19,7 @@ class Tiny(VGG):
 
     blocks = ((2,), (2,), (3,), (3,), (4,))
     batch_norm = False
-    published = RemoteFile("tiny.pth", 0, "")
+    pretrained = RemoteFile("tiny.pth", 0, "")
 
 
 def create(*, channels=3, classes=6, size=32, **options):
@@ -39,7 +39,7 @@ def content(state, monkeypatch, tmp_path):
     buffer = io.BytesIO()
     torch.save(state, buffer)
     content = buffer.getvalue()
-    monkeypatch.setattr(Tiny, "published", RemoteFile("tiny.pth", len(content), hashlib.sha256(content).hexdigest()))
+    monkeypatch.setattr(Tiny, "pretrained", RemoteFile("tiny.pth", len(content), hashlib.sha256(content).hexdigest()))
     monkeypatch.setenv("GLASSNET_DATA", str(tmp_path))
     return content
 
@@ -49,7 +49,7 @@ def server(content, monkeypatch):
     monkeypatch.delenv("GLASSNET_OFFLINE")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     server = Mirror(content)
-    monkeypatch.setattr(published, "MIRRORS", (server.url,))
+    monkeypatch.setattr(pretrained, "MIRRORS", (server.url,))
     yield server
     server.close()
 
