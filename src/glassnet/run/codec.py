@@ -1,0 +1,95 @@
+"""Frozen results to JSON values and arrays, and back: what an analysis found, as it lies on disk.
+
+A result is a dataclass of numbers, texts, tuples, mappings, other such dataclasses and NumPy arrays. Arrays leave the
+JSON and stand in it as {"array": KEY}, so that a reader of analysis.json sees where each is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import cattrs
+import numpy as np
+from cattrs.strategies import configure_union_passthrough
+
+from glassnet.errors import InputError
+
+R = TypeVar("R")
+Arrays = Mapping[str, np.ndarray]
+
+
+def encode(result: Any) -> tuple[Any, dict[str, np.ndarray]]:
+    """Return the JSON values of a result and its arrays by key; a number that is not finite becomes None."""
+    arrays: dict[str, np.ndarray] = {}
+    return _encoded(result, "", arrays), arrays
+
+
+def _encoded(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
+    if isinstance(value, np.ndarray):
+        arrays[path] = value
+        return {"array": path}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        stored = [field.name for field in dataclasses.fields(value) if field.metadata.get("stored", True)]
+        return {name: _encoded(getattr(value, name), f"{path}/{name}".strip("/"), arrays) for name in stored}
+    if isinstance(value, Mapping):
+        return {_key(key): _encoded(one, f"{path}/{_key(key)}".strip("/"), arrays) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_encoded(one, f"{path}/{place}".strip("/"), arrays) for place, one in enumerate(value)]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value
+
+
+_BETWEEN = " @ "
+
+
+def _key(key: Any) -> str:
+    """Write a key; one of several texts, such as (method, layer), as one text."""
+    return _BETWEEN.join(map(str, key)) if isinstance(key, tuple) else str(key)
+
+
+def decode(kind: type[R], document: Any, arrays: Arrays, *, source: object) -> R:
+    """Rebuild a result from its JSON values and arrays.
+
+    Raises:
+        InputError: They are not those of such a result; `source` is named as where they came from.
+    """
+    try:
+        return _converter(arrays).structure(document, kind)
+    except (cattrs.BaseValidationError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        problem = "; ".join(cattrs.transform_error(error)[:2]) if isinstance(error, Exception) else str(error)
+        raise InputError(f"{source} is damaged ({problem[:300]}); remove it and make it again.") from None
+
+
+def _converter(arrays: Arrays) -> cattrs.Converter:
+    converter = cattrs.Converter()
+    configure_union_passthrough(bool | int | float | str | None, converter)
+
+    def array_of(value: Any, _kind: Any) -> np.ndarray:
+        return arrays[value["array"]]
+
+    converter.register_structure_hook_func(_is_array, array_of)
+    converter.register_structure_hook_func(lambda kind: kind is float, lambda value, _: float(value))
+    converter.register_structure_hook_func(_has_tuple_keys, lambda value, kind: _tuple_keyed(converter, value, kind))
+    return converter
+
+
+def _is_array(kind: Any) -> bool:
+    return np.ndarray in (kind, getattr(kind, "array_type", None), getattr(kind, "__origin__", None))
+
+
+def _has_tuple_keys(kind: Any) -> bool:
+    arguments = getattr(kind, "__args__", ())
+    origin = getattr(kind, "__origin__", None)
+    mapping = isinstance(origin, type) and issubclass(origin, Mapping)
+    return mapping and len(arguments) == 2 and getattr(arguments[0], "__origin__", None) is tuple
+
+
+def _tuple_keyed(converter: cattrs.Converter, value: Mapping[str, Any], kind: Any) -> dict[Any, Any]:
+    return {tuple(key.split(_BETWEEN)): converter.structure(one, kind.__args__[1]) for key, one in value.items()}
