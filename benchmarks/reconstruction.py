@@ -31,7 +31,7 @@ from glassnet.data import DATASETS, Dataset, Split
 from glassnet.data.split import hold_out
 from glassnet.devices import keep_freed_memory
 from glassnet.models import parse_options
-from glassnet.tasks.elbo import LIKELIHOODS, kl_per_dimension
+from glassnet.tasks.reconstruction.elbo import LIKELIHOODS, kl_per_dimension
 
 HERE = Path(__file__).parent
 NETWORKS = {

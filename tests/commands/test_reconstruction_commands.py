@@ -19,7 +19,7 @@ from glassnet.denoising import DENOISERS
 from glassnet.experiment import build_corruption
 from glassnet.rng import PerImageRNG
 from glassnet.run import write_weights
-from glassnet.tasks.image_quality import psnr
+from glassnet.tasks.reconstruction.image_quality import psnr
 from references.attributions import occlusion
 
 
@@ -312,7 +312,7 @@ def test_other_images_of_as_many_channels_are_measured_whatever_their_classes(ca
 
 def test_a_collapsed_code_is_said_by_training_and_evaluation(capsys, copy, tmp_path, monkeypatch):
     # no mean varies that much, which is what a collapse looks like
-    monkeypatch.setattr("glassnet.tasks.elbo.ACTIVE_VARIANCE", 1e9)
+    monkeypatch.setattr("glassnet.tasks.reconstruction.elbo.ACTIVE_VARIANCE", 1e9)
     words = ("--image-size", 12, "--model", "vae_conv", "--model-options", "filters=2,4", "hidden=4", "latent=2")
     code, out, err = call(
         capsys, "train", "--data", copy.settings.data, *words, "--epochs", 1, "--precision", "fp32", "--no-augment",

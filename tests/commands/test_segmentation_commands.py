@@ -15,7 +15,7 @@ from glassnet.commands import explain_pictures
 from glassnet.commands import report as report_command
 from glassnet.commands.evaluate_segmentation import chosen_images
 from glassnet.run import write_weights
-from glassnet.tasks.segmentation_metrics import pixel_confusion, scores
+from glassnet.tasks.segmentation.metrics import pixel_confusion, scores
 
 OPTIONS = ("filters=4,4,4,4,6,6,8", "head=8", "dropout=0")
 

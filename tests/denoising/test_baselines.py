@@ -7,7 +7,7 @@ from glassnet.denoising import DENOISERS, Denoiser, as_given, baselines, median,
 from glassnet.denoising.baselines import denoised, noise_deviation, projected
 from glassnet.denoising.principal import principal
 from glassnet.errors import InputError
-from glassnet.tasks.image_quality import psnr
+from glassnet.tasks.reconstruction.image_quality import psnr
 
 
 @pytest.fixture(scope="module")

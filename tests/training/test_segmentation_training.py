@@ -13,7 +13,7 @@ from PIL import Image
 import glassnet as gn
 from glassnet import run
 from glassnet.errors import InputError
-from glassnet.tasks import segmentation
+from glassnet.tasks.segmentation import learn as segmentation
 
 TRAIN = importlib.import_module("glassnet.training.train")  # the package's name `train` is the function
 

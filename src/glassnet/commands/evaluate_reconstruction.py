@@ -13,8 +13,8 @@ from glassnet.commands.evaluated import Evaluated, Shown
 from glassnet.commands.reconstruction_pictures import draw_pictures
 from glassnet.console import say
 from glassnet.denoising.beside import measure_baselines
-from glassnet.tasks.image_quality import QUALITY
-from glassnet.tasks.reconstruction import INTERVAL_SEED
+from glassnet.tasks.reconstruction.image_quality import QUALITY
+from glassnet.tasks.reconstruction.learn import INTERVAL_SEED
 
 
 def _arrays(found: Evaluated) -> dict[str, np.ndarray]:

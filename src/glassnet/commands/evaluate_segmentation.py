@@ -12,7 +12,7 @@ from glassnet.commands.answer import table
 from glassnet.commands.evaluated import Evaluated, Shown
 from glassnet.errors import InputError
 from glassnet.models.inference import predict
-from glassnet.tasks.segmentation import nothing_known
+from glassnet.tasks.segmentation.learn import nothing_known
 
 UNPICKED, OF_EACH = 12, 4
 MEASURES = (

@@ -23,7 +23,7 @@ from glassnet.commands.subject import Subject
 from glassnet.errors import InputError, unknown_name
 from glassnet.images import VOID
 from glassnet.settings import ExplainSettings
-from glassnet.tasks.segmentation_metrics import mean_iou_of, pixel_counts
+from glassnet.tasks.segmentation.metrics import mean_iou_of, pixel_counts
 from glassnet.versions import versions
 
 

@@ -22,7 +22,7 @@ from glassnet.errors import InputError
 from glassnet.experiment import Run
 from glassnet.models.features import extract_features
 from glassnet.settings import FeaturesSettings
-from glassnet.tasks.metrics import wilson_interval
+from glassnet.tasks.classification.metrics import wilson_interval
 from glassnet.versions import versions
 
 Precision = Literal["fp32", "bf16"]

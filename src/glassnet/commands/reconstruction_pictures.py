@@ -13,8 +13,8 @@ from glassnet.commands.evaluated import Evaluated
 from glassnet.data.sampling import balanced_draw
 from glassnet.denoising.beside import given
 from glassnet.models.autoencoder import Autoencoder
-from glassnet.tasks.image_quality import psnr
-from glassnet.tasks.task import Records
+from glassnet.tasks.base import Records
+from glassnet.tasks.reconstruction.image_quality import psnr
 
 SHOWN, SAMPLED, TRAVERSED, STEPS = 10, 20, 6, 7
 """Images in a row of the main figure, samples from the prior, dimensions traversed, and steps of each."""

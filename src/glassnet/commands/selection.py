@@ -20,7 +20,7 @@ from glassnet.models.inference import predict
 from glassnet.rng import PerImageRNG
 from glassnet.settings import ExplainSettings, TrainSettings
 from glassnet.tasks import TASKS
-from glassnet.tasks.segmentation_metrics import mean_iou_of
+from glassnet.tasks.segmentation.metrics import mean_iou_of
 
 _RULES = ("first", "correct", "wrong", "mixed")
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from glassnet.console import progress
 from glassnet.denoising import DENOISERS, Denoiser
 from glassnet.denoising.principal import principal
-from glassnet.tasks.image_quality import psnr
+from glassnet.tasks.reconstruction.image_quality import psnr
 
 Images = Float[Tensor, "n channel height width"]
 

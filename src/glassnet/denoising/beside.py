@@ -18,8 +18,8 @@ from glassnet.experiment import Run, corruption_of
 from glassnet.images import to_float
 from glassnet.models.autoencoder import Autoencoder
 from glassnet.rng import PerImageRNG
-from glassnet.tasks.image_quality import QUALITY
-from glassnet.tasks.reconstruction import quality
+from glassnet.tasks.reconstruction.image_quality import QUALITY
+from glassnet.tasks.reconstruction.learn import quality
 
 TUNED_ON = 500
 """Training images that the deviation of the noise is measured on; the first of them also choose strengths."""

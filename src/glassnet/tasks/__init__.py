@@ -1,9 +1,9 @@
 """What a model can learn. A task is one file and one line in TASKS."""
 
-from glassnet.tasks.classification import CLASSIFICATION
-from glassnet.tasks.reconstruction import RECONSTRUCTION
-from glassnet.tasks.segmentation import SEGMENTATION
-from glassnet.tasks.task import Measures, Normal, Objective, Recorder, Records, Task
+from glassnet.tasks.base import Measures, Normal, Objective, Recorder, Records, Task
+from glassnet.tasks.classification.learn import CLASSIFICATION
+from glassnet.tasks.reconstruction.learn import RECONSTRUCTION
+from glassnet.tasks.segmentation.learn import SEGMENTATION
 
 __all__ = ["TASKS", "Measures", "Normal", "Objective", "Recorder", "Records", "Task"]
 

@@ -33,8 +33,8 @@ from glassnet.reproduction.reported import Table
 from glassnet.run import RunDirectory
 from glassnet.settings import TrainSettings
 from glassnet.settings.reproduce import ReproduceSettings
-from glassnet.tasks.image_quality import psnr
-from glassnet.tasks.reconstruction import INTERVAL_SEED, quality
+from glassnet.tasks.reconstruction.image_quality import psnr
+from glassnet.tasks.reconstruction.learn import INTERVAL_SEED, quality
 
 
 def reconstruction(settings: ReproduceSettings, out: Path) -> Reproduction:

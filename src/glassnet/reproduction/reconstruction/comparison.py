@@ -22,7 +22,7 @@ from glassnet.reproduction.reconstruction.measures import (
 )
 from glassnet.reproduction.reconstruction.plan import DEEP, SIMPLE, VAE, Denoising
 from glassnet.reproduction.reported import Table
-from glassnet.tasks.reconstruction import INTERVAL_SEED
+from glassnet.tasks.reconstruction.learn import INTERVAL_SEED
 from glassnet.tuning import spread
 
 

@@ -18,7 +18,7 @@ from glassnet.reproduction.part import Stage, stage
 from glassnet.rng import PerImageRNG
 from glassnet.run import RunDirectory
 from glassnet.settings.reproduce import ReproduceSettings
-from glassnet.tasks.image_quality import QUALITY
+from glassnet.tasks.reconstruction.image_quality import QUALITY
 
 Quality = Mapping[str, np.ndarray]
 """Measures of each test image by the keys of QUALITY."""

@@ -22,7 +22,7 @@ from glassnet.reproduction.segmentation.evaluations import Evaluations, trained,
 from glassnet.reproduction.segmentation.tables import LEAKY, Runs, classes_table, measures_table
 from glassnet.run import RunDirectory
 from glassnet.settings.reproduce import ReproduceSettings
-from glassnet.tasks.segmentation_metrics import mean_iou_of
+from glassnet.tasks.segmentation.metrics import mean_iou_of
 
 DATA, CLEAN = "voc-aug", "voc-aug-union-clean"
 STANDS_FOR = {"mnist": DATA, "mnist-sample": "digit-scenes"}

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float64, Int64, UInt8
 from glassnet.images import VOID
 from glassnet.reproduction.claims import CLAIMS, ONE_EACH, Verdict, decide
 from glassnet.reproduction.segmentation.evaluations import pixel_accuracy_of
-from glassnet.tasks.segmentation_metrics import DRAWS, iou_of, mean_iou_of
+from glassnet.tasks.segmentation.metrics import DRAWS, iou_of, mean_iou_of
 
 ImageCounts = Int64[np.ndarray, "n 3 classes"]
 Sums = Int64[np.ndarray, "draws 3 classes"]

@@ -21,7 +21,7 @@ from glassnet.run import read_checkpoint
 from glassnet.settings import TrainSettings
 from glassnet.settings.reproduce import ReproduceSettings
 from glassnet.tasks import Records
-from glassnet.tasks.segmentation_metrics import DRAWS, iou_of
+from glassnet.tasks.segmentation.metrics import DRAWS, iou_of
 from glassnet.training import train
 from glassnet.tuning.grid import identity
 

@@ -16,7 +16,7 @@ from glassnet.reproduction.segmentation.evaluations import (
     interval_over_images,
     pixel_accuracy_of,
 )
-from glassnet.tasks.segmentation_metrics import mean_iou_of
+from glassnet.tasks.segmentation.metrics import mean_iou_of
 from glassnet.tuning import spread
 
 LEAKY = "voc-aug-union"

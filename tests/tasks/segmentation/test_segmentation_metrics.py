@@ -4,8 +4,7 @@ import torch
 from sklearn.metrics import confusion_matrix, jaccard_score
 
 from glassnet.images import VOID
-from glassnet.tasks import outlines
-from glassnet.tasks import segmentation_metrics as metrics
+from glassnet.tasks.segmentation import metrics, outlines
 
 TRUTH = torch.tensor([[[0, 0, 1, 1], [0, 0, 1, VOID], [2, 2, 2, VOID]]], dtype=torch.uint8)
 GUESS = torch.tensor([[[0, 1, 1, 1], [0, 0, 0, 2], [2, 0, 2, 2]]], dtype=torch.uint8)

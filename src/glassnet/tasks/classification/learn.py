@@ -9,8 +9,8 @@ from torch import Tensor
 
 from glassnet.settings import TrainSettings
 from glassnet.settings.train import Names, Recipe
-from glassnet.tasks import metrics
-from glassnet.tasks.task import Measures, Objective, Recorder, Records, Task
+from glassnet.tasks.base import Measures, Objective, Recorder, Records, Task
+from glassnet.tasks.classification import metrics
 
 Logits = Float[Tensor, "n classes"]
 Targets = Int64[Tensor, " n"]

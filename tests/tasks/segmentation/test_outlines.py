@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from glassnet.images import VOID
-from glassnet.tasks import outlines
+from glassnet.tasks.segmentation import outlines
 
 
 def test_outlines_by_hand():

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from glassnet.tasks.elbo import (
+from glassnet.tasks.reconstruction.elbo import (
     LIKELIHOODS,
     bernoulli,
     bits_per_dimension,

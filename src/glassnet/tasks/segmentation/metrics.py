@@ -10,7 +10,7 @@ from jaxtyping import Float64, Int64, UInt8
 from torch import Tensor
 
 from glassnet.images import VOID
-from glassnet.tasks.outlines import boundary_f
+from glassnet.tasks.segmentation.outlines import boundary_f
 
 Confusion = Int64[np.ndarray, "classes classes"]
 Masks = UInt8[Tensor, "n h w"]

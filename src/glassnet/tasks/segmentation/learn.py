@@ -13,10 +13,9 @@ from torch import Tensor
 from glassnet.images import VOID
 from glassnet.settings import TrainSettings
 from glassnet.settings.train import Names, Recipe
-from glassnet.tasks import outlines
-from glassnet.tasks import segmentation_metrics as metrics
-from glassnet.tasks.segmentation_losses import REGION_LOSSES, class_weights, cross_entropy
-from glassnet.tasks.task import Measures, Objective, Recorder, Records, Task
+from glassnet.tasks.base import Measures, Objective, Recorder, Records, Task
+from glassnet.tasks.segmentation import metrics, outlines
+from glassnet.tasks.segmentation.losses import REGION_LOSSES, class_weights, cross_entropy
 
 TOLERANCE_SHARE = 0.0075
 """Of the image's diagonal: how far a predicted outline may lie from the true one, as Csurka et al. 2013 take it."""

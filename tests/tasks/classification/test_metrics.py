@@ -10,7 +10,7 @@ from scipy.stats import binomtest
 from sklearn import metrics as sklearn_metrics
 
 from glassnet.errors import InputError
-from glassnet.tasks import metrics
+from glassnet.tasks.classification import metrics
 
 TARGETS = np.array([0, 0, 0, 1, 1, 2, 2, 2, 2])
 PREDICTED = np.array([0, 0, 1, 1, 2, 2, 2, 0, 2])

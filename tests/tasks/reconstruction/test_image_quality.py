@@ -6,7 +6,7 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from glassnet.errors import InputError
-from glassnet.tasks.image_quality import mean_squared_error, psnr, ssim
+from glassnet.tasks.reconstruction.image_quality import mean_squared_error, psnr, ssim
 
 
 def noisy_pair(channels, size):

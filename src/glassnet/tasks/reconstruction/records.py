@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from glassnet.settings import TrainSettings
-from glassnet.tasks.elbo import LIKELIHOODS, kl_per_dimension, warm_up
-from glassnet.tasks.image_quality import QUALITY
-from glassnet.tasks.task import Normal, Objective, Recorder, Records
+from glassnet.tasks.base import Normal, Objective, Recorder, Records
+from glassnet.tasks.reconstruction.elbo import LIKELIHOODS, kl_per_dimension, warm_up
+from glassnet.tasks.reconstruction.image_quality import QUALITY
 
 
 @runtime_checkable

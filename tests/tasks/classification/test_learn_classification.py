@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from glassnet.tasks import classification
+from glassnet.tasks.classification import learn as classification
 
 
 def test_measures_by_hand():

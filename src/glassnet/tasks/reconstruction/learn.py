@@ -9,10 +9,16 @@ import numpy as np
 
 from glassnet.bootstrap import mean_interval
 from glassnet.settings.train import Names, Recipe
-from glassnet.tasks.elbo import LIKELIHOODS, LatentUse, bits_per_dimension, deviation_warnings, latent_use
-from glassnet.tasks.image_quality import QUALITY
-from glassnet.tasks.reconstruction_records import objective, recorder
-from glassnet.tasks.task import Measures, Records, Task
+from glassnet.tasks.base import Measures, Records, Task
+from glassnet.tasks.reconstruction.elbo import (
+    LIKELIHOODS,
+    LatentUse,
+    bits_per_dimension,
+    deviation_warnings,
+    latent_use,
+)
+from glassnet.tasks.reconstruction.image_quality import QUALITY
+from glassnet.tasks.reconstruction.records import objective, recorder
 
 INTERVAL_SEED = 0
 TITLES = {

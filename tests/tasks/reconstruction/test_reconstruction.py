@@ -9,8 +9,8 @@ from torch.distributions import MultivariateNormal
 from glassnet.models.autoencoder import Posterior, draw
 from glassnet.settings import TrainSettings
 from glassnet.tasks import TASKS
-from glassnet.tasks.elbo import LIKELIHOODS
-from glassnet.tasks.reconstruction import quality, should_checkpoint, use_of
+from glassnet.tasks.reconstruction.elbo import LIKELIHOODS
+from glassnet.tasks.reconstruction.learn import quality, should_checkpoint, use_of
 
 TASK = TASKS["reconstruction"]
 

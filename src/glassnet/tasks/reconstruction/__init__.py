@@ -1,0 +1,1 @@
+"""Reconstruction: an image given back from a code, noise taken off."""
