@@ -238,8 +238,8 @@ class Store:
             _rename(folder, place, name, chosen=chosen)
         except OSError as error:
             raise InputError(
-                f"cannot write the analysis {kind}/{name} below {self.folder} ({error.strerror or error}); make room, or "
-                "take a folder that you may write to."
+                f"cannot write the analysis {kind}/{name} below {self.folder} ({error.strerror or error}); make room, "
+                "or take a folder that you may write to."
             ) from None
         finally:
             shutil.rmtree(folder, ignore_errors=True)
