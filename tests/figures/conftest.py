@@ -103,7 +103,7 @@ def _tuning() -> Figure:
 def _strip() -> Figure:
     maps = {"convnet": np.random.default_rng(2).random((3, 8, 8)), "vgg16": np.zeros((3, 8, 8))}
     return figures.attribution_strip(
-        {name: _images(1) for name in maps}, maps, ["a", "b", "c"], told={name: ["p = 0.5"] * 3 for name in maps},
+        {name: _images(1) for name in maps}, maps, ["a", "b", "c"], below={name: ["p = 0.5"] * 3 for name in maps},
         notes={"vgg16": "features.28, 2 px"}, title="Strip",
     )  # fmt: skip
 
@@ -232,6 +232,12 @@ DRAWINGS = {name: Drawing(name, draw) for name, draw in FIGURES.items()}
 def drawing(request) -> Drawing:
     """Each figure in turn."""
     return DRAWINGS[request.param]
+
+
+@pytest.fixture
+def drawings() -> list[Callable[[], Any]]:
+    """What draws each figure and each picture."""
+    return list(FIGURES.values())
 
 
 @pytest.fixture

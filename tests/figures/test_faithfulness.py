@@ -43,16 +43,16 @@ def test_networks_stand_side_by_side_on_their_own_images(texts):
     images = {"own": np.zeros((1, 1, 4, 4)), "vgg": np.zeros((1, 1, 6, 6))}
     maps = {"own": np.ones((1, 4, 4)), "vgg": np.ones((1, 6, 6))}
     told = {"own": ["p(7) = 0.99\nin the stroke 31%"], "vgg": ["p(7) = 0.5"]}
-    figure = figures.attribution_strip(images, maps, ["seven"], told=told, notes={"vgg": "features.28, 2 px"})
+    figure = figures.attribution_strip(images, maps, ["seven"], below=told, notes={"vgg": "features.28, 2 px"})
     found = texts(figure)
     assert {"own", "vgg", "image", "seven", "p(7) = 0.99", "in the stroke 31%", "features.28, 2 px"} <= set(found)
     assert [image.get_array().shape[:2] for image in figure.axes[0].get_images()[:3]] == [(4, 4), (4, 4), (6, 6)]
     with pytest.raises(InputError, match="got images of own and maps of own, vgg, expected images, maps and lines of"):
-        figures.attribution_strip({"own": images["own"]}, maps, ["seven"], told=told)
+        figures.attribution_strip({"own": images["own"]}, maps, ["seven"], below=told)
     with pytest.raises(InputError, match="got 2 captions, 1 images and 1 lines of own"):
-        figures.attribution_strip(images, maps, ["a", "b"], told=told)
+        figures.attribution_strip(images, maps, ["a", "b"], below=told)
     with pytest.raises(InputError, match=r"the maps of vgg have shape \(1, 4, 4\), expected \(1, 6, 6\)"):
-        figures.attribution_strip(images, {**maps, "vgg": maps["own"]}, ["a"], told=told)
+        figures.attribution_strip(images, {**maps, "vgg": maps["own"]}, ["a"], below=told)
 
 
 @pytest.mark.usefixtures("unchecked")

@@ -4,7 +4,22 @@ import pytest
 from glassnet import figures
 from glassnet.errors import InputError
 from glassnet.figures.images import MARGIN
-from glassnet.figures.segmentation import GAP, RIGHT, SIDE, UNJUDGED, WRONG, mask_colour, overlay, report_colours
+from glassnet.figures.segmentation import (
+    BACKGROUND,
+    GAP,
+    INVENTED,
+    MISSED,
+    MISTAKEN,
+    OBJECT,
+    RIGHT,
+    SIDE,
+    UNJUDGED,
+    WRONG,
+    mask_colour,
+    mistake_colours,
+    overlay,
+    report_colours,
+)
 
 TRUTH = np.array([[0, 0, 1], [1, 1, 255]], np.uint8)
 GUESS = np.array([[0, 2, 1], [2, 0, 1]], np.uint8)
@@ -14,6 +29,36 @@ def test_the_reports_colours_by_hand():
     black = (0.0, 0.0, 0.0)
     expected = [[black, WRONG, RIGHT], [WRONG, black, UNJUDGED]]
     np.testing.assert_array_equal(report_colours(TRUTH, GUESS), expected)
+
+
+def test_each_kind_of_mistake_has_its_colour_by_hand():
+    expected = [[BACKGROUND, INVENTED, OBJECT], [MISTAKEN, MISSED, UNJUDGED]]
+    np.testing.assert_array_equal(mistake_colours(TRUTH, GUESS), expected)
+    void_called_background = mistake_colours(np.full((1, 1), 255, np.uint8), np.zeros((1, 1), np.uint8))
+    np.testing.assert_array_equal(void_called_background, [[UNJUDGED]])
+
+
+def test_an_object_missed_whole_is_not_as_dark_as_the_background(unchecked, texts):
+    def draw(**changes):
+        return figures.segmentation_grid(
+            np.zeros((1, 1, 2, 3)), TRUTH[None], np.zeros((1, 2, 3), np.uint8), ["ground", "a", "b"], ["one"],
+            title="t", **changes,
+        )  # fmt: skip
+
+    own, reports = draw(), draw(colours="report")
+    last = own.axes[0].get_images()[3].get_array()
+    np.testing.assert_array_equal(last[1, 0], MISSED)
+    np.testing.assert_array_equal(reports.axes[0].get_images()[3].get_array()[1, 0], [0, 0, 0])
+    named = {
+        "missed: object called background",
+        "invented: background called object",
+        "mistaken: object called another",
+    }
+    assert named <= set(texts(own))
+    assert "red: called an object that is not there" in texts(reports)
+    assert not named & set(texts(reports))
+    with pytest.raises(InputError, match=r"no colours 'reprot'\. Did you mean report"):
+        draw(colours="reprot")
 
 
 def test_twenty_classes_have_twenty_colours():

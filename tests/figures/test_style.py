@@ -9,6 +9,7 @@ from matplotlib.colors import to_rgb
 
 from glassnet.errors import InputError
 from glassnet.figures.confusion import ERRORS, RIGHT
+from glassnet.figures.segmentation import BACKGROUND, INVENTED, MISSED, MISTAKEN, OBJECT, UNJUDGED
 from glassnet.figures.style import (
     ACCENT,
     GRID,
@@ -70,6 +71,13 @@ def over(colour, page):
 def test_no_two_colours_look_alike(kind):
     seen = [oklab(np.array(BLINDNESS[kind]) @ linear(colour)) for colour in PALETTE]
     assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2)) > 0.095
+
+
+@pytest.mark.parametrize("kind", BLINDNESS)
+def test_no_two_kinds_of_mistake_look_alike(kind):
+    colours = (BACKGROUND, OBJECT, UNJUDGED, MISSED, INVENTED, MISTAKEN)
+    seen = [oklab(np.array(BLINDNESS[kind]) @ linear(colour)) for colour in colours]
+    assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2)) > 0.12
 
 
 def test_colours_stand_out_from_both_pages():

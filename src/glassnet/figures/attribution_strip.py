@@ -24,7 +24,7 @@ def attribution_strip(
     maps: Mapping[str, Real[np.ndarray, "n _ _"]],
     captions: Sequence[str],
     *,
-    told: Mapping[str, Sequence[str]],
+    below: Mapping[str, Sequence[str]],
     notes: Mapping[str, str] | None = None,
     title: str = "Where the networks look",
 ) -> Figure:
@@ -36,19 +36,19 @@ def attribution_strip(
         images: By network, the same images at the size that it takes, float in [0, 1] or uint8.
         maps: By network, (n, h, w), 0 or more, at that size.
         captions: One per image, left of it; lines are broken at newlines.
-        told: By network, lines below each map, as in "p(7) = 0.99".
+        below: By network, lines below each map, as in "p(7) = 0.99".
         notes: By network, a line below its name, as in its layer and the size of its maps.
         title: The figure's heading.
 
     Raises:
         InputError: There is no network, or the arrays do not fit each other.
     """
-    names = _named(images, maps, told)
+    names = _named(images, maps, below)
     pictures = {name: to_pictures(images[name]) for name in names}
     checked = {name: _checked(name, maps[name], pictures[name].shape[:3]) for name in names}
     for name in names:
-        _require_as_many(name, captions, pictures[name], told[name])
-    lines = 1 + max(line.count("\n") for name in names for line in told[name])
+        _require_as_many(name, captions, pictures[name], below[name])
+    lines = 1 + max(line.count("\n") for name in names for line in below[name])
     step, zero = SIDE + LINE * lines + 0.12, any(not m.any() for array in checked.values() for m in array)
     left = MARGIN + NAME
     end = TOP + HEAD + len(captions) * step
@@ -67,17 +67,17 @@ def attribution_strip(
         for column, name in enumerate(names, 1):
             corner = (left + column * (SIDE + GAP), y)
             draw_map(axes, pictures[name][row], checked[name][row], corner, SIDE)
-            _write_below(axes, corner, told[name][row])
+            _write_below(axes, corner, below[name][row])
     draw_scales(axes, MARGIN, end + 0.06, {3})
     if zero:
         axes.text(MARGIN, end + FOOT, ZEROS, fontsize=8, color=MUTED, va="center")
     return figure
 
 
-def _named(images: Mapping[str, object], maps: Mapping[str, object], told: Mapping[str, object]) -> list[str]:
+def _named(images: Mapping[str, object], maps: Mapping[str, object], below: Mapping[str, object]) -> list[str]:
     """Return the names of the networks, after seeing that all is there for each."""
     names = list(maps)
-    if not names or list(images) != names or list(told) != names:
+    if not names or list(images) != names or list(below) != names:
         raise InputError(
             f"got images of {', '.join(images) or 'no network'} and maps of {', '.join(names) or 'none'}, expected "
             "images, maps and lines of the same networks, one or more."
@@ -85,10 +85,10 @@ def _named(images: Mapping[str, object], maps: Mapping[str, object], told: Mappi
     return names
 
 
-def _require_as_many(name: str, captions: Sequence[str], pictures: np.ndarray, told: Sequence[str]) -> None:
-    if not len(captions) == len(pictures) == len(told):
+def _require_as_many(name: str, captions: Sequence[str], pictures: np.ndarray, below: Sequence[str]) -> None:
+    if not len(captions) == len(pictures) == len(below):
         raise InputError(
-            f"got {len(captions)} captions, {len(pictures)} images and {len(told)} lines of {name}, expected as many "
+            f"got {len(captions)} captions, {len(pictures)} images and {len(below)} lines of {name}, expected as many "
             "of each."
         )
 
@@ -97,8 +97,8 @@ def _write_below(axes: Axes, corner: tuple[float, float], text: str) -> None:
     """Write lines below a map, each in the middle."""
     x, y = corner
     for line, words in enumerate(text.split("\n")):
-        below = y + SIDE + LINE * (line + 0.5) + 0.02
-        axes.text(x + SIDE / 2, below, words, fontsize=8, ha="center", va="center")
+        middle = y + SIDE + LINE * (line + 0.5) + 0.02
+        axes.text(x + SIDE / 2, middle, words, fontsize=8, ha="center", va="center")
 
 
 def _checked(name: str, values: np.ndarray, expected: tuple[int, ...]) -> np.ndarray:

@@ -110,10 +110,10 @@ def _columns(history: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, dict[str
 def _best(epochs: np.ndarray, columns: Mapping[str, np.ndarray], best_epoch: int | None) -> int:
     if best_epoch is None:
         return int(np.lexsort((columns["validation_loss"], -columns["validation_accuracy"]))[0])
-    found = np.flatnonzero(epochs == best_epoch)
-    if not found.size:
+    matches = np.flatnonzero(epochs == best_epoch)
+    if not matches.size:
         raise InputError(f"best_epoch is {best_epoch}, expected one from {epochs.min()} to {epochs.max()}.")
-    return int(found[0])
+    return int(matches[0])
 
 
 def _headline(epochs: np.ndarray, columns: Mapping[str, np.ndarray], best: int) -> str:
@@ -156,13 +156,13 @@ def _epoch_axis(axes: Axes, epochs: np.ndarray) -> None:
 
 
 @in_house_style
-def scree(explained_variance: Float[np.ndarray, " d"], *, title: str = "Variance explained", shown: int = 20) -> Figure:
+def scree(explained_variance: Float[np.ndarray, " d"], *, title: str = "Variance explained", count: int = 20) -> Figure:
     """Draw the share of the variance that each principal component explains, and their running sum.
 
     Args:
         explained_variance: Share per component, 0 to 1, largest first.
         title: The figure's heading.
-        shown: Draw at most so many components.
+        count: Draw at most so many components.
 
     Raises:
         InputError: The shares are no list of numbers from 0 to 1 with a sum of at most 1.
@@ -174,14 +174,14 @@ def scree(explained_variance: Float[np.ndarray, " d"], *, title: str = "Variance
             "whole per component, 0 to 1; divide by the total variance."
         )
     total = np.cumsum(shares)
-    drawn = np.arange(1, min(shown, shares.size) + 1)
+    drawn = np.arange(1, min(count, shares.size) + 1)
     figure = new_figure(6.4, 3.7)
     axes = figure.add_subplot()
     axes.bar(drawn, 100 * shares[: drawn.size], color=ACCENT, width=0.7, label="this component")
     axes.plot(drawn, 100 * total[: drawn.size], "s-", color=PALETTE[5], markersize=4, label="all up to this one")
-    for count in sorted({2, 3, int(drawn[-1])} & set(drawn.tolist())):
+    for at in sorted({2, 3, int(drawn[-1])} & set(drawn.tolist())):
         axes.annotate(
-            f"{total[count - 1]:.1%}", (count, 100 * total[count - 1]), (-4, 5), textcoords="offset points", ha="right"
+            f"{total[at - 1]:.1%}", (at, 100 * total[at - 1]), (-4, 5), textcoords="offset points", ha="right"
         )
     axes.set(xlabel="principal component", ylabel="share of the variance (%)", ylim=(0, 109))
     axes.set_xticks(drawn[:: max(1, drawn.size // 10)])

@@ -143,7 +143,7 @@ def _strip(kept: RunDirectory, looks: Mapping[str, Look]) -> Drawn:
     captions = [f"image {n}\ntrue {first.run.classes[label]}" for n, label in enumerate(first.arrays["labels"])]
     title = "Figures 15 to 17: Grad-CAM at the last convolution's ReLU"
     alt = f"{title} of {', '.join(looks)}, on the first {len(captions)} test images."
-    drawn = figures.attribution_strip(images, maps, captions, told=told, notes=notes, title=title)
+    drawn = figures.attribution_strip(images, maps, captions, below=told, notes=notes, title=title)
     kept.save_figure("networks", drawn, title=title, alt=alt)
     return Drawn("networks", title, alt)
 

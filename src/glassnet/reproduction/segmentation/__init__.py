@@ -121,7 +121,7 @@ def _pictures(kept: RunDirectory, run: Run, tests: Evaluations, settings: Reprod
     note = f"Not picked: {len(chosen)} of {len(test):,} test images at equal steps; {run.name}. IoU: mean over classes."
     figure = figures.segmentation_grid(
         images.numpy(), masks.numpy(), predicted.numpy(), run.classes,
-        [_caption(index, overlap[index]) for index in chosen.tolist()], title=title, note=note,
+        [_caption(index, overlap[index]) for index in chosen.tolist()], title=title, note=note, colours="report",
     )  # fmt: skip
     alt = f"{title}: each with its true mask, its predicted one, and the report's black, white and red."
     kept.save_figure("figure-5", figure, title=title, alt=alt, caption=note)
