@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from glassnet.attribution import Explanation, explain
+    from glassnet.attribution.engine.targets import segmented_region
     from glassnet.attribution.faithfulness import (
         Faithfulness,
         SanityCheck,
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
         share_inside,
         stroke_mask,
     )
-    from glassnet.attribution.regions import segmented_region
     from glassnet.data import DATASETS, Dataset, Split, load_dataset
     from glassnet.embedding import (
         Clustering,
@@ -75,7 +75,7 @@ _HOME = {
     "deletion_insertion": "attribution.faithfulness",
     "faithfulness": "attribution.faithfulness",
     "sanity_check": "attribution.faithfulness",
-    "segmented_region": "attribution.regions",
+    "segmented_region": "attribution.engine.targets",
     "share_inside": "attribution.faithfulness",
     "stroke_mask": "attribution.faithfulness",
 }

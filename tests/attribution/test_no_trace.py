@@ -75,7 +75,7 @@ def test_the_model_is_left_as_found_when_the_target_or_a_method_raises(network, 
 
     with left_as_found(network), pytest.raises(InputError, match=r"the target callable fails .*: ZeroDivisionError"):
         explain(network, images, target=fail)
-    monkeypatch.setattr("glassnet.attribution.batch.compute", fail)
+    monkeypatch.setattr("glassnet.attribution.engine.batch.compute", fail)
     with left_as_found(network), pytest.raises(ZeroDivisionError):
         explain(network, images)
 

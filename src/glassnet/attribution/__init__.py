@@ -1,7 +1,7 @@
 """Where a network looks: attributions of any score, at every layer, for whole batches of images."""
 
-from glassnet.attribution.engine import explain
+from glassnet.attribution.explain import explain
 from glassnet.attribution.explanation import Explanation
-from glassnet.attribution.methods import METHODS
+from glassnet.attribution.methods import METHODS, TITLES
 
-__all__ = ["METHODS", "Explanation", "explain"]
+__all__ = ["METHODS", "TITLES", "Explanation", "explain"]

@@ -12,9 +12,9 @@ import torch
 
 from glassnet.attribution import Explanation
 from glassnet.attribution import explain as explain_images
+from glassnet.attribution.engine.targets import largest_classes, segmented_region
 from glassnet.attribution.faithfulness import Faithfulness
 from glassnet.attribution.methods import METHODS, ingredients
-from glassnet.attribution.regions import largest_classes, segmented_region
 from glassnet.commands.answer import Answer, table
 from glassnet.commands.explain_numbers import Numbers
 from glassnet.commands.explain_pictures import draw

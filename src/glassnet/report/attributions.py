@@ -4,29 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from glassnet.attribution.methods import TITLES
 from glassnet.report import numbers
 from glassnet.report.faithfulness import measure_notes, measures
 from glassnet.report.inline import Picture, find_picture
 from glassnet.report.records import files, mapping, names, rows, text
 from glassnet.report.tables import Table, table
 from glassnet.run import RunDirectory
-
-METHODS = {
-    "gradcam": "Grad-CAM",
-    "guided_backpropagation": "Guided backpropagation",
-    "guided_gradcam": "Guided Grad-CAM",
-    "gradcam_plus_plus": "Grad-CAM++",
-    "xgradcam": "XGrad-CAM",
-    "hirescam": "HiResCAM",
-    "layercam": "LayerCAM",
-    "eigencam": "EigenCAM",
-    "scorecam": "Score-CAM",
-    "saliency": "Saliency",
-    "input_x_gradient": "Input × gradient",
-    "smoothgrad": "SmoothGrad",
-    "integrated_gradients": "Integrated gradients",
-    "occlusion": "Occlusion",
-}
 
 
 @dataclass(frozen=True)
@@ -60,10 +44,10 @@ def _group(run: RunDirectory, group: dict[str, Any]) -> Group:
     drawn = [(name, find_picture(run, name)) for name in dict.fromkeys(names(group, "figures"))]
     pictures = tuple(picture for _, picture in drawn if picture)
     missing = ", ".join(name for name, picture in drawn if not picture) if drawn else "of these images"
-    methods = _listed([METHODS.get(name, name) for name in names(group, "methods")])
+    methods = _listed([TITLES.get(name, name) for name in names(group, "methods")])
     return Group(
         text(group.get("rule")), methods, _listed(names(group, "layers")), pictures, missing, _images(group),
-        measures(group, METHODS), measure_notes(group, METHODS),
+        measures(group, TITLES), measure_notes(group, TITLES),
     )  # fmt: skip
 
 

@@ -1,14 +1,12 @@
 """How faithful a map is to the model: hide pixels, compare with a mask, randomise the model, compare methods."""
 
-from glassnet.attribution.faithfulness.agreement import agreement
 from glassnet.attribution.faithfulness.confidence import confidence_change
 from glassnet.attribution.faithfulness.curves import Curves, deletion_insertion
-from glassnet.attribution.faithfulness.masks import pointing_game, share_inside
+from glassnet.attribution.faithfulness.masks import STROKE_THRESHOLD, pointing_game, share_inside, stroke_mask
 from glassnet.attribution.faithfulness.mean_ci import MeanCI, mean_ci
 from glassnet.attribution.faithfulness.measure import Faithfulness, faithfulness, inside
-from glassnet.attribution.faithfulness.pixels import STROKE_THRESHOLD, stroke_mask
 from glassnet.attribution.faithfulness.sanity import SanityCheck, sanity_check
-from glassnet.attribution.faithfulness.similarity import rank_correlation, structural_similarity
+from glassnet.attribution.faithfulness.similarity import agreement, rank_correlation, structural_similarity
 
 __all__ = [
     "STROKE_THRESHOLD",

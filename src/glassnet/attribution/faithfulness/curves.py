@@ -9,8 +9,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from glassnet.attribution.faithfulness.pixels import Classes, classes_of, per_pixel
-from glassnet.attribution.faithfulness.probabilities import probabilities
+from glassnet.attribution.faithfulness.confidence import probabilities
+from glassnet.attribution.faithfulness.masks import Classes, classes_of, per_pixel
 from glassnet.errors import InputError
 from glassnet.images import Images, check_images, image_batches
 from glassnet.models.capture import undisturbed

@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from glassnet.attribution.explanation import Explanation
 from glassnet.attribution.faithfulness.confidence import confidence_change
 from glassnet.attribution.faithfulness.curves import Curves, deletion_insertion
-from glassnet.attribution.faithfulness.masks import pointing_game, share_inside
+from glassnet.attribution.faithfulness.masks import classes_of, pointing_game, share_inside
 from glassnet.attribution.faithfulness.mean_ci import MeanCI, mean_ci
-from glassnet.attribution.faithfulness.pixels import classes_of
 from glassnet.images import Images
 
 Key = tuple[str, str]

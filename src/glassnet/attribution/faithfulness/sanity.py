@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import nn
 
-from glassnet.attribution.engine import explain
+from glassnet.attribution.engine.targets import Target, check_target
+from glassnet.attribution.explain import explain
+from glassnet.attribution.faithfulness.masks import refuse_several
 from glassnet.attribution.faithfulness.mean_ci import MeanCI, mean_ci
-from glassnet.attribution.faithfulness.pixels import refuse_several
 from glassnet.attribution.faithfulness.similarity import rank_correlation, structural_similarity
-from glassnet.attribution.targets import Target, check_target
 from glassnet.errors import InputError
 from glassnet.images import Images, check_images, image_batches
 from glassnet.models.capture import tapped, undisturbed

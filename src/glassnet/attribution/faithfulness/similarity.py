@@ -1,10 +1,14 @@
-"""How alike two maps of the same image are: rank correlation, and structural similarity."""
+"""How alike two maps of the same image are: rank correlation, structural similarity, and the agreement of methods."""
+
+from itertools import combinations
 
 import numpy as np
 from jaxtyping import Float
 from scipy import ndimage, stats
 
-from glassnet.attribution.faithfulness.pixels import magnitude
+from glassnet.attribution.explanation import Explanation
+from glassnet.attribution.faithfulness.masks import magnitude, refuse_several
+from glassnet.attribution.faithfulness.mean_ci import MeanCI, mean_ci
 from glassnet.errors import InputError
 
 _SIGMA_PIXELS, _TRUNCATE = 1.5, 3.5
@@ -27,8 +31,8 @@ def rank_correlation(first: Float[np.ndarray, "n ..."], second: Float[np.ndarray
     x, y = (r - r.mean(axis=1, keepdims=True) for r in ranks)
     spread = np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
     both_flat = ~(x.any(axis=1) | y.any(axis=1))
-    found = np.divide((x * y).sum(axis=1), spread, out=np.zeros(len(a)), where=spread > 0)
-    return np.where(both_flat, 1.0, found.clip(-1, 1))
+    correlation = np.divide((x * y).sum(axis=1), spread, out=np.zeros(len(a)), where=spread > 0)
+    return np.where(both_flat, 1.0, correlation.clip(-1, 1))
 
 
 def structural_similarity(
@@ -51,6 +55,33 @@ def structural_similarity(
     shared = _smooth(a * b) - mean_a * mean_b
     above = (2 * mean_a * mean_b + _C1) * (2 * shared + _C2)
     return (above / ((mean_a**2 + mean_b**2 + _C1) * (var_a + var_b + _C2))).mean(axis=(1, 2))
+
+
+def agreement(explanation: Explanation, *, seed: int = 0) -> dict[tuple[str, str, str], MeanCI]:
+    """Return the rank correlation of every two methods' maps of the same layer.
+
+    A method that explains the input alone is compared with the others at every layer.
+
+    Args:
+        explanation: Of any images, for one score an image.
+        seed: Of the bootstrap.
+
+    Returns:
+        By (method, method, layer), Spearman's correlation of the magnitudes, -1 to 1.
+
+    Raises:
+        InputError: Several classes an image were explained.
+    """
+    refuse_several(explanation.targets)
+    maps = explanation.maps
+    places = {m: [layer for method, layer in maps if method == m] for m in explanation.methods}
+    correlations = {}
+    for first, second in combinations(explanation.methods, 2):
+        for layer in explanation.layers or ("input",):
+            keys = [(m, layer if layer in places[m] else "input") for m in (first, second)]
+            if all(key in maps for key in keys):
+                correlations[first, second, layer] = mean_ci(rank_correlation(maps[keys[0]], maps[keys[1]]), seed=seed)
+    return correlations
 
 
 def _pair(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 import glassnet as gn
-from glassnet.attribution.regions import largest_classes, segmented_region
+from glassnet.attribution.engine.targets import largest_classes, segmented_region
 from glassnet.errors import InputError
 
 

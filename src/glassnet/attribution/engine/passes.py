@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from glassnet.attribution.rectifiers import GuidedRectifiers
-from glassnet.attribution.targets import Classes, Scorer, score
+from glassnet.attribution.engine.guided_relu import GuidedReLU
+from glassnet.attribution.engine.targets import Classes, Scorer, score
 from glassnet.devices import autocast
 from glassnet.errors import InputError
 from glassnet.models.capture import Recorder, record
@@ -57,7 +57,7 @@ class Forward:
     scores: Float[Tensor, "batch ..."]
     classes: Int[Tensor, "batch ..."] | None
     recorder: Recorder
-    rectifiers: GuidedRectifiers
+    rectifiers: GuidedReLU
 
 
 def forward(
@@ -70,7 +70,7 @@ def forward(
     """Run the model once, recording what the modules give, with no more graph than the ingredients need."""
     guided = "guided_gradient" in needs
     images = images.detach().requires_grad_(guided or "input_gradient" in needs)
-    rectifiers = GuidedRectifiers()
+    rectifiers = GuidedReLU()
 
     def run() -> tuple[Any, Tensor, Tensor | None]:
         seeing = rectifiers if guided else nullcontext()

@@ -1,7 +1,7 @@
 """The attribution methods by name, and what each of them is computed from.
 
 A method is a function, and the names of its parameters say what it needs: an ingredient that the engine provides, or
-another method, whose result it gets (computed once). A new method is one file and one line in METHODS.
+another method, whose result it gets (computed once). A new method is one function, a line in METHODS and one in TITLES.
 
 | ingredient | what it is | shape |
 |---|---|---|
@@ -11,7 +11,7 @@ another method, whose result it gets (computed once). A new method is one file a
 | gradient | dy/dA | (n, k, h', w') |
 | input_gradient | dy/dx | (n, c, h, w) |
 | guided_gradient | dy/dx, ReLUs guided | (n, c, h, w) |
-| rerun | `rerun(what, variants)`: an ingredient or a method for variants of the images (`rerun.py`) | |
+| rerun | `rerun(what, variants)`: an ingredient or a method for variants of the images (`engine/budget.py`) | |
 
 A method that needs an activation or a gradient, itself or through another method, is computed for each layer; any
 other one once, as the layer "input". It returns maps (n, h', w'), which are then resized to the input, or (n, c, h, w).
@@ -24,20 +24,24 @@ from typing import Any
 
 from torch import Tensor
 
-from glassnet.attribution.eigencam import eigencam
-from glassnet.attribution.gradcam import gradcam
-from glassnet.attribution.gradcam_plus_plus import gradcam_plus_plus
-from glassnet.attribution.guided_backpropagation import guided_backpropagation
-from glassnet.attribution.guided_gradcam import guided_gradcam
-from glassnet.attribution.hirescam import hirescam
-from glassnet.attribution.input_x_gradient import input_x_gradient
-from glassnet.attribution.integrated_gradients import integrated_gradients
-from glassnet.attribution.layercam import layercam
-from glassnet.attribution.occlusion import occlusion
-from glassnet.attribution.saliency import saliency
-from glassnet.attribution.scorecam import scorecam
-from glassnet.attribution.smoothgrad import smoothgrad
-from glassnet.attribution.xgradcam import xgradcam
+from glassnet.attribution.methods.cam import (
+    eigencam,
+    gradcam,
+    gradcam_plus_plus,
+    guided_gradcam,
+    hirescam,
+    layercam,
+    scorecam,
+    xgradcam,
+)
+from glassnet.attribution.methods.gradient import (
+    guided_backpropagation,
+    input_x_gradient,
+    integrated_gradients,
+    saliency,
+    smoothgrad,
+)
+from glassnet.attribution.methods.perturbation import occlusion
 from glassnet.errors import InputError, unknown_name
 
 Method = Callable[..., Tensor]
@@ -58,6 +62,24 @@ METHODS: dict[str, Method] = {
     "integrated_gradients": integrated_gradients,
     "occlusion": occlusion,
 }
+
+TITLES: dict[str, str] = {
+    "gradcam": "Grad-CAM",
+    "gradcam_plus_plus": "Grad-CAM++",
+    "xgradcam": "XGrad-CAM",
+    "hirescam": "HiResCAM",
+    "layercam": "LayerCAM",
+    "eigencam": "EigenCAM",
+    "scorecam": "Score-CAM",
+    "guided_backpropagation": "Guided backpropagation",
+    "guided_gradcam": "Guided Grad-CAM",
+    "saliency": "Saliency",
+    "input_x_gradient": "Input × gradient",
+    "smoothgrad": "SmoothGrad",
+    "integrated_gradients": "Integrated gradients",
+    "occlusion": "Occlusion",
+}
+"""Methods as their papers write them."""
 
 INGREDIENTS = ("images", "score", "activation", "gradient", "input_gradient", "guided_gradient", "rerun")
 

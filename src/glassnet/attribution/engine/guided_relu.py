@@ -25,7 +25,7 @@ _UNDEFINED = {
 }
 
 
-class GuidedRectifiers(TorchFunctionMode):
+class GuidedReLU(TorchFunctionMode):
     """Makes the ReLUs that run inside it ready for guided backward passes.
 
     It sees `nn.ReLU`, `F.relu`, `torch.relu`, `Tensor.relu`, their in-place forms, `relu6` and `clamp(min=0)`, in any

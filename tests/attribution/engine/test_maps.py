@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from glassnet.attribution import explain
-from glassnet.attribution.tokens import grid_side, to_maps
+from glassnet.attribution.engine.maps import grid_side, to_maps
 from glassnet.errors import InputError
 
 LAYERS = ["before", "joined", "narrow"]

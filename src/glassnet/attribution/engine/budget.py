@@ -1,8 +1,11 @@
-"""How many images fit into a pass, under a budget of memory."""
+"""How many images go into one pass: as many as a budget of memory holds, and packs of variants of a batch."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import islice
 from typing import Any
 
+import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
@@ -16,6 +19,9 @@ MEMORY_BYTES = 2 * 2**30
 _MOST_IMAGES = 256  # more at once gains nothing
 # VGG16, with every layer asked for, holds about 4,000 bytes a pixel: what is below this budget needs no measuring.
 _PLENTY_BYTES_A_PIXEL = 16_384
+
+Rerun = Callable[[str, Iterable[Tensor]], Iterator[Tensor]]
+"""`rerun(what, variants)` yields an ingredient or a method, as in "score", for each variant of the batch's images."""
 
 
 def choose_batch_size(
@@ -46,13 +52,13 @@ def bytes_of_a_pass(model: nn.Module, images: Tensor, modules: Collection[str]) 
 
     It measures in the precision of the weights; under autocast to bf16 it is about half.
     """
-    kept = {p.untyped_storage().data_ptr() for p in [*model.parameters(), *model.buffers()]}
+    weights = {p.untyped_storage().data_ptr() for p in [*model.parameters(), *model.buffers()]}
     saved: dict[int, int] = {}
     given = 0
 
     def pack(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in kept:
+        if storage.data_ptr() not in weights:
             saved[storage.data_ptr()] = storage.nbytes()
         return tensor
 
@@ -65,3 +71,23 @@ def bytes_of_a_pass(model: nn.Module, images: Tensor, modules: Collection[str]) 
         # Bound to a name, so that the graph holds what it saved until all of it is counted.
         _graph = model(images.requires_grad_().clone())
     return sum(saved.values()) + 2 * given
+
+
+def in_packs(
+    run: Callable[[Float[Tensor, "many channel height width"], int], Float[Tensor, "many ..."]],
+    variants: Iterable[Float[Tensor, "batch channel height width"]],
+    batch_size: int,
+) -> Iterator[Float[Tensor, "batch ..."]]:
+    """Run several variants of a batch in one pass, as many as make up `batch_size` images.
+
+    Variants are taken as they are needed, so that a generator of many never fills the memory.
+
+    Args:
+        run: Takes the images of a pack and the number of variants in it, and gives one row an image.
+        variants: Variants of the same batch of images.
+        batch_size: Images in one pass; a single variant may be larger.
+    """
+    waiting = iter(variants)
+    for first in waiting:
+        pack = [first, *islice(waiting, max(batch_size // len(first), 1) - 1)]
+        yield from run(torch.cat(pack), len(pack)).split(len(first))

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from glassnet.attribution import explain
-from glassnet.attribution.budget import bytes_of_a_pass
+from glassnet.attribution.engine.budget import bytes_of_a_pass
 from glassnet.errors import InputError
 
 

@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from glassnet.attribution.engine.budget import Rerun, in_packs
+from glassnet.attribution.engine.maps import Reshape, describe_grids, shape_problem, to_maps
+from glassnet.attribution.engine.passes import Forward, Network, forward, gradients, guided_gradient, no_path
+from glassnet.attribution.engine.targets import Classes, Scorer, of_pack
 from glassnet.attribution.methods import Method, compute, ingredients, is_of_a_layer
-from glassnet.attribution.passes import Forward, Network, forward, gradients, guided_gradient, no_path
-from glassnet.attribution.rerun import Rerun, in_packs
-from glassnet.attribution.targets import Classes, Scorer, of_pack
-from glassnet.attribution.tokens import Reshape, describe_grids, shape_problem, to_maps
 from glassnet.console import say
 from glassnet.errors import InputError
 from glassnet.models.inference import translate_torch_errors

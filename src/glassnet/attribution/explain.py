@@ -6,14 +6,14 @@ from typing import Literal
 import torch
 from torch import nn
 
-from glassnet.attribution.batch import Plan, explain_batch
-from glassnet.attribution.budget import MEMORY_BYTES, choose_batch_size
+from glassnet.attribution.engine.batch import Plan, explain_batch
+from glassnet.attribution.engine.budget import MEMORY_BYTES, choose_batch_size
+from glassnet.attribution.engine.collector import ResultCollector
+from glassnet.attribution.engine.maps import Reshape
+from glassnet.attribution.engine.passes import Network
+from glassnet.attribution.engine.targets import Classes, Scorer, Target, check_target, of_batch
 from glassnet.attribution.explanation import Explanation
-from glassnet.attribution.gather import Gathered
 from glassnet.attribution.methods import Method, choose_methods, is_of_a_layer
-from glassnet.attribution.passes import Network
-from glassnet.attribution.targets import Classes, Scorer, Target, check_target, of_batch
-from glassnet.attribution.tokens import Reshape
 from glassnet.devices import autocast, choose_precision
 from glassnet.images import Images, check_images, device_of, image_batches
 from glassnet.models.capture import followed_in_place, undisturbed
@@ -82,7 +82,7 @@ def explain(
 
 def _in_batches(plan: Plan, images: Images, wanted: Scorer | Classes | None) -> Explanation:
     """Explain all images, so many at a time, and join what comes of it."""
-    gathered = Gathered(len(images), images.shape[-2:])
+    gathered = ResultCollector(len(images), images.shape[-2:])
     for start, batch in image_batches(plan.network.model, images, plan.batch_size):
         explained = explain_batch(plan, batch, of_batch(wanted, start, batch))
         gathered.put(explained.passed, explained.maps)

@@ -7,13 +7,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from glassnet.attribution.engine.maps import resize
+from glassnet.attribution.engine.passes import Forward
 from glassnet.attribution.explanation import Explanation, Maps
-from glassnet.attribution.passes import Forward
-from glassnet.attribution.resize import resize
 from glassnet.models.array_buffers import ArrayBuffers
 
 
-class Gathered:
+class ResultCollector:
     """Collects attributions, scores and outputs batch by batch."""
 
     def __init__(self, count: int, size: Sequence[int]) -> None:

@@ -5,8 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from glassnet.attribution import explain
-from glassnet.attribution.gradcam import gradcam
-from glassnet.attribution.guided_gradcam import guided_gradcam
+from glassnet.attribution.methods.cam import gradcam, guided_gradcam
 from references import attributions as reference
 
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from glassnet.attribution.rerun import Rerun
+from glassnet.attribution.engine.budget import Rerun
 from glassnet.errors import InputError
 
 

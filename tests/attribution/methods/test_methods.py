@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from glassnet.attribution import METHODS, explain
-from glassnet.attribution.methods import INGREDIENTS, choose_methods, ingredients, is_of_a_layer
+from glassnet.attribution.methods import INGREDIENTS, TITLES, choose_methods, ingredients, is_of_a_layer
 from glassnet.errors import InputError
 
 CLASSES = [0, 1, 2, 3, 4, 0, 1]
@@ -39,6 +39,11 @@ def network(request, build_network):
 def test_a_method_says_where_it_comes_from_and_what_it_needs(method):
     assert re.search(r"\d{4}, https://(arxiv.org/abs|doi.org)/", inspect.getdoc(METHODS[method]))
     assert ingredients(method) <= set(INGREDIENTS)
+
+
+def test_every_method_has_one_title_of_its_own():
+    assert list(TITLES) == list(METHODS)
+    assert len(set(TITLES.values())) == len(TITLES)
 
 
 @everywhere

@@ -8,7 +8,7 @@ from torch import nn
 from torchcam.methods import GradCAM
 
 from glassnet.attribution import explain
-from glassnet.attribution.gradcam import gradcam
+from glassnet.attribution.methods.cam import gradcam
 from glassnet.models.layers import select_layers
 
 CLASSES = [0, 1, 2, 3, 4, 0, 1]

@@ -1,10 +1,11 @@
-"""Layers that give token sequences, read as maps."""
+"""Maps: layers' outputs, token sequences among them, read as maps, and maps resized to the images."""
 
 from collections.abc import Callable, Sequence
 from math import isqrt
 
-from jaxtyping import Shaped
+from jaxtyping import Float, Shaped
 from torch import Tensor
+from torch.nn import functional as F
 
 Reshape = Callable[[Tensor], Tensor]
 """From what a layer gives, as (n, tokens, d), to (n, channel, height, width); it may only pick and rearrange values."""
@@ -61,3 +62,12 @@ def describe_grids(tokens: dict[str, int]) -> str:
 
 def _listed(names: Sequence[str]) -> str:
     return f"{names[0]} and {len(names) - 1} more layers" if len(names) > 2 else " and ".join(names)
+
+
+def resize(
+    maps: Float[Tensor, "batch layer_height layer_width"], size: Sequence[int]
+) -> Float[Tensor, "batch height width"]:
+    """Resize maps bilinearly to (height, width) in pixels, pixels being areas whose edges stay aligned."""
+    if tuple(maps.shape[1:]) == tuple(size):
+        return maps
+    return F.interpolate(maps.unsqueeze(1), tuple(size), mode="bilinear", align_corners=False).squeeze(1)
