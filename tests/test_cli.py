@@ -119,13 +119,6 @@ def test_models_are_listed_and_laid_out(capsys, tmp_path):
     assert document["parameters"] == sum(row["parameters"] for row in document["layers"])
 
 
-def test_a_table_knows_numbers_from_words():
-    from glassnet.commands.answer import table
-
-    lines = table(("name", "count", "share"), [("a", 5, "99.1%"), ("long", 1234, "–")]).splitlines()
-    assert lines == ["name  count  share", "----  -----  -----", "a         5  99.1%", "long   1234      –"]
-
-
 @pytest.mark.parametrize("code", ["import glassnet", "from glassnet.cli import run; run(['--help'])"])
 def test_nothing_heavy_is_loaded_before_it_is_needed(code):
     done = subprocess.run([*PYTHON, code], capture_output=True, text=True, check=True)

@@ -31,7 +31,8 @@ def cell(name, accuracy, **rest):
     return Cell(name=name, values=values, parameters=1234, validation_accuracy=accuracy, **figures | rest)
 
 
-def test_the_table(tmp_path):
+def test_the_table(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     best, second, third = cell("2,2", (0.9, 0.92)), cell("1,1", (0.8, 0.82)), cell("3,3", (0.7, 0.8), unfinished=(2,))
     differences = {"2,2": None, "1,1": Difference(-0.1, -0.12, -0.08, 0.01, 0.03, 2), "3,3": None}
     lines = describe(Tuning(tmp_path, ("filters", "dropout"), (best, second, third), differences)).text.splitlines()

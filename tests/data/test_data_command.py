@@ -15,7 +15,8 @@ def run(action, name=None, *, root):
     return answer
 
 
-def test_list(tiny_mnist):
+def test_list(tiny_mnist, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
     root = tiny_mnist[1]
     answer = run("list", root=root)
     rows = {row["name"]: row for row in answer.data["datasets"]}

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glassnet.commands.answer import Answer, table
+from glassnet.commands.answer import Answer
 from glassnet.errors import InputError
 from glassnet.settings import DataSettings
+from glassnet.tables import text_table
 
 if TYPE_CHECKING:
     from glassnet.data import Source
@@ -44,7 +45,7 @@ def _list(settings: DataSettings) -> Answer:
     rows = [_describe(name, *found) for name, found in _chosen(settings).items()]
     header = ("name", "what", "classes", "image", "train", "test", "where")
     root = data_root(settings.data_root)
-    text = table(header, [_cells(row) for row in rows])
+    text = text_table(header, [_cells(row) for row in rows])
     return Answer(
         f"{text}\n\nData root: {root} (--data-root, $GLASSNET_DATA)", {"data_root": str(root), "datasets": rows}
     )

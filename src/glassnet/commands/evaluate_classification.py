@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from glassnet import figures
-from glassnet.commands.answer import table
 from glassnet.commands.evaluated import Evaluated, Shown
+from glassnet.tables import text_table
 
 
 def _arrays(found: Evaluated) -> dict[str, np.ndarray]:
@@ -51,7 +51,7 @@ def _text(found: Evaluated) -> str:
         f"{found.run.name} on {result['data']} ({result['split']}, {result['images']:,} images): "
         f"loss {result['loss']:.4f}, accuracy {result['accuracy']:.4f} (95% interval {low:.4f} to {high:.4f}), "
         f"calibration error {result['calibration_error']:.4f}\n\n"
-        + table(("class", "images", "precision", "recall", "f1"), rows)
+        + text_table(("class", "images", "precision", "recall", "f1"), rows)
     )
 
 

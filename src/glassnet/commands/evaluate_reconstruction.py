@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from glassnet.bootstrap import mean_interval
-from glassnet.commands.answer import table
 from glassnet.commands.evaluated import Evaluated, Shown
 from glassnet.commands.reconstruction_pictures import draw_pictures
 from glassnet.console import say
 from glassnet.denoising.beside import measure_baselines
+from glassnet.tables import text_table
 from glassnet.tasks.reconstruction.image_quality import QUALITY
 from glassnet.tasks.reconstruction.learn import INTERVAL_SEED
 
@@ -52,7 +52,7 @@ def _text(found: Evaluated) -> str:
             f"{found.run.name} on {result['data']} ({result['split']}, {result['images']:,} images, noise "
             f"{result['noise']}): {told}",
             "",
-            table(("", "images", "MSE", "PSNR (dB)", "95% interval", "SSIM", "95% interval"), rows),
+            text_table(("", "images", "MSE", "PSNR (dB)", "95% interval", "SSIM", "95% interval"), rows),
             *more,
             *result["left_out"],
         ]

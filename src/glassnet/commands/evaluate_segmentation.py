@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from glassnet import figures
-from glassnet.commands.answer import table
 from glassnet.commands.evaluated import Evaluated, Shown
 from glassnet.errors import InputError
 from glassnet.models.inference import predict
+from glassnet.tables import text_table
 from glassnet.tasks.segmentation.learn import nothing_known
 
 UNPICKED, OF_EACH = 12, 4
@@ -129,8 +129,8 @@ def _text(found: Evaluated) -> str:
     parts = [
         f"{found.run.name} on {result['data']} ({result['split']}, {result['images']:,} images), "
         f"loss {result['loss']:.4f} nats per pixel",
-        table(("measure", "value", "95% interval", "all background"), rows),
-        table(("class", "images", "share of pixels", "IoU", "95% interval", "all background"), classes),
+        text_table(("measure", "value", "95% interval", "all background"), rows),
+        text_table(("class", "images", "share of pixels", "IoU", "95% interval", "all background"), classes),
     ]
     if "flipped" in result:
         told = result["flipped"]

@@ -11,7 +11,7 @@ import torch
 
 from glassnet.attribution import Explanation
 from glassnet.attribution import explain as explain_images
-from glassnet.commands.answer import Answer, table
+from glassnet.commands.answer import Answer
 from glassnet.commands.explain_numbers import Numbers, measure
 from glassnet.commands.explain_numbers import text as numbers_text
 from glassnet.commands.explain_pictures import DRAWN, draw
@@ -23,6 +23,7 @@ from glassnet.console import say
 from glassnet.devices import choose_device, choose_precision
 from glassnet.errors import InputError, unknown_name
 from glassnet.settings import ExplainSettings
+from glassnet.tables import text_table
 from glassnet.versions import versions
 
 Precision = Literal["fp32", "bf16"]
@@ -56,7 +57,7 @@ def _classification(subject: Subject, settings: ExplainSettings, precision: Prec
         for d in documents
         for i in d["images"]
     ]
-    text = table(("images", "index", "label", "predicted", "target", "p(target)"), rows)
+    text = text_table(("images", "index", "label", "predicted", "target", "p(target)"), rows)
     numbers = [told for told in (numbers_text(d["name"], d) for d in documents) if told]
     place = subject.kept.path
     about = {"run": str(place)} if subject.data is not None else {"model": subject.name, "out": str(place)}

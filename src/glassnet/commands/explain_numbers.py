@@ -23,12 +23,12 @@ from glassnet.attribution.faithfulness import (
     sanity_check,
     stroke_mask,
 )
-from glassnet.commands.answer import table
 from glassnet.commands.selection import Selection
 from glassnet.commands.subject import Subject
 from glassnet.console import say
 from glassnet.data import DIGITS
 from glassnet.settings import ExplainSettings
+from glassnet.tables import text_table
 
 SHOWN = {
     "mask_share": "in mask",
@@ -126,7 +126,7 @@ def text(name: str, document: Mapping[str, Any]) -> str:
     lines = [(row["method"], row["layer"], *(_cell(row[key]) for key in keys)) for row in rows]
     parts = [
         f"\n{name}, {len(document['images'])} images: mean [95% interval over images]",
-        table(("method", "layer", *(SHOWN[key] for key in keys)), lines),
+        text_table(("method", "layer", *(SHOWN[key] for key in keys)), lines, names=2),
     ]
     if "mask" in document:
         area, line = document["mask"]["area"], document["mask"]["threshold"]
@@ -136,7 +136,7 @@ def text(name: str, document: Mapping[str, Any]) -> str:
         parts.append(f"pixels in random order: deletion {areas['deletion']:.3f}, insertion {areas['insertion']:.3f}")
     if document.get("agreement"):
         agreed = [(" and ".join(row["methods"]), row["layer"], _cell(row)) for row in document["agreement"]]
-        parts.append(table(("agreement of", "layer", "rank correlation"), agreed))
+        parts.append(text_table(("agreement of", "layer", "rank correlation"), agreed))
     if "sanity" in document:
         parts.append(_sanity(document["sanity"]))
     return "\n".join(parts)
@@ -147,7 +147,7 @@ def _sanity(found: Mapping[str, Any]) -> str:
         (method, _cell(steps[len(steps) // 2]), _cell(steps[-1]), NOTICES[found["passes"][method]])
         for method, steps in found["rank_correlation"].items()
     ]
-    return table(("weights randomised", "correlation, upper half", "all layers", "map notices"), rows)
+    return text_table(("weights randomised", "correlation, upper half", "all layers", "map notices"), rows)
 
 
 def _cell(value: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor
 from glassnet import figures
 from glassnet.attribution import Explanation
 from glassnet.attribution import explain as explain_images
-from glassnet.commands.answer import Answer, table
+from glassnet.commands.answer import Answer
 from glassnet.commands.selection import Selection, select
 from glassnet.commands.subject import Subject
 from glassnet.data.batches import corrupt
@@ -23,6 +23,7 @@ from glassnet.models.autoencoder import Autoencoder
 from glassnet.models.layers import select_layers
 from glassnet.rng import PerImageRNG
 from glassnet.settings import ExplainSettings
+from glassnet.tables import text_table
 from glassnet.versions import versions
 
 DRAWN = 16
@@ -58,7 +59,7 @@ def explain_reconstruction(subject: Subject, settings: ExplainSettings, precisio
         "versions": versions("torch", "matplotlib"),
     }
     kept.save_json(f"attributions/{stem}.json", document)
-    text = table(
+    text = text_table(
         ("image", name), [(place, f"{value:.5g}") for place, value in zip(selection.names, values, strict=True)]
     )
     return Answer(f"{text}\nfigures: {kept.path / 'figures'}", {"run": str(kept.path), "explained": [document]})

@@ -15,7 +15,7 @@ from glassnet.attribution import explain as explain_images
 from glassnet.attribution.engine.targets import largest_classes, segmented_region
 from glassnet.attribution.faithfulness import Faithfulness
 from glassnet.attribution.methods import METHODS, ingredients
-from glassnet.commands.answer import Answer, table
+from glassnet.commands.answer import Answer
 from glassnet.commands.explain_numbers import Numbers
 from glassnet.commands.explain_pictures import draw
 from glassnet.commands.selection import Selection, select
@@ -23,6 +23,7 @@ from glassnet.commands.subject import Subject
 from glassnet.errors import InputError, unknown_name
 from glassnet.images import VOID
 from glassnet.settings import ExplainSettings
+from glassnet.tables import text_table
 from glassnet.tasks.segmentation.metrics import mean_iou_of, pixel_counts
 from glassnet.versions import versions
 
@@ -62,7 +63,7 @@ def explain_segmentation(subject: Subject, settings: ExplainSettings, precision:
         for i in d["images"]
     ]
     place = subject.kept.path
-    text = table(("images", "index", "region of", "share of image", "IoU of image"), rows)
+    text = text_table(("images", "index", "region of", "share of image", "IoU of image"), rows)
     empty = [i["target"] for d in documents for i in d["images"] if not i["share"]]
     if empty:
         text += f"\n{empty[0]} is predicted nowhere in {len(empty)} of {len(rows)} images: their maps are all zero."

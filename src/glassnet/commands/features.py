@@ -13,7 +13,7 @@ import numpy as np
 from torch import nn
 
 from glassnet import figures
-from glassnet.commands.answer import Answer, table
+from glassnet.commands.answer import Answer
 from glassnet.commands.feature_pictures import TITLES, Embedded, embed_all, keep_picture
 from glassnet.commands.layer_comparison import compare, keep_comparison
 from glassnet.data import Split
@@ -24,6 +24,7 @@ from glassnet.experiment import Run
 from glassnet.models.features import extract_features
 from glassnet.models.layers import select_layers
 from glassnet.settings import FeaturesSettings
+from glassnet.tables import text_table
 from glassnet.versions import versions
 
 STREAMED_FROM_IMAGES = 20_000
@@ -156,4 +157,4 @@ def _text(documents: list[dict[str, Any]]) -> str:
     sizes = sorted({(d["images"], p["sample"]) for d in documents for p in d["pictures"]})
     told = ", ".join(f"{images:,} {documents[0]['split']} images, measured on {sample:,}" for images, sample in sizes)
     header = ("layer", "picture", *_SHOWN.values())
-    return f"{table(header, rows)}\n{told}"
+    return f"{text_table(header, rows, names=2)}\n{told}"

@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from glassnet import figures
-from glassnet.commands.answer import table
 from glassnet.console import say
 from glassnet.data import Dataset
 from glassnet.data.sampling import balanced_draw
@@ -22,6 +21,7 @@ from glassnet.errors import InputError
 from glassnet.experiment import Run
 from glassnet.models.features import extract_features
 from glassnet.settings import FeaturesSettings
+from glassnet.tables import text_table
 from glassnet.tasks.classification.metrics import wilson_interval
 from glassnet.versions import versions
 
@@ -230,4 +230,4 @@ def _lines(document: Mapping[str, Any]) -> tuple[str, ...]:
     sample = max(row["rank_sample"] for row in document["layers"])
     told = f"probe and kNN: fitted to {train:,} training images, scored on {test:,} test images"
     also = f"nearest mean and scatter ratio: all {train + test:,} of them; effective rank: {sample:,} of them"
-    return (table(header, rows), told, also, "feature maps: averaged over their pixels")
+    return (text_table(header, rows), told, also, "feature maps: averaged over their pixels")

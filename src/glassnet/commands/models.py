@@ -4,13 +4,14 @@ from dataclasses import asdict
 
 import torch
 
-from glassnet.commands.answer import Answer, table
+from glassnet.commands.answer import Answer
 from glassnet.errors import InputError
 from glassnet.figures import architecture
 from glassnet.files import atomic
 from glassnet.models import MODELS, create_model, model_options, parse_options
 from glassnet.models.summary import Layer, layer_table
 from glassnet.settings import ModelsSettings
+from glassnet.tables import text_table
 
 
 def models(settings: ModelsSettings) -> Answer:
@@ -35,7 +36,7 @@ def models(settings: ModelsSettings) -> Answer:
 def _listed() -> Answer:
     rows = [(name, (kind.__doc__ or "").splitlines()[0], _shown(model_options(name))) for name, kind in MODELS.items()]
     listed = [{"name": name, "about": about, "options": model_options(name)} for name, about, _ in rows]
-    return Answer(table(("name", "about", "options"), rows), {"models": listed})
+    return Answer(text_table(("name", "about", "options"), rows), {"models": listed})
 
 
 def _shown(options: dict[str, object]) -> str:
@@ -44,8 +45,8 @@ def _shown(options: dict[str, object]) -> str:
 
 def _laid_out(rows: list[Layer]) -> str:
     lines = [(r.name, r.kind, _size(r.input), _size(r.output), f"{r.parameters:,}", f"{r.macs:,}") for r in rows]
-    lines.append(("total", "", "", "", f"{sum(r.parameters for r in rows):,}", f"{sum(r.macs for r in rows):,}"))
-    return table(("name", "kind", "input", "output", "parameters", "MACs"), lines)
+    total = ("total", "", "", "", f"{sum(r.parameters for r in rows):,}", f"{sum(r.macs for r in rows):,}")
+    return text_table(("name", "kind", "input", "output", "parameters", "MACs"), lines, total=total)
 
 
 def _size(shape: tuple[int, ...]) -> str:

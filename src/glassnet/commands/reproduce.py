@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from glassnet.commands.answer import Answer, table
+from glassnet.commands.answer import Answer
 from glassnet.errors import InputError, unknown_name
 from glassnet.files import write_text
 from glassnet.reproduction import PARTS, Reproduction, Table, verdict_table
 from glassnet.reproduction.part import write
 from glassnet.settings.reproduce import ReproduceSettings
+from glassnet.tables import text_table
 
 ALL = "all"
 
@@ -19,7 +20,7 @@ def reproduce(settings: ReproduceSettings) -> Answer:
     """Reproduce a part of the report, or all of them one after another, or list the parts."""
     if settings.part is None:
         rows = [(name, part.about) for name, part in PARTS.items()]
-        text = table(("part", "about"), [*rows, (ALL, "every part, one after another")])
+        text = text_table(("part", "about"), [*rows, (ALL, "every part, one after another")])
         return Answer(text, {"parts": [{"name": name, "about": about} for name, about in rows]})
     if settings.part == ALL:
         _check_options(settings, tuple(PARTS))
@@ -63,4 +64,4 @@ def _text(done: Reproduction) -> str:
 
 
 def _laid_out(one: Table) -> str:
-    return f"{one.title}\n\n{table(one.header, one.rows)}" + (f"\n{one.note}" if one.note else "")
+    return f"{one.title}\n\n{text_table(one.header, one.rows)}" + (f"\n{one.note}" if one.note else "")

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glassnet.commands.answer import Answer, table
+from glassnet.commands.answer import Answer
 from glassnet.settings.train import TrainSettings
 from glassnet.settings.tune import TuneSettings
+from glassnet.tables import text_table
 
 if TYPE_CHECKING:
     from glassnet.tuning import Cell, Tuning
@@ -37,11 +38,11 @@ def describe(result: Tuning) -> Answer:
     best = result.best
     parts = [
         "Validation, the best first, mean ± standard deviation over seeds:",
-        table(*_validation(result)),
+        text_table(*_validation(result), names=max(1, len(result.axes))),
         _tests(result),
         f"chosen on validation: {best.name}",
         "Test, looked at after the choice:",
-        table(("setting", "accuracy", "loss"), [_tested(cell) for cell in result.cells]),
+        text_table(("setting", "accuracy", "loss"), [_tested(cell) for cell in result.cells]),
         f"runs: {result.out}\nfigure: {result.out / 'figures' / 'tuning.png'}\nnext: glassnet report {best.runs[0]}",
     ]
     return Answer("\n\n".join(parts), result.to_json())
