@@ -94,8 +94,8 @@ def _part(arguments: argparse.Namespace) -> Dataset:
     count = arguments.images + HELD_OUT
     if len(whole.train) < count:
         raise SystemExit(f"{arguments.data} has {len(whole.train)} training images, of which --images needs {count}.")
-    train = whole.train.part(torch.arange(count))
-    test = whole.test.part(torch.arange(min(HELD_OUT, len(whole.test))))
+    train = whole.train.subset(torch.arange(count))
+    test = whole.test.subset(torch.arange(min(HELD_OUT, len(whole.test))))
     return dataclasses.replace(whole, train=train, test=test)
 
 

@@ -56,7 +56,7 @@ def test_mapped_masks_are_read_for_class_weights_alone_and_in_parts(tiny_voc_aug
             yield part
 
     monkeypatch.setattr(Split, "target_parts", parts)
-    monkeypatch.delattr(Split, "own_targets")
+    monkeypatch.delattr(Split, "targets")
     build(tiny_voc_aug)
     assert not read
     build(replace(tiny_voc_aug, class_weights=True))

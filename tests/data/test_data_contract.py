@@ -18,14 +18,18 @@ def test_images_and_targets(tiny):
     dataset = load_dataset(name, root=root)
     size, masked = dataset.image_size, "segmentation" in find_source(name, root)[0].tasks
     for part in (dataset.train, dataset.test):
-        images, targets = part.take(slice(None))
+        images, targets = part.images, part.targets
+        assert len(images) == len(targets) == len(part)
+        assert all(torch.equal(*pair) for pair in zip((images, targets), part.take(slice(None)), strict=True))
+        assert part.files is None or len(set(part.files)) == len(part)
+        assert part.numbers.tolist() == list(range(len(part)))
         assert images.dtype == torch.uint8
         assert images.shape == (len(part), dataset.channels, size, size)
         assert targets.dtype == (torch.uint8 if masked else torch.int64)
         assert targets.shape == ((len(part), size, size) if masked else (len(part),))
         assert images.float().std() > 10  # pixels, not an empty buffer
     assert len(set(dataset.classes)) == len(dataset.classes) > 1
-    train, test = (set(part.own_targets.flatten().tolist()) - {VOID} for part in (dataset.train, dataset.test))
+    train, test = (set(part.targets.flatten().tolist()) - {VOID} for part in (dataset.train, dataset.test))
     classes = set(range(len(dataset.classes)))
     assert train <= classes if name.startswith("voc") else train == classes  # a tiny VOC has not every class
     assert test <= classes
@@ -36,9 +40,7 @@ def test_images_and_targets(tiny):
 def test_no_image_is_in_both_parts(tiny):
     name, root = tiny
     dataset = load_dataset(name, root=root)
-    train, test = (
-        {image.numpy().tobytes() for image in part.take(slice(None))[0]} for part in (dataset.train, dataset.test)
-    )
+    train, test = ({image.numpy().tobytes() for image in part.images} for part in (dataset.train, dataset.test))
     assert train.isdisjoint(test) == (name != "voc-aug-union")  # which is there for its leak
     assert bool(dataset.leak) == (name == "voc-aug-union")
 

@@ -3,6 +3,7 @@ import torch
 from jaxtyping import config
 
 from glassnet.data import Dataset, Split
+from glassnet.data.split import hold_out
 from glassnet.errors import InputError
 
 
@@ -62,7 +63,7 @@ def test_targets_are_read_in_parts(rows):
     found = Split(torch.zeros(7, 1, 2, 2, dtype=torch.uint8), torch.arange(7), rows)
     parts = list(found.target_parts(2))
     assert [len(part) for part in parts] == ([2, 2, 2, 1] if rows is None else [2, 2, 1])
-    assert torch.equal(torch.cat(parts), found.own_targets)
+    assert torch.equal(torch.cat(parts), found.targets)
 
 
 def test_masks_are_uint8_of_the_images_size_and_hold_classes_or_void():
@@ -76,3 +77,56 @@ def test_masks_are_uint8_of_the_images_size_and_hold_classes_or_void():
     Dataset(classes=("a", "b", "c"), train=part, test=part, **about)
     with pytest.raises(InputError, match="m: targets run from 2 to 2, expected 0 to 1"):
         Dataset(classes=("a", "b"), train=part, test=part, **about)
+
+
+def numbered(rows=None, **how):
+    """Ten images of which each is its number, all over."""
+    values = torch.arange(10)
+    return Split(values.byte()[:, None, None, None].expand(10, 3, 4, 4).contiguous(), values, rows, **how)
+
+
+@pytest.mark.parametrize("rows", [[7, 2, 3], [2, 3, 4], [9], []])
+def test_a_part_of_a_mapped_file_has_its_own_rows_alone(rows):
+    part = numbered(torch.tensor(rows, dtype=torch.int64))
+    assert len(part) == len(part.images) == len(part.targets) == len(rows)
+    assert part.images[:, 0, 0, 0].tolist() == part.targets.tolist() == rows
+    assert part.image_shape == (3, 4, 4)
+
+
+def test_rows_that_lie_together_are_a_view():
+    storage = numbered()
+    together, apart = (Split(storage.images, storage.targets, torch.tensor(rows)) for rows in ([4, 5, 6], [4, 6]))
+    assert together.images.data_ptr() == storage.images[4].data_ptr()
+    assert apart.images.data_ptr() != storage.images[4].data_ptr()
+    apart.images.fill_(0)
+    assert storage.images[4].unique().tolist() == [4]
+
+
+@pytest.mark.parametrize("rows", [None, torch.tensor([8, 1, 0, 5])])
+def test_a_subset_keeps_files_and_numbers(rows):
+    names = [f"{row}.png" for row in (range(10) if rows is None else rows.tolist())]
+    part = numbered(rows, files=names)
+    assert part.numbers.tolist() == list(range(len(part)))
+    twice = part.subset(torch.tensor([3, 2, 0])).subset(torch.tensor([1, 0]))
+    assert twice.numbers.tolist() == [2, 3]
+    assert twice.number(1) == 3
+    assert twice.files == (names[2], names[3])
+    assert [f"{value}.png" for value in twice.images[:, 0, 0, 0].tolist()] == list(twice.files)
+    moved = twice.to(torch.device("meta"))
+    assert (moved.files, moved.numbers.tolist()) == (twice.files, [2, 3])
+    assert numbered(rows).subset(torch.tensor([0])).files is None
+
+
+def test_files_are_one_an_image():
+    with pytest.raises(InputError, match="there are 2 files for 10 images, expected one per image"):
+        numbered(files=["a", "b"])
+
+
+@pytest.mark.parametrize("rows", [None, torch.arange(9, -1, -1)])
+def test_files_and_numbers_survive_what_is_held_out(rows):
+    names = [f"{row}.png" for row in (range(10) if rows is None else rows.tolist())]
+    parts = hold_out(Split(numbered().images, torch.zeros(10, dtype=torch.int64), rows, files=names), 0.3, seed=1)
+    assert sorted(number for part in parts for number in part.numbers.tolist()) == list(range(10))
+    for part in parts:
+        assert [f"{value}.png" for value in part.images[:, 0, 0, 0].tolist()] == list(part.files)
+        assert [names[number] for number in part.numbers.tolist()] == list(part.files)

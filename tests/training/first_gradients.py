@@ -80,7 +80,7 @@ def first_steps(name: str, accelerator: Accelerator) -> dict:
     settings = experiment.resolve(SETTINGS[name])
     parts = experiment.build(settings)
     parts.model.double()
-    training = parts.dataset.train.part(torch.arange(3 * settings.batch_size))
+    training = parts.dataset.train.subset(torch.arange(3 * settings.batch_size))
     state = _start(parts, settings, accelerator, steps=3)
     seen = []
     step = state.optimizer.step
@@ -102,7 +102,7 @@ def first_steps(name: str, accelerator: Accelerator) -> dict:
 
 def _with_test_images(loop: _Loop, count: int) -> _Loop:
     dataset = loop.parts.dataset
-    test = dataset.test.part(torch.arange(count))
+    test = dataset.test.subset(torch.arange(count))
     return replace(loop, parts=replace(loop.parts, dataset=replace(dataset, test=test)))
 
 

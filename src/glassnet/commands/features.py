@@ -62,7 +62,7 @@ def features(settings: FeaturesSettings) -> Answer:
     precision = choose_precision(settings.precision, device)
     model, data = run.model(device), run.dataset(settings.data_root)
     part: Split = getattr(data, settings.split)
-    chosen = balanced_draw(part.own_targets, settings.images, seed=settings.seed)
+    chosen = balanced_draw(part.targets, settings.images, seed=settings.seed)
     _check(settings, model, len(chosen))
     with ExitStack() as stack:
         folder = None

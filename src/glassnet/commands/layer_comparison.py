@@ -62,8 +62,8 @@ def compare(
         return None
     layers = list(settings.compare or WEIGHT_LAYERS)
     other = None if settings.against is None else _other(run, settings)
-    train = balanced_draw(data.train.own_targets, MOST_IMAGES, seed=settings.seed)
-    test = balanced_draw(data.test.own_targets, min(settings.images, MOST_IMAGES), seed=settings.seed)
+    train = balanced_draw(data.train.targets, MOST_IMAGES, seed=settings.seed)
+    test = balanced_draw(data.test.targets, min(settings.images, MOST_IMAGES), seed=settings.seed)
     seen_train, seen_test = data.train.take(train), data.test.take(test)
     images = torch.cat([seen_train[0], seen_test[0]])
     labels = torch.cat([seen_train[1], seen_test[1]]).numpy()

@@ -25,7 +25,7 @@ REACH = 3.0
 
 def draw_pictures(found: Evaluated) -> None:
     """Draw what there is to see of an evaluated reconstruction into its run."""
-    chosen = balanced_draw(found.split.own_targets, SHOWN, seed=SEED)
+    chosen = balanced_draw(found.split.targets, SHOWN, seed=SEED)
     noisy, clean = given(found.run, found.dataset, found.split_name, chosen)
     model = cast(Autoencoder, found.model)
     device = next(model.parameters()).device

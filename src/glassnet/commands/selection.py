@@ -78,7 +78,7 @@ def _by_index(test: Split, indices: list[int]) -> Selection:
 
 def _by_outcome(test: Split, model: nn.Module, precision: str, rule: str, wanted: int) -> list[Selection]:
     """Take the first images that are classified correctly, or wrongly, or half of each."""
-    hit = predict(model, test.take(slice(None))[0], precision=precision).argmax(dim=1) == test.own_targets
+    hit = predict(model, test.take(slice(None))[0], precision=precision).argmax(dim=1) == test.targets
     groups = {"correct": hit, "wrong": ~hit} if rule == "mixed" else {rule: hit if rule == "correct" else ~hit}
     share = math.ceil(wanted / len(groups))
     return [

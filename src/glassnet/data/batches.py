@@ -75,8 +75,9 @@ def shuffled_batches(
         InputError: The batch cannot be split into equal parts.
     """
     rank, processes = part
-    shape = (split.images.shape[1], *((size, size) if size else split.images.shape[2:]))
-    resized = shape != split.images.shape[1:]
+    channels, height, width = split.image_shape
+    shape = (channels, size or height, size or width)
+    resized = shape != split.image_shape
     for batch in batch_order(len(split), batch_size, generator, processes):
         transform = random_transform(augmentation, len(batch), generator, resized=resized)
         drawn = corruption.draw((len(batch), *shape), generator) if corruption else None

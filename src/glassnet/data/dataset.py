@@ -1,6 +1,6 @@
 """A data set in memory: one uint8 tensor of images per split; batches are sliced from it on the device."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,69 +15,139 @@ Augmentation = Literal["none", "flips", "digits", "clothes", "photos", "scenes",
 TaskName = Literal["classification", "segmentation", "reconstruction"]
 
 
-@dataclass(frozen=True)
 class Split:
     """Images of one part of a data set with a target for each: its class, or the class of every pixel.
 
+    What is larger than memory is mapped from a file that the parts of a data set share; each part then knows which rows
+    are its own, and gives no others.
+
     Attributes:
-        images: Pixels from 0 to 255; all images are squares of one size.
-        targets: Index into the data set's classes: one an image, or a mask an image, where VOID is no class.
-        rows: Which of the images belong to the part; None for all. Tensors that are mapped from a file larger than
-            memory are shared by the parts of a data set, and so each part must say which rows are its own.
+        numbers: Index of each image in the part as it was loaded, which it keeps in a subset.
+        files: Path of each image's file, relative to the data set's folder; None where images are not files.
     """
 
-    images: UInt8[Tensor, "total channel height width"]
-    targets: Int64[Tensor, " total"] | UInt8[Tensor, "total height width"]
-    rows: Int64[Tensor, " n"] | None = None
+    numbers: Int64[Tensor, " n"]
+    files: tuple[str, ...] | None
 
-    def __post_init__(self) -> None:
-        """Refuse tensors of another type or shape."""
-        images, targets = self.images, self.targets
-        if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[2] != images.shape[3]:
-            got = f"{images.dtype} of shape {tuple(images.shape)}"
-            raise InputError(f"images are {got}, expected torch.uint8 of shape (n, channels, size, size).")
-        got = f"{targets.dtype} of shape {tuple(targets.shape)}"
-        if targets.ndim == 3:
-            expected = (len(images), *images.shape[2:])
-            if targets.dtype != torch.uint8 or targets.shape != expected:
-                raise InputError(f"masks are {got}, expected torch.uint8 of shape {expected}, one per image.")
-        elif targets.dtype != torch.int64 or targets.shape != images.shape[:1]:
-            raise InputError(f"targets are {got}, expected torch.int64 of shape ({len(images)},), one per image.")
+    def __init__(
+        self,
+        images: UInt8[Tensor, "total channel height width"],
+        targets: Int64[Tensor, " total"] | UInt8[Tensor, "total height width"],
+        rows: Int64[Tensor, " n"] | None = None,
+        *,
+        files: Sequence[str] | None = None,
+        numbers: Int64[Tensor, " n"] | None = None,
+    ) -> None:
+        """Take tensors of one row an image.
+
+        Args:
+            images: Pixels from 0 to 255; all images are squares of one size.
+            targets: Index into the data set's classes: one an image, or a mask an image, where VOID is no class.
+            rows: Which of the rows belong to the part; None for all.
+            files: Path of the file of each image of the part.
+            numbers: Index of each image of the part in the part as it was loaded; 0, 1, 2 and so on if not given.
+
+        Raises:
+            InputError: The tensors are of another type or shape, or there is not one file for each image.
+        """
+        _check_storage(images, targets)
+        self._images, self._targets, self._rows = images, targets, rows
+        self.numbers = torch.arange(len(self)) if numbers is None else numbers
+        self.files = None if files is None else tuple(files)
+        for what, given in (("files", self.files), ("numbers", self.numbers)):
+            if given is not None and len(given) != len(self):
+                raise InputError(f"there are {len(given)} {what} for {len(self)} images, expected one per image.")
 
     def __len__(self) -> int:
         """Count the images."""
-        return len(self.images if self.rows is None else self.rows)
+        return len(self._images if self._rows is None else self._rows)
+
+    def __repr__(self) -> str:
+        """Say how many images of which shape, with which targets."""
+        shape = "×".join(map(str, self.image_shape))
+        return f"Split({len(self):,} images of {shape}, {'masks' if self.has_masks else 'classes'})"
 
     @property
-    def own_targets(self) -> Int64[Tensor, " n"] | UInt8[Tensor, "n height width"]:
-        """The targets of the part alone, in memory."""
-        return self.targets if self.rows is None else self.targets[self.rows]
+    def images(self) -> UInt8[Tensor, "n channel height width"]:
+        """The images of the part: a view where they lie together, else a copy made anew by each access."""
+        return self._own(self._images)
+
+    @property
+    def targets(self) -> Int64[Tensor, " n"] | UInt8[Tensor, "n height width"]:
+        """The targets of the part: a view where they lie together, else a copy made anew by each access."""
+        return self._own(self._targets)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of every image."""
+        channels, height, width = self._images.shape[1:]
+        return channels, height, width
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether a target is the class of every pixel."""
+        return self._targets.ndim == 3
+
+    @property
+    def is_mapped(self) -> bool:
+        """Whether the part has rows of its own in tensors that it shares."""
+        return self._rows is not None
+
+    def number(self, i: int) -> int:
+        """Return the index of image i in the part as it was loaded."""
+        return int(self.numbers[i])
 
     def target_parts(self, size: int = 512) -> Iterator[Tensor]:
         """Yield the targets of the part in order, so many at a time in memory."""
         for start in range(0, len(self), size):
-            some = slice(start, start + size)
-            yield self.targets[some if self.rows is None else self.rows[some]]
+            yield self.take(slice(start, start + size))[1]
 
     def take(self, indices: Int64[Tensor, " m"] | slice) -> tuple[Tensor, Tensor]:
         """Return images and targets of some images of the part, in memory."""
-        chosen = indices if self.rows is None else self.rows[indices]
-        return self.images[chosen], self.targets[chosen]
+        rows = indices if self._rows is None else self._rows[indices]
+        rows = rows if isinstance(rows, slice) else rows.to(self._images.device)
+        return self._images[rows], self._targets[rows]
 
-    def part(self, indices: Int64[Tensor, " m"]) -> "Split":
-        """Return a part of the part; what is shared stays shared."""
-        if self.rows is None:
-            return Split(self.images[indices], self.targets[indices])
-        return Split(self.images, self.targets, self.rows[indices])
+    def subset(self, indices: Int64[Tensor, " m"]) -> "Split":
+        """Return some images of the part, with their files and numbers; what is mapped stays so."""
+        files = None if self.files is None else [self.files[i] for i in indices.tolist()]
+        numbers = self.numbers[indices]
+        if self._rows is None:
+            return Split(*self.take(indices), files=files, numbers=numbers)
+        return Split(self._images, self._targets, self._rows[indices], files=files, numbers=numbers)
+
+    def with_images(self, images: UInt8[Tensor, "n channel height width"]) -> "Split":
+        """Return the same part with other pixels, as of another size."""
+        return Split(images, self.targets, files=self.files, numbers=self.numbers)
 
     def to(self, device: torch.device) -> "Split":
         """Return the same on another device; a mapped one stays mapped on the CPU."""
-        if self.rows is None:
-            return Split(self.images.to(device), self.targets.to(device))
-        if device.type == "cpu":
+        if self.is_mapped and device.type == "cpu":
             return self
-        images, targets = self.take(slice(None))
-        return Split(images.to(device), targets.to(device))
+        images, targets = (part.to(device) for part in self.take(slice(None)))
+        return Split(images, targets, files=self.files, numbers=self.numbers)
+
+    def _own(self, storage: Tensor) -> Tensor:
+        rows = self._rows
+        if rows is None:
+            return storage
+        if len(rows) and bool((rows.diff() == 1).all()):
+            return storage[int(rows[0]) : int(rows[-1]) + 1]
+        return storage[rows]
+
+
+def _check_storage(images: Tensor, targets: Tensor) -> None:
+    """Refuse tensors of another type or shape."""
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[2] != images.shape[3]:
+        got = f"{images.dtype} of shape {tuple(images.shape)}"
+        raise InputError(f"images are {got}, expected torch.uint8 of shape (n, channels, size, size).")
+    got = f"{targets.dtype} of shape {tuple(targets.shape)}"
+    if targets.ndim == 3:
+        expected = (len(images), *images.shape[2:])
+        if targets.dtype != torch.uint8 or targets.shape != expected:
+            raise InputError(f"masks are {got}, expected torch.uint8 of shape {expected}, one per image.")
+    elif targets.dtype != torch.int64 or targets.shape != images.shape[:1]:
+        raise InputError(f"targets are {got}, expected torch.int64 of shape ({len(images)},), one per image.")
 
 
 @dataclass(frozen=True)
@@ -106,13 +176,11 @@ class Dataset:
 
     def __post_init__(self) -> None:
         """Refuse splits that differ in image shape or point outside the classes."""
-        train, test = self.train.images.shape[1:], self.test.images.shape[1:]
+        train, test = self.train.image_shape, self.test.image_shape
         if train != test:
-            raise InputError(
-                f"{self.name}: training images are {tuple(train)}, test images {tuple(test)}; expected one shape."
-            )
+            raise InputError(f"{self.name}: training images are {train}, test images {test}; expected one shape.")
         for part in (self.train, self.test):
-            if part.rows is None:  # what is mapped from a file was checked when the file was made
+            if not part.is_mapped:  # what is mapped from a file was checked when the file was made
                 self._check_targets(part.targets)
 
     def _check_targets(self, targets: Tensor) -> None:
@@ -126,9 +194,9 @@ class Dataset:
     @property
     def channels(self) -> int:
         """1 for grayscale, 3 for colour."""
-        return self.train.images.shape[1]
+        return self.train.image_shape[0]
 
     @property
     def image_size(self) -> int:
         """Height, and width, of every image in pixels."""
-        return self.train.images.shape[2]
+        return self.train.image_shape[1]

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from glassnet.console import progress
-from glassnet.data.dataset import Dataset, Split
+from glassnet.data.dataset import Dataset
 from glassnet.errors import InputError
 
 SUFFIXES = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"))
@@ -115,6 +115,6 @@ def resize_dataset(dataset: Dataset, size: int | None) -> Dataset:
     """Resize both splits to `size` by `size` pixels and say so in the note; None or the own size change nothing."""
     if size is None or size == dataset.image_size:
         return dataset
-    train, test = (Split(resize_images(part.images, size), part.targets) for part in (dataset.train, dataset.test))
+    train, test = (part.with_images(resize_images(part.images, size)) for part in (dataset.train, dataset.test))
     note = f"{dataset.note}, resized from {dataset.image_size} to {size} px"
     return dataclasses.replace(dataset, train=train, test=test, note=note)

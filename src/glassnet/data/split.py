@@ -65,20 +65,21 @@ def hold_out(split: Split, share: float, *, seed: int) -> tuple[Split, Split]:
             f"a validation share of {share} of {len(held)} images leaves an empty part; "
             "expected at least one image in each: change --validation or add images."
         )
-    return split.part((~held).nonzero().flatten()), split.part(held.nonzero().flatten())
+    return split.subset((~held).nonzero().flatten()), split.subset(held.nonzero().flatten())
 
 
 def _strata(split: Split) -> Int64[Tensor, " n"]:
     """Return the class of each image; one for all where a mask has many."""
-    if split.targets.ndim == 3:
+    if split.has_masks:
         return torch.zeros(len(split), dtype=torch.int64)
-    return split.own_targets
+    return split.targets
 
 
 def channel_statistics(split: Split) -> tuple[list[float], list[float]]:
     """Mean and standard deviation of each channel over all images, in units of the [0, 1] range."""
-    total = len(split) * split.images[0, 0].numel()
-    first = torch.zeros(split.images.shape[1], dtype=torch.float64)
+    channels, height, width = split.image_shape
+    total = len(split) * height * width
+    first = torch.zeros(channels, dtype=torch.float64)
     second = torch.zeros_like(first)
     for start in range(0, len(split), 1024):  # so that 60,000 images are never all floats at once
         images, _ = split.take(slice(start, start + 1024))

@@ -2,6 +2,7 @@ import hashlib
 import io
 import re
 import shutil
+from pathlib import PurePosixPath
 
 import numpy as np
 import pytest
@@ -25,9 +26,24 @@ def root(tmp_path):
 
 
 def masks(dataset, part):
-    """The mask of each image by the image's number."""
+    """The mask of each image by the image's number among all."""
     split = getattr(dataset, part)
-    return dict(zip(split.rows.tolist(), split.own_targets, strict=True))
+    numbers = [tiny.NAMES.index(PurePosixPath(file).stem) for file in split.files]
+    return dict(zip(numbers, split.targets, strict=True))
+
+
+def image_of(split, name):
+    return split.images[[PurePosixPath(file).stem for file in split.files].index(name)]
+
+
+def test_a_part_holds_its_own_images_and_names_their_files(root):
+    dataset = load_dataset("voc-aug", root=root, image_size=SIZE)
+    assert len(dataset.test.images) == len(dataset.test.targets) == len(dataset.test) == 2
+    for split in (dataset.train, dataset.test):
+        for row, file in enumerate(split.files):
+            with Image.open(root / file) as opened:
+                pixels = opened.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BILINEAR)
+            assert torch.equal(split.images[row], torch.from_numpy(np.array(pixels)).permute(2, 0, 1)), file
 
 
 def test_trainaug_tests_on_vocs_validation_images_alone(root):
@@ -80,7 +96,7 @@ def test_a_large_image_is_decoded_at_a_fraction_and_looks_the_same(tmp_path):
     pixels = np.stack([across * 255 // 399, down * 255 // 239, (down + across) * 255 // 638], axis=-1).astype(np.uint8)
     mask = np.zeros((240, 400), np.uint8)
     root = tiny.lay_out(tmp_path, c1_jpg=tiny.jpeg(pixels), c1_mat=tiny.mat(mask))
-    found = load_dataset("voc-aug", root=root, image_size=SIZE).train.images[tiny.NAMES.index("c1")]
+    found = image_of(load_dataset("voc-aug", root=root, image_size=SIZE).train, "c1")
     whole = torch.from_numpy(pixels).permute(2, 0, 1)[None]
     expected = torch.nn.functional.interpolate(whole, (SIZE, SIZE), mode="bilinear", antialias=True)[0]
     assert (found.int() - expected.int()).abs().max() <= 4
@@ -88,7 +104,7 @@ def test_a_large_image_is_decoded_at_a_fraction_and_looks_the_same(tmp_path):
 
 def test_a_grey_photograph_has_three_equal_channels(tmp_path):
     root = tiny.lay_out(tmp_path, c1_jpg=tiny.jpeg(tiny.picture("c1")[..., 0]))
-    image = load_dataset("voc-aug", root=root, image_size=SIZE).train.images[tiny.NAMES.index("c1")]
+    image = image_of(load_dataset("voc-aug", root=root, image_size=SIZE).train, "c1")
     assert torch.equal(image[0], image[1])
     assert torch.equal(image[0], image[2])
     assert image.float().std() > 10

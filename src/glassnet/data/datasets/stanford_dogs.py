@@ -63,8 +63,8 @@ def load(root: Path, image_size: int | None = None) -> Dataset:
         name="stanford_dogs",
         task="classification",
         classes=tuple(map(_readable, breeds)),
-        train=Split(images[:first], targets[:first]),
-        test=Split(images[first:], targets[first:]),
+        train=Split(images[:first], targets[:first], files=[f"{FOLDER}/{name}" for name in names[:first]]),
+        test=Split(images[first:], targets[first:], files=[f"{FOLDER}/{name}" for name in names[first:]]),
         augmentation="photos",
         note=_note(len(breeds), first, len(names) - first, size),
     )

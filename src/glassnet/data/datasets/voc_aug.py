@@ -81,10 +81,13 @@ def load(root: Path, image_size: int | None = None, *, name: str = "voc-aug", pa
     images, masks = _cached(root, archives, size)
     chosen = parts(archives.lists)
     leak = count_leak(chosen)
-    place = {one: row for row, one in enumerate(archives.names)}
-    train, test = (
-        Split(images, masks, torch.tensor(sorted(place[one] for one in part), dtype=torch.int64)) for part in chosen
-    )
+    files = [archives.image(one).relative_to(root).as_posix() for one in archives.names]
+
+    def split(part: set[str]) -> Split:
+        rows = [row for row, one in enumerate(archives.names) if one in part]
+        return Split(images, masks, torch.tensor(rows, dtype=torch.int64), files=[files[row] for row in rows])
+
+    train, test = map(split, chosen)
     return Dataset(
         name=name,
         task="segmentation",

@@ -205,7 +205,7 @@ def draw_rows(
 
 def _rows(kept: RunDirectory, run: Run, stem: str, title: str, settings: ReproduceSettings) -> Drawn:
     dataset = run.dataset(settings.data_root)
-    noisy, clean = given(run, dataset, "test", balanced_draw(dataset.test.own_targets, SHOWN, seed=0))
+    noisy, clean = given(run, dataset, "test", balanced_draw(dataset.test.targets, SHOWN, seed=0))
     with torch.no_grad():
         images = run.model()(noisy).images
     rows = {"noisy": noisy, "reconstructed": images, "original": clean}

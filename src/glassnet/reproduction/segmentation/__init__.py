@@ -88,7 +88,7 @@ def _leak(runs: Runs, tests: Evaluations, settings: ReproduceSettings) -> tuple[
     (leaky,), (clean,) = (runs[OWN_SEGMENTER, where] for where in (LEAKY, CLEAN))
     of_leaky, of_clean = (tests.records(run)["counts"].numpy() for run in (leaky, clean))
     dataset = tests.dataset(leaky)
-    tested, learned = (np.asarray(part.rows) for part in (dataset.test, dataset.train))
+    tested, learned = (np.array(part.files) for part in (dataset.test, dataset.train))
     return judge_leak(of_leaky, of_clean, np.isin(tested, learned), seed=settings.seed)
 
 
@@ -97,7 +97,7 @@ def _people(runs: Sequence[Run], tests: Evaluations, settings: ReproduceSettings
     if PERSON not in classes:
         return ()
     counts = tests.counts(runs)
-    objects = find_objects(tests.dataset(runs[0]).test.own_targets.numpy(), counts)
+    objects = find_objects(tests.dataset(runs[0]).test.targets.numpy(), counts)
     return judge_people(counts, objects, classes, seed=settings.seed)
 
 
