@@ -147,6 +147,17 @@ def test_a_layer_that_cannot_be_explained_is_refused_by_name(images, layer, mess
         explain(Pyramid(), images, layers=["conv", layer], methods="gradcam")
 
 
+def test_modules_are_taken_as_layers_and_stand_under_their_names(images):
+    torch.manual_seed(0)
+    model = Pyramid()
+    explanation = explain(model, images, layers=model.conv, methods="gradcam")
+    assert explanation.layers == ("conv:0", "conv:1")
+    with pytest.raises(InputError, match="layer 'unused' has no gradient path"):  # as where it is asked for by name
+        explain(model, images, layers=["conv", model.unused], methods="gradcam")
+    with pytest.raises(InputError, match="layers holds a Conv2d that is not in this Pyramid"):
+        explain(model, images, layers=[Pyramid().conv], methods="gradcam")
+
+
 def test_a_kind_leaves_out_what_cannot_be_explained(images):
     assert explain(Pyramid(), images, layers="all", methods="gradcam").layers == ("conv:0", "conv:1")
     with pytest.raises(InputError, match="layer 'head' gives shape"):

@@ -56,6 +56,16 @@ def test_rows_equal_a_pass_layer_by_layer(convnet, batch_size):
         np.testing.assert_allclose(features[name], pooled, atol=1e-6)
 
 
+def test_modules_are_taken_as_layers(convnet):
+    features = extract_features(convnet, IMAGES, [convnet.fc2, convnet.conv1])
+    assert list(features) == ["conv1", "fc2"]
+    np.testing.assert_array_equal(features["fc2"], extract_features(convnet, IMAGES, "fc2")["fc2"])
+    convnet.unused = nn.Linear(1, 1)
+
+    with pytest.raises(InputError, match="layer 'unused' did not run"):
+        extract_features(convnet, IMAGES, ["fc*", convnet.unused])
+
+
 def test_pool_none_keeps_every_number(convnet):
     features = extract_features(convnet, IMAGES, ["conv3", "fc1"], pool="none", batch_size=4)
     for name, value in by_hand(convnet, ["conv3", "fc1"]).items():

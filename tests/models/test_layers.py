@@ -1,11 +1,14 @@
 """Layers by name, pattern, kind and call."""
 
+import copy
+from collections import OrderedDict
+
 import pytest
 from torch import nn
 
 from glassnet.errors import InputError
 from glassnet.models import create_model
-from glassnet.models.layers import name_calls, select_layers, split_call
+from glassnet.models.layers import asked_by_name, choice_in_copy, name_calls, select_layers, split_call
 
 
 @pytest.fixture
@@ -60,6 +63,38 @@ def test_nested_and_shared_modules(nested):
     assert select_layers(nested, "all") == ["up.0", "up.1", "up.2", "head.0", "head.1"]
     assert select_layers(nested, "up*") == ["up", "up.0", "up.1", "up.2"]
     assert select_layers(nested, ["head.1", "act"]) == ["act", "head.1"]  # its other name is up.1
+
+
+def test_modules_stand_for_their_names(convnet, nested):
+    assert select_layers(convnet, convnet.conv4) == ["conv4"]
+    assert select_layers(convnet, [convnet.fc2, "conv[12]", convnet.conv1]) == ["conv1", "conv2", "fc2"]
+    assert select_layers(nested, nested["up"]) == ["up"]  # a chain of layers is one module, not a list of them
+    assert select_layers(nested, (nested["act"],)) == ["up.1"]  # the first of its names
+    assert asked_by_name(convnet, [convnet.fc2, "conv*"]) == ["fc2", "conv*"]
+
+
+def test_a_module_named_like_a_kind_is_meant_itself():
+    network = nn.Sequential(OrderedDict(first=nn.Conv2d(1, 2, 1), conv=nn.Conv2d(2, 2, 1)))
+    assert select_layers(network, "conv") == ["first", "conv"]
+    assert select_layers(network, network.conv) == ["conv"]
+
+
+def test_the_same_choice_in_a_copy(convnet):
+    other = copy.deepcopy(convnet)
+    assert choice_in_copy(convnet, [convnet.fc1, "conv"], other) == [other.fc1, "conv"]
+    assert choice_in_copy(convnet, "conv", other) == ["conv"]
+
+
+def test_a_module_that_is_not_in_the_network_is_refused(convnet):
+    stranger = copy.deepcopy(convnet).conv4
+    message = "^layers holds a Conv2d that is not in this ConvNet; pass one of this very network, or a name.$"
+    for select in (select_layers, asked_by_name):
+        with pytest.raises(InputError, match=message):
+            select(convnet, ["conv1", stranger])
+    with pytest.raises(InputError, match="layers holds the whole ConvNet, expected modules inside it"):
+        select_layers(convnet, convnet)
+    with pytest.raises(InputError, match="layers is empty"):
+        select_layers(convnet, [])
 
 
 @pytest.mark.parametrize(

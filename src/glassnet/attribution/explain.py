@@ -17,7 +17,7 @@ from glassnet.attribution.methods import Method, choose_methods, is_of_a_layer
 from glassnet.devices import autocast, choose_precision
 from glassnet.images import Images, check_images, device_of, image_batches
 from glassnet.models.capture import followed_in_place, undisturbed
-from glassnet.models.layers import select_layers, split_call
+from glassnet.models.layers import LayerChoice, asked_by_name, select_layers, split_call
 
 
 def explain(
@@ -25,7 +25,7 @@ def explain(
     images: Images,
     *,
     target: Target = "predicted",
-    layers: str | Sequence[str] = "conv",
+    layers: LayerChoice = "conv",
     methods: str | Sequence[str] | Mapping[str, Method] = ("gradcam", "guided_gradcam"),
     reshape: Reshape | None = None,
     batch_size: int | Literal["auto"] = "auto",
@@ -48,9 +48,10 @@ def explain(
             an image, shape (batch,); the last suits any output. A callable of two arguments gets the batch's images
             too, as floats on the model's device, as in lambda output, x: -((output - x) ** 2).mean((1, 2, 3)) for a
             reconstruction's error; methods that look at changed images leave these as they were.
-        layers: What `select_layers` takes: names, patterns, kinds. A layer that runs twice is explained at each call,
-            as "relu:0" and "relu:1", less the calls that cannot be explained. What a kind or pattern brings in is left
-            out where it cannot be explained: it did not run, gives no map, or does not reach the score.
+        layers: What `select_layers` takes: names, patterns, kinds, modules (which stand under their names). A layer
+            that runs twice is explained at each call, as "relu:0" and "relu:1", less the calls that cannot be
+            explained. What a kind or pattern brings in is left out where it cannot be explained: it did not run, gives
+            no map, or does not reach the score.
         methods: Keys of METHODS, or a mapping from names to methods of the caller's own, as in
             {"smooth": functools.partial(METHODS["smoothgrad"], of="gradcam")}. Those that explain the input alone stand
             at the layer "input".
@@ -70,14 +71,15 @@ def explain(
     check_images(images, batch_size if isinstance(batch_size, int) else 1)
     wanted, device = check_target(target, len(images)), device_of(model)
     chosen, known_methods = choose_methods(methods)
-    names = select_layers(model, layers) if any(is_of_a_layer(method, known_methods) for method in chosen) else []
+    of_layers = any(is_of_a_layer(method, known_methods) for method in chosen)
+    names, asked = (select_layers(model, layers), asked_by_name(model, layers)) if of_layers else ([], [])
     memory_format = torch.channels_last if device.type == "cpu" else torch.preserve_format
     network = Network(model, choose_precision(precision, device), followed_in_place(model), memory_format)
     # The caller's modes must not matter: gradients are needed, and only the passes may run in bf16.
     with undisturbed(model), torch.inference_mode(False), torch.enable_grad(), autocast(device, "fp32"):
         modules = {split_call(name)[0] for name in names}
         size = choose_batch_size(model, images, modules, batch_size, memory_bytes)
-        return _in_batches(Plan(network, chosen, known_methods, layers, names, reshape, size), images, wanted)
+        return _in_batches(Plan(network, chosen, known_methods, asked, names, reshape, size), images, wanted)
 
 
 def _in_batches(plan: Plan, images: Images, wanted: Scorer | Classes | None) -> Explanation:

@@ -1,7 +1,6 @@
 """Features: what any layers give for any number of images, in one pass over batches."""
 
 import os
-from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any, Literal
 
@@ -16,13 +15,13 @@ from glassnet.images import Images, check_images, device_of, image_batches
 from glassnet.models.array_buffers import ArrayBuffers, FileBuffers
 from glassnet.models.capture import tapped, undisturbed
 from glassnet.models.inference import translate_torch_errors
-from glassnet.models.layers import Call, name_calls, select_layers, split_call
+from glassnet.models.layers import Call, LayerChoice, asked_by_name, name_calls, select_layers, split_call
 
 
 def extract_features(
     model: nn.Module,
     images: Images,
-    layers: str | Sequence[str],
+    layers: LayerChoice,
     *,
     pool: Literal["mean", "none"] = "mean",
     batch_size: int = 512,
@@ -37,7 +36,8 @@ def extract_features(
         model: Any module that takes one image batch.
         images: (n, channel, height, width): uint8 (scaled to [0, 1] here, a batch at a time) or float as the model
             takes it; a tensor or a NumPy array.
-        layers: What `select_layers` takes: names, patterns, kinds. A layer that runs twice gives "relu:0" and "relu:1".
+        layers: What `select_layers` takes: names, patterns, kinds, modules (which stand under their names). A layer
+            that runs twice gives "relu:0" and "relu:1".
         pool: "mean" averages feature maps (n, d, height, width) over their pixels and tokens (n, t, d) over t;
             "none" keeps every number, d = everything flattened.
         batch_size: Images per forward pass; it changes memory and time, not the result.
@@ -53,7 +53,8 @@ def extract_features(
     if pool not in ("mean", "none"):
         raise InputError(f"pool is '{pool}', expected mean or none.")
     check_images(images, batch_size)
-    names, device = select_layers(model, layers), device_of(model)
+    names, asked = select_layers(model, layers), asked_by_name(model, layers)
+    device = device_of(model)
     chosen = choose_precision(precision, device)
     ran: dict[Call, str] = {}
 
@@ -75,7 +76,7 @@ def extract_features(
                 counts.clear()
                 with translate_torch_errors(model, batch), autocast(device, chosen):
                     model(batch)
-                named = name_calls(names, layers, ran)
+                named = name_calls(names, asked, ran)
         return rows.named(named)
 
 

@@ -1,4 +1,4 @@
-"""Layers by name, by pattern or by kind, and the names of their calls."""
+"""Layers by name, by pattern, by kind or as modules, and the names of their calls."""
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +10,9 @@ from glassnet.errors import InputError
 
 Call = tuple[str, int]
 """A module's name and the number of its call in one forward pass, from 0."""
+
+LayerChoice = str | nn.Module | Sequence[str | nn.Module]
+"""What `select_layers` takes."""
 
 _CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 
@@ -28,7 +31,7 @@ KINDS: dict[str, Callable[[Mapping[str, nn.Module]], list[str]]] = {
 }
 
 
-def select_layers(model: nn.Module, layers: str | Sequence[str]) -> list[str]:
+def select_layers(model: nn.Module, layers: LayerChoice) -> list[str]:
     """Return the names of the layers that `layers` stands for, each once, in the order in which the model defines them.
 
     Args:
@@ -36,20 +39,35 @@ def select_layers(model: nn.Module, layers: str | Sequence[str]) -> list[str]:
         layers: One of these, or a sequence that mixes them: a kind ("conv": every 2-D convolution and transposed
             convolution; "last-conv": the last of them that is larger than 1x1, where one is, and so no shortcut of a
             residual network; "linear"; "all": every module without children), a pattern as in "features.*" or
-            "conv[12]" (over all modules; * also matches dots), a module's name, or a name and the number of a call as
-            in "relu:0", for a module that runs more than once. A kind goes before a module of the same name.
+            "conv[12]" (over all modules; * also matches dots), a module's name, a name and the number of a call as in
+            "relu:0", for a module that runs more than once, or a module of the model, as in model.conv1. A kind goes
+            before a module of the same name.
 
     Raises:
         InputError: The model has no such layer; the nearest names come first.
     """
-    asked = [layers] if isinstance(layers, str) else list(layers)
+    asked = _listed(layers)
     if not asked:
         raise InputError('layers is empty, expected at least one name, pattern or kind, as in "conv".')
     modules = {name: module for name, module in model.named_modules() if name}
     # A module that is shared under several names answers to each of them, but a kind or pattern counts it once.
     order = {name: i for i, (name, _) in enumerate(model.named_modules(remove_duplicate=False)) if name}
-    found = {name for one in asked for name in _matches(one, modules, order, model)}
-    return sorted(found, key=lambda name: (order[split_call(name)[0]], name.count(":"), split_call(name)[1] or 0))
+    names = {
+        name
+        for one in asked
+        for name in (_matches(one, modules, order, model) if isinstance(one, str) else [_name_in(model, one)])
+    }
+    return sorted(names, key=lambda name: (order[split_call(name)[0]], name.count(":"), split_call(name)[1] or 0))
+
+
+def asked_by_name(model: nn.Module, layers: LayerChoice) -> list[str]:
+    """Return what `layers` says word by word, with the name of each module that it holds."""
+    return [one if isinstance(one, str) else _name_in(model, one) for one in _listed(layers)]
+
+
+def choice_in_copy(model: nn.Module, layers: LayerChoice, copied: nn.Module) -> list[str | nn.Module]:
+    """Return the same choice for a copy of the model, whose modules are others."""
+    return [one if isinstance(one, str) else copied.get_submodule(_name_in(model, one)) for one in _listed(layers)]
 
 
 def split_call(name: str) -> tuple[str, int | None]:
@@ -67,7 +85,7 @@ def name_calls(names: Sequence[str], asked: str | Sequence[str], ran: Mapping[Ca
 
     Args:
         names: What `select_layers` returned for it.
-        asked: What was asked of `select_layers`.
+        asked: What was asked of `select_layers`, as `asked_by_name` returns it.
         ran: Every call of these layers, with what makes it unusable, or "" where it can be used.
 
     Raises:
@@ -93,6 +111,26 @@ def name_calls(names: Sequence[str], asked: str | Sequence[str], ran: Mapping[Ca
     if not usable:
         raise InputError(refused[0])
     return usable
+
+
+def _listed(layers: LayerChoice) -> list[str | nn.Module]:
+    return [layers] if isinstance(layers, str | nn.Module) else list(layers)
+
+
+def _name_in(model: nn.Module, module: nn.Module) -> str:
+    owner = type(model).__name__
+    if not isinstance(module, nn.Module):
+        raise InputError(
+            f"layers holds {module!r} of type {type(module).__name__}, expected names, patterns, kinds or modules."
+        )
+    if module is model:
+        raise InputError(f"layers holds the whole {owner}, expected modules inside it, or names such as conv.")
+    for name, one in model.named_modules():
+        if one is module:
+            return name
+    raise InputError(
+        f"layers holds a {type(module).__name__} that is not in this {owner}; pass one of this very network, or a name."
+    )
 
 
 def _not_run(number: int | None, calls: int) -> str:

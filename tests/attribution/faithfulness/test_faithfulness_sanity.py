@@ -133,6 +133,14 @@ def test_the_same_seed_gives_the_same_weights(trained):
     assert not np.array_equal(first.rank_correlation["gradcam"], other.rank_correlation["gradcam"])
 
 
+def test_a_layer_may_be_a_module(trained):
+    model, images = trained
+    named, given = (
+        sanity_check(model, images[:3], methods="gradcam", layers=layer) for layer in ("conv3", model.conv3)
+    )
+    np.testing.assert_array_equal(named.rank_correlation["gradcam"], given.rank_correlation["gradcam"])
+
+
 def test_what_cannot_be_checked_is_refused(images):
     with pytest.raises(InputError, match="methods is empty and there are none of your own"):
         sanity_check(nn.Flatten(), images, methods=[])

@@ -26,7 +26,7 @@ class Plan:
         network: The model and how it is run.
         methods: What is computed: methods, or ingredients where a method asked for more passes.
         known_methods: All methods by name, the caller's own among them.
-        asked: The layers as they were asked for.
+        asked: The layers as they were asked for, modules by their names.
         names: The layers' names.
         reshape: How layers' outputs become maps; None reads square grids of tokens.
         batch_size: Images in one pass.
@@ -36,7 +36,7 @@ class Plan:
     network: Network
     methods: tuple[str, ...]
     known_methods: Mapping[str, Method]
-    asked: str | Sequence[str]
+    asked: Sequence[str]
     names: Sequence[str]
     reshape: Reshape | None
     batch_size: int

@@ -18,6 +18,7 @@ from glassnet.errors import InputError
 from glassnet.images import Images, check_images, image_batches
 from glassnet.models.capture import tapped, undisturbed
 from glassnet.models.inference import translate_torch_errors
+from glassnet.models.layers import LayerChoice, choice_in_copy
 
 Mapper = Callable[[nn.Module], Float[np.ndarray, "n ..."]]
 """A method of one's own: from the model to maps of the images, (n, h, w) or (n, c, h, w)."""
@@ -65,7 +66,7 @@ def sanity_check(
     images: Images,
     *,
     methods: str | Sequence[str] = ("gradcam", "guided_backpropagation"),
-    layers: str | Sequence[str] = "last-conv",
+    layers: LayerChoice = "last-conv",
     target: Target = "predicted",
     own: Mapping[str, Mapper] | None = None,
     seed: int = 0,
@@ -83,7 +84,7 @@ def sanity_check(
         model: Any module; it is not touched.
         images: As `explain` takes them.
         methods: Of `explain`; may be empty where there are methods of one's own.
-        layers: One layer that the methods explain; the last one where several are meant.
+        layers: One layer that the methods explain, as `explain` takes it; the last one where several are meant.
         target: As `explain` takes it, but one class an image.
         own: Methods of one's own by name.
         seed: Of the random weights.
@@ -99,13 +100,14 @@ def sanity_check(
     if not names and not own:
         raise InputError("methods is empty and there are none of your own, expected at least one.")
     lost = copy.deepcopy(model)
+    chosen = choice_in_copy(model, layers, lost)
     order = _layers_with_weights(lost, images)[::-1]
-    fixed = _fixed(lost, images, target, layers, batch_size)
+    fixed = _fixed(lost, images, target, chosen, batch_size)
 
     def maps() -> dict[str, np.ndarray]:
         made = {name: mapper(lost) for name, mapper in (own or {}).items()}
         if names:
-            found = explain(lost, images, target=fixed, layers=layers, methods=names, batch_size=batch_size)
+            found = explain(lost, images, target=fixed, layers=chosen, methods=names, batch_size=batch_size)
             made |= {method: array for (method, _), array in found.maps.items()}  # of several layers the last stays
         return made
 
@@ -118,7 +120,7 @@ def sanity_check(
     )
 
 
-def _fixed(model: nn.Module, images: Images, target: Target, layers: str | Sequence[str], batch_size: int) -> Target:
+def _fixed(model: nn.Module, images: Images, target: Target, layers: LayerChoice, batch_size: int) -> Target:
     """Return a target that stays when the weights go: the classes that the model predicts where it is "predicted"."""
     if not isinstance(target, str):
         return target
