@@ -1,11 +1,10 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.decomposition import PCA
 
-from glassnet.denoising import DENOISERS, Denoiser, as_given, baselines, median, nonlocal_means
-from glassnet.denoising.baselines import denoised, noise_deviation, projected
-from glassnet.denoising.principal import principal
+from glassnet.denoising import DENOISERS, Denoiser, baselines
+from glassnet.denoising.baselines import denoise_all, noise_deviation, principal_components, project
+from glassnet.denoising.methods import median, nonlocal_means, unchanged
 from glassnet.errors import InputError
 from glassnet.tasks.reconstruction.image_quality import psnr
 
@@ -22,15 +21,15 @@ def pair():
 def test_median_by_hand():
     image = np.zeros((1, 1, 5, 5))
     image[0, 0, 2, 2] = 1  # one grain of salt is no median of nine
-    assert not median.denoise(image, 0.1, 3).any()
+    assert not median(image, 0.1, 3).any()
     image[0, 0, :, 3:] = 1  # an edge stays where it is
-    assert median.denoise(image, 0.1, 3)[0, 0, 0].tolist() == [0, 0, 0, 1, 1]
+    assert median(image, 0.1, 3)[0, 0, 0].tolist() == [0, 0, 0, 1, 1]
 
 
 def test_nonlocal_means_averages_what_looks_alike():  # and gives a grey image back upright
     stripes = np.tile((np.arange(24) // 4 % 2).astype(float), (24, 1))[None, None]
     noisy = stripes + 0.1 * np.random.default_rng(0).normal(size=stripes.shape)
-    found = nonlocal_means.denoise(noisy, 0.1, 0.8)
+    found = nonlocal_means(noisy, 0.1, 0.8)
     assert np.abs(found - stripes).max() < 0.15  # the edges of the stripes stay
     assert np.square(found - stripes).mean() < 0.2 * np.square(noisy - stripes).mean()
 
@@ -42,8 +41,8 @@ def test_noise_deviation(pair):
 def test_each_is_used_at_its_best_strength(pair, monkeypatch):
     monkeypatch.setattr(baselines, "TUNING_IMAGES", 3)
     noisy, clean = pair
-    monkeypatch.setitem(DENOISERS, "bm3d", Denoiser("BM3D", as_given, available=lambda: False, needs="pip"))
-    found, left_out = denoised(noisy, pair)
+    monkeypatch.setitem(DENOISERS, "bm3d", Denoiser("BM3D", unchanged, available=lambda: False, needs="pip"))
+    found, left_out = denoise_all(noisy, pair)
     assert left_out == ["BM3D is left out, since it is not installed: pip."]
     quality = {one.name: psnr(one.images, clean).mean().item() for one in found}
     assert quality["noisy"] == pytest.approx(20, abs=0.5)
@@ -53,15 +52,15 @@ def test_each_is_used_at_its_best_strength(pair, monkeypatch):
     assert [one.title for one in found][1] in ("median filter (3)", "median filter (5)")
     chosen = float(found[2].title.split("(")[1].rstrip(")"))
     others = [
-        psnr(torch.from_numpy(nonlocal_means.denoise(noisy[:3].numpy(), noise_deviation(*pair), s)), clean[:3]).mean()
+        psnr(torch.from_numpy(nonlocal_means(noisy[:3].numpy(), noise_deviation(*pair), s)), clean[:3]).mean()
         for s in DENOISERS["nonlocal_means"].strengths
     ]
     assert max(others) == others[DENOISERS["nonlocal_means"].strengths.index(chosen)]
 
 
 def test_a_slow_one_has_fewer_images(pair, monkeypatch):
-    monkeypatch.setattr(baselines, "DENOISERS", {"slow": Denoiser("slow", as_given, limit=2)})
-    found, _ = denoised(pair[0], pair)
+    monkeypatch.setattr(baselines, "DENOISERS", {"slow": Denoiser("slow", unchanged, limit=2)})
+    found, _ = denoise_all(pair[0], pair)
     assert len(found[0].images) == 2
 
 
@@ -77,24 +76,26 @@ def test_bm3d_takes_grey_and_colour(pair):
 
 
 @pytest.mark.parametrize(("images", "count"), [(200, 5), (20, 5), (20, 40)])
-def test_principal_components_equal_scikit_learns(images, count):
+def test_principal_components_by_the_eigenvectors_of_the_covariance(images, count):
     generator = torch.Generator().manual_seed(3)
     rows = torch.rand(images, 48, generator=generator) * torch.linspace(0.1, 1, 48)
-    fitted = principal(rows, count)
-    oracle = PCA(min(count, images - 1), svd_solver="full").fit(rows.double().numpy())
     test = torch.rand(4, 48, generator=generator)
-    expected = oracle.inverse_transform(oracle.transform(test.double().numpy())).clip(0, 1)
-    np.testing.assert_allclose(fitted.reconstruct(test).numpy(), expected, atol=2e-4)
+    known, mean = rows.double().numpy(), rows.double().numpy().mean(axis=0)
+    vectors = np.linalg.eigh((known - mean).T @ (known - mean))[1][:, ::-1][:, : min(count, images - 1)]
+    expected = (mean + (test.double().numpy() - mean) @ vectors @ vectors.T).clip(0, 1)
+    reconstructed = project(test.view(4, 1, 6, 8), rows.view(images, 1, 6, 8), count).images
+    np.testing.assert_allclose(reconstructed.flatten(1).numpy(), expected, atol=2e-4)
 
 
 def test_as_many_components_as_values_give_the_image_back():
     rows = torch.rand(60, 16, generator=torch.Generator().manual_seed(4))
-    torch.testing.assert_close(principal(rows, 16).reconstruct(rows[:3]), rows[:3], atol=1e-4, rtol=0)
-    baseline = projected(rows[:3].view(3, 1, 4, 4), rows.view(60, 1, 4, 4), 7)
+    whole = project(rows[:3].view(3, 1, 4, 4), rows.view(60, 1, 4, 4), 16)
+    torch.testing.assert_close(whole.images, rows[:3].view(3, 1, 4, 4), atol=1e-4, rtol=0)
+    baseline = project(rows[:3].view(3, 1, 4, 4), rows.view(60, 1, 4, 4), 7)
     assert baseline.images.shape == (3, 1, 4, 4)
     assert baseline.title == "PCA, 7 components"
 
 
 def test_impossible_components():
     with pytest.raises(InputError, match="got 3 images of 4 values and 5 components, expected 2 images and 1 to 4"):
-        principal(torch.rand(3, 4), 5)
+        principal_components(torch.rand(3, 4), 5)

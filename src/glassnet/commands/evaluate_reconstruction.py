@@ -11,7 +11,7 @@ from glassnet.bootstrap import mean_interval
 from glassnet.commands.evaluated import Evaluated, Shown
 from glassnet.commands.reconstruction_pictures import draw_pictures
 from glassnet.console import say
-from glassnet.denoising.beside import measure_baselines
+from glassnet.denoising.baselines import measure_baselines
 from glassnet.tables import text_table
 from glassnet.tasks.reconstruction.image_quality import QUALITY
 from glassnet.tasks.reconstruction.learn import INTERVAL_SEED

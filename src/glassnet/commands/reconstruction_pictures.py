@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from glassnet import figures
 from glassnet.commands.evaluated import Evaluated
 from glassnet.data.sampling import balanced_draw
-from glassnet.denoising.beside import given
+from glassnet.denoising.baselines import noisy_and_clean
 from glassnet.models.autoencoder import Autoencoder
 from glassnet.tasks.base import Records
 from glassnet.tasks.reconstruction.image_quality import psnr
@@ -26,7 +26,7 @@ REACH = 3.0
 def draw_pictures(found: Evaluated) -> None:
     """Draw what there is to see of an evaluated reconstruction into its run."""
     chosen = balanced_draw(found.split.targets, SHOWN, seed=SEED)
-    noisy, clean = given(found.run, found.dataset, found.split_name, chosen)
+    noisy, clean = noisy_and_clean(found.run, found.dataset, found.split_name, chosen)
     model = cast(Autoencoder, found.model)
     device = next(model.parameters()).device
     with torch.no_grad():

@@ -1,24 +1,15 @@
 """What a user would do without a network: classical denoisers, each at the strength that serves it best.
 
-A new one is one file and one line in DENOISERS.
+A new one is one function in `methods` and one line in DENOISERS.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-from jaxtyping import Float
+from glassnet.denoising import methods
+from glassnet.denoising.methods import Pictures
 
-from glassnet.denoising import block_matching, median, nonlocal_means
-
-__all__ = ["DENOISERS", "Denoiser", "Pictures", "as_given"]
-
-Pictures = Float[np.ndarray, "n channel height width"]
-
-
-def as_given(noisy: Pictures, _deviation: float, _strength: float) -> Pictures:
-    """Return the noisy images as they are: what doing nothing costs."""
-    return noisy
+__all__ = ["DENOISERS", "Denoiser", "Pictures"]
 
 
 @dataclass(frozen=True)
@@ -43,15 +34,15 @@ class Denoiser:
 
 
 DENOISERS: dict[str, Denoiser] = {
-    "noisy": Denoiser("noisy input", as_given),
-    "median": Denoiser("median filter", median.denoise, (3, 5)),
-    "nonlocal_means": Denoiser("non-local means", nonlocal_means.denoise, (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)),
+    "noisy": Denoiser("noisy input", methods.unchanged),
+    "median": Denoiser("median filter", methods.median, (3, 5)),
+    "nonlocal_means": Denoiser("non-local means", methods.nonlocal_means, (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)),
     "bm3d": Denoiser(
         "BM3D",
-        block_matching.denoise,
+        methods.bm3d,
         (0.7, 1.0, 1.5),
         limit=100,
-        available=block_matching.available,
+        available=methods.bm3d_installed,
         needs="pip install 'glassnet[bm3d]'",
     ),
 }

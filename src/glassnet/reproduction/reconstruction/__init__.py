@@ -12,7 +12,7 @@ import torch
 from glassnet import figures
 from glassnet.bootstrap import mean_interval
 from glassnet.data.sampling import balanced_draw
-from glassnet.denoising.beside import given
+from glassnet.denoising.baselines import noisy_and_clean
 from glassnet.experiment import Run
 from glassnet.models import create_model, parse_options
 from glassnet.models.summary import layer_table
@@ -205,7 +205,7 @@ def draw_rows(
 
 def _rows(kept: RunDirectory, run: Run, stem: str, title: str, settings: ReproduceSettings) -> Drawn:
     dataset = run.dataset(settings.data_root)
-    noisy, clean = given(run, dataset, "test", balanced_draw(dataset.test.targets, SHOWN, seed=0))
+    noisy, clean = noisy_and_clean(run, dataset, "test", balanced_draw(dataset.test.targets, SHOWN, seed=0))
     with torch.no_grad():
         images = run.model()(noisy).images
     rows = {"noisy": noisy, "reconstructed": images, "original": clean}

@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from glassnet.denoising import DENOISERS
-from glassnet.denoising.beside import Beside, measure_denoisers, measure_principal
+from glassnet.denoising.baselines import BaselineQuality, measure_denoisers, measure_principal
 from glassnet.devices import choose_device
 from glassnet.experiment import Run, build_corruption
 from glassnet.measuring import run_evaluation
@@ -144,7 +144,7 @@ def _principal(kept: RunDirectory, run: Run, settings: ReproduceSettings, *, com
     return stage(kept, f"pca-{components}-{_place(run)}", _images(run) | {"components": components}, compute)
 
 
-def _stage(found: Sequence[Beside], left_out: Sequence[str]) -> Stage:
+def _stage(found: Sequence[BaselineQuality], left_out: Sequence[str]) -> Stage:
     arrays = {f"{place}/{name}": each for place, one in enumerate(found) for name, each in one.quality.items()}
     return Stage(arrays, {"titles": [one.title for one in found], "left_out": list(left_out)})
 
