@@ -60,10 +60,10 @@ def test_modules_are_taken_as_layers(convnet):
     features = extract_features(convnet, IMAGES, [convnet.fc2, convnet.conv1])
     assert list(features) == ["conv1", "fc2"]
     np.testing.assert_array_equal(features["fc2"], extract_features(convnet, IMAGES, "fc2")["fc2"])
-    convnet.unused = nn.Linear(1, 1)
-
-    with pytest.raises(InputError, match="layer 'unused' did not run"):
-        extract_features(convnet, IMAGES, ["fc*", convnet.unused])
+    tokens = Tokens()
+    tokens.unused = nn.Linear(4, 3)
+    with pytest.raises(InputError, match="layer 'unused' did not run"):  # as where it is asked for by name
+        extract_features(tokens, IMAGES, ["*", tokens.unused])
 
 
 def test_pool_none_keeps_every_number(convnet):
