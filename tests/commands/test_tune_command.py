@@ -6,7 +6,8 @@ from PIL import Image
 
 from glassnet import cli
 from glassnet.commands.tune import describe
-from glassnet.tuning import Cell, Difference, Tuning
+from glassnet.stats import PairedDifference
+from glassnet.tuning import Cell, Tuning
 
 BASE = [
     "--model-options",
@@ -34,7 +35,7 @@ def cell(name, accuracy, **rest):
 def test_the_table(tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     best, second, third = cell("2,2", (0.9, 0.92)), cell("1,1", (0.8, 0.82)), cell("3,3", (0.7, 0.8), unfinished=(2,))
-    differences = {"2,2": None, "1,1": Difference(-0.1, -0.12, -0.08, 0.01, 0.03, 2), "3,3": None}
+    differences = {"2,2": None, "1,1": PairedDifference(-0.1, -0.12, -0.08, 0.01, 0.03, 2), "3,3": None}
     lines = describe(Tuning(tmp_path, ("filters", "dropout"), (best, second, third), differences)).text.splitlines()
     rows = [[part.strip() for part in line.split("  ") if part.strip()] for line in lines]
     assert rows[2] == [

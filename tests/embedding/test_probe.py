@@ -9,7 +9,7 @@ from glassnet.embedding.logistic import logistic_regression
 from glassnet.embedding.probe import coordinates, linear_probe
 from glassnet.embedding.split import held_out
 from glassnet.errors import InputError
-from glassnet.tasks.classification.metrics import wilson_interval
+from glassnet.stats import wilson_interval
 
 module = sys.modules["glassnet.embedding.probe"]
 TRAIN, TEST = np.arange(200), np.arange(200, 400)

@@ -2,8 +2,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from glassnet.bootstrap import mean_interval
-from glassnet.errors import InputError
 from glassnet.reproduction.claims import agreed, both, higher_over_seeds, separates_better, separates_where_not
 
 
@@ -56,24 +54,6 @@ def test_equal_differences_have_no_spread_to_judge_by():
     verdict = over_seeds({0: 0.75, 1: 0.5}, {0: 0.5, 1: 0.25})
     assert (verdict.supported, verdict.effect, verdict.interval) == ("undecided", 0.25, None)
     assert "no spread" in verdict.decided
-
-
-def test_the_bootstrap_agrees_with_a_plain_one_and_with_the_normal_interval():
-    values = np.random.default_rng(1).choice([-1.0, 0.0, 1.0], 400, p=[0.1, 0.6, 0.3])
-    low, high = mean_interval(values, seed=0)
-    random = np.random.default_rng(5)
-    means = [random.choice(values, len(values)).mean() for _ in range(2000)]
-    assert (low, high) == pytest.approx(tuple(np.percentile(means, (2.5, 97.5))), abs=0.006)
-    half = 1.96 * values.std() / 20
-    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.006)
-    assert mean_interval(values, seed=0) == (low, high)
-    assert mean_interval(np.full(9, 0.25), seed=0) == (0.25, 0.25)
-
-
-@pytest.mark.parametrize("values", [np.zeros(0), np.array([1.0, np.nan])])
-def test_the_bootstrap_needs_finite_values(values):
-    with pytest.raises(InputError, match=r"expected at least one, all of them finite"):
-        mean_interval(values, seed=0)
 
 
 def test_one_picture_separates_better_where_more_images_are_right_beyond_chance():

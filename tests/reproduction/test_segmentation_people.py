@@ -57,8 +57,9 @@ def test_what_size_does_is_not_taken_for_the_centre():
     ("lead", "slope", "explains"), [(0.0, 0.6, "supported"), (0.2, 0.1, "refuted"), (-0.5, 0.1, "undecided")]
 )
 def test_the_centre_explains_a_lead_that_goes_away_with_it(lead, slope, explains):
-    counts = np.ones((2, 30, 3, 4), np.int64)
-    counts[:, :, 0, 1:] = [[0, 1, 0]] if lead >= 0 else [[1, 0, 1]]
+    counts = np.full((2, 30, 3, 4), 10, np.int64)
+    counts[:, :, 0, 1:] = [[0, 10, 0]] if lead >= 0 else [[10, 0, 10]]
+    counts[:, ::3, 0, 1:] = 5  # not all images are alike
     verdicts = judge_people(counts, made(lead, slope), CLASSES, seed=0)
     assert [v.supported for v in verdicts[:2]] == ["supported" if lead >= 0 else "refuted"] * 2
     assert verdicts[2].supported == "supported"

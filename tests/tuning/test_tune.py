@@ -10,7 +10,8 @@ from glassnet import training
 from glassnet.commands.tune import describe
 from glassnet.errors import InputError, WorkError
 from glassnet.experiment import resolve
-from glassnet.tuning import paired_difference, tune
+from glassnet.stats import paired_t
+from glassnet.tuning import tune
 
 AXES = {"filters": [(2, 2, 2, 2), (3, 3, 3, 3)]}
 NAMES = ["filters=2,2,2,2", "filters=3,3,3,3"]
@@ -65,7 +66,7 @@ def test_the_choice_is_made_on_validation_and_the_test_is_paired(tuned):
     assert ranks == sorted(ranks, reverse=True)
     assert tuned.differences == {
         best.name: None,
-        other.name: paired_difference(other.validation_accuracy, best.validation_accuracy),
+        other.name: paired_t(other.validation_accuracy, best.validation_accuracy),
     }
 
 

@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from glassnet.bootstrap import mean_interval
 from glassnet.commands.evaluated import Evaluated, Shown
 from glassnet.commands.reconstruction_pictures import draw_pictures
 from glassnet.console import say
 from glassnet.denoising.baselines import measure_baselines
 from glassnet.tables import text_table
 from glassnet.tasks.reconstruction.image_quality import QUALITY
-from glassnet.tasks.reconstruction.learn import INTERVAL_SEED
+from glassnet.tasks.reconstruction.learn import between, mean_interval
 
 
 def _arrays(found: Evaluated) -> dict[str, np.ndarray]:
@@ -30,10 +29,7 @@ def _arrays(found: Evaluated) -> dict[str, np.ndarray]:
 def _margin(own: np.ndarray, baseline: np.ndarray) -> dict[str, Any]:
     """Say by how much the network's PSNR lies above a baseline's, on the images that the baseline has."""
     differences = own[: len(baseline)].astype(np.float64) - baseline
-    return {
-        "margin": float(differences.mean()),
-        "margin_interval": list(mean_interval(differences, seed=INTERVAL_SEED)),
-    }
+    return {"margin": float(differences.mean()), "margin_interval": mean_interval(differences)}
 
 
 def _text(found: Evaluated) -> str:
@@ -60,14 +56,13 @@ def _text(found: Evaluated) -> str:
 
 
 def _cells(measured: Mapping[str, Any]) -> tuple[str, ...]:
-    psnr, ssim = measured["psnr_interval"], measured["ssim_interval"]
     return (
         f"{measured['images']:,}",
         f"{measured['mse']:.5f}",
         f"{measured['psnr']:.2f}",
-        f"{psnr[0]:.2f} to {psnr[1]:.2f}",
+        between(measured["psnr_interval"], 2),
         f"{measured['ssim']:.4f}",
-        f"{ssim[0]:.4f} to {ssim[1]:.4f}",
+        between(measured["ssim_interval"], 4),
     )
 
 

@@ -147,7 +147,7 @@ def _number(value: float | None) -> str:
 
 
 def _range(bounds: list[float] | None) -> str:
-    return "" if bounds is None else f"{bounds[0]:.4f} to {bounds[1]:.4f}"
+    return "–" if bounds is None else f"{bounds[0]:.4f} to {bounds[1]:.4f}"
 
 
 SHOWN = Shown(_arrays, _draw, _text)

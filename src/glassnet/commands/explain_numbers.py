@@ -153,4 +153,5 @@ def _sanity(found: Mapping[str, Any]) -> str:
 def _cell(value: Mapping[str, Any]) -> str:
     if value["mean"] is None:
         return "–"
-    return f"{value['mean']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
+    bounds = "–" if value["low"] is None else f"{value['low']:.3f}, {value['high']:.3f}"
+    return f"{value['mean']:.3f} [{bounds}]"

@@ -109,4 +109,6 @@ def _bands(curves: np.ndarray) -> np.ndarray:
 
 
 def _rows(values: Sequence[MeanCI]) -> np.ndarray:
-    return np.array([(value.mean, value.low, value.high) for value in values], dtype=float)
+    """Lay out mean, low and high in rows; without an interval, a band of no width."""
+    bounds = [(value.mean, value.low, value.high) for value in values]
+    return np.array([[mean if one is None else one for one in (mean, low, high)] for mean, low, high in bounds], float)

@@ -21,8 +21,8 @@ from glassnet.errors import InputError
 from glassnet.experiment import Run
 from glassnet.models.features import extract_features
 from glassnet.settings import FeaturesSettings
+from glassnet.stats import wilson_interval
 from glassnet.tables import text_table
-from glassnet.tasks.classification.metrics import wilson_interval
 from glassnet.versions import versions
 
 Precision = Literal["fp32", "bf16"]

@@ -88,7 +88,8 @@ def _difference(cell: Cell, result: Tuning) -> tuple[str, ...]:
         return "best", "", "", ""
     if difference is None:
         return "–", "–", "–", "cannot say"
-    interval = f"{difference.low:+.4f} to {difference.high:+.4f}"
+    bounds = difference.interval
+    interval = "–" if bounds is None else f"{bounds[0]:+.4f} to {bounds[1]:+.4f}"
     return (
         f"{difference.mean:+.4f}",
         interval,

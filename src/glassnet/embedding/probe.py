@@ -13,7 +13,7 @@ from glassnet.embedding.gram import gram, standardised
 from glassnet.embedding.logistic import logistic_regression
 from glassnet.embedding.split import held_out
 from glassnet.errors import InputError
-from glassnet.tasks.classification.metrics import wilson_interval
+from glassnet.stats import wilson_interval
 
 REGULARISATIONS = (10.0, 1.0, 0.1, 0.01, 1e-3, 1e-4, 1e-5)
 # Up to so many columns, turning them to their principal directions saves more steps of the fit than it costs.

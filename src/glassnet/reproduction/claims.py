@@ -14,8 +14,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float
 
-from glassnet.bootstrap import mean_interval
-from glassnet.tuning import paired_difference
+from glassnet.stats import Interval, bootstrap_ci, paired_t, wilson_interval
 
 Decision = Literal["supported", "refuted", "undecided"]
 Hits = Bool[np.ndarray, " n"]
@@ -71,7 +70,7 @@ class Verdict:
     figure: str
     supported: Decision
     effect: float | None
-    interval: tuple[float, float] | None
+    interval: Interval | None
     decided: str
 
 
@@ -97,13 +96,12 @@ def higher_over_seeds(
         effect = first[seeds[0]] - second[seeds[0]] if seeds else None
         ground = f"{_count(len(seeds), 'common seed')} of the two networks: an interval needs two or more"
         return Verdict(claim, figure, "undecided", effect, None, ground)
-    found = paired_difference([first[seed] for seed in seeds], [second[seed] for seed in seeds])
-    interval = (found.low, found.high)
-    if found.low == found.high and found.mean != 0:
+    test = paired_t([first[seed] for seed in seeds], [second[seed] for seed in seeds])
+    if test.interval is None:
         ground = f"difference of {measure} equal in all {len(seeds)} seeds, which leaves no spread to judge by"
-        return Verdict(claim, figure, "undecided", found.mean, None, ground)
-    ground = f"difference of {measure} over {len(seeds)} paired seeds, t interval, p = {found.p:.2g}"
-    return Verdict(claim, figure, decide(interval), found.mean, interval, ground)
+    else:
+        ground = f"difference of {measure} over {len(seeds)} paired seeds, t interval, p = {test.p:.2g}"
+    return Verdict(claim, figure, decide(test.interval), test.mean, test.interval, ground)
 
 
 def separates_better(claim: str, figure: str, first: Hits, second: Hits, *, measure: str, seed: int) -> Verdict:
@@ -117,10 +115,7 @@ def separates_better(claim: str, figure: str, first: Hits, second: Hits, *, meas
         measure: What a hit is a part of, as in "kNN accuracy".
         seed: Seed of the bootstrap.
     """
-    differences = first.astype(np.float64) - second
-    interval = mean_interval(differences, seed=seed)
-    ground = f"difference of {measure} over {len(first):,} images, bootstrap"
-    return Verdict(claim, figure, decide(interval), float(differences.mean()), interval, ground)
+    return higher_in_images(claim, figure, first.astype(np.float64) - second, measure=measure, seed=seed)
 
 
 def higher_in_images(
@@ -138,8 +133,10 @@ def higher_in_images(
     there = np.asarray(differences[~np.isnan(differences)], dtype=np.float64)
     if not len(there):
         return Verdict(claim, figure, "undecided", None, None, f"no image has a difference of {measure}")
-    interval = mean_interval(there, seed=seed)
+    interval = bootstrap_ci(there, seed=seed)
     ground = f"difference of {measure} over {len(there):,} images, bootstrap"
+    if interval is None:
+        ground = f"difference of {measure} equal in all {len(there):,} images, which leaves no spread to judge by"
     return Verdict(claim, figure, decide(interval), float(there.mean()), interval, ground)
 
 
@@ -161,7 +158,7 @@ def separates_where_not(
         seed: Seed of the bootstrap.
         clear: Share of images from which on the classes count as separated.
     """
-    above, below = (mean_interval(hits.astype(np.float64), seed=seed) for hits in (first, second))
+    above, below = (_share_interval(hits, seed) for hits in (first, second))
     margins = {
         (above[0] - clear, above[1] - clear): float(first.mean()) - clear,
         (clear - below[1], clear - below[0]): clear - float(second.mean()),
@@ -173,6 +170,11 @@ def separates_where_not(
     )
     decision = _all([decide(margin) for margin in margins])
     return Verdict(claim, figure, decision, margins[weaker], weaker, ground)
+
+
+def _share_interval(hits: Hits, seed: int) -> Interval:
+    """Bound a share of hits by the bootstrap, and by Wilson's interval where all images are alike."""
+    return bootstrap_ci(hits.astype(np.float64), seed=seed) or wilson_interval(int(hits.sum()), len(hits))
 
 
 def both(claim: str, figure: str, parts: Sequence[Verdict]) -> Verdict:
@@ -193,8 +195,10 @@ def _told(parts: Sequence[Verdict]) -> str:
     return "; ".join(f"“{part.claim}” {part.supported}" for part in parts)
 
 
-def decide(interval: tuple[float, float]) -> Decision:
+def decide(interval: Interval | None) -> Decision:
     """Take a claim for supported where the whole interval lies above 0, for refuted where it lies below."""
+    if interval is None:
+        return "undecided"
     low, high = interval
     return "supported" if low > 0 else "refuted" if high < 0 else "undecided"
 

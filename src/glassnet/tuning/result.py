@@ -10,9 +10,10 @@ from typing import Any
 
 from glassnet.errors import InputError, WorkError
 from glassnet.experiment import Run
+from glassnet.stats import PairedDifference
 from glassnet.tuning.grid import identity, spell, value_of
 from glassnet.tuning.plan import Plan, run_path
-from glassnet.tuning.statistics import Difference, compare_all, spread
+from glassnet.tuning.statistics import compare_all, spread
 
 MEASURES = ("validation_accuracy", "validation_loss", "test_accuracy", "test_loss")
 
@@ -63,7 +64,7 @@ class Tuning:
     out: Path
     axes: tuple[str, ...]
     cells: tuple[Cell, ...]
-    differences: Mapping[str, Difference | None]
+    differences: Mapping[str, PairedDifference | None]
 
     @property
     def best(self) -> Cell:
@@ -98,7 +99,7 @@ class Tuning:
         }
 
 
-def _cell_to_json(cell: Cell, difference: Difference | None) -> dict[str, Any]:
+def _cell_to_json(cell: Cell, difference: PairedDifference | None) -> dict[str, Any]:
     figures = {
         measure: {"values": list(values), "mean": mean, "std": std}
         for measure in (*MEASURES, "seconds")

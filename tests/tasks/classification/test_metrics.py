@@ -1,12 +1,10 @@
 from fractions import Fraction
-from math import sqrt
 
 import jaxtyping
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest
 from sklearn import metrics as sklearn_metrics
 
 from glassnet.errors import InputError
@@ -64,40 +62,6 @@ def test_accuracy_by_hand_and_of_nothing():
     assert metrics.accuracy(BY_HAND) == pytest.approx(6 / 9)
     with pytest.raises(InputError, match=r"the confusion matrix is empty"):
         metrics.accuracy(np.zeros((3, 3), dtype=np.int64))
-
-
-def test_wilson_interval_by_hand():
-    # With z = 2 (confidence 0.9544997…) and 6 of 12: (1/2 + 1/6 ± 2 sqrt(1/48 + 1/144)) / (4/3) = 1/2 ± 1/4.
-    low, high = metrics.wilson_interval(6, 12, confidence=0.9544997361036416)
-    assert (low, high) == pytest.approx((0.25, 0.75))
-
-
-@given(st.integers(1, 3000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.floats(0.5, 0.999))
-def test_wilson_interval_equals_scipy_and_contains_the_share(counts, confidence):
-    correct, total = counts
-    low, high = metrics.wilson_interval(correct, total, confidence=confidence)
-    oracle = binomtest(correct, total).proportion_ci(confidence, method="wilson")
-    assert (low, high) == pytest.approx((oracle.low, oracle.high), abs=1e-12)
-    assert 0 <= low <= correct / total <= high <= 1
-
-
-def test_wilson_interval_bounds_solve_wilsons_equation():
-    z = 1.959963984540054
-    for bound in metrics.wilson_interval(983, 1000):
-        assert abs(0.983 - bound) == pytest.approx(z * sqrt(bound * (1 - bound) / 1000))
-
-
-def test_wilson_interval_at_none_and_all_correct():
-    assert metrics.wilson_interval(0, 10)[0] == 0
-    assert metrics.wilson_interval(10, 10)[1] == 1
-
-
-def test_wilson_interval_refuses_bad_input():
-    for correct, total in ((0, 0), (-1, 5), (6, 5)):
-        with pytest.raises(InputError, match=rf"got {correct} correct of {total}, expected"):
-            metrics.wilson_interval(correct, total)
-    with pytest.raises(InputError, match=r"confidence is 95, expected a share"):
-        metrics.wilson_interval(1, 2, confidence=95)
 
 
 def test_per_class_by_hand():

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from glassnet.bootstrap import mean_interval
+from glassnet.stats import bootstrap_ci
 
 
 @dataclass(frozen=True)
@@ -15,8 +15,8 @@ class MeanCI:
     Attributes:
         values: NaN where an image has none, as the share of a map that is all zero.
         mean: Over the images that have a value; None where none has.
-        low: Lower bound of the mean, bootstrap over images; None likewise.
-        high: Upper bound.
+        low: Lower bound of the mean, bootstrap over images; None where all values are the same, as where there is one.
+        high: Upper bound; None likewise.
         count: Images that have a value.
     """
 
@@ -32,5 +32,5 @@ def mean_ci(values: Float[np.ndarray, " n"], *, seed: int = 0) -> MeanCI:
     there = np.asarray(values[~np.isnan(values)], dtype=np.float64)
     if not len(there):
         return MeanCI(values, None, None, None, 0)
-    low, high = mean_interval(there, seed=seed)
+    low, high = bootstrap_ci(there, seed=seed) or (None, None)
     return MeanCI(values, float(there.mean()), low, high, len(there))

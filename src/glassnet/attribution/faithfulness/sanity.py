@@ -52,13 +52,21 @@ class SanityCheck:
 
         Half-way is where half of the layers with weights are random, from the output down: a method that redraws what
         the first layers let through differs only at the end. It sees it where the whole interval is below `LINE`, and
-        does not where the whole interval of either step is not; an interval across the line decides nothing.
+        does not where the whole interval of either step is not; an interval across the line decides nothing. Where all
+        of several images have one value, that decides; one image decides nothing.
         """
         steps = self.steps(method)
-        asked = (steps[len(steps) // 2], steps[-1])
-        if any(step.low is not None and step.low >= LINE for step in asked):
+        asked = [_bounds(steps[step]) for step in (len(steps) // 2, -1)]
+        if any(low >= LINE for low, _ in asked):
             return False
-        return True if all(step.high is not None and step.high < LINE for step in asked) else None
+        return True if all(high < LINE for _, high in asked) else None
+
+
+def _bounds(step: MeanCI) -> tuple[float, float]:
+    """Return how low and how high the mean may be: anywhere where there are too few images to say."""
+    if step.low is not None and step.high is not None:
+        return step.low, step.high
+    return (step.mean, step.mean) if step.mean is not None and step.count > 1 else (-np.inf, np.inf)
 
 
 def sanity_check(

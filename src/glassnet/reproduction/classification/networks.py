@@ -17,7 +17,8 @@ from glassnet.reproduction.claims import Verdict
 from glassnet.reproduction.part import Drawn
 from glassnet.reproduction.reported import OWN_NETWORK, Beside, Reported, Table, beside, effect_text
 from glassnet.run import RunDirectory
-from glassnet.tuning import Cell, holm, paired_difference
+from glassnet.stats import PairedDifference, holm, paired_t
+from glassnet.tuning import Cell
 
 
 @dataclass(frozen=True)
@@ -89,17 +90,19 @@ def _steps(tuned: Sequence[Row]) -> Table:
 
 
 def _step_cells(tuned: Sequence[Row], measure: str) -> list[str]:
-    found = []
+    differences = []
     for before, after in pairwise(tuned):
         first, second = after.by_seed(measure), before.by_seed(measure)
         seeds = sorted(first.keys() & second.keys())
         pairs = ([first[seed] for seed in seeds], [second[seed] for seed in seeds])
-        found.append(paired_difference(*pairs) if len(seeds) > 1 else None)
-    corrected = iter(holm([difference.p for difference in found if difference]))
-    return [
-        f"{d.mean:+.4f} [{d.low:+.4f}, {d.high:+.4f}], {next(corrected):.2g}" if d else "– (fewer than two seeds)"
-        for d in found
-    ]
+        differences.append(paired_t(*pairs) if len(seeds) > 1 else None)
+    corrected = iter(holm([difference.p for difference in differences if difference]))
+    return [_step_cell(d, next(corrected)) if d else "– (fewer than two seeds)" for d in differences]
+
+
+def _step_cell(difference: PairedDifference, p: float) -> str:
+    bounds = "–" if difference.interval is None else ", ".join(f"{bound:+.4f}" for bound in difference.interval)
+    return f"{difference.mean:+.4f} [{bounds}], {p:.2g}"
 
 
 def to_json(row: Row) -> dict[str, Any]:

@@ -90,7 +90,10 @@ def _to_json(one: Look, place: Place, row: int, m: MeanCI) -> dict[str, Any]:
 
 
 def _cell(value: MeanCI) -> str:
-    return "–" if value.mean is None else f"{value.mean:.3f} [{value.low:.3f}, {value.high:.3f}]"
+    if value.mean is None:
+        return "–"
+    bounds = "–" if value.low is None else f"{value.low:.3f}, {value.high:.3f}"
+    return f"{value.mean:.3f} [{bounds}]"
 
 
 SHARES: Mapping[Place, tuple[str, str]] = {
@@ -158,12 +161,17 @@ def _told(one: Look, maps: np.ndarray) -> list[str]:
     ]
 
 
+def _bar(value: MeanCI) -> tuple[float | None, float | None]:
+    """Return the ends of a bar; without an interval it has no height."""
+    return (value.mean, value.mean) if value.low is None else (value.low, value.high)
+
+
 def _shares(kept: RunDirectory, looks: Mapping[str, Look], shares: Mapping[str, Shares], place: Place) -> Drawn:
     networks = {
         name: LayerShares(
             one.at[place].layers,
             np.array([m.mean for m in shares[name][place]], dtype=float),
-            np.array([(m.low, m.high) for m in shares[name][place]], dtype=float),
+            np.array([_bar(m) for m in shares[name][place]], dtype=float),
             one.at[place].sides,
             float(one.area.mean()),
             np.array([len(one.area) - m.count for m in shares[name][place]]),

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from glassnet import figures
-from glassnet.bootstrap import mean_interval
 from glassnet.data.sampling import balanced_draw
 from glassnet.denoising.baselines import noisy_and_clean
 from glassnet.experiment import Run
@@ -34,7 +33,7 @@ from glassnet.run import RunDirectory
 from glassnet.settings import TrainSettings
 from glassnet.settings.reproduce import ReproduceSettings
 from glassnet.tasks.reconstruction.image_quality import psnr
-from glassnet.tasks.reconstruction.learn import INTERVAL_SEED, quality
+from glassnet.tasks.reconstruction.learn import between, mean_interval, quality
 
 
 def reconstruction(settings: ReproduceSettings, out: Path) -> Reproduction:
@@ -101,11 +100,11 @@ def _bounds(
             run = trained(bound.settings, settings, seed=one_seed.seeds[0], path=path)
             told = evaluated(kept, run, settings).numbers
             bits = told["bits_per_dimension"]
-            low, high = told["negative_elbo_interval"]
             rows.append((
                 plan.data, f"{run.settings.model}, {told['latent']['dimensions']:,} latent", bound.title,
                 f"{told['reconstruction']:.2f}", f"{told['kl']:.2f}", f"{told['negative_elbo']:.2f}",
-                f"{low:.2f} to {high:.2f}", "–" if bits is None else f"{bits:.3f}", f"{told['latent']['active']:,}",
+                between(told["negative_elbo_interval"], 2), "–" if bits is None else f"{bits:.3f}",
+                f"{told['latent']['active']:,}",
             ))  # fmt: skip
     header = ("data", "network", "likelihood", "reconstruction (nats)", "KL (nats)", "negative ELBO", "95% over images",
               "bits per dimension", "active")  # fmt: skip
@@ -116,7 +115,7 @@ def _bounds(
 def _details(found: Measured) -> dict[str, Any]:
     return {
         "margins": {
-            name: {title: [float(of.mean()), *mean_interval(of, seed=INTERVAL_SEED)] for title, of in above.items()}
+            name: {title: [float(of.mean()), *(mean_interval(of) or (None, None))] for title, of in above.items()}
             for name, above in ((name, margins(found, name)) for name in found.networks)
         },
         "networks": {name: {str(seed): dict(one) for seed, one in by.items()} for name, by in found.numbers.items()},

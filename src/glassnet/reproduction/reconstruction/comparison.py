@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from glassnet.bootstrap import mean_interval
 from glassnet.experiment import Run
 from glassnet.reproduction.claims import CLAIMS, ONE_EACH, Verdict, both, higher_in_images, higher_over_seeds
 from glassnet.reproduction.reconstruction.measures import (
@@ -22,7 +21,7 @@ from glassnet.reproduction.reconstruction.measures import (
 )
 from glassnet.reproduction.reconstruction.plan import DEEP, SIMPLE, VAE, Denoising
 from glassnet.reproduction.reported import Table
-from glassnet.tasks.reconstruction.learn import INTERVAL_SEED
+from glassnet.tasks.reconstruction.learn import between, mean_interval
 from glassnet.tuning import spread
 
 
@@ -50,9 +49,8 @@ def _over_seeds(by_seed: Mapping[int, Quality]) -> tuple[str, ...]:
     cells: list[str] = []
     for name, digits in (("mse", 5), ("psnr", 2), ("ssim", 4)):
         mean, std = spread([float(np.mean(one[name], dtype=np.float64)) for one in by_seed.values()])
-        low, high = mean_interval(over_seeds(by_seed, name), seed=INTERVAL_SEED)
         cells.append(f"{mean:.{digits}f}" + ("" if std is None else f" ± {std:.{digits}f}"))
-        cells += [] if name == "mse" else [f"{low:.{digits}f} to {high:.{digits}f}"]
+        cells += [] if name == "mse" else [between(mean_interval(over_seeds(by_seed, name)), digits)]
     return (*cells, f"{len(next(iter(by_seed.values()))['psnr']):,}")
 
 
@@ -91,8 +89,8 @@ def summary_table(measured: Sequence[tuple[Denoising, Measured]]) -> Table:
 
 
 def _interval(differences: np.ndarray) -> str:
-    low, high = mean_interval(differences, seed=INTERVAL_SEED)
-    return f"{differences.mean():+.2f} [{low:+.2f}, {high:+.2f}]"
+    bounds = mean_interval(differences)
+    return f"{differences.mean():+.2f} [{'–' if bounds is None else ', '.join(f'{bound:+.2f}' for bound in bounds)}]"
 
 
 ORDERED = ((SIMPLE, VAE, "vae-simple"), (VAE, DEEP, "deep-vae"))

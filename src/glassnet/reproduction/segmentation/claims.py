@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float64, Int64, UInt8
 from glassnet.images import VOID
 from glassnet.reproduction.claims import CLAIMS, ONE_EACH, Verdict, decide
 from glassnet.reproduction.segmentation.evaluations import pixel_accuracy_of
+from glassnet.stats import percentile_interval, resampled_sums
 from glassnet.tasks.segmentation.metrics import DRAWS, iou_of, mean_iou_of
 
 ImageCounts = Int64[np.ndarray, "n 3 classes"]
@@ -67,22 +68,17 @@ def _leak_verdict(
 ) -> Verdict:
     """Judge one measure; `parts` are the leaked images' counts and the others', of the leaky and the clean network."""
     rng = np.random.default_rng(seed)
-    times = [_times(len(counts), rng) for counts in parts[0]]
-    gaps = [
-        measure(np.tensordot(times[0], inside, axes=1)) - measure(np.tensordot(times[1], outside, axes=1))
-        for inside, outside in parts
-    ]
-    effects = gaps[0] - gaps[1]
-    low, high = np.nanpercentile(effects[1:], (2.5, 97.5))
-    interval = (float(low), float(high))
+    inside, outside = (_sums(np.stack(networks, axis=1), rng) for networks in zip(*parts, strict=True))
+    leaky, clean = (measure(inside[:, network]) - measure(outside[:, network]) for network in (0, 1))
+    effects = leaky - clean
+    interval = percentile_interval(effects[1:])
     claim = f"{CLAIMS['leak']} ({label}), {ONE_EACH}"
     return Verdict(claim, "5", decide(interval), float(effects[0]), interval, f"difference of {label} {ground}")
 
 
-def _times(images: int, rng: np.random.Generator) -> Int64[np.ndarray, "draws images"]:
-    """Return how often each image counts: once each in the first row, as drawn with replacement in the others."""
-    drawn = rng.multinomial(images, np.full(images, 1 / images), size=DRAWS)
-    return np.concatenate([np.ones((1, images), dtype=drawn.dtype), drawn])
+def _sums(counts: Int64[np.ndarray, "n networks 3 classes"], rng: np.random.Generator) -> np.ndarray:
+    """Sum the images: each once in the first row, as drawn with replacement in the others."""
+    return np.concatenate([counts.sum(axis=0)[None], resampled_sums(counts, seed=rng, draws=DRAWS)])
 
 
 PERSON = "person"
@@ -202,13 +198,13 @@ def _explained(objects: Objects, person: int, seed: int, seeds: str) -> Verdict:
 
     claim, adjusted = CLAIMS["centre-explains"], person_lead(objects, person, adjusted=True)
     first = _of_objects(claim, objects, lead, "", seed)
-    low, high = first.interval or (0.0, 0.0)
+    bounds = "–" if first.interval is None else ", ".join(f"{bound:+.3f}" for bound in first.interval)
     told = (
-        f"lead of people among objects of their size {lead(objects):+.3f} [{low:+.3f}, {high:+.3f}], "
+        f"lead of people among objects of their size {lead(objects):+.3f} [{bounds}], "
         f"among equally centred ones of it {adjusted:+.3f}, {seeds}"
     )
     found = _of_objects(claim, objects, effect, f"{told}; the claim: more than half is lost", seed)
-    if low > 0:
+    if first.interval is not None and first.interval[0] > 0:
         return found
     return Verdict(claim, found.figure, "undecided", found.effect, found.interval, f"{told}: no clear lead to explain")
 
@@ -242,5 +238,5 @@ def _of_objects(claim: str, objects: Objects, effect: Callable[[Objects], float]
 
 
 def _verdict(claim: str, effect: float, drawn: list[float], ground: str) -> Verdict:
-    low, high = (float(bound) for bound in np.percentile(drawn, (2.5, 97.5)))
-    return Verdict(claim, "5", decide((low, high)), effect, (low, high), ground)
+    interval = percentile_interval(np.asarray(drawn))
+    return Verdict(claim, "5", decide(interval), effect, interval, ground)

@@ -20,6 +20,7 @@ from glassnet.rng import PerImageRNG
 from glassnet.run import read_checkpoint
 from glassnet.settings import TrainSettings
 from glassnet.settings.reproduce import ReproduceSettings
+from glassnet.stats import Interval, percentile_interval, resampled_sums
 from glassnet.tasks import Records
 from glassnet.tasks.segmentation.metrics import DRAWS, iou_of
 from glassnet.training import train
@@ -125,12 +126,13 @@ class Overlap:
     Attributes:
         mean: Over seeds; None for a class that is in no mask, true or predicted.
         deviation: Standard deviation over seeds, n - 1 in the denominator; None for one seed.
-        interval: Of the mean at 95%, over images drawn with replacement, the same ones for every seed; None likewise.
+        interval: Of the mean at 95%, over images drawn with replacement, the same ones for every seed; None likewise,
+            and where one image has the class.
     """
 
     mean: float | None
     deviation: float | None
-    interval: tuple[float, float] | None
+    interval: Interval | None
 
 
 def class_overlaps(counts: Counts) -> tuple[Overlap, ...]:
@@ -139,26 +141,28 @@ def class_overlaps(counts: Counts) -> tuple[Overlap, ...]:
     Args:
         counts: Hits, true and predicted pixels of each test image by class, for each seed.
     """
-    bounds = interval_over_images(counts, iou_of)
-    return tuple(_overlap(*parts) for parts in zip(iou_of(counts.sum(axis=1)).T, *bounds, strict=True))
+    intervals = intervals_over_images(counts, iou_of)
+    return tuple(map(_overlap, iou_of(counts.sum(axis=1)).T, intervals))
 
 
-def interval_over_images(
+def intervals_over_images(
     counts: Counts, measure: Callable[[Int64[np.ndarray, "draws 3 classes"]], Float64[np.ndarray, "draws ..."]]
-) -> Float64[np.ndarray, "2 ..."]:
+) -> list[Interval | None]:
     """Bound a measure's mean over seeds at 95%, over images drawn with replacement, the same ones for every seed.
 
     Args:
         counts: Hits, true and predicted pixels of each test image by class, for each seed.
-        measure: From sums of such counts over images to what is measured, NaN where there is nothing to measure.
+        measure: From sums of such counts over images to one number, or one a class; NaN where there is nothing to
+            measure.
+
+    Returns:
+        An interval of each number.
     """
-    images = counts.shape[1]
-    times = np.random.default_rng(SEED).multinomial(images, np.full(images, 1 / images), size=DRAWS)
+    sums = resampled_sums(counts.swapaxes(0, 1), seed=SEED, draws=DRAWS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # the mean of nothing is NaN, as it should be
-        drawn = np.nanmean([measure(np.tensordot(times, one, axes=1)) for one in counts], axis=0)
-        bounds: np.ndarray = np.nanpercentile(drawn, (2.5, 97.5), axis=0)
-    return bounds
+        means = np.nanmean([measure(one) for one in sums.swapaxes(0, 1)], axis=0)
+    return [percentile_interval(one) for one in means.reshape(DRAWS, -1).T]
 
 
 def pixel_accuracy_of(counts: Int64[np.ndarray, "draws 3 classes"]) -> Float64[np.ndarray, " draws"]:
@@ -168,9 +172,9 @@ def pixel_accuracy_of(counts: Int64[np.ndarray, "draws 3 classes"]) -> Float64[n
     return shares
 
 
-def _overlap(values: np.ndarray, low: float, high: float) -> Overlap:
+def _overlap(values: np.ndarray, interval: Interval | None) -> Overlap:
     values = values[~np.isnan(values)]
     if not len(values):
         return Overlap(None, None, None)
     deviation = float(values.std(ddof=1)) if len(values) > 1 else None
-    return Overlap(float(values.mean()), deviation, (float(low), float(high)))
+    return Overlap(float(values.mean()), deviation, interval)

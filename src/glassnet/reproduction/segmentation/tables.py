@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-from jaxtyping import Float64
-
 from glassnet.experiment import Run
 from glassnet.reproduction.reported import OWN_SEGMENTER, PIXEL_ACCURACY, Table, beside
 from glassnet.reproduction.segmentation.evaluations import (
     Evaluations,
     Overlap,
     class_overlaps,
-    interval_over_images,
+    intervals_over_images,
     pixel_accuracy_of,
 )
+from glassnet.stats import Interval
 from glassnet.tasks.segmentation.metrics import mean_iou_of
 from glassnet.tuning import spread
 
@@ -39,10 +37,10 @@ def measures_table(runs: Runs, tests: Evaluations) -> Table:
                 where,
                 f"{found[0].manifest['model']['parameters']:,}",
                 *accuracy[:2],
-                _bounds(interval_over_images(counts, pixel_accuracy_of)),
+                _bounds(*intervals_over_images(counts, pixel_accuracy_of)),
                 f"{empty['pixel_accuracy']:.4f}",
                 _spread([one["mean_iou"] for one in tested]),
-                _bounds(interval_over_images(counts, mean_iou_of)),
+                _bounds(*intervals_over_images(counts, mean_iou_of)),
                 f"{empty['mean_iou']:.4f}",
                 _spread([one["boundary_f"] for one in tested]),
             )
@@ -77,14 +75,15 @@ def classes_table(runs: Mapping[str, Sequence[Run]], tests: Evaluations) -> Tabl
 
 
 def _overlap(one: Overlap) -> str:
-    if one.mean is None or one.interval is None:
+    if one.mean is None:
         return "–"
     deviation = "" if one.deviation is None else f" ± {one.deviation:.3f}"
-    return f"{one.mean:.3f}{deviation} [{one.interval[0]:.3f}, {one.interval[1]:.3f}]"
+    bounds = "–" if one.interval is None else f"{one.interval[0]:.3f}, {one.interval[1]:.3f}"
+    return f"{one.mean:.3f}{deviation} [{bounds}]"
 
 
-def _bounds(bounds: Float64[np.ndarray, " two"]) -> str:
-    return "–" if np.isnan(bounds).any() else f"{bounds[0]:.4f} to {bounds[1]:.4f}"
+def _bounds(interval: Interval | None) -> str:
+    return "–" if interval is None else f"{interval[0]:.4f} to {interval[1]:.4f}"
 
 
 def _spread(values: Sequence[float | None]) -> str:

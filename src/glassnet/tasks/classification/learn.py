@@ -9,6 +9,7 @@ from torch import Tensor
 
 from glassnet.settings import TrainSettings
 from glassnet.settings.train import Names, Recipe
+from glassnet.stats import wilson_interval
 from glassnet.tasks.base import Measures, Objective, Recorder, Records, Task
 from glassnet.tasks.classification import metrics
 
@@ -50,7 +51,7 @@ def evaluate(logits: Logits, targets: Targets, classes: Sequence[str]) -> dict[s
     return {
         "images": len(truth),
         **measure(logits, targets),
-        "accuracy_interval": list(metrics.wilson_interval(int(confusion.trace()), len(truth))),
+        "accuracy_interval": list(wilson_interval(int(confusion.trace()), len(truth))),
         "calibration_error": metrics.expected_calibration_error(probabilities, truth),
         "per_class": [
             {"class": name, "images": int(count), "precision": row.precision, "recall": row.recall, "f1": row.f1}

@@ -1,8 +1,6 @@
 """How good a classifier is: pure functions of counts and probabilities."""
 
 from dataclasses import dataclass
-from math import sqrt
-from statistics import NormalDist
 
 import numpy as np
 from jaxtyping import Float, Int64, Integer
@@ -53,31 +51,6 @@ def accuracy(confusion: Confusion) -> float:
     if total == 0:
         raise InputError("the confusion matrix is empty, expected at least one image.")
     return int(confusion.trace()) / total
-
-
-def wilson_interval(correct: int, total: int, *, confidence: float = 0.95) -> tuple[float, float]:
-    """Bound the true accuracy behind `correct` of `total`: the shares p that |p̂ - p| <= z sqrt(p (1 - p) / n) allows.
-
-    (p̂ + z²/2n ± z sqrt(p̂ (1 - p̂)/n + z²/4n²)) / (1 + z²/n), with z the normal quantile of (1 + confidence) / 2.
-
-    Wilson 1927, https://doi.org/10.1080/01621459.1927.10502953.
-
-    Raises:
-        InputError: There is no image, `correct` is not in 0 … total, or `confidence` is not between 0 and 1.
-    """
-    if total < 1 or not 0 <= correct <= total:
-        raise InputError(f"got {correct} correct of {total}, expected 0 to total correct of at least 1.")
-    if not 0 < confidence < 1:
-        raise InputError(f"confidence is {confidence}, expected a share above 0 and below 1.")
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    share = correct / total
-    centre = share + z * z / (2 * total)
-    margin = z * sqrt(share * (1 - share) / total + z * z / (4 * total * total))
-    scale = 1 + z * z / total
-    # At none or all correct one bound is exactly 0 or 1, which rounding would miss by an ulp.
-    low = 0.0 if correct == 0 else (centre - margin) / scale
-    high = 1.0 if correct == total else (centre + margin) / scale
-    return low, high
 
 
 def per_class(confusion: Confusion) -> tuple[ClassScore, ...]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from glassnet.bootstrap import mean_interval
 from glassnet.settings.train import Names, Recipe
+from glassnet.stats import bootstrap_ci
 from glassnet.tasks.base import Measures, Records, Task
 from glassnet.tasks.reconstruction.elbo import (
     LIKELIHOODS,
@@ -49,16 +49,22 @@ def should_checkpoint(measures: Mapping[str, float], lowest: Mapping[str, float]
 
 def quality(values: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Summarise measures of images, one value an image: mean and 95% bootstrap interval of each."""
-    found: dict[str, Any] = {}
+    summary: dict[str, Any] = {}
     for name, of_images in values.items():
         each = np.asarray(of_images, dtype=np.float64)
-        found |= {name: float(each.mean()), f"{name}_interval": list(mean_interval(each, seed=INTERVAL_SEED))}
-    return found
+        summary |= {name: float(each.mean()), f"{name}_interval": mean_interval(each)}
+    return summary
 
 
-def _interval(each: np.ndarray) -> list[float] | None:
-    """Bound a mean over images; None where a value is not finite, as where the code's variance exploded."""
-    return list(mean_interval(each, seed=INTERVAL_SEED)) if np.isfinite(each).all() else None
+def mean_interval(each: np.ndarray) -> list[float] | None:
+    """Bound a mean over images as JSON values, None where all images have the same value."""
+    bounds = bootstrap_ci(np.asarray(each, dtype=np.float64), seed=INTERVAL_SEED)
+    return None if bounds is None else list(bounds)
+
+
+def between(bounds: Sequence[float] | None, digits: int) -> str:
+    """Write an interval from low to high."""
+    return "–" if bounds is None else f"{bounds[0]:.{digits}f} to {bounds[1]:.{digits}f}"
 
 
 def _evaluate(records: Records, _classes: Sequence[str]) -> dict[str, Any]:
@@ -91,7 +97,8 @@ def _bound(records: Records, values: int) -> dict[str, Any]:
     nats = (records["reconstruction"] + records["kl"]).double()
     found: dict[str, Any] = {
         "negative_elbo": nats.mean().item(),
-        "negative_elbo_interval": _interval(nats.numpy()),
+        # Nats are infinite where the code's variance exploded.
+        "negative_elbo_interval": mean_interval(nats.numpy()) if bool(nats.isfinite().all()) else None,
         "latent": _latent(use_of(records)),
     }
     if "discretized" in records:
@@ -129,8 +136,7 @@ def _latent(use: LatentUse) -> dict[str, Any]:
 
 
 def _summary_line(metrics: Mapping[str, Any]) -> str:
-    low, high = metrics["test_psnr_interval"]
-    text = f"test PSNR {metrics['test_psnr']:.2f} dB (95% interval {low:.2f} to {high:.2f})"
+    text = f"test PSNR {metrics['test_psnr']:.2f} dB (95% interval {between(metrics['test_psnr_interval'], 2)})"
     text += f", SSIM {metrics['test_ssim']:.4f}"
     if metrics.get("test_negative_elbo") is not None:
         text += f", negative ELBO {metrics['test_negative_elbo']:.2f} nats ({metrics['test_kl']:.2f} of them KL"

@@ -10,6 +10,7 @@ from jaxtyping import Float64, Int64, UInt8
 from torch import Tensor
 
 from glassnet.images import VOID
+from glassnet.stats import Interval, percentile_interval, resampled_sums
 from glassnet.tasks.segmentation.outlines import boundary_f
 
 Confusion = Int64[np.ndarray, "classes classes"]
@@ -35,15 +36,15 @@ class Scores:
 
 @dataclass(frozen=True)
 class Intervals:
-    """Lower and upper bounds at 95%; None where there is no value to bound.
+    """Lower and upper bounds at 95%; None where there is no value, or no spread to bound it by.
 
     Attributes:
         measures: By the name of a measure of `Scores`, and of "boundary_f".
         by_class: Of each class's IoU.
     """
 
-    measures: dict[str, tuple[float, float] | None]
-    by_class: list[tuple[float, float] | None]
+    measures: dict[str, Interval | None]
+    by_class: list[Interval | None]
 
 
 def scores(confusion: Confusion) -> Scores:
@@ -113,7 +114,7 @@ def iou_of(counts: Int64[np.ndarray, "... 3 classes"]) -> Float64[np.ndarray, ".
 def bootstrap(
     counts: Int64[np.ndarray, "n 3 classes"], outlines: Int64[np.ndarray, "n 4"], *, seed: int, draws: int = DRAWS
 ) -> Intervals:
-    """Bound all measures at 95%, over images drawn with replacement; None for one that no draw has a value of.
+    """Bound all measures at 95%, over images drawn with replacement; None for one that has no spread over the draws.
 
     The percentile bootstrap of Efron 1979, https://doi.org/10.1214/aos/1176344552; each draw's counts are summed first,
     since a mean over images is another measure.
@@ -124,30 +125,23 @@ def bootstrap(
         seed: Of the draws.
         draws: How many.
     """
-    n = len(counts)
-    times = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=draws)
-    drawn = (times @ counts.reshape(n, -1)).reshape(draws, *counts.shape[1:])
+    drawn = resampled_sums(counts, seed=seed, draws=draws)
     hits, truth, iou = drawn[:, 0], drawn[:, 1], iou_of(drawn)
     with np.errstate(invalid="ignore", divide="ignore"):
         total = truth.sum(axis=1)
         recall = np.where(truth > 0, hits / truth, np.nan)
-        found = {
+        measures = {
             "pixel_accuracy": hits.sum(axis=1) / total,
             "mean_accuracy": np.nansum(recall, axis=1) / (truth > 0).sum(axis=1),
             "mean_iou": mean_iou_of(drawn),
             "weighted_iou": np.nansum(truth * iou, axis=1) / total,
         }
-    boundary = [boundary_f(row[None]) for row in times @ outlines]
-    found["boundary_f"] = np.array([np.nan if value is None else value for value in boundary])
-    return Intervals({name: _bounds(values) for name, values in found.items()}, [_bounds(one) for one in iou.T])
-
-
-def _bounds(values: Float64[np.ndarray, " n"]) -> tuple[float, float] | None:
-    values = values[~np.isnan(values)]
-    if not len(values):
-        return None
-    low, high = np.percentile(values, (2.5, 97.5))
-    return float(low), float(high)
+    boundary = [boundary_f(row[None]) for row in resampled_sums(outlines, seed=seed, draws=draws)]
+    measures["boundary_f"] = np.array([np.nan if value is None else value for value in boundary])
+    return Intervals(
+        {name: percentile_interval(values) for name, values in measures.items()},
+        [percentile_interval(one) for one in iou.T],
+    )
 
 
 def _ratio(part: int, whole: int) -> float | None:
