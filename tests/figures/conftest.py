@@ -187,6 +187,13 @@ FIGURES: dict[str, Callable[[], Figure]] = {
 }
 
 
+PICTURES: dict[str, Callable[[], np.ndarray]] = {
+    "thumbnail": lambda: figures.thumbnail(_images(3)[0], 160),
+    "heat": lambda: figures.heat_overlay(_images(1)[0], np.random.default_rng(2).random((8, 8))),
+    "signs": lambda: figures.signed_map(np.random.default_rng(3).normal(size=(3, 8, 8))),
+}
+
+
 def svg_of(figure: Figure) -> bytes:
     """Save a figure as the run directory does."""
     file = io.BytesIO()
@@ -237,7 +244,7 @@ def drawing(request) -> Drawing:
 @pytest.fixture
 def drawings() -> list[Callable[[], Any]]:
     """What draws each figure and each picture."""
-    return list(FIGURES.values())
+    return [*FIGURES.values(), *PICTURES.values()]
 
 
 @pytest.fixture

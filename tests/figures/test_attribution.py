@@ -1,9 +1,12 @@
+import re
+
 import numpy as np
 import pytest
 from matplotlib.patches import PathPatch
 
 from glassnet.errors import InputError
 from glassnet.figures import attribution_grid
+from glassnet.figures.attribution import GAP, LEAST, SIDE
 from glassnet.figures.overlay import COVER, HEAT, SIGNED
 
 IMAGES = np.array([0.0, 1.0, 0.5, 0.2]).reshape(1, 1, 2, 2).repeat(2, axis=0)
@@ -120,11 +123,66 @@ def test_maps_of_the_input_alone_stand_below_the_image(texts):
     given = {**maps("conv1"), ("guided_backpropagation", "input"): GUIDED}
     figure = attribution_grid(IMAGES, given, ["conv1"], [*METHODS, "guided_backpropagation"], CAPTIONS)
     image, *rest = corners(figure)
-    # Below each other: both images, the map that is not all zero, the first colour bar.
-    assert len({y for x, y in (image, *rest) if x == image[0]}) == 4
-    assert texts(figure).count("guided backprop") == 2
-    alone = attribution_grid(IMAGES, given, [], ["guided_backpropagation"], CAPTIONS)
-    assert len(corners(alone)) == 1 + 1 + 1 + 1
+    # Below each other: the first image, its map, the first colour bar; the second image's block is beside.
+    assert len({y for x, y in (image, *rest) if x == image[0]}) == 3
+    assert texts(figure).count("guided backpropagation") == 2
+
+
+def test_maps_of_the_input_stand_beside_the_image_where_there_are_no_layers(texts):
+    methods = ["guided_backpropagation", "smoothgrad"]
+    given = dict.fromkeys(((method, "input") for method in methods), GUIDED[:1])
+    figure = attribution_grid(IMAGES[:1], given, [], methods, ["c"])
+    (image, top), *tiles = corners(figure)[:3]
+    assert [y for _, y in tiles] == [top, top]
+    assert [x - image for x, _ in tiles] == pytest.approx([SIDE + GAP, 2 * (SIDE + GAP)], abs=2e-3)
+    assert figure.get_size_inches()[0] == LEAST  # the maps fill it
+    assert "column per layer" not in " ".join(texts(figure))
+    with_layers_named = attribution_grid(IMAGES[:1], given, ["conv1"], methods, ["c"])
+    assert corners(with_layers_named) == corners(figure)
+
+
+def test_six_maps_of_the_input_fill_two_lines():
+    methods = [f"m{i}" for i in range(6)]
+    figure = attribution_grid(IMAGES[:1], {(m, "input"): GUIDED[:1] for m in methods}, [], methods, ["c"])
+    tiles = corners(figure)[:7]
+    assert [len({x for x, y in tiles if y == line}) for line in sorted({y for _, y in tiles})] == [4, 3]
+
+
+def test_small_blocks_stand_side_by_side():
+    def blocks(number, layers):
+        images, given = IMAGES[:1].repeat(number, axis=0), maps(*layers)
+        cam = {("gradcam", layer): given["gradcam", layer][:1].repeat(number, axis=0) for layer in layers}
+        figure = attribution_grid(images, cam, layers, ["gradcam"], ["c"] * number)
+        return [corner for number, corner in enumerate(corners(figure)[:-1]) if number % (1 + len(layers)) == 0]
+
+    first, second, third = blocks(3, ["a"])
+    assert first[1] == second[1] < third[1]
+    assert first[0] == third[0] < second[0]
+    first, second = blocks(2, ["a", "b"])
+    assert first[0] == second[0]
+
+
+@pytest.mark.parametrize("count", [1, 4, 8])
+def test_each_map_is_at_least_160_pixels_wide(count, svg):
+    """In a PNG of 150 pixels to the inch, and in a browser, which draws 96 to the inch."""
+    layers = [f"conv{i}" for i in range(count)]
+    given = {("gradcam", layer): CAM[:1] for layer in layers}
+    figure = attribution_grid(IMAGES[:1], given, layers, ["gradcam"], ["c"])
+    widths = [left - right for right, left, _, _ in (image.get_extent() for image in figure.axes[0].get_images()[:-1])]
+    assert len(widths) == 1 + count
+    assert min(widths) >= 160 / 96
+    written = re.search(rb'<svg[^>]* width="([\d.]+)pt"', svg(figure))
+    assert float(written[1]) == pytest.approx(72 * figure.get_size_inches()[0])
+
+
+def test_long_captions_are_broken_at_the_blocks_width(texts):
+    long = "true soft-coated wheaten terrier, predicted black-and-tan coonhound of the second kind"
+    told = texts(attribution_grid(IMAGES[:1], {("gradcam", "a"): CAM[:1]}, ["a"], ["gradcam"], [long + "\np = 1"]))
+    assert long not in told
+    lines = [line for line in told if line in long and len(line) > 1]
+    assert " ".join(lines) == long
+    assert max(map(len, lines)) <= 42
+    assert "p = 1" in told
 
 
 def test_a_method_without_a_map_at_one_layer_leaves_a_gap():

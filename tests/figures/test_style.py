@@ -9,6 +9,7 @@ from matplotlib.colors import to_rgb
 
 from glassnet.errors import InputError
 from glassnet.figures.confusion import ERRORS, RIGHT
+from glassnet.figures.overlay import heat_overlay
 from glassnet.figures.segmentation import BACKGROUND, INVENTED, MISSED, MISTAKEN, OBJECT, UNJUDGED
 from glassnet.figures.style import (
     ACCENT,
@@ -78,6 +79,17 @@ def test_no_two_kinds_of_mistake_look_alike(kind):
     colours = (BACKGROUND, OBJECT, UNJUDGED, MISSED, INVENTED, MISTAKEN)
     seen = [oklab(np.array(BLINDNESS[kind]) @ linear(colour)) for colour in colours]
     assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2)) > 0.12
+
+
+def test_equal_steps_of_a_map_look_about_equal_over_black_and_are_seen_over_every_grey():
+    ramp = np.linspace(0.1, 1, 10)[None]
+    for grey in (0.0, 0.25, 0.5, 0.75, 1.0):
+        drawn = heat_overlay(np.full((1, 1, 10), grey), ramp, size_pixels=10)[0] / 255
+        seen = np.array([oklab(linear(tuple(colour))) for colour in drawn])
+        steps = np.linalg.norm(np.diff(seen, axis=0), axis=1)
+        assert steps.min() > 0.009
+        if grey == 0:
+            assert steps.max() < 1.2 * steps.min()
 
 
 def test_colours_stand_out_from_both_pages():

@@ -1,4 +1,4 @@
-"""Figures: arrays in, a matplotlib figure out; never a model, never a file."""
+"""Figures: arrays in, a matplotlib figure or a picture (an array of colours) out; never a model, never a file."""
 
 from glassnet.figures.architecture import architecture, autoencoder_diagram
 from glassnet.figures.attribution import attribution_grid
@@ -11,6 +11,7 @@ from glassnet.figures.faithfulness import faithfulness_curves, mask_share, sanit
 from glassnet.figures.images import image_grid, image_rows, worst_mistakes
 from glassnet.figures.latent import latent_kl, reconstruction_curves
 from glassnet.figures.layers import cka_heatmap, layer_comparison
+from glassnet.figures.overlay import heat_overlay, signed_map, thumbnail
 from glassnet.figures.segmentation import segmentation_grid
 from glassnet.figures.tuning import tuning_figure
 
@@ -25,6 +26,7 @@ __all__ = [
     "embedding_figure",
     "embedding_pair",
     "faithfulness_curves",
+    "heat_overlay",
     "image_grid",
     "image_rows",
     "latent_kl",
@@ -35,6 +37,8 @@ __all__ = [
     "sanity_curves",
     "scree",
     "segmentation_grid",
+    "signed_map",
+    "thumbnail",
     "tuning_figure",
     "worst_mistakes",
 ]

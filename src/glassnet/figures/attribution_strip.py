@@ -14,7 +14,7 @@ from glassnet.figures.images import draw_picture, to_pictures
 from glassnet.figures.overlay import ZEROS, draw_map, draw_scales
 from glassnet.figures.style import MUTED, in_house_style, new_canvas, require_finite, shorten
 
-MARGIN, GAP, SIDE, NAME, LINE, HEAD, TOP, FOOT = 0.12, 0.1, 1.25, 0.95, 0.165, 0.5, 0.68, 0.66
+MARGIN, GAP, SIDE, NAME, LINE, HEAD, TOP, FOOT = 0.12, 0.1, 1.67, 0.95, 0.165, 0.5, 0.68, 0.66
 """Inches."""
 
 

@@ -18,6 +18,8 @@ TILE, GAP, MARGIN = 1.05, 0.1, 0.12
 """Inches."""
 LINE = 0.165
 """Inches per line of a caption."""
+FEW_PIXELS = 128
+"""A picture of at most so many a side has its pixels drawn as sharp squares."""
 BEHIND_LINE = "#0b0b0b"
 """Beside a white line on a picture; plain black would be taken for ink that has to follow the page's theme."""
 
@@ -47,7 +49,7 @@ def draw_picture(axes: Axes, picture: Float[np.ndarray, "h w 3"], left: float, t
     """Draw a picture into the square of `side` inches at (`left`, `top`), centred where it is none itself."""
     left, top, width, height = _box(picture.shape[0], picture.shape[1], left, top, side)
     # Few pixels stay sharp squares at any zoom; many are brought to the figure's own resolution.
-    how = "none" if max(picture.shape[:2]) <= 128 else "antialiased"
+    how = "none" if max(picture.shape[:2]) <= FEW_PIXELS else "antialiased"
     axes.imshow(picture, extent=(left, left + width, top + height, top), interpolation=how, aspect="auto")
     axes.add_patch(Rectangle((left, top), width, height, facecolor="none", edgecolor=GRID, linewidth=0.8))
 
