@@ -108,7 +108,16 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+def without_relu(activation: Callable[[], nn.Module]) -> nn.Module:
+    """Two convolutions with another activation than ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(3, 6, 3, padding=1), activation(), nn.Conv2d(6, 8, 3, padding=1), activation(), _head(8)
+    )
+
+
 OTHERS: dict[str, Callable[[], nn.Module]] = {
+    "tanh": lambda: without_relu(nn.Tanh),
+    "gelu": lambda: without_relu(nn.GELU),
     "resnet_small": lambda: create_model("resnet_small", in_channels=3, num_classes=5, image_size=12),
     "tokens": Tokens,
     "tokens-without-class": lambda: Tokens(class_token=False),

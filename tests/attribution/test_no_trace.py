@@ -39,6 +39,13 @@ def left_as_found(model):
     hook.remove()
 
 
+@pytest.mark.parametrize("name", ["tanh", "gelu"])
+def test_the_model_is_left_as_found_where_guided_methods_are_left_out(build_network, images, name):
+    network = build_network(name)
+    with left_as_found(network):
+        assert explain(network, images, batch_size=3).methods == ("gradcam",)
+
+
 def test_the_model_is_left_as_found(network, images):
     with left_as_found(network):
         explanation = explain(network, images, batch_size=3)
@@ -96,7 +103,7 @@ def live_tensors():
     return sum(issubclass(type(thing), Tensor) for thing in gc.get_objects())
 
 
-@pytest.mark.parametrize("name", ["in-place", "residual"])
+@pytest.mark.parametrize("name", ["in-place", "residual", "tanh", "gelu"])
 def test_no_tensor_waits_for_the_garbage_collector(build_network, name, images):
     network = build_network(name)
     explain(network, images)

@@ -57,6 +57,19 @@ def test_faithfulness_is_measured_drawn_and_printed_when_asked_for(capsys, copy)
     assert found == copy.load_json("attributions/first.json")
 
 
+def test_one_image_has_means_and_no_intervals(capsys, copy):
+    words = ["explain", copy.path, "--images", "first:1", "--layers", "last-conv", "--faithfulness"]
+    (explained,) = answer(capsys, *words)["explained"]
+    deletion = explained["measures"][0]["deletion"]
+    assert 0 < deletion["mean"] < 1
+    assert (deletion["low"], deletion["high"], deletion["images"]) == (None, None, 1)
+    assert set(explained["sanity"]["passes"].values()) == {None}
+    assert all(copy.has(f"figures/{name}.svg") for name in explained["figures"])
+    code, out, _ = call(capsys, *words)
+    assert code == 0
+    assert f"{deletion['mean']:.3f} [–]" in out
+
+
 def test_a_verdict_that_the_images_do_not_settle_is_printed_as_undecided():
     step = {"mean": 0.63, "low": 0.41, "high": 0.82}
     sanity = {"rank_correlation": {"saliency": [step] * 3}, "passes": {"saliency": None}}

@@ -1,6 +1,7 @@
 """One forward pass for every layer, one backward pass for all their gradients, one more for guided backpropagation."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -9,11 +10,13 @@ from torch import nn
 from glassnet.attribution.engine.batch import Plan, explain_batch
 from glassnet.attribution.engine.budget import MEMORY_BYTES, choose_batch_size
 from glassnet.attribution.engine.collector import ResultCollector
+from glassnet.attribution.engine.guided_relu import GuidedReLUError
 from glassnet.attribution.engine.maps import Reshape
 from glassnet.attribution.engine.passes import Network
 from glassnet.attribution.engine.targets import Classes, Scorer, Target, check_target, of_batch
 from glassnet.attribution.explanation import Explanation
-from glassnet.attribution.methods import Method, choose_methods, is_of_a_layer
+from glassnet.attribution.methods import TITLES, Method, choose_methods, ingredients, is_of_a_layer
+from glassnet.console import say
 from glassnet.devices import autocast, choose_precision
 from glassnet.images import Images, check_images, device_of, image_batches
 from glassnet.models.capture import followed_in_place, undisturbed
@@ -65,7 +68,8 @@ def explain(
 
     Raises:
         InputError: A name is unknown, a shape or the target is wrong, images, scores or attributions are NaN, a layer
-            asked for by name cannot be explained, no gradient path leads to it, or the model has no ReLU to guide.
+            asked for by name cannot be explained, no gradient path leads to it, or no method is left: those of guided
+            backpropagation, which apply to ReLUs alone, are left out for other models, and that is said.
         WorkError: The memory does not suffice, or a layer runs for some batches only.
     """
     check_images(images, batch_size if isinstance(batch_size, int) else 1)
@@ -79,14 +83,35 @@ def explain(
     with undisturbed(model), torch.inference_mode(False), torch.enable_grad(), autocast(device, "fp32"):
         modules = {split_call(name)[0] for name in names}
         size = choose_batch_size(model, images, modules, batch_size, memory_bytes)
-        return _in_batches(Plan(network, chosen, known_methods, asked, names, reshape, size), images, wanted)
+        plan = Plan(network, chosen, known_methods, asked, names, reshape, size)
+        try:
+            return _in_batches(plan, images, wanted)
+        except GuidedReLUError as error:
+            plan = _without_guiding(plan, error)
+        # Outside of the handler, whose error holds the failed pass with its graph.
+        return _in_batches(plan, images, wanted)
+
+
+def _without_guiding(plan: Plan, error: GuidedReLUError) -> Plan:
+    """Leave out, and say so, the methods that need guided ReLUs, for a model that has none to guide.
+
+    Raises:
+        GuidedReLUError: No other method was asked for.
+    """
+    guided = [m for m in plan.methods if "guided_gradient" in ingredients(m, known_methods=plan.known_methods)]
+    others = tuple(method for method in plan.methods if method not in guided)
+    if not others:
+        raise error
+    titles = " and ".join(TITLES.get(method, method) for method in guided)
+    say(f"left out {titles}: guided backpropagation does not apply, since {error.reason}.")
+    return replace(plan, methods=others)
 
 
 def _in_batches(plan: Plan, images: Images, wanted: Scorer | Classes | None) -> Explanation:
     """Explain all images, so many at a time, and join what comes of it."""
-    gathered = ResultCollector(len(images), images.shape[-2:])
+    collector = ResultCollector(len(images), images.shape[-2:])
     for start, batch in image_batches(plan.network.model, images, plan.batch_size):
         explained = explain_batch(plan, batch, of_batch(wanted, start, batch))
-        gathered.put(explained.passed, explained.maps)
+        collector.put(explained.passed, explained.maps)
         layer_names = explained.layers()
-    return gathered.explanation(plan.methods, layer_names)
+    return collector.explanation(plan.methods, layer_names)

@@ -1,12 +1,14 @@
 """Guided passes through every way to write a ReLU, and a clear refusal where there is none."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from glassnet.attribution import explain
+from glassnet.attribution import METHODS, explain
 from glassnet.errors import InputError
 
 
@@ -111,6 +113,43 @@ def test_other_activations_are_refused_by_name_for_guided_methods_only(name):
 def test_a_model_without_relu_is_refused():
     with pytest.raises(InputError, match="no ReLU ran between the images and the output"):
         guided(torch.tanh)
+
+
+REASONS = {
+    "tanh": "it changes how ReLUs pass gradients back, and no ReLU ran between the images and the output of this model",
+    "gelu": "this model uses GELU, and the rule is defined for ReLU, which passes nothing of a negative input",
+}
+
+
+@pytest.mark.parametrize("name", REASONS)
+def test_guided_methods_are_left_out_and_it_is_printed_once_where_others_remain(build_network, images, capsys, name):
+    network = build_network(name)
+    methods = {"smooth": partial(METHODS["smoothgrad"], of="guided_backpropagation", samples=2)}
+    methods |= {name: METHODS[name] for name in ("guided_gradcam", "saliency", "guided_backpropagation", "gradcam")}
+    explanation = explain(network, images, methods=methods, batch_size=2)
+    titles = "smooth and Guided Grad-CAM and Guided backpropagation"
+    message = f"left out {titles}: guided backpropagation does not apply, since {REASONS[name]}.\n"
+    assert capsys.readouterr().err == message
+    assert explanation.methods == ("saliency", "gradcam")
+    expected = explain(network, images, methods=("saliency", "gradcam"), batch_size=2)
+    assert list(explanation.maps) == list(expected.maps)
+    for key, value in expected.maps.items():
+        np.testing.assert_array_equal(explanation[key], value)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("name", REASONS)
+def test_guided_methods_alone_are_refused_in_one_sentence(build_network, images, capsys, name):
+    with pytest.raises(InputError) as caught:
+        explain(build_network(name), images, methods=("guided_gradcam", "guided_backpropagation"))
+    assert str(caught.value) == f"guided backpropagation does not apply: {REASONS[name]}; use gradcam instead."
+    assert capsys.readouterr().err == ""
+
+
+def test_what_is_left_of_the_default_methods_without_relu(build_network, images):
+    explanation = explain(build_network("tanh"), images)
+    assert explanation.methods == ("gradcam",)
+    assert explanation.layers == ("0", "2")
 
 
 def test_an_activation_off_the_gradient_path_is_no_obstacle():

@@ -26,11 +26,23 @@ def test_what_has_no_share_is_nan_and_left_out_of_the_mean():
     mask = np.concatenate([MASK, MASK, ~MASK & MASK, MASK])
     shares = share_inside(maps, mask)
     assert np.isnan(shares).tolist() == [False, True, True, True]
-    found = mean_ci(shares)
-    assert (found.mean, found.low, found.high, found.count) == (5 / 8, None, None, 1)
+    single = mean_ci(shares)
+    assert (single.mean, single.low, single.high, single.count) == (5 / 8, None, None, 1)
     none = mean_ci(shares[1:])
     assert (none.mean, none.low, none.high, none.count) == (None, None, None, 0)
     assert np.isnan(pointing_game(maps, mask)).tolist() == [False, True, True, True]
+
+
+def test_two_values_have_an_interval_and_one_has_none():
+    two = mean_ci(np.array([0.25, 0.75, np.nan]))
+    assert (two.mean, two.low, two.high, two.count) == (
+        0.5,
+        0.25,
+        0.75,
+        2,
+    )  # two draws: either, or half-way
+    one = mean_ci(np.array([0.25]))
+    assert (one.mean, one.low, one.high, one.count) == (0.25, None, None, 1)
 
 
 def test_the_pointing_game_worked_out_by_hand():

@@ -169,6 +169,14 @@ def test_agreement_of_methods(trained):
     assert one.low < one.mean < one.high
 
 
+def test_what_does_not_apply_is_left_out_and_printed_once_and_one_image_decides_nothing(build_network, images, capsys):
+    checked = sanity_check(build_network("tanh"), images[:1])
+    assert list(checked.rank_correlation) == ["gradcam"]
+    assert capsys.readouterr().err.count("left out Guided backpropagation") == 1
+    assert checked.steps("gradcam")[-1].low is None
+    assert checked.passes("gradcam") is None
+
+
 @pytest.mark.parametrize("target", [[[0, 1]], [[3]]])
 def test_several_classes_an_image_are_refused_as_their_maps_would_be_read_as_channels(trained, target):
     model, images = trained

@@ -30,7 +30,7 @@ class Plan:
         names: The layers' names.
         reshape: How layers' outputs become maps; None reads square grids of tokens.
         batch_size: Images in one pass.
-        said: What was already said to the user.
+        notices: What the user was told of already, so that it is printed once.
     """
 
     network: Network
@@ -40,7 +40,7 @@ class Plan:
     names: Sequence[str]
     reshape: Reshape | None
     batch_size: int
-    said: set[str] = field(default_factory=set)
+    notices: set[str] = field(default_factory=set)
 
     def of_layers(self) -> list[str]:
         """Return the methods that explain layers."""
@@ -172,8 +172,8 @@ def _rerun(plan: Plan, images: Tensor, target: Scorer | Classes | None, layer: s
 
 def _say_grids(plan: Plan, values: Mapping[str, Tensor]) -> None:
     tokens = {name: value.shape[1] for name, value in values.items() if value.ndim == 3}
-    if tokens and plan.reshape is None and "grids" not in plan.said:
-        plan.said.add("grids")
+    if tokens and plan.reshape is None and "grids" not in plan.notices:
+        plan.notices.add("grids")
         say(describe_grids(tokens))
 
 

@@ -25,6 +25,18 @@ _UNDEFINED = {
 }
 
 
+class GuidedReLUError(InputError):
+    """Guided backpropagation is not defined for a model.
+
+    Attributes:
+        reason: Why not, as a clause.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"guided backpropagation does not apply: {reason}; use gradcam instead.")
+        self.reason = reason
+
+
 class GuidedReLU(TorchFunctionMode):
     """Makes the ReLUs that run inside it ready for guided backward passes.
 
@@ -48,7 +60,7 @@ class GuidedReLU(TorchFunctionMode):
         """Call a torch function; hook the result if it is a ReLU.
 
         Raises:
-            InputError: It is an activation for which guided backpropagation is not defined.
+            GuidedReLUError: It is an activation for which guided backpropagation is not defined.
         """
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
@@ -59,9 +71,9 @@ class GuidedReLU(TorchFunctionMode):
             and result.requires_grad
         ):
             if name in _UNDEFINED:
-                raise InputError(
-                    f"guided backpropagation does not apply: this model uses {_UNDEFINED[name]}, and the rule is "
-                    "defined for ReLU, which passes nothing of a negative input; use gradcam instead."
+                raise GuidedReLUError(
+                    f"this model uses {_UNDEFINED[name]}, and the rule is defined for ReLU, which passes nothing of a "
+                    "negative input"
                 )
             self.count += 1
             result.register_hook(self._guide)

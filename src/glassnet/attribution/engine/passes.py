@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from glassnet.attribution.engine.guided_relu import GuidedReLU
+from glassnet.attribution.engine.guided_relu import GuidedReLU, GuidedReLUError
 from glassnet.attribution.engine.targets import Classes, Scorer, score
 from glassnet.devices import autocast
 from glassnet.errors import InputError
@@ -49,7 +49,7 @@ class Forward:
         scores: (n,), or (n, m) for several classes an image; they carry the graph.
         classes: The classes explained, shaped as the scores; None for a callable target.
         recorder: What the layers gave.
-        rectifiers: The ReLUs seen.
+        guided_relu: Counts the ReLUs that ran, and guides their backward passes.
     """
 
     images: Float[Tensor, "batch channel height width"]
@@ -57,7 +57,7 @@ class Forward:
     scores: Float[Tensor, "batch ..."]
     classes: Int[Tensor, "batch ..."] | None
     recorder: Recorder
-    rectifiers: GuidedReLU
+    guided_relu: GuidedReLU
 
 
 def forward(
@@ -70,11 +70,11 @@ def forward(
     """Run the model once, recording what the modules give, with no more graph than the ingredients need."""
     guided = "guided_gradient" in needs
     images = images.detach().requires_grad_(guided or "input_gradient" in needs)
-    rectifiers = GuidedReLU()
+    guided_relu = GuidedReLU()
 
     def run() -> tuple[Any, Tensor, Tensor | None]:
-        seeing = rectifiers if guided else nullcontext()
-        with translate_torch_errors(network.model, images), autocast(images.device, network.precision), seeing:
+        watching = guided_relu if guided else nullcontext()
+        with translate_torch_errors(network.model, images), autocast(images.device, network.precision), watching:
             # A copy, since the model may write into what it is given, but not into a graph's root.
             output = network.model(images.clone(memory_format=network.memory_format))
         return output, *score(output, target, len(images))
@@ -88,7 +88,7 @@ def forward(
             network.memory_format = torch.contiguous_format
             (output, scores, classes), recorder = record(network.model, modules, run, copied=network.overwritten)
     network.overwritten |= recorder.touched
-    return Forward(images, output, scores, classes, recorder, rectifiers)
+    return Forward(images, output, scores, classes, recorder, guided_relu)
 
 
 def guided_gradient(
@@ -97,14 +97,14 @@ def guided_gradient(
     """Return the gradient of the scores by the images, ReLUs guided.
 
     Raises:
-        InputError: The model has no ReLU, or no gradient path leads to the images.
+        GuidedReLUError: The model has no ReLU.
+        InputError: No gradient path leads to the images.
     """
-    if scores.requires_grad and not passed.rectifiers.count:
-        raise InputError(
-            "guided backpropagation does not apply: it changes how ReLUs pass gradients back, and no ReLU ran "
-            "between the images and the output of this model; use gradcam instead."
+    if scores.requires_grad and not passed.guided_relu.count:
+        raise GuidedReLUError(
+            "it changes how ReLUs pass gradients back, and no ReLU ran between the images and the output of this model"
         )
-    with passed.rectifiers.guiding():
+    with passed.guided_relu.guiding():
         (gradient,) = _gradients(scores, [passed.images], keep_graph=keep_graph)
     return _reaching_the_images(gradient)
 
@@ -120,9 +120,9 @@ def gradients(
         InputError: No gradient path leads to the images.
     """
     places: list[Any] = [passed.recorder.edges[call] for call in calls]
-    found = _gradients(scores, [*places, *([passed.images] if images else [])], keep_graph=keep_graph)
-    at_images = _reaching_the_images(found.pop()) if images else None
-    return dict(zip(calls, found, strict=True)), at_images
+    at_places = _gradients(scores, [*places, *([passed.images] if images else [])], keep_graph=keep_graph)
+    at_images = _reaching_the_images(at_places.pop()) if images else None
+    return dict(zip(calls, at_places, strict=True)), at_images
 
 
 def no_path(problem: str = "") -> str:

@@ -95,10 +95,10 @@ def deletion_insertion(
     with undisturbed(model), torch.no_grad():
         for start, batch in image_batches(model, images, max(1, batch_size // (steps + 1))):
             part = slice(start, start + len(batch))
-            gone = torch.from_numpy(ranks[part, None] < cuts[:, None, None]).to(batch.device)
-            shown = ((~gone, deleted), (gone, inserted))
+            first_ranked = torch.from_numpy(ranks[part, None] < cuts[:, None, None]).to(batch.device)
+            frames = ((~first_ranked, deleted), (first_ranked, inserted))
             first, second = (
-                _along(model, batch, keep, _ground(batch, g), classes[part], batch_size) for keep, g in shown
+                _along(model, batch, keep, _ground(batch, g), classes[part], batch_size) for keep, g in frames
             )
             rows.append((first, second))
     deletion, insertion = (torch.cat(side).numpy().astype(np.float64) for side in zip(*rows, strict=True))

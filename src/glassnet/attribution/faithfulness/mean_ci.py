@@ -29,8 +29,8 @@ class MeanCI:
 
 def mean_ci(values: Float[np.ndarray, " n"], *, seed: int = 0) -> MeanCI:
     """Take the mean of values over images with its percentile bootstrap interval, leaving out NaN."""
-    there = np.asarray(values[~np.isnan(values)], dtype=np.float64)
-    if not len(there):
+    defined = np.asarray(values[~np.isnan(values)], dtype=np.float64)
+    if not len(defined):
         return MeanCI(values, None, None, None, 0)
-    low, high = bootstrap_ci(there, seed=seed) or (None, None)
-    return MeanCI(values, float(there.mean()), low, high, len(there))
+    low, high = bootstrap_ci(defined, seed=seed) or (None, None)
+    return MeanCI(values, float(defined.mean()), low, high, len(defined))

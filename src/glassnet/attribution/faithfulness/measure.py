@@ -61,11 +61,11 @@ def faithfulness(
     targets = classes_of(explanation.targets, len(images))
     curves, numbers = {}, {}
     for key, maps in explanation.maps.items():
-        found = deletion_insertion(model, images, maps, targets, steps=steps, batch_size=batch_size, seed=seed)
+        hidden = deletion_insertion(model, images, maps, targets, steps=steps, batch_size=batch_size, seed=seed)
         drop, increase = confidence_change(model, images, maps, targets, batch_size=batch_size)
-        values = {"deletion": found.deletion_area, "insertion": found.insertion_area}
+        values = {"deletion": hidden.deletion_area, "insertion": hidden.insertion_area}
         values |= {"average_drop": drop, "increase": increase}
-        curves[key] = found
+        curves[key] = hidden
         numbers[key] = {name: mean_ci(value, seed=seed) for name, value in values.items()}
         if mask is not None:
             numbers[key] |= inside(maps, mask, seed=seed)

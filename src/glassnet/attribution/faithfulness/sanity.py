@@ -115,8 +115,9 @@ def sanity_check(
     def maps() -> dict[str, np.ndarray]:
         made = {name: mapper(lost) for name, mapper in (own or {}).items()}
         if names:
-            found = explain(lost, images, target=fixed, layers=chosen, methods=names, batch_size=batch_size)
-            made |= {method: array for (method, _), array in found.maps.items()}  # of several layers the last stays
+            explained = explain(lost, images, target=fixed, layers=chosen, methods=names, batch_size=batch_size)
+            names[:] = explained.methods  # what does not apply to the model is left out, and said, once
+            made |= {method: array for (method, _), array in explained.maps.items()}  # of several layers the last stays
         return made
 
     steps = list(_cascade(lost, order, maps, seed))
