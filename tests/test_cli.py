@@ -74,7 +74,7 @@ def test_help_tells_units_and_defaults(capsys, name):
         (["trian"], "no command 'trian'. Did you mean train?"),
         (
             ["train", "--epoch", "3"],
-            "unrecognized options: --epoch, 3. Did you mean --epochs or --plain-epochs or --small-epochs?",
+            "unrecognized options: --epoch, 3. Did you mean --epochs or --low-res-epochs or --plain-epochs?",
         ),
         (["train", "--epochs", "many"], "error parsing --epochs: got 'many', expected a whole number. `glassnet train"),
         (["train", "--learning-rate", "x"], "error parsing --learning-rate: got 'x', expected a number."),

@@ -7,6 +7,7 @@ from glassnet import cli
 from glassnet import settings as s
 from glassnet.errors import InputError
 from glassnet.parsing import parse
+from glassnet.settings.convert import from_text
 from glassnet.tasks import TASKS
 
 
@@ -33,6 +34,68 @@ def test_unknown_setting_is_named():
         s.from_json(s.TrainSettings, {"epoch": 3})
 
 
+def test_settings_of_old_runs_are_read_under_the_names_of_today():
+    old = {"pasted": 0.5, "small_epochs": 0.7, "small_size": 64}
+    assert s.from_json(s.TrainSettings, old) == s.TrainSettings(copy_paste=0.5, low_res_epochs=0.7, low_res_size=64)
+
+
+def test_an_old_option_is_understood_and_named(capsys):
+    words = ["--small-epochs", "0.5", "--small-size=64", "--pasted=0.2"]
+    parsed, _ = parse("train", cli.train, words)
+    assert parsed == s.TrainSettings(copy_paste=0.2, low_res_epochs=0.5, low_res_size=64)
+    assert capsys.readouterr().err.splitlines() == [
+        "glassnet: --small-epochs is now --low-res-epochs; the old name will go in the next version.",
+        "glassnet: --small-size is now --low-res-size; the old name will go in the next version.",
+        "glassnet: --pasted is now --copy-paste; the old name will go in the next version.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"epochs": "3"}, "the setting epochs is '3', expected a whole number or none"),
+        ({"batch_size": True}, "the setting batch_size is True, expected a whole number or none"),
+        ({"augment": 1}, "the setting augment is 1, expected true or false"),
+        ({"loss": "hinge"}, "the setting loss is 'hinge', expected one of cross-entropy, dice, lovasz"),
+        ({"seed": None}, "the setting seed is None, expected a whole number"),
+        (
+            {"model_options": ["a=1", 3]},
+            r"model_options is \['a=1', 3\], expected a list, each value a name",
+        ),
+        ({"out": 3}, "the setting out is 3, expected a path or none"),
+    ],
+)
+def test_a_setting_of_the_wrong_type_is_refused(values, message):
+    with pytest.raises(InputError, match=message):
+        s.from_json(s.TrainSettings, values)
+
+
+def test_a_setting_that_is_missing_is_named():
+    with pytest.raises(InputError, match="the settings lack run, expected all that EvalSettings holds"):
+        s.from_json(s.EvalSettings, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "value"),
+    [
+        ("3", int, 3),
+        ("none", int | None, None),
+        ("1e-3", float, 0.001),
+        ("True", bool, True),
+        ("8,8", tuple[int, ...], (8, 8)),
+    ],
+)
+def test_text_becomes_a_value_of_its_type(text, kind, value):
+    read = from_text(text, kind, "it")
+    assert (read, type(read)) == (value, type(value))
+    assert value is None or from_text(s.to_text(value), kind, "it") == value
+
+
+def test_text_of_the_wrong_type_is_refused():
+    with pytest.raises(InputError, match=r"^filters is '8,x', expected a list, each value a whole number\.$"):
+        from_text("8,x", tuple[int, ...], "filters")
+
+
 @pytest.mark.parametrize("name", ["data", "model"])
 def test_a_name_that_is_no_text_is_refused(name):
     with pytest.raises(InputError, match=f"the setting {name} is 3, expected a name"):
@@ -49,12 +112,12 @@ def test_a_name_that_is_no_text_is_refused(name):
         ({"label_smoothing": 1.0}, "--label-smoothing is 1.0, expected at least 0 and below 1"),
         ({"weight_averaging": 1.5}, "--weight-averaging is 1.5"),
         ({"plain_epochs": 1.0}, "--plain-epochs is 1.0, expected at least 0 and below 1"),
-        ({"small_epochs": 1.0}, "--small-epochs is 1.0, expected at least 0 and below 1"),
-        ({"small_size": 0, "small_epochs": 0.5}, "--small-size is 0"),
-        ({"small_size": 64}, "--small-size is of no use without --small-epochs; give a share"),
-        ({"pasted": 1.1}, "--pasted is 1.1, expected a share from 0 to 1"),
-        ({"pasted": float("nan")}, "--pasted is nan"),
-        ({"pasted": 0.5, "augment": False}, "--pasted changes the training images, which --no-augment forbids"),
+        ({"low_res_epochs": 1.0}, "--low-res-epochs is 1.0, expected at least 0 and below 1"),
+        ({"low_res_size": 0, "low_res_epochs": 0.5}, "--low-res-size is 0"),
+        ({"low_res_size": 64}, "--low-res-size is of no use without --low-res-epochs; give a share"),
+        ({"copy_paste": 1.1}, "--copy-paste is 1.1, expected a share from 0 to 1"),
+        ({"copy_paste": float("nan")}, "--copy-paste is nan"),
+        ({"copy_paste": 0.5, "augment": False}, "--copy-paste changes the training images, which --no-augment forbids"),
         ({"weight_decay": -0.1}, "--weight-decay is -0.1"),
         ({"validation": 0.0}, "--validation is 0.0, expected a share above 0 and below 1"),
         ({"image_size": 0}, "--image-size is 0"),

@@ -39,7 +39,7 @@ class Experiment:
         test_stats: What is remembered of each batch that is tested.
         val_stats: What is remembered of each batch that is measured after an epoch.
         corruption: What is done to the images before the model is given them; None for nothing.
-        small_size: Side of the training images in the first epochs, in pixels; None where all show their own size.
+        low_res_size: Side of the training images in the first epochs, in pixels; None where all show their own size.
     """
 
     dataset: Dataset
@@ -50,7 +50,7 @@ class Experiment:
     test_stats: Recorder
     val_stats: Recorder
     corruption: Corruption | None
-    small_size: int | None = None
+    low_res_size: int | None = None
 
 
 def resolve(settings: TrainSettings) -> TrainSettings:
@@ -94,7 +94,7 @@ def build(settings: TrainSettings) -> Experiment:
     options, task = parse_options(names.model, settings.model_options), TASKS[model_task(names.model)]
     _require_sizes(settings, options)
     dataset = load_dataset(names.data, root=settings.data_root, image_size=settings.image_size)
-    if settings.pasted and dataset.task == "segmentation":
+    if settings.copy_paste and dataset.task == "segmentation":
         require_background(dataset.train)
     description = {
         "name": names.model,
@@ -118,7 +118,7 @@ def build(settings: TrainSettings) -> Experiment:
         test_stats=task.test_stats(settings, classes),
         val_stats=task.val_stats(settings, classes),
         corruption=build_corruption(settings, task),
-        small_size=small_size(settings, description),
+        low_res_size=low_res_size(settings, description),
     )
 
 
@@ -136,10 +136,10 @@ def _require_sizes(settings: TrainSettings, options: Mapping[str, Any]) -> None:
     description = {"name": settings.names.model, "options": options, **sizes}
     with torch.device("meta"):  # sizes without numbers, and no weights are fetched
         build_model(description)
-    small_size(settings, description)
+    low_res_size(settings, description)
 
 
-def small_size(settings: TrainSettings, description: Mapping[str, Any]) -> int | None:
+def low_res_size(settings: TrainSettings, description: Mapping[str, Any]) -> int | None:
     """Return the side of the small images of the first epochs in pixels; None where there are no such epochs.
 
     Where the settings do not say it, it is the largest that the described model takes, of two thirds to a half of the
@@ -149,11 +149,13 @@ def small_size(settings: TrainSettings, description: Mapping[str, Any]) -> int |
         InputError: They would not be smaller, or the model cannot take them.
     """
     whole = description["image_size"]
-    if not settings.small_epochs:
+    if not settings.low_res_epochs:
         return None
-    if settings.small_size is not None and settings.small_size >= whole:
-        raise InputError(f"--small-size is {settings.small_size}, expected less than the images' {whole} pixels.")
-    choices = [settings.small_size] if settings.small_size else list(range(whole * 2 // 3, (whole + 1) // 2 - 1, -1))
+    if settings.low_res_size is not None and settings.low_res_size >= whole:
+        raise InputError(f"--low-res-size is {settings.low_res_size}, expected less than the images' {whole} pixels.")
+    choices = (
+        [settings.low_res_size] if settings.low_res_size else list(range(whole * 2 // 3, (whole + 1) // 2 - 1, -1))
+    )
     problem = f"{whole} pixels have no smaller size."
     for size in choices:
         try:
@@ -163,7 +165,7 @@ def small_size(settings: TrainSettings, description: Mapping[str, Any]) -> int |
             problem = str(error)
         else:
             return size
-    raise InputError(f"the smaller images of --small-epochs do not fit: {problem} Give a --small-size that does.")
+    raise InputError(f"the smaller images of --low-res-epochs do not fit: {problem} Give a --low-res-size that does.")
 
 
 def build_corruption(settings: TrainSettings, task: Task) -> Corruption | None:

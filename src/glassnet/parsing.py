@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from glassnet import settings
+from glassnet.console import say
 from glassnet.errors import InputError
 
 
@@ -25,6 +26,7 @@ def parse(name: str, command: Callable[[Any], Any], arguments: Sequence[str]) ->
     Raises:
         InputError: A word is unknown, missing or of the wrong type, or the settings refuse their values.
     """
+    arguments = _renamed(arguments)
     kind = getattr(settings, command.__annotations__["settings"].removeprefix("s."))
     call = _extended(kind)
     said, failed = io.StringIO(), io.StringIO()
@@ -44,6 +46,20 @@ def parse(name: str, command: Callable[[Any], Any], arguments: Sequence[str]) ->
         raise InputError(_sentence(failed.getvalue() + said.getvalue(), name)) from None
     values = {field.name: getattr(parsed, field.name) for field in dataclasses.fields(kind)}
     return kind(**values), parsed.json
+
+
+def _renamed(arguments: Sequence[str]) -> list[str]:
+    """Give options under an old name that of today, and say so."""
+    words = []
+    for word in arguments:
+        option, equals, value = word.partition("=")
+        name = option.removeprefix("--").replace("-", "_")
+        if option.startswith("--") and name in settings.OLD_NAMES:
+            today = f"--{settings.OLD_NAMES[name].replace('_', '-')}"
+            say(f"glassnet: {option} is now {today}; the old name will go in the next version.")
+            option = today
+        words.append(option + equals + value)
+    return words
 
 
 def _extended(kind: Any) -> Any:

@@ -59,7 +59,7 @@ def settings(scans, out, **changes):
 @pytest.fixture(scope="module")
 def trained(scans, tmp_path_factory):
     return gn.train(
-        settings(scans, tmp_path_factory.mktemp("runs") / "seg", loss="dice", class_weights=True, pasted=0.5)
+        settings(scans, tmp_path_factory.mktemp("runs") / "seg", loss="dice", class_weights=True, copy_paste=0.5)
     )
 
 
@@ -254,5 +254,5 @@ def test_a_folder_of_masks_is_segmented_where_nothing_else_is_said(capsys, scans
 
 
 def test_the_same_seed_gives_the_same_weights(trained, scans, tmp_path):
-    again = gn.train(settings(scans, tmp_path / "again", loss="dice", class_weights=True, pasted=0.5))
+    again = gn.train(settings(scans, tmp_path / "again", loss="dice", class_weights=True, copy_paste=0.5))
     assert all(torch.equal(a, b) for a, b in zip(trained.weights().values(), again.weights().values(), strict=True))

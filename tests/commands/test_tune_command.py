@@ -98,7 +98,7 @@ def test_a_grid_from_the_command_line(tmp_path, capsys):
         (["--grid", "0.01"], "--grid got '0.01', expected NAME=VALUE and further values"),
         (
             ["--grid", "epochs=x"],
-            "the value 'x' of epochs on the grid is of the wrong type, expected a whole number or none.",
+            "epochs on the grid is 'x', expected a whole number or none.",
         ),
         (["--seed", "3", *GRID], "unrecognized options: --seed, 3. Did you mean --seeds?"),
         (["--resume", "runs/x", *GRID], "unrecognized options: --resume"),

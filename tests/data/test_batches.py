@@ -202,7 +202,7 @@ def squares(count):
 
 def pasted_batch(split, pasted, augmentation="none", part=(0, 1), seed=0, size=None):
     (batch,) = shuffled_batches(
-        split, batch_size=len(split), generator=Generator().manual_seed(seed), device=CPU, pasted=pasted, part=part,
+        split, batch_size=len(split), generator=Generator().manual_seed(seed), device=CPU, copy_paste=pasted, part=part,
         augmentation=augmentation, size=size,
     )  # fmt: skip
     return batch

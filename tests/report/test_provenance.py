@@ -33,7 +33,7 @@ def test_the_tables_hold_settings_versions_machine_and_data(run):
     content = provenance(run)
     settings = {row[0]: row[1:] for row in content["settings"].rows}
     assert settings["<code>label_smoothing</code>"] == ("0.1", "0.0")
-    assert not settings.keys() & {"<code>loss</code>", "<code>noise</code>", "<code>small_epochs</code>"}
+    assert not settings.keys() & {"<code>loss</code>", "<code>noise</code>", "<code>low_res_epochs</code>"}
     assert settings["<code>augment</code>"] == ("no", "yes")
     assert not {"<code>out</code>", "<code>resume</code>"} & settings.keys()
     assert ("torch", "2.13.0") in content["versions"].rows

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import glassnet as gn
 from glassnet.experiment import resolve
-from glassnet.training.curriculum import augmentation_of, pasted_share, size_of
+from glassnet.training.curriculum import augmentation_of, copy_paste_share, size_of
 
 
 def over_epochs(function, settings, *arguments):
@@ -16,11 +16,11 @@ def test_photographs_are_still_mirrored_in_the_last_epochs():
 
 
 def test_objects_are_pasted_but_in_the_plain_epochs():
-    settings = resolve(gn.TrainSettings(task="segmentation", epochs=10, plain_epochs=0.29, pasted=0.5))
-    assert over_epochs(pasted_share, settings) == [0.5] * 8 + [0.0] * 2
+    settings = resolve(gn.TrainSettings(task="segmentation", epochs=10, plain_epochs=0.29, copy_paste=0.5))
+    assert over_epochs(copy_paste_share, settings) == [0.5] * 8 + [0.0] * 2
 
 
 def test_the_first_epochs_are_small():
-    settings = resolve(gn.TrainSettings(task="segmentation", epochs=10, small_epochs=0.7))
+    settings = resolve(gn.TrainSettings(task="segmentation", epochs=10, low_res_epochs=0.7))
     assert over_epochs(size_of, settings, 64) == [64] * 7 + [None] * 3
-    assert over_epochs(size_of, replace(settings, small_epochs=0.0), None) == [None] * 10
+    assert over_epochs(size_of, replace(settings, low_res_epochs=0.0), None) == [None] * 10

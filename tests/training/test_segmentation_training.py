@@ -42,7 +42,7 @@ def settings(scans, out):
     """Dropout, averaging, class weights, augmentation and pasted objects: all that must go on where it stood."""
     return gn.TrainSettings(
         data=f"masks:{scans}", model="unet_small", model_options=("filters=4,8",), image_size=16, epochs=3,
-        batch_size=2, plain_epochs=0.0, validation=0.2, loss="lovasz", class_weights=True, pasted=0.5,
+        batch_size=2, plain_epochs=0.0, validation=0.2, loss="lovasz", class_weights=True, copy_paste=0.5,
         precision="fp32", out=out,
     )  # fmt: skip
 
@@ -104,23 +104,26 @@ def test_the_first_epochs_show_smaller_images(scans, tmp_path, monkeypatch, size
         return iter(found)
 
     monkeypatch.setattr(TRAIN, "shuffled_batches", batches)
-    wanted = dataclasses.replace(settings(scans, tmp_path / "small"), small_epochs=0.7, small_size=size)
+    wanted = dataclasses.replace(settings(scans, tmp_path / "small"), low_res_epochs=0.7, low_res_size=size)
     trained = gn.train(wanted)
     assert seen == [{(side,) * 4} for side in sides]
     assert trained.manifest["model"]["image_size"] == 16
-    assert trained.settings.small_size == size
+    assert trained.settings.low_res_size == size
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"small_size": 16}, "--small-size is 16, expected less than the images' 16 pixels"),
-        ({"small_size": 9}, "do not fit: image_size is 9, expected a multiple of 2.* Give a --small-size that does"),
+        ({"low_res_size": 16}, "--low-res-size is 16, expected less than the images' 16 pixels"),
+        (
+            {"low_res_size": 9},
+            "do not fit: image_size is 9, expected a multiple of 2.* Give a --low-res-size",
+        ),
         ({"model": "fcn8_small", "model_options": (), "image_size": 32}, "do not fit: image_size is 16, expected"),
     ],
 )
 def test_smaller_images_that_do_not_fit_are_refused_before_a_run_is_begun(scans, tmp_path, changes, message):
-    wanted = dataclasses.replace(settings(scans, tmp_path / "no"), **{"small_epochs": 0.5, **changes})
+    wanted = dataclasses.replace(settings(scans, tmp_path / "no"), **{"low_res_epochs": 0.5, **changes})
     with pytest.raises(InputError, match=message):
         gn.train(wanted)
     assert not (tmp_path / "no").exists()
@@ -130,13 +133,13 @@ def test_objects_are_pasted_until_the_plain_epochs(scans, tmp_path, monkeypatch)
     seen, real = [], TRAIN.shuffled_batches
 
     def batches(*arguments, **options):
-        seen.append(options["pasted"])
+        seen.append(options["copy_paste"])
         return real(*arguments, **options)
 
     monkeypatch.setattr(TRAIN, "shuffled_batches", batches)
-    trained = gn.train(dataclasses.replace(settings(scans, tmp_path / "pasted"), pasted=0.5, plain_epochs=0.4))
+    trained = gn.train(dataclasses.replace(settings(scans, tmp_path / "pasted"), copy_paste=0.5, plain_epochs=0.4))
     assert seen == [0.5, 0.5, 0.0]
-    assert trained.settings.pasted == 0.5
+    assert trained.settings.copy_paste == 0.5
 
 
 def test_nothing_is_pasted_where_no_mask_has_a_background(tmp_path, scans):
@@ -146,24 +149,24 @@ def test_nothing_is_pasted_where_no_mask_has_a_background(tmp_path, scans):
         mask = np.asarray(Image.open(file)).copy()
         Image.fromarray(np.where(mask == 0, 2, mask).astype(np.uint8)).save(file)
     (folder / "classes.txt").write_text("nothing\none\ntwo\n")
-    with pytest.raises(InputError, match="--pasted takes class 0 for the background, which no training mask holds"):
+    with pytest.raises(InputError, match="--copy-paste takes class 0 for the background, which no training mask holds"):
         gn.train(settings(folder, tmp_path / "no"))
     assert not (tmp_path / "no").exists()
 
 
 def test_pasted_objects_are_of_use_to_segmentation_alone():
-    with pytest.raises(InputError, match="--pasted is of no use to classification, only to segmentation"):
-        gn.train(gn.TrainSettings(pasted=0.5, model="convnet"))
+    with pytest.raises(InputError, match="--copy-paste is of no use to classification, only to segmentation"):
+        gn.train(gn.TrainSettings(copy_paste=0.5, model="convnet"))
 
 
 def test_smaller_images_are_of_use_to_segmentation_alone():
-    with pytest.raises(InputError, match="--small-epochs is of no use to classification, only to segmentation"):
-        gn.train(gn.TrainSettings(small_epochs=0.5, model="convnet"))
+    with pytest.raises(InputError, match="--low-res-epochs is of no use to classification, only to segmentation"):
+        gn.train(gn.TrainSettings(low_res_epochs=0.5, model="convnet"))
 
 
 LATER = (
-    "loss", "class_weights", "noise", "beta", "kl_warmup", "binarize", "plain_epochs", "small_epochs",
-    "small_size", "pasted",
+    "loss", "class_weights", "noise", "beta", "kl_warmup", "binarize", "plain_epochs", "low_res_epochs",
+    "low_res_size", "copy_paste",
 )  # fmt: skip
 """Settings that runs written before segmentation came lack."""
 

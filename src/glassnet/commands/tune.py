@@ -66,9 +66,9 @@ def _validation(result: Tuning) -> tuple[tuple[str, ...], list[tuple[str, ...]]]
 
 
 def _values(cell: Cell, axes: Sequence[str]) -> tuple[str, ...]:
-    from glassnet.tuning.grid import spell
+    from glassnet.settings.convert import to_text
 
-    return tuple("–" if cell.values[axis] is None else spell(cell.values[axis]) for axis in axes)
+    return tuple("–" if cell.values[axis] is None else to_text(cell.values[axis]) for axis in axes)
 
 
 def _figures(cell: Cell) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ def shuffled_batches(
     part: tuple[int, int] = (0, 1),
     corruption: Corruption | None = None,
     size: int | None = None,
-    pasted: float = 0.0,
+    copy_paste: float = 0.0,
 ) -> Iterator[Batch]:
     """Yield one pass of random full batches, augmented; what does not fill a batch waits for another pass.
 
@@ -69,7 +69,7 @@ def shuffled_batches(
         part: (rank, processes): which equal part of each batch this process takes.
         corruption: Takes the place of the targets by its own, made from the augmented images.
         size: Height and width of the images, and masks, in pixels; the split's own if not given.
-        pasted: Share of the images, drawn at random, that the objects of another are pasted onto; needs masks.
+        copy_paste: Share of the images, drawn at random, that the objects of another are pasted onto; needs masks.
 
     Raises:
         InputError: The batch cannot be split into equal parts.
@@ -83,8 +83,8 @@ def shuffled_batches(
         drawn = corruption.draw((len(batch), *shape), generator) if corruption else None
         mine = slice(rank * len(batch) // processes, (rank + 1) * len(batch) // processes)
         images, targets = _transformed(split, batch[mine], transform[mine], device, size, outside=VOID)
-        if pasted:
-            onto = (torch.rand(len(batch), generator=generator) < pasted)[mine].nonzero()[:, 0]
+        if copy_paste:
+            onto = (torch.rand(len(batch), generator=generator) < copy_paste)[mine].nonzero()[:, 0]
             others = batch.roll(1)[mine][onto]
             transform = random_transform(augmentation, len(batch), generator, resized=resized)[mine][onto]
             if len(onto):
@@ -131,7 +131,7 @@ def require_background(split: Split) -> None:
     """
     if not any((masks == BACKGROUND).any() for masks in split.target_parts()):
         raise InputError(
-            f"--pasted takes class {BACKGROUND} for the background, which no training mask holds; leave --pasted out."
+            f"--copy-paste takes class {BACKGROUND} for the background, which no training mask holds; leave it out."
         )
 
 

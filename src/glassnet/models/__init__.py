@@ -18,6 +18,7 @@ from glassnet.models.unet import UNetSmall
 from glassnet.models.vae import VAEConv, VAEDeep
 from glassnet.models.vgg import VGG16, VGG19, VGG16BatchNorm, VGG19BatchNorm
 from glassnet.models.vgg_small import VGGSmall
+from glassnet.settings.convert import from_text, to_text, type_of
 
 __all__ = ["MODELS", "create_model", "model_options", "model_task", "models_for", "parse_options"]
 
@@ -112,18 +113,8 @@ def parse_options(name: str, words: Sequence[str]) -> dict[str, Any]:
             raise InputError(f"the model option '{word}' has no value; expected NAME=VALUE, as in filters=32,32,64,64.")
         if option not in known:
             raise unknown_name("option", option, known, where=f" in {name}", noun="options")
-        options[option] = _value(option, text, known[option])
+        default = known[option]
+        options[option] = from_text(
+            text, type_of(default), f"the model option {option}", expected=f"a value like {to_text(default)}"
+        )
     return options
-
-
-def _value(option: str, text: str, default: Any) -> Any:
-    """Read `text` as a value of the type of `default`."""
-    try:
-        if isinstance(default, bool):
-            return {"true": True, "false": False}[text.lower()]
-        if isinstance(default, tuple):
-            return tuple(type(default[0])(part) for part in text.split(","))
-        return type(default)(text)
-    except (KeyError, ValueError):
-        shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
-        raise InputError(f"the model option {option} is '{text}', expected a value like {shown}.") from None

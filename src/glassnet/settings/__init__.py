@@ -2,12 +2,13 @@
 
 from glassnet.settings.analysis import EvalSettings, ExplainSettings, FeaturesSettings, ReportSettings
 from glassnet.settings.catalogue import DataSettings, ModelsSettings
-from glassnet.settings.replay import from_json, to_json
+from glassnet.settings.convert import OLD_NAMES, from_json, to_json, to_text
 from glassnet.settings.reproduce import ReproduceSettings
 from glassnet.settings.train import DemoSettings, TrainSettings
 from glassnet.settings.tune import TuneSettings
 
 __all__ = [
+    "OLD_NAMES",
     "DataSettings",
     "DemoSettings",
     "EvalSettings",
@@ -20,4 +21,5 @@ __all__ = [
     "TuneSettings",
     "from_json",
     "to_json",
+    "to_text",
 ]

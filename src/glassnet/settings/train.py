@@ -100,13 +100,13 @@ class TrainSettings:
     plain_epochs: float = 0.25
     """Share of the epochs, rounded down, that show the training images as they are at the end, photographs mirrored at
     random, without further augmentation or pasted objects."""
-    small_epochs: float = 0.0
+    low_res_epochs: float = 0.0
     """Segmentation: share of the epochs, rounded down, that show the training images smaller at the beginning, which
     takes less time; 0 for none."""
-    small_size: int | None = None
+    low_res_size: int | None = None
     """Segmentation: height and width of these, in pixels; if not given, two thirds of the images', or the next smaller
     that the model takes."""
-    pasted: float = 0.0
+    copy_paste: float = 0.0
     """Segmentation: share of the training images onto which all objects of another are pasted (what is not class 0, and
     void), moved and recoloured on their own; 0 for none. The last, plain epochs are left as they are."""
     validation: float = 0.1
@@ -127,25 +127,27 @@ class TrainSettings:
     def __post_init__(self) -> None:
         """Refuse what no training could use."""
         paths(self)
-        positive(self, "epochs", "batch_size", "learning_rate", "image_size", "small_size")
+        positive(self, "epochs", "batch_size", "learning_rate", "image_size", "low_res_size")
         seeded(self)
         between(self, "label_smoothing", 0, 1)
         if self.weight_averaging is not None:
             between(self, "weight_averaging", 0, 1)
         between(self, "plain_epochs", 0, 1)
-        between(self, "small_epochs", 0, 1)
+        between(self, "low_res_epochs", 0, 1)
         between(self, "weight_decay", 0, float("inf"))
         between(self, "beta", 0, float("inf"))
         between(self, "kl_warmup", 0, 1)
         if not 0 < self.validation < 1:
             raise InputError(f"--validation is {self.validation}, expected a share above 0 and below 1.")
-        if not 0 <= self.pasted <= 1:
-            raise InputError(f"--pasted is {self.pasted}, expected a share from 0 to 1.")
-        if self.pasted and not self.augment:
-            raise InputError("--pasted changes the training images, which --no-augment forbids; leave one of them out.")
-        if self.small_size is not None and not self.small_epochs:
+        if not 0 <= self.copy_paste <= 1:
+            raise InputError(f"--copy-paste is {self.copy_paste}, expected a share from 0 to 1.")
+        if self.copy_paste and not self.augment:
             raise InputError(
-                "--small-size is of no use without --small-epochs; give a share, as in --small-epochs 0.7."
+                "--copy-paste changes the training images, which --no-augment forbids; leave one of them out."
+            )
+        if self.low_res_size is not None and not self.low_res_epochs:
+            raise InputError(
+                "--low-res-size is of no use without --low-res-epochs; give a share, as in --low-res-epochs 0.7."
             )
 
     @property

@@ -28,12 +28,12 @@ def size_of(small: int | None, settings: TrainSettings, epoch: int) -> int | Non
     Networks that take images of any size learn most of what they will from smaller ones, which cost less (Tan and Le
     2021, https://arxiv.org/abs/2104.00298, section 4).
     """
-    return small if epoch < share_of_epochs(settings.recipe.epochs, settings.small_epochs) else None
+    return small if epoch < share_of_epochs(settings.recipe.epochs, settings.low_res_epochs) else None
 
 
-def pasted_share(settings: TrainSettings, epoch: int) -> float:
+def copy_paste_share(settings: TrainSettings, epoch: int) -> float:
     """Return the share of images that objects are pasted onto in an epoch, given how many are done; 0 in plain ones."""
-    return 0.0 if _is_plain(settings, epoch) else settings.pasted
+    return 0.0 if _is_plain(settings, epoch) else settings.copy_paste
 
 
 def _is_plain(settings: TrainSettings, epoch: int) -> bool:

@@ -27,7 +27,7 @@ from glassnet.measuring import run_evaluation
 from glassnet.rng import PerImageRNG
 from glassnet.settings import TrainSettings, to_json
 from glassnet.tasks import Records
-from glassnet.training.curriculum import augmentation_of, pasted_share, size_of
+from glassnet.training.curriculum import augmentation_of, copy_paste_share, size_of
 from glassnet.training.manifest import manifest
 from glassnet.training.processes import main_first, told_by_main
 from glassnet.training.state import TrainingState, new_state
@@ -169,8 +169,8 @@ def _train_epoch(loop: _Loop, model: torch.nn.Module) -> dict[str, float]:
         augmentation=augmentation_of(loop.parts.dataset.augmentation, settings, state.epoch),
         part=(accelerator.process_index, accelerator.num_processes),
         corruption=loop.parts.corruption,
-        size=size_of(loop.parts.small_size, settings, state.epoch),
-        pasted=pasted_share(settings, state.epoch),
+        size=size_of(loop.parts.low_res_size, settings, state.epoch),
+        copy_paste=copy_paste_share(settings, state.epoch),
     )
     model.train()
     sums, count, names = torch.zeros(1, device=accelerator.device, dtype=torch.float64), 0, ["loss"]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from glassnet import figures
 from glassnet.run import RunDirectory
-from glassnet.tuning.grid import spell
+from glassnet.settings.convert import to_text
 from glassnet.tuning.result import Cell, Tuning
 from glassnet.tuning.statistics import spread
 
@@ -13,7 +13,7 @@ SEPARATOR = " · "
 
 def save_figure(result: Tuning) -> None:
     """Write figures/tuning.png and .svg below the result's folder: a row a cell, a dot a seed."""
-    axes = [axis for axis in result.axes if len({spell(cell.values[axis]) for cell in result.cells}) > 1]
+    axes = [axis for axis in result.axes if len({to_text(cell.values[axis]) for cell in result.cells}) > 1]
     labels = [_label(cell, axes) for cell in result.cells]
     drawn = figures.tuning_figure(
         labels,
@@ -33,5 +33,5 @@ def save_figure(result: Tuning) -> None:
 
 def _label(cell: Cell, axes: Sequence[str]) -> str:
     """Name a cell by what it does not share with all the others; the title names the axes."""
-    told = ("–" if cell.values[axis] is None else spell(cell.values[axis]) for axis in axes)
+    told = ("–" if cell.values[axis] is None else to_text(cell.values[axis]) for axis in axes)
     return SEPARATOR.join(told) or cell.name

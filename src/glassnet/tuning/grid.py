@@ -6,14 +6,13 @@ import dataclasses
 import hashlib
 import itertools
 import re
-import types
-import typing
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from glassnet.errors import InputError, unknown_name
 from glassnet.models import model_options, parse_options
 from glassnet.settings import TrainSettings
+from glassnet.settings.convert import OLD_NAMES, field_types, from_text, to_text
 
 # What the grid itself decides, or what does not change a training.
 NO_AXIS = ("task", "seed", "out", "resume", "model_options", "data_root", "device")
@@ -37,7 +36,7 @@ def parse_grid(groups: Iterable[Sequence[str]]) -> dict[str, tuple[str, ...]]:
         name = ""
         for word in words or ("",):
             start, equals, rest = word.partition("=")
-            name, value = (start.replace("-", "_"), rest) if equals else (name, word)
+            name, value = (_axis(start), rest) if equals else (name, word)
             if not name or not value:
                 raise InputError(f"--grid got '{word}', expected NAME=VALUE and further values, as in {_EXAMPLE}.")
             if value in axes.get(name, ()):
@@ -46,14 +45,12 @@ def parse_grid(groups: Iterable[Sequence[str]]) -> dict[str, tuple[str, ...]]:
     return axes
 
 
+def _axis(word: str) -> str:
+    name = word.replace("-", "_")
+    return OLD_NAMES.get(name, name)
+
+
 _EXAMPLE = "--grid filters=16,16,16,16 32,32,64,64 learning_rate=0.003 0.01"
-
-
-def spell(value: Any) -> str:
-    """Write a value as the command line takes it: a tuple with commas, a truth value in small letters."""
-    if isinstance(value, tuple | list):
-        return ",".join(map(spell, value))
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def span(base: TrainSettings, axes: Mapping[str, Sequence[Any]]) -> list[TrainSettings]:
@@ -66,12 +63,12 @@ def span(base: TrainSettings, axes: Mapping[str, Sequence[Any]]) -> list[TrainSe
     Raises:
         InputError: A name is no setting and no option of the models, or a value has the wrong type or range.
     """
-    models = [spell(model) for model in axes.get("model", [base.names.model])]
+    models = [to_text(model) for model in axes.get("model", [base.names.model])]
     for name, values in axes.items():
         _check_axis(name, values, models)
     # The model comes first, since the options that a cell can have are its model's.
     names = sorted(axes, key=lambda name: name != "model")
-    combinations = itertools.product(*([spell(value) for value in axes[name]] for name in names))
+    combinations = itertools.product(*([to_text(value) for value in axes[name]] for name in names))
     return [_put(base, dict(zip(names, texts, strict=True))) for texts in combinations]
 
 
@@ -90,36 +87,16 @@ def _check_axis(name: str, values: Sequence[Any], models: Sequence[str]) -> None
 
 def _put(base: TrainSettings, texts: Mapping[str, str]) -> TrainSettings:
     """Put values into settings, each by the type of its field or of the model's option."""
-    hints = typing.get_type_hints(TrainSettings)
-    fields = {name: _read(name, text, hints[name]) for name, text in texts.items() if name in hints}
+    hints = field_types(TrainSettings)
+    fields = {
+        name: from_text(text, hints[name], f"{name} on the grid") for name, text in texts.items() if name in hints
+    }
     options = {name: text for name, text in texts.items() if name not in hints}
     kept = [word for word in base.model_options if word.partition("=")[0] not in options]
     words = (*kept, *(f"{name}={text}" for name, text in options.items()))
     settings = dataclasses.replace(base, **fields, model_options=words)
     parse_options(settings.names.model, settings.model_options)
     return settings
-
-
-def _read(name: str, text: str, kind: Any) -> Any:
-    """Read a setting's value from text by the type of its field."""
-    kinds = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
-    for one in kinds:
-        if typing.get_origin(one) is typing.Literal:
-            if text in typing.get_args(one):
-                return text
-            raise unknown_name(f"value of {name}", text, typing.get_args(one), noun="values")
-        if one is bool and text in ("true", "false"):
-            return text == "true"
-        if one is type(None) and text.lower() == "none":
-            return None
-        if one in (int, float, str):
-            try:
-                return one(text)
-            except ValueError:
-                continue
-    wanted = {int: "a whole number", float: "a number", bool: "true or false"}
-    shown = " or ".join(wanted.get(one, "none") for one in kinds)
-    raise InputError(f"the value '{text}' of {name} on the grid is of the wrong type, expected {shown}.")
 
 
 def value_of(settings: TrainSettings, name: str) -> Any:
@@ -140,12 +117,12 @@ def identity(settings: TrainSettings) -> dict[str, Any]:
     model = settings.names.model
     options = model_options(model) | parse_options(model, settings.model_options)
     told = {name: value for name, value in fields.items() if name not in ignored}
-    return {name: spell(value) for name, value in (told | options).items()}
+    return {name: to_text(value) for name, value in (told | options).items()}
 
 
 def cell_name(values: Mapping[str, Any]) -> str:
     """Name a cell by its values so that every file system takes it."""
-    name = "_".join(f"{key}={spell(value)}" for key, value in values.items()) or "base"
+    name = "_".join(f"{key}={to_text(value)}" for key, value in values.items()) or "base"
     safe = re.sub(r"[^\w.,=+-]+", "-", name)
     if len(safe) > LONGEST_NAME:
         safe = f"{safe[: LONGEST_NAME - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

@@ -13,8 +13,9 @@ from glassnet.data import find_source
 from glassnet.errors import InputError
 from glassnet.files import read_json, write_json
 from glassnet.settings import TrainSettings, to_json
+from glassnet.settings.convert import to_text
 from glassnet.settings.train import Names
-from glassnet.tuning.grid import NO_AXIS, cell_name, identity, span, spell, value_of
+from glassnet.tuning.grid import NO_AXIS, cell_name, identity, span, value_of
 
 FILE = "grid.json"
 
@@ -121,7 +122,7 @@ def _check_base(before: TrainSettings, base: TrainSettings, axes: Mapping[str, A
 def _flat(settings: TrainSettings) -> dict[str, str]:
     """Return settings and model options by name, as texts."""
     settings = experiment.resolve(settings)
-    fields = {f.name: spell(getattr(settings, f.name)) for f in dataclasses.fields(settings) if f.name not in NO_AXIS}
+    fields = {f.name: to_text(getattr(settings, f.name)) for f in dataclasses.fields(settings) if f.name not in NO_AXIS}
     return fields | {name: text for name, _, text in (word.partition("=") for word in settings.model_options)}
 
 

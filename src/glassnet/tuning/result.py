@@ -10,8 +10,9 @@ from typing import Any
 
 from glassnet.errors import InputError, WorkError
 from glassnet.experiment import Run
+from glassnet.settings.convert import to_text
 from glassnet.stats import PairedDifference
-from glassnet.tuning.grid import identity, spell, value_of
+from glassnet.tuning.grid import identity, value_of
 from glassnet.tuning.plan import Plan, run_path
 from glassnet.tuning.statistics import compare_all, spread
 
@@ -80,10 +81,10 @@ class Tuning:
         found = [
             cell
             for cell in self.cells
-            if all(spell(cell.values.get(name)) == spell(value) for name, value in values.items())
+            if all(to_text(cell.values.get(name)) == to_text(value) for name, value in values.items())
         ]
         if len(found) != 1:
-            asked = ", ".join(f"{name}={spell(value)}" for name, value in values.items())
+            asked = ", ".join(f"{name}={to_text(value)}" for name, value in values.items())
             names = ", ".join(cell.name for cell in self.cells)
             raise InputError(f"{len(found)} cells have {asked}, expected one; the cells are: {names}.")
         return found[0]

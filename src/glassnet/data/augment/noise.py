@@ -6,7 +6,6 @@ test image gets those that belong to its own number, in whatever batches it is l
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from glassnet.errors import InputError, unknown_name
+from glassnet.settings.convert import from_text
 
 Images = Float[Tensor, "batch channel height width"]
 Drawn = Float[Tensor, "batch numbers height width"]
@@ -81,13 +81,11 @@ def parse_noise(text: str) -> Noise | None:
     if kind not in NOISES:
         error = unknown_name("noise model", kind, [*NOISES, "none"], noun="noise models")
         raise InputError(f"{error} Give one with its amount, as in {_EXAMPLE}.")
-    try:
-        value = float(amount)
-    except ValueError:
-        value = math.nan
+    what = "a standard deviation" if kind == "gaussian" else "a share of the pixels"
+    expected = f"{what} above 0 and at most 1, as in {_EXAMPLE}"
+    value: float = from_text(amount, float, "the amount of the noise", expected=expected)
     if not 0 < value <= 1:  # a NaN fails every comparison
-        what = "a standard deviation" if kind == "gaussian" else "a share of the pixels"
-        raise InputError(f"the noise is '{text}', expected {what} above 0 and at most 1, as in {_EXAMPLE}.")
+        raise InputError(f"the noise is '{text}', expected {expected}.")
     return Noise(kind, value)
 
 

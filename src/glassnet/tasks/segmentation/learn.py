@@ -157,7 +157,7 @@ def _summary_line(found: Mapping[str, Any]) -> str:
 
 SEGMENTATION = Task(
     name="segmentation",
-    options=("label_smoothing", "loss", "class_weights", "small_epochs", "small_size", "pasted"),
+    options=("label_smoothing", "loss", "class_weights", "low_res_epochs", "low_res_size", "copy_paste"),
     objective=_objective,
     test_stats=_test_stats,
     val_stats=_val_stats,
