@@ -50,7 +50,7 @@ def test_tables_and_figures_of_what_was_trained(done):
 def test_the_network_in_both_figures_is_trained_once_and_nothing_again(done, settings, monkeypatch):
     made, out = done
     assert len(list((out / "training").glob("*_seed=*"))) == len(FEW) * 2
-    monkeypatch.setattr("glassnet.training.train", None)
+    monkeypatch.setattr("glassnet.training.resume.train", None)
     monkeypatch.setattr(part, "draw_networks", lambda *_: made.figures)
     assert part.classification(settings, out, filters=FEW).to_json() == made.to_json()
 

@@ -100,7 +100,9 @@ def test_a_denoiser_that_was_installed_since_is_measured(done, settings, monkeyp
 def test_a_run_of_other_settings_is_refused(done, settings):
     _, out = done
     (path,) = (out / "training").glob("*bound0*")
-    with pytest.raises(InputError, match=r"has epochs 1, expected 7; give another --out, or delete it"):
+    with pytest.raises(
+        InputError, match=r"other settings \(.*epochs 1, expected 7.*\); move it away, or give another --out"
+    ):
         plan.trained(
             plan.TrainSettings(model="vae_conv", model_options=("latent=2", "hidden=4"), image_size=12,
                                data=str(plan.Run.open(path).settings.data)),

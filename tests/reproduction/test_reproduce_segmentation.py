@@ -86,14 +86,15 @@ def test_figures_notes_and_verdicts(done):
 
 def test_finished_runs_are_not_trained_again_and_others_not_taken(done, asked, monkeypatch):
     made, out = done
-    monkeypatch.setattr(
-        "glassnet.reproduction.segmentation.evaluations.train", lambda settings: pytest.fail("trained again")
-    )
+    monkeypatch.setattr("glassnet.training.resume.train", lambda settings: pytest.fail("trained again"))
     assert segmentation(asked, out).tables == made.tables
     others = ReproduceSettings(
         part="segmentation", epochs=2, seeds=(0,), models=("unet_small",), data_root=asked.data_root
     )
-    with pytest.raises(InputError, match=r"was trained with other settings; move it away, or give another --out"):
+    with pytest.raises(
+        InputError,
+        match=r"with other settings \(epochs 1, expected 2, precision fp32, expected auto\); move it away, or give",
+    ):
         segmentation(others, out)
 
 
@@ -114,7 +115,7 @@ def test_an_unfinished_run_of_other_settings_is_not_gone_on_with(asked, tmp_path
     wanted = resolve(training_settings(asked, "unet_small", "voc-aug", 0))
     for changes, goes_on in (({"batch_size": 64}, False), ({"seed": 1}, False), ({}, True)):
         write_checkpoint(path, {"settings": to_json(replace(wanted, **changes)), "started": "", "state": {}})
-        monkeypatch.setattr(evaluations, "train", lambda settings: settings.resume)
+        monkeypatch.setattr("glassnet.training.resume.train", lambda settings: settings.resume)
         if goes_on:
             assert trained(asked, "unet_small", "voc-aug", seed=0, out=tmp_path) == path
         else:

@@ -40,7 +40,7 @@ def trainings(monkeypatch):
         return train(settings, **how)
 
     watched.stop_at, watched.begun = 0, begun
-    monkeypatch.setattr(training, "train", watched)
+    monkeypatch.setattr("glassnet.training.resume.train", watched)
     return watched
 
 
@@ -159,7 +159,7 @@ def test_nothing_came_to_an_end(base, tmp_path, monkeypatch):
     def fail(settings):
         raise WorkError("the loss became nan")
 
-    monkeypatch.setattr(training, "train", fail)
+    monkeypatch.setattr("glassnet.training.resume.train", fail)
     with pytest.raises(WorkError, match=r"no training of the grid in .*grid came to an end; lower learning_rate"):
         tune(base, AXES, seeds=(0,), out=tmp_path / "grid")
 

@@ -5,7 +5,8 @@ import pytest
 from glassnet.errors import InputError
 from glassnet.settings import TrainSettings
 from glassnet.settings.train import Names
-from glassnet.tuning.grid import NO_AXIS, cell_name, identity, parse_grid, span, value_of
+from glassnet.training.resume import identity
+from glassnet.tuning.grid import NO_AXIS, cell_name, parse_grid, span, value_of
 from glassnet.tuning.plan import make_plan, named
 
 BASE = TrainSettings(data="mnist-sample", model="convnet", model_options=("hidden=8",))

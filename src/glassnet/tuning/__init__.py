@@ -2,8 +2,7 @@
 
 from glassnet.tuning.grid import parse_grid
 from glassnet.tuning.plan import named
-from glassnet.tuning.result import Cell, Tuning
-from glassnet.tuning.statistics import spread
+from glassnet.tuning.result import Cell, Tuning, spread
 from glassnet.tuning.tune import tune
 
 __all__ = ["Cell", "Tuning", "named", "parse_grid", "spread", "tune"]

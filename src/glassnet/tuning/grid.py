@@ -92,8 +92,8 @@ def _put(base: TrainSettings, texts: Mapping[str, str]) -> TrainSettings:
         name: from_text(text, hints[name], f"{name} on the grid") for name, text in texts.items() if name in hints
     }
     options = {name: text for name, text in texts.items() if name not in hints}
-    kept = [word for word in base.model_options if word.partition("=")[0] not in options]
-    words = (*kept, *(f"{name}={text}" for name, text in options.items()))
+    unchanged = [word for word in base.model_options if word.partition("=")[0] not in options]
+    words = (*unchanged, *(f"{name}={text}" for name, text in options.items()))
     settings = dataclasses.replace(base, **fields, model_options=words)
     parse_options(settings.names.model, settings.model_options)
     return settings
@@ -105,19 +105,6 @@ def value_of(settings: TrainSettings, name: str) -> Any:
         return getattr(settings, name)
     model = settings.names.model
     return parse_options(model, settings.model_options).get(name, model_options(model).get(name))
-
-
-def identity(settings: TrainSettings) -> dict[str, Any]:
-    """Return all that decides what a training gives but its seed; options as spelled in full, defaults included.
-
-    Two cells with the same identity are one, however they were put.
-    """
-    ignored = ("seed", "out", "resume", "model_options", "data_root", "device")
-    fields = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
-    model = settings.names.model
-    options = model_options(model) | parse_options(model, settings.model_options)
-    told = {name: value for name, value in fields.items() if name not in ignored}
-    return {name: to_text(value) for name, value in (told | options).items()}
 
 
 def cell_name(values: Mapping[str, Any]) -> str:

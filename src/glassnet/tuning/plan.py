@@ -15,7 +15,8 @@ from glassnet.files import read_json, write_json
 from glassnet.settings import TrainSettings, to_json
 from glassnet.settings.convert import to_text
 from glassnet.settings.train import Names
-from glassnet.tuning.grid import NO_AXIS, cell_name, identity, span, value_of
+from glassnet.training.resume import identity
+from glassnet.tuning.grid import NO_AXIS, cell_name, span, value_of
 
 FILE = "grid.json"
 

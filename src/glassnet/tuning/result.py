@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from glassnet.errors import InputError, WorkError
 from glassnet.experiment import Run
 from glassnet.settings.convert import to_text
-from glassnet.stats import PairedDifference
-from glassnet.tuning.grid import identity, value_of
+from glassnet.stats import PairedDifference, holm, paired_t
+from glassnet.training.resume import identity
+from glassnet.tuning.grid import value_of
 from glassnet.tuning.plan import Plan, run_path
-from glassnet.tuning.statistics import compare_all, spread
 
 MEASURES = ("validation_accuracy", "validation_loss", "test_accuracy", "test_loss")
 
@@ -176,3 +179,37 @@ def _seeds(out: Path, name: str) -> list[int]:
     """Find the seeds that a cell has folders of."""
     found = (re.fullmatch(re.escape(name) + r"_seed=(\d+)", path.name) for path in out.iterdir())
     return sorted(int(match[1]) for match in found if match)
+
+
+def spread(values: Sequence[float]) -> tuple[float, float | None]:
+    """Return mean and standard deviation (n - 1 in the denominator), or None for it where there is one value."""
+    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
+def compare_all(figures: Mapping[str, Mapping[int, float]]) -> dict[tuple[str, str], PairedDifference]:
+    """Test every pair of cells over the seeds that both have, with Holm's correction over all pairs.
+
+    All pairs are counted, although only those with the best cell are shown: which cell is the best was read off the
+    same figures, and a correction for fewer comparisons would trust its luck.
+
+    Args:
+        figures: For each cell's name its figure by seed.
+
+    Returns:
+        The difference first - second for each ordered pair with two common seeds or more.
+    """
+    differences: dict[tuple[str, str], PairedDifference] = {}
+    for first, second in itertools.combinations(figures, 2):
+        seeds = [seed for seed in figures[first] if seed in figures[second]]
+        if len(seeds) > 1:
+            differences[first, second] = paired_t(
+                [figures[first][seed] for seed in seeds], [figures[second][seed] for seed in seeds]
+            )
+    adjusted = holm([difference.p for difference in differences.values()])
+    one_way = {pair: replace(d, adjusted_p=p) for (pair, d), p in zip(differences.items(), adjusted, strict=True)}
+    return one_way | {(second, first): _negated(d) for (first, second), d in one_way.items()}
+
+
+def _negated(difference: PairedDifference) -> PairedDifference:
+    low, high = (None, None) if difference.interval is None else (-difference.interval[1], -difference.interval[0])
+    return replace(difference, mean=-difference.mean, low=low, high=high)

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from glassnet import training
+from glassnet import figures
 from glassnet.console import say
 from glassnet.data import Dataset, load_dataset
 from glassnet.errors import InputError, WorkError
 from glassnet.files import write_json
 from glassnet.models import create_model, parse_options
+from glassnet.run import RunDirectory
 from glassnet.settings import TrainSettings
-from glassnet.tuning.draw import save_figure
+from glassnet.settings.convert import to_text
+from glassnet.training import train_or_resume
 from glassnet.tuning.plan import Plan, make_plan, run_path, write_plan
-from glassnet.tuning.result import Tuning, collect
+from glassnet.tuning.result import Cell, Tuning, collect, spread
+
+SEPARATOR = " · "
 
 
 def tune(
@@ -50,7 +53,7 @@ def tune(
     _train_all(plan, jobs, out)
     result = collect(plan, out)
     write_json(out / "tuning.json", result.to_json())
-    save_figure(result)
+    _plot(result)
     return result
 
 
@@ -89,7 +92,7 @@ def _train_all(plan: Plan, jobs: Sequence[tuple[str, int]], out: Path) -> None:
     for number, (name, seed) in enumerate(waiting, done + 1):
         say(f"training {number} of {len(jobs)}: {name}, seed {seed}")
         try:
-            _train_one(plan.cells[name], seed, run_path(out, name, seed))
+            train_or_resume(dataclasses.replace(plan.cells[name], seed=seed), run_path(out, name, seed))
         except WorkError as error:
             say(f"{name}, seed {seed} is left out: {error}")
         except KeyboardInterrupt:
@@ -97,12 +100,27 @@ def _train_all(plan: Plan, jobs: Sequence[tuple[str, int]], out: Path) -> None:
             raise
 
 
-def _train_one(settings: TrainSettings, seed: int, path: Path) -> None:
-    """Train one run, or go on with it where it stopped."""
-    if (path / "checkpoint" / "state.pt").exists():
-        going_on = TrainSettings(resume=path, device=settings.device, data_root=settings.data_root)
-        training.train(going_on)
-        return
-    if path.is_dir() and {file.name for file in path.iterdir()} <= {"checkpoint"}:
-        shutil.rmtree(path)  # killed before its first checkpoint: nothing in it is whole
-    training.train(dataclasses.replace(settings, seed=seed, out=path))
+def _plot(result: Tuning) -> None:
+    """Write figures/tuning.png and .svg below the result's folder: a row a cell, a dot a seed."""
+    axes = [axis for axis in result.axes if len({to_text(cell.values[axis]) for cell in result.cells}) > 1]
+    labels = [_label(cell, axes) for cell in result.cells]
+    figure = figures.tuning_figure(
+        labels,
+        [cell.validation_accuracy for cell in result.cells],
+        metric="validation accuracy",
+        columns={
+            "parameters": [f"{cell.parameters:,}" for cell in result.cells],
+            "seconds": [f"{spread(cell.seconds)[0]:,.0f}" for cell in result.cells],
+        },
+        title=f"Settings compared: {SEPARATOR.join(axes)}" if axes else result.best.name,
+    )
+    mean, std = spread(result.best.validation_accuracy)
+    accuracy = f"{mean:.4f}" + (f" ± {std:.4f}" if std is not None else "")
+    words = f"{len(labels)} settings; the best is {result.best.name} with a validation accuracy of {accuracy}."
+    RunDirectory(result.out, {}).save_figure("tuning", figure, title="Settings compared", alt=words, caption=words)
+
+
+def _label(cell: Cell, axes: Sequence[str]) -> str:
+    """Name a cell by what it does not share with all the others; the title names the axes."""
+    values = ("–" if cell.values[axis] is None else to_text(cell.values[axis]) for axis in axes)
+    return SEPARATOR.join(values) or cell.name

@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from glassnet import experiment
 from glassnet.errors import InputError, unknown_name
 from glassnet.experiment import Run
-from glassnet.run import read_checkpoint
 from glassnet.settings import TrainSettings
 from glassnet.settings.reproduce import ReproduceSettings
-from glassnet.training import train
+from glassnet.training import train_or_resume
 
 SIMPLE, VAE, DEEP = "autoencoder_fc", "vae_conv", "vae_deep"
 NETWORKS = (SIMPLE, VAE, DEEP)
@@ -176,30 +174,6 @@ def trained(base: TrainSettings, settings: ReproduceSettings, *, seed: int, path
     """
     wanted = replace(
         base, seed=seed, augment=False, device=settings.device, precision=settings.precision,
-        data_root=settings.data_root, epochs=settings.epochs or base.epochs, out=path,
+        data_root=settings.data_root, epochs=settings.epochs or base.epochs,
     )  # fmt: skip
-    if (path / "run.json").exists():
-        run = Run.open(path)
-        _check(run.settings, wanted, path)
-        return run
-    if not (path / "checkpoint" / "state.pt").exists():
-        return train(wanted)
-    _check(experiment.read_settings(read_checkpoint(path)["settings"], source=path), wanted, path)
-    return train(TrainSettings(resume=path, device=settings.device, data_root=settings.data_root))
-
-
-CHECKED = (
-    "data", "model", "model_options", "noise", "beta", "kl_warmup", "binarize", "epochs", "image_size", "seed",
-    "learning_rate", "augment", "validation", "weight_decay", "weight_averaging", "batch_size",
-)  # fmt: skip
-"""Settings in which a run that is found must be the run that is wanted."""
-
-
-def _check(found: TrainSettings, wanted: TrainSettings, path: Path) -> None:
-    resolved = experiment.resolve(wanted)
-    for name in CHECKED:
-        if getattr(found, name) != getattr(resolved, name):
-            raise InputError(
-                f"{path} has {name.replace('_', ' ')} {getattr(found, name)}, expected {getattr(resolved, name)}; "
-                "give another --out, or delete it."
-            )
+    return train_or_resume(wanted, path)

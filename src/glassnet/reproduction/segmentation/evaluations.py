@@ -13,18 +13,15 @@ from jaxtyping import Float64, Int64
 
 from glassnet.data import Dataset
 from glassnet.devices import choose_device
-from glassnet.errors import InputError
-from glassnet.experiment import Run, read_settings, resolve
+from glassnet.experiment import Run
 from glassnet.measuring import run_evaluation
 from glassnet.rng import PerImageRNG
-from glassnet.run import read_checkpoint
 from glassnet.settings import TrainSettings
 from glassnet.settings.reproduce import ReproduceSettings
 from glassnet.stats import Interval, percentile_interval, resampled_sums
 from glassnet.tasks import Records
 from glassnet.tasks.segmentation.metrics import DRAWS, iou_of
-from glassnet.training import train
-from glassnet.tuning.grid import identity
+from glassnet.training import train_or_resume
 
 EPOCHS: Mapping[str, int] = {"unet_small": 24}
 """Passes over the images of VOC, where --epochs does not say otherwise and these are not the USUAL_EPOCHS."""
@@ -56,24 +53,7 @@ def trained(settings: ReproduceSettings, model: str, data: str, *, seed: int, ou
         InputError: The run that is there, finished or not, was made with other settings.
     """
     name = f"{model}-{data.replace('/', '_').replace(':', '_')}-seed{seed}"
-    wanted, path = training_settings(settings, model, data, seed), out / name
-    began = _settings_of(path)
-    if began is None:
-        return train(replace(wanted, out=path))
-    if identity(began) != identity(resolve(wanted)) or began.seed != seed:
-        raise InputError(f"{path} was trained with other settings; move it away, or give another --out.")
-    if (path / "run.json").exists():
-        return Run.open(path)
-    return train(TrainSettings(resume=path, device=settings.device, data_root=settings.data_root))
-
-
-def _settings_of(path: Path) -> TrainSettings | None:
-    """Return the settings of the run at a path, finished or not; None where there is none."""
-    if (path / "run.json").exists():
-        return Run.open(path).settings
-    if (path / "checkpoint" / "state.pt").exists():
-        return read_settings(read_checkpoint(path)["settings"], source=path)
-    return None
+    return train_or_resume(training_settings(settings, model, data, seed), out / name)
 
 
 class Evaluations:

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from glassnet.stats import holm
-from glassnet.tuning.statistics import compare_all, spread
+from glassnet.tuning.result import compare_all, spread
 
 
 def test_spread_by_hand():
