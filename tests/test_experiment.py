@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from glassnet import create_model
@@ -119,3 +120,18 @@ def test_the_bound_of_an_image_follows_from_its_place_and_the_seed_alone():
         code = mean + (log_variance / 2).exp() * torch.randn(2, generator=from_code)
         told = nn.functional.binary_cross_entropy_with_logits(model.decode(code), clean, reduction="sum")
     assert whole[0, 4].item() == pytest.approx(told.item(), rel=1e-4)
+
+
+def test_a_run_on_a_flat_folder_leaves_damaged_images_out(tmp_path):
+    pixels = torch.Generator().manual_seed(0)
+    for i in range(10):
+        image = torch.randint(256, (16, 16), generator=pixels, dtype=torch.uint8)
+        Image.fromarray(image.numpy()).save(tmp_path / f"{i}.png")
+    (tmp_path / "3.png").write_text("no image")
+    settings = TrainSettings(data=f"folder:{tmp_path}", model="vae_conv", image_size=16)
+    with pytest.raises(InputError, match=r"3\.png cannot be read as an image"):
+        build(settings)
+    parts = build(replace(settings, skip_damaged=True))
+    assert len(parts.dataset.train) + len(parts.dataset.test) == 9
+    with pytest.raises(InputError, match="has no class sub-folders"):
+        build(TrainSettings(data=f"folder:{tmp_path}"))

@@ -93,7 +93,13 @@ def build(settings: TrainSettings) -> Experiment:
     names = settings.names
     options, task = parse_options(names.model, settings.model_options), TASKS[model_task(names.model)]
     _require_sizes(settings, options)
-    dataset = load_dataset(names.data, root=settings.data_root, image_size=settings.image_size)
+    dataset = load_dataset(
+        names.data,
+        root=settings.data_root,
+        image_size=settings.image_size,
+        skip_damaged=settings.skip_damaged,
+        task=task.name,
+    )
     if settings.copy_paste and dataset.task == "segmentation":
         require_background(dataset.train)
     description = {
@@ -257,4 +263,10 @@ class Run(RunDirectory):
         data = settings.names.data
         kind = data.partition(":")[0]
         data = kind if root is not None and kind in OF_A_PATH else data
-        return load_dataset(data, root=root or settings.data_root, image_size=settings.image_size)
+        return load_dataset(
+            data,
+            root=root or settings.data_root,
+            image_size=settings.image_size,
+            skip_damaged=settings.skip_damaged,
+            task=self.task.name,
+        )

@@ -7,6 +7,9 @@ from glassnet.data import DATASETS, data_root, find_source, load_dataset
 from glassnet.errors import InputError
 from glassnet.images import VOID
 
+FILES = {"folder", "masks", "stanford_dogs", "voc-aug", "voc-aug-union", "voc-aug-union-clean"}
+"""Data sets whose images lie on disk one by one."""
+
 
 @pytest.fixture(params=sorted(DATASETS))
 def tiny(request):
@@ -21,6 +24,7 @@ def test_images_and_targets(tiny):
         images, targets = part.images, part.targets
         assert len(images) == len(targets) == len(part)
         assert all(torch.equal(*pair) for pair in zip((images, targets), part.take(slice(None)), strict=True))
+        assert (part.files is None) == (name.partition(":")[0] not in FILES)
         assert part.files is None or len(set(part.files)) == len(part)
         assert part.numbers.tolist() == list(range(len(part)))
         assert images.dtype == torch.uint8
@@ -81,6 +85,22 @@ def test_unknown_name_lists_the_nearest():
         load_dataset("mnits")
     with pytest.raises(InputError, match="no data set 'mnist:here'"):
         load_dataset("mnist:here")
+
+
+def test_a_path_without_a_kind_is_answered_with_what_to_type(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my dogs" / "pug").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"'my dogs' is a folder and no data set: give folder:\"my dogs\", where it"):
+        load_dataset("my dogs")
+    for part in ("images", "masks"):
+        (tmp_path / "scans" / part).mkdir(parents=True)
+    with pytest.raises(InputError, match="'scans' is a folder and no data set: give masks:scans, where it has images/"):
+        load_dataset("scans")
+    with pytest.raises(InputError, match="'my cats/pets' does not exist: expected folder:PATH of a folder, or a name"):
+        load_dataset("my cats/pets")
+    (tmp_path / "cat.png").touch()
+    with pytest.raises(InputError, match=r"'cat\.png' is a file and no data set: give folder:PATH"):
+        load_dataset("cat.png")
 
 
 def test_folder_needs_a_path(tiny_folder):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glassnet.data.pictures import read_pictures
+from glassnet.data.pictures import read_pictures, read_undamaged_pictures
 from glassnet.errors import InputError
 
 
@@ -104,3 +104,22 @@ def test_what_is_no_image_is_named(tmp_path):
 def test_floating_point_pixels_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"float\.tif cannot be read .*floating-point.*8 or 16 bits"):
         read(save(tmp_path / "float.tif", np.ones((9, 9), dtype=np.float32)))
+
+
+def test_every_damaged_file_is_named_once(tmp_path):
+    good = save(tmp_path / "good.png", quadrants())
+    bad = [tmp_path / f"bad{i}.png" for i in range(3)]
+    for path in bad:
+        path.write_text("x")
+    with pytest.raises(
+        InputError, match=r"^3 images cannot be read: .*bad0.*bad1.*bad2.*; replace them or delete them\.$"
+    ):
+        read(good, *bad)
+
+
+def test_what_is_left_out_does_not_decide_whether_all_are_grey(tmp_path):
+    grey, bad = save(tmp_path / "grey.png", quadrants(1)), tmp_path / "bad.png"
+    bad.write_text("x")
+    images, rows = read_undamaged_pictures([bad, grey, bad, grey], size=8, description="", skip_damaged=True)
+    assert images.shape == (2, 1, 8, 8)
+    assert rows == [1, 3]

@@ -104,7 +104,13 @@ def _dataset(run: Run, settings: EvalSettings) -> Dataset:
     if settings.data is None:
         return run.dataset(settings.data_root)
     model = run.manifest["model"]
-    dataset = load_dataset(settings.data, root=settings.data_root, image_size=model["image_size"])
+    dataset = load_dataset(
+        settings.data,
+        root=settings.data_root,
+        image_size=model["image_size"],
+        skip_damaged=run.settings.skip_damaged,
+        task=run.task.name,
+    )
     if run.task.name == "reconstruction":  # it has no classes, whatever the images are of
         if dataset.channels != model["in_channels"]:
             raise InputError(

@@ -67,6 +67,7 @@ def find_source(name: str, root: Path | str | None = None) -> tuple[Source, Path
     """
     kind, _, path = name.partition(":")
     if kind not in DATASETS or (path and kind not in OF_A_PATH):
+        _refuse_path(name)
         raise unknown_name("data set", name, DATASETS, noun="data sets")
     if kind not in OF_A_PATH:
         return DATASETS[kind], data_root(root)
@@ -75,13 +76,37 @@ def find_source(name: str, root: Path | str | None = None) -> tuple[Source, Path
     return DATASETS[kind], Path(path or str(root)).expanduser()
 
 
-def load_dataset(name: str, *, root: Path | str | None = None, image_size: int | None = None) -> Dataset:
+def _refuse_path(name: str) -> None:
+    """Refuse a path that is given without saying how it is laid out, or that leads nowhere."""
+    path = Path(name).expanduser()
+    quoted = f'"{name}"' if " " in name else name
+    if path.is_dir():
+        kind = "masks" if (path / "images").is_dir() and (path / "masks").is_dir() else "folder"
+        raise InputError(f"'{name}' is a folder and no data set: give {kind}:{quoted}, where it has {OF_A_PATH[kind]}.")
+    if path.exists():
+        raise InputError(f"'{name}' is a file and no data set: give folder:PATH, where PATH has {OF_A_PATH['folder']}.")
+    if len(path.parts) > 1:
+        raise InputError(
+            f"'{name}' does not exist: expected folder:PATH of a folder, or a name that `glassnet data` lists."
+        )
+
+
+def load_dataset(
+    name: str,
+    *,
+    root: Path | str | None = None,
+    image_size: int | None = None,
+    skip_damaged: bool = False,
+    task: str | None = None,
+) -> Dataset:
     """Read a data set into memory, after fetching it where it is missing and can be fetched.
 
     Args:
         name: A key of `DATASETS`, or folder:PATH for images in class sub-folders.
         root: Folder that holds the data sets; default $GLASSNET_DATA, then the user's cache folder.
         image_size: Height and width to resize to, in pixels; the data set's own if not given.
+        skip_damaged: Leave out images of a path that cannot be read, and say how many, instead of refusing them.
+        task: What is to be learned; a reconstruction takes folder:PATH without class sub-folders too.
 
     Raises:
         InputError: An unknown name, a missing or damaged file, an unreadable image.
@@ -90,4 +115,6 @@ def load_dataset(name: str, *, root: Path | str | None = None, image_size: int |
     if image_size is not None and image_size < 1:
         raise InputError(f"image_size is {image_size}, expected at least 1 pixel.")
     source, where = find_source(name, root)
-    return source.load(where, image_size)
+    if name.partition(":")[0] not in OF_A_PATH:
+        return source.load(where, image_size)
+    return source.load(where, image_size, skip_damaged=skip_damaged, task=task)

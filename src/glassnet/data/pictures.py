@@ -3,10 +3,11 @@
 import dataclasses
 import os
 import struct
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -15,13 +16,28 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional as F
 
-from glassnet.console import progress
+from glassnet.console import progress, say
 from glassnet.data.dataset import Dataset
 from glassnet.errors import InputError
 
 SUFFIXES = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"))
-# what Pillow's decoders raise on damaged files
-_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, Image.DecompressionBombError)
+# What Pillow's decoders raise on damaged files
+DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, Image.DecompressionBombError)
+NAMED = 10
+"""Damaged files that an error names, of however many."""
+CHUNK_IMAGES = 1024  # bounds the memory that interpolation takes beside its input and output
+_THREADS = min(16, (os.cpu_count() or 1) + 2)
+Item = TypeVar("Item")
+Content = TypeVar("Content")
+
+
+class DamagedError(InputError):
+    """A file that cannot be read as an image."""
+
+    def __init__(self, path: Path, reason: object) -> None:
+        """Name the file and what is wrong with it."""
+        super().__init__(f"{path} cannot be read as an image ({reason}); replace it or delete it.")
+        self.path, self.reason = path, reason
 
 
 def read_pictures(
@@ -39,29 +55,124 @@ def read_pictures(
         channels: 1 for grayscale, 3 for colour; by default 1 if all images are grayscale, else 3.
 
     Raises:
-        InputError: A file cannot be read as an image; the first such file is named.
+        InputError: Files cannot be read as images; all of them are counted, and the first ten named.
     """
-    pool = ThreadPoolExecutor(min(16, (os.cpu_count() or 1) + 2))
+    return read_undamaged_pictures(paths, size=size, description=description, channels=channels)[0]
+
+
+def read_undamaged_pictures(
+    paths: Sequence[Path], *, size: int, description: str, channels: int | None = None, skip_damaged: bool | None = None
+) -> tuple[UInt8[Tensor, "m channel {size} {size}"], list[int]]:
+    """Read images as `read_pictures` does, and return with them the indices of the files that they are of.
+
+    Args:
+        paths: Image files.
+        size: Height and width in pixels.
+        description: What the progress bar is called.
+        channels: 1 for grayscale, 3 for colour; by default 1 if all images are grayscale, else 3.
+        skip_damaged: Leave out what cannot be read, and say so, instead of refusing it; None where there is no choice.
+
+    Raises:
+        InputError: Files cannot be read as images, and are not to be left out.
+    """
+    with ThreadPoolExecutor(_THREADS) as pool:
+        gray = channels == 1 if channels else all(pool.map(_may_be_gray, paths))
+    images = np.empty((len(paths), 1 if gray else 3, size, size), dtype=np.uint8)
+    rows = []
+    decoded = read_undamaged(
+        lambda path: _decode(path, "L" if gray else "RGB", size),
+        paths,
+        description=description,
+        skip_damaged=skip_damaged,
+    )
+    for row, pixels in decoded:
+        images[row] = pixels
+        rows.append(row)
+    return torch.from_numpy(images if len(rows) == len(paths) else images[rows]), rows
+
+
+def read_undamaged(
+    read: Callable[[Item], Content], items: Sequence[Item], *, description: str, skip_damaged: bool | None
+) -> Iterator[tuple[int, Content]]:
+    """Read items in parallel threads and yield the index and the content of each, in order.
+
+    Args:
+        read: Reads one, or raises DamagedError.
+        items: What to read.
+        description: What the progress bar is called.
+        skip_damaged: Leave out what is damaged, and say so at the end, instead of refusing it; None where there is no
+            such choice.
+
+    Raises:
+        InputError: Some are damaged and not to be left out; all are looked at first.
+    """
+
+    def attempt(item: Item) -> Content | DamagedError:
+        try:
+            return read(item)
+        except DamagedError as error:
+            return error
+
+    damaged: list[DamagedError] = []
+    pool = ThreadPoolExecutor(_THREADS)
     try:
-        gray = channels == 1 if channels else all(pool.map(_is_gray, paths))
-        images = np.empty((len(paths), 1 if gray else 3, size, size), dtype=np.uint8)
-        decoded = pool.map(lambda path: _decode(path, "L" if gray else "RGB", size), paths)
-        with progress(description, len(paths)) as advance:
-            for row, pixels in zip(images, decoded, strict=True):
-                row[:] = pixels
+        with progress(description, len(items)) as advance:
+            for index, content in enumerate(pool.map(attempt, items)):
                 advance()
+                if isinstance(content, DamagedError):
+                    damaged.append(content)
+                else:
+                    yield index, content
     finally:
         pool.shutdown(cancel_futures=True)  # so that an error or Ctrl-C does not wait for the rest
-    return torch.from_numpy(images)
+    if damaged and skip_damaged:
+        say(f"{_count(damaged)} cannot be read and {'is' if len(damaged) == 1 else 'are'} left out: {_names(damaged)}.")
+    elif damaged:
+        raise _refusal(damaged, "" if skip_damaged is None else ", or leave {them} out with --skip-damaged")
 
 
-def _is_gray(path: Path) -> bool:
-    """Tell from the file's header whether it has one channel."""
+def _refusal(damaged: Sequence[DamagedError], choice: str) -> InputError:
+    if len(damaged) == 1:
+        return InputError(f"{str(damaged[0]).rstrip('.')}{choice.format(them='it')}.")
+    them = choice.format(them="them")
+    return InputError(f"{_count(damaged)} cannot be read: {_names(damaged)}; replace them or delete them{them}.")
+
+
+def say_ignored(folder: Path, ignored: Counter[str]) -> str:
+    """Say how many files of each kind are not read; return it in short, for the note of a data set.
+
+    Args:
+        folder: Where they lie.
+        ignored: Files by kind: their suffix, or why they are not read.
+    """
+    if not ignored:
+        return ""
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in ignored.most_common())
+    total = ignored.total()
+    say(f"{total:,} file{'s' if total > 1 else ''} in {folder} not read: {kinds}; images end in {_suffixes()}.")
+    return f", {total:,} hidden or other files ignored"
+
+
+def _suffixes() -> str:
+    return ", ".join(sorted(SUFFIXES))
+
+
+def _count(damaged: Sequence[DamagedError]) -> str:
+    return f"{len(damaged):,} image{'s' if len(damaged) > 1 else ''}"
+
+
+def _names(damaged: Sequence[DamagedError]) -> str:
+    names = ", ".join(f"{one.path} ({one.reason})" for one in damaged[:NAMED])
+    return names + (f" and {len(damaged) - NAMED:,} more" if len(damaged) > NAMED else "")
+
+
+def _may_be_gray(path: Path) -> bool:
+    """Tell from the file's header whether it has one channel; a damaged one does not matter."""
     try:
         with Image.open(path) as image:
             return image.mode in ("1", "L", "LA") or image.mode.startswith("I")
-    except _DAMAGE as error:
-        raise _unreadable(path, error) from None
+    except DAMAGE:
+        return True
 
 
 def _decode(path: Path, mode: Literal["L", "RGB"], size: int) -> UInt8[np.ndarray, "channel {size} {size}"]:
@@ -69,8 +180,8 @@ def _decode(path: Path, mode: Literal["L", "RGB"], size: int) -> UInt8[np.ndarra
         with Image.open(path) as file:
             file.draft(None, (2 * size, 2 * size))  # large JPEGs are decoded at a fraction of their size, and faster
             image = _convert(ImageOps.exif_transpose(file), mode)
-    except _DAMAGE as error:
-        raise _unreadable(path, error) from None
+    except DAMAGE as error:
+        raise damaged(path, error) from None
     pixels = np.asarray(ImageOps.fit(image, (size, size), method=Image.Resampling.BILINEAR))
     return pixels[None] if mode == "L" else pixels.transpose(2, 0, 1)
 
@@ -88,12 +199,10 @@ def _convert(image: Image.Image, mode: Literal["L", "RGB"]) -> Image.Image:
     return image.convert(mode)
 
 
-def _unreadable(path: Path, error: Exception) -> InputError:
-    reason = "it is damaged, or of an unknown format" if isinstance(error, UnidentifiedImageError) else error
-    return InputError(f"{path} cannot be read as an image ({reason}); replace it or delete it.")
-
-
-CHUNK_IMAGES = 1024  # bounds the memory that interpolation takes beside its input and output
+def damaged(path: Path, error: Exception) -> DamagedError:
+    """Say what Pillow means by an error."""
+    unknown = isinstance(error, UnidentifiedImageError)
+    return DamagedError(path, "it is damaged, or of an unknown format" if unknown else error)
 
 
 def resize_images(

@@ -14,7 +14,8 @@ class Source:
     Attributes:
         summary: What it is, in a few words.
         load: Reads it, given the folder that holds the data sets and the image size in pixels (None: its own); files
-            that are damaged or not the expected ones are refused, so that what loads is also verified.
+            that are damaged or not the expected ones are refused, so that what loads is also verified. That of a user's
+            own path also takes `skip_damaged` and `task`, by name.
         find: Tells where its files are, given the same folder; None if one is missing.
         needs: What is missing where `find` says None: the command that gets it.
         tasks: What can be learned on it, first what is learned where neither task nor model is named.
@@ -27,7 +28,7 @@ class Source:
     """
 
     summary: str
-    load: Callable[[Path, int | None], Dataset]
+    load: Callable[..., Dataset]
     find: Callable[[Path], Path | None]
     needs: str
     tasks: tuple[str, ...] = ("classification",)

@@ -69,6 +69,8 @@ class TrainSettings:
     segmentation of masks, reconstruction of photos-sample, classification of all others."""
     image_size: int | None = None
     """Height and width that images are resized to, in pixels; the data set's own if not given."""
+    skip_damaged: bool = False
+    """Leave out images of folder:PATH or masks:PATH that cannot be read, and say how many, instead of refusing them."""
     epochs: int | None = None
     """Passes over the training images; if not given, 8 for classification, 13 for
     segmentation, 20 for reconstruction."""

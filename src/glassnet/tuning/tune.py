@@ -75,7 +75,13 @@ def _check_models(plan: Plan) -> None:
         names = settings.names
         key = (names.data, settings.image_size)
         if key not in datasets:
-            datasets[key] = load_dataset(names.data, root=settings.data_root, image_size=settings.image_size)
+            datasets[key] = load_dataset(
+                names.data,
+                root=settings.data_root,
+                image_size=settings.image_size,
+                skip_damaged=settings.skip_damaged,
+                task=settings.task,
+            )
         data = datasets[key]
         options = parse_options(names.model, settings.model_options)
         shape = {"in_channels": data.channels, "num_classes": len(data.classes), "image_size": data.image_size}

@@ -135,9 +135,50 @@ def test_a_picture_that_lies_on_its_side_is_turned_as_its_mask_stands(tmp_path):
 
 
 def test_no_folder_and_no_images(tmp_path):
-    with pytest.raises(InputError, match="is no folder; expected one with images/ and masks/"):
+    with pytest.raises(InputError, match="none does not exist; expected a folder with images/ and masks/"):
         load_dataset(f"masks:{tmp_path / 'none'}")
+    with pytest.raises(InputError, match="images does not exist; expected images/ and masks/"):
+        load_dataset(f"masks:{tmp_path}")
+    (tmp_path / "images").mkdir()
     with pytest.raises(InputError, match="images holds no images; expected images/ and masks/"):
         load_dataset(f"masks:{tmp_path}")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="file is a file; expected a folder with images/ and masks/"):
+        load_dataset(f"masks:{tmp_path / 'file'}")
     with pytest.raises(InputError, match="'masks' has no path: give masks:PATH, where PATH has images/ and masks/"):
         load_dataset("masks")
+
+
+def test_rows_keep_the_names_of_their_files(scans):
+    dataset = load_dataset(f"masks:{scans}", image_size=8)
+    assert sorted(dataset.train.files + dataset.test.files) == [f"images/s{number}.png" for number in range(5)]
+    for split in (dataset.train, dataset.test):
+        for image, file in zip(split.images, split.files, strict=True):
+            with Image.open(scans / file) as opened:
+                expected = np.asarray(opened.resize((8, 8), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
+            assert np.array_equal(image, expected)
+
+
+def test_damaged_images_and_masks_are_named_together_or_left_out(scans, capsys):
+    whole = load_dataset(f"masks:{scans}", image_size=8)
+    (scans / "images" / "s1.png").write_bytes(b"x")
+    (scans / "masks" / "s2.png").write_bytes(b"x")
+    with pytest.raises(InputError, match=r"2 images cannot be read: .*images.s1\.png .*masks.s2\.png .*--skip-damaged"):
+        load_dataset(f"masks:{scans}", image_size=8)
+    (scans / "images" / "notes.txt").write_text("")
+    rest = load_dataset(f"masks:{scans}", image_size=8, skip_damaged=True)
+    said = capsys.readouterr().err
+    assert "2 images cannot be read and are left out" in said
+    assert "1 .txt" in said
+    for before, after in ((whole.train, rest.train), (whole.test, rest.test)):
+        places = [row for row, file in enumerate(before.files) if file not in ("images/s1.png", "images/s2.png")]
+        assert after.files == tuple(before.files[row] for row in places)
+        assert torch.equal(after.images, before.images[places])
+        assert torch.equal(after.targets, before.targets[places])
+
+
+def test_a_part_of_which_nothing_can_be_read_is_said(scans):
+    (file,) = load_dataset(f"masks:{scans}", image_size=8).test.files
+    (scans / file).write_bytes(b"x")
+    with pytest.raises(InputError, match=r"no test image in .* can be read, expected one at least"):
+        load_dataset(f"masks:{scans}", image_size=8, skip_damaged=True)

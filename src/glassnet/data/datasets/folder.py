@@ -1,13 +1,17 @@
-"""A folder of the user's own images: a sub-folder per class, or train/ and test/ with a sub-folder per class each."""
+"""A folder of the user's own images: a sub-folder per class, or train/ and test/ with a sub-folder per class each.
+
+A reconstruction needs no classes, and takes a folder of images without sub-folders too.
+"""
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from glassnet.data.dataset import Dataset, Split
-from glassnet.data.pictures import SUFFIXES, read_pictures
+from glassnet.data.pictures import SUFFIXES, read_undamaged_pictures, say_ignored
 from glassnet.data.source import Source
 from glassnet.data.split import hash_order, stratified_split
 from glassnet.errors import InputError
@@ -16,6 +20,8 @@ DEFAULT_SIZE_PIXELS = 64
 TEST_SHARE = 0.2
 SPLIT_SEED = 0
 TEST_NAMES = ("test", "val", "validation")
+ONE_CLASS = "images"
+"""Name of the one class of images without class sub-folders."""
 
 
 @dataclass(frozen=True)
@@ -25,77 +31,91 @@ class _Part:
     files: list[Path]
     labels: list[str]
 
-    def take(self, rows: list[int]) -> "_Part":
-        return _Part([self.files[i] for i in rows], [self.labels[i] for i in rows])
+    def take(self, rows: Iterable[int]) -> "_Part":
+        chosen = list(rows)
+        return _Part([self.files[i] for i in chosen], [self.labels[i] for i in chosen])
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """What a folder holds before an image is read."""
+    """What a folder holds before an image is read; files that are not read are counted by kind."""
 
     train: _Part
     test: _Part
     note: str
-    ignored: int
+    ignored: Counter[str]
 
 
-def load(path: Path, image_size: int | None = None) -> Dataset:
+def load(path: Path, image_size: int | None = None, *, skip_damaged: bool = False, task: str | None = None) -> Dataset:
     """Read PATH's images, the class of each being the name of its sub-folder.
 
     If PATH has train/ and test/ (or val/, or validation/), these are the parts; else a fifth of each class is drawn for
-    the test, the same images every time. Hidden files and files that are no images are ignored; the note counts them.
+    the test, the same images every time. Hidden files and files that are no images are not read, and are counted.
 
     Args:
-        path: Folder with a sub-folder per class; the images may lie deeper inside it.
+        path: Folder with a sub-folder per class; the images may lie deeper inside it. For a reconstruction they may lie
+            in it without sub-folders.
         image_size: Height and width in pixels; 64 if not given.
+        skip_damaged: Leave out images that cannot be read, and say how many, instead of refusing them.
+        task: What is to be learned: anything but a reconstruction needs two classes.
 
     Raises:
-        InputError: There is no such folder, it has fewer than two classes, a class is empty or too small to split, a
-            class is only in the test part, or a file cannot be read.
+        InputError: There is no such folder, it has fewer classes than needed, a class is empty or too small to split, a
+            class is only in the test part, or files cannot be read.
     """
-    layout = _find_layout(path)
+    needs_classes = task != "reconstruction"
+    layout = _find_layout(path, needs_classes=needs_classes)
     classes = tuple(sorted(set(layout.train.labels)))
-    if len(classes) < 2:
+    if needs_classes and len(classes) < 2:
         raise InputError(f"{path} has one class ({classes[0]}), expected at least two class sub-folders to tell apart.")
     _check_test_classes(path, classes, layout.test)
-    files = layout.train.files + layout.test.files
     size = image_size or DEFAULT_SIZE_PIXELS
-    images = read_pictures(files, size=size, description=f"Reading {len(files):,} images from {path}")
-    targets = torch.tensor([classes.index(label) for label in layout.train.labels + layout.test.labels])
-    n = len(layout.train.files)
-    ignored = f", {layout.ignored:,} hidden or other files ignored" if layout.ignored else ""
+    ignored = say_ignored(path, layout.ignored)
+    whole = _Part(layout.train.files + layout.test.files, layout.train.labels + layout.test.labels)
+    images, rows = read_undamaged_pictures(
+        whole.files,
+        size=size,
+        description=f"Reading {len(whole.files):,} images from {path}",
+        skip_damaged=skip_damaged,
+    )
+    n, whole = sum(row < len(layout.train.files) for row in rows), whole.take(rows)
+    _require_classes_in_both(path, classes, whole.labels[:n], whole.labels[n:])
+    targets = torch.tensor([classes.index(label) for label in whole.labels])
+    names = [file.relative_to(path).as_posix() for file in whole.files]
     return Dataset(
         name=f"folder:{path}",
-        task="classification",
+        task="classification" if len(classes) > 1 else "reconstruction",
         classes=classes,
-        train=Split(images[:n], targets[:n]),
-        test=Split(images[n:], targets[n:]),
+        train=Split(images[:n], targets[:n], files=names[:n]),
+        test=Split(images[n:], targets[n:], files=names[n:]),
         augmentation="photos",
         note=f"images in {path}, {layout.note}, resized and cropped to {size} px{ignored}",
     )
 
 
-def _find_layout(path: Path) -> _Layout:
-    """Take train/ and test/ where they hold class folders, else split the whole."""
+def _find_layout(path: Path, *, needs_classes: bool) -> _Layout:
+    """Take train/ and test/ where they hold class folders, or need none, else split the whole."""
     if not path.is_dir():
         problem = "is a file" if path.exists() else "does not exist"
         raise InputError(f"{path} {problem}: expected a folder with a sub-folder of images per class, as in cat/1.jpg.")
     folders = {child.name.lower(): child for child in _sub_folders(path)}
     train, test = folders.get("train"), next((folders[name] for name in TEST_NAMES if name in folders), None)
-    if train is None or not _sub_folders(train):
-        return _split(path)
+    if train is None or not (_sub_folders(train) or (test is not None and not needs_classes)):
+        return _split(path, needs_classes=needs_classes)
     if test is None:
         raise InputError(
             f"{path} has train but no test, val or validation beside it: add one, or give folder:{train} to split that."
         )
     unused = [child.name for child in folders.values() if child not in (train, test)]
     note = f"parts {train.name} and {test.name}" + (f", {', '.join(unused)} not used" if unused else "")
-    (train_part, ignored), (test_part, also_ignored) = _scan(train), _scan(test)
+    (train_part, ignored), (test_part, also_ignored) = (
+        _scan(part, needs_classes=needs_classes) for part in (train, test)
+    )
     return _Layout(train_part, test_part, note, ignored + also_ignored)
 
 
-def _split(path: Path) -> _Layout:
-    whole, ignored = _scan(path)
+def _split(path: Path, *, needs_classes: bool) -> _Layout:
+    whole, ignored = _scan(path, needs_classes=needs_classes)
     label, smallest = min(Counter(whole.labels).items(), key=lambda item: item[1])
     if smallest < 2:
         raise InputError(
@@ -107,26 +127,44 @@ def _split(path: Path) -> _Layout:
     return _Layout(whole.take(train), whole.take(test), f"fixed split {len(train):,}/{len(test):,}", ignored)
 
 
-def _scan(folder: Path) -> tuple[_Part, int]:
-    """List a folder's images by class, mixed, and count the files that are none."""
-    files: list[Path] = []
-    labels: list[str] = []
+def _scan(folder: Path, *, needs_classes: bool) -> tuple[_Part, Counter[str]]:
+    """List a folder's images by class, mixed, and count the files that are not read by kind."""
+    whole = _Part([], [])
     for child in _sub_folders(folder):
-        images = [file for file in sorted(child.rglob("*")) if file.is_file() and _is_image(file.relative_to(child))]
+        images = _images(child)
         if not images:
             raise InputError(
                 f"class '{child.name}' in {folder} has no images ({', '.join(sorted(SUFFIXES))}): "
                 "add some, or remove the sub-folder."
             )
-        files += images
-        labels += [child.name] * len(images)
-    if not files:
+        whole = _Part(whole.files + images, whole.labels + [child.name] * len(images))
+    if not whole.files:
+        whole = _without_classes(folder, needs_classes=needs_classes)
+    taken = set(whole.files)
+    others = (file for file in folder.rglob("*") if file.is_file() and file not in taken)
+    order = hash_order([file.relative_to(folder).as_posix() for file in whole.files], seed=SPLIT_SEED)
+    return whole.take(order), Counter(_kind(file.relative_to(folder)) for file in others)
+
+
+def _without_classes(folder: Path, *, needs_classes: bool) -> _Part:
+    """Take the images that lie in a folder without sub-folders as one class.
+
+    Raises:
+        InputError: There are none, or classes are needed.
+    """
+    images = _images(folder)
+    if needs_classes:
+        instead = f"; --task reconstruction takes its {len(images):,} images without classes" if images else ""
         raise InputError(
-            f"{folder} has no class sub-folders: expected a sub-folder of images per class, as in cat/1.jpg."
+            f"{folder} has no class sub-folders: expected a sub-folder of images per class, as in cat/1.jpg{instead}."
         )
-    total = sum(file.is_file() for file in folder.rglob("*"))
-    order = hash_order([file.relative_to(folder).as_posix() for file in files], seed=SPLIT_SEED)
-    return _Part(files, labels).take(order), total - len(files)
+    if not images:
+        raise InputError(f"{folder} holds no images: expected files that end in {', '.join(sorted(SUFFIXES))}.")
+    return _Part(images, [ONE_CLASS] * len(images))
+
+
+def _images(folder: Path) -> list[Path]:
+    return [file for file in sorted(folder.rglob("*")) if file.is_file() and _is_image(file.relative_to(folder))]
 
 
 def _sub_folders(folder: Path) -> list[Path]:
@@ -141,6 +179,15 @@ def _is_image(inner: Path) -> bool:
     return inner.suffix.lower() in SUFFIXES and not any(_is_hidden(name) for name in inner.parts)
 
 
+def _kind(inner: Path) -> str:
+    """Say why a file is not read."""
+    if any(_is_hidden(name) for name in inner.parts):
+        return "hidden"
+    if inner.suffix.lower() in SUFFIXES:
+        return f"{inner.suffix.lower()} outside the sub-folders"
+    return inner.suffix.lower() or "without a suffix"
+
+
 def _check_test_classes(path: Path, classes: tuple[str, ...], test: _Part) -> None:
     unknown = sorted(set(test.labels) - set(classes))
     if unknown:
@@ -148,6 +195,14 @@ def _check_test_classes(path: Path, classes: tuple[str, ...], test: _Part) -> No
             f"{path} has classes to test that are not in its train folder: {', '.join(unknown)}; "
             f"it has {', '.join(classes)}."
         )
+
+
+def _require_classes_in_both(path: Path, classes: Sequence[str], train: Sequence[str], test: Sequence[str]) -> None:
+    """Refuse a class of which no training image, or a test of which no image, could be read."""
+    lost = sorted(set(classes) - set(train))
+    if lost or not test:
+        what = f"no training image of {', '.join(lost)}" if lost else "no test image"
+        raise InputError(f"{what} in {path} can be read, expected one at least; add images, or replace damaged ones.")
 
 
 SOURCE = Source(

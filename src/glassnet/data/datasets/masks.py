@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
-from glassnet.console import progress
 from glassnet.data.dataset import Dataset, Split
-from glassnet.data.pictures import SUFFIXES
+from glassnet.data.pictures import DAMAGE, SUFFIXES, damaged, read_undamaged, say_ignored
 from glassnet.data.source import Source
 from glassnet.data.split import hash_order
 from glassnet.errors import InputError
@@ -34,7 +34,7 @@ class Pair:
     mask: Path
 
 
-def load(path: Path, image_size: int | None = None) -> Dataset:
+def load(path: Path, image_size: int | None = None, *, skip_damaged: bool = False, task: str | None = None) -> Dataset:
     """Read PATH/images and PATH/masks, or the same in PATH/train and PATH/test.
 
     A mask is an image of palette indices or grey levels: a pixel's value is its class, 0 the background, 255 void. The
@@ -44,23 +44,36 @@ def load(path: Path, image_size: int | None = None) -> Dataset:
     Args:
         path: The folder.
         image_size: Height and width that images are squeezed to, in pixels; 96 if not given.
+        skip_damaged: Leave out images that cannot be read, or whose mask cannot, instead of refusing them.
+        task: Not used: masks are for a segmentation.
 
     Raises:
-        InputError: The folder is not laid out so, an image has no mask or the other way round, a file cannot be read,
+        InputError: The folder is not laid out so, an image has no mask or the other way round, files cannot be read,
             the two differ in size, or the masks hold a value that is no class, or fewer than two classes.
     """
-    size, parts = image_size or DEFAULT_PIXELS, _parts(path)
-    read = [_read(pairs, size, f"Reading {len(pairs):,} images with masks") for pairs in parts]
+    del task
+    size, (parts, ignored) = image_size or DEFAULT_PIXELS, _parts(path)
+    note = say_ignored(path, ignored)
+    images, masks, pairs, n = _read(parts, size, skip_damaged=skip_damaged)
+    if not 0 < n < len(pairs):
+        raise InputError(
+            f"no {'test' if n else 'training'} image in {path} can be read, expected one at least; add images, or "
+            "replace damaged ones."
+        )
     named = _names(path)
-    _require_classes(path, [masks for _, masks in read], named=bool(named))
-    largest = max(int(masks[masks != VOID].max(initial=0)) for _, masks in read)
+    _require_classes(path, masks, named=bool(named))
+    largest = int(masks[masks != VOID].max(initial=0))
     classes = named or tuple(f"class {number}" for number in range(max(largest + 1, 2)))
     if largest >= len(classes):
         raise InputError(
             f"a mask in {path} holds the class {largest}, but {NAMES} names {len(classes)}, 0 to {len(classes) - 1}; "
             "add its name or mend the mask."
         )
-    train, test = (Split(torch.from_numpy(images), torch.from_numpy(masks)) for images, masks in read)
+    files = [pair.image.relative_to(path).as_posix() for pair in pairs]
+    train, test = (
+        Split(torch.from_numpy(images[part]), torch.from_numpy(masks[part]), files=files[part])
+        for part in (slice(n), slice(n, None))
+    )
     return Dataset(
         name=f"masks:{path}",
         task="segmentation",
@@ -68,16 +81,17 @@ def load(path: Path, image_size: int | None = None) -> Dataset:
         train=train,
         test=test,
         augmentation="objects",
-        note=f"images and masks in {path}, {len(train):,} to train and {len(test):,} to test on, squeezed to {size} px",
+        note=f"images and masks in {path}, {len(train):,} to train and {len(test):,} to test on, squeezed to {size} px"
+        f"{note}",
     )
 
 
-def _require_classes(path: Path, parts: list[UInt8[np.ndarray, "_ s s"]], *, named: bool) -> None:
+def _require_classes(path: Path, masks: UInt8[np.ndarray, "n s s"], *, named: bool) -> None:
     """Refuse masks with nothing to tell apart, as those are that mark the object by 255, which stands for void.
 
     Numbers that leave others out, as grey levels of a drawing do, are classes only where names say so.
     """
-    values = sorted({int(value) for masks in parts for value in np.unique(masks)})
+    values = np.unique(masks).tolist()
     if len([value for value in values if value != VOID]) < 2:
         raise InputError(
             f"the masks in {path} hold only {' and '.join(map(str, values))}, where {VOID} stands for void, expected "
@@ -91,45 +105,56 @@ def _require_classes(path: Path, parts: list[UInt8[np.ndarray, "_ s s"]], *, nam
         )
 
 
-def _parts(path: Path) -> tuple[list[Pair], list[Pair]]:
+def _parts(path: Path) -> tuple[tuple[list[Pair], list[Pair]], Counter[str]]:
+    """List the images to train and to test on, and count the files that are not read by kind."""
     if not path.is_dir():
-        raise InputError(f"{path} is no folder; expected one with images/ and masks/, as in images/1.jpg, masks/1.png.")
+        problem = "is a file" if path.exists() else "does not exist"
+        raise InputError(
+            f"{path} {problem}; expected a folder with images/ and masks/, as in images/1.jpg, masks/1.png."
+        )
     if (path / "train").is_dir() and (path / "test").is_dir():
-        return _pairs(path / "train"), _pairs(path / "test")
-    pairs = _pairs(path)
+        (train, ignored), (test, also_ignored) = _pairs(path / "train"), _pairs(path / "test")
+        return (train, test), ignored + also_ignored
+    pairs, ignored = _pairs(path)
     if len(pairs) < 2:
         raise InputError(f"{path} has one image, expected two or more to split into training and test: add images.")
     order = hash_order([pair.image.name for pair in pairs], seed=SPLIT_SEED)
     tested = set(order[: max(1, round(TEST_SHARE * len(pairs)))])
     whole = range(len(pairs))
-    return [pairs[i] for i in whole if i not in tested], [pairs[i] for i in whole if i in tested]
+    return ([pairs[i] for i in whole if i not in tested], [pairs[i] for i in whole if i in tested]), ignored
 
 
-def _pairs(folder: Path) -> list[Pair]:
-    images, masks = (_files(folder / kind) for kind in ("images", "masks"))
+def _pairs(folder: Path) -> tuple[list[Pair], Counter[str]]:
+    (images, ignored), (masks, also_ignored) = (_files(folder / kind) for kind in ("images", "masks"))
     for mask in masks.values():
         if mask.suffix.lower() in LOSSY:
             raise InputError(f"the mask {mask} is a JPEG, which blurs classes into each other; save masks as PNG.")
     for stem in sorted(images.keys() ^ masks.keys()):
         has, lacks = ("image", "masks") if stem in images else ("mask", "images")
         raise InputError(f"the {has} {stem} in {folder} has no partner in {lacks}/; add it, or remove the {has}.")
-    return [Pair(images[stem], masks[stem]) for stem in sorted(images)]
+    return [Pair(images[stem], masks[stem]) for stem in sorted(images)], ignored + also_ignored
 
 
-def _files(folder: Path) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+def _files(folder: Path) -> tuple[dict[str, Path], Counter[str]]:
+    """List a folder's image files by name, and count its other files by kind."""
+    if not folder.is_dir():
+        raise InputError(f"{folder} does not exist; expected images/ and masks/ with files of the same names.")
+    files: dict[str, Path] = {}
+    ignored: Counter[str] = Counter()
+    for path in sorted(folder.iterdir()):
         if path.suffix.lower() not in SUFFIXES or path.name[0] == ".":
+            if path.is_file():
+                ignored["hidden" if path.name[0] == "." else path.suffix.lower() or "without a suffix"] += 1
             continue
-        if path.stem in found:
+        if path.stem in files:
             raise InputError(
-                f"{folder} holds both {found[path.stem].name} and {path.name}, expected one file of a name; "
+                f"{folder} holds both {files[path.stem].name} and {path.name}, expected one file of a name; "
                 "rename one, and its partner."
             )
-        found[path.stem] = path
-    if not found:
+        files[path.stem] = path
+    if not files:
         raise InputError(f"{folder} holds no images; expected images/ and masks/ with files of the same names.")
-    return found
+    return files, ignored
 
 
 def _names(path: Path) -> tuple[str, ...]:
@@ -155,15 +180,22 @@ def _names(path: Path) -> tuple[str, ...]:
 
 
 def _read(
-    pairs: list[Pair], size: int, description: str
-) -> tuple[UInt8[np.ndarray, "n 3 s s"], UInt8[np.ndarray, "n s s"]]:
+    parts: tuple[list[Pair], list[Pair]], size: int, *, skip_damaged: bool
+) -> tuple[UInt8[np.ndarray, "n 3 s s"], UInt8[np.ndarray, "n s s"], list[Pair], int]:
+    """Read both parts, one after the other; return images, masks, their files, and how many are to train on."""
+    pairs = [*parts[0], *parts[1]]
     images = np.empty((len(pairs), 3, size, size), np.uint8)
     masks = np.empty((len(pairs), size, size), np.uint8)
-    with progress(description, len(pairs)) as advance:
-        for row, pair in enumerate(pairs):
-            images[row], masks[row] = _read_pair(pair, size)
-            advance()
-    return images, masks
+    rows = []
+    for row, pixels in read_undamaged(
+        lambda pair: _read_pair(pair, size),
+        pairs,
+        description=f"Reading {len(pairs):,} images with masks",
+        skip_damaged=skip_damaged,
+    ):
+        images[row], masks[row] = pixels
+        rows.append(row)
+    return images[rows], masks[rows], [pairs[row] for row in rows], sum(row < len(parts[0]) for row in rows)
 
 
 def _read_pair(pair: Pair, size: int) -> tuple[UInt8[np.ndarray, "3 s s"], UInt8[np.ndarray, "s s"]]:
@@ -186,9 +218,8 @@ def _open(path: Path, mode: str | None) -> Image.Image:
         with Image.open(path) as file:
             upright = ImageOps.exif_transpose(file)
             return upright.convert(mode) if mode else upright
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = "it is damaged, or of an unknown format" if isinstance(error, UnidentifiedImageError) else error
-        raise InputError(f"{path} cannot be read as an image ({reason}); replace it or delete it.") from None
+    except DAMAGE as error:
+        raise damaged(path, error) from None
 
 
 SOURCE = Source(
