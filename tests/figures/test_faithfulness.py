@@ -103,8 +103,34 @@ def test_a_layer_without_a_share_is_a_gap_and_what_is_left_out_is_told(texts):
     none = replace(network, shares=gap * np.nan, intervals=np.full((2, 2), np.nan), left_out=np.array([9, 9]))
     assert "−9" in texts(figures.mask_share({"own": none}))
     assert not any("−" in text for text in texts(figures.mask_share({"own": NETWORK})))
-    with pytest.raises(InputError, match="the intervals of own where it has a share: 2 of 2 values are NaN"):
-        figures.mask_share({"own": replace(network, intervals=np.full((2, 2), np.nan))})
+    with pytest.raises(InputError, match="the intervals of own: 1 of 4 values are NaN"):
+        figures.mask_share({"own": replace(NETWORK, intervals=np.array([[0.1, 0.3], [np.nan, 0.6]]))})
+
+
+def test_a_share_of_one_image_has_a_number_and_no_interval(texts):
+    """None, as a mean of one value has it, and NaN are the same."""
+    for nothing in (None, (None, None), (np.nan, np.nan)):
+        drawn = figures.mask_share({"own": replace(NETWORK, intervals=[(0.1, 0.3), nothing])})
+        (bars,) = [part for part in drawn.axes[0].collections if len(part.get_segments())]
+        assert [segment.tolist() for segment in bars.get_segments() if len(segment)] == [[[0, 0.1], [0, 0.3]]]
+        assert {"25", "50"} <= set(texts(drawn))
+    none = figures.mask_share({"own": replace(NETWORK, intervals=[None, None])})
+    assert not none.axes[0].collections
+    assert "95% interval over images" not in texts(none)
+
+
+def test_curves_of_one_image_have_no_bands(texts):
+    at = np.linspace(0, 1, 3)
+    alone = np.stack([1 - at, at * np.nan, at * np.nan], axis=1)
+    key = ("gradcam", "conv1")
+    drawn = figures.faithfulness_curves(at, {key: alone}, {key: alone})
+    bands = [path for part in drawn.axes[0].collections for path in part.get_paths()]
+    assert not [path for path in bands if len(path.vertices)]
+    assert not any("bands" in text for text in texts(drawn))
+    steps = figures.sanity_curves(["trained", "fc", "conv"], {"gradcam": alone}).axes[0]
+    assert not [s for part in steps.collections for s in part.get_segments() if len(s)]
+    with pytest.raises(InputError, match="the intervals of the curve of gradcam at conv1: 3 of 6 values are NaN"):
+        figures.faithfulness_curves(at, {key: np.stack([at, at, at * np.nan], axis=1)}, {key: alone})
 
 
 @pytest.mark.usefixtures("unchecked")

@@ -61,6 +61,19 @@ def test_the_first_layer_that_is_not_clearly_worse_than_the_best_is_told(texts):
     )
 
 
+def test_a_layer_without_an_interval_has_no_bar_and_no_claim_is_made(texts):
+    gap = [tuple(row) for row in INTERVAL]
+    gap[1] = None
+    figure = layer_comparison(NAMES, probe=PROBE, probe_interval=gap)
+    (bars,) = [part for part in figure.axes[0].collections if len(part.get_segments())]
+    assert len([segment for segment in bars.get_segments() if len(segment)]) == len(NAMES) - 1
+    assert any("bars: 95% interval" in text for text in texts(figure))
+    assert not any("overlap" in text for text in texts(figure))
+    none = layer_comparison(NAMES, probe=PROBE, probe_interval=[(None, None)] * len(NAMES))
+    assert not [part for part in none.axes[0].collections if len(part.get_segments())]
+    assert not any("bars:" in text for text in texts(none))
+
+
 def test_interval_bars_reach_from_low_to_high(texts):
     figure = layer_comparison(NAMES, probe=PROBE, probe_interval=INTERVAL, interval_name="99% interval")
     bars = np.stack(figure.axes[0].collections[0].get_segments())

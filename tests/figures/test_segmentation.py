@@ -119,3 +119,10 @@ def test_bars_are_sorted_and_classes_without_a_value_left_out():
         figures.class_bars([None], [None], ["a"])
     with pytest.raises(InputError, match="1 values, 1 intervals and 2 baselines for 1 classes, expected one of each"):
         figures.class_bars([0.5], [None], ["a"], baselines=[0, 0])
+
+
+def test_a_class_of_one_image_has_a_bar_without_an_interval(texts):
+    figure = figures.class_bars([0.2, 0.6, 0.4], [(0.1, 0.3), (None, None), None], ["a", "b", "c"])
+    assert [line.get_xdata().tolist() for line in figure.axes[0].lines] == [pytest.approx([10, 30])]
+    assert any("line: 95% interval" in text for text in texts(figure))
+    assert not any("interval" in text for text in texts(figures.class_bars([0.2], [None], ["a"])))

@@ -8,13 +8,23 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from glassnet.errors import InputError
-from glassnet.figures.style import ACCENT, GRID, INK, PALETTE, in_house_style, new_figure, shorten
+from glassnet.figures.style import (
+    ACCENT,
+    GRID,
+    INK,
+    PALETTE,
+    Intervals,
+    in_house_style,
+    interval_pairs,
+    new_figure,
+    shorten,
+)
 
 
 @in_house_style
 def class_bars(
     values: Sequence[float | None],
-    intervals: Sequence[tuple[float, float] | None],
+    intervals: Intervals,
     classes: Sequence[str],
     *,
     baselines: Sequence[float | None] | None = None,
@@ -24,7 +34,7 @@ def class_bars(
 
     Args:
         values: 0 to 1, None for a class that is neither there nor predicted.
-        intervals: 95% interval of each, None for none.
+        intervals: 95% interval of each; None, or (None, None), for none.
         classes: Names of the classes.
         baselines: What predicting background everywhere scores in each class, drawn as a mark; None for no marks.
         title: The figure's heading.
@@ -32,29 +42,30 @@ def class_bars(
     Raises:
         InputError: The lists differ in length, or no class has a value.
     """
-    shown = _shown(values, intervals, classes, baselines)
-    figure = new_figure(6.4, 1.5 + 0.22 * len(shown))
+    order = _order(values, intervals, classes, baselines)
+    bounds = interval_pairs("the intervals", intervals, len(classes), each="class")
+    figure = new_figure(6.4, 1.5 + 0.22 * len(order))
     axes = figure.add_subplot()
-    places = np.arange(len(shown))
-    axes.barh(places, [100 * (values[i] or 0) for i in shown], color=ACCENT, height=0.7)
-    for place, i in enumerate(shown):
-        bounds = intervals[i]
-        if bounds is not None:
-            axes.plot([100 * bounds[0], 100 * bounds[1]], [place, place], color=INK, linewidth=1.2)
+    places = np.arange(len(order))
+    axes.barh(places, [100 * (values[i] or 0) for i in order], color=ACCENT, height=0.7)
+    for place, i in enumerate(order):
+        if not np.isnan(bounds[i]).any():
+            axes.plot(100 * bounds[i], [place, place], color=INK, linewidth=1.2)
     if baselines is not None:
-        marks = [100 * (baselines[i] or 0) for i in shown]
+        marks = [100 * (baselines[i] or 0) for i in order]
         axes.plot(marks, places, "|", color=PALETTE[1], markersize=13, markeredgewidth=3, label="all background")
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center")
-    axes.set_yticks(places, [shorten(classes[i], 18) for i in shown])
-    axes.set(xlim=(0, 100), ylim=(len(shown) - 0.4, -0.6), xlabel="intersection over union (%), line: 95% interval")
+    axes.set_yticks(places, [shorten(classes[i], 18) for i in order])
+    line = "" if np.isnan(bounds[order]).all() else ", line: 95% interval"
+    axes.set(xlim=(0, 100), ylim=(len(order) - 0.4, -0.6), xlabel="intersection over union (%)" + line)
     axes.grid(axis="x", color=GRID)
     figure.suptitle(title, x=0.01, ha="left")
     return figure
 
 
-def _shown(
+def _order(
     values: Sequence[float | None],
-    intervals: Sequence[tuple[float, float] | None],
+    intervals: Intervals,
     classes: Sequence[str],
     baselines: Sequence[float | None] | None,
 ) -> list[int]:
@@ -64,7 +75,7 @@ def _shown(
             f"there are {len(values)} values, {len(intervals)} intervals and {len(baselines or ())} baselines for "
             f"{len(classes)} classes, expected one of each for each."
         )
-    shown = sorted((i for i, v in enumerate(values) if v is not None), key=lambda i: -(values[i] or 0))
-    if not shown:
+    order = sorted((i for i, v in enumerate(values) if v is not None), key=lambda i: -(values[i] or 0))
+    if not order:
         raise InputError("no class has a value; measure masks in which one is there.")
-    return shown
+    return order

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Integer
@@ -19,9 +19,11 @@ from glassnet.figures.style import (
     ACCENT,
     GRID,
     MUTED,
+    Intervals,
     class_colour,
     class_marker,
     in_house_style,
+    interval_pairs,
     new_figure,
     require_finite,
     require_shape,
@@ -31,7 +33,7 @@ from glassnet.figures.style import (
 BANDS = 3
 """Of more curves in a panel the bands would hide each other."""
 Curve = Float[np.ndarray, "steps 3"]
-"""Mean, low and high of each step."""
+"""Mean, low and high of each step; low and high are NaN where there is no interval, as of one image."""
 
 
 @in_house_style
@@ -79,20 +81,28 @@ def faithfulness_curves(
     for axes, what in zip(panels[-1], ("deleted", "inserted"), strict=True):
         axes.set_xlabel(f"pixels {what}, the map's highest first")
     figure.suptitle(title, x=0.01, ha="left")
-    banded = any(sum(one == method for one, _ in deletion) <= BANDS for method in methods)
+    few = any(sum(one == method for one, _ in deletion) <= BANDS for method in methods)
+    banded = few and any(np.isfinite(curve[:, 1:]).any() for side in sides for curve in side.values())
     bands = f"; bands, where at most {BANDS} curves leave room: {interval_name}" if banded else ""
     figure.supxlabel(f"Mean over images{bands}. Beside each name: the area below its curve.", fontsize=8.5, color=MUTED)
     return figure
 
 
 def _curve(key: tuple[str, str], curve: np.ndarray, steps: int) -> np.ndarray:
-    values = require_finite(f"the curve of {key[0]} at {key[1]}", curve).astype(float)
-    require_shape("curves", values, (steps, 3), f"({steps}, 3), mean, low and high of each step")
-    if values.min() < -1e-6 or values.max() > 1 + 1e-6:
-        raise InputError(
-            f"the curve of {key[0]} at {key[1]} goes from {values.min():.3g} to {values.max():.3g}, expected "
-            "probabilities from 0 to 1."
-        )
+    what = f"the curve of {key[0]} at {key[1]}"
+    values = _means_with_intervals(what, "curves", curve, steps)
+    low, high = np.nanmin(values), np.nanmax(values)
+    if low < -1e-6 or high > 1 + 1e-6:
+        raise InputError(f"{what} goes from {low:.3g} to {high:.3g}, expected probabilities from 0 to 1.")
+    return values
+
+
+def _means_with_intervals(what: str, which: str, rows: np.ndarray, steps: int) -> np.ndarray:
+    """Return mean, low and high of each step, seeing that each mean is finite and each interval whole or not there."""
+    values = np.asarray(rows, dtype=float)
+    require_shape(which, values, (steps, 3), f"({steps}, 3), mean, low and high of each step")
+    require_finite(what, values[:, 0])
+    interval_pairs(f"the intervals of {what}", values[:, 1:], steps, each="step")
     return values
 
 
@@ -130,7 +140,7 @@ def sanity_curves(
 
     Args:
         layers: What was randomised last at each step; the first is nothing.
-        correlations: By method, mean, low and high at each step, -1 to 1.
+        correlations: By method, mean, low and high at each step, -1 to 1; low and high NaN where there is no interval.
         line: From which on a map counts as not having noticed.
         interval_name: What the bars are.
         title: The figure's heading.
@@ -146,10 +156,10 @@ def sanity_curves(
     figure = new_figure(float(np.clip(2.6 + 0.42 * number, 7.4, 14)), 4.6)
     axes = figure.subplots()
     for place, (method, rows) in enumerate(correlations.items()):
-        values = require_finite(f"the correlations of {method}", rows).astype(float)
-        require_shape(f"the correlations of {method}", values, (number, 3), f"({number}, 3), mean, low and high a step")
-        if values.min() < -1 - 1e-6 or values.max() > 1 + 1e-6:
-            raise InputError(f"the correlations of {method} leave -1 to 1, expected rank correlations.")
+        what = f"the correlations of {method}"
+        values = _means_with_intervals(what, what, rows, number)
+        if np.nanmin(values) < -1 - 1e-6 or np.nanmax(values) > 1 + 1e-6:
+            raise InputError(f"{what} leave -1 to 1, expected rank correlations.")
         x, colour = at + 0.1 * (place - (len(correlations) - 1) / 2), class_colour(place)
         axes.vlines(x, values[:, 1], values[:, 2], color=colour, linewidth=1.2)
         axes.plot(
@@ -161,7 +171,7 @@ def sanity_curves(
     longest = max(len(shorten(name, 20)) for name in layers)
     names = ["none\n(trained)", *(shorten(name, 20) for name in layers[1:])]
     axes.set_xticks(at, names, rotation=90 if longest > 5 and number > 8 else 0)
-    low = min(0.0, *(float(rows.min()) for rows in correlations.values()))
+    low = min(0.0, *(float(np.nanmin(rows)) for rows in correlations.values()))
     axes.set(ylim=(low - 0.08, 1.06), xlim=(-0.5, number - 0.5))
     axes.set_ylabel("rank correlation with\nthe trained model's map")
     axes.set_title(f"mean over images; bars: {interval_name}", fontweight="normal", fontsize=9.5)
@@ -179,7 +189,7 @@ class LayerShares:
     Attributes:
         layers: Names.
         shares: Mean share of the attribution that lies inside the mask, 0 to 1; NaN, a gap, where no map has one.
-        intervals: Its low and high, NaN likewise.
+        intervals: Its low and high; None or NaN where there is no share, and where one image has no interval.
         sides_pixels: Height of the layer's own maps.
         uniform: The share of a map that is the same everywhere: the mask's share of the image's area.
         left_out: How many of each layer's maps are all zero and not in the mean; None says nothing of them.
@@ -187,7 +197,7 @@ class LayerShares:
 
     layers: Sequence[str]
     shares: Float[np.ndarray, " l"]
-    intervals: Float[np.ndarray, "l 2"]
+    intervals: Intervals
     sides_pixels: Integer[np.ndarray, " l"]
     uniform: float
     left_out: Integer[np.ndarray, " l"] | None = None
@@ -216,8 +226,9 @@ def mask_share(
     """
     if not networks:
         raise InputError("there is no network, expected at least one.")
-    for name, network in networks.items():
-        _check_shares(name, network)
+    networks = {
+        name: replace(network, intervals=_checked_intervals(name, network)) for name, network in networks.items()
+    }
     counts = [len(network.layers) for network in networks.values()]
     # Title and legend share the top line.
     figure = new_figure(max(1.2 + sum(max(0.42 * count, 2.2) for count in counts), 8.2), 4.5)
@@ -225,7 +236,11 @@ def mask_share(
     panels = figure.subplots(1, len(networks), sharey=True, squeeze=False, width_ratios=ratios)[0]
     for axes, (name, network) in zip(panels, networks.items(), strict=True):
         _share_panel(axes, name, network, interval_name)
-    highest = max(float(np.nanmax(network.intervals, initial=network.uniform)) for network in networks.values())
+    highest = max(
+        float(np.nanmax(np.asarray(part, dtype=float), initial=network.uniform))
+        for network in networks.values()
+        for part in (network.shares, network.intervals)
+    )
     panels[0].set_ylim(0, min(1.12 * highest + 0.03, 1.05))
     panels[0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
     panels[0].set_ylabel(f"share of the positive attribution\ninside {mask_name} (%)")
@@ -245,12 +260,15 @@ def _share_foot(networks: Mapping[str, LayerShares]) -> str:
 def _share_panel(axes: Axes, name: str, network: LayerShares, interval_name: str) -> None:
     at = np.arange(len(network.layers))
     axes.axhline(network.uniform, color=MUTED, linewidth=1, linestyle="--", label="a uniform map")
-    axes.vlines(at, *network.intervals.T, color=ACCENT, linewidth=1.4, label=interval_name)
+    bounds = np.asarray(network.intervals, dtype=float)
+    if not np.isnan(bounds).all():
+        axes.vlines(at, *bounds.T, color=ACCENT, linewidth=1.4, label=interval_name)
     axes.plot(at, network.shares, "o-", color=ACCENT, markersize=5, linewidth=1.2)
     if len(at) <= 26:
         there = ~np.isnan(network.shares)
         numbers = [f"{100 * share:.0f}" for share in network.shares[there]]
-        write_numbers(axes, at[there], network.intervals[there, 1], numbers, above=True)
+        tops = np.where(np.isnan(bounds[:, 1]), network.shares, bounds[:, 1])
+        write_numbers(axes, at[there], tops[there], numbers, above=True)
     left_out = np.zeros(len(at), dtype=int) if network.left_out is None else network.left_out
     each = zip(network.layers, network.sides_pixels, left_out, strict=True)
     sides = [f"{shorten(layer, 16)}\n{side} px" + (f"\n−{out:,}" if out else "") for layer, side, out in each]
@@ -261,18 +279,19 @@ def _share_panel(axes: Axes, name: str, network: LayerShares, interval_name: str
     axes.grid(axis="y", color=GRID)
 
 
-def _check_shares(name: str, network: LayerShares) -> None:
+def _checked_intervals(name: str, network: LayerShares) -> Float[np.ndarray, "l 2"]:
+    """Return a network's intervals as an array, after seeing that all its numbers fit."""
     number = len(network.layers)
     if not number:
         raise InputError(f"{name} has no layer, expected at least one.")
-    shares, bounds = np.asarray(network.shares), np.asarray(network.intervals)
+    shares = np.asarray(network.shares)
     require_shape(f"the shares of {name}", shares, (number,), f"({number},), one for each layer")
-    require_shape(f"the intervals of {name}", bounds, (number, 2), f"({number}, 2), low and high for each layer")
+    bounds = interval_pairs(f"the intervals of {name}", network.intervals, number, each="layer")
     require_shape(f"the sides of {name}", network.sides_pixels, (number,), f"({number},), one for each layer")
     if network.left_out is not None:
         require_shape(f"left_out of {name}", network.left_out, (number,), f"({number},), one for each layer")
-    require_finite(f"the intervals of {name} where it has a share", bounds[~np.isnan(shares)])
     every = np.concatenate([shares, bounds.ravel(), [network.uniform]])
     low, high = np.nanmin(every), np.nanmax(every)
     if low < 0 or high > 1:
         raise InputError(f"the shares of {name} go from {low:.3g} to {high:.3g}, expected 0 to 1.")
+    return bounds

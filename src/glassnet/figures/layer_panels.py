@@ -45,7 +45,7 @@ def draw_accuracies(axes: Axes, curves: Sequence[Curve], chance: float | None, i
         chance: Accuracy of a guess.
         interval_name: What the intervals are.
     """
-    bounds = [curve.interval.ravel() for curve in curves if curve.interval is not None]
+    bounds = [curve.interval[~np.isnan(curve.interval)] for curve in curves if curve.interval is not None]
     every = 1 - np.concatenate([*(curve.accuracies for curve in curves), *bounds])
     positive, right = every[every > 0], bool((every <= 0).any())
     floor = float(positive.min(initial=1.0)) * (0.5 if right else 1)
@@ -82,7 +82,7 @@ def _draw_curve(axes: Axes, curve: Curve, floor: float) -> None:
     if curve.interval is not None:
         low, high = np.maximum(1 - curve.interval, floor).T
         axes.vlines(at, high, low, color=curve.colour, linewidth=1.2)
-        ends = high if above else low
+        ends = np.where(np.isnan(low), error, high if above else low)
     if len(at) <= NUMBERED:
         write_numbers(axes, at, ends, [f"{100 * value:.1f}" for value in curve.accuracies], above=above)
 

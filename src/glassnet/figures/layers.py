@@ -19,7 +19,9 @@ from glassnet.figures.style import (
     INK,
     MUTED,
     PALETTE,
+    Intervals,
     in_house_style,
+    interval_pairs,
     new_figure,
     require_finite,
     require_shape,
@@ -32,9 +34,9 @@ def layer_comparison(
     names: Sequence[str],
     *,
     probe: Float[np.ndarray, " l"],
-    probe_interval: Float[np.ndarray, "l 2"] | None = None,
+    probe_interval: Intervals | None = None,
     knn: Float[np.ndarray, " l"] | None = None,
-    knn_interval: Float[np.ndarray, "l 2"] | None = None,
+    knn_interval: Intervals | None = None,
     separability: Float[np.ndarray, " l"] | None = None,
     effective_rank: Float[np.ndarray, " l"] | None = None,
     dimensions: Integer[np.ndarray, " l"] | None = None,
@@ -52,9 +54,9 @@ def layer_comparison(
     Args:
         names: The layers, in the network's order.
         probe: Accuracy of a linear probe at each layer, 0 to 1.
-        probe_interval: Its lower and upper bound.
+        probe_interval: Its lower and upper bound; a layer whose bounds are None or NaN has no bar.
         knn: Accuracy of the nearest neighbours' vote, 0 to 1.
-        knn_interval: Its lower and upper bound.
+        knn_interval: Its lower and upper bound, likewise.
         separability: How far the classes lie apart; NaN where it is not defined.
         effective_rank: In how many directions the features spread, 1 or more.
         dimensions: Features that an image has at each layer, the most that the rank can be.
@@ -87,9 +89,9 @@ def layer_comparison(
 def _curves(
     number: int,
     probe: np.ndarray,
-    probe_interval: np.ndarray | None,
+    probe_interval: Intervals | None,
     knn: np.ndarray | None,
-    knn_interval: np.ndarray | None,
+    knn_interval: Intervals | None,
 ) -> list[Curve]:
     """Check the accuracies of so many layers: the probe's curve, and the vote's where there is one."""
     shares, interval = _shares("the probe's accuracies", probe, number), _interval("probe", probe_interval, number)
@@ -147,14 +149,11 @@ def _shares(what: str, values: np.ndarray, number: int) -> np.ndarray:
     return shares
 
 
-def _interval(what: str, bounds: np.ndarray | None, number: int) -> np.ndarray | None:
+def _interval(what: str, bounds: Intervals | None, number: int) -> np.ndarray | None:
     if bounds is None:
         return None
-    pairs = require_finite(f"the {what} intervals", bounds).astype(float)
-    require_shape(f"the {what} intervals", pairs, (number, 2), f"({number}, 2), low and high for each layer")
-    if (pairs[:, 0] > pairs[:, 1]).any():
-        raise InputError(f"the {what} intervals have a low above their high, expected (low, high).")
-    return np.clip(pairs, 0, 1)
+    pairs = interval_pairs(f"the {what} intervals", bounds, number, each="layer")
+    return None if np.isnan(pairs).all() else np.clip(pairs, 0, 1)
 
 
 def _gaps(what: str, values: np.ndarray, number: int) -> np.ndarray:
@@ -176,7 +175,7 @@ def _positive(what: str, values: np.ndarray, number: int) -> np.ndarray:
 def _best(accuracies: np.ndarray, interval: np.ndarray | None) -> tuple[int, int | None]:
     """Find the best layer, and the first from which no layer up to it is clearly worse."""
     best = int(accuracies.argmax())
-    if interval is None:
+    if interval is None or np.isnan(interval[: best + 1]).any():
         return best, None
     worse = np.flatnonzero(interval[:best, 1] < interval[best, 0])
     return best, int(worse[-1]) + 1 if worse.size else 0

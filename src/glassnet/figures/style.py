@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.style import context
@@ -68,6 +69,9 @@ STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "glassnet",
 }
+
+Intervals = Float[np.ndarray, "_ 2"] | Sequence[tuple[float | None, float | None] | None]
+"""Low and high of each value; None or NaN where there is none, as of a mean of one image."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -156,3 +160,24 @@ def require_shape(what: str, array: np.ndarray, expected: Sequence[int | None], 
     """
     if array.ndim != len(expected) or any(e is not None and e != n for e, n in zip(expected, array.shape, strict=True)):
         raise InputError(f"{what} have shape {array.shape}, expected {meaning}; pass one entry per image.")
+
+
+def interval_pairs(what: str, intervals: Intervals, number: int, *, each: str) -> Float[np.ndarray, "n 2"]:
+    """Return low and high of `number` values, NaN where there are none: nothing is drawn there.
+
+    Args:
+        what: What the intervals are, as in "the probe intervals".
+        intervals: A pair for each value; None, or a pair of None or NaN, for none.
+        number: How many values there are.
+        each: What each value is of, as in "layer".
+
+    Raises:
+        InputError: They are not a pair each, one end is infinite or missing, or a low is above its high.
+    """
+    rows = [(None, None) if row is None else row for row in intervals]
+    pairs = np.array(rows, dtype=float)
+    require_shape(what, pairs, (number, 2), f"({number}, 2), low and high for each {each}")
+    require_finite(what, pairs[~np.isnan(pairs).all(axis=1)])
+    if (pairs[:, 0] > pairs[:, 1]).any():
+        raise InputError(f"{what} have a low above their high, expected (low, high).")
+    return pairs
