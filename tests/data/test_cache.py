@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from glassnet.data import cache
-from glassnet.data.cache import cached_masks
+from glassnet.data.cache import cached_pictures
 from glassnet.errors import InputError
 
 SIZE = 4
@@ -20,7 +20,8 @@ def picture(index):
 
 
 def build(folder, read=picture, *, origin="here", count=10):
-    return cached_masks(folder, origin={"of": origin}, count=count, size=SIZE, read=read, description="reading")
+    shapes = {"images": (3, SIZE, SIZE), "masks": (SIZE, SIZE)}
+    return cached_pictures(folder, origin={"of": origin}, count=count, shapes=shapes, read=read, description="reading")
 
 
 def test_pixels_are_mapped_and_read_once(tmp_path):

@@ -1,4 +1,4 @@
-"""Unpack a published archive: in a folder of its own first, so that what lies in place is whole."""
+"""Published archives: fetched, verified, and unpacked in a folder of their own first, so that what lies is whole."""
 
 import hashlib
 import tarfile
@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from glassnet.download import RemoteFile, fetch_files
 from glassnet.errors import InputError
 
 
@@ -15,6 +16,44 @@ def file_sha256(path: Path) -> str:
     """Compute the SHA-256 of a file, read piece by piece."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fetch_again(dataset: str) -> str:
+    """Say what to do with a damaged file of a data set that can be fetched again."""
+    return f"Delete it and run `glassnet data fetch {dataset}`."
+
+
+def require_published(path: Path, remote: RemoteFile, remedy: str) -> None:
+    """Refuse a file whose content is not the published one.
+
+    Raises:
+        InputError: Its SHA-256 differs.
+    """
+    sha256 = file_sha256(path)
+    if sha256 != remote.sha256:
+        raise InputError(f"{path} has SHA-256 {sha256}, expected the official file's {remote.sha256}. {remedy}")
+
+
+@contextmanager
+def fetched_archive(remote: RemoteFile, *, mirrors: Sequence[str], folder: Path, dataset: str) -> Iterator[Path]:
+    """Give a published archive, verified and downloaded where it is not there; remove it once it was unpacked.
+
+    Args:
+        remote: The archive.
+        mirrors: Addresses that its name is appended to.
+        folder: Where it is, or goes.
+        dataset: Name that it is fetched by.
+
+    Raises:
+        InputError: Downloads are forbidden, or what lies there is not the published archive.
+        WorkError: Every mirror failed.
+    """
+    archive = folder / remote.name
+    if not archive.exists():
+        fetch_files([remote], mirrors=mirrors, folder=folder, dataset=dataset)
+    require_published(archive, remote, fetch_again(dataset))
+    yield archive
+    archive.unlink()
 
 
 def unpack(archive: Path, members: Sequence[str], *, folder: Path, remedy: str) -> None:
@@ -33,17 +72,14 @@ def unpack(archive: Path, members: Sequence[str], *, folder: Path, remedy: str) 
         InputError: The archive is damaged, leads out of its folder, lacks a member, or there is no room for it.
     """
     with _extracted(archive, folder, remedy) as temporary:
-        missing = [member for member in members if not (temporary / member).is_file()]
-        if missing:
-            more = f" and {len(missing) - 5:,} more" if len(missing) > 5 else ""
-            raise InputError(f"{archive} lacks {', '.join(missing[:5])}{more}. {remedy}")
+        _require_members(archive, members, temporary, remedy)
         for member in members:
             (folder / member).parent.mkdir(parents=True, exist_ok=True)
             if not (folder / member).exists():
                 (temporary / member).replace(folder / member)
 
 
-def unpack_folder(archive: Path, inner: Path, *, folder: Path, remedy: str) -> None:
+def unpack_folder(archive: Path, inner: Path, *, folder: Path, remedy: str, members: Sequence[str | Path] = ()) -> None:
     """Unpack a tar archive and move its folder `inner` to the same place below `folder`, all at once.
 
     What `unpack` refuses is refused.
@@ -53,15 +89,25 @@ def unpack_folder(archive: Path, inner: Path, *, folder: Path, remedy: str) -> N
         inner: Path of a folder inside the archive, which `folder` lacks.
         folder: Where it goes.
         remedy: Sentence for the error, on what to do with a damaged archive.
+        members: Files that must be in the archive, by their names in it.
 
     Raises:
-        InputError: The archive is damaged, leads out of its folder, lacks the folder, or there is no room for it.
+        InputError: The archive is damaged, leads out of its folder, lacks the folder or a member, or there is no room
+            for it.
     """
     with _extracted(archive, folder, remedy) as temporary:
+        _require_members(archive, members, temporary, remedy)
         if not (temporary / inner).is_dir():
             raise InputError(f"{archive} lacks {inner}. {remedy}")
         (folder / inner).parent.mkdir(parents=True, exist_ok=True)
         (temporary / inner).replace(folder / inner)
+
+
+def _require_members(archive: Path, members: Sequence[str | Path], temporary: Path, remedy: str) -> None:
+    missing = [str(member) for member in members if not (temporary / member).is_file()]
+    if missing:
+        more = f" and {len(missing) - 5:,} more" if len(missing) > 5 else ""
+        raise InputError(f"{archive} lacks {', '.join(missing[:5])}{more}. {remedy}")
 
 
 @contextmanager

@@ -1,6 +1,6 @@
-"""Images and masks of one size in files mapped into memory: made once, in parallel, gone on with after a stop.
+"""Images of one size, and their masks, in files mapped into memory: made once, in parallel, gone on with after a stop.
 
-A cache is a folder: images.u8 and masks.u8 hold the pixels of all images one after another, done.u8 a byte an image
+A cache is a folder: images.u8, and masks.u8, hold the pixels of all images one after another, done.u8 a byte an image
 that says whether its pixels are there, and cache.json what all of it was made from. Another origin, another cache.
 """
 
@@ -27,58 +27,69 @@ from glassnet.download import one_process_at_a_time
 from glassnet.errors import InputError
 from glassnet.files import read_json, write_json
 
-Picture = tuple[UInt8[np.ndarray, "3 size size"], UInt8[np.ndarray, "size size"]]
+Picture = tuple[UInt8[np.ndarray, "..."], ...]
 FLUSHED_EVERY = 256
 """Images after which what is done is written down: so many are done again after a stop."""
 
 
-def cached_masks(
+class CacheError(InputError):
+    """A cache that cannot be written."""
+
+
+def cached_pictures(
     folder: Path,
     *,
     origin: Mapping[str, Any],
     count: int,
-    size: int,
+    shapes: Mapping[str, tuple[int, ...]],
     read: Callable[[int], Picture],
     description: str,
-) -> tuple[UInt8[Tensor, "n 3 size size"], UInt8[Tensor, "n size size"]]:
-    """Return images and masks mapped from a cache, after making what it lacks.
+) -> tuple[UInt8[Tensor, "n ..."], ...]:
+    """Return images, and masks if there are any, mapped from a cache, after making what it lacks.
 
     Args:
         folder: The cache; one of another origin, or one that is damaged, is made anew. One that is complete is only
             read, and may lie where nothing can be written.
         origin: All that decides the pixels, as JSON values.
         count: Number of images.
-        size: Height and width in pixels.
-        read: Gives image and mask of a number; called from several threads.
+        shapes: Shape of what is kept of each image, by name: images, and masks.
+        read: Gives them for a number, in this order; called from several threads.
         description: What the progress bar is called.
 
     Raises:
-        InputError: An image cannot be read, or the cache cannot be written; what is done stays, and is not done again.
+        InputError: An image cannot be read; what is done stays, and is not done again.
+        CacheError: The cache cannot be written.
     """
-    shapes = {folder / "images.u8": (count, 3, size, size), folder / "masks.u8": (count, size, size)}
+    files = {folder / f"{name}.u8": (count, *shape) for name, shape in shapes.items()}
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with one_process_at_a_time(folder.parent):  # another one would begin anew what this one is at
-            sizes = {path: math.prod(shape) for path, shape in shapes.items()} | {folder / "done.u8": count}
+            sizes = {path: math.prod(shape) for path, shape in files.items()} | {folder / "done.u8": count}
             if not _is_of(folder, origin, sizes):
                 _begin(folder, origin, sizes)
-            _complete(folder, shapes, read, description)
+            _complete(folder, files, read, description)
     except OSError as error:
-        raise InputError(
+        raise CacheError(
             f"the cache {folder} cannot be written ({error.strerror or error}); make room, or choose another place "
             "with --data-root."
         ) from None
-    first, second = (_mapped(path, shape) for path, shape in shapes.items())
-    return first, second
+    return tuple(_mapped(path, shape) for path, shape in files.items())
 
 
 def files_digest(paths: Iterable[Path]) -> str:
-    """Compute a digest of names, sizes and times of change, so that a cache notices that its files are others."""
-    told = hashlib.sha256()
+    """Compute a digest of names, sizes and times of change, so that a cache notices that its files are others.
+
+    Raises:
+        InputError: A file is missing.
+    """
+    digest = hashlib.sha256()
     for path in paths:
-        about = path.stat()
-        told.update(f"{path.name} {about.st_size} {about.st_mtime_ns}\n".encode())
-    return told.hexdigest()
+        try:
+            about = path.stat()
+        except OSError as error:
+            raise InputError(f"{path} is listed but cannot be read ({error.strerror}); fetch the data again.") from None
+        digest.update(f"{path.name} {about.st_size} {about.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
 
 
 def _is_of(folder: Path, origin: Mapping[str, Any], sizes: Mapping[Path, int]) -> bool:
@@ -117,13 +128,13 @@ def _allocate(file: int, size: int) -> None:
 
 
 def _complete(
-    folder: Path, shapes: Mapping[Path, tuple[int, ...]], read: Callable[[int], Picture], description: str
+    folder: Path, files: Mapping[Path, tuple[int, ...]], read: Callable[[int], Picture], description: str
 ) -> None:
     waiting = np.flatnonzero(np.fromfile(folder / "done.u8", np.uint8) == 0)
     if not len(waiting):
         return
     done = np.memmap(folder / "done.u8", np.uint8, "r+")
-    arrays = [np.memmap(path, np.uint8, "r+", shape=shape) for path, shape in shapes.items()]
+    arrays = [np.memmap(path, np.uint8, "r+", shape=shape) for path, shape in files.items()]
     pool = ThreadPoolExecutor((os.cpu_count() or 1) + 1)
     try:
         with progress(description, len(waiting)) as advance:

@@ -80,7 +80,7 @@ def read_undamaged_pictures(
     images = np.empty((len(paths), 1 if gray else 3, size, size), dtype=np.uint8)
     rows = []
     decoded = read_undamaged(
-        lambda path: _decode(path, "L" if gray else "RGB", size),
+        lambda path: read_picture(path, "L" if gray else "RGB", size),
         paths,
         description=description,
         skip_damaged=skip_damaged,
@@ -175,7 +175,12 @@ def _may_be_gray(path: Path) -> bool:
         return True
 
 
-def _decode(path: Path, mode: Literal["L", "RGB"], size: int) -> UInt8[np.ndarray, "channel {size} {size}"]:
+def read_picture(path: Path, mode: Literal["L", "RGB"], size: int) -> UInt8[np.ndarray, "channel {size} {size}"]:
+    """Read one image as `read_pictures` does, in grey or in colour.
+
+    Raises:
+        DamagedError: The file cannot be read as an image.
+    """
     try:
         with Image.open(path) as file:
             file.draft(None, (2 * size, 2 * size))  # large JPEGs are decoded at a fraction of their size, and faster

@@ -110,19 +110,27 @@ def test_the_official_counts_are_told(monkeypatch, tiny_stanford_dogs):
 def test_the_photographs_are_decoded_once_for_each_size(tiny_stanford_dogs, monkeypatch):
     name, root = tiny_stanford_dogs
     first = load_dataset(name, root=root, image_size=16)
-    assert "cache-16px.npy" in left(root)
-    monkeypatch.setattr("glassnet.data.picture_cache.read_pictures", lambda *_, **__: pytest.fail("decoded again"))
+    assert "cache-16px" in left(root)
+    monkeypatch.setattr("glassnet.data.datasets.stanford_dogs.read_picture", lambda *_: pytest.fail("decoded again"))
     assert torch.equal(load_dataset(name, root=root, image_size=16).train.images, first.train.images)
 
 
-@pytest.mark.parametrize("spoil", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"x" * len(b)])
-def test_a_cache_that_is_damaged_is_made_anew(tiny_stanford_dogs, spoil):
+@pytest.mark.parametrize(
+    ("file", "spoil"),
+    [
+        ("images.u8", lambda b: b[: len(b) // 2]),
+        ("images.u8", lambda b: b""),
+        ("done.u8", lambda b: b[:-1]),
+        ("cache.json", lambda b: b"x" * len(b)),
+    ],
+)
+def test_a_cache_that_is_damaged_is_made_anew(tiny_stanford_dogs, file, spoil):
     name, root = tiny_stanford_dogs
-    first = load_dataset(name, root=root, image_size=16)
-    cache = root / "stanford_dogs" / "cache-16px.npy"
+    before = load_dataset(name, root=root, image_size=16).train.images.clone()
+    cache = root / "stanford_dogs" / "cache-16px" / file
     whole = cache.read_bytes()
     cache.write_bytes(spoil(whole))
-    assert torch.equal(load_dataset(name, root=root, image_size=16).train.images, first.train.images)
+    assert torch.equal(load_dataset(name, root=root, image_size=16).train.images, before)
     assert cache.read_bytes() == whole
 
 
@@ -133,19 +141,24 @@ def test_a_photograph_that_changed_is_read_again(tiny_stanford_dogs, save_pictur
     assert not torch.equal(load_dataset(name, root=root, image_size=16).train.images, first.train.images)
 
 
-def test_a_cache_that_cannot_be_written_is_told(tiny_stanford_dogs, capsys, monkeypatch):
+def test_a_cache_that_cannot_be_written_is_said_and_the_photographs_are_read(tiny_stanford_dogs, capsys):
     name, root = tiny_stanford_dogs
-    (root / "stanford_dogs" / "cache-16px.npy").mkdir()
+    (root / "stanford_dogs" / "cache-16px").write_text("in the way")
     assert len(load_dataset(name, root=root, image_size=16).train) == 6
-    assert "not kept for the next time: cannot write" in capsys.readouterr().err
+    assert "not kept for the next time: the cache" in capsys.readouterr().err
 
 
-def test_an_unreadable_photograph_is_named_and_no_cache_is_written(tiny_stanford_dogs):
+def test_an_unreadable_photograph_is_named_and_read_once_it_is_mended(tiny_stanford_dogs):
     name, root = tiny_stanford_dogs
-    (root / "stanford_dogs" / "Images" / "n02086240-Shih-Tzu" / "1.jpg").write_bytes(b"\xff\xd8 no picture")
+    path = root / "stanford_dogs" / "Images" / "n02086240-Shih-Tzu" / "1.jpg"
+    whole = path.read_bytes()
+    path.write_bytes(b"\xff\xd8 no picture")
     with pytest.raises(InputError, match=r"Shih-Tzu/1\.jpg cannot be read as an image"):
         load_dataset(name, root=root, image_size=16)
-    assert left(root) == ["Images", "test_list.mat", "train_list.mat"]
+    path.write_bytes(whole)
+    dataset = load_dataset(name, root=root, image_size=16)
+    expected = read_pictures([path], size=16, channels=3, description="")[0]
+    assert torch.equal(dataset.train.images[dataset.train.files.index("Images/n02086240-Shih-Tzu/1.jpg")], expected)
 
 
 def test_a_missing_photograph_is_named(tiny_stanford_dogs):

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from glassnet.data.archive import file_sha256, unpack
+from glassnet.data.archive import fetch_again, fetched_archive, unpack
 from glassnet.data.dataset import Dataset, Split
 from glassnet.data.pictures import resize_dataset
 from glassnet.data.source import Source
-from glassnet.download import RemoteFile, fetch_files
+from glassnet.download import RemoteFile
 from glassnet.errors import InputError
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -38,7 +38,7 @@ FILE_SHA256 = {
 RECORDS_PER_FILE = 10_000
 SIDE_PIXELS = 32
 RECORD_BYTES = 1 + 3 * SIDE_PIXELS**2
-REMEDY = "Delete it and run `glassnet data fetch cifar10`."
+REMEDY = fetch_again("cifar10")
 
 
 def load(root: Path, image_size: int | None = None) -> Dataset:
@@ -85,14 +85,8 @@ def fetch(root: Path) -> None:
     if find(root):
         return
     folder = root / "cifar10"
-    archive = folder / ARCHIVE.name
-    if not archive.exists():
-        fetch_files([ARCHIVE], mirrors=MIRRORS, folder=folder, dataset="cifar10")
-    sha256 = file_sha256(archive)
-    if sha256 != ARCHIVE.sha256:
-        raise InputError(f"{archive} has SHA-256 {sha256}, expected the official file's {ARCHIVE.sha256}. {REMEDY}")
-    unpack(archive, [f"{FOLDER}/{name}" for name in (*FILE_SHA256, META)], folder=folder, remedy=REMEDY)
-    archive.unlink()
+    with fetched_archive(ARCHIVE, mirrors=MIRRORS, folder=folder, dataset="cifar10") as archive:
+        unpack(archive, [f"{FOLDER}/{name}" for name in (*FILE_SHA256, META)], folder=folder, remedy=REMEDY)
 
 
 def _check_classes(path: Path) -> None:

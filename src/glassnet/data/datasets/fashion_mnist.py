@@ -7,13 +7,12 @@ from pathlib import Path
 
 import torch
 
-from glassnet.data.archive import file_sha256
+from glassnet.data.archive import fetch_again, require_published
 from glassnet.data.dataset import Dataset, Split
 from glassnet.data.datasets.mnist import read_idx
 from glassnet.data.pictures import resize_dataset
 from glassnet.data.source import Source
 from glassnet.download import RemoteFile, fetch_files
-from glassnet.errors import InputError
 
 CLASSES = (
     "T-shirt/top",
@@ -50,7 +49,7 @@ FILES = {
         ),
     )
 }
-REMEDY = "Delete it and run `glassnet data fetch fashion-mnist`."
+REMEDY = fetch_again("fashion-mnist")
 
 
 def load(root: Path, image_size: int | None = None) -> Dataset:
@@ -101,9 +100,7 @@ def _read_split(folder: Path, part: str) -> Split:
 def _read(path: Path, *, dimensions: int) -> torch.Tensor:
     # The array first: of a file that was cut it says where, which a checksum does not.
     array = read_idx(path, dimensions=dimensions, remedy=REMEDY)
-    sha256, expected = file_sha256(path), FILES[path.name].sha256
-    if sha256 != expected:
-        raise InputError(f"{path} has SHA-256 {sha256}, expected the official file's {expected}. {REMEDY}")
+    require_published(path, FILES[path.name], REMEDY)
     return torch.from_numpy(array)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
+from glassnet.data.archive import fetch_again
 from glassnet.data.dataset import Dataset, Split
 from glassnet.data.pictures import resize_dataset
 from glassnet.data.source import Source
@@ -47,7 +48,7 @@ CONTENT_MD5 = {
     "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
     "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
 }
-REMEDY = "Delete it and run `glassnet data fetch mnist`."
+REMEDY = fetch_again("mnist")
 
 
 def load(root: Path, image_size: int | None = None) -> Dataset:

@@ -4,17 +4,22 @@ Khosla et al. 2011, http://vision.stanford.edu/aditya86/ImageNetDogs/.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
+from torch import Tensor
 
-from glassnet.data.archive import file_sha256, unpack
+from glassnet.console import say
+from glassnet.data.archive import fetch_again, fetched_archive, unpack, unpack_folder
+from glassnet.data.cache import CacheError, cached_pictures, files_digest
 from glassnet.data.dataset import Dataset, Split
-from glassnet.data.picture_cache import cached_pictures
+from glassnet.data.pictures import read_picture, read_pictures
 from glassnet.data.source import Source
-from glassnet.download import RemoteFile, fetch_files
+from glassnet.download import RemoteFile
 from glassnet.errors import InputError
 
 MIRRORS = ("http://vision.stanford.edu/aditya86/ImageNetDogs/",)
@@ -25,7 +30,9 @@ FOLDER = "Images"
 OFFICIAL = (120, 12_000, 8_580)
 """Breeds, training images, test images."""
 DEFAULT_SIZE_PIXELS = 64
-REMEDY = "Delete it and run `glassnet data fetch stanford_dogs`."
+CACHE_VERSION = 1
+"""Of what is done to the pixels; another one makes every cache anew."""
+REMEDY = fetch_again("stanford_dogs")
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,7 @@ def load(root: Path, image_size: int | None = None) -> Dataset:
     breeds = _breeds(lists, folder)
     size = image_size or DEFAULT_SIZE_PIXELS
     names = [name for one in lists for name in one.files]
-    images = cached_pictures([_inside(folder, name) for name in names], size=size, cache=folder / f"cache-{size}px")
+    images = _photographs([_inside(folder, name) for name in names], size, folder / f"cache-{size}px")
     first = len(lists[0].files)
     targets = torch.tensor([breeds.index(_breed(name)) for name in names])
     return Dataset(
@@ -85,34 +92,34 @@ def fetch(root: Path) -> None:
         WorkError: Every mirror failed.
     """
     folder = root / "stanford_dogs"
+    fetched = partial(fetched_archive, mirrors=MIRRORS, folder=folder, dataset="stanford_dogs")
     if not all((folder / name).is_file() for name in LIST_FILES):
-        archive = _archive(folder, LISTS)
-        unpack(archive, LIST_FILES, folder=folder, remedy=REMEDY)
-        archive.unlink()
+        with fetched(LISTS) as archive:
+            unpack(archive, LIST_FILES, folder=folder, remedy=REMEDY)
     if (folder / FOLDER).is_dir():
         return
-    archive = _archive(folder, IMAGES)
-    listed = [name for one in LIST_FILES for name in read_file_list(folder / one, remedy=REMEDY).files]
-    for name in listed:
-        _inside(folder, name)
-    # In a folder of its own first: Images takes its name with all of its photographs in it.
-    arriving = folder / "arriving"
-    arriving.mkdir(exist_ok=True)
-    unpack(archive, [f"{FOLDER}/{name}" for name in listed], folder=arriving, remedy=REMEDY)
-    (arriving / FOLDER).replace(folder / FOLDER)
-    arriving.rmdir()
-    archive.unlink()
+    with fetched(IMAGES) as archive:
+        listed = [name for one in LIST_FILES for name in read_file_list(folder / one, remedy=REMEDY).files]
+        members = [_inside(Path(), name) for name in listed]
+        unpack_folder(archive, Path(FOLDER), folder=folder, remedy=REMEDY, members=members)
 
 
-def _archive(folder: Path, remote: RemoteFile) -> Path:
-    """Return a verified archive, downloaded where it does not lie there."""
-    archive = folder / remote.name
-    if not archive.exists():
-        fetch_files([remote], mirrors=MIRRORS, folder=folder, dataset="stanford_dogs")
-    sha256 = file_sha256(archive)
-    if sha256 != remote.sha256:
-        raise InputError(f"{archive} has SHA-256 {sha256}, expected the official file's {remote.sha256}. {REMEDY}")
-    return archive
+def _photographs(paths: list[Path], size: int, cache: Path) -> UInt8[Tensor, "n 3 size size"]:
+    """Return the photographs from the cache, or where none can be written, which is said, read anew."""
+    description = f"Reading {len(paths):,} photographs, once"
+    origin = {"version": CACHE_VERSION, "size": size, "files": files_digest(paths)}
+    try:
+        return cached_pictures(
+            cache,
+            origin=origin,
+            count=len(paths),
+            shapes={"images": (3, size, size)},
+            read=lambda row: (read_picture(paths[row], "RGB", size),),
+            description=description,
+        )[0]
+    except CacheError as error:
+        say(f"the photographs are not kept for the next time: {error}")
+        return read_pictures(paths, size=size, channels=3, description=description)
 
 
 def _inside(folder: Path, name: str) -> Path:
@@ -138,17 +145,17 @@ def _breeds(lists: list[FileList], folder: Path) -> list[str]:
     Raises:
         InputError: A label stands for two breeds, or the test list has a breed that training has not.
     """
-    found: dict[int, str] = {}
+    breeds: dict[int, str] = {}
     for one in lists:
         for name, label in zip(one.files, one.labels, strict=True):
-            if found.setdefault(label, _breed(name)) != _breed(name):
+            if breeds.setdefault(label, _breed(name)) != _breed(name):
                 raise InputError(
-                    f"{folder} has label {label} for {found[label]} and for {_breed(name)}, not one breed. {REMEDY}"
+                    f"{folder} has label {label} for {breeds[label]} and for {_breed(name)}, not one breed. {REMEDY}"
                 )
-    untrained = sorted({found[label] for label in set(lists[1].labels) - set(lists[0].labels)})
+    untrained = sorted({breeds[label] for label in set(lists[1].labels) - set(lists[0].labels)})
     if untrained:
         raise InputError(f"{folder / LIST_FILES[1]} has breeds that {LIST_FILES[0]} lacks: {', '.join(untrained[:3])}.")
-    return [found[label] for label in sorted(found)]
+    return [breeds[label] for label in sorted(breeds)]
 
 
 def _note(breeds: int, train: int, test: int, size: int) -> str:

@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 
 from glassnet.console import say
-from glassnet.data.archive import file_sha256, unpack_folder
-from glassnet.data.cache import cached_masks, files_digest
+from glassnet.data.archive import fetch_again, fetched_archive, unpack_folder
+from glassnet.data.cache import cached_pictures, files_digest
 from glassnet.data.dataset import Dataset, Split
 from glassnet.data.datasets.voc import (
     CLASSES,
@@ -30,7 +30,7 @@ from glassnet.data.datasets.voc import (
     union_clean,
 )
 from glassnet.data.source import Source
-from glassnet.download import RemoteFile, fetch_files, one_process_at_a_time
+from glassnet.download import RemoteFile, one_process_at_a_time
 from glassnet.errors import InputError
 
 DEFAULT_PIXELS = 96
@@ -129,14 +129,8 @@ def fetch(root: Path) -> None:
 
 
 def _fetch_archive(key: str, remote: RemoteFile, folder: Path) -> None:
-    archive, remedy = folder / remote.name, "Delete it and run `glassnet data fetch voc-aug`."
-    if not archive.exists():
-        fetch_files([remote], mirrors=MIRRORS[key], folder=folder, dataset="voc-aug")
-    sha256 = file_sha256(archive)
-    if sha256 != remote.sha256:
-        raise InputError(f"{archive} has SHA-256 {sha256}, expected the official file's {remote.sha256}. {remedy}")
-    unpack_folder(archive, UNPACKED[key], folder=folder, remedy=remedy)
-    archive.unlink()
+    with fetched_archive(remote, mirrors=MIRRORS[key], folder=folder, dataset="voc-aug") as archive:
+        unpack_folder(archive, UNPACKED[key], folder=folder, remedy=fetch_again("voc-aug"))
 
 
 def _cached(root: Path, archives: Archives, size: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -149,14 +143,15 @@ def _cached(root: Path, archives: Archives, size: int) -> tuple[torch.Tensor, to
         "mask": "nearest",
         "files": files_digest(path for one in names for path in (archives.image(one), archives.mask(one))),
     }
-    return cached_masks(
+    images, masks = cached_pictures(
         root / "cache" / f"voc-aug-{size}",
         origin=origin,
         count=len(names),
-        size=size,
+        shapes={"images": (3, size, size), "masks": (size, size)},
         read=lambda row: read_pair(archives, names[row], size),
         description=f"Resizing {len(names):,} images of VOC and SBD to {size} px",
     )
+    return images, masks
 
 
 def _note(archives: Archives, size: int, leak: int, parts: Parts) -> str:
