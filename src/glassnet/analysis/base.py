@@ -1,0 +1,185 @@
+"""An analysis: a kind and its settings. The store gives it back if it is there; else it is computed, and kept beside.
+
+Command, report, explorer and notebook all ask `get`; none computes by itself.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from glassnet.console import say
+from glassnet.devices import choose_device
+from glassnet.run.codec import decode, encode
+from glassnet.run.store import Entry, FigureWords, Plot, slug
+from glassnet.settings import to_json
+from glassnet.subject import Subject
+from glassnet.versions import code_digest, versions
+
+Precision = Literal["fp32", "bf16"]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What an analysis is computed with, and what does not change what it finds.
+
+    Attributes:
+        device: Where to compute.
+        data_root: Folder of the data sets.
+        batch_size: Images per forward pass, at most.
+        memory: What was read or predicted already, for further analyses of one call.
+    """
+
+    device: torch.device = field(default_factory=lambda: choose_device("auto"))
+    data_root: Path | None = None
+    batch_size: int = 512
+    memory: dict[Any, Any] = field(default_factory=dict)
+
+    def once(self, key: Any, make: Callable[[], Any]) -> Any:
+        """Return what was made under this key before, or make it."""
+        if key not in self.memory:
+            self.memory[key] = make()
+        return self.memory[key]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of analysis.
+
+    Attributes:
+        name: Folder below analyses/.
+        request: Dataclass of its settings, all of which change what is found.
+        result: Type of what is found, for a subject.
+        compute: Finds it.
+        words: What the name of an entry is made of.
+        plots: Its figures.
+        made_of: Digests of all that it is made of.
+        tables: Text files beside it by name, such as predictions.csv.
+        packages: Whose versions are recorded.
+        code: Packages of glassnet whose source is digested.
+    """
+
+    name: str
+    request: type
+    result: Callable[[Subject], type]
+    compute: Callable[[Subject, Any, Context], Any]
+    words: Callable[[Subject, Any], Iterable[str]]
+    plots: Callable[[Subject, Any, Any, Context], Iterable[Plot]]
+    made_of: Callable[[Subject, Any, Context], Mapping[str, Any]]
+    tables: Callable[[Subject, Any, Any, Context], Mapping[str, str]] = lambda _subject, _request, _result, _context: {}
+    packages: tuple[str, ...] = ("torch", "numpy")
+    code: tuple[str, ...] = ("analysis", "models", "tasks")
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What was found, and where it is kept.
+
+    Attributes:
+        kind: The kind's name.
+        request: The settings as resolved.
+        result: What was found: a frozen dataclass.
+        entry: Where it lies; None where the subject has no store.
+        plots: Its figures where it is not kept.
+    """
+
+    kind: str
+    request: Any
+    result: Any
+    entry: Entry | None = None
+    plots: tuple[Plot, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """KIND/NAME, as `glassnet analyses` lists it."""
+        return f"{self.kind}/{self.entry.name}" if self.entry else self.kind
+
+    @property
+    def figures(self) -> tuple[FigureWords, ...]:
+        """The words of the figures."""
+        return self.entry.figures if self.entry else tuple(plot.words for plot in self.plots)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return settings and result as JSON values; arrays are named, and lie in the entry."""
+        document, _ = encode(self.result)
+        place = {"analysis": self.name, "path": str(self.entry.path)} if self.entry else {"analysis": self.kind}
+        return {**place, "settings": to_json(self.request), **document}
+
+
+def get(
+    kind: Kind, subject: Subject, request: Any, *, context: Context | None = None, name: str | None = None
+) -> Analysis:
+    """Return an analysis: the one that is kept, if there is one of these settings, else a new one.
+
+    Args:
+        kind: What is asked.
+        subject: Of what.
+        request: The kind's settings.
+        context: Where and with what to compute.
+        name: Name of a new entry; short words of its settings if not given.
+
+    Raises:
+        InputError: As the kind's `compute` says, or the name is taken by another analysis.
+    """
+    context = context or Context()
+    if subject.store is None:
+        result = kind.compute(subject, request, context)
+        return Analysis(kind.name, request, result, None, tuple(kind.plots(subject, request, result, context)))
+    settings, made_of = to_json(request), dict(kind.made_of(subject, request, context))
+    entry = subject.store.find(kind.name, settings, made_of)
+    if entry is not None:
+        _say_other_code(kind, entry)
+        if name not in (None, entry.name):
+            say(f"{kind.name}/{entry.name} has these settings already; `glassnet analyses --rename` gives it a name.")
+        return load(kind, subject, entry)
+    started = time.perf_counter()
+    result = kind.compute(subject, request, context)
+    document, arrays = encode(result)
+    words = name or slug(list(kind.words(subject, request)))
+    with subject.store.draft(kind.name, words, chosen=name is not None) as draft:
+        draft.save_arrays(arrays)
+        for plot in kind.plots(subject, request, result, context):
+            draft.save_plot(plot)
+        for file, text in kind.tables(subject, request, result, context).items():
+            draft.save_text(file, text)
+        draft.document.update(
+            settings=settings,
+            made_of=made_of,
+            subject={"name": subject.name, "task": subject.task.name, "data": subject.data},
+            versions=versions(*kind.packages),
+            code=code_digest(*kind.code),
+            made=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            seconds=round(time.perf_counter() - started, 3),
+            result=document,
+        )
+    made = subject.store.find(kind.name, settings, made_of)
+    assert made is not None
+    return Analysis(kind.name, request, result, made)
+
+
+def load(kind: Kind, subject: Subject, entry: Entry) -> Analysis:
+    """Read an analysis that is kept.
+
+    Raises:
+        InputError: It is damaged.
+    """
+    result = decode(kind.result(subject), entry.result, entry.arrays, source=entry.path / "analysis.json")
+    known = {one.name for one in dataclasses.fields(kind.request)}
+    settings = {key: value for key, value in entry.settings.items() if key in known}
+    request = decode(kind.request, settings, {}, source=entry.path / "analysis.json")
+    return Analysis(kind.name, request, result, entry)
+
+
+def _say_other_code(kind: Kind, entry: Entry) -> None:
+    """Say where another version of glassnet made what is given back."""
+    if entry.document.get("code") != code_digest(*kind.code):
+        say(
+            f"{kind.name}/{entry.name} was made by another version of glassnet's code; remove it with "
+            f"`glassnet analyses --remove` to have it made anew."
+        )
