@@ -1,15 +1,23 @@
-"""What training and evaluation ask of a task."""
+"""What a task is: all that training, evaluation and the report do not know by themselves of what a model learns.
+
+`learn` of a task's folder holds a `Task`, which training needs; `views` holds its `Views`, which draw and tell what was
+found. Views are loaded when they are asked for, so that a training loads neither figures nor attribution.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from glassnet.settings import TrainSettings
 from glassnet.settings.train import Names, Recipe
+
+if TYPE_CHECKING:
+    from glassnet.analysis.views import Views
 
 Objective = Callable[[Any, Tensor, float], tuple[Tensor, Mapping[str, Tensor]]]
 """(output, targets, how far the training is, 0 to 1) to the mean loss of the batch, and other means by name.
@@ -35,25 +43,32 @@ Measures = dict[str, float]
 
 @dataclass(frozen=True)
 class Task:
-    """All that training, evaluation and the report do not know by themselves of what a model learns.
+    """What a model learns.
 
     Attributes:
-        name: Its key in TASKS.
+        name: Its key in TASKS, and its folder.
         options: Settings of the training that this task reads and not all others do.
         objective: (settings, targets of all training images in parts, number of classes) to the loss to train on; only
             a task that needs them reads the targets.
-        test_stats: (settings, number of classes) to what is remembered of each batch that is measured.
+        test_stats: (settings, number of classes) to what is remembered of each batch that is tested.
         val_stats: The same where `measure` alone follows, as after each epoch, without what only `evaluate` needs.
         measure: Records to a few figures by name, "loss" among them; of the validation part, after each epoch.
-        is_best: Whether an epoch's measures make it the yardstick, given those of the yardstick so far.
-        should_checkpoint: Whether an epoch is kept in place of an earlier one, given its measures and the yardstick's.
-        checkpoint_rule: What `should_checkpoint` keeps, to be read after "Kept is".
-        evaluate: (records, class names) to all that the report shows, as JSON values.
-        saved_metrics: Keys of these values that go into run.json as test_KEY.
+        is_best: Whether an epoch's measures make it the reference, given those of the reference so far.
+        should_checkpoint: Whether an epoch takes the place of the one saved, given its measures and the reference's.
+        checkpoint_rule: Which epoch that saves, as words that follow "saved: ".
+        result: The type of what `evaluate` gives.
+        evaluate: (records, class names) to all that the report shows: a frozen dataclass.
+        saved_metrics: Its fields that go into run.json as test_FIELD.
+        required_metrics: Of those, what a run.json must have to be of any use.
         summary_line: The metrics of run.json as words, to be read after "MODEL on DATA: ".
         defaults: Data set and model where the settings do not name them.
         recipe: How a model is trained where the settings do not say it.
         batch_size: Images per forward pass where nothing is learned, at most.
+        corrupts: Whether the model is given changed images, with noise on them, as the settings say.
+        compares_classes: Whether another data set must have the very classes of the model.
+        labels_images: Whether an image has one class, by which points of an embedding are coloured.
+        default_classes: Classes of a model by name, where nothing says how many.
+        measured_pixels: Whether accuracy counts pixels, not images.
     """
 
     name: str
@@ -65,9 +80,20 @@ class Task:
     is_best: Callable[[Mapping[str, float], Mapping[str, float]], bool]
     should_checkpoint: Callable[[Mapping[str, float], Mapping[str, float]], bool]
     checkpoint_rule: str
-    evaluate: Callable[[Records, Sequence[str]], dict[str, Any]]
+    result: type
+    evaluate: Callable[[Records, Sequence[str]], Any]
     saved_metrics: tuple[str, ...]
+    required_metrics: tuple[str, ...]
     summary_line: Callable[[Mapping[str, Any]], str]
     defaults: Names
     recipe: Recipe
     batch_size: int = 512
+    corrupts: bool = False
+    compares_classes: bool = True
+    labels_images: bool = True
+    default_classes: int = 1000
+
+    def views(self) -> Views:
+        """Load how the task's results are drawn and told."""
+        views: Views = import_module(f"glassnet.tasks.{self.name}.views").VIEWS
+        return views

@@ -1,0 +1,84 @@
+"""What the evaluation of a classifier finds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int64
+
+Bounds = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """How well one class is recognised; None where the ratio is 0/0 and so says nothing."""
+
+    name: str
+    """The class."""
+    images: int
+    """Images of the class."""
+    precision: float | None
+    """TP / (TP + FP); None if the class was never predicted."""
+    recall: float | None
+    """TP / (TP + FN); None if no image is of the class."""
+    f1: float | None
+    """2 TP / (2 TP + FP + FN); None if the class was neither present nor predicted."""
+
+
+@dataclass(frozen=True)
+class Classification:
+    """How good a classifier is on some images.
+
+    Attributes:
+        images: Their number.
+        loss: Mean cross-entropy in nats.
+        loss_error: Its standard error.
+        accuracy: Share of the images with the right label.
+        accuracy_interval: Wilson's bounds at 95%.
+        calibration_error: Mean gap between stated confidence and accuracy.
+        per_class: A row a class.
+        confusion: Images by true class (row) and predicted class (column).
+        probabilities: Of each class, an image a row.
+        targets: True class of each image.
+    """
+
+    images: int
+    loss: float
+    loss_error: float
+    accuracy: float
+    accuracy_interval: Bounds | None
+    calibration_error: float
+    per_class: tuple[ClassScore, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    probabilities: Float[np.ndarray, "n classes"]
+    targets: Int64[np.ndarray, " n"]
+
+    @property
+    def predicted(self) -> Int64[np.ndarray, " n"]:
+        """The class of the highest probability, for each image."""
+        return self.probabilities.argmax(axis=1)
+
+    @property
+    def wrong(self) -> Int64[np.ndarray, " m"]:
+        """The images that are classified wrongly, the most confident mistake first."""
+        order = np.argsort(-self.probabilities.max(axis=1), kind="stable")
+        return order[self.predicted[order] != self.targets[order]]
+
+    def confusions(self) -> list[tuple[int, int, int]]:
+        """List (true class, predicted class, images) of the wrong predictions, the most frequent first."""
+        cells = [
+            (true, predicted, times)
+            for true, row in enumerate(self.confusion)
+            for predicted, times in enumerate(row)
+            if true != predicted and times
+        ]
+        return sorted(cells, key=lambda cell: -cell[2])
+
+    def __repr__(self) -> str:
+        """Say in one line how good it is."""
+        return f"Classification({self.images:,} images, accuracy {self.accuracy:.4f}, loss {self.loss:.4f})"
+
+
+Metrics = dict[str, Any]
