@@ -1,14 +1,14 @@
-"""What a model can learn. A task is one file and one line in TASKS."""
+"""What a model can learn. A task is a folder and one line in TASKS."""
 
 from glassnet.tasks.base import Measures, Normal, Objective, Recorder, Records, Task
-from glassnet.tasks.classification.learn import CLASSIFICATION
-from glassnet.tasks.reconstruction.learn import RECONSTRUCTION
-from glassnet.tasks.segmentation.learn import SEGMENTATION
+from glassnet.tasks.classification import learn as classification
+from glassnet.tasks.reconstruction import learn as reconstruction
+from glassnet.tasks.segmentation import learn as segmentation
 
 __all__ = ["TASKS", "Measures", "Normal", "Objective", "Recorder", "Records", "Task"]
 
 TASKS: dict[str, Task] = {
-    "classification": CLASSIFICATION,
-    "segmentation": SEGMENTATION,
-    "reconstruction": RECONSTRUCTION,
+    "classification": classification.TASK,
+    "segmentation": segmentation.TASK,
+    "reconstruction": reconstruction.TASK,
 }

@@ -7,11 +7,13 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from glassnet.measures import show, with_interval
 from glassnet.settings import TrainSettings
 from glassnet.settings.train import Names, Recipe
 from glassnet.stats import wilson_interval
 from glassnet.tasks.base import Measures, Objective, Recorder, Records, Task
 from glassnet.tasks.classification import metrics
+from glassnet.tasks.classification.result import Classification, ClassRow
 
 Logits = Float[Tensor, "n classes"]
 Targets = Int64[Tensor, " n"]
@@ -42,23 +44,25 @@ def should_checkpoint(measures: Mapping[str, float], lowest: Mapping[str, float]
     return measures["loss"] <= lowest["loss"] + lowest["loss_error"]
 
 
-def evaluate(logits: Logits, targets: Targets, classes: Sequence[str]) -> dict[str, Any]:
-    """All that the report shows of a classifier, as JSON values: rows of the confusion matrix are true classes."""
+def evaluate(logits: Logits, targets: Targets, classes: Sequence[str]) -> Classification:
+    """All that the report shows of a classifier: rows of the confusion matrix are true classes."""
     probabilities = logits.double().softmax(dim=1).numpy()
     truth, predicted = targets.numpy(), logits.argmax(dim=1).numpy()
     confusion = metrics.confusion_matrix(truth, predicted, classes=len(classes))
-    rows = metrics.per_class(confusion)
-    return {
-        "images": len(truth),
+    scores = metrics.per_class(confusion)
+    return Classification(
+        images=len(truth),
         **measure(logits, targets),
-        "accuracy_interval": list(wilson_interval(int(confusion.trace()), len(truth))),
-        "calibration_error": metrics.expected_calibration_error(probabilities, truth),
-        "per_class": [
-            {"class": name, "images": int(count), "precision": row.precision, "recall": row.recall, "f1": row.f1}
-            for name, count, row in zip(classes, confusion.sum(axis=1), rows, strict=True)
-        ],
-        "confusion": confusion.tolist(),
-    }
+        accuracy_interval=wilson_interval(int(confusion.trace()), len(truth)),
+        calibration_error=metrics.expected_calibration_error(probabilities, truth),
+        per_class=tuple(
+            ClassRow(name, int(images), score.precision, score.recall, score.f1)
+            for name, images, score in zip(classes, confusion.sum(axis=1), scores, strict=True)
+        ),
+        confusion=tuple(tuple(row) for row in confusion.tolist()),
+        probabilities=logits.softmax(dim=1).numpy(),
+        targets=truth,
+    )
 
 
 def _objective(settings: TrainSettings, _targets: Iterable[Tensor], _classes: int) -> Objective:
@@ -81,19 +85,16 @@ def _is_best(measures: Mapping[str, float], lowest: Mapping[str, float]) -> bool
     return measures["loss"] < lowest["loss"]
 
 
-def _evaluate(records: Records, classes: Sequence[str]) -> dict[str, Any]:
+def _evaluate(records: Records, classes: Sequence[str]) -> Classification:
     return evaluate(records["logits"], records["targets"], classes)
 
 
 def _summary_line(metrics: Mapping[str, Any]) -> str:
-    low, high = metrics["test_accuracy_interval"]
-    return (
-        f"test accuracy {metrics['test_accuracy']:.4f} (95% interval {low:.4f} to {high:.4f}), "
-        f"test loss {metrics['test_loss']:.4f}"
-    )
+    accuracy = with_interval("accuracy", metrics["test_accuracy"], metrics["test_accuracy_interval"])
+    return f"test accuracy {accuracy}, test loss {show('loss', metrics['test_loss'])}"
 
 
-CLASSIFICATION = Task(
+TASK = Task(
     name="classification",
     options=("label_smoothing",),
     objective=_objective,
@@ -103,8 +104,10 @@ CLASSIFICATION = Task(
     is_best=_is_best,
     should_checkpoint=should_checkpoint,
     checkpoint_rule="the last epoch whose validation loss is within one standard error of the lowest",
+    result=Classification,
     evaluate=_evaluate,
     saved_metrics=("loss", "accuracy", "accuracy_interval"),
+    required_metrics=("accuracy", "accuracy_interval"),
     summary_line=_summary_line,
     defaults=Names(data="mnist-sample", model="convnet"),
     recipe=Recipe(epochs=8, batch_size=128, learning_rate=0.01, weight_averaging=0.995),

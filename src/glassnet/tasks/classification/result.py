@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int64
@@ -12,7 +11,7 @@ Bounds = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class ClassScore:
+class ClassRow:
     """How well one class is recognised; None where the ratio is 0/0 and so says nothing."""
 
     name: str
@@ -50,7 +49,7 @@ class Classification:
     accuracy: float
     accuracy_interval: Bounds | None
     calibration_error: float
-    per_class: tuple[ClassScore, ...]
+    per_class: tuple[ClassRow, ...]
     confusion: tuple[tuple[int, ...], ...]
     probabilities: Float[np.ndarray, "n classes"]
     targets: Int64[np.ndarray, " n"]
@@ -79,6 +78,3 @@ class Classification:
     def __repr__(self) -> str:
         """Say in one line how good it is."""
         return f"Classification({self.images:,} images, accuracy {self.accuracy:.4f}, loss {self.loss:.4f})"
-
-
-Metrics = dict[str, Any]

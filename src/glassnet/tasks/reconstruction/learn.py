@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from glassnet.measures import show, with_interval
 from glassnet.settings.train import Names, Recipe
 from glassnet.stats import bootstrap_ci
 from glassnet.tasks.base import Measures, Records, Task
@@ -19,6 +20,7 @@ from glassnet.tasks.reconstruction.elbo import (
 )
 from glassnet.tasks.reconstruction.image_quality import QUALITY
 from glassnet.tasks.reconstruction.records import objective, recorder
+from glassnet.tasks.reconstruction.result import Code, Reconstruction
 
 INTERVAL_SEED = 0
 TITLES = {
@@ -56,36 +58,33 @@ def quality(values: Mapping[str, np.ndarray]) -> dict[str, Any]:
     return summary
 
 
-def mean_interval(each: np.ndarray) -> list[float] | None:
-    """Bound a mean over images as JSON values, None where all images have the same value."""
-    bounds = bootstrap_ci(np.asarray(each, dtype=np.float64), seed=INTERVAL_SEED)
-    return None if bounds is None else list(bounds)
+def mean_interval(each: np.ndarray) -> tuple[float, float] | None:
+    """Bound a mean over images; None where all images have the same value."""
+    return bootstrap_ci(np.asarray(each, dtype=np.float64), seed=INTERVAL_SEED)
 
 
-def between(bounds: Sequence[float] | None, digits: int) -> str:
-    """Write an interval from low to high."""
-    return "–" if bounds is None else f"{bounds[0]:.{digits}f} to {bounds[1]:.{digits}f}"
-
-
-def _evaluate(records: Records, _classes: Sequence[str]) -> dict[str, Any]:
-    """All that the report shows of a reconstruction, as JSON values; terms in nats per image, None if not finite."""
-    values = int(records["values"][0])
+def _evaluate(records: Records, _classes: Sequence[str]) -> Reconstruction:
+    """All that the report shows of a reconstruction; terms in nats per image, None where they are not finite."""
+    values, likelihood = int(records["values"][0]), _likelihood(records)
     deviation = records["deviation"][0].tolist() if "deviation" in records else None
-    result: dict[str, Any] = {
-        "images": len(records["loss"]),
-        **_measure(records),
-        **quality({name: records[name].numpy() for name in QUALITY}),
-        "variational": "code_kl" in records,
-        "values_per_image": values,
-        "likelihood": _likelihood(records),
-        "likelihood_deviation": deviation,
-        **dict.fromkeys(("negative_elbo", "negative_elbo_interval", "bits_per_dimension", "latent")),
-        "warnings": list(deviation_warnings(deviation or [], _likelihood(records) == TITLES["gaussian"])),
-    }
-    if result["variational"]:
-        result |= _bound(records, values)
-        result["warnings"] = [*result["latent"]["warnings"], *result["warnings"]]
-    return {key: _finite(value) for key, value in result.items()}
+    code = _latent(use_of(records)) if "code_kl" in records else None
+    warnings = deviation_warnings(deviation or [], likelihood == TITLES["gaussian"])
+    measures = _measure(records) | quality({name: records[name].numpy() for name in QUALITY})
+    return Reconstruction(
+        images=len(records["loss"]),
+        **{name: _finite(value) for name, value in measures.items()},
+        variational=code is not None,
+        values_per_image=values,
+        likelihood=likelihood,
+        likelihood_deviation=None if deviation is None else tuple(map(_finite, deviation)),
+        **_bound(records, values, variational=code is not None),
+        latent=code,
+        warnings=(*(code.warnings if code else ()), *warnings),
+        noise="none",
+        baselines=(),
+        left_out=(),
+        values={name: records[name].numpy() for name in (*QUALITY, "reconstruction", "kl")},
+    )
 
 
 def _likelihood(records: Records) -> str:
@@ -93,26 +92,24 @@ def _likelihood(records: Records) -> str:
     return TITLES["binarized" if name == "bernoulli" and bool(records["binarized"][0]) else name]
 
 
-def _bound(records: Records, values: int) -> dict[str, Any]:
+def _bound(records: Records, values: int, *, variational: bool) -> dict[str, Any]:
+    if not variational:
+        return dict.fromkeys(("negative_elbo", "negative_elbo_interval", "bits_per_dimension"))
     nats = (records["reconstruction"] + records["kl"]).double()
-    found: dict[str, Any] = {
-        "negative_elbo": nats.mean().item(),
-        # Nats are infinite where the code's variance exploded.
-        "negative_elbo_interval": mean_interval(nats.numpy()) if bool(nats.isfinite().all()) else None,
-        "latent": _latent(use_of(records)),
-    }
+    bits = None
     if "discretized" in records:
         whole = (records["discretized"] + records["kl"]).double().mean().item()
-        found["bits_per_dimension"] = bits_per_dimension(whole, values)
-    return found
+        bits = _finite(bits_per_dimension(whole, values))
+    return {
+        "negative_elbo": _finite(nats.mean().item()),
+        # Nats are infinite where the code's variance exploded.
+        "negative_elbo_interval": mean_interval(nats.numpy()) if bool(nats.isfinite().all()) else None,
+        "bits_per_dimension": bits,
+    }
 
 
 def _finite(value: Any) -> Any:
-    """Put None in place of each number that is not finite, which JSON does not have."""
-    if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_finite(each) for each in value]
+    """Put None in place of a number that is not finite, which JSON does not have."""
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
@@ -124,29 +121,30 @@ def use_of(records: Records) -> LatentUse:
     return latent_use(records["code_kl"].sum(dim=0) / images, variance, float(records["code_log_variance"].max()))
 
 
-def _latent(use: LatentUse) -> dict[str, Any]:
-    return {
-        "dimensions": len(use.kl),
-        "active": int(use.active.sum()),
-        "active_dimensions": use.active.nonzero().flatten().tolist(),
-        "kl_per_dimension": use.kl.tolist(),
-        "largest_deviation": use.largest_deviation,
-        "warnings": list(use.warnings),
-    }
+def _latent(use: LatentUse) -> Code:
+    return Code(
+        dimensions=len(use.kl),
+        active=int(use.active.sum()),
+        active_dimensions=tuple(use.active.nonzero().flatten().tolist()),
+        kl_per_dimension=tuple(map(_finite, use.kl.tolist())),
+        largest_deviation=_finite(use.largest_deviation),
+        warnings=tuple(use.warnings),
+    )
 
 
 def _summary_line(metrics: Mapping[str, Any]) -> str:
-    text = f"test PSNR {metrics['test_psnr']:.2f} dB (95% interval {between(metrics['test_psnr_interval'], 2)})"
-    text += f", SSIM {metrics['test_ssim']:.4f}"
+    text = f"test PSNR {with_interval('psnr', metrics['test_psnr'], metrics['test_psnr_interval'])}"
+    text += f", SSIM {show('ssim', metrics['test_ssim'])}"
     if metrics.get("test_negative_elbo") is not None:
-        text += f", negative ELBO {metrics['test_negative_elbo']:.2f} nats ({metrics['test_kl']:.2f} of them KL"
+        text += f", negative ELBO {show('negative_elbo', metrics['test_negative_elbo'])} nats"
+        text += f" ({show('kl', metrics['test_kl'])} of them KL"
         text += f"; {metrics['test_likelihood']})" if metrics.get("test_likelihood") else ")"
     if metrics.get("test_bits_per_dimension") is not None:
-        text += f", {metrics['test_bits_per_dimension']:.3f} bits per dimension (discretised)"
+        text += f", {show('bits_per_dimension', metrics['test_bits_per_dimension'])} bits per dimension (discretised)"
     return text
 
 
-RECONSTRUCTION = Task(
+TASK = Task(
     name="reconstruction",
     options=("noise", "beta", "kl_warmup", "binarize"),
     objective=objective,
@@ -156,6 +154,7 @@ RECONSTRUCTION = Task(
     is_best=_is_best,
     should_checkpoint=should_checkpoint,
     checkpoint_rule="the epoch of the lowest validation loss",
+    result=Reconstruction,
     evaluate=_evaluate,
     saved_metrics=(
         "loss",
@@ -172,7 +171,10 @@ RECONSTRUCTION = Task(
         "likelihood_deviation",
         "warnings",
     ),
+    required_metrics=("psnr", "psnr_interval", "ssim"),
     summary_line=_summary_line,
     defaults=Names(data="mnist-sample", model="vae_conv"),
     recipe=Recipe(epochs=20, batch_size=128, learning_rate=0.006, weight_averaging=0.995),
+    corrupts=True,
+    compares_classes=False,
 )

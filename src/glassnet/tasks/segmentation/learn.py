@@ -11,11 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from glassnet.images import VOID
+from glassnet.measures import show, with_interval
 from glassnet.settings import TrainSettings
 from glassnet.settings.train import Names, Recipe
 from glassnet.tasks.base import Measures, Objective, Recorder, Records, Task
 from glassnet.tasks.segmentation import metrics, outlines
 from glassnet.tasks.segmentation.losses import REGION_LOSSES, class_weights, cross_entropy
+from glassnet.tasks.segmentation.result import ClassOverlap, Overlap, Segmentation
 
 TOLERANCE_SHARE = 0.0075
 """Of the image's diagonal: how far a predicted outline may lie from the true one, as Csurka et al. 2013 take it."""
@@ -94,49 +96,53 @@ def should_checkpoint(measures: Mapping[str, float], best: Mapping[str, float]) 
     return measures["mean_iou"] >= best["mean_iou"]
 
 
-def evaluate(found: Records, classes: Sequence[str]) -> dict[str, Any]:
-    """All that the report shows of a segmentation, as JSON values; each number with that of predicting background."""
-    confusion, counts = found["confusion"].sum(dim=0).numpy(), found["counts"].numpy()
-    scored = metrics.scores(confusion)
-    empty = metrics.scores(metrics.background_confusion(confusion))
-    lines = found["outlines"].numpy()
+def evaluate(records: Records, classes: Sequence[str]) -> Segmentation:
+    """All that the report shows of a segmentation; each number with that of predicting background."""
+    confusion, counts = records["confusion"].sum(dim=0).numpy(), records["counts"].numpy()
+    lines = records["outlines"].numpy()
     intervals = metrics.bootstrap(counts, lines, seed=BOOTSTRAP_SEED)
-    whole = max(int(confusion.sum()), 1)
     by_image = metrics.mean_iou_of(counts)
-    return {
-        "images": len(counts),
-        "loss": measure(found)["loss"],
-        "pixel_accuracy": scored.pixel_accuracy,
-        "mean_accuracy": scored.mean_accuracy,
-        "mean_iou": scored.mean_iou,
-        "weighted_iou": scored.weighted_iou,
-        "boundary_f": outlines.boundary_f(lines),
-        **{f"{name}_interval": _listed(bounds) for name, bounds in intervals.measures.items()},
-        "background": {
-            "pixel_accuracy": empty.pixel_accuracy,
-            "mean_accuracy": empty.mean_accuracy,
-            "mean_iou": empty.mean_iou,
-            "weighted_iou": empty.weighted_iou,
-            "boundary_f": outlines.boundary_f(lines * np.array([0, 0, 0, 1])),  # no outline predicted, none found
-        },
-        "per_class": [
-            {
-                "class": name,
-                "images": int((counts[:, 1, c] > 0).sum()),
-                "share": int(confusion[c].sum()) / whole,
-                "iou": scored.iou[c],
-                "interval": _listed(intervals.by_class[c]),
-                "background": empty.iou[c],
-            }
-            for c, name in enumerate(classes)
-        ],
-        "by_image": [None if np.isnan(value) else float(value) for value in by_image],
-        "confusion": confusion.tolist(),
-    }
+    empty = metrics.background_confusion(confusion)
+    return Segmentation(
+        **vars(_overlap(confusion, lines)),
+        images=len(counts),
+        loss=measure(records)["loss"],
+        intervals=intervals.measures,
+        background=_overlap(empty, lines * np.array([0, 0, 0, 1])),  # no outline predicted, none found
+        per_class=_per_class(confusion, counts, intervals.by_class, classes),
+        by_image=tuple(None if np.isnan(value) else float(value) for value in by_image),
+        confusion=tuple(tuple(row) for row in confusion.tolist()),
+        counts=counts,
+    )
 
 
-def _listed(bounds: tuple[float, float] | None) -> list[float] | None:
-    return None if bounds is None else list(bounds)
+def _overlap(confusion: metrics.Confusion, lines: np.ndarray) -> Overlap:
+    scored = metrics.scores(confusion)
+    return Overlap(
+        scored.pixel_accuracy,
+        scored.mean_accuracy,
+        scored.mean_iou,
+        scored.weighted_iou,
+        outlines.boundary_f(lines),
+    )
+
+
+def _per_class(
+    confusion: metrics.Confusion, counts: np.ndarray, intervals: Sequence[Any], classes: Sequence[str]
+) -> tuple[ClassOverlap, ...]:
+    iou, empty = metrics.scores(confusion).iou, metrics.scores(metrics.background_confusion(confusion)).iou
+    whole = max(int(confusion.sum()), 1)
+    return tuple(
+        ClassOverlap(
+            name=name,
+            images=int((counts[:, 1, c] > 0).sum()),
+            share=int(confusion[c].sum()) / whole,
+            iou=iou[c],
+            interval=intervals[c],
+            background=empty[c],
+        )
+        for c, name in enumerate(classes)
+    )
 
 
 def nothing_known(part: str) -> str:
@@ -144,18 +150,19 @@ def nothing_known(part: str) -> str:
     return f"all pixels of the {part} masks are void, so that nothing could be measured"
 
 
-def _summary_line(found: Mapping[str, Any]) -> str:
-    if found["test_mean_iou"] is None:
+def _summary_line(metrics: Mapping[str, Any]) -> str:
+    if metrics["test_mean_iou"] is None:
         return nothing_known("test")
-    (low, high), empty = found["test_mean_iou_interval"], found["test_background"]
+    empty = metrics["test_background"]
+    overlap = with_interval("mean_iou", metrics["test_mean_iou"], metrics["test_mean_iou_interval"])
     return (
-        f"test mean IoU {found['test_mean_iou']:.4f} (95% interval {low:.4f} to {high:.4f}; all background "
-        f"{empty['mean_iou']:.4f}), pixel accuracy {found['test_pixel_accuracy']:.4f} (all background "
-        f"{empty['pixel_accuracy']:.4f})"
+        f"test mean IoU {overlap}, all background {show('mean_iou', empty['mean_iou'])}; pixel accuracy "
+        f"{show('pixel_accuracy', metrics['test_pixel_accuracy'])}, all background "
+        f"{show('pixel_accuracy', empty['pixel_accuracy'])}"
     )
 
 
-SEGMENTATION = Task(
+TASK = Task(
     name="segmentation",
     options=("label_smoothing", "loss", "class_weights", "low_res_epochs", "low_res_size", "copy_paste"),
     objective=_objective,
@@ -165,6 +172,7 @@ SEGMENTATION = Task(
     is_best=_is_best,
     should_checkpoint=should_checkpoint,
     checkpoint_rule="the epoch of the highest mean IoU on the validation images",
+    result=Segmentation,
     evaluate=evaluate,
     saved_metrics=(
         "loss",
@@ -176,8 +184,11 @@ SEGMENTATION = Task(
         "boundary_f",
         "background",
     ),
+    required_metrics=("pixel_accuracy", "mean_iou", "mean_iou_interval", "background"),
     summary_line=_summary_line,
     defaults=Names(data="digit-scenes", model="fcn8_small"),
     recipe=Recipe(epochs=13, batch_size=16, learning_rate=0.003, weight_averaging=0.995),
     batch_size=64,
+    labels_images=False,
+    default_classes=21,  # VOC's
 )

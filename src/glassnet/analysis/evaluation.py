@@ -1,0 +1,140 @@
+"""How good a model is on some images: one pass over them, the task's measures with intervals, its figures."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from glassnet.analysis.base import Context, Kind, Precision
+from glassnet.analysis.views import Evaluated
+from glassnet.data import Dataset, Split
+from glassnet.errors import InputError
+from glassnet.experiment import build_corruption
+from glassnet.measuring import run_evaluation
+from glassnet.models.inference import FlipTTA
+from glassnet.rng import PerImageRNG
+from glassnet.run.store import Plot
+from glassnet.settings import TrainSettings
+from glassnet.subject import Part, Subject, load_other
+from glassnet.tasks import Records
+
+
+@dataclass(frozen=True)
+class EvaluationRequest:
+    """What is measured.
+
+    Attributes:
+        split: Part of the images.
+        data: Another data set; None for the subject's own images.
+        flip: Whether to measure the mean of each image and its mirror image, too.
+        precision: Of the forward pass.
+    """
+
+    split: Part = "test"
+    data: str | None = None
+    flip: bool = False
+    precision: Precision = "fp32"
+
+
+def compute(subject: Subject, request: EvaluationRequest, context: Context) -> Any:
+    """Measure a subject's model on a part of its images or of another data set.
+
+    Raises:
+        InputError: There are no labels, or the data set does not fit the model.
+    """
+    if not subject.labelled:
+        raise InputError(
+            f"{subject.name} has images without labels, so that nothing can be measured; give labels, or a folder with "
+            "a sub-folder for each class."
+        )
+    if request.flip and "flipped" not in {field.name for field in dataclasses.fields(subject.task.result)}:
+        raise InputError(f"--flip is of no use to {subject.task.name}, only to segmentation; leave it out.")
+    found = evaluated(subject, request, context)
+    result = subject.task.evaluate(found.records, subject.classes)
+    if request.flip:
+        mirrored = subject.task.evaluate(_records(found, FlipTTA(found.model), context), subject.classes)
+        result = dataclasses.replace(result, flipped=mirrored, flipped_intervals=mirrored.intervals)
+    return subject.task.views().complete(found, result)
+
+
+def evaluated(subject: Subject, request: EvaluationRequest, context: Context) -> Evaluated:
+    """Run the model over the images, once for a context."""
+
+    def run() -> Evaluated:
+        dataset, split = images_of(subject, request.data, request.split, context)
+        model = context.once(("model", id(subject)), lambda: subject.model(context.device))
+        name = request.data or subject.data or subject.name
+        ready = Evaluated(subject, model, name, dataset, split, request.split, {}, request.precision)
+        return dataclasses.replace(ready, records=_records(ready, model, context))
+
+    return context.once(("evaluated", id(subject), dataclasses.replace(request, flip=False)), run)
+
+
+def images_of(subject: Subject, data: str | None, part: Part, context: Context) -> tuple[Dataset | None, Split]:
+    """Return the data set, where there is one, and the part of it that is asked for."""
+    if data is None:
+        return (subject.dataset if subject.run else None), subject.part(part)
+    if subject.run is None:
+        raise InputError(f"--data {data} needs a run, and {subject.name} is a network with images; leave it out.")
+    dataset = context.once(("data", data), lambda: load_other(subject, data, context.data_root))
+    return dataset, getattr(dataset, part)
+
+
+def _records(found: Evaluated, model: nn.Module, context: Context) -> Records:
+    subject = found.subject
+    settings = subject.settings or TrainSettings()
+    return run_evaluation(
+        model,
+        found.split,
+        subject.task.test_stats(settings, len(subject.classes)),
+        task=subject.task,
+        batch_size=context.batch_size,
+        precision=found.precision,
+        corruption=build_corruption(settings, subject.task),
+        rng=PerImageRNG(subject.seed, found.part),
+    )
+
+
+def made_of(subject: Subject, request: EvaluationRequest, context: Context) -> dict[str, Any]:
+    """Digests of the model and of the images measured."""
+    other = None if request.data is None else images_of(subject, request.data, request.split, context)[1]
+    return subject.made_of(request.split, split=other)
+
+
+def _words(_subject: Subject, request: EvaluationRequest) -> Iterable[str]:
+    where = [] if request.data is None else [request.data.replace("/", "-")[-40:]]
+    flips, precision = ["flip"] if request.flip else [], [request.precision] if request.precision != "fp32" else []
+    return [*where, request.split, *flips, *precision]
+
+
+def _plots(subject: Subject, request: EvaluationRequest, result: Any, context: Context) -> Iterable[Plot]:
+    return subject.task.views().plots(evaluated(subject, request, context), result)
+
+
+def _tables(subject: Subject, request: EvaluationRequest, result: Any, context: Context) -> Mapping[str, str]:
+    listed = subject.task.views().predictions(evaluated(subject, request, context), result)
+    if listed is None:
+        return {}
+    written = io.StringIO()
+    csv.writer(written, lineterminator="\n").writerows([listed[0], *listed[1]])
+    return {"predictions.csv": written.getvalue()}
+
+
+EVALUATION = Kind(
+    name="evaluation",
+    request=EvaluationRequest,
+    result=lambda subject: subject.task.result,
+    compute=compute,
+    words=_words,
+    plots=_plots,
+    made_of=made_of,
+    tables=_tables,
+    packages=("torch", "numpy", "matplotlib"),
+    code=("analysis", "models", "tasks", "data"),
+)

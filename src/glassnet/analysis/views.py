@@ -1,0 +1,170 @@
+"""What a task's folder says of its results: how they are completed, drawn, told, explained and reported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Bool
+from torch import Tensor, nn
+
+from glassnet.data import Dataset, Split
+from glassnet.run.store import Plot
+from glassnet.subject import Part, Subject
+from glassnet.tables import Table
+from glassnet.tasks import Records
+
+if TYPE_CHECKING:
+    from glassnet.analysis.attribution import AttributionRequest
+    from glassnet.analysis.base import Context
+    from glassnet.attribution import Explanation
+
+Facts = Mapping[str, str | float | bool | None]
+"""What is known of an explained image, by name: label, predicted, target, probability, correct, share, iou, score."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A model that was run over images, for what the task adds to the result and draws of it.
+
+    Attributes:
+        subject: The model and where it came from.
+        model: On its device, in evaluation mode.
+        data: Name of the data set.
+        dataset: The data set; None where there is none.
+        split: The images.
+        part: Their part.
+        records: What the task remembered of each batch.
+        precision: "fp32" or "bf16".
+    """
+
+    subject: Subject
+    model: nn.Module
+    data: str
+    dataset: Dataset | None
+    split: Split
+    part: Part
+    records: Records
+    precision: str
+
+    def label_of(self, row: int) -> str:
+        """Name an image: by its file, or by its number in the part."""
+        return image_name(self.split, row, self.part)
+
+
+def image_name(split: Split, row: int, part: str) -> str:
+    """Name an image by its file, or as in "test image 23" where it has none."""
+    return split.files[row] if split.files is not None else f"{part} image {int(split.numbers[row])}"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Some images that are explained together, and by which rule they were taken.
+
+    Attributes:
+        name: Short, as in "correct".
+        title: As in "Correctly classified images".
+        rule: One sentence.
+        split: The images with their labels, numbers and files.
+        labelled: Whether the labels mean anything.
+    """
+
+    name: str
+    title: str
+    rule: str
+    split: Split
+    labelled: bool = True
+
+    @property
+    def images(self) -> Tensor:
+        """The images (n, channel, height, width)."""
+        return self.split.images
+
+    def name_of(self, row: int, part: str = "test") -> str:
+        """Name an image by its file or number."""
+        return image_name(self.split, row, part)
+
+
+@dataclass(frozen=True)
+class Described:
+    """What is said of explained images.
+
+    Attributes:
+        facts: Of each image.
+        regions: The part of each image whose score is explained; None for the whole.
+        note: A sentence on all of them; empty for none.
+    """
+
+    facts: tuple[Facts, ...]
+    regions: Bool[np.ndarray, "n height width"] | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class ExplainViews:
+    """How a task's predictions are explained.
+
+    Attributes:
+        images: Which images are taken where nothing else is asked.
+        check: Refuses settings that mean nothing here.
+        layers: The layers that a request means.
+        select: Images by a rule that needs the model: (subject, rule, number, context, precision) to groups.
+        rules: The rules that `select` knows.
+        inputs: What the model is given for a group: the images, or the images with their noise.
+        target: What `explain` takes as its target for a group.
+        describe: Facts of each explained image.
+        columns: The facts as a table shows them: key and heading.
+        caption: One or two lines below an image, from its facts.
+        classes: Whether what is explained is a class's score, so that faithfulness can be measured.
+    """
+
+    images: str
+    check: Callable[[Subject, AttributionRequest], None]
+    layers: Callable[[Subject, nn.Module, AttributionRequest], str | list[str]]
+    select: Callable[[Subject, str, int, Context, str], list[Group]]
+    rules: tuple[str, ...]
+    inputs: Callable[[Subject, Group], Tensor]
+    target: Callable[[Subject, nn.Module, Group, AttributionRequest], Any]
+    describe: Callable[[Subject, nn.Module, Group, AttributionRequest, Explanation], Described]
+    columns: tuple[tuple[str, str], ...]
+    caption: Callable[[Facts], str]
+    classes: bool
+
+
+@dataclass(frozen=True)
+class Views:
+    """All that is drawn and told of a task.
+
+    Attributes:
+        complete: Adds to the result what the records alone do not tell; given back as it is where there is nothing.
+        plots: Figures of an evaluation.
+        predictions: Header and rows of predictions.csv, an image a row; None where there is no label an image.
+        text: An evaluation as text for the terminal, below its first line.
+        tables: The evaluation's tables for the report.
+        explain: How predictions are explained.
+        wanted: What a report needs of a subject: kinds with their settings by field name.
+        headlines: The main numbers: name, value, note.
+        epoch_note: What the saved epoch came to on the validation part, from the metrics of run.json.
+        summary: Sentences on the evaluation.
+        comparison: Columns of the table of several runs: heading, and value from the metrics.
+        curves: The learning curves' figure: (history, saved epoch).
+        history: Columns of the table of epochs: key, heading, way of writing.
+        network: Further figures of the network's layers.
+    """
+
+    complete: Callable[[Evaluated, Any], Any]
+    plots: Callable[[Evaluated, Any], Iterable[Plot]]
+    predictions: Callable[[Evaluated, Any], tuple[Sequence[str], list[Sequence[str]]] | None]
+    text: Callable[[Any], str]
+    tables: Callable[[Any], list[Table]]
+    explain: ExplainViews
+    wanted: Callable[[Subject], list[tuple[str, dict[str, Any]]]]
+    headlines: Callable[[Mapping[str, Any]], tuple[tuple[str, str, str], ...]]
+    epoch_note: Callable[[Mapping[str, Any]], str]
+    summary: Callable[[Any], list[str]]
+    comparison: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...]
+    curves: Callable[[Sequence[Mapping[str, Any]], int], Any]
+    network: Callable[[Mapping[str, Any]], Iterable[Plot]] = lambda _model: ()
+    history: tuple[tuple[str, str, Callable[[Any], str]], ...] = field(default=())
