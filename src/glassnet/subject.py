@@ -110,6 +110,11 @@ class Subject:
         return None if self.store is None else self.store.folder
 
     @property
+    def model_name(self) -> str:
+        """Name of the model, as `glassnet models` lists it, or its class."""
+        return self.name if self.run is None else str(self.run.manifest["model"]["name"])
+
+    @property
     def data(self) -> str | None:
         """Name of the data set, or the folder that the images are from; None for arrays."""
         return self._origin["data"]
@@ -134,6 +139,14 @@ class Subject:
         if self.run is None:
             raise InputError(f"{self.name} is no run and has no data set, only the images that it was given.")
         return self.run.dataset(self._data_root)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the images that the model takes."""
+        if self.run is not None:
+            described = self.run.manifest["model"]
+            return described["in_channels"], described["image_size"], described["image_size"]
+        return self.part("test").image_shape
 
     def model(self, device: torch.device | None = None) -> nn.Module:
         """Return the model in evaluation mode; a run's is loaded onto `device`, a user's stays where it is."""

@@ -18,7 +18,6 @@ from glassnet.console import say
 from glassnet.devices import choose_device
 from glassnet.run.codec import decode, encode
 from glassnet.run.store import Entry, FigureWords, Plot, slug
-from glassnet.settings import to_json
 from glassnet.subject import Subject
 from glassnet.versions import code_digest, versions
 
@@ -109,7 +108,7 @@ class Analysis:
         """Return settings and result as JSON values; arrays are named, and lie in the entry."""
         document, _ = encode(self.result)
         place = {"analysis": self.name, "path": str(self.entry.path)} if self.entry else {"analysis": self.kind}
-        return {**place, "settings": to_json(self.request), **document}
+        return {**place, "settings": encode(self.request)[0], **document}
 
 
 def get(
@@ -131,7 +130,7 @@ def get(
     if subject.store is None:
         result = kind.compute(subject, request, context)
         return Analysis(kind.name, request, result, None, tuple(kind.plots(subject, request, result, context)))
-    settings, made_of = to_json(request), dict(kind.made_of(subject, request, context))
+    settings, made_of = encode(request)[0], dict(kind.made_of(subject, request, context))
     entry = subject.store.find(kind.name, settings, made_of)
     if entry is not None:
         _say_other_code(kind, entry)

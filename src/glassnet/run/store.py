@@ -116,7 +116,7 @@ class Entry:
                 with np.load(self.path / "arrays.npz", allow_pickle=False) as file:
                     loaded |= {key: file[key] for key in file.files}
             for file_path in sorted(self.path.glob("*.npy")):
-                loaded[file_path.name] = np.load(file_path, mmap_mode="r", allow_pickle=False)
+                loaded[file_path.stem] = np.load(file_path, mmap_mode="r", allow_pickle=False)
         except Exception as error:  # zip, zlib and NumPy each raise their own on damaged bytes
             raise InputError(f"the arrays of {self.path} are damaged ({error}); {self._again}") from None
         return loaded
@@ -143,12 +143,15 @@ class Draft:
     document: dict[str, Any] = field(default_factory=dict)
 
     def save_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Write the arrays to arrays.npz."""
+        """Write the arrays to arrays.npz, and what is mapped from a file to a file of its own."""
         import numpy as np
 
-        if arrays:
+        small = {key: array for key, array in arrays.items() if not isinstance(array, np.memmap)}
+        for key in arrays.keys() - small.keys():
+            np.save(self.folder / f"{key}.npy", arrays[key], allow_pickle=False)
+        if small:
             with (self.folder / "arrays.npz").open("wb") as file:
-                np.savez_compressed(file, allow_pickle=False, **arrays)
+                np.savez_compressed(file, allow_pickle=False, **small)
 
     def save_plot(self, plot: Plot) -> None:
         """Write a figure as PNG (150 dpi) and SVG, and put its words into the document."""

@@ -1,0 +1,139 @@
+"""What is asked of a model: evaluated, embedded, compared, explained, measured. A kind is one file and one line in KINDS.
+
+`analyse` is the one way to all of them: the command line, the report, the explorer and a notebook call it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from glassnet.analysis.attribution import ATTRIBUTION
+from glassnet.analysis.base import Analysis, Context, Kind, get, load
+from glassnet.analysis.embedding import EMBEDDING
+from glassnet.analysis.evaluation import EVALUATION
+from glassnet.analysis.faithfulness import FAITHFULNESS
+from glassnet.analysis.features import FEATURES
+from glassnet.analysis.layers import LAYERS
+from glassnet.devices import choose_device
+from glassnet.errors import InputError, unknown_name
+from glassnet.experiment import Run
+from glassnet.subject import Subject, as_subject
+
+__all__ = ["KINDS", "Analysis", "Context", "Kind", "analyse", "evaluate", "get", "load", "stored"]
+
+KINDS: dict[str, Kind] = {
+    "evaluation": EVALUATION,
+    "features": FEATURES,
+    "embedding": EMBEDDING,
+    "layers": LAYERS,
+    "attribution": ATTRIBUTION,
+    "faithfulness": FAITHFULNESS,
+}
+
+
+def analyse(
+    subject: Subject | Run | str | Path,
+    kind: str,
+    *,
+    name: str | None = None,
+    device: str = "auto",
+    data_root: Path | None = None,
+    context: Context | None = None,
+    **settings: Any,
+) -> Analysis:
+    """Return an analysis of a subject: the one that is kept, if there is one of these settings, else a new one.
+
+    Args:
+        subject: A `Subject`, a `Run`, or the path of a run.
+        kind: Key of KINDS.
+        name: Name of a new entry; short words of its settings if not given.
+        device: Where to compute: "auto", "cpu" or "cuda".
+        data_root: Folder of the data sets; default as when the run was trained.
+        context: What further analyses of the same subject share; made anew if not given.
+        settings: Fields of the kind's request, as in layer="fc1".
+
+    Returns:
+        The settings, the result, and where it is kept.
+
+    Raises:
+        InputError: There is no such kind or setting, or as the kind's `compute` says.
+    """
+    if kind not in KINDS:
+        raise unknown_name("kind of analysis", kind, KINDS, noun="kinds")
+    request = build_request(kind, settings)
+    context = context or Context(choose_device(device), data_root)
+    return get(KINDS[kind], as_subject(subject, data_root=data_root), request, context=context, name=name)
+
+
+def build_request(kind: str, settings: dict[str, Any]) -> Any:
+    """Build a kind's request from its fields.
+
+    Raises:
+        InputError: There is no such field, or one that must be given is not.
+    """
+    fields = {field.name: field for field in dataclasses.fields(KINDS[kind].request)}
+    for name in settings:
+        if name not in fields:
+            raise unknown_name("setting", name, fields, where=f" of {kind}", noun="settings")
+    lacking = [name for name, field in fields.items() if _must_be_given(field) and name not in settings]
+    if lacking:
+        raise InputError(f"{kind} needs {' and '.join(lacking)}; give it, as in {lacking[0]}='fc1'.")
+    return KINDS[kind].request(**{name: _tuple(fields[name], value) for name, value in settings.items()})
+
+
+def _must_be_given(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _tuple(field: dataclasses.Field[Any], value: Any) -> Any:
+    """Take a list, or one text, where a tuple is wanted."""
+    if "tuple" not in str(field.type) or value is None:
+        return value
+    return (value,) if isinstance(value, str | int | float) else tuple(value)
+
+
+def evaluate(
+    subject: Subject | Run | str | Path,
+    *,
+    data: str | None = None,
+    split: str = "test",
+    flip: bool = False,
+    precision: str = "fp32",
+    device: str = "auto",
+    data_root: Path | None = None,
+    name: str | None = None,
+) -> Any:
+    """Measure a model on images, and return what its task measures, with intervals.
+
+    Args:
+        subject: A `Subject`, a `Run`, or the path of a run.
+        data: Another data set to measure a run on.
+        split: "test" or "train".
+        flip: Segmentation: whether to measure the mean of each image and its mirror image, too.
+        precision: "fp32" or "bf16".
+        device: Where to compute.
+        data_root: Folder of the data sets.
+        name: Name that the analysis is kept under.
+
+    Returns:
+        The task's result: a frozen dataclass such as `Classification`, with .accuracy and .accuracy_interval.
+
+    Raises:
+        InputError: There are no labels, or data set and model do not fit each other.
+    """
+    settings = {"data": data, "split": split, "flip": flip, "precision": precision}
+    return analyse(subject, "evaluation", name=name, device=device, data_root=data_root, **settings).result
+
+
+def stored(subject: Subject, kind: str | None = None) -> Sequence[Analysis]:
+    """Return the analyses that are kept of a subject, of one kind or of all, the oldest first.
+
+    Raises:
+        InputError: One is damaged.
+    """
+    if subject.store is None:
+        return []
+    return [load(KINDS[entry.kind], subject, entry) for entry in subject.store.entries(kind) if entry.kind in KINDS]

@@ -1,0 +1,275 @@
+"""Where each layer looks, for a fixed selection of images: maps by method and layer, with their shares in a mask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Bool, Int, Shaped
+from torch import Tensor, nn
+
+from glassnet import figures
+from glassnet.analysis.base import Context, Kind, Precision
+from glassnet.analysis.selection import is_file, select
+from glassnet.analysis.views import Facts, Group
+from glassnet.attribution import TITLES, Explanation, explain
+from glassnet.attribution.faithfulness import STROKE_THRESHOLD, MeanCI, inside, share_inside, stroke_mask
+from glassnet.console import say
+from glassnet.data import DIGITS
+from glassnet.errors import InputError
+from glassnet.run.store import FigureWords, Plot
+from glassnet.subject import Part, Subject, images_digest
+
+DRAWN = 16
+"""A figure of more images is too tall to be read."""
+DEFAULTS = (("conv",), ("gradcam", "guided_gradcam"), "predicted")
+
+
+@dataclass(frozen=True)
+class AttributionRequest:
+    """What is explained.
+
+    Attributes:
+        images: Indices, a rule or a path; the task's usual rule if empty.
+        layers: Layers by name, pattern or kind.
+        methods: Attribution methods.
+        target: Class whose score is explained.
+        mask: What the maps are compared with.
+        split: Part of the images that indices and rules mean.
+        precision: Of the forward and backward passes.
+    """
+
+    images: str = ""
+    layers: tuple[str, ...] = DEFAULTS[0]
+    methods: tuple[str, ...] = DEFAULTS[1]
+    target: str = DEFAULTS[2]
+    mask: Literal["auto", "stroke", "none"] = "auto"
+    split: Part = "test"
+    precision: Precision = "fp32"
+
+
+@dataclass(frozen=True)
+class ExplainedGroup:
+    """The maps of one group of images.
+
+    Attributes:
+        name: Short name of the group.
+        title: Its heading.
+        rule: By which rule the images were taken.
+        names: File of each image, or its number as in "test image 23".
+        numbers: Stable number of each image in its part; -1 for a file from elsewhere.
+        facts: What is known of each image.
+        note: A sentence on all of them; empty for none.
+        images: What the model was given.
+        maps: By (method, layer), at the images' size.
+        targets: The class explained for each image; None where it is no class.
+        regions: The part of each image whose score is explained; None for the whole.
+        mask: Where attribution should lie; None without a mask.
+        inside: By (method, layer), shares of the maps in the mask.
+    """
+
+    name: str
+    title: str
+    rule: str
+    names: tuple[str, ...]
+    numbers: tuple[int, ...]
+    facts: tuple[Mapping[str, Any], ...]
+    note: str
+    images: Shaped[np.ndarray, "n channel height width"]
+    maps: Mapping[tuple[str, str], Shaped[np.ndarray, "n ..."]]
+    targets: Int[np.ndarray, " n"] | None
+    regions: Bool[np.ndarray, "n height width"] | None
+    mask: Bool[np.ndarray, "n height width"] | None
+    inside: Mapping[tuple[str, str], Mapping[str, MeanCI]]
+
+    def explanation(self) -> Explanation:
+        """Return the maps as `glassnet.explain` gives them, for what measures them."""
+        methods = tuple(dict.fromkeys(method for method, _ in self.maps))
+        layers = tuple(dict.fromkeys(layer for _, layer in self.maps if layer != "input"))
+        scores = np.zeros(len(self.images), dtype=np.float32)
+        return Explanation(self.maps, {}, methods, layers, self.targets, scores, None)
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """All groups that were explained.
+
+    Attributes:
+        groups: The groups, each with its maps.
+        methods: The methods, in the order asked.
+        layers: The layers, in the model's order.
+        threshold: Grey value above which a pixel belongs to the mask; None without a mask.
+    """
+
+    groups: tuple[ExplainedGroup, ...]
+    methods: tuple[str, ...]
+    layers: tuple[str, ...]
+    threshold: float | None
+
+    def __repr__(self) -> str:
+        """Say in one line what was explained."""
+        images = sum(len(group.names) for group in self.groups)
+        return f"Attribution({images} images, {', '.join(self.methods)} at {', '.join(self.layers) or 'the input'})"
+
+
+def compute(subject: Subject, request: AttributionRequest, context: Context) -> Attribution:
+    """Attribute a model's scores on some images, layer by layer.
+
+    Raises:
+        InputError: An image, layer, method or target is unknown, or means nothing for the task.
+    """
+    views = subject.task.views().explain
+    views.check(subject, request)
+    model = context.once(("model", id(subject)), lambda: subject.model(context.device))
+    groups = [_explained(subject, model, group, request) for group in _groups(subject, request, context)]
+    if not groups:
+        raise InputError(f"no image is {request.images.partition(':')[0]}: there is nothing to explain; take others.")
+    first = groups[0].explanation()
+    threshold = STROKE_THRESHOLD if groups[0].mask is not None else None
+    return Attribution(tuple(groups), first.methods, first.layers, threshold)
+
+
+def _groups(subject: Subject, request: AttributionRequest, context: Context) -> list[Group]:
+    words = request.images or usual_images(subject)
+    chosen = select(subject, words, request.split, request.precision, context)
+    for group in chosen:
+        if not len(group.split):
+            say(f"{group.title}: there are none, nothing to explain there.")
+    return [group for group in chosen if len(group.split)]
+
+
+def usual_images(subject: Subject) -> str:
+    """Return what --images means where it is not given."""
+    return subject.task.views().explain.images if subject.labelled else "first:8"
+
+
+def _explained(subject: Subject, model: nn.Module, group: Group, request: AttributionRequest) -> ExplainedGroup:
+    views = subject.task.views().explain
+    given = views.inputs(subject, group)
+    explanation = explain(
+        model,
+        given,
+        target=views.target(subject, model, group, request),
+        layers=views.layers(subject, model, request),
+        methods=request.methods,
+        precision=request.precision,
+        **({} if views.classes else {"batch_size": len(given)}),  # a score's originals are those of one batch
+    )
+    described = views.describe(subject, model, group, request, explanation)
+    mask = _mask(subject, group, request)
+    return ExplainedGroup(
+        name=group.name,
+        title=group.title,
+        rule=group.rule,
+        names=tuple(group.name_of(row, request.split) for row in range(len(given))),
+        numbers=tuple(group.split.numbers.tolist()),
+        facts=described.facts,
+        note=described.note,
+        images=_array(given),
+        maps=dict(explanation.maps),
+        targets=explanation.targets,
+        regions=described.regions,
+        mask=mask,
+        inside={key: {} if mask is None else inside(maps, mask) for key, maps in explanation.maps.items()},
+    )
+
+
+def _array(images: Tensor) -> np.ndarray:
+    return images.detach().cpu().numpy()
+
+
+def _mask(subject: Subject, group: Group, request: AttributionRequest) -> np.ndarray | None:
+    views = subject.task.views().explain
+    stroke = request.mask == "stroke" or (request.mask == "auto" and subject.data in DIGITS and views.classes)
+    return stroke_mask(group.images) if stroke else None
+
+
+def made_of(subject: Subject, request: AttributionRequest, context: Context) -> dict[str, Any]:
+    """Digests of the model, and of the images: the files', or of the part that a rule chooses from."""
+    if not is_file(request.images):
+        return subject.made_of(request.split)
+    (group,) = select(subject, request.images, request.split, request.precision, context)
+    return {"model": subject.weights_digest, "images": images_digest(group.split)}
+
+
+def words(_subject: Subject, request: AttributionRequest) -> Iterable[str]:
+    """Name an entry: its images, and what of layers, methods and target is not the usual."""
+    yield request.images.replace(":", "") or "images"
+    for given, usual in zip((request.methods, request.layers, (request.target,)), DEFAULTS, strict=True):
+        if given not in (usual, (usual,)):
+            yield "+".join(given)
+
+
+def plots(subject: Subject, request: AttributionRequest, result: Attribution, _context: Context) -> Iterable[Plot]:
+    """Draw each group's maps, layer by layer."""
+    views = subject.task.views().explain
+    for group in result.groups:
+        if len(group.names) > DRAWN:
+            say(f"the figure shows the first {DRAWN} of {len(group.names)} images; arrays.npz holds all.")
+        captions = [f"{name}{views.caption(facts)}" for name, facts in zip(group.names, group.facts, strict=True)]
+        yield Plot(_grid(group, result, captions[:DRAWN]), _grid_words(group, result, captions))
+
+
+def _grid(group: ExplainedGroup, result: Attribution, captions: list[str]) -> Any:
+    maps = {key: values[:DRAWN] for key, values in group.maps.items()}
+    mask = None if group.mask is None else group.mask[:DRAWN]
+    shares = None if mask is None else {key: share_inside(values, mask) for key, values in maps.items()}
+    return figures.attribution_grid(
+        group.images[:DRAWN],
+        maps,
+        list(result.layers),
+        list(result.methods),
+        captions,
+        numbers=shares,
+        number_name="share of its positive attribution inside the stroke",
+        regions=None if group.regions is None else group.regions[:DRAWN],
+    )
+
+
+def _grid_words(group: ExplainedGroup, result: Attribution, captions: list[str]) -> FigureWords:
+    methods = " and ".join(TITLES.get(method, method) for method in result.methods)
+    line = "" if group.regions is None else " A white line surrounds the region that is explained."
+    return FigureWords(
+        name=f"maps-{group.name}"[:80],
+        title=group.title,
+        alt=f"{group.title}: {len(captions)} images, each with its {methods} at {', '.join(result.layers) or 'the input'}.",
+        caption=f"Each map is scaled by its own largest value: colours compare places in one map, never two maps.{line}",
+        lead="Bright places raise the explained score most; from left to right the layers go from input to output.",
+    )
+
+
+def facts_table(subject: Subject, result: Attribution) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Lay out the explained images: header and rows."""
+    from glassnet.formats import DASH, plain
+    from glassnet.measures import MEASURES
+
+    columns = subject.task.views().explain.columns
+    present = [
+        (key, head) for key, head in columns if any(f.get(key) is not None for g in result.groups for f in g.facts)
+    ]
+
+    def cell(key: str, facts: Facts) -> str:
+        value = facts.get(key)
+        return DASH if value is None else MEASURES[key].show(value) if key in MEASURES else plain(value)
+
+    rows = [
+        (group.title, name, *(cell(key, facts) for key, _ in present))
+        for group in result.groups
+        for name, facts in zip(group.names, group.facts, strict=True)
+    ]
+    return ("images", "image", *(head for _, head in present)), rows
+
+
+ATTRIBUTION = Kind(
+    name="attribution",
+    request=AttributionRequest,
+    result=lambda _subject: Attribution,
+    compute=compute,
+    words=words,
+    plots=plots,
+    made_of=made_of,
+    packages=("torch", "numpy", "matplotlib"),
+    code=("analysis", "attribution", "models", "tasks"),
+)

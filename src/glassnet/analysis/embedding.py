@@ -1,0 +1,296 @@
+"""A picture of one layer's features: points in two or three dimensions, clusters, and how far to trust it."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float, Float32, Int64
+
+from glassnet import figures
+from glassnet.analysis.base import Context, Kind, Precision
+from glassnet.analysis.features import FeaturesRequest, check_images_have_classes, features_of, unusual
+from glassnet.embedding import cluster, embed
+from glassnet.embedding.quality import feature_neighbours, quality_of
+from glassnet.errors import InputError
+from glassnet.run.store import FigureWords, Plot
+from glassnet.subject import Part, Subject
+
+Method = Literal["pca", "tsne", "umap"]
+Clusterer = Literal["kmeans", "agglomerative", "hdbscan"]
+TITLES: dict[str, str] = {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP"}
+CLUSTERINGS: dict[str, str] = {"kmeans": "k-means", "agglomerative": "agglomerative", "hdbscan": "HDBSCAN"}
+COMPONENTS = 50
+PERPLEXITY, NEIGHBOURS = 30.0, 10
+SHOWN = ("explained_variance", "ari", "nmi", "cluster_accuracy", "silhouette", "trustworthiness", "continuity",
+         "neighbours_kept", "distance_correlation", "kl_divergence", "knn_accuracy")  # fmt: skip
+"""Measures in the order of a table."""
+
+
+@dataclass(frozen=True)
+class EmbeddingRequest:
+    """What is embedded.
+
+    Attributes:
+        layer: Name of the layer.
+        method: How.
+        dims: Dimensions of the points.
+        images: So many images at most, drawn by seed.
+        split: Part that they are drawn from.
+        seed: Of the draw, of the embedding and of the clusters.
+        engine: What computes t-SNE.
+        perplexity: t-SNE's effective numbers of neighbours; None for 30, less for few images.
+        clustering: How clusters are found among the points.
+        clusters: Their number; None for the number of classes.
+        precision: Of the forward pass.
+    """
+
+    layer: str
+    method: Method = "tsne"
+    dims: int = 2
+    images: int = 5000
+    split: Part = "test"
+    seed: int = 0
+    engine: Literal["glassnet", "opentsne"] = "glassnet"
+    perplexity: tuple[float, ...] | None = None
+    clustering: Clusterer = "kmeans"
+    clusters: int | None = None
+    precision: Precision = "fp32"
+
+
+@dataclass(frozen=True)
+class EmbeddedLayer:
+    """A picture of a layer's features.
+
+    Attributes:
+        layer: Its name.
+        method: How it was made.
+        points: A point an image.
+        labels: Class of each image.
+        numbers: Stable number of each image in its part.
+        files: Its file; None where images are not files.
+        clustering: How the clusters were found.
+        assignment: Cluster of each point; -1 for none.
+        matching: Class that each cluster is matched to.
+        clusters: Number of clusters.
+        fitted: Points that they were found from.
+        features: Numbers in a row of the features.
+        settings: What the method was told, and what it chose itself.
+        measures: By the keys of MEASURES; None where one means nothing.
+        neighbours: Size of a neighbourhood in these measures.
+        sample: Points that they were measured on.
+        noise_share: Share of the points in no cluster; of HDBSCAN only.
+        components: Share of the variance along each of the first principal components; of PCA only.
+    """
+
+    layer: str
+    method: str
+    points: Float32[np.ndarray, "n dims"]
+    labels: Int64[np.ndarray, " n"]
+    numbers: Int64[np.ndarray, " n"]
+    files: tuple[str, ...] | None
+    clustering: str
+    assignment: Int64[np.ndarray, " n"]
+    matching: Int64[np.ndarray, " k"] | None
+    clusters: int
+    fitted: int
+    features: int
+    settings: Mapping[str, Any]
+    measures: Mapping[str, float | None]
+    neighbours: int
+    sample: int
+    noise_share: float | None
+    components: Float[np.ndarray, " d"] | None
+
+    @property
+    def title(self) -> str:
+        """As in "t-SNE of fc1, 2 dimensions"."""
+        return f"{TITLES[self.method]} of {self.layer}, {self.points.shape[1]} dimensions"
+
+    def __repr__(self) -> str:
+        """Say in one line what it is."""
+        return f"EmbeddedLayer({self.title}, {len(self.points):,} images)"
+
+
+def compute(subject: Subject, request: EmbeddingRequest, context: Context) -> EmbeddedLayer:
+    """Embed a layer's features, cluster the points, and measure how far they keep what they show.
+
+    Raises:
+        InputError: The layer, perplexity or number of clusters does not fit the images, or umap-learn is missing.
+    """
+    check_images_have_classes(subject)
+    _require_umap(request)
+    source = features_of(subject, _of_features(request), context)
+    rows = source.features
+    _check(request, rows.shape)
+    neighbours = max(1, min(NEIGHBOURS, (len(rows) - 1) // 2 - 1))  # fewer where there are hardly any images
+    known = context.once(
+        ("neighbours", id(subject), _of_features(request)),
+        lambda: feature_neighbours(rows, neighbours=neighbours, seed=request.seed),
+    )
+    given = request.perplexity or (min(PERPLEXITY, (len(rows) - 1) / 3),)
+    embedding = embed(
+        rows,
+        method=request.method,
+        dims=request.dims,
+        seed=request.seed,
+        engine=request.engine,
+        device=context.device.type if request.engine == "glassnet" else "cpu",
+        perplexity=given[0] if len(given) == 1 else given,
+    )
+    clusters = cluster(
+        embedding.points,
+        method=request.clustering,
+        k=None if request.clustering == "hdbscan" else request.clusters or len(subject.classes),
+        seed=request.seed,
+        labels=source.labels,
+    )
+    quality = quality_of(known, embedding.points, labels=source.labels)
+    variance = embedding.explained_variance
+    measures = {
+        "explained_variance": None if variance is None else float(variance.sum()),
+        "kl_divergence": embedding.kl_divergence,
+        "ari": clusters.ari,
+        "nmi": clusters.nmi,
+        "cluster_accuracy": clusters.accuracy,
+        "silhouette": clusters.silhouette,
+        **{key: getattr(quality, key) for key in ("trustworthiness", "continuity", "neighbours_kept")},
+        "distance_correlation": quality.distance_correlation,
+        "knn_accuracy": quality.knn_accuracy,
+    }
+    return EmbeddedLayer(
+        layer=request.layer,
+        method=request.method,
+        points=embedding.points,
+        labels=source.labels,
+        numbers=source.numbers,
+        files=source.files,
+        clustering=request.clustering,
+        assignment=clusters.assignment,
+        matching=clusters.matching,
+        clusters=clusters.k,
+        fitted=clusters.fitted,
+        features=rows.shape[1],
+        settings=dict(embedding.settings),
+        measures=measures,
+        neighbours=quality.neighbours,
+        sample=quality.sample,
+        noise_share=clusters.noise_share if request.clustering == "hdbscan" else None,
+        components=_components(request, rows) if request.method == "pca" else None,
+    )
+
+
+def _of_features(request: EmbeddingRequest) -> FeaturesRequest:
+    return FeaturesRequest(request.layer, request.images, request.split, request.seed, request.precision)
+
+
+def _components(request: EmbeddingRequest, rows: np.ndarray) -> np.ndarray | None:
+    count = min(*rows.shape, COMPONENTS)
+    return embed(rows, method="pca", dims=count, seed=request.seed).explained_variance
+
+
+def _check(request: EmbeddingRequest, shape: tuple[int, ...]) -> None:
+    """Refuse, before any work is done, what the work would refuse."""
+    images, largest = shape[0], (shape[0] - 1) / 3
+    for perplexity in request.perplexity or ():
+        if request.method == "tsne" and perplexity > largest:
+            raise InputError(
+                f"--perplexity is {perplexity:g}, expected at most {largest:g} for {images} images; lower it or use more "
+                "images."
+            )
+    if request.clusters is not None and not 2 <= request.clusters <= images:
+        raise InputError(f"--clusters is {request.clusters}, expected 2 to {images}, the number of images.")
+    if request.dims > min(shape):
+        raise InputError(
+            f"{request.layer} gives {shape[1]} numbers for {images} images; they have no {request.dims} dimensions."
+        )
+
+
+def _require_umap(request: EmbeddingRequest) -> None:
+    if request.method == "umap" and importlib.util.find_spec("umap") is None:
+        raise InputError("method 'umap' needs umap-learn; install it with `pip install 'glassnet[umap]'`.")
+
+
+def plots(subject: Subject, request: EmbeddingRequest, result: EmbeddedLayer, _context: Context) -> Iterable[Plot]:
+    """Draw the points by class and by cluster, and the variance by component."""
+    found = CLUSTERINGS[result.clustering]
+    fitted = f" Clusters were found from {result.fitted:,} of them." if result.fitted < len(result.points) else ""
+    figure = figures.embedding_figure(
+        result.points,
+        result.labels,
+        result.assignment,
+        label_names(subject, result),
+        dict(result.measures) | {"noise_share": result.noise_share, "accuracy": result.measures["cluster_accuracy"]},
+        result.title,
+        method=request.method,
+        matching=result.matching,
+        centres=_centres(result),
+        clustering=request.clustering,
+    )
+    words = FigureWords(
+        name="points",
+        title=result.title,
+        alt=f"{result.title}: {len(result.points):,} images as points, left coloured by class, right by {found} cluster.",
+        caption=f"{len(result.points):,} images. A cluster has the colour of the class it is matched to.{fitted}",
+        lead=f"Left, each image has the colour of its true class; right, that of its {found} cluster.",
+    )
+    yield Plot(figure, words)
+    if result.components is not None and result.points.shape[1] == 2:
+        yield _scree(result)
+
+
+def label_names(subject: Subject, result: EmbeddedLayer) -> tuple[str, ...]:
+    """Return the classes' names, and one more for images without a label where there are such."""
+    none = int(result.labels.max(initial=0)) >= len(subject.classes)
+    return (*subject.classes, "no label") if none else subject.classes
+
+
+def _scree(result: EmbeddedLayer) -> Plot:
+    title = f"Variance of {result.layer} by component"
+    assert result.components is not None
+    words = FigureWords(
+        name="scree",
+        title=title,
+        alt=f"{title}: a bar for each of the first components, and their running sum.",
+        caption=f"Share of the variance of {len(result.points):,} images’ {result.features:,} features that each "
+        "principal component explains, and that all up to it explain together.",
+        lead="The faster the line rises, the fewer directions the features spread in.",
+    )
+    return Plot(figures.scree(result.components, title=title), words)
+
+
+def _centres(result: EmbeddedLayer) -> np.ndarray | None:
+    if result.clustering != "kmeans":
+        return None  # its borders do not run halfway between means
+    return np.stack([result.points[result.assignment == c].mean(axis=0) for c in range(result.clusters)])
+
+
+def words(_subject: Subject, request: EmbeddingRequest) -> Iterable[str]:
+    """Name an entry by method, dimensions and layer, and by what is not usual."""
+    yield f"{request.method}{request.dims}"
+    yield request.layer
+    yield from unusual(request)
+    if request.engine != "glassnet":
+        yield request.engine
+    if request.perplexity:
+        yield "p" + "+".join(f"{one:g}" for one in request.perplexity)
+    if request.clustering != "kmeans":
+        yield request.clustering
+    if request.clusters:
+        yield f"k{request.clusters}"
+
+
+EMBEDDING = Kind(
+    name="embedding",
+    request=EmbeddingRequest,
+    result=lambda _subject: EmbeddedLayer,
+    compute=compute,
+    words=words,
+    plots=plots,
+    made_of=lambda subject, request, _context: subject.made_of(request.split),
+    packages=("torch", "numpy", "scikit-learn", "scipy", "numba", "faiss-cpu", "openTSNE", "matplotlib"),
+    code=("analysis", "embedding", "models"),
+)

@@ -1,0 +1,191 @@
+"""How faithful the maps of an attribution are: hide pixels, randomise weights, compare methods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from glassnet import figures
+from glassnet.analysis import attribution
+from glassnet.analysis.attribution import ATTRIBUTION, AttributionRequest, ExplainedGroup
+from glassnet.analysis.base import Context, Kind, get
+from glassnet.attribution.faithfulness import (
+    Curves,
+    MeanCI,
+    SanityCheck,
+    agreement,
+    deletion_insertion,
+    faithfulness,
+    mean_ci,
+    sanity_check,
+)
+from glassnet.console import say
+from glassnet.errors import InputError
+from glassnet.run.store import FigureWords, Plot
+from glassnet.subject import Subject
+
+
+@dataclass(frozen=True)
+class FaithfulnessRequest:
+    """What is measured.
+
+    Attributes:
+        attribution: The maps.
+        seed: Of the order of equal pixels, the random weights and the bootstrap.
+    """
+
+    attribution: AttributionRequest = field(default_factory=AttributionRequest)
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class MeasuredGroup:
+    """How faithful the maps of one group are.
+
+    Attributes:
+        name: The group.
+        title: Its heading.
+        images: Their number.
+        numbers: By (method, layer), measures with their intervals over images.
+        curves: By (method, layer), deletion and insertion curves.
+        random: The same of pixels in random order, which a map must beat.
+        sanity: Correlation with the trained model's maps while its weights are randomised.
+        passes: By method, whether its map notices; None where that is undecided.
+        agreement: By two methods and a layer, rank correlation of their maps.
+    """
+
+    name: str
+    title: str
+    images: int
+    numbers: Mapping[tuple[str, str], Mapping[str, MeanCI]]
+    curves: Mapping[tuple[str, str], Curves]
+    random: Curves
+    sanity: SanityCheck
+    passes: Mapping[str, bool | None]
+    agreement: Mapping[tuple[str, str, str], MeanCI]
+
+
+@dataclass(frozen=True)
+class MeasuredFaithfulness:
+    """How faithful an attribution's maps are, group by group.
+
+    Attributes:
+        of: The attribution's name.
+        groups: The groups of images.
+    """
+
+    of: str
+    groups: tuple[MeasuredGroup, ...]
+
+
+def compute(subject: Subject, request: FaithfulnessRequest, context: Context) -> MeasuredFaithfulness:
+    """Measure the maps that the request names; they are made first where they are not there.
+
+    Raises:
+        InputError: What is explained is no class, or as `attribution.compute` says.
+    """
+    if not subject.task.views().explain.classes:
+        raise InputError(
+            f"--faithfulness measures maps of a class's score, and {subject.name} learned {subject.task.name}; leave it "
+            "out."
+        )
+    explained = get(ATTRIBUTION, subject, request.attribution, context=context)
+    groups = tuple(_measured(subject, group, request.seed, context) for group in explained.result.groups)
+    return MeasuredFaithfulness(explained.name, groups)
+
+
+def _measured(subject: Subject, group: ExplainedGroup, seed: int, context: Context) -> MeasuredGroup:
+    say(f"measuring {len(group.maps)} kinds of maps of {len(group.names)} images")
+    model = context.once(("model", id(subject)), lambda: subject.model(context.device))
+    images, explanation, targets = group.images, group.explanation(), group.targets
+    assert targets is not None  # the views said so
+    flat = np.zeros((len(images), *images.shape[-2:]))  # all pixels equal, hence in random order
+    checked = sanity_check(
+        model, images, methods=explanation.methods, layers=explanation.layers[-1:] or "last-conv", target=targets
+    )
+    measured = faithfulness(model, images, explanation, mask=group.mask, seed=seed)
+    return MeasuredGroup(
+        name=group.name,
+        title=group.title,
+        images=len(images),
+        numbers=measured.numbers,
+        curves=measured.curves,
+        random=deletion_insertion(model, images, flat, targets, seed=seed),
+        sanity=checked,
+        passes={method: checked.passes(method) for method in checked.rank_correlation},
+        agreement=agreement(explanation, seed=seed),
+    )
+
+
+def plots(
+    _subject: Subject, _request: FaithfulnessRequest, result: MeasuredFaithfulness, _context: Context
+) -> Iterable[Plot]:
+    """Draw deletion and insertion, and the randomisation check, of each group."""
+    for group in result.groups:
+        yield _curves(group)
+        yield _sanity(group)
+
+
+def _curves(group: MeasuredGroup) -> Plot:
+    title = f"{group.title}: deletion and insertion"
+    figure = figures.faithfulness_curves(
+        group.random.fractions,
+        {key: _bands(one.deletion) for key, one in group.curves.items()},
+        {key: _bands(one.insertion) for key, one in group.curves.items()},
+        random=(_bands(group.random.deletion), _bands(group.random.insertion)),
+        title=title,
+    )
+    words = FigureWords(
+        name=f"faithfulness-{group.name}"[:80],
+        title=title,
+        alt=f"{title}: the target's probability while pixels go, or come, in each map's order.",
+        caption="Random order is what a map must beat.",
+        lead="A faithful map loses the class early when its highest pixels are deleted, and finds it early when they "
+        "are inserted.",
+    )
+    return Plot(figure, words)
+
+
+def _sanity(group: MeasuredGroup) -> Plot:
+    check = group.sanity
+    title = f"{group.title}: do the maps notice that the weights are lost?"
+    layers = [layer for _, layer in group.numbers if layer != "input"]
+    steps = {method: _rows(check.steps(method)) for method in check.rank_correlation}
+    words = FigureWords(
+        name=f"sanity-{group.name}"[:80],
+        title=title,
+        alt=f"{title} The rank correlation of each method's map with the trained model's, step by step.",
+        caption=f"Maps at {layers[-1] if layers else 'the input'}. The weights are randomised layer by layer, from the "
+        "output down (Adebayo et al. 2018).",
+        lead="A map that stays as it was does not depend on what the model has learned.",
+    )
+    return Plot(figures.sanity_curves(check.layers, steps, title=title), words)
+
+
+def _bands(curves: np.ndarray) -> np.ndarray:
+    return _rows([mean_ci(column) for column in curves.T])
+
+
+def _rows(values: Iterable[MeanCI]) -> np.ndarray:
+    return np.array([(value.mean, value.low, value.high) for value in values], dtype=float)
+
+
+def made_of(subject: Subject, request: FaithfulnessRequest, context: Context) -> dict[str, Any]:
+    """Digests of what the attribution is made of."""
+    return attribution.made_of(subject, request.attribution, context)
+
+
+FAITHFULNESS = Kind(
+    name="faithfulness",
+    request=FaithfulnessRequest,
+    result=lambda _subject: MeasuredFaithfulness,
+    compute=compute,
+    words=lambda subject, request: attribution.words(subject, request.attribution),
+    plots=plots,
+    made_of=made_of,
+    packages=("torch", "numpy", "matplotlib"),
+    code=("analysis", "attribution", "models", "tasks"),
+)

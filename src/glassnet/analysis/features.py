@@ -1,0 +1,180 @@
+"""The features of one layer: a row an image, drawn by seed; more than memory should hold streams to a file."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from glassnet.analysis.base import Context, Kind, Precision, get
+from glassnet.data.sampling import balanced_draw
+from glassnet.errors import InputError
+from glassnet.models.features import extract_features
+from glassnet.models.layers import select_layers
+from glassnet.subject import Part, Subject
+
+STREAMED_FROM_IMAGES = 20_000
+"""The features of more images stream to files, one a layer, that anything can map."""
+
+
+@dataclass(frozen=True)
+class FeaturesRequest:
+    """What is extracted.
+
+    Attributes:
+        layer: Name of the layer.
+        images: So many images at most, drawn by seed, classes balanced as in the whole.
+        split: Part that they are drawn from.
+        seed: Of the draw.
+        precision: Of the forward pass.
+    """
+
+    layer: str
+    images: int = 5000
+    split: Part = "test"
+    seed: int = 0
+    precision: Precision = "fp32"
+
+
+@dataclass(frozen=True)
+class Features:
+    """The features of a layer.
+
+    Attributes:
+        layer: Its name.
+        features: A row an image.
+        labels: Class of each image.
+        numbers: Stable number of each image in its part.
+        files: Its file; None where images are not files.
+    """
+
+    layer: str
+    features: Float[np.ndarray, "n d"]
+    labels: Int64[np.ndarray, " n"]
+    numbers: Int64[np.ndarray, " n"]
+    files: tuple[str, ...] | None
+
+    def __repr__(self) -> str:
+        """Say in one line what it holds."""
+        return f"Features({self.layer}: {len(self.features):,} images, {self.features.shape[1]:,} numbers each)"
+
+
+def compute(subject: Subject, request: FeaturesRequest, context: Context) -> Features:
+    """Extract a layer's features, or take them from what `prepare` extracted.
+
+    Raises:
+        InputError: There is no such layer, or it gives no row an image.
+    """
+    rows = _prepared(subject, request, context).get(request.layer)
+    if rows is None:
+        prepare(subject, [request.layer], request, context)
+        rows = _prepared(subject, request, context)[request.layer]
+    split = subject.part(request.split).subset(drawn(subject, request, context))
+    return Features(request.layer, rows, image_labels(split.targets), split.numbers.numpy(), split.files)
+
+
+def prepare(subject: Subject, layers: Sequence[str], request: Any, context: Context) -> None:
+    """Extract the features of several layers in one pass, for the analyses of this context."""
+    prepared = _prepared(subject, request, context)
+    missing = [layer for layer in layers if layer not in prepared]
+    if not missing:
+        return
+    chosen = drawn(subject, request, context)
+    model = context.once(("model", id(subject)), lambda: subject.model(context.device))
+    images = subject.part(request.split).take(chosen)[0]
+    folder = None
+    if len(chosen) > STREAMED_FROM_IMAGES:
+        place = None if subject.path is None else str(subject.path)
+        kept = tempfile.TemporaryDirectory(prefix=".features-", dir=place)
+        context.memory[("folder", kept.name)] = kept  # gone with the context
+        folder = kept.name
+    prepared |= extract_features(
+        model, images, missing, precision=request.precision, out=folder, batch_size=context.batch_size
+    )
+
+
+def drawn(subject: Subject, request: Any, context: Context) -> Tensor:
+    """Return which images of the part are taken."""
+
+    def draw() -> Tensor:
+        split = subject.part(request.split)
+        return balanced_draw(torch.from_numpy(image_labels(split.targets)), request.images, seed=request.seed)
+
+    return context.once(("drawn", id(subject), request.split, request.images, request.seed), draw)
+
+
+def image_labels(targets: Tensor) -> np.ndarray:
+    """Return one class an image: the target, or the first label of several; one more than the last for none."""
+    if targets.ndim == 1:
+        return targets.numpy().astype(np.int64)
+    return torch.where(targets.any(dim=1), targets.int().argmax(dim=1), targets.shape[1]).numpy().astype(np.int64)
+
+
+def layer_names(subject: Subject, words: Sequence[str], context: Context) -> list[str]:
+    """Return the names of the layers that names, patterns and kinds mean.
+
+    Raises:
+        InputError: There is no such layer.
+    """
+    return list(select_layers(context.once(("model", id(subject)), lambda: subject.model(context.device)), list(words)))
+
+
+def features_of(subject: Subject, request: FeaturesRequest, context: Context) -> Features:
+    """Return a layer's features: those that are kept, or new ones."""
+    found: Features = get(FEATURES, subject, request, context=context).result
+    return found
+
+
+def check_images_have_classes(subject: Subject) -> None:
+    """Refuse a task whose images have no class of their own.
+
+    Raises:
+        InputError: They have not.
+    """
+    if not subject.task.labels_images:
+        raise InputError(
+            f"{subject.name} learned {subject.task.name}, and features are embedded by the class of each image, which a "
+            "mask has not; `glassnet explain` shows where its layers look."
+        )
+
+
+def _prepared(subject: Subject, request: Any, context: Context) -> dict[str, np.ndarray]:
+    key = ("features", id(subject), request.split, request.images, request.seed, request.precision)
+    rows: dict[str, np.ndarray] = context.once(key, dict)
+    return rows
+
+
+def words(_subject: Subject, request: FeaturesRequest) -> Iterable[str]:
+    """Name an entry by its layer, and by what is not usual."""
+    yield request.layer
+    yield from unusual(request)
+
+
+def unusual(request: Any) -> Iterable[str]:
+    """Name what of the images drawn is not the usual."""
+    if request.split != "test":
+        yield request.split
+    if request.images != FeaturesRequest.images:
+        yield f"{request.images}"
+    if request.seed:
+        yield f"seed{request.seed}"
+    if request.precision != "fp32":
+        yield request.precision
+
+
+FEATURES = Kind(
+    name="features",
+    request=FeaturesRequest,
+    result=lambda _subject: Features,
+    compute=compute,
+    words=words,
+    plots=lambda _subject, _request, _result, _context: (),
+    made_of=lambda subject, request, _context: subject.made_of(request.split),
+    code=("models", "analysis"),
+)

@@ -1,0 +1,82 @@
+"""Which images are explained: by index, by rule, or from a file; never picked by eye."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from glassnet.analysis.base import Context
+from glassnet.analysis.views import Group
+from glassnet.data import Split
+from glassnet.data.pictures import SUFFIXES, read_pictures
+from glassnet.errors import InputError
+from glassnet.subject import Part, Subject
+
+FIRST = "first"
+
+
+def select(subject: Subject, words: str, part: Part, precision: str, context: Context) -> list[Group]:
+    """Return the images that --images asks for, as one or two groups.
+
+    Args:
+        subject: Whose images.
+        words: Indices as in 3,14,15, a rule with a number as in correct:4, or the path of a file or a folder.
+        part: Part of the images that indices and rules mean.
+        precision: Of the forward pass that a rule needs.
+        context: Where to compute.
+
+    Raises:
+        InputError: The words are no indices, no rule and no file, or an index is out of range.
+    """
+    rule, _, count = words.partition(":")
+    explain = subject.task.views().explain
+    rules = (FIRST, *explain.rules)
+    if rule in rules and count.isdecimal() and int(count) > 0:
+        if rule == FIRST:
+            split = subject.part(part)
+            rows = torch.arange(min(int(count), len(split)))
+            return [
+                Group(
+                    FIRST, "First images", f"The first {part} images, not picked.", split.subset(rows), subject.labelled
+                )
+            ]
+        if not subject.labelled:
+            raise InputError(
+                f"--images is '{words}', but the images of {subject.name} have no labels; give first:{count}."
+            )
+        return explain.select(subject, rule, int(count), context, precision)
+    if words and all(word.strip().isdecimal() for word in words.split(",")):
+        return [_by_index(subject, [int(word) for word in words.split(",")], part)]
+    if words and Path(words).exists():
+        return [context.once(("files", words, id(subject)), lambda: _from_files(subject, Path(words)))]
+    raise InputError(
+        f"--images is '{words}', expected indices as in 3,14,15, a rule as in {', '.join(f'{one}:8' for one in rules)}, "
+        "or an image file or a folder of them that exists."
+    )
+
+
+def _by_index(subject: Subject, indices: list[int], part: Part) -> Group:
+    split = subject.part(part)
+    if max(indices) >= len(split):
+        raise InputError(f"--images names index {max(indices)}, expected 0 to {len(split) - 1}.")
+    chosen = split.subset(torch.tensor(indices))
+    return Group("chosen", "Chosen images", f"{part.capitalize()} images chosen by index.", chosen, subject.labelled)
+
+
+def _from_files(subject: Subject, path: Path) -> Group:
+    files = sorted(one for one in path.iterdir() if one.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
+    if not files:
+        raise InputError(f"{path} holds no image files; expected some that end in {', '.join(sorted(SUFFIXES))}.")
+    channels, size = subject.image_shape[0], subject.image_shape[1]
+    images = read_pictures(files, size=size, channels=channels, description="reading images")
+    split = Split(images, torch.zeros(len(files), dtype=torch.int64), files=[one.name for one in files])
+    title = f"Images of {path.name}" if path.is_dir() else path.name
+    return Group(path.stem, title, f"All images of {path.name}.", split, labelled=False)
+
+
+def is_file(words: str) -> bool:
+    """Tell whether --images names a file or a folder, not images of the data set."""
+    return (
+        ":" not in words.replace(":\\", "") and not words.replace(",", "").strip().isdecimal() and Path(words).exists()
+    )
