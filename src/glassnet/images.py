@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from glassnet.errors import InputError
@@ -17,9 +17,9 @@ Images = Tensor | np.ndarray
 """(n, channel, height, width), uint8 in 0..255 or float as the model takes it; `check_images` refuses all else."""
 
 
-def to_float(images: UInt8[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Map grey values 0..255 to [0, 1]."""
-    return images.float().div_(255)
+def to_float(images: Shaped[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Map grey values 0..255 to [0, 1]; floats are what the model takes, and stay as they are."""
+    return images.float().div_(255) if images.dtype == torch.uint8 else images.float()
 
 
 def device_of(model: nn.Module) -> torch.device:

@@ -299,6 +299,6 @@ def _check_labels(targets: Tensor | None, classes: tuple[str, ...]) -> None:
     known = targets[targets != 255] if targets.ndim == 3 else targets
     if len(known) and not 0 <= int(known.min()) <= int(known.max()) < len(classes):
         raise InputError(
-            f"labels run from {int(known.min())} to {int(known.max())}, expected 0 to {len(classes) - 1}, an index into "
-            f"the {len(classes)} classes."
+            f"labels run from {int(known.min())} to {int(known.max())}, expected 0 to {len(classes) - 1}, an index "
+            f"into the {len(classes)} classes."
         )

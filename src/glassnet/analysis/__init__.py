@@ -1,4 +1,4 @@
-"""What is asked of a model: evaluated, embedded, compared, explained, measured. A kind is one file and one line in KINDS.
+"""What can be asked of a model. A kind of analysis is one file and one line in KINDS.
 
 `analyse` is the one way to all of them: the command line, the report, the explorer and a notebook call it.
 """

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -25,6 +27,7 @@ from glassnet.subject import Part, Subject, images_digest
 DRAWN = 16
 """A figure of more images is too tall to be read."""
 DEFAULTS = (("conv",), ("gradcam", "guided_gradcam"), "predicted")
+"""Layers, methods and target."""
 
 
 @dataclass(frozen=True)
@@ -132,17 +135,17 @@ def compute(subject: Subject, request: AttributionRequest, context: Context) -> 
 
 
 def _groups(subject: Subject, request: AttributionRequest, context: Context) -> list[Group]:
-    words = request.images or usual_images(subject)
-    chosen = select(subject, words, request.split, request.precision, context)
+    chosen = select(subject, request.images, request.split, request.precision, context)
     for group in chosen:
         if not len(group.split):
             say(f"{group.title}: there are none, nothing to explain there.")
     return [group for group in chosen if len(group.split)]
 
 
-def usual_images(subject: Subject) -> str:
-    """Return what --images means where it is not given."""
-    return subject.task.views().explain.images if subject.labelled else "first:8"
+def resolve(subject: Subject, request: AttributionRequest) -> AttributionRequest:
+    """Fill in the images that are explained where none are named."""
+    usual = subject.task.views().explain.images if subject.labelled else "first:8"
+    return request if request.images else dataclasses.replace(request, images=usual)
 
 
 def _explained(subject: Subject, model: nn.Module, group: Group, request: AttributionRequest) -> ExplainedGroup:
@@ -196,13 +199,13 @@ def made_of(subject: Subject, request: AttributionRequest, context: Context) -> 
 
 def words(_subject: Subject, request: AttributionRequest) -> Iterable[str]:
     """Name an entry: its images, and what of layers, methods and target is not the usual."""
-    yield request.images.replace(":", "") or "images"
-    for given, usual in zip((request.methods, request.layers, (request.target,)), DEFAULTS, strict=True):
+    yield Path(request.images).name if is_file(request.images) else request.images.replace(":", "")
+    for given, usual in zip((request.layers, request.methods, (request.target,)), DEFAULTS, strict=True):
         if given not in (usual, (usual,)):
             yield "+".join(given)
 
 
-def plots(subject: Subject, request: AttributionRequest, result: Attribution, _context: Context) -> Iterable[Plot]:
+def plots(subject: Subject, _request: AttributionRequest, result: Attribution, _context: Context) -> Iterable[Plot]:
     """Draw each group's maps, layer by layer."""
     views = subject.task.views().explain
     for group in result.groups:
@@ -229,13 +232,15 @@ def _grid(group: ExplainedGroup, result: Attribution, captions: list[str]) -> An
 
 
 def _grid_words(group: ExplainedGroup, result: Attribution, captions: list[str]) -> FigureWords:
+    where = ", ".join(result.layers) or "the input"
     methods = " and ".join(TITLES.get(method, method) for method in result.methods)
     line = "" if group.regions is None else " A white line surrounds the region that is explained."
     return FigureWords(
         name=f"maps-{group.name}"[:80],
         title=group.title,
-        alt=f"{group.title}: {len(captions)} images, each with its {methods} at {', '.join(result.layers) or 'the input'}.",
-        caption=f"Each map is scaled by its own largest value: colours compare places in one map, never two maps.{line}",
+        alt=f"{group.title}: {len(captions)} images, each with its {methods} at {where}.",
+        caption="Each map is scaled by its own largest value: colours compare places in one map, never two maps."
+        f"{line}",
         lead="Bright places raise the explained score most; from left to right the layers go from input to output.",
     )
 
@@ -270,6 +275,7 @@ ATTRIBUTION = Kind(
     words=words,
     plots=plots,
     made_of=made_of,
+    resolve=resolve,
     packages=("torch", "numpy", "matplotlib"),
     code=("analysis", "attribution", "models", "tasks"),
 )

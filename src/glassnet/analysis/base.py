@@ -59,6 +59,7 @@ class Kind:
         words: What the name of an entry is made of.
         plots: Its figures.
         made_of: Digests of all that it is made of.
+        resolve: Fills in settings that are left open.
         tables: Text files beside it by name, such as predictions.csv.
         packages: Whose versions are recorded.
         code: Packages of glassnet whose source is digested.
@@ -71,6 +72,7 @@ class Kind:
     words: Callable[[Subject, Any], Iterable[str]]
     plots: Callable[[Subject, Any, Any, Context], Iterable[Plot]]
     made_of: Callable[[Subject, Any, Context], Mapping[str, Any]]
+    resolve: Callable[[Subject, Any], Any] = lambda _subject, request: request
     tables: Callable[[Subject, Any, Any, Context], Mapping[str, str]] = lambda _subject, _request, _result, _context: {}
     packages: tuple[str, ...] = ("torch", "numpy")
     code: tuple[str, ...] = ("analysis", "models", "tasks")
@@ -126,7 +128,7 @@ def get(
     Raises:
         InputError: As the kind's `compute` says, or the name is taken by another analysis.
     """
-    context = context or Context()
+    context, request = context or Context(), kind.resolve(subject, request)
     if subject.store is None:
         result = kind.compute(subject, request, context)
         return Analysis(kind.name, request, result, None, tuple(kind.plots(subject, request, result, context)))

@@ -198,8 +198,8 @@ def _check(request: EmbeddingRequest, shape: tuple[int, ...]) -> None:
     for perplexity in request.perplexity or ():
         if request.method == "tsne" and perplexity > largest:
             raise InputError(
-                f"--perplexity is {perplexity:g}, expected at most {largest:g} for {images} images; lower it or use more "
-                "images."
+                f"--perplexity is {perplexity:g}, expected at most {largest:g} for {images} images; lower it or use "
+                "more images."
             )
     if request.clusters is not None and not 2 <= request.clusters <= images:
         raise InputError(f"--clusters is {request.clusters}, expected 2 to {images}, the number of images.")
@@ -223,7 +223,7 @@ def plots(subject: Subject, request: EmbeddingRequest, result: EmbeddedLayer, _c
         result.labels,
         result.assignment,
         label_names(subject, result),
-        dict(result.measures) | {"noise_share": result.noise_share, "accuracy": result.measures["cluster_accuracy"]},
+        _numbers(result),
         result.title,
         method=request.method,
         matching=result.matching,
@@ -233,13 +233,20 @@ def plots(subject: Subject, request: EmbeddingRequest, result: EmbeddedLayer, _c
     words = FigureWords(
         name="points",
         title=result.title,
-        alt=f"{result.title}: {len(result.points):,} images as points, left coloured by class, right by {found} cluster.",
+        alt=f"{result.title}: {len(result.points):,} images as points, left by class, right by {found} cluster.",
         caption=f"{len(result.points):,} images. A cluster has the colour of the class it is matched to.{fitted}",
         lead=f"Left, each image has the colour of its true class; right, that of its {found} cluster.",
     )
     yield Plot(figure, words)
     if result.components is not None and result.points.shape[1] == 2:
         yield _scree(result)
+
+
+def _numbers(result: EmbeddedLayer) -> dict[str, float | None]:
+    """Return what stands beside the points, by the names that the figure knows."""
+    numbers = {**result.measures, "accuracy": result.measures["cluster_accuracy"], "noise_share": result.noise_share}
+    del numbers["cluster_accuracy"]
+    return numbers
 
 
 def label_names(subject: Subject, result: EmbeddedLayer) -> tuple[str, ...]:

@@ -89,8 +89,8 @@ def compute(subject: Subject, request: FaithfulnessRequest, context: Context) ->
     """
     if not subject.task.views().explain.classes:
         raise InputError(
-            f"--faithfulness measures maps of a class's score, and {subject.name} learned {subject.task.name}; leave it "
-            "out."
+            f"--faithfulness measures maps of a class's score, and {subject.name} learned {subject.task.name}; "
+            "leave it out."
         )
     explained = get(ATTRIBUTION, subject, request.attribution, context=context)
     groups = tuple(_measured(subject, group, request.seed, context) for group in explained.result.groups)
@@ -173,6 +173,11 @@ def _rows(values: Iterable[MeanCI]) -> np.ndarray:
     return np.array([(value.mean, value.low, value.high) for value in values], dtype=float)
 
 
+def resolve(subject: Subject, request: FaithfulnessRequest) -> FaithfulnessRequest:
+    """Fill in what the attribution leaves open."""
+    return FaithfulnessRequest(attribution.resolve(subject, request.attribution), request.seed)
+
+
 def made_of(subject: Subject, request: FaithfulnessRequest, context: Context) -> dict[str, Any]:
     """Digests of what the attribution is made of."""
     return attribution.made_of(subject, request.attribution, context)
@@ -186,6 +191,7 @@ FAITHFULNESS = Kind(
     words=lambda subject, request: attribution.words(subject, request.attribution),
     plots=plots,
     made_of=made_of,
+    resolve=resolve,
     packages=("torch", "numpy", "matplotlib"),
     code=("analysis", "attribution", "models", "tasks"),
 )

@@ -139,8 +139,8 @@ def check_images_have_classes(subject: Subject) -> None:
     """
     if not subject.task.labels_images:
         raise InputError(
-            f"{subject.name} learned {subject.task.name}, and features are embedded by the class of each image, which a "
-            "mask has not; `glassnet explain` shows where its layers look."
+            f"{subject.name} learned {subject.task.name}, and features are embedded by the class of each image, which "
+            "a mask has not; `glassnet explain` shows where its layers look."
         )
 
 

@@ -194,8 +194,8 @@ def _other(subject: Subject, against: str) -> Run:
     mine, theirs = _data_of(subject.run), _data_of(other)
     if mine != theirs:
         raise InputError(
-            f"--against {against} is a run on {theirs[0]} at {theirs[2]} pixels, expected one on {mine[0]} at {mine[2]} "
-            "pixels, as this run: only the same images can be compared."
+            f"--against {against} is a run on {theirs[0]} at {theirs[2]} pixels, expected one on {mine[0]} at "
+            f"{mine[2]} pixels, as this run: only the same images can be compared."
         )
     return other
 
@@ -281,8 +281,8 @@ def _alignment(subject: Subject, aligned: AlignedLayers) -> Plot:
         name="cka-other" if other else "cka",
         title=title,
         alt=f"{title}: a square for each pair of layers, darker the more alike they see the images.",
-        caption=f"Linear centred kernel alignment, debiased, on {aligned.images:,} images: 1 for features that are equal "
-        "up to rotation and scale, near 0 for features that have nothing in common.",
+        caption=f"Linear centred kernel alignment, debiased, on {aligned.images:,} images: 1 for features that are "
+        "equal up to rotation and scale, near 0 for features that have nothing in common.",
         lead="Dark squares are layers that see the images alike.",
     )
     return Plot(figure, words)
@@ -298,11 +298,9 @@ def _words(_subject: Subject, request: LayersRequest) -> Iterable[str]:
 
 def _made_of(subject: Subject, request: LayersRequest, _context: Context) -> dict[str, Any]:
     digests = subject.made_of("test")
-    return (
-        digests
-        if request.against is None
-        else digests | {"against": Subject.of_run(Run.open(request.against)).weights_digest}
-    )
+    if request.against is None:
+        return digests
+    return digests | {"against": Subject.of_run(Run.open(request.against)).weights_digest}
 
 
 LAYERS = Kind(

@@ -12,7 +12,6 @@ from glassnet.errors import InputError
 from glassnet.images import VOID
 
 Augmentation = Literal["none", "flips", "digits", "clothes", "photos", "scenes", "objects"]
-TaskName = Literal["classification", "segmentation", "reconstruction"]
 
 
 class Split:
@@ -41,7 +40,7 @@ class Split:
         """Take tensors of one row an image.
 
         Args:
-            images: Pixels from 0 to 255; all images are squares of one size.
+            images: Pixels from 0 to 255, or floats as the model takes them; all images are of one size.
             targets: Index into the data set's classes: one an image, or a mask an image, where VOID is no class.
             rows: Which of the rows belong to the part; None for all.
             files: Path of the file of each image of the part.
@@ -138,9 +137,9 @@ class Split:
 
 def _check_storage(images: Tensor, targets: Tensor) -> None:
     """Refuse tensors of another type or shape."""
-    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[2] != images.shape[3]:
+    if images.ndim != 4 or not (images.dtype == torch.uint8 or images.is_floating_point()):
         got = f"{images.dtype} of shape {tuple(images.shape)}"
-        raise InputError(f"images are {got}, expected torch.uint8 of shape (n, channels, size, size).")
+        raise InputError(f"images are {got}, expected torch.uint8, or floats, of shape (n, channels, height, width).")
     got = f"{targets.dtype} of shape {tuple(targets.shape)}"
     if targets.ndim == 3:
         expected = (len(images), *images.shape[2:])
@@ -166,7 +165,7 @@ class Dataset:
     """
 
     name: str
-    task: TaskName
+    task: str
     classes: tuple[str, ...]
     train: Split
     test: Split
@@ -179,6 +178,8 @@ class Dataset:
         train, test = self.train.image_shape, self.test.image_shape
         if train != test:
             raise InputError(f"{self.name}: training images are {train}, test images {test}; expected one shape.")
+        if train[1] != train[2]:
+            raise InputError(f"{self.name}: images are {train[1]}×{train[2]} pixels, expected squares.")
         for part in (self.train, self.test):
             if not part.is_mapped:  # what is mapped from a file was checked when the file was made
                 self._check_targets(part.targets)

@@ -1,0 +1,314 @@
+"""A classifier's results drawn and told: confusions, mistakes, and where it looks for a class."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from glassnet import figures
+from glassnet.analysis.attribution import AttributionRequest
+from glassnet.analysis.base import Context
+from glassnet.analysis.views import Described, Evaluated, ExplainViews, Facts, Group, Views
+from glassnet.attribution import Explanation
+from glassnet.errors import InputError, unknown_name
+from glassnet.formats import DASH, count, decimal, percent
+from glassnet.measures import MEASURES, interval, show, with_interval
+from glassnet.models.inference import predict
+from glassnet.run.store import FigureWords, Plot
+from glassnet.subject import Subject
+from glassnet.tables import Table, make_table
+from glassnet.tasks.classification.result import Classification
+
+MATRIX_LIMIT = 26
+"""With more classes a confusion matrix is no readable table; the most frequent confusions then stand for it."""
+CONFUSIONS = 12
+MEASURED = ("accuracy", "loss", "calibration_error")
+
+
+def _plots(found: Evaluated, result: Classification) -> Iterable[Plot]:
+    classes, wrong = found.subject.classes, len(result.wrong)
+    yield Plot(
+        figures.confusion_matrix(np.array(result.confusion), classes),
+        FigureWords(
+            name="confusion-matrix",
+            title="Confusion matrix",
+            alt=f"Table of true against predicted classes: {result.images:,} images, {wrong} off the diagonal.",
+            caption="Rows are true classes, columns predicted ones; each cell counts images.",
+            lead="What lies off the diagonal is confused: read a row to see what its class is taken for.",
+        ),
+    )
+    yield Plot(
+        figures.worst_mistakes(
+            found.split.images.numpy(), result.targets, result.predicted, result.probabilities, classes
+        ),
+        FigureWords(
+            name="worst-mistakes",
+            title="Worst mistakes",
+            alt="Wrongly classified images of the highest confidence, each with its true and its predicted class.",
+            caption=f"{wrong} of {result.images:,} images are classified wrongly; the most confident are shown.",
+            lead="These are the wrong predictions that the network was surest of.",
+        ),
+    )
+
+
+def _predictions(found: Evaluated, result: Classification) -> tuple[Sequence[str], list[Sequence[str]]]:
+    classes, predicted = found.subject.classes, result.predicted
+    rows = [
+        (
+            found.label_of(row),
+            classes[int(result.targets[row])],
+            classes[int(predicted[row])],
+            f"{result.probabilities[row, predicted[row]]:.6f}",
+            found.part,
+        )
+        for row in range(result.images)
+    ]
+    return ("file" if found.split.files is not None else "image", "true", "predicted", "probability", "split"), rows
+
+
+def _text(result: Classification) -> str:
+    parts = ", ".join(
+        (
+            f"loss {show('loss', result.loss)}",
+            f"accuracy {with_interval('accuracy', result.accuracy, result.accuracy_interval)}",
+            f"calibration error {show('calibration_error', result.calibration_error)}",
+        )
+    )
+    return f"{parts}\n\n{_per_class(result).text()}"
+
+
+def _per_class(result: Classification) -> Table:
+    keys = ("precision", "recall", "f1")
+    rows = [(row.name, count(row.images), *(show(key, getattr(row, key)) for key in keys)) for row in result.per_class]
+    return make_table("", ("class", "images", *(MEASURES[key].title for key in keys)), rows, words=(0,))
+
+
+def _tables(result: Classification) -> list[Table]:
+    names = [row.name for row in result.per_class]
+    measured = [
+        (MEASURES[key].title, show(key, getattr(result, key)), MEASURES[key].meaning, MEASURES[key].better)
+        for key in MEASURED
+    ]
+    tables = [
+        make_table("Measures", ("Measure", "Value", "Meaning", "Better"), measured, words=(0, 2, 3)),
+        _captioned(_per_class(result), "Precision, recall and their harmonic mean (F1) of each class"),
+    ]
+    confused = [
+        (names[true], names[predicted], count(times), percent(times / max(1, sum(result.confusion[true])), 1))
+        for true, predicted, times in result.confusions()[:CONFUSIONS]
+    ]
+    if confused:
+        columns = ("True class", "Predicted class", "Images", "Share of the true class")
+        tables.append(make_table("The most frequent confusions", columns, confused, words=(0, 1)))
+    if len(names) <= MATRIX_LIMIT:
+        rows = [(name, *map(count, row)) for name, row in zip(names, result.confusion, strict=True)]
+        caption = "Confusion matrix in images: a row per true class, a column per predicted class"
+        tables.append(make_table(caption, ("True class", *names), rows, words=(0,)))
+    return tables
+
+
+def _captioned(table: Table, caption: str) -> Table:
+    return Table(caption, table.columns, table.rows, table.words, table.total, table.note, table.names)
+
+
+def _check(subject: Subject, request: AttributionRequest) -> None:
+    if request.target == "label" and not subject.labelled:
+        raise InputError("--target is label, but these images have no labels; give predicted or a class.")
+
+
+def _layers(_subject: Subject, _model: nn.Module, request: AttributionRequest) -> list[str]:
+    return list(request.layers)
+
+
+def _select(subject: Subject, rule: str, wanted: int, context: Context, precision: str) -> list[Group]:
+    """Take the first images that are classified correctly, or wrongly, or half of each."""
+    test = subject.part("test")
+    model = context.once(("model", id(subject)), lambda: subject.model(context.device))
+    key = ("hits", id(subject), precision)
+    hit = context.once(key, lambda: predict(model, test.images, precision=precision).argmax(dim=1) == test.targets)
+    groups = {"correct": hit, "wrong": ~hit} if rule == "mixed" else {rule: hit if rule == "correct" else ~hit}
+    share = math.ceil(wanted / len(groups))
+    return [
+        Group(
+            name,
+            f"{name.capitalize()}ly classified images",
+            f"The first {share} test images that are {name}ly classified, not picked.",
+            test.subset(chosen.nonzero().flatten()[:share]),
+        )
+        for name, chosen in groups.items()
+    ]
+
+
+def _inputs(_subject: Subject, group: Group) -> Tensor:
+    return group.images
+
+
+def class_of(word: str, subject: Subject, others: Sequence[str]) -> int:
+    """Turn a class, by name or by number, into its index.
+
+    Raises:
+        InputError: There is no such class; `others` are the further words that are understood.
+    """
+    if word in subject.classes:
+        return subject.classes.index(word)
+    if word.isdecimal() and int(word) < len(subject.classes):
+        return int(word)
+    raise unknown_name("target", word, (*others, *subject.classes), where=f" in {subject.name}", noun="targets")
+
+
+def _target(subject: Subject, _model: nn.Module, group: Group, request: AttributionRequest) -> Any:
+    """Turn the --target word into what `glassnet.explain` takes."""
+    if request.target == "predicted":
+        return "predicted"
+    if request.target == "label":
+        if not group.labelled:
+            raise InputError("--target is label, but these images have no labels; give predicted or a class.")
+        return group.split.targets
+    return class_of(request.target, subject, ("predicted", "label"))
+
+
+def _describe(
+    subject: Subject, _model: nn.Module, group: Group, _request: AttributionRequest, explanation: Explanation
+) -> Described:
+    assert explanation.output is not None
+    assert explanation.targets is not None
+    probabilities = torch.from_numpy(explanation.output).softmax(dim=1).numpy()
+    facts = []
+    for row in range(len(probabilities)):
+        target, predicted = int(explanation.targets[row]), int(probabilities[row].argmax())
+        label = subject.classes[int(group.split.targets[row])] if group.labelled else None
+        facts.append(
+            {
+                "label": label,
+                "predicted": subject.classes[predicted],
+                "correct": None if label is None else label == subject.classes[predicted],
+                "target": subject.classes[target],
+                "probability": float(probabilities[row, target]),
+            }
+        )
+    return Described(tuple(facts))
+
+
+def _caption(facts: Facts) -> str:
+    truth = "" if facts["label"] is None else f"true {facts['label']}, "
+    return (
+        f": {truth}predicted {facts['predicted']}\np({facts['target']}) = {show('probability', facts['probability'])}"
+    )
+
+
+def _wanted(subject: Subject) -> list[tuple[str, dict[str, Any]]]:
+    """What a report needs: the evaluation, the last hidden layer embedded, every convolution explained."""
+    layer = last_hidden_layer(subject)
+    embedded = [
+        ("embedding", {"layer": layer, "method": m, "dims": d}) for m, d in (("tsne", 2), ("pca", 2), ("pca", 3))
+    ]
+    measured = [("evaluation", {})] if subject.labelled else []
+    return [*measured, *(embedded if layer else []), ("attribution", {})]
+
+
+def last_hidden_layer(subject: Subject) -> str | None:
+    """Name the linear layer before the last, or the last convolution where there is none; None without either."""
+    from glassnet.models.layers import select_layers
+
+    model = subject.model()
+    for kind, place in (("linear", -2), ("conv", -1), ("linear", -1)):
+        try:
+            names = list(select_layers(model, kind))
+        except InputError:
+            continue
+        if len(names) >= -place:
+            return names[place]
+    return None
+
+
+def _headlines(metrics: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
+    bounds = interval("accuracy", metrics.get("test_accuracy_interval"))
+    return (
+        ("Test accuracy", show("accuracy", metrics.get("test_accuracy")), f"95% interval {bounds}"),
+        ("Test loss", show("loss", metrics.get("test_loss")), "mean cross-entropy, nats"),
+    )
+
+
+def _epoch_note(metrics: Mapping[str, Any]) -> str:
+    return f"validation accuracy {show('accuracy', metrics.get('validation_accuracy'))}"
+
+
+def _summary(result: Classification) -> list[str]:
+    right = result.images - len(result.wrong)
+    sentences = [
+        f"Of {count(result.images)} test images that it never saw, it labels {count(right)} correctly and "
+        f"{count(len(result.wrong))} wrongly: an accuracy of {show('accuracy', result.accuracy)}."
+    ]
+    bounds = interval("accuracy", result.accuracy_interval)
+    if bounds != DASH:
+        sentences.append(f"A test of this size leaves room for chance: the 95% interval is {bounds}.")
+    sentences += _confused(result)
+    points = decimal(100 * result.calibration_error, 2)
+    return [*sentences, f"Its stated confidence is off by {points} percentage points on average (calibration error)."]
+
+
+def _confused(result: Classification) -> list[str]:
+    """Say which confusion is the most frequent, and whether others are as frequent."""
+    confusions, names = result.confusions(), [row.name for row in result.per_class]
+    if not confusions:
+        return []
+    true, predicted, times = confusions[0]
+    alone = len(confusions) == 1 or confusions[1][2] < times
+    often = {1: "once", 2: "twice"}.get(times, f"{times} times")
+    which = "Its most frequent confusion" if alone else "Among its most frequent confusions"
+    return [f"{which} is to take {names[true]} for {names[predicted]} ({often})."]
+
+
+def _curves(history: Sequence[Mapping[str, Any]], best: int) -> Any:
+    return figures.learning_curves(history, best_epoch=best, of="images")
+
+
+EXPLAIN = ExplainViews(
+    images="mixed:8",
+    check=_check,
+    layers=_layers,
+    select=_select,
+    rules=("correct", "wrong", "mixed"),
+    inputs=_inputs,
+    target=_target,
+    describe=_describe,
+    columns=(
+        ("label", "label"),
+        ("predicted", "predicted"),
+        ("correct", "correct"),
+        ("target", "target"),
+        ("probability", "p(target)"),
+    ),
+    caption=_caption,
+    classes=True,
+)
+
+VIEWS = Views(
+    complete=lambda _found, result: result,
+    plots=_plots,
+    predictions=_predictions,
+    text=_text,
+    tables=_tables,
+    explain=EXPLAIN,
+    wanted=_wanted,
+    headlines=_headlines,
+    epoch_note=_epoch_note,
+    summary=_summary,
+    comparison=(
+        ("Test accuracy", lambda metrics: show("accuracy", metrics.get("test_accuracy"))),
+        ("95% interval", lambda metrics: interval("accuracy", metrics.get("test_accuracy_interval"))),
+        ("Test loss", lambda metrics: show("loss", metrics.get("test_loss"))),
+    ),
+    curves=_curves,
+    history=(
+        ("train_loss", "Training loss", MEASURES["loss"].show),
+        ("train_accuracy", "Training accuracy", percent),
+        ("validation_loss", "Validation loss", MEASURES["loss"].show),
+        ("validation_accuracy", "Validation accuracy", percent),
+    ),
+)
