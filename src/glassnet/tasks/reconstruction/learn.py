@@ -63,6 +63,11 @@ def mean_interval(each: np.ndarray) -> tuple[float, float] | None:
     return bootstrap_ci(np.asarray(each, dtype=np.float64), seed=INTERVAL_SEED)
 
 
+def between(bounds: Sequence[float] | None, digits: int) -> str:
+    """Write an interval from low to high."""
+    return "–" if bounds is None else f"{bounds[0]:.{digits}f} to {bounds[1]:.{digits}f}"
+
+
 def _evaluate(records: Records, _classes: Sequence[str]) -> Reconstruction:
     """All that the report shows of a reconstruction; terms in nats per image, None where they are not finite."""
     values, likelihood = int(records["values"][0]), _likelihood(records)
