@@ -248,7 +248,7 @@ def test_a_folder_of_masks_is_segmented_where_nothing_else_is_said(capsys, scans
     monkeypatch.chdir(tmp_path)
     words = ("--model-options", *OPTIONS, "--epochs", 1, "--precision", "fp32")
     told = answer(capsys, "train", "--data", f"masks:{scans}", *words)
-    assert told["run"] == "runs/masks-fcn8_small-seed0"
+    assert told["run"] == "runs/scans-fcn8_small-seed0"
     run = gn.Run.open(told["run"])
     assert (run.settings.task, run.settings.model, run.settings.batch_size) == ("segmentation", "fcn8_small", 16)
 

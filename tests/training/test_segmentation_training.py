@@ -1,7 +1,6 @@
 """Training on masks: stopped in the middle of an epoch and resumed."""
 
 import dataclasses
-import importlib
 import json
 import shutil
 
@@ -14,8 +13,7 @@ import glassnet as gn
 from glassnet import run
 from glassnet.errors import InputError
 from glassnet.tasks.segmentation import learn as segmentation
-
-TRAIN = importlib.import_module("glassnet.training.train")  # the package's name `train` is the function
+from glassnet.training import loop
 
 
 class KilledError(BaseException):
@@ -49,7 +47,7 @@ def settings(scans, out):
 
 def kill_in_epoch(monkeypatch, epoch):
     """End the training after the first batch of an epoch."""
-    real, passes = TRAIN.shuffled_batches, iter(range(1, epoch + 1))
+    real, passes = loop.shuffled_batches, iter(range(1, epoch + 1))
 
     def batches(*arguments, **options):
         number = next(passes)
@@ -58,7 +56,7 @@ def kill_in_epoch(monkeypatch, epoch):
             if number == epoch:
                 raise KilledError
 
-    monkeypatch.setattr(TRAIN, "shuffled_batches", batches)
+    monkeypatch.setattr(loop, "shuffled_batches", batches)
 
 
 def test_a_training_on_masks_that_was_killed_resumes_to_the_identical_weights(scans, tmp_path, monkeypatch):
@@ -96,14 +94,14 @@ def without_seconds(row):
 
 @pytest.mark.parametrize(("size", "sides"), [(None, [10, 10, 16]), (12, [12, 12, 16])])
 def test_the_first_epochs_show_smaller_images(scans, tmp_path, monkeypatch, size, sides):
-    seen, real = [], TRAIN.shuffled_batches
+    seen, real = [], loop.shuffled_batches
 
     def batches(*arguments, **options):
-        found = list(real(*arguments, **options))
-        seen.append({(*images.shape[2:], *masks.shape[1:]) for images, masks in found})
-        return iter(found)
+        epoch = list(real(*arguments, **options))
+        seen.append({(*images.shape[2:], *masks.shape[1:]) for images, masks in epoch})
+        return iter(epoch)
 
-    monkeypatch.setattr(TRAIN, "shuffled_batches", batches)
+    monkeypatch.setattr(loop, "shuffled_batches", batches)
     wanted = dataclasses.replace(settings(scans, tmp_path / "small"), low_res_epochs=0.7, low_res_size=size)
     trained = gn.train(wanted)
     assert seen == [{(side,) * 4} for side in sides]
@@ -130,13 +128,13 @@ def test_smaller_images_that_do_not_fit_are_refused_before_a_run_is_begun(scans,
 
 
 def test_objects_are_pasted_until_the_plain_epochs(scans, tmp_path, monkeypatch):
-    seen, real = [], TRAIN.shuffled_batches
+    seen, real = [], loop.shuffled_batches
 
     def batches(*arguments, **options):
         seen.append(options["copy_paste"])
         return real(*arguments, **options)
 
-    monkeypatch.setattr(TRAIN, "shuffled_batches", batches)
+    monkeypatch.setattr(loop, "shuffled_batches", batches)
     trained = gn.train(dataclasses.replace(settings(scans, tmp_path / "pasted"), copy_paste=0.5, plain_epochs=0.4))
     assert seen == [0.5, 0.5, 0.0]
     assert trained.settings.copy_paste == 0.5

@@ -1,12 +1,10 @@
 import pytest
 import torch
-import torch.distributed
 from torch import nn
 
 from glassnet.experiment import resolve
 from glassnet.settings import TrainSettings
 from glassnet.training.state import _exponential, new_state
-from glassnet.training.synchronize import synchronize_batchnorm
 
 
 def test_the_average_follows_its_formula():
@@ -43,34 +41,6 @@ def test_the_schedule_rises_to_the_peak_and_falls_to_nothing():
     assert max(rates) == pytest.approx(0.5)
     assert rates[0] < 0.5 / 10
     assert rates[-1] < 0.5 / 1000
-
-
-@pytest.fixture
-def one_process():
-    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
-    yield
-    torch.distributed.destroy_process_group()
-
-
-@pytest.mark.parametrize("shape", [(6, 3), (4, 3, 5, 5)])
-def test_synchronized_batchnorm_alone_is_batchnorm(one_process, shape):
-    torch.manual_seed(0)
-    plain = nn.Sequential(nn.BatchNorm1d(3) if len(shape) == 2 else nn.BatchNorm2d(3))
-    nn.init.uniform_(plain[0].weight)
-    common = synchronize_batchnorm(nn.Sequential(type(plain[0])(3)))
-    common.load_state_dict(plain.state_dict())
-    inputs = [torch.randn(shape, requires_grad=True) for _ in range(2)]
-    inputs[1].data.copy_(inputs[0].data)
-    weight = torch.randn(shape)
-    outputs = [model(x) for model, x in zip((plain, common), inputs, strict=True)]
-    torch.testing.assert_close(outputs[1], outputs[0])
-    for output in outputs:
-        (output * weight).sum().backward()
-    torch.testing.assert_close(inputs[1].grad, inputs[0].grad)
-    torch.testing.assert_close(common[0].weight.grad, plain[0].weight.grad)
-    torch.testing.assert_close(common.state_dict(), plain.state_dict())
-    plain.eval(), common.eval()
-    torch.testing.assert_close(common(inputs[0]), plain(inputs[0]))
 
 
 @pytest.mark.parametrize("steps", range(1, 7))

@@ -1,5 +1,4 @@
 import dataclasses
-import importlib
 import json
 import shutil
 
@@ -11,6 +10,7 @@ from glassnet.commands.tune import describe
 from glassnet.errors import InputError, WorkError
 from glassnet.experiment import resolve
 from glassnet.stats import paired_t
+from glassnet.training import loop
 from glassnet.tuning import tune
 
 AXES = {"filters": [(2, 2, 2, 2), (3, 3, 3, 3)]}
@@ -120,13 +120,12 @@ def test_an_interrupted_grid_goes_on_to_the_same_result(base, tuned, tmp_path, t
 
 def interrupted(train, settings):
     """Train, but stop at the end of the first epoch, before it is written down."""
-    loop = importlib.import_module("glassnet.training.train")
 
     def stop(*_):
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "_keep", stop)
+        patch.setattr(loop, "_write_epoch", stop)
         train(settings)
 
 

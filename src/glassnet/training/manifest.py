@@ -30,7 +30,7 @@ def manifest(
         how: Device, precision and number of processes, as resolved; the start (local time, ISO 8601) and the seconds
             spent in training and validation, over all sessions of a resumed run.
         counts: Images in the training, validation and test part.
-        metrics: Of the kept epoch, on the validation and test parts.
+        metrics: Of the epoch whose weights are saved, on the validation and test parts.
     """
     described = dict(parts.description)
     shape = (1, described["in_channels"], described["image_size"], described["image_size"])
@@ -63,5 +63,5 @@ def _processor() -> str:
     """Name the processor as Linux tells it, else as Python does."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.processor() or platform.machine())
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())

@@ -1,40 +1,31 @@
-"""The training loop: one read of this file tells all that happens to a model."""
+"""Settings in, a finished run directory out: what a training starts from, and what it ends with."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
+import re
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import gather_object
-from torch import Generator, Tensor
-from torch.utils._pytree import tree_map
+from torch import Generator
 
 from glassnet import experiment, run
-from glassnet.console import progress, say
-from glassnet.data import Split
-from glassnet.data.batches import batch_order, shuffled_batches
+from glassnet.console import say
+from glassnet.data import OF_A_PATH
+from glassnet.data.batches import batch_order
 from glassnet.data.split import hold_out
-from glassnet.devices import autocast, choose_device, choose_precision
-from glassnet.errors import InputError, WorkError
+from glassnet.devices import choose_device, choose_precision
+from glassnet.errors import InputError
 from glassnet.experiment import Experiment, Run
-from glassnet.measuring import run_evaluation
-from glassnet.rng import PerImageRNG
-from glassnet.settings import TrainSettings, to_json
-from glassnet.tasks import Records
-from glassnet.training.curriculum import augmentation_of, copy_paste_share, size_of
+from glassnet.settings import TrainSettings
+from glassnet.training.distributed import broadcast_from_main, main_first, synchronize_batchnorm
+from glassnet.training.loop import Loop, evaluate_split, run_epochs, save_checkpoint
 from glassnet.training.manifest import manifest
-from glassnet.training.processes import main_first, told_by_main
 from glassnet.training.state import TrainingState, new_state
-from glassnet.training.synchronize import synchronize_batchnorm
-
-# Steps between two looks at the loss: often enough to stop a lost training, seldom enough not to wait for a GPU.
-_CHECK_EVERY = 50
 
 
 def train(settings: TrainSettings, *, name: str | None = None) -> Run:
@@ -45,7 +36,7 @@ def train(settings: TrainSettings, *, name: str | None = None) -> Run:
 
     Args:
         settings: What to train on what, and how.
-        name: Folder below runs/ where `settings.out` is not given; by default DATA-MODEL-seedN.
+        name: Folder below runs/ where `settings.out` is not given; by default `default_name`.
 
     Returns:
         The finished run, with the weights of the kept epoch on the held-out part of the training images.
@@ -67,14 +58,15 @@ def train(settings: TrainSettings, *, name: str | None = None) -> Run:
     if saved is not None:
         state.restore(saved["state"], source=resumed.out)
     started = saved["started"] if saved else time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    default = f"{resumed.names.data.partition(':')[0]}-{resumed.names.model}-seed{resumed.seed}"
-    path = settings.resume or told_by_main(accelerator, lambda: run.create(resumed.out, name or default))
-    loop = _Loop(parts, resumed, accelerator, state, training.to(device), validation, precision, path, started)
+    path = settings.resume or broadcast_from_main(
+        accelerator, lambda: run.create(resumed.out, name or default_name(resumed))
+    )
+    loop = Loop(parts, resumed, accelerator, state, training.to(device), validation, precision, path, started)
     if saved is None and accelerator.is_main_process:
-        _save(loop)
+        save_checkpoint(loop)
     try:
         with torch.random.fork_rng(devices=[accelerator.device] if accelerator.device.type == "cuda" else []):
-            _epochs(loop)
+            run_epochs(loop)
     except KeyboardInterrupt:
         done = f"{state.epoch} of {resumed.recipe.epochs}"
         say(f"stopped after epoch {done}; continue with `glassnet train --resume {path}`.")
@@ -82,19 +74,12 @@ def train(settings: TrainSettings, *, name: str | None = None) -> Run:
     return _finish(loop)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Loop:
-    """What stays the same from epoch to epoch."""
-
-    parts: Experiment
-    settings: TrainSettings
-    accelerator: Accelerator
-    state: TrainingState
-    training: Split
-    validation: Split
-    precision: str
-    path: Path
-    started: str
+def default_name(settings: TrainSettings) -> str:
+    """Return DATA-MODEL-seedN, DATA the name of a data set, or of the folder where it is one of the user's own."""
+    kind, _, path = settings.names.data.partition(":")
+    folder = Path(path or settings.data_root or "") if kind in OF_A_PATH else Path()
+    data = re.sub(r"[\W_]+", "-", folder.name.lower()).strip("-") or kind
+    return f"{data}-{settings.names.model}-seed{settings.seed}"
 
 
 # What may differ where a run is continued: the place, not the training.
@@ -136,130 +121,13 @@ def _start(parts: Experiment, settings: TrainSettings, accelerator: Accelerator,
     return new_state(model, settings, steps=steps)
 
 
-def _epochs(loop: _Loop) -> None:
-    path, state, settings, main = loop.path, loop.state, loop.settings, loop.accelerator.is_main_process
-    if main:
-        run.truncate_history(path, state.epoch)
-        where = f"{loop.precision} on {loop.accelerator.device.type}"
-        say(f"training {settings.names.model} on {settings.names.data} into {path}, {where}")
-    model = loop.accelerator.prepare_model(state.model)
-    while state.epoch < settings.recipe.epochs:
-        begun = time.perf_counter()
-        rate = state.optimizer.param_groups[0]["lr"]
-        trained = _train_epoch(loop, model)
-        train_seconds = time.perf_counter() - begun
-        validated = loop.parts.task.measure(_records(loop, "validation"))
-        _check(validated["loss"], loop, "after its last step")
-        seconds = time.perf_counter() - begun
-        state.epoch, state.seconds = state.epoch + 1, state.seconds + seconds
-        if main:
-            _keep(loop, trained, validated, {"learning_rate": rate, "seconds": seconds, "train_seconds": train_seconds})
-
-
-def _train_epoch(loop: _Loop, model: torch.nn.Module) -> dict[str, float]:
-    """Take one pass over the training images; return their mean loss, and the task's other means, as trained on."""
-    settings, state, accelerator = loop.settings, loop.state, loop.accelerator
-    generator = Generator().manual_seed(settings.seed * 100_003 + state.epoch)
-    torch.manual_seed(settings.seed * 100_003 + state.epoch * 101 + accelerator.process_index)  # for dropout
-    batches = shuffled_batches(
-        loop.training,
-        batch_size=settings.recipe.batch_size,
-        generator=generator,
-        device=accelerator.device,
-        augmentation=augmentation_of(loop.parts.dataset.augmentation, settings, state.epoch),
-        part=(accelerator.process_index, accelerator.num_processes),
-        corruption=loop.parts.corruption,
-        size=size_of(loop.parts.low_res_size, settings, state.epoch),
-        copy_paste=copy_paste_share(settings, state.epoch),
-    )
-    model.train()
-    sums, count, names = torch.zeros(1, device=accelerator.device, dtype=torch.float64), 0, ["loss"]
-    total = math.ceil(len(loop.training) / settings.recipe.batch_size)
-    with progress(f"epoch {state.epoch + 1}/{settings.recipe.epochs}", total, announce=False) as advance:
-        for step, (images, targets) in enumerate(batches, 1):
-            done = (state.epoch + (step - 1) / total) / settings.recipe.epochs
-            with autocast(accelerator.device, loop.precision):
-                output = model(images.contiguous(memory_format=torch.channels_last))
-                loss, others = loop.parts.objective(_widened(output), targets, done)
-            accelerator.backward(loss)
-            state.optimizer.step()
-            state.optimizer.zero_grad()
-            state.schedule.step()
-            if state.average is not None:
-                state.average.update_parameters(state.model)
-            names = ["loss", *others]
-            means = torch.stack([loss.detach().double(), *(mean.double() for mean in others.values())])
-            sums = sums + means * len(targets)
-            count += len(targets)
-            advance()
-            if accelerator.device.type == "cpu" or step % _CHECK_EVERY == 0:
-                _check(sums[0].item(), loop, f"by step {step}")
-    _check(sums[0].item(), loop, f"by step {step}")
-    sums = accelerator.reduce(sums) / (count * accelerator.num_processes)
-    return dict(zip(names, sums.tolist(), strict=True))
-
-
-def _widened(output: Any) -> Any:
-    """Take the tensors of an output out of half precision, which a loss would lose digits in."""
-    if isinstance(output, Tensor):
-        return output.float() if output.dtype == torch.bfloat16 else output
-    return tree_map(lambda one: _widened(one) if isinstance(one, Tensor) else one, output)
-
-
-def _check(loss: float, loop: _Loop, when: str) -> None:
-    if not math.isfinite(loss):
-        raise WorkError(
-            f"the loss became {loss} in epoch {loop.state.epoch + 1} {when}, expected a finite number; "
-            f"lower --learning-rate (now {loop.settings.recipe.learning_rate}) or try --precision fp32."
-        )
-
-
-def _records(loop: _Loop, name: Literal["validation", "test"]) -> Records:
-    """Run the evaluation on the split of that name, each process its part of it, and join what is remembered."""
-    tested = name == "test"
-    found = run_evaluation(
-        loop.state.eval_model,
-        loop.parts.dataset.test if tested else loop.validation,
-        loop.parts.test_stats if tested else loop.parts.val_stats,
-        task=loop.parts.task,
-        precision=loop.precision,
-        corruption=loop.parts.corruption,
-        rng=PerImageRNG(loop.settings.seed, name),
-        part=(loop.accelerator.process_index, loop.accelerator.num_processes),
-    )
-    if loop.accelerator.num_processes == 1:
-        return found
-    parts = [one for one in gather_object([found]) if one]  # a process that had no image remembers nothing
-    return {key: torch.cat([one[key] for one in parts]) for key in parts[0]}
-
-
-def _keep(loop: _Loop, trained: dict[str, float], validated: dict[str, float], rest: dict[str, float]) -> None:
-    """Write the epoch down: its line, the weights if the task keeps them, and last the checkpoint."""
-    path, state = loop.path, loop.state
-    row = {f"train_{k}": v for k, v in trained.items()} | {f"validation_{k}": v for k, v in validated.items()}
-    run.append_history(path, {"epoch": state.epoch, **row, **rest})
-    if not state.reference or loop.parts.task.is_best(validated, state.reference):
-        state.reference = validated
-    if loop.parts.task.should_checkpoint(validated, state.reference):
-        state.best = {"epoch": state.epoch, **validated}
-        run.write_weights(path, state.eval_model.state_dict())
-    _save(loop)
-    shown = ", ".join(f"{k.replace('_', ' ')} {v:.4f}" for k, v in row.items() if not k.endswith("_error"))
-    say(f"epoch {state.epoch}/{loop.settings.recipe.epochs}: {shown} ({rest['seconds']:.1f} s)")
-
-
-def _save(loop: _Loop) -> None:
-    state = {"settings": to_json(loop.settings), "started": loop.started, "state": loop.state.state_dict()}
-    run.write_checkpoint(loop.path, state)
-
-
-def _finish(loop: _Loop) -> Run:
+def _finish(loop: Loop) -> Run:
     """Measure the best weights on the test images, once, and write the manifest, which makes the run a finished one."""
     accelerator, state, path = loop.accelerator, loop.state, loop.path
     accelerator.wait_for_everyone()
     state.eval_model.load_state_dict(run.read_weights(path))
     test = loop.parts.dataset.test
-    tested = loop.parts.task.evaluate(_records(loop, "test"), loop.parts.dataset.classes)
+    tested = loop.parts.task.evaluate(evaluate_split(loop, "test"), loop.parts.dataset.classes)
     if accelerator.is_main_process:
         metrics = {
             "epoch": state.best["epoch"],

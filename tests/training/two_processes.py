@@ -1,24 +1,25 @@
-"""Write what a training's first three steps average and measure; run by test_train.py alone and under torchrun.
+"""What a training's first three steps average and measure, then a whole training; under torchrun, or by a test alone.
 
-For a classifier, a segmentation, and a VAE.
-
-In double precision: in single, the rounding of another order of sums turns ReLUs and pools that stand at a tie, and a
-turn of one of them is no longer small.
+The steps are those of a classifier, a segmentation, and a VAE, in double precision: in single, the rounding of another
+order of sums turns ReLUs and pools that stand at a tie, and a turn of one of them is no longer small.
 """
 
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import torch
 from accelerate import Accelerator
 
-from glassnet import experiment
+from glassnet import cli, experiment
 from glassnet.data import DATASETS, Dataset, Source, Split, batches
+from glassnet.data.augment import AUGMENTATIONS
 from glassnet.data.augment.warps import Warp
 from glassnet.models import autoencoder
 from glassnet.settings import TrainSettings
-from glassnet.training.train import _Loop, _records, _start, _train_epoch
+from glassnet.training.loop import Loop, evaluate_split, train_epoch
+from glassnet.training.train import _start
 
 SETTINGS = {
     "digits": TrainSettings(model_options=("filters=4,4,8,8", "hidden=16"), epochs=1, batch_size=64),
@@ -44,19 +45,25 @@ COUNTS = {"digits": (1, 3), "masks": (1, 3), "vae": (51,)}
 
 
 def main() -> None:
+    """`two_processes.py OUT WORDS`: OUT/steps.pt holds the first steps; then `glassnet WORDS`."""
+    out, *words = sys.argv[1:]
     accelerator = Accelerator(cpu=True)
-    batches.to_float = _in_double
-    autoencoder.draw = _with_a_fixed_eps  # processes draw apart, which no comparison with one alone could bear
-    draw = batches.AUGMENTATIONS["digits"]
-    batches.AUGMENTATIONS["digits"] = lambda count, generator: _double(draw(count, generator))
-    DATASETS["squares"] = Source(
-        "", load=lambda *_: squares(), find=lambda path: path, needs="", tasks=("segmentation",)
-    )
-    found = {name: first_steps(name, accelerator) for name in SETTINGS}
+    steps = all_first_steps(accelerator)
     if accelerator.is_main_process:
-        torch.save(found, sys.argv[1])
+        torch.save(steps, f"{out}/steps.pt")
     accelerator.wait_for_everyone()
-    accelerator.end_training()  # a process that leaves while the other still has its threads is aborted
+    sys.exit(cli.run(words))  # which also ends the processes' connection: one that just left would abort the other
+
+
+def all_first_steps(accelerator: Accelerator) -> dict:
+    with pytest.MonkeyPatch.context() as patch:
+        # processes draw apart, which no comparison with one alone could bear
+        patch.setattr(autoencoder, "draw", _with_a_fixed_eps)
+        draw = AUGMENTATIONS["digits"]
+        patch.setitem(AUGMENTATIONS, "digits", lambda count, generator: _double(draw(count, generator)))
+        source = Source("", load=lambda *_: squares(), find=lambda path: path, needs="", tasks=("segmentation",))
+        patch.setitem(DATASETS, "squares", source)
+        return {name: first_steps(name, accelerator, patch) for name in SETTINGS}
 
 
 def squares() -> Dataset:
@@ -75,32 +82,28 @@ def squares() -> Dataset:
     return Dataset("squares", "segmentation", ("ground", "dark", "bright"), train, test, "none", "made here")
 
 
-def first_steps(name: str, accelerator: Accelerator) -> dict:
+def first_steps(name: str, accelerator: Accelerator, patch: pytest.MonkeyPatch) -> dict:
     """Take three steps, and keep each one's averaged gradients, the loss, and what is remembered of some images."""
+    patch.setattr(batches, "to_float", _in_double)
     settings = experiment.resolve(SETTINGS[name])
     parts = experiment.build(settings)
     parts.model.double()
     training = parts.dataset.train.subset(torch.arange(3 * settings.batch_size))
     state = _start(parts, settings, accelerator, steps=3)
     seen = []
-    step = state.optimizer.step
-
-    def record(*arguments):
-        seen.append({name: p.grad.clone() for name, p in state.model.named_parameters()})
-        return step(*arguments)
-
-    state.schedule.optimizer.step = record
-    loop = _Loop(parts, settings, accelerator, state, training, training, "fp32", Path(), "now")
-    means = _train_epoch(loop, accelerator.prepare_model(state.model))
+    state.optimizer.register_step_pre_hook(
+        lambda *_: seen.append({name: p.grad.clone() for name, p in state.model.named_parameters()})
+    )
+    loop = Loop(parts, settings, accelerator, state, training, training, "fp32", Path(), "now")
+    means = train_epoch(loop, accelerator.prepare_model(state.model))
     if name == "vae":  # its likelihoods are taken in single precision, whatever the model is in
         state.eval_model.float()
-    batches.to_float = _in_double if name != "vae" else lambda images: images.float() / 255
-    measured = [_records(_with_test_images(loop, count), "test") for count in COUNTS[name]]
-    batches.to_float = _in_double
+        patch.setattr(batches, "to_float", lambda images: images.float() / 255)
+    measured = [evaluate_split(_with_test_images(loop, count), "test") for count in COUNTS[name]]
     return {"gradients": seen, "means": means, "measured": measured}
 
 
-def _with_test_images(loop: _Loop, count: int) -> _Loop:
+def _with_test_images(loop: Loop, count: int) -> Loop:
     dataset = loop.parts.dataset
     test = dataset.test.subset(torch.arange(count))
     return replace(loop, parts=replace(loop.parts, dataset=replace(dataset, test=test)))

@@ -1,0 +1,206 @@
+"""The epochs of a training: what the images look like, the steps, the validation, what is written down."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from torch import Generator, Tensor
+from torch.utils._pytree import tree_map
+
+from glassnet import run
+from glassnet.console import progress, say
+from glassnet.data import Split
+from glassnet.data.augment import PLAIN
+from glassnet.data.batches import shuffled_batches
+from glassnet.devices import autocast
+from glassnet.errors import WorkError
+from glassnet.experiment import Experiment
+from glassnet.measuring import run_evaluation
+from glassnet.rng import PerImageRNG
+from glassnet.settings import TrainSettings, to_json
+from glassnet.settings.train import share_of_epochs
+from glassnet.tasks import Records
+from glassnet.training.state import TrainingState
+
+# Steps between two looks at the loss: often enough to stop a lost training, seldom enough not to wait for a GPU.
+_CHECK_EVERY = 50
+
+
+@dataclasses.dataclass(frozen=True)
+class Loop:
+    """What stays the same from epoch to epoch."""
+
+    parts: Experiment
+    settings: TrainSettings
+    accelerator: Accelerator
+    state: TrainingState
+    training: Split
+    validation: Split
+    precision: str
+    path: Path
+    started: str
+
+
+def run_epochs(loop: Loop) -> None:
+    """Train until the last epoch is done, from whichever the state stands at.
+
+    Raises:
+        WorkError: The loss became NaN or infinite.
+    """
+    path, state, settings, main = loop.path, loop.state, loop.settings, loop.accelerator.is_main_process
+    if main:
+        run.truncate_history(path, state.epoch)
+        where = f"{loop.precision} on {loop.accelerator.device.type}"
+        say(f"training {settings.names.model} on {settings.names.data} into {path}, {where}")
+    model = loop.accelerator.prepare_model(state.model)
+    while state.epoch < settings.recipe.epochs:
+        begun = time.perf_counter()
+        rate = state.optimizer.param_groups[0]["lr"]
+        trained = train_epoch(loop, model)
+        train_seconds = time.perf_counter() - begun
+        validated = loop.parts.task.measure(evaluate_split(loop, "validation"))
+        _check(validated["loss"], loop, "after its last step")
+        seconds = time.perf_counter() - begun
+        state.epoch, state.seconds = state.epoch + 1, state.seconds + seconds
+        if main:
+            _write_epoch(
+                loop, trained, validated, {"learning_rate": rate, "seconds": seconds, "train_seconds": train_seconds}
+            )
+
+
+def train_epoch(loop: Loop, model: torch.nn.Module) -> dict[str, float]:
+    """Take one pass over the training images; return their mean loss, and the task's other means, as trained on."""
+    settings, state, accelerator = loop.settings, loop.state, loop.accelerator
+    generator = Generator().manual_seed(settings.seed * 100_003 + state.epoch)
+    torch.manual_seed(settings.seed * 100_003 + state.epoch * 101 + accelerator.process_index)  # for dropout
+    batches = shuffled_batches(
+        loop.training,
+        batch_size=settings.recipe.batch_size,
+        generator=generator,
+        device=accelerator.device,
+        augmentation=augmentation_of(loop.parts.dataset.augmentation, settings, state.epoch),
+        part=(accelerator.process_index, accelerator.num_processes),
+        corruption=loop.parts.corruption,
+        size=size_of(loop.parts.low_res_size, settings, state.epoch),
+        copy_paste=copy_paste_share(settings, state.epoch),
+    )
+    model.train()
+    sums, count, names = torch.zeros(1, device=accelerator.device, dtype=torch.float64), 0, ["loss"]
+    total = math.ceil(len(loop.training) / settings.recipe.batch_size)
+    with progress(f"epoch {state.epoch + 1}/{settings.recipe.epochs}", total, announce=False) as advance:
+        for step, (images, targets) in enumerate(batches, 1):
+            done = (state.epoch + (step - 1) / total) / settings.recipe.epochs
+            with autocast(accelerator.device, loop.precision):
+                output = model(images.contiguous(memory_format=torch.channels_last))
+                loss, others = loop.parts.objective(_widened(output), targets, done)
+            accelerator.backward(loss)
+            state.optimizer.step()
+            state.optimizer.zero_grad()
+            state.schedule.step()
+            if state.average is not None:
+                state.average.update_parameters(state.model)
+            names = ["loss", *others]
+            means = torch.stack([loss.detach().double(), *(mean.double() for mean in others.values())])
+            sums = sums + means * len(targets)
+            count += len(targets)
+            advance()
+            if accelerator.device.type == "cpu" or step % _CHECK_EVERY == 0:
+                _check(sums[0].item(), loop, f"by step {step}")
+    _check(sums[0].item(), loop, f"by step {step}")
+    sums = accelerator.reduce(sums) / (count * accelerator.num_processes)
+    return dict(zip(names, sums.tolist(), strict=True))
+
+
+def augmentation_of(usual: str, settings: TrainSettings, epoch: int) -> str:
+    """Augment as usual but for the last epochs, whose images are distributed as those that the model will meet.
+
+    He et al. 2019, https://arxiv.org/abs/1909.09148, who refine on less augmented images.
+
+    Args:
+        usual: The data set's augmentation.
+        settings: Whether to augment, and the share of epochs that leave the images as they are but for a mirror.
+        epoch: Number of epochs that are done.
+    """
+    if not settings.augment:
+        return "none"
+    return PLAIN.get(usual, "none") if _is_plain(settings, epoch) else usual
+
+
+def size_of(small: int | None, settings: TrainSettings, epoch: int) -> int | None:
+    """Return the side of the images of an epoch, given how many are done: None for the data set's own.
+
+    Networks that take images of any size learn most of what they will from smaller ones, which cost less (Tan and Le
+    2021, https://arxiv.org/abs/2104.00298, section 4).
+    """
+    return small if epoch < share_of_epochs(settings.recipe.epochs, settings.low_res_epochs) else None
+
+
+def copy_paste_share(settings: TrainSettings, epoch: int) -> float:
+    """Return the share of images that objects are pasted onto in an epoch, given how many are done; 0 in plain ones."""
+    return 0.0 if _is_plain(settings, epoch) else settings.copy_paste
+
+
+def _is_plain(settings: TrainSettings, epoch: int) -> bool:
+    return epoch >= settings.recipe.epochs - share_of_epochs(settings.recipe.epochs, settings.plain_epochs)
+
+
+def _widened(output: Any) -> Any:
+    """Take the tensors of an output out of half precision, which a loss would lose digits in."""
+    if isinstance(output, Tensor):
+        return output.float() if output.dtype == torch.bfloat16 else output
+    return tree_map(lambda one: _widened(one) if isinstance(one, Tensor) else one, output)
+
+
+def _check(loss: float, loop: Loop, when: str) -> None:
+    if not math.isfinite(loss):
+        raise WorkError(
+            f"the loss became {loss} in epoch {loop.state.epoch + 1} {when}, expected a finite number; "
+            f"lower --learning-rate (now {loop.settings.recipe.learning_rate}) or try --precision fp32."
+        )
+
+
+def evaluate_split(loop: Loop, name: Literal["validation", "test"]) -> Records:
+    """Run the evaluation on the split of that name, each process its part of it, and join what is remembered."""
+    tested = name == "test"
+    records = run_evaluation(
+        loop.state.eval_model,
+        loop.parts.dataset.test if tested else loop.validation,
+        loop.parts.test_stats if tested else loop.parts.val_stats,
+        task=loop.parts.task,
+        precision=loop.precision,
+        corruption=loop.parts.corruption,
+        rng=PerImageRNG(loop.settings.seed, name),
+        part=(loop.accelerator.process_index, loop.accelerator.num_processes),
+    )
+    if loop.accelerator.num_processes == 1:
+        return records
+    parts = [one for one in gather_object([records]) if one]  # a process that had no image remembers nothing
+    return {key: torch.cat([one[key] for one in parts]) for key in parts[0]}
+
+
+def _write_epoch(loop: Loop, trained: dict[str, float], validated: dict[str, float], rest: dict[str, float]) -> None:
+    """Write the epoch down: its line, the weights if the task takes them for the best, and last the checkpoint."""
+    path, state = loop.path, loop.state
+    row = {f"train_{k}": v for k, v in trained.items()} | {f"validation_{k}": v for k, v in validated.items()}
+    run.append_history(path, {"epoch": state.epoch, **row, **rest})
+    if not state.reference or loop.parts.task.is_best(validated, state.reference):
+        state.reference = validated
+    if loop.parts.task.should_checkpoint(validated, state.reference):
+        state.best = {"epoch": state.epoch, **validated}
+        run.write_weights(path, state.eval_model.state_dict())
+    save_checkpoint(loop)
+    figures = ", ".join(f"{k.replace('_', ' ')} {v:.4f}" for k, v in row.items() if not k.endswith("_error"))
+    say(f"epoch {state.epoch}/{loop.settings.recipe.epochs}: {figures} ({rest['seconds']:.1f} s)")
+
+
+def save_checkpoint(loop: Loop) -> None:
+    """Write the state down, so that the training can go on from here."""
+    state = {"settings": to_json(loop.settings), "started": loop.started, "state": loop.state.state_dict()}
+    run.write_checkpoint(loop.path, state)
