@@ -108,7 +108,7 @@ def _contenders(model: str, arguments: argparse.Namespace, dataset: Dataset) -> 
     device = choose_device(arguments.device)
     learned, _ = hold_out(dataset.train, settings.validation, seed=settings.seed)
     training = Training(
-        model=experiment.build(settings).model, images=learned, augmentation=dataset.augmentation,
+        model=experiment.build(experiment.resolve(settings)).model, images=learned, augmentation=dataset.augmentation,
         batch_size=arguments.batch_size, learning_rate=arguments.learning_rate, device=device,
     )  # fmt: skip
     return {"glassnet": partial(_glassnet, settings), **{name: partial(peer, training) for name, peer in PEERS.items()}}

@@ -1,3 +1,5 @@
+from dataclasses import asdict
+
 import pytest
 
 from glassnet.data import find_source
@@ -33,8 +35,9 @@ from glassnet.tasks import TASKS
 )
 def test_what_is_not_named_follows_from_what_is(given, expected):
     found = fill(TrainSettings(**given))
-    assert (found.task, found.names.data, found.names.model) == expected
-    assert found.recipe == TASKS[found.task].recipe
+    usual = TASKS[found.task].recipe
+    assert (found.task, found.data, found.model) == expected
+    assert {name: getattr(found, name) for name in asdict(usual)} == asdict(usual)
     assert fill(found) == found
 
 
@@ -46,14 +49,14 @@ def test_the_defaults_of_a_task_fit_it(name):
 
 
 def test_the_parts_of_a_training_are_those_of_the_defaults():
-    parts = build(TrainSettings(task="reconstruction"))
+    parts = build(resolve(TrainSettings(task="reconstruction")))
     assert (parts.dataset.name, parts.description["name"]) == ("mnist-sample", "vae_conv")
     assert parts.task is TASKS["reconstruction"]
 
 
 def test_a_default_on_a_folder_is_an_absolute_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert resolve(TrainSettings(data="masks:scans")).names.data == f"masks:{tmp_path / 'scans'}"
+    assert resolve(TrainSettings(data="masks:scans")).data == f"masks:{tmp_path / 'scans'}"
 
 
 @pytest.mark.parametrize(

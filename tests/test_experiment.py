@@ -9,10 +9,10 @@ from glassnet import create_model
 from glassnet.data import Split
 from glassnet.data.augment.noise import NoiseCorruption, parse_noise
 from glassnet.errors import InputError
-from glassnet.experiment import build, resolve
+from glassnet.experiment import build, read_settings, resolve
 from glassnet.measuring import run_evaluation
 from glassnet.rng import PerImageRNG
-from glassnet.settings import TrainSettings
+from glassnet.settings import ResolvedSettings, TrainSettings, from_json
 from glassnet.tasks import TASKS
 from tiny_voc import lay_out
 
@@ -25,19 +25,28 @@ TASK, RNG = TASKS["segmentation"], PerImageRNG(5, "test")
 def test_what_is_not_given_of_the_recipe_is_the_tasks(model, data):
     found = resolve(TrainSettings(model=model, data=data, batch_size=7, weight_averaging=0.0))
     usual = TASKS[found.task].recipe
-    assert (found.recipe.epochs, found.recipe.learning_rate) == (usual.epochs, usual.learning_rate)
-    assert (found.recipe.batch_size, found.recipe.weight_averaging) == (7, 0.0)
+    assert (found.epochs, found.learning_rate) == (usual.epochs, usual.learning_rate)
+    assert (found.batch_size, found.weight_averaging) == (7, 0.0)
     assert resolve(found) == found
 
 
-def test_a_recipe_that_was_not_resolved_is_refused():
-    with pytest.raises(InputError, match="the settings lack batch_size and weight_averaging"):
-        _ = TrainSettings(epochs=3, learning_rate=0.1).recipe
+def test_settings_in_which_something_is_open_are_not_resolved():
+    with pytest.raises(TypeError, match=r"'task', .*'batch_size', and 'weight_averaging'"):
+        ResolvedSettings(data="mnist-sample", model="convnet", epochs=3, learning_rate=0.1)
+    with pytest.raises(InputError, match="the settings lack task, batch_size, weight_averaging, expected all"):
+        from_json(ResolvedSettings, {"data": "mnist-sample", "model": "convnet", "epochs": 3, "learning_rate": 0.1})
 
 
-def test_names_that_were_not_resolved_are_refused():
-    with pytest.raises(InputError, match="the settings lack model, which follow"):
-        _ = TrainSettings(data="mnist-sample").names
+def test_what_an_early_run_did_not_write_down_is_the_tasks():
+    early = {"data": "mnist-sample", "model": "convnet", "task": "classification", "small_epochs": 0.0, "epochs": None}
+    read = read_settings(early, source="runs/x")
+    assert read == resolve(TrainSettings(data="mnist-sample", model="convnet"))
+
+
+@pytest.mark.parametrize("damage", [{}, {"task": "detection"}, {"task": ["x"]}])
+def test_settings_of_no_task_are_damaged(damage):
+    with pytest.raises(InputError, match=r"the settings in runs/x are damaged .* train the run again"):
+        read_settings({"data": "mnist-sample", "model": "convnet"} | damage, source="runs/x")
 
 
 @pytest.fixture
@@ -58,19 +67,19 @@ def test_mapped_masks_are_read_for_class_weights_alone_and_in_parts(tiny_voc_aug
 
     monkeypatch.setattr(Split, "target_parts", parts)
     monkeypatch.delattr(Split, "targets")
-    build(tiny_voc_aug)
+    build(resolve(tiny_voc_aug))
     assert not read
-    build(replace(tiny_voc_aug, class_weights=True))
+    build(resolve(replace(tiny_voc_aug, class_weights=True)))
     assert read == [4, 4, 1]
 
 
 def test_a_size_that_the_model_cannot_have_is_told_before_the_data_are_made(tiny_voc_aug):
     wrong = replace(tiny_voc_aug, model="fcn8_small", model_options=(), image_size=100)
     with pytest.raises(InputError, match="image_size is 100, expected a multiple of 32"):
-        build(wrong)
+        build(resolve(wrong))
     assert not (tiny_voc_aug.data_root / "cache").exists()
     with pytest.raises(InputError, match="image_size is 96, expected a multiple of 64, which 7 levels halve"):
-        build(replace(wrong, model="unet_small", model_options=("filters=1,1,1,1,1,1,1",), image_size=None))
+        build(resolve(replace(wrong, model="unet_small", model_options=("filters=1,1,1,1,1,1,1",), image_size=None)))
     assert not (tiny_voc_aug.data_root / "cache").exists()
 
 
@@ -130,8 +139,8 @@ def test_a_run_on_a_flat_folder_leaves_damaged_images_out(tmp_path):
     (tmp_path / "3.png").write_text("no image")
     settings = TrainSettings(data=f"folder:{tmp_path}", model="vae_conv", image_size=16)
     with pytest.raises(InputError, match=r"3\.png cannot be read as an image"):
-        build(settings)
-    parts = build(replace(settings, skip_damaged=True))
+        build(resolve(settings))
+    parts = build(resolve(replace(settings, skip_damaged=True)))
     assert len(parts.dataset.train) + len(parts.dataset.test) == 9
     with pytest.raises(InputError, match="has no class sub-folders"):
-        build(TrainSettings(data=f"folder:{tmp_path}"))
+        build(resolve(TrainSettings(data=f"folder:{tmp_path}")))

@@ -7,6 +7,7 @@ import torch
 
 from glassnet import run
 from glassnet.errors import InputError
+from glassnet.experiment import Run
 from glassnet.files import atomic, read_json, write_json
 from glassnet.run import RunDirectory
 
@@ -37,6 +38,16 @@ def test_a_finished_run_opens(finished):
     assert opened.metrics == METRICS
     assert opened.history == [{"epoch": 1, "train_loss": 0.5}]
     assert torch.equal(opened.weights()["weight"], torch.arange(6.0).view(2, 3))
+
+
+def test_a_run_of_before_has_its_settings_under_the_names_of_today(finished):
+    old = {"pasted": 0.5, "small_epochs": 0.7, "small_size": 5}
+    write_json(finished / "run.json", MANIFEST | {"settings": MANIFEST["settings"] | old})
+    opened = Run.open(finished)
+    assert opened.manifest["settings"] == MANIFEST["settings"] | {
+        "copy_paste": 0.5, "low_res_epochs": 0.7, "low_res_size": 5,
+    }  # fmt: skip
+    assert (opened.settings.copy_paste, opened.settings.low_res_epochs, opened.settings.low_res_size) == (0.5, 0.7, 5)
 
 
 def test_what_is_no_run_is_refused(tmp_path, finished):

@@ -9,11 +9,11 @@ from typing import Any
 from glassnet.data import DATASETS, OF_A_PATH, find_source
 from glassnet.errors import InputError, unknown_name
 from glassnet.models import model_task, models_for
-from glassnet.settings import TrainSettings
+from glassnet.settings import ResolvedSettings, TrainSettings
 from glassnet.tasks import TASKS
 
 
-def fill(settings: TrainSettings) -> TrainSettings:
+def fill(settings: TrainSettings) -> ResolvedSettings:
     """Return the settings with all that follows from the task, and with the task itself.
 
     A task that is not named is that of the model; without a model the first that the data set is for; without both the
@@ -27,8 +27,9 @@ def fill(settings: TrainSettings) -> TrainSettings:
     _require_fit(settings, task, learnable)
     _refuse_options(settings, task, learnable)
     usual = dataclasses.asdict(TASKS[task].defaults) | dataclasses.asdict(TASKS[task].recipe)
-    missing = {name: value for name, value in usual.items() if getattr(settings, name) is None}
-    return dataclasses.replace(settings, task=task, **missing)
+    given = {field.name: getattr(settings, field.name) for field in dataclasses.fields(TrainSettings)}
+    named = {name: value for name, value in given.items() if value is not None}
+    return ResolvedSettings(**usual | named | {"task": task})
 
 
 def _learnable(settings: TrainSettings) -> tuple[Any, ...]:

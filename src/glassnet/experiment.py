@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import nn
@@ -22,7 +22,8 @@ from glassnet.models import create_model, model_task, parse_options
 from glassnet.models.autoencoder import check_training
 from glassnet.models.blocks import Normalize
 from glassnet.run import RunDirectory
-from glassnet.settings import TrainSettings, from_json
+from glassnet.settings import ResolvedSettings, TrainSettings, from_json
+from glassnet.settings.convert import renamed
 from glassnet.tasks import TASKS, Objective, Recorder, Task
 
 
@@ -53,7 +54,7 @@ class Experiment:
     low_res_size: int | None = None
 
 
-def resolve(settings: TrainSettings) -> TrainSettings:
+def resolve(settings: TrainSettings) -> ResolvedSettings:
     """Return the settings with all that follows from the task, and absolute paths to the data.
 
     So a run holds all that it was made with, and works from any folder.
@@ -61,40 +62,41 @@ def resolve(settings: TrainSettings) -> TrainSettings:
     Raises:
         InputError: A name is unknown, or model, data set and task do not fit each other.
     """
-    settings = fill(settings)
-    data = settings.names.data
+    filled = fill(settings)
+    data = filled.data
     kind, colon, path = data.partition(":")
     if kind in OF_A_PATH and path:
         data = f"{kind}{colon}{Path(path).expanduser().resolve()}"
     named = settings.data_root or os.environ.get("GLASSNET_DATA")
     root = Path(named).expanduser().resolve() if named else None
-    return dataclasses.replace(settings, data=data, data_root=root)
+    return dataclasses.replace(filled, data=data, data_root=root)
 
 
-def read_settings(values: Mapping[str, Any], *, source: object) -> TrainSettings:
-    """Rebuild the settings that a run holds.
+def read_settings(values: Mapping[str, Any], *, source: object) -> ResolvedSettings:
+    """Rebuild the settings that a run holds; what an early run did not write down is the task's.
 
     Raises:
         InputError: They are no settings; `source` is named as where they came from.
     """
     try:
-        return from_json(TrainSettings, values)
-    except (TypeError, AttributeError) as error:
+        task = TASKS[values["task"]]
+        usual = dataclasses.asdict(task.defaults) | dataclasses.asdict(task.recipe)
+        return from_json(ResolvedSettings, usual | {key: one for key, one in values.items() if one is not None})
+    except (TypeError, AttributeError, KeyError) as error:
         raise InputError(f"the settings in {source} are damaged ({error}); train the run again.") from None
 
 
-def build(settings: TrainSettings) -> Experiment:
+def build(settings: ResolvedSettings) -> Experiment:
     """Load the data set and build the model of the settings; the weights depend on the seed alone.
 
     Raises:
         InputError: A name is unknown, an option is wrong, or the data set's files are missing or damaged.
     """
-    settings = resolve(settings)
-    names = settings.names
-    options, task = parse_options(names.model, settings.model_options), TASKS[model_task(names.model)]
-    _require_sizes(settings, options)
+    options, task = parse_options(settings.model, settings.model_options), TASKS[model_task(settings.model)]
+    expected = _known_description(settings, options)
+    low_res = _check_sizes(settings, expected) if expected else None
     dataset = load_dataset(
-        names.data,
+        settings.data,
         root=settings.data_root,
         image_size=settings.image_size,
         skip_damaged=settings.skip_damaged,
@@ -103,7 +105,7 @@ def build(settings: TrainSettings) -> Experiment:
     if settings.copy_paste and dataset.task == "segmentation":
         require_background(dataset.train)
     description = {
-        "name": names.model,
+        "name": settings.model,
         "options": options,
         "in_channels": dataset.channels,
         "num_classes": len(dataset.classes),
@@ -124,28 +126,32 @@ def build(settings: TrainSettings) -> Experiment:
         test_stats=task.test_stats(settings, classes),
         val_stats=task.val_stats(settings, classes),
         corruption=build_corruption(settings, task),
-        low_res_size=low_res_size(settings, description),
+        low_res_size=low_res if description == expected else low_res_size(settings, description),
     )
 
 
-def _require_sizes(settings: TrainSettings, options: Mapping[str, Any]) -> None:
-    """Refuse a size or option that the model cannot have before the data are made, where their sizes are known.
+def _known_description(settings: ResolvedSettings, options: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Describe the model before the data are loaded; None where their sizes are not known yet."""
+    source, _ = find_source(settings.data, settings.data_root)
+    size = settings.image_size or source.image_size
+    if source.channels is None or source.classes is None or size is None:
+        return None
+    sizes = {"in_channels": source.channels, "num_classes": source.classes, "image_size": size}
+    return {"name": settings.model, "options": options, **sizes}
+
+
+def _check_sizes(settings: ResolvedSettings, description: Mapping[str, Any]) -> int | None:
+    """Refuse a size or option that the model cannot have, and return the size of the low-resolution epochs.
 
     Raises:
         InputError: The model cannot be built.
     """
-    source, _ = find_source(settings.names.data, settings.data_root)
-    size = settings.image_size or source.image_size
-    if source.channels is None or source.classes is None or size is None:
-        return
-    sizes = {"in_channels": source.channels, "num_classes": source.classes, "image_size": size}
-    description = {"name": settings.names.model, "options": options, **sizes}
     with torch.device("meta"):  # sizes without numbers, and no weights are fetched
         build_model(description)
-    low_res_size(settings, description)
+    return low_res_size(settings, description)
 
 
-def low_res_size(settings: TrainSettings, description: Mapping[str, Any]) -> int | None:
+def low_res_size(settings: ResolvedSettings, description: Mapping[str, Any]) -> int | None:
     """Return the side of the small images of the first epochs in pixels; None where there are no such epochs.
 
     Where the settings do not say it, it is the largest that the described model takes, of two thirds to a half of the
@@ -217,8 +223,18 @@ def _set_normalization(model: nn.Module, mean: list[float], std: list[float]) ->
 class Run(RunDirectory):
     """A finished run: its settings, metrics, history, trained model and data set."""
 
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Self:
+        """Open a finished run; settings that it holds under an old name get that of today.
+
+        Raises:
+            InputError: There is no finished run, it is damaged, or a newer glassnet wrote it.
+        """
+        run = super().open(path)
+        return dataclasses.replace(run, manifest={**run.manifest, "settings": renamed(run.manifest["settings"])})
+
     @property
-    def settings(self) -> TrainSettings:
+    def settings(self) -> ResolvedSettings:
         """The settings it was trained with."""
         return read_settings(self.manifest["settings"], source=self.path)
 
@@ -260,7 +276,7 @@ class Run(RunDirectory):
         """
         settings = self.settings
         # The folder of a user's own images may have moved; --data-root then says where it is.
-        data = settings.names.data
+        data = settings.data
         kind = data.partition(":")[0]
         data = kind if root is not None and kind in OF_A_PATH else data
         return load_dataset(

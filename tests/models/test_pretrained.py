@@ -194,7 +194,7 @@ def test_a_run_keeps_the_normalization_and_needs_the_file_no_more(state, tmp_pat
     path = tmp_path / "own.pth"
     torch.save(state, path)
     settings = TrainSettings(model="tiny", model_options=("hidden=5", f"weights={path}"), image_size=32)
-    parts = experiment.build(settings)
+    parts = experiment.build(experiment.resolve(settings))
     assert parts.model.normalize.mean.flatten().tolist() == pytest.approx([0.485, 0.456, 0.406])
     path.unlink()
     with torch.device("meta"):

@@ -12,7 +12,7 @@ from tiny_runs import tiny
 
 
 def over_epochs(function, settings, *arguments):
-    return [function(*arguments, settings, epoch) for epoch in range(settings.recipe.epochs)]
+    return [function(*arguments, settings, epoch) for epoch in range(settings.epochs)]
 
 
 def test_photographs_are_still_mirrored_in_the_last_epochs():

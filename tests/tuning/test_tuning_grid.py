@@ -117,8 +117,8 @@ def test_a_grid_of_what_has_no_accuracy_is_refused(tmp_path, names):
 
 def test_a_grid_without_names_has_those_of_its_task_and_of_its_axis(tmp_path):
     plan = make_plan(TrainSettings(), {"model": ["convnet", "vgg_small"]}, tmp_path / "grid")
-    assert (plan.base.names.data, plan.base.names.model) == ("mnist-sample", "convnet")
-    found = {name: (cell.names.data, cell.names.model) for name, cell in plan.cells.items()}
+    assert (plan.base.data, plan.base.model) == ("mnist-sample", "convnet")
+    found = {name: (cell.data, cell.model) for name, cell in plan.cells.items()}
     assert found == {
         "model=convnet": ("mnist-sample", "convnet"),
         "model=vgg_small": ("mnist-sample", "vgg_small"),

@@ -102,7 +102,7 @@ def _other(run: Run, settings: FeaturesSettings) -> Run:
 
 def _data_of(run: Run) -> tuple[str, tuple[str, ...], int, int]:
     model = run.manifest["model"]
-    return run.settings.names.data, run.classes, model["image_size"], model["in_channels"]
+    return run.settings.data, run.classes, model["image_size"], model["in_channels"]
 
 
 def _features_of(

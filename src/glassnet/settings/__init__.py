@@ -4,7 +4,7 @@ from glassnet.settings.analysis import EvalSettings, ExplainSettings, FeaturesSe
 from glassnet.settings.catalogue import DataSettings, ModelsSettings
 from glassnet.settings.convert import OLD_NAMES, from_json, to_json, to_text
 from glassnet.settings.reproduce import ReproduceSettings
-from glassnet.settings.train import DemoSettings, TrainSettings
+from glassnet.settings.train import DemoSettings, ResolvedSettings, TrainSettings
 from glassnet.settings.tune import TuneSettings
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "ModelsSettings",
     "ReportSettings",
     "ReproduceSettings",
+    "ResolvedSettings",
     "TrainSettings",
     "TuneSettings",
     "from_json",

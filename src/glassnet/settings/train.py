@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal
 
 from glassnet.errors import InputError, unknown_name
 from glassnet.settings.checks import Device, Precision, between, paths, positive, seeded
+
+TaskName = Literal["classification", "segmentation", "reconstruction"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +44,6 @@ class Recipe:
     weight_averaging: float
 
 
-_Filled = TypeVar("_Filled", Names, Recipe)
-
-
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings:
     """Train a model on a data set and write a run directory."""
@@ -64,7 +63,7 @@ class TrainSettings:
     fcn8_small for segmentation, vae_conv for reconstruction."""
     model_options: tuple[str, ...] = ()
     """Options of the model as NAME=VALUE, as in filters=64,64,64,64."""
-    task: Literal["classification", "segmentation", "reconstruction"] | None = None
+    task: TaskName | None = None
     """What is learned; if not given, what the model is made for, else what the data set is mostly used for:
     segmentation of masks, reconstruction of photos-sample, classification of all others."""
     image_size: int | None = None
@@ -152,34 +151,6 @@ class TrainSettings:
                 "--low-res-size is of no use without --low-res-epochs; give a share, as in --low-res-epochs 0.7."
             )
 
-    @property
-    def names(self) -> Names:
-        """What is trained on what.
-
-        Raises:
-            InputError: One is not given, and was not taken from the task by `experiment.resolve`.
-        """
-        return self._filled(Names)
-
-    @property
-    def recipe(self) -> Recipe:
-        """How long and in which steps it is trained.
-
-        Raises:
-            InputError: Something of it is not given, and was not taken from the task by `experiment.resolve`.
-        """
-        return self._filled(Recipe)
-
-    def _filled(self, kind: type[_Filled]) -> _Filled:
-        wanted = {field.name: getattr(self, field.name) for field in fields(kind)}
-        missing = [name for name, value in wanted.items() if value is None]
-        if missing:
-            raise InputError(
-                f"the settings lack {' and '.join(missing)}, which follow from the task; "
-                "glassnet.experiment.resolve(settings) adds them."
-            )
-        return kind(**wanted)
-
     @classmethod
     def preset(cls, name: str, **changes: Any) -> TrainSettings:
         """Start from a preset, a named set of values, and change some; fast trains less, and holds out fewer images.
@@ -190,6 +161,24 @@ class TrainSettings:
         if name not in cls.PRESETS:
             raise unknown_name("preset", name, cls.PRESETS, noun="presets")
         return cls(**{**cls.PRESETS[name], **changes})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedSettings(TrainSettings):
+    """Settings in which nothing is open: `experiment.resolve` took from the task what was not given.
+
+    A run keeps these, so that it can be done again. The path of a user's own images and the folder of the data sets are
+    absolute; `data_root` is None for the user's cache folder, and `low_res_size` and `image_size` are None where the
+    model and the data set decide.
+    """
+
+    data: str = field()
+    model: str = field()
+    task: TaskName = field()
+    epochs: int = field()
+    batch_size: int = field()
+    learning_rate: float = field()
+    weight_averaging: float = field()
 
 
 def share_of_epochs(epochs: int, share: float) -> int:

@@ -24,7 +24,7 @@ from glassnet.errors import WorkError
 from glassnet.experiment import Experiment
 from glassnet.measuring import run_evaluation
 from glassnet.rng import PerImageRNG
-from glassnet.settings import TrainSettings, to_json
+from glassnet.settings import ResolvedSettings, to_json
 from glassnet.settings.train import share_of_epochs
 from glassnet.tasks import Records
 from glassnet.training.state import TrainingState
@@ -38,7 +38,7 @@ class Loop:
     """What stays the same from epoch to epoch."""
 
     parts: Experiment
-    settings: TrainSettings
+    settings: ResolvedSettings
     accelerator: Accelerator
     state: TrainingState
     training: Split
@@ -58,9 +58,9 @@ def run_epochs(loop: Loop) -> None:
     if main:
         run.truncate_history(path, state.epoch)
         where = f"{loop.precision} on {loop.accelerator.device.type}"
-        say(f"training {settings.names.model} on {settings.names.data} into {path}, {where}")
+        say(f"training {settings.model} on {settings.data} into {path}, {where}")
     model = loop.accelerator.prepare_model(state.model)
-    while state.epoch < settings.recipe.epochs:
+    while state.epoch < settings.epochs:
         begun = time.perf_counter()
         rate = state.optimizer.param_groups[0]["lr"]
         trained = train_epoch(loop, model)
@@ -82,7 +82,7 @@ def train_epoch(loop: Loop, model: torch.nn.Module) -> dict[str, float]:
     torch.manual_seed(settings.seed * 100_003 + state.epoch * 101 + accelerator.process_index)  # for dropout
     batches = shuffled_batches(
         loop.training,
-        batch_size=settings.recipe.batch_size,
+        batch_size=settings.batch_size,
         generator=generator,
         device=accelerator.device,
         augmentation=augmentation_of(loop.parts.dataset.augmentation, settings, state.epoch),
@@ -93,10 +93,10 @@ def train_epoch(loop: Loop, model: torch.nn.Module) -> dict[str, float]:
     )
     model.train()
     sums, count, names = torch.zeros(1, device=accelerator.device, dtype=torch.float64), 0, ["loss"]
-    total = math.ceil(len(loop.training) / settings.recipe.batch_size)
-    with progress(f"epoch {state.epoch + 1}/{settings.recipe.epochs}", total, announce=False) as advance:
+    total = math.ceil(len(loop.training) / settings.batch_size)
+    with progress(f"epoch {state.epoch + 1}/{settings.epochs}", total, announce=False) as advance:
         for step, (images, targets) in enumerate(batches, 1):
-            done = (state.epoch + (step - 1) / total) / settings.recipe.epochs
+            done = (state.epoch + (step - 1) / total) / settings.epochs
             with autocast(accelerator.device, loop.precision):
                 output = model(images.contiguous(memory_format=torch.channels_last))
                 loss, others = loop.parts.objective(_widened(output), targets, done)
@@ -118,7 +118,7 @@ def train_epoch(loop: Loop, model: torch.nn.Module) -> dict[str, float]:
     return dict(zip(names, sums.tolist(), strict=True))
 
 
-def augmentation_of(usual: str, settings: TrainSettings, epoch: int) -> str:
+def augmentation_of(usual: str, settings: ResolvedSettings, epoch: int) -> str:
     """Augment as usual but for the last epochs, whose images are distributed as those that the model will meet.
 
     He et al. 2019, https://arxiv.org/abs/1909.09148, who refine on less augmented images.
@@ -133,22 +133,22 @@ def augmentation_of(usual: str, settings: TrainSettings, epoch: int) -> str:
     return PLAIN.get(usual, "none") if _is_plain(settings, epoch) else usual
 
 
-def size_of(small: int | None, settings: TrainSettings, epoch: int) -> int | None:
+def size_of(small: int | None, settings: ResolvedSettings, epoch: int) -> int | None:
     """Return the side of the images of an epoch, given how many are done: None for the data set's own.
 
     Networks that take images of any size learn most of what they will from smaller ones, which cost less (Tan and Le
     2021, https://arxiv.org/abs/2104.00298, section 4).
     """
-    return small if epoch < share_of_epochs(settings.recipe.epochs, settings.low_res_epochs) else None
+    return small if epoch < share_of_epochs(settings.epochs, settings.low_res_epochs) else None
 
 
-def copy_paste_share(settings: TrainSettings, epoch: int) -> float:
+def copy_paste_share(settings: ResolvedSettings, epoch: int) -> float:
     """Return the share of images that objects are pasted onto in an epoch, given how many are done; 0 in plain ones."""
     return 0.0 if _is_plain(settings, epoch) else settings.copy_paste
 
 
-def _is_plain(settings: TrainSettings, epoch: int) -> bool:
-    return epoch >= settings.recipe.epochs - share_of_epochs(settings.recipe.epochs, settings.plain_epochs)
+def _is_plain(settings: ResolvedSettings, epoch: int) -> bool:
+    return epoch >= settings.epochs - share_of_epochs(settings.epochs, settings.plain_epochs)
 
 
 def _widened(output: Any) -> Any:
@@ -162,7 +162,7 @@ def _check(loss: float, loop: Loop, when: str) -> None:
     if not math.isfinite(loss):
         raise WorkError(
             f"the loss became {loss} in epoch {loop.state.epoch + 1} {when}, expected a finite number; "
-            f"lower --learning-rate (now {loop.settings.recipe.learning_rate}) or try --precision fp32."
+            f"lower --learning-rate (now {loop.settings.learning_rate}) or try --precision fp32."
         )
 
 
@@ -197,7 +197,7 @@ def _write_epoch(loop: Loop, trained: dict[str, float], validated: dict[str, flo
         run.write_weights(path, state.eval_model.state_dict())
     save_checkpoint(loop)
     figures = ", ".join(f"{k.replace('_', ' ')} {v:.4f}" for k, v in row.items() if not k.endswith("_error"))
-    say(f"epoch {state.epoch}/{loop.settings.recipe.epochs}: {figures} ({rest['seconds']:.1f} s)")
+    say(f"epoch {state.epoch}/{loop.settings.epochs}: {figures} ({rest['seconds']:.1f} s)")
 
 
 def save_checkpoint(loop: Loop) -> None:

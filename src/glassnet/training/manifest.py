@@ -11,13 +11,13 @@ from glassnet import __version__
 from glassnet.experiment import Experiment
 from glassnet.models.summary import layer_table
 from glassnet.run import SCHEMA_VERSION
-from glassnet.settings import TrainSettings, to_json
+from glassnet.settings import ResolvedSettings, to_json
 from glassnet.versions import versions
 
 
 def manifest(
     parts: Experiment,
-    settings: TrainSettings,
+    settings: ResolvedSettings,
     how: Mapping[str, Any],
     counts: Mapping[str, int],
     metrics: Mapping[str, Any],

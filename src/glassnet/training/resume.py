@@ -10,7 +10,7 @@ from glassnet.errors import InputError
 from glassnet.experiment import Run, read_settings, resolve
 from glassnet.models import model_options, parse_options
 from glassnet.run import read_checkpoint
-from glassnet.settings import TrainSettings
+from glassnet.settings import ResolvedSettings, TrainSettings
 from glassnet.settings.convert import to_text
 from glassnet.training.train import train
 
@@ -44,14 +44,14 @@ def train_or_resume(settings: TrainSettings, out: Path) -> Run:
     return train(dataclasses.replace(settings, out=out, resume=None))
 
 
-def _settings_of_checkpoint(path: Path) -> TrainSettings | None:
+def _settings_of_checkpoint(path: Path) -> ResolvedSettings | None:
     """Return the settings of an unfinished run; None where there is none."""
     if not (path / "checkpoint" / "state.pt").exists():
         return None
     return read_settings(read_checkpoint(path)["settings"], source=path)
 
 
-def _differences(began: TrainSettings, wanted: TrainSettings) -> list[str]:
+def _differences(began: ResolvedSettings, wanted: ResolvedSettings) -> list[str]:
     """Say in which settings a run that is there is not the one that is wanted."""
     old, new = (identity(one) | {"seed": str(one.seed)} for one in (began, wanted))
     return [
@@ -61,13 +61,13 @@ def _differences(began: TrainSettings, wanted: TrainSettings) -> list[str]:
     ]
 
 
-def identity(settings: TrainSettings) -> dict[str, str]:
+def identity(settings: ResolvedSettings) -> dict[str, str]:
     """Return all that decides what a training gives but its seed; options as spelled in full, defaults included.
 
     Two resolved settings with the same identity are one, however they were put.
     """
     fields = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
-    model = settings.names.model
+    model = settings.model
     options = model_options(model) | parse_options(model, settings.model_options)
     decisive = {name: value for name, value in fields.items() if name not in _IGNORED}
     return {name: to_text(value) for name, value in (decisive | options).items()}

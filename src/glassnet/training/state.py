@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from torch.optim.swa_utils import AveragedModel
 
 from glassnet.errors import InputError
-from glassnet.settings import TrainSettings
+from glassnet.settings import ResolvedSettings
 
 
 @dataclass
@@ -75,7 +75,7 @@ class TrainingState:
         self.best, self.reference = dict(state["best"]), dict(state["lowest" if "lowest" in state else "reference"])
 
 
-def new_state(model: nn.Module, settings: TrainSettings, *, steps: int) -> TrainingState:
+def new_state(model: nn.Module, settings: ResolvedSettings, *, steps: int) -> TrainingState:
     """Set up AdamW (Loshchilov and Hutter 2019) under a one-cycle schedule (Smith and Topin 2019), and the average.
 
     Args:
@@ -87,13 +87,13 @@ def new_state(model: nn.Module, settings: TrainSettings, *, steps: int) -> Train
     matrices = [p for p in model.parameters() if p.ndim >= 2]
     vectors = [p for p in model.parameters() if p.ndim < 2]
     groups: list[dict[str, Any]] = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
-    optimizer = AdamW(groups, lr=settings.recipe.learning_rate, weight_decay=settings.weight_decay, fused=True)
+    optimizer = AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
     # Of four steps the rise would take 0.25 x 4 - 1 = 0, by which torch divides.
     total = 5 if steps == 4 else max(2, steps)
-    schedule = OneCycleLR(optimizer, settings.recipe.learning_rate, total_steps=total, pct_start=0.25)
+    schedule = OneCycleLR(optimizer, settings.learning_rate, total_steps=total, pct_start=0.25)
     average = None
-    if settings.recipe.weight_averaging:
-        average = AveragedModel(model, multi_avg_fn=_exponential(settings.recipe.weight_averaging), use_buffers=True)
+    if settings.weight_averaging:
+        average = AveragedModel(model, multi_avg_fn=_exponential(settings.weight_averaging), use_buffers=True)
         average.n_averaged = torch.tensor(0)  # on the CPU, where reading it does not wait for a GPU
     return TrainingState(model, average, optimizer, schedule)
 

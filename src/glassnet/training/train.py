@@ -21,7 +21,7 @@ from glassnet.data.split import hold_out
 from glassnet.devices import choose_device, choose_precision
 from glassnet.errors import InputError
 from glassnet.experiment import Experiment, Run
-from glassnet.settings import TrainSettings
+from glassnet.settings import ResolvedSettings, TrainSettings
 from glassnet.training.distributed import broadcast_from_main, main_first, synchronize_batchnorm
 from glassnet.training.loop import Loop, evaluate_split, run_epochs, save_checkpoint
 from glassnet.training.manifest import manifest
@@ -54,7 +54,7 @@ def train(settings: TrainSettings, *, name: str | None = None) -> Run:
     parts = main_first(accelerator, lambda: experiment.build(resumed))
     training, validation = hold_out(parts.dataset.train, resumed.validation, seed=resumed.seed)
     steps = _steps(len(training), resumed, accelerator)
-    state = _start(parts, resumed, accelerator, steps=steps * resumed.recipe.epochs)
+    state = _start(parts, resumed, accelerator, steps=steps * resumed.epochs)
     if saved is not None:
         state.restore(saved["state"], source=resumed.out)
     started = saved["started"] if saved else time.strftime("%Y-%m-%dT%H:%M:%S%z")
@@ -68,29 +68,29 @@ def train(settings: TrainSettings, *, name: str | None = None) -> Run:
         with torch.random.fork_rng(devices=[accelerator.device] if accelerator.device.type == "cuda" else []):
             run_epochs(loop)
     except KeyboardInterrupt:
-        done = f"{state.epoch} of {resumed.recipe.epochs}"
+        done = f"{state.epoch} of {resumed.epochs}"
         say(f"stopped after epoch {done}; continue with `glassnet train --resume {path}`.")
         raise
     return _finish(loop)
 
 
-def default_name(settings: TrainSettings) -> str:
+def default_name(settings: ResolvedSettings) -> str:
     """Return DATA-MODEL-seedN, DATA the name of a data set, or of the folder where it is one of the user's own."""
-    kind, _, path = settings.names.data.partition(":")
+    kind, _, path = settings.data.partition(":")
     folder = Path(path or settings.data_root or "") if kind in OF_A_PATH else Path()
     data = re.sub(r"[\W_]+", "-", folder.name.lower()).strip("-") or kind
-    return f"{data}-{settings.names.model}-seed{settings.seed}"
+    return f"{data}-{settings.model}-seed{settings.seed}"
 
 
 # What may differ where a run is continued: the place, not the training.
 _MOVABLE = ("resume", "data_root", "device")
 
 
-def _resumed(settings: TrainSettings) -> tuple[TrainSettings, dict[str, Any] | None]:
+def _resumed(settings: TrainSettings) -> tuple[ResolvedSettings, dict[str, Any] | None]:
     """Return the settings to train with, and the saved state if a run is to be continued."""
     if settings.resume is None:
         return experiment.resolve(settings), None
-    for field in dataclasses.fields(settings):
+    for field in dataclasses.fields(TrainSettings):
         if field.name not in _MOVABLE and getattr(settings, field.name) != field.default:
             raise InputError(
                 f"--{field.name.replace('_', '-')} cannot be given with --resume: "
@@ -103,9 +103,9 @@ def _resumed(settings: TrainSettings) -> tuple[TrainSettings, dict[str, Any] | N
     return dataclasses.replace(began, out=settings.resume, data_root=root, device=device), saved
 
 
-def _steps(images: int, settings: TrainSettings, accelerator: Accelerator) -> int:
+def _steps(images: int, settings: ResolvedSettings, accelerator: Accelerator) -> int:
     """Count the optimizer steps of one epoch."""
-    batches = batch_order(images, settings.recipe.batch_size, Generator(), accelerator.num_processes)
+    batches = batch_order(images, settings.batch_size, Generator(), accelerator.num_processes)
     if len(batches[0]) < 2 * accelerator.num_processes:
         raise InputError(
             f"a batch has {len(batches[0])} images for {accelerator.num_processes} processes; expected at least 2 for "
@@ -114,7 +114,7 @@ def _steps(images: int, settings: TrainSettings, accelerator: Accelerator) -> in
     return len(batches)
 
 
-def _start(parts: Experiment, settings: TrainSettings, accelerator: Accelerator, *, steps: int) -> TrainingState:
+def _start(parts: Experiment, settings: ResolvedSettings, accelerator: Accelerator, *, steps: int) -> TrainingState:
     model = parts.model.to(device=accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if accelerator.num_processes > 1:
         model = synchronize_batchnorm(model)

@@ -11,7 +11,7 @@ from typing import Any
 
 from glassnet.errors import InputError, unknown_name
 from glassnet.models import model_options, parse_options
-from glassnet.settings import TrainSettings
+from glassnet.settings import ResolvedSettings, TrainSettings
 from glassnet.settings.convert import OLD_NAMES, field_types, from_text, to_text
 
 # What the grid itself decides, or what does not change a training.
@@ -63,7 +63,7 @@ def span(base: TrainSettings, axes: Mapping[str, Sequence[Any]]) -> list[TrainSe
     Raises:
         InputError: A name is no setting and no option of the models, or a value has the wrong type or range.
     """
-    models = [to_text(model) for model in axes.get("model", [base.names.model])]
+    models = [to_text(model) for model in axes.get("model", [base.model])]
     for name, values in axes.items():
         _check_axis(name, values, models)
     # The model comes first, since the options that a cell can have are its model's.
@@ -95,15 +95,15 @@ def _put(base: TrainSettings, texts: Mapping[str, str]) -> TrainSettings:
     unchanged = [word for word in base.model_options if word.partition("=")[0] not in options]
     words = (*unchanged, *(f"{name}={text}" for name, text in options.items()))
     settings = dataclasses.replace(base, **fields, model_options=words)
-    parse_options(settings.names.model, settings.model_options)
+    parse_options(str(settings.model), settings.model_options)
     return settings
 
 
-def value_of(settings: TrainSettings, name: str) -> Any:
+def value_of(settings: ResolvedSettings, name: str) -> Any:
     """Return a setting's value, or that of an option of the model (its default if not given); None if it has none."""
     if name in {field.name for field in dataclasses.fields(TrainSettings)}:
         return getattr(settings, name)
-    model = settings.names.model
+    model = settings.model
     return parse_options(model, settings.model_options).get(name, model_options(model).get(name))
 
 

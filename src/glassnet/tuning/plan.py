@@ -12,7 +12,7 @@ from glassnet import experiment
 from glassnet.data import find_source
 from glassnet.errors import InputError
 from glassnet.files import read_json, write_json
-from glassnet.settings import TrainSettings, to_json
+from glassnet.settings import ResolvedSettings, TrainSettings, from_json, to_json
 from glassnet.settings.convert import to_text
 from glassnet.settings.train import Names
 from glassnet.training.resume import identity
@@ -34,7 +34,7 @@ class Plan:
 
     base: TrainSettings
     axes: tuple[str, ...]
-    cells: Mapping[str, TrainSettings]
+    cells: Mapping[str, ResolvedSettings]
     asked: tuple[str, ...]
 
 
@@ -52,7 +52,8 @@ def named(base: TrainSettings) -> Names:
     learnable = ("classification",) if base.data is None else find_source(base.data, base.data_root)[0].tasks
     if base.task is None and base.model is None and "classification" in learnable:
         base = dataclasses.replace(base, task="classification")
-    return experiment.resolve(base).names
+    resolved = experiment.resolve(base)
+    return Names(data=resolved.data, model=resolved.model)
 
 
 def make_plan(base: TrainSettings, axes: Mapping[str, Sequence[Any]], out: Path) -> Plan:
@@ -74,7 +75,7 @@ def make_plan(base: TrainSettings, axes: Mapping[str, Sequence[Any]], out: Path)
         resolved = experiment.resolve(settings)
         if resolved.task != "classification":
             raise InputError(
-                f"a grid is judged by accuracy, which {resolved.names.model} on {resolved.names.data} has none of: it "
+                f"a grid is judged by accuracy, which {resolved.model} on {resolved.data} has none of: it "
                 f"learns {resolved.task}; train its settings one by one with `glassnet train`."
             )
         if _key(resolved) not in known:
@@ -100,7 +101,7 @@ def _read(out: Path) -> Plan | None:
     try:
         told = read_json(out / FILE)
         read = {name: experiment.read_settings(values, source=out / FILE) for name, values in told["cells"].items()}
-        base = experiment.read_settings(told["base"], source=out / FILE)
+        base = from_json(TrainSettings, told["base"])
         return Plan(base, tuple(told["axes"]), read, ())
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{out / FILE} is damaged ({error!r}); restore it, or give another --out.") from None
@@ -122,12 +123,12 @@ def _check_base(before: TrainSettings, base: TrainSettings, axes: Mapping[str, A
 
 def _flat(settings: TrainSettings) -> dict[str, str]:
     """Return settings and model options by name, as texts."""
-    settings = experiment.resolve(settings)
-    fields = {f.name: to_text(getattr(settings, f.name)) for f in dataclasses.fields(settings) if f.name not in NO_AXIS}
+    resolved = experiment.resolve(settings)
+    fields = {f.name: to_text(getattr(resolved, f.name)) for f in dataclasses.fields(resolved) if f.name not in NO_AXIS}
     return fields | {name: text for name, _, text in (word.partition("=") for word in settings.model_options)}
 
 
-def _key(settings: TrainSettings) -> tuple[tuple[str, str], ...]:
+def _key(settings: ResolvedSettings) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(identity(settings).items()))
 
 

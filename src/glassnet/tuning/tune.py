@@ -72,21 +72,20 @@ def _check_models(plan: Plan) -> None:
     datasets: dict[tuple[str, int | None], Dataset] = {}
     for name in plan.asked:
         settings = plan.cells[name]
-        names = settings.names
-        key = (names.data, settings.image_size)
+        key = (settings.data, settings.image_size)
         if key not in datasets:
             datasets[key] = load_dataset(
-                names.data,
+                settings.data,
                 root=settings.data_root,
                 image_size=settings.image_size,
                 skip_damaged=settings.skip_damaged,
                 task=settings.task,
             )
         data = datasets[key]
-        options = parse_options(names.model, settings.model_options)
+        options = parse_options(settings.model, settings.model_options)
         shape = {"in_channels": data.channels, "num_classes": len(data.classes), "image_size": data.image_size}
         with torch.device("meta"):
-            create_model(names.model, **shape, **options)
+            create_model(settings.model, **shape, **options)
 
 
 def _train_all(plan: Plan, jobs: Sequence[tuple[str, int]], out: Path) -> None:

@@ -150,7 +150,7 @@ def _stage(found: Sequence[BaselineQuality], left_out: Sequence[str]) -> Stage:
 
 
 def _place(run: Run) -> str:
-    return f"{run.settings.names.data.partition(':')[0]}-seed{run.settings.seed}"
+    return f"{run.settings.data.partition(':')[0]}-seed{run.settings.seed}"
 
 
 def _images(run: Run) -> dict[str, Any]:

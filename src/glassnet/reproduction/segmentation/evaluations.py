@@ -68,7 +68,7 @@ class Evaluations:
 
     def dataset(self, run: Run) -> Dataset:
         """Return the run's data set."""
-        name = run.settings.names.data
+        name = run.settings.data
         if name not in self._datasets:
             # A path of the user's own does not lie below the data root.
             self._datasets[name] = run.dataset(None if ":" in name else self._settings.data_root)
