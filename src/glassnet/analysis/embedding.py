@@ -144,7 +144,7 @@ def compute(subject: Subject, request: EmbeddingRequest, context: Context) -> Em
     clusters = cluster(
         embedding.points,
         method=request.clustering,
-        k=None if request.clustering == "hdbscan" else request.clusters or len(subject.classes),
+        k=None if request.clustering == "hdbscan" else request.clusters or max(2, len(subject.classes)),
         seed=request.seed,
         labels=source.labels,
     )

@@ -71,7 +71,7 @@ def features(settings: FeaturesSettings) -> Answer:
         images, targets = part.take(slice(None) if len(chosen) == len(part) else chosen)
         extracted = extract_features(model, images, list(settings.layers), precision=precision, out=folder)
         compared = compare(run, model, data, settings, precision)
-        embedded = embed_all(extracted, targets.numpy(), settings, len(run.classes))
+        embedded = embed_all(extracted, targets.numpy(), settings, max(2, len(run.classes)))
         # All is computed before anything is written.
         common = {"split": settings.split, "seed": settings.seed, "precision": precision}
         arrays = {"targets": targets.numpy(), "indices": chosen.numpy()}
