@@ -60,7 +60,8 @@ function openTarget() {
   const target = location.hash.length > 1 && document.getElementById(location.hash.slice(1));
   if (!target) return;
   const closed = [];
-  for (let box = target.closest("details"); box; box = box.parentElement.closest("details")) if (!box.open) closed.push(box);
+  for (let box = target.closest("details"); box; box = box.parentElement.closest("details"))
+    if (!box.open) closed.push(box);
   for (const box of closed) box.open = true;
   if (closed.length) target.scrollIntoView();
 }
@@ -68,6 +69,7 @@ function openTarget() {
 function startLinks() {
   addEventListener("hashchange", openTarget);
   // a link to the place where one already is changes no address
-  for (const link of document.querySelectorAll("nav a")) link.addEventListener("click", () => setTimeout(openTarget));
+  for (const link of document.querySelectorAll("nav a"))
+    link.addEventListener("click", () => setTimeout(openTarget));
   openTarget();
 }

@@ -13,7 +13,8 @@ function openPanel(title, cards) {
 
 // A copy of an example's card with everything in it open.
 function copyCard(address) {
-  const source = document.getElementById(address) ?? document.querySelector(`[data-image="${CSS.escape(address)}"]`);
+  const source =
+    document.getElementById(address) ?? document.querySelector(`[data-image="${CSS.escape(address)}"]`);
   if (!source) return null;
   const card = source.cloneNode(true);
   card.removeAttribute("id");
@@ -43,7 +44,8 @@ function startPanel() {
   const panel = document.getElementById("panel");
   panel.addEventListener("click", (event) => {
     if (event.target === panel || event.target.closest("[data-do=close]")) panel.close(); // the backdrop counts as the panel
-    if (event.target.closest("[data-do=save]")) saveCards(panel, document.getElementById("panel-title").textContent);
+    if (event.target.closest("[data-do=save]"))
+      saveCards(panel, document.getElementById("panel-title").textContent);
   });
   for (const link of document.querySelectorAll("[data-show]")) {
     link.addEventListener("click", (event) => {
@@ -54,7 +56,11 @@ function startPanel() {
   }
   for (const card of document.querySelectorAll(".card")) {
     const heading = card.querySelector(".heading");
-    const button = Object.assign(document.createElement("button"), { type: "button", className: "open", textContent: heading.textContent });
+    const button = Object.assign(document.createElement("button"), {
+      type: "button",
+      className: "open",
+      textContent: heading.textContent,
+    });
     heading.replaceChildren(button);
     card.classList.add("opens");
     card.addEventListener("click", (event) => {

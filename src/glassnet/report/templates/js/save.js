@@ -10,7 +10,12 @@ function download(blob, name) {
 }
 
 function fileName(words, suffix) {
-  return `${words.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "") || "figure"}.${suffix}`;
+  return `${
+    words
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N}]+/gu, "-")
+      .replace(/^-|-$/g, "") || "figure"
+  }.${suffix}`;
 }
 
 // The colour that a property of the page has now: light-dark() is resolved only where it is used.
@@ -32,7 +37,13 @@ function saveDrawing(svg, name) {
   copy.setAttribute("width", box.width);
   copy.setAttribute("height", box.height);
   const paper = document.createElementNS("http://www.w3.org/2000/svg", "rect");
-  for (const [key, value] of Object.entries({ x: box.x, y: box.y, width: box.width, height: box.height, fill: "var(--surface)" }))
+  for (const [key, value] of Object.entries({
+    x: box.x,
+    y: box.y,
+    width: box.width,
+    height: box.height,
+    fill: "var(--surface)",
+  }))
     paper.setAttribute(key, value);
   copy.prepend(paper);
   const colours = new Map();
@@ -70,10 +81,25 @@ function saveTable(table, name) {
     svg.append(make("rect", { x, y, width: box.width, height: box.height, fill: style.backgroundColor }));
     const upright = table.classList.contains("long") && cell.closest("thead") && cell.querySelector("span");
     const anchor = cell.tagName === "CAPTION" ? "start" : "middle";
-    const at = upright ? [x + box.width / 2 + 4, y + box.height - 4] : [anchor === "start" ? x : x + box.width / 2, y + box.height / 2 + 4];
+    const at = upright
+      ? [x + box.width / 2 + 4, y + box.height - 4]
+      : [anchor === "start" ? x : x + box.width / 2, y + box.height / 2 + 4];
     const turn = upright ? { transform: `rotate(-90 ${at})` } : {};
     const font = `${style.fontWeight} 12px sans-serif`;
-    svg.append(make("text", { x: at[0], y: at[1], "text-anchor": upright ? "start" : anchor, fill: style.color, style: `font:${font}`, ...turn }, cell.textContent.trim()));
+    svg.append(
+      make(
+        "text",
+        {
+          x: at[0],
+          y: at[1],
+          "text-anchor": upright ? "start" : anchor,
+          fill: style.color,
+          style: `font:${font}`,
+          ...turn,
+        },
+        cell.textContent.trim(),
+      ),
+    );
   }
   saveDrawing(svg, name);
   view.remove();
@@ -83,7 +109,9 @@ function saveTable(table, name) {
 function saveCards(box, name) {
   const cards = [...box.querySelectorAll(".card")];
   const [side, line, gap] = [200, 18, 12];
-  const pictures = cards.map((card) => [...card.querySelectorAll("img, canvas")].filter((image) => image.checkVisibility()));
+  const pictures = cards.map((card) =>
+    [...card.querySelectorAll("img, canvas")].filter((image) => image.checkVisibility()),
+  );
   const most = Math.max(...pictures.map((row) => row.length), 1);
   const across = Math.max(1, Math.min(cards.length, Math.floor(6 / most)));
   const [width, height] = [most * (side + 4) + gap, side + 3 * line + gap];
@@ -101,15 +129,33 @@ function saveCards(box, name) {
       pen.fillStyle = themeColour("--ink");
       pen.fillText(words.trim(), x, y, room);
     };
-    write(card.querySelector(".heading")?.textContent ?? name, left, top + 13, "bold 14px sans-serif", width - gap);
+    write(
+      card.querySelector(".heading")?.textContent ?? name,
+      left,
+      top + 13,
+      "bold 14px sans-serif",
+      width - gap,
+    );
     pictures[place].forEach((image, number) => {
       const x = left + number * (side + 4);
       const [w, h] = [image.naturalWidth || image.width, image.naturalHeight || image.height];
       const scale = side / Math.max(w, h);
       pen.drawImage(image, x, top + line, w * scale, h * scale);
-      write(image.parentElement.querySelector("span")?.textContent ?? "", x, top + line + side + 14, "12px sans-serif", side);
+      write(
+        image.parentElement.querySelector("span")?.textContent ?? "",
+        x,
+        top + line + side + 14,
+        "12px sans-serif",
+        side,
+      );
     });
-    write(card.querySelector(".facts")?.textContent.replace(/\s+/g, " ") ?? "", left, top + 2 * line + side + 12, "12px sans-serif", width - gap);
+    write(
+      card.querySelector(".facts")?.textContent.replace(/\s+/g, " ") ?? "",
+      left,
+      top + 2 * line + side + 12,
+      "12px sans-serif",
+      width - gap,
+    );
   });
   canvas.toBlob((blob) => download(blob, fileName(name, "png")));
 }

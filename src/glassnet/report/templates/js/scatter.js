@@ -6,7 +6,18 @@ const [WIDTH, HEIGHT, MARGIN] = [600, 520, 16];
 const AXIS = 0.95;
 const BANDS = 3;
 const REACH = 18; // pixels of the drawing within which a pointer finds a point
-const CLUSTER_COLOURS = ["#0568ab", "#ff9f0f", "#129e66", "#bf75ba", "#43b2ff", "#d46504", "#8c46ef", "#9fb499", "#ab2780", "#725916"];
+const CLUSTER_COLOURS = [
+  "#0568ab",
+  "#ff9f0f",
+  "#129e66",
+  "#bf75ba",
+  "#43b2ff",
+  "#d46504",
+  "#8c46ef",
+  "#9fb499",
+  "#ab2780",
+  "#725916",
+];
 
 function svgElement(tag, values) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
@@ -19,18 +30,29 @@ function decodePositions(text, dims) {
   const view = new DataView(bytes.buffer);
   const points = [];
   for (let place = 0; place < bytes.length; place += 2 * dims)
-    points.push(Array.from({ length: dims }, (_, axis) => view.getInt16(place + 2 * axis, true) / RESOLUTION));
+    points.push(
+      Array.from({ length: dims }, (_, axis) => view.getInt16(place + 2 * axis, true) / RESOLUTION),
+    );
   return points;
 }
 
 // Where points stand in the drawing, and how near they are; the same turn and tilt as scatter.project.
 function project(points, turn, tilt) {
   const half = HEIGHT / 2 - MARGIN;
-  const [sinTurn, cosTurn, sinTilt, cosTilt] = [Math.sin(turn), Math.cos(turn), Math.sin(tilt), Math.cos(tilt)];
+  const [sinTurn, cosTurn, sinTilt, cosTilt] = [
+    Math.sin(turn),
+    Math.cos(turn),
+    Math.sin(tilt),
+    Math.cos(tilt),
+  ];
   return points.map(([a, b, c]) => {
     if (c === undefined) return [WIDTH / 2 + a * (WIDTH / 2 - MARGIN), HEIGHT / 2 - b * half, 1];
     const [across, away] = [a * cosTurn + b * sinTurn, b * cosTurn - a * sinTurn];
-    return [WIDTH / 2 + across * half, HEIGHT / 2 - (c * cosTilt + away * sinTilt) * half, c * sinTilt - away * cosTilt];
+    return [
+      WIDTH / 2 + across * half,
+      HEIGHT / 2 - (c * cosTilt + away * sinTilt) * half,
+      c * sinTilt - away * cosTilt,
+    ];
   });
 }
 
@@ -55,7 +77,12 @@ class Plot {
     this.current = -1;
     this.svg = figure.querySelector("svg");
     this.plot = figure.querySelector(".plot");
-    this.pointer = svgElement("circle", { class: "pointer", r: this.size / 2 + 4, style: "fill:none;stroke:var(--ink);stroke-width:2.5", visibility: "hidden" });
+    this.pointer = svgElement("circle", {
+      class: "pointer",
+      r: this.size / 2 + 4,
+      style: "fill:none;stroke:var(--ink);stroke-width:2.5",
+      visibility: "hidden",
+    });
     this.svg.append(this.pointer);
     this.places = project(this.points, this.turn, this.tilt);
     this.listen();
@@ -68,7 +95,10 @@ class Plot {
 
   look(group) {
     if (this.by === "class") return this.images.colours[group];
-    return [CLUSTER_COLOURS[group % CLUSTER_COLOURS.length], group >= CLUSTER_COLOURS.length ? "square" : "round"];
+    return [
+      CLUSTER_COLOURS[group % CLUSTER_COLOURS.length],
+      group >= CLUSTER_COLOURS.length ? "square" : "round",
+    ];
   }
 
   draw() {
@@ -80,15 +110,22 @@ class Plot {
       const dot = `M${x.toFixed(1)} ${y.toFixed(1)}h0`;
       const key = band * 10_000 + groups[place];
       paths.set(key, (paths.get(key) ?? "") + dot);
-      if (this.images.predicted && this.images.predicted[place] !== this.images.labels[place] && (this.chosen ?? groups[place]) === groups[place]) ring += dot;
+      if (
+        this.images.predicted &&
+        this.images.predicted[place] !== this.images.labels[place] &&
+        (this.chosen ?? groups[place]) === groups[place]
+      )
+        ring += dot;
     });
-    const dots = [...paths.keys()].sort((a, b) => a - b).map((key) => {
-      const [near, group] = [Math.floor(key / 10_000) / (BANDS - 1), key % 10_000];
-      const [colour, cap] = this.look(group);
-      const faded = this.chosen !== null && this.chosen !== group ? 0.12 : 1;
-      const style = `stroke:${colour};stroke-width:${(this.size * (0.7 + 0.3 * near)).toFixed(1)};stroke-linecap:${cap};stroke-opacity:${((0.4 + 0.55 * near) * faded).toFixed(2)}`;
-      return svgElement("path", { d: paths.get(key), style });
-    });
+    const dots = [...paths.keys()]
+      .sort((a, b) => a - b)
+      .map((key) => {
+        const [near, group] = [Math.floor(key / 10_000) / (BANDS - 1), key % 10_000];
+        const [colour, cap] = this.look(group);
+        const faded = this.chosen !== null && this.chosen !== group ? 0.12 : 1;
+        const style = `stroke:${colour};stroke-width:${(this.size * (0.7 + 0.3 * near)).toFixed(1)};stroke-linecap:${cap};stroke-opacity:${((0.4 + 0.55 * near) * faded).toFixed(2)}`;
+        return svgElement("path", { d: paths.get(key), style });
+      });
     this.svg.querySelector(".dots").replaceChildren(...dots);
     this.svg.querySelector(".ring")?.setAttribute("d", ring);
     this.moveNames();
@@ -106,12 +143,23 @@ class Plot {
   }
 
   moveAxes() {
-    const ends = project([[AXIS, 0, 0], [0, AXIS, 0], [0, 0, AXIS]], this.turn, this.tilt);
+    const ends = project(
+      [
+        [AXIS, 0, 0],
+        [0, AXIS, 0],
+        [0, 0, AXIS],
+      ],
+      this.turn,
+      this.tilt,
+    );
     this.svg.querySelectorAll(".cross text").forEach((text, axis) => {
       const [x, y] = ends[axis];
       text.setAttribute("x", x);
       text.setAttribute("y", y);
-      text.previousElementSibling.setAttribute("d", `M${WIDTH / 2} ${HEIGHT / 2}L${x.toFixed(1)} ${y.toFixed(1)}`);
+      text.previousElementSibling.setAttribute(
+        "d",
+        `M${WIDTH / 2} ${HEIGHT / 2}L${x.toFixed(1)} ${y.toFixed(1)}`,
+      );
     });
   }
 
@@ -144,12 +192,20 @@ class Plot {
   open(place) {
     const { examples, names, labels, predicted, classes } = this.images;
     const card = examples && examples[place] >= 0 && copyCard(`${this.prefix()}image-${examples[place]}`);
-    const words = predicted && predicted[place] !== labels[place] ? `${classes[labels[place]]} taken for ${classes[predicted[place]]}` : classes[labels[place]];
+    const words =
+      predicted && predicted[place] !== labels[place]
+        ? `${classes[labels[place]]} taken for ${classes[predicted[place]]}`
+        : classes[labels[place]];
     openPanel(`${words}, ${names[place]}`, [card || plainCard(this.images, place, words)]);
   }
 
   prefix() {
-    return this.figure.closest("section").getAttribute("aria-labelledby").match(/^run\d+-/)?.[0] ?? "";
+    return (
+      this.figure
+        .closest("section")
+        .getAttribute("aria-labelledby")
+        .match(/^run\d+-/)?.[0] ?? ""
+    );
   }
 
   // The next point from the present one in a direction, for arrow keys.
@@ -233,9 +289,15 @@ class Plot {
   // The legend's names become buttons that bring one class forward; clusters, where there are any, a second colouring.
   legend() {
     const list = this.figure.querySelector(".legend");
-    const original = [...list.children].map((item) => [item.dataset.class, this.images.classes.indexOf(item.dataset.class)]);
+    const original = [...list.children].map((item) => [
+      item.dataset.class,
+      this.images.classes.indexOf(item.dataset.class),
+    ]);
     const fill = () => {
-      const entries = this.by === "class" ? original : [...new Set(this.clusters)].sort((a, b) => a - b).map((group) => [`cluster ${group + 1}`, group]);
+      const entries =
+        this.by === "class"
+          ? original
+          : [...new Set(this.clusters)].sort((a, b) => a - b).map((group) => [`cluster ${group + 1}`, group]);
       list.replaceChildren(...entries.map(([name, group]) => this.legendItem(name, group, list)));
     };
     fill();
@@ -245,7 +307,11 @@ class Plot {
     choices.innerHTML = "<legend>Colour by</legend>";
     for (const by of ["class", "cluster"]) {
       const label = document.createElement("label");
-      const input = Object.assign(document.createElement("input"), { type: "radio", checked: by === "class", name: `by-${this.figure.querySelector("script.positions").id}` });
+      const input = Object.assign(document.createElement("input"), {
+        type: "radio",
+        checked: by === "class",
+        name: `by-${this.figure.querySelector("script.positions").id}`,
+      });
       input.addEventListener("change", () => {
         [this.by, this.chosen] = [by, null];
         fill();
@@ -266,7 +332,8 @@ class Plot {
     button.setAttribute("aria-pressed", "false");
     button.addEventListener("click", () => {
       this.chosen = this.chosen === group ? null : group;
-      for (const other of list.querySelectorAll("button")) other.setAttribute("aria-pressed", String(other === button && this.chosen !== null));
+      for (const other of list.querySelectorAll("button"))
+        other.setAttribute("aria-pressed", String(other === button && this.chosen !== null));
       this.draw();
     });
     item.append(button);

@@ -20,7 +20,9 @@ function storeTheme(theme) {
 }
 
 function isDark() {
-  return (root.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+  return (
+    (root.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark"
+  );
 }
 
 if (["dark", "light"].includes(storedTheme())) root.dataset.theme = storedTheme();

@@ -16,9 +16,25 @@ function imagesOf(id) {
 
 function thumbnail(images, place) {
   const { tiles, sheet } = images;
-  const canvas = Object.assign(document.createElement("canvas"), { width: tiles.width, height: tiles.height });
+  const canvas = Object.assign(document.createElement("canvas"), {
+    width: tiles.width,
+    height: tiles.height,
+  });
   const [column, row] = [place % tiles.columns, Math.floor(place / tiles.columns)];
-  const paint = () => canvas.getContext("2d").drawImage(sheet, column * tiles.width, row * tiles.height, tiles.width, tiles.height, 0, 0, tiles.width, tiles.height);
+  const paint = () =>
+    canvas
+      .getContext("2d")
+      .drawImage(
+        sheet,
+        column * tiles.width,
+        row * tiles.height,
+        tiles.width,
+        tiles.height,
+        0,
+        0,
+        tiles.width,
+        tiles.height,
+      );
   if (sheet.complete) paint();
   else sheet.addEventListener("load", paint, { once: true });
   return canvas;
@@ -32,7 +48,8 @@ function tipOf(images, place) {
   const { names, labels, predicted, classes } = images;
   const parts = images.tiles ? [thumbnail(images, place)] : [];
   parts.push(line("b", classes[labels[place]]));
-  if (predicted && predicted[place] !== labels[place]) parts.push(line("div", `taken for ${classes[predicted[place]]}`, "error"));
+  if (predicted && predicted[place] !== labels[place])
+    parts.push(line("div", `taken for ${classes[predicted[place]]}`, "error"));
   parts.push(line("div", names[place]));
   return parts;
 }
