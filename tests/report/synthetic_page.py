@@ -8,8 +8,7 @@ from markupsafe import Markup
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from glassnet.figures.style import PALETTE, in_house_style, new_figure
-from glassnet.report.blocks import (
+from glassnet.blocks import (
     ConfusionMatrix,
     Example,
     Fold,
@@ -29,7 +28,8 @@ from glassnet.report.blocks import (
     Terms,
     Thumbnails,
 )
-from glassnet.report.tables import code, table
+from glassnet.figures.style import PALETTE, in_house_style, new_figure
+from glassnet.tables import make_table
 
 DIGITS = tuple("0123456789")
 LONG = ("Cavalier King Charles spaniel", "West Highland white terrier", "Nova Scotia duck tolling retriever")
@@ -128,7 +128,9 @@ def demo(name: str = "demo", classes: tuple[str, ...] = DIGITS, *, count: int = 
         ),
         Section("learning", "Learning curves and the network", (Row((picture("Curves"), tables)), picture("Wide", 14))),
         Section("methods", "How these numbers were made", (terms(), fold()), folded=True),
-        Section("settings", "Settings and versions", (table("Settings", ("Name", "Value"), [("lr", "0.01")]),), True),
+        Section(
+            "settings", "Settings and versions", (make_table("Settings", ("Name", "Value"), [("lr", "0.01")]),), True
+        ),
     )
     share = float((labels == predicted).mean())
     return RunReport(
@@ -158,7 +160,7 @@ def embeddings(points: Points, random: np.random.Generator) -> tuple[Scatter, ..
     angle = points.labels * 2 * np.pi / len(points.classes)
     centres = np.stack([np.cos(angle), np.sin(angle), np.sin(2 * angle)], axis=1) * 4
     positions = (centres + random.normal(size=centres.shape) * 0.5)[: len(points.labels)]
-    measures = table(
+    measures = make_table(
         "Clusters of k-means against the classes", ("Measure", "Value"), [("ARI", "0.91"), ("NMI", "0.93")]
     )
     flat = Scatter(
@@ -179,8 +181,11 @@ def embeddings(points: Points, random: np.random.Generator) -> tuple[Scatter, ..
 
 def layers_table():
     """Make a table with a name one could type."""
-    rows = [(code(layer), f"{0.9 - 0.1 * place:.2f}", "32 × 28 × 28") for place, layer in enumerate(LAYERS)]
-    return table("Share of the map inside the digit, per layer", ("Layer", "Share", "Output"), rows, words=(0, 2))
+    rows = [
+        (Markup("<code>{}</code>").format(layer), f"{0.9 - 0.1 * place:.2f}", "32 × 28 × 28")
+        for place, layer in enumerate(LAYERS)
+    ]
+    return make_table("Share of the map inside the digit, per layer", ("Layer", "Share", "Output"), rows, words=(0, 2))
 
 
 def terms() -> Terms:
@@ -215,7 +220,7 @@ PAGES: dict[str, Callable[[], Page]] = {
     "methods": lambda: Page((methods_alone(),)),
     "several": lambda: Page(
         (demo("first"), demo("second <b>", seed=1)),
-        table("Runs", ("Run", "Accuracy"), [("first", "98.4%"), ("second <b>", "98.1%")]),
+        make_table("Runs", ("Run", "Accuracy"), [("first", "98.4%"), ("second <b>", "98.1%")]),
         "The first is better, but their intervals overlap.",
     ),
 }  # fmt: skip

@@ -1,6 +1,6 @@
 import numpy as np
 
-from glassnet.report.blocks import ConfusionMatrix
+from glassnet.blocks import ConfusionMatrix
 from glassnet.report.confusion import confusion_view
 
 COUNTS = np.array([[8, 2, 0], [0, 10, 0], [1, 4, 5]])

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from glassnet.errors import InputError
-from glassnet.report.blocks import (
+from glassnet.blocks import (
     ConfusionMatrix,
     Fold,
     Gallery,
@@ -22,8 +21,9 @@ from glassnet.report.blocks import (
     Template,
     Terms,
 )
+from glassnet.errors import InputError
 from glassnet.report.page import render
-from glassnet.report.tables import table
+from glassnet.tables import make_table
 
 PAGES = runpy.run_path(str(Path(__file__).with_name("synthetic_page.py")))["PAGES"]
 HOSTILE = '</script><script>alert(1)</script><img src=x onerror="alert(2)">{{ 7 * 7 }} & "'
@@ -130,7 +130,7 @@ def test_words_that_look_like_code_are_harmless(demo, outline):
     confusion = demo.sections[0].blocks[0]
     blocks = (
         Prose((HOSTILE,)), Terms(((HOSTILE, HOSTILE),)), Missing(HOSTILE, HOSTILE),
-        table(HOSTILE, (HOSTILE,), [(HOSTILE,)]),
+        make_table(HOSTILE, (HOSTILE,), [(HOSTILE,)]),
         Gallery(HOSTILE, (hostile.id,), HOSTILE, HOSTILE), Fold(HOSTILE, ()),
         replace(cloud, title=HOSTILE, points=names),
         ConfusionMatrix(HOSTILE, (HOSTILE,) * 10, confusion.counts, {(4, 3): [hostile.id]}),

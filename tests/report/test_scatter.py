@@ -4,8 +4,8 @@ import re
 import numpy as np
 import pytest
 
+from glassnet.blocks import Points, Scatter, Thumbnails
 from glassnet.errors import InputError
-from glassnet.report.blocks import Points, Scatter, Thumbnails
 from glassnet.report.scatter import HEIGHT, MARGIN, WIDTH, points_data, project, scatter_view
 
 COLOURS = ("#111111", "#222222")

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from glassnet.report.blocks import ConfusionMatrix
-from glassnet.report.numbers import DASH, count, percent
+from glassnet.blocks import ConfusionMatrix
+from glassnet.formats import DASH, count, percent
 
 WHOLE = 16
 """Up to so many classes the matrix is shown whole."""

@@ -11,13 +11,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import glassnet
+from glassnet import blocks
+from glassnet.blocks import Block, Example, Page, Picture, Points, RunReport
 from glassnet.errors import InputError
-from glassnet.report import blocks
-from glassnet.report.blocks import Block, Example, Page, Picture, Points, RunReport
 from glassnet.report.confusion import confusion_view
 from glassnet.report.scatter import points_data, scatter_view
 from glassnet.report.svg import Drawing, safe_svg
-from glassnet.report.tables import Table
+from glassnet.tables import Table
 
 STYLES = ("page", "blocks", "moving")
 SCRIPTS = ("theme", "layout", "tip", "panel", "save", "scatter", "start")

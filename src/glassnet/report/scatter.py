@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from glassnet.blocks import Points, Scatter
 from glassnet.errors import InputError
-from glassnet.report.blocks import Points, Scatter
 
 WIDTH, HEIGHT, MARGIN = 600, 520, 16
 """The drawing's size and what stays free at its edges, in its own units."""

@@ -1,4 +1,4 @@
-"""What a report is made of: typed blocks that a task's views build and `page.render` writes.
+"""What a report is made of: typed blocks that a task's views build and `report.page.render` writes.
 
 Nothing here reads a run or a file. Text is escaped when it is written; `Markup` stands as it is.
 """
@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from jaxtyping import Float, Integer
 
-from glassnet.report.tables import Table
+from glassnet.tables import Table
 
 
 @dataclass(frozen=True)
