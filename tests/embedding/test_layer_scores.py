@@ -5,9 +5,8 @@ import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
 from glassnet.embedding.layers import layer_scores
-from glassnet.embedding.probe import linear_probe
+from glassnet.embedding.probe import held_out, linear_probe
 from glassnet.embedding.separability import separability, spread
-from glassnet.embedding.split import held_out
 from glassnet.errors import InputError
 
 

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from glassnet.embedding import chunks, embed
-from glassnet.embedding.checks import checked_rows, finite_rows
-from glassnet.embedding.chunked_pca import fit_chunked
-from glassnet.embedding.chunks import row_chunks
+from glassnet.embedding import checks, embed
+from glassnet.embedding.checks import checked_rows, finite_rows, row_chunks
+from glassnet.embedding.pca import fit_chunked
 from glassnet.errors import InputError
 
 
@@ -26,7 +25,7 @@ def features():
 @pytest.fixture
 def small_chunks(monkeypatch):
     """Chunks of 7 rows of 6 columns, the last of them shorter; PCA takes them whatever the size."""
-    monkeypatch.setattr(chunks, "CHUNK_NUMBERS", 45)
+    monkeypatch.setattr(checks, "CHUNK_NUMBERS", 45)
     monkeypatch.setattr(import_module("glassnet.embedding.pca"), "CHUNKED_FROM_NUMBERS", 0)
 
 
@@ -125,12 +124,12 @@ def test_finite_rows_copies_nothing_and_checked_rows_does(features, mapped):
 
 
 def test_chunks_cover_every_row_once(features, mapped, monkeypatch):
-    monkeypatch.setattr(chunks, "CHUNK_NUMBERS", 45)
+    monkeypatch.setattr(checks, "CHUNK_NUMBERS", 45)
     for rows in (features, mapped):
         parts = list(row_chunks(rows))
         assert [start for start, _ in parts] == list(range(0, 500, 7))
         np.testing.assert_array_equal(np.concatenate([part for _, part in parts]), features)
-    monkeypatch.setattr(chunks, "CHUNK_NUMBERS", 1)  # a row wider than a chunk is a chunk
+    monkeypatch.setattr(checks, "CHUNK_NUMBERS", 1)  # a row wider than a chunk is a chunk
     assert len(list(row_chunks(features))) == 500
 
 

@@ -2,12 +2,12 @@ import sys
 
 import numpy as np
 import pytest
+import torch
+import torch.nn.functional as F
+from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
 
-from glassnet.embedding.logistic import logistic_regression
-from glassnet.embedding.probe import coordinates, linear_probe
-from glassnet.embedding.split import held_out
+from glassnet.embedding.probe import held_out, linear_probe
 from glassnet.errors import InputError
 from glassnet.stats import wilson_interval
 
@@ -15,87 +15,94 @@ module = sys.modules["glassnet.embedding.probe"]
 TRAIN, TEST = np.arange(200), np.arange(200, 400)
 
 
-def slow_loss(rows, labels, model, regularisation) -> float:
+def slow_loss(rows, labels, weights, intercept, regularisation) -> float:
     """Mean cross-entropy and penalty, one row at a time."""
     total = 0.0
     for row, label in zip(rows, labels, strict=True):
-        scores = row @ model.weights + model.intercept
-        total -= scores[list(model.classes).index(label)] - np.log(np.exp(scores).sum())
-    return total / len(rows) + regularisation / 2 * (model.weights**2).sum()
+        scores = row @ weights + intercept
+        total -= scores[label] - np.log(np.exp(scores).sum())
+    return total / len(rows) + regularisation / 2 * (weights**2).sum()
 
 
-def test_two_points_by_hand():
+def plain(features):
+    """Columns less their mean over their standard deviation, both of the training rows."""
+    return (features - features[TRAIN].mean(axis=0)) / np.maximum(features[TRAIN].std(axis=0), 1e-9)
+
+
+@pytest.fixture
+def closely(monkeypatch):
+    monkeypatch.setattr(module, "FINAL_TOLERANCE", 1e-8)
+
+
+@pytest.mark.usefixtures("closely")
+def test_two_classes_by_hand():
     # At x = -1 and 1 of two classes, b = 0 and W = (-w, w): the derivative -2/(1 + e^2w) + 2 l w is 0 at w = 1
     # for l = 1/(1 + e²).
-    model = logistic_regression(
-        np.array([[-1.0], [1]]), np.array([4, 7]), regularisation=1 / (1 + np.e**2), tolerance=1e-10
+    rows, labels = np.array([[-1.0], [1]] * 4 + [[-3.0], [0.1]]), np.array([4, 7] * 5)
+    strength = 1 / (1 + np.e**2)
+    probe = linear_probe(
+        rows, labels, train=np.arange(8), test=np.array([8, 9]), regularisations=[strength], validation_share=0.3
     )
-    np.testing.assert_allclose(model.weights, [[-1, 1]], atol=1e-7)
-    np.testing.assert_allclose(model.intercept, 0, atol=1e-7)
-    np.testing.assert_array_equal(model.predict(np.array([[-3.0], [0.1]])), [4, 7])
+    first = [1 / (1 + np.exp(2 * x)) for x in (-3, 0.1)]
+    np.testing.assert_allclose(probe.probabilities[:, 0], first, atol=1e-6)
+    np.testing.assert_array_equal(probe.classes, [4, 7])
+    assert probe.accuracy == 1
 
 
+@pytest.mark.usefixtures("closely")
 @pytest.mark.parametrize("regularisation", [1.0, 1e-2, 1e-3])
-def test_regression_equals_scikit_learns(digits, regularisation):
-    rows, labels = digits[0][:250].astype(np.float64), digits[1][:250]
-    ours = logistic_regression(rows, labels, regularisation=regularisation, tolerance=1e-8)
-    theirs = LogisticRegression(C=1 / (250 * regularisation), tol=1e-9, max_iter=9000).fit(rows, labels)
-    np.testing.assert_allclose(ours.weights.T, theirs.coef_, atol=2e-4)
-    np.testing.assert_allclose(np.exp(ours.log_probabilities(rows)), theirs.predict_proba(rows), atol=1e-4)
-    np.testing.assert_array_equal(ours.predict(rows), theirs.predict(rows))
-    found = slow_loss(rows, labels, ours, regularisation)
-    rng = np.random.default_rng(0)
-    for _ in range(3):  # no step away lowers the loss
-        moved = type(ours)(
-            weights=ours.weights + 1e-3 * rng.normal(size=ours.weights.shape),
-            intercept=ours.intercept,
-            classes=ours.classes,
-        )
-        assert slow_loss(rows, labels, moved, regularisation) > found
-
-
-def test_where_it_starts_does_not_matter(digits):
-    rows, labels = digits[0][:250].astype(np.float64), digits[1][:250]
-    start = logistic_regression(rows, labels, regularisation=1.0)
-    one, other = (
-        logistic_regression(rows, labels, regularisation=0.01, start=s, tolerance=1e-8) for s in (None, start)
-    )
-    np.testing.assert_allclose(one.weights, other.weights, atol=1e-5)
+def test_the_fit_is_the_minimum_and_equals_scipys_of_the_slow_loss(digits, regularisation):
+    features, labels = digits[0][:400, 20:24].astype(np.float64), digits[1][:400] % 3
+    probe = linear_probe(features, labels, train=TRAIN, test=TEST, regularisations=[regularisation])
+    rows = plain(features)
+    solution = minimize(
+        lambda p: slow_loss(rows[TRAIN], labels[TRAIN], p[:12].reshape(4, 3), p[12:], regularisation),
+        np.zeros(15), tol=1e-12, options={"gtol": 1e-7},
+    ).x  # fmt: skip
+    scores = rows[TEST] @ solution[:12].reshape(4, 3) + solution[12:]
+    expected = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(probe.probabilities, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("columns", [64, 250])
-def test_probe_equals_scikit_learn_on_all_columns(digits, monkeypatch, columns):
+def test_probe_equals_a_fit_by_torch(digits, monkeypatch, columns):
     rng = np.random.default_rng(0)
     features, labels = digits[0][:400].astype(np.float64), digits[1][:400]
     if columns > 64:  # wider than the 200 training rows
         features = np.tanh(features @ rng.normal(size=(64, columns)))
     probe = linear_probe(features, labels, train=TRAIN, test=TEST, regularisations=[0.1])
-    scaler = StandardScaler().fit(features[TRAIN])
-    model = LogisticRegression(C=1 / (200 * 0.1), tol=1e-6, max_iter=9000)
-    model.fit(scaler.transform(features[TRAIN]), labels[TRAIN])
-    expected = model.predict_proba(scaler.transform(features[TEST]))
-    # As far as the fit goes by default, and nearer the further it goes: the columns turned or replaced lose nothing.
+    rows, truth = torch.from_numpy(plain(features)), torch.from_numpy(labels)
+    weights = torch.zeros(columns, 10, dtype=torch.float64, requires_grad=True)
+    intercept = torch.zeros(10, dtype=torch.float64, requires_grad=True)
+    steps = torch.optim.LBFGS(
+        [weights, intercept], max_iter=3000, tolerance_grad=1e-9, tolerance_change=0, line_search_fn="strong_wolfe"
+    )
+
+    def loss():
+        steps.zero_grad()
+        value = F.cross_entropy(rows[TRAIN] @ weights + intercept, truth[TRAIN]) + 0.05 * weights.square().sum()
+        value.backward()
+        return value
+
+    steps.step(loss)
+    expected = (rows[TEST] @ weights + intercept).softmax(dim=1).detach().numpy()
+    # As far as the fit goes by default, and nearer the further it goes.
     np.testing.assert_allclose(probe.probabilities, expected, atol=2e-3)
-    monkeypatch.setattr(module, "FINAL_TOLERANCE", 1e-6)
+    monkeypatch.setattr(module, "FINAL_TOLERANCE", 1e-8)
     closer = linear_probe(features, labels, train=TRAIN, test=TEST, regularisations=[0.1])
     np.testing.assert_allclose(closer.probabilities, expected, atol=1e-4)
-    right = int((model.predict(scaler.transform(features[TEST])) == labels[TEST]).sum())
+    right = int((expected.argmax(axis=1) == labels[TEST]).sum())
     assert probe.accuracy == right / 200
     assert probe.interval == wilson_interval(right, 200)
     assert probe.regularisation == 0.1
 
 
-@pytest.mark.parametrize("columns", [30, 700])
-def test_coordinates_keep_all_inner_products(columns):
-    rows = np.random.default_rng(0).normal(size=(90, columns)) + 2
-    rows[:, 3] = 5  # says nothing
-    train, test = np.arange(60), np.arange(60, 90)
-    fitted, seen = coordinates(rows, train=train, test=test)
-    assert fitted.shape[1] <= 60
-    kept = np.delete(rows, 3, axis=1)
-    plain = (kept - kept[:60].mean(axis=0)) / kept[:60].std(axis=0)
-    np.testing.assert_allclose(fitted @ fitted.T, plain[:60] @ plain[:60].T, atol=1e-5)
-    np.testing.assert_allclose(seen @ fitted.T, plain[60:] @ plain[:60].T, atol=1e-5)
+def test_a_column_that_is_constant_in_training_says_nothing(digits):
+    features, labels = digits[0][:400].astype(np.float64), digits[1][:400]
+    more = np.hstack([features, np.full((400, 1), 5.0)])
+    more[TEST, -1] = 1e6 * (labels[TEST] - 4)
+    one, other = (linear_probe(rows, labels, train=TRAIN, test=TEST).probabilities for rows in (features, more))
+    np.testing.assert_allclose(one, other, atol=1e-6)
 
 
 def test_regularisation_is_chosen_by_the_validation_rows(digits):
@@ -105,11 +112,12 @@ def test_regularisation_is_chosen_by_the_validation_rows(digits):
     assert set(probe.validation) == set(grid)
     best = max(probe.validation.values())
     assert probe.regularisation == max(l for l, value in probe.validation.items() if value == best)  # noqa: E741
-    kept, out = held_out(labels[TRAIN], share=0.2, seed=3)
-    fitted, _ = coordinates(features.astype(np.float64), train=TRAIN, test=TEST)
+    fitted, out = held_out(labels[TRAIN], share=0.2, seed=3)
+    rows = plain(features.astype(np.float64))
     for value, accuracy in probe.validation.items():
-        model = logistic_regression(fitted[kept], labels[kept], regularisation=value, tolerance=1e-7)
-        assert accuracy == pytest.approx((model.predict(fitted[out]) == labels[out]).mean(), abs=0.03)
+        model = LogisticRegression(C=1 / (len(fitted) * value), tol=1e-7, max_iter=9000, solver="newton-cg")
+        model.fit(rows[fitted], labels[fitted])
+        assert accuracy == pytest.approx((model.predict(rows[out]) == labels[out]).mean(), abs=0.03)
 
 
 def test_test_labels_decide_nothing(digits):

@@ -14,8 +14,7 @@ from sklearn.manifold import TSNE
 from sklearn.neighbors import KNeighborsClassifier
 
 from glassnet.embedding import Options, embed, quality
-from glassnet.embedding.tsne import engines
-from glassnet.embedding.tsne import threads as threads_module
+from glassnet.embedding.tsne import engines, loops
 from glassnet.embedding.tsne.affinities import conditional, symmetrise
 from glassnet.embedding.tsne.neighbours import build_index
 from glassnet.embedding.tsne.repulsion import pairs_are_faster
@@ -135,9 +134,9 @@ def test_the_grid_repeats_bit_for_bit_with_two_threads_in_another_process(digits
     script = (
         "import hashlib, numpy as np\n"
         "from glassnet.embedding import embed\n"
-        "from glassnet.embedding.tsne import engines, threads\n"
+        "from glassnet.embedding.tsne import engines, loops\n"
         "engines.EARLY_STEPS, engines.STEPS = 40, 30\n"
-        "assert threads.thread_count(2200) == 2\n"
+        "assert loops.thread_count(2200) == 2\n"
         f"result = embed(np.load({str(tmp_path / 'features.npy')!r}), seed=3)\n"
         "print(hashlib.sha256(result.points.tobytes()).hexdigest(), result.kl_divergence.hex())\n"
     )
@@ -157,7 +156,7 @@ def test_the_grid_repeats_bit_for_bit_with_two_threads_in_another_process(digits
 
 
 def test_threads_do_not_change_the_points(digits, monkeypatch):
-    monkeypatch.setattr(threads_module, "THREADS_FROM_POINTS", 300)
+    monkeypatch.setattr(loops, "THREADS_FROM_POINTS", 300)
     monkeypatch.setattr(engines, "STEPS", 50)
     monkeypatch.setattr(engines, "EARLY_STEPS", 50)
     results = []
@@ -170,10 +169,10 @@ def test_threads_do_not_change_the_points(digits, monkeypatch):
 
 def test_threads_are_the_cores_where_none_are_asked_for(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert 1 <= threads_module.thread_count(5000) <= os.cpu_count()
+    assert 1 <= loops.thread_count(5000) <= os.cpu_count()
     monkeypatch.setenv("OMP_NUM_THREADS", "5,2")
-    assert threads_module.thread_count(5000) == 5
-    assert threads_module.thread_count(1999) == 1
+    assert loops.thread_count(5000) == 5
+    assert loops.thread_count(1999) == 1
 
 
 def test_transform_places_held_out_digits_beside_their_class(digits, embedded):

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 from scipy.interpolate import BSpline
 
-from glassnet.embedding.tsne import splines
-from glassnet.embedding.tsne.influence import influence
-from glassnet.embedding.tsne.pairs import repel_2d, repel_3d
-from glassnet.embedding.tsne.repulsion import Repulsion, _spacing, convolve, pairs_are_faster
-from glassnet.embedding.tsne.threads import PIECES, Team
+from glassnet.embedding.tsne import mesh
+from glassnet.embedding.tsne.forces import repel_2d, repel_3d
+from glassnet.embedding.tsne.loops import PIECES, Team
+from glassnet.embedding.tsne.repulsion import Repulsion, _spacing, convolve, influence, pairs_are_faster
 from references.repulsion import repulsion as slow_repulsion
 
 
@@ -105,22 +104,22 @@ def test_splines_are_scipys():
     u = np.float32(0.3)
     spline = BSpline.basis_element(np.arange(5))
     places = u + np.arange(3, -1, -1)
-    np.testing.assert_allclose(splines.weights(u), spline(places), atol=1e-6)
-    np.testing.assert_allclose(splines.slopes(u), spline.derivative()(places), atol=1e-6)
+    np.testing.assert_allclose(mesh.weights(u), spline(places), atol=1e-6)
+    np.testing.assert_allclose(mesh.slopes(u), spline.derivative()(places), atol=1e-6)
 
 
 def test_overlaps_are_sums_over_pairs_of_nodes():
     u, step = np.float32(0.3), np.float32(1e-2)
 
     def slow(u):
-        w = np.array(splines.weights(np.float32(u)), dtype=np.float64)
+        w = np.array(mesh.weights(np.float32(u)), dtype=np.float64)
         return [sum(w[a] * w[b] for a in range(4) for b in range(4) if abs(a - b) == apart) for apart in range(4)]
 
-    w = splines.weights(u)
-    np.testing.assert_allclose(splines.overlaps(w), slow(u), atol=1e-6)
-    assert sum(splines.overlaps(w)) == pytest.approx(1, abs=1e-6)
+    w = mesh.weights(u)
+    np.testing.assert_allclose(mesh.overlaps(w), slow(u), atol=1e-6)
+    assert sum(mesh.overlaps(w)) == pytest.approx(1, abs=1e-6)
     difference = (np.array(slow(u + step)) - np.array(slow(u - step))) / (4 * step)
-    np.testing.assert_allclose(splines.overlap_slopes(w, splines.slopes(u)), difference, atol=1e-3)
+    np.testing.assert_allclose(mesh.overlap_slopes(w, mesh.slopes(u)), difference, atol=1e-3)
 
 
 @pytest.mark.parametrize("dims", [2, 3])

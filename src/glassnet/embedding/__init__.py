@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable
 
 from glassnet.embedding.checks import checked_integer, checked_number
 from glassnet.embedding.cka import Alignment, cka
-from glassnet.embedding.cluster import METHODS as CLUSTERINGS
-from glassnet.embedding.cluster import Clustering, cluster
+from glassnet.embedding.clusters import METHODS as CLUSTERINGS
+from glassnet.embedding.clusters import Clustering, cluster
 from glassnet.embedding.layers import LayerScore, layer_scores
 from glassnet.embedding.pca import pca
 from glassnet.embedding.probe import Probe, linear_probe

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float64, Real
 
 from glassnet.embedding.checks import check_varied, checked_rows
-from glassnet.embedding.gram import centred, gram
+from glassnet.embedding.distances import centred, gram
 from glassnet.errors import InputError
 
 LEAST_ROWS = 4

@@ -1,9 +1,10 @@
-"""Squared Euclidean distances between all rows: the nearest of each, their ranks, and the ranks of all pairs."""
+"""Squared Euclidean distances between all rows, their ranks and the ranks of all pairs; inner products of wide rows."""
 
+from collections.abc import Iterator
 from math import sqrt
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int32, Int64, UInt64
+from jaxtyping import Float32, Float64, Int32, Int64, Real, UInt64
 from scipy.spatial.distance import cdist
 
 Squared = Float64[np.ndarray, "m n"]
@@ -120,3 +121,25 @@ def _shared_ranks(carried: UInt64[np.ndarray, " pairs"]) -> PairRanks:
     first += last
     first -= n - 1
     return first
+
+
+COLUMNS_AT_ONCE = 2048
+
+Rows = Real[np.ndarray, "n d"]
+
+
+def centred(rows: Rows) -> Iterator[Float64[np.ndarray, "n e"]]:
+    """Give the columns, a block at a time, less their mean."""
+    for start in range(0, rows.shape[1], COLUMNS_AT_ONCE):
+        block = np.array(rows[:, start : start + COLUMNS_AT_ONCE], dtype=np.float64)
+        block -= block.mean(axis=0)
+        yield block
+
+
+def gram(blocks: Iterator[Float64[np.ndarray, "n e"]], n: int) -> Float64[np.ndarray, "n n"]:
+    """Inner products of all n rows, of the columns that come in blocks."""
+    products = np.zeros((n, n))
+    for block in blocks:
+        # A product of a matrix with itself costs half.
+        products += block @ block.T
+    return products

@@ -8,9 +8,8 @@ from jaxtyping import Integer, Real
 from sklearn.neighbors import KNeighborsClassifier
 
 from glassnet.embedding.checks import check_seed, checked_integer, checked_labels, checked_rows
-from glassnet.embedding.probe import Probe, linear_probe
+from glassnet.embedding.probe import Fitted, HeldOut, Probe, held_out, linear_probe
 from glassnet.embedding.separability import Separability, Spread, separability, spread
-from glassnet.embedding.split import Kept, Out, held_out
 from glassnet.errors import InputError
 
 
@@ -83,7 +82,7 @@ def layer_scores(
     )
 
 
-def _parts(test: Integer[np.ndarray, " test"], n: int) -> tuple[Kept, Out]:
+def _parts(test: Integer[np.ndarray, " test"], n: int) -> tuple[Fitted, HeldOut]:
     rows = np.asarray(test)
     if rows.ndim != 1 or rows.dtype.kind not in "iu" or not 0 < len(np.unique(rows)) == len(rows) < n:
         raise InputError(f"test_rows has shape {rows.shape}, expected different row indices, fewer than the {n} rows.")

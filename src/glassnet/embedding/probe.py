@@ -1,27 +1,28 @@
 """The linear probe: how well a linear classifier reads the classes from a layer."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import numpy as np
 from jaxtyping import Float64, Int64, Integer, Real
-from scipy.linalg import cholesky, solve_triangular
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 
 from glassnet.embedding.checks import check_seed, checked_labels, checked_rows
-from glassnet.embedding.gram import gram, standardised
-from glassnet.embedding.logistic import logistic_regression
-from glassnet.embedding.split import held_out
 from glassnet.errors import InputError
 from glassnet.stats import wilson_interval
 
 REGULARISATIONS = (10.0, 1.0, 0.1, 0.01, 1e-3, 1e-4, 1e-5)
-# Up to so many columns, turning them to their principal directions saves more steps of the fit than it costs.
-FEW_COLUMNS = 512
-# Of the gradient, in the fit that is scored; those that choose l stop sooner.
-FINAL_TOLERANCE = 1e-5
-# Added to a Gram matrix, relative to its mean diagonal: rank is lost by centring, and Cholesky wants full rank.
-JITTER = 1e-10
+MOST_ITERATIONS = 2000
+TOLERANCE, FINAL_TOLERANCE = 1e-4, 1e-5
+"""Of the gradient: in the fits that choose l, and in the one that is scored."""
+
+Rows = Float64[np.ndarray, "n d"]
+Fitted = Int64[np.ndarray, " fitted"]
+HeldOut = Int64[np.ndarray, " out"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -79,49 +80,69 @@ def linear_probe(
     _check_grid(regularisations)
     if len(np.unique(classes[train])) < 2:
         raise InputError("the training rows are all of one class, expected at least two classes to tell apart.")
-    fitted, seen = coordinates(rows, train=train, test=test)
+    scaler = StandardScaler().fit(rows[train])
+    fitted, scored = scaler.transform(rows[train]), scaler.transform(rows[test])
     known, truth = classes[train], classes[test]
-    kept, out = held_out(known, share=validation_share, seed=seed)
-    validation, models, model = {}, {}, None
-    for strength in sorted(regularisations, reverse=True):  # each starts where the stronger one ended
-        model = logistic_regression(fitted[kept], known[kept], regularisation=strength, start=model)
-        models[strength] = model
-        validation[strength] = float((model.predict(fitted[out]) == known[out]).mean())
+    validation = _validate(fitted, known, regularisations, held_out(known, share=validation_share, seed=seed))
     best = max(validation, key=lambda strength: (validation[strength], strength))
-    final = logistic_regression(fitted, known, regularisation=best, start=models[best], tolerance=FINAL_TOLERANCE)
-    right = int((final.predict(seen) == truth).sum())
+    model = _fit(LogisticRegression(), fitted, known, best, FINAL_TOLERANCE)
+    right = int((model.predict(scored) == truth).sum())
     return Probe(
         accuracy=right / len(truth),
         interval=wilson_interval(right, len(truth)),
         regularisation=best,
         validation=MappingProxyType(validation),
-        probabilities=np.exp(final.log_probabilities(seen)),
-        classes=final.classes,
+        probabilities=model.predict_proba(scored),
+        classes=model.classes_,
     )
 
 
-def coordinates(
-    rows: Float64[np.ndarray, "n d"], *, train: Integer[np.ndarray, " train"], test: Integer[np.ndarray, " test"]
-) -> tuple[Float64[np.ndarray, "train e"], Float64[np.ndarray, "test e"]]:
-    """Give standardised rows in at most as many columns as there are training rows.
+def _validate(
+    rows: Rows, labels: Int64[np.ndarray, " n"], regularisations: Sequence[float], parts: tuple[Fitted, HeldOut]
+) -> dict[float, float]:
+    """Return the accuracy on the rows held out under each l."""
+    fitted, out = parts
+    model, accuracy = LogisticRegression(warm_start=True), {}
+    for strength in sorted(regularisations, reverse=True):  # each starts where the stronger one ended
+        _fit(model, rows[fitted], labels[fitted], strength, TOLERANCE)
+        accuracy[strength] = float((model.predict(rows[out]) == labels[out]).mean())
+    return accuracy
 
-    With more columns than training rows, ||W||² is least where W lies in the training rows' span, and so does the
-    minimiser. In the orthonormal basis Q = X^T L^-T of that span, where K = X X^T = L L^T, the training rows are L and
-    test rows X_t Q = K_t L^-T: the same inner products, so the same predictions.
+
+def _fit(
+    model: LogisticRegression, rows: Rows, labels: Int64[np.ndarray, " n"], regularisation: float, tolerance: float
+) -> LogisticRegression:
+    # Of two classes scikit-learn fits the difference v = 2 w of two opposite rows ±w, and l/2 ||±w||² is l/4 ||v||².
+    halves = 2 if len(np.unique(labels)) == 2 else 1
+    model.set_params(C=halves / (regularisation * len(rows)), tol=tolerance, max_iter=MOST_ITERATIONS)
+    with warnings.catch_warnings():
+        # Classes that a hyperplane parts have no minimum to speak of under the weakest penalty.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(rows, labels)
+
+
+def held_out(labels: Int64[np.ndarray, " n"], *, share: float, seed: int) -> tuple[Fitted, HeldOut]:
+    """Draw a share of each class's rows to hold out; one row at least of each class is left to fit.
+
+    Returns:
+        The rows to fit and the rows held out, both ascending.
+
+    Raises:
+        InputError: The share is not between 0 and 1, or holds out no row.
     """
-    used = np.concatenate([train, test])
-    split = len(train)
-    blocks = standardised(rows[used], np.arange(split))
-    if rows.shape[1] <= split:
-        whole = np.concatenate(list(blocks), axis=1)
-        if whole.shape[1] <= FEW_COLUMNS:
-            whole = whole @ np.linalg.eigh(whole[:split].T @ whole[:split])[1]
-        return whole[:split], whole[split:]
-    products = gram(blocks, len(used), split)
-    inner = products[:split]
-    inner[np.diag_indices(split)] += JITTER * max(inner.trace() / split, 1)
-    lower = cholesky(inner, lower=True)
-    return lower, solve_triangular(lower, products[split:].T, lower=True).T
+    if not 0 < share < 1:
+        raise InputError(f"the share to hold out is {share}, expected above 0 and below 1.")
+    rng = np.random.default_rng(seed)
+    chosen = []
+    for label in np.unique(labels):
+        rows = rng.permutation(np.flatnonzero(labels == label))
+        chosen.append(rows[: min(round(share * len(rows)), len(rows) - 1)])
+    out = np.sort(np.concatenate(chosen))
+    if not len(out):
+        raise InputError(
+            f"a share of {share} of {len(labels)} rows holds out none of them, expected more rows a class."
+        )
+    return np.setdiff1d(np.arange(len(labels)), out), out
 
 
 def _check_parts(train: Integer[np.ndarray, " train"], test: Integer[np.ndarray, " test"], n: int) -> None:

@@ -187,8 +187,8 @@ def _excess(
 ) -> Int64[np.ndarray, "n k"]:
     """By how much each neighbour's rank exceeds k; 0 for those among the k nearest."""
     parts = np.array_split(np.arange(len(distances)), len(distances) // ROWS_AT_ONCE + 1)
-    found = [ranks(distances[part[0] : part[-1] + 1], neighbours[part]) for part in parts]
-    return np.maximum(np.concatenate(found) - k, 0)
+    neighbour_ranks = [ranks(distances[part[0] : part[-1] + 1], neighbours[part]) for part in parts]
+    return np.maximum(np.concatenate(neighbour_ranks) - k, 0)
 
 
 def _majority(labels: Int64[np.ndarray, "n k"]) -> Int64[np.ndarray, " n"]:

@@ -7,7 +7,7 @@ from jaxtyping import Float64, Int64, Integer, Real
 from sklearn.metrics import pairwise_distances
 
 from glassnet.embedding.checks import check_seed, check_varied, checked_labels, checked_rows
-from glassnet.embedding.gram import centred, gram
+from glassnet.embedding.distances import centred, gram
 from glassnet.errors import InputError
 
 MOST_ROWS = 2000

@@ -61,23 +61,23 @@ def _embed(
 ) -> Embedding:
     # Here, since numba and faiss take a second to import, which other methods need not wait for.
     from glassnet.embedding.tsne.engines import descend
+    from glassnet.embedding.tsne.loops import thread_count
     from glassnet.embedding.tsne.neighbours import NeighbourIndex, build_index
-    from glassnet.embedding.tsne.threads import thread_count
 
     @cache
     def index() -> NeighbourIndex:
         return build_index(reduced, threads=thread_count(len(reduced)))
 
-    found = descend(reduced, _start(reduced, options), index, perplexities, options)
-    _tell_of_collapse(found.points, options)
+    optimised = descend(reduced, _start(reduced, options), index, perplexities, options)
+    _warn_of_collapse(optimised.points, options)
 
     def place(new: Rows) -> Float64[np.ndarray, "m dims"]:
         from glassnet.embedding.tsne.placing import place_new
 
-        return place_new(found.points, index(), reduce(new), threads=thread_count(len(new)))
+        return place_new(optimised.points, index(), reduce(new), threads=thread_count(len(new)))
 
     return Embedding(
-        points=found.points,
+        points=optimised.points,
         method="tsne",
         settings={
             "dims": options.dims,
@@ -89,7 +89,7 @@ def _embed(
             "seed": options.seed,
         },
         columns=rows.shape[1],
-        kl_divergence=found.kl_divergence,
+        kl_divergence=optimised.kl_divergence,
         place=place,
     )
 
@@ -146,7 +146,7 @@ def _start(rows: Float64[np.ndarray, "n d"], options: Options) -> Float32[np.nda
     return (start + jitter).astype(np.float32)
 
 
-def _tell_of_collapse(points: Float32[np.ndarray, "n dims"], options: Options) -> None:
+def _warn_of_collapse(points: Float32[np.ndarray, "n dims"], options: Options) -> None:
     # Exaggerated attraction can outweigh all repulsion where points are few: they end nearer than they started.
     deviation = float(points.std(axis=0).max())
     if deviation < START_DEVIATION:

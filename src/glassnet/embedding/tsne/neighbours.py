@@ -6,11 +6,10 @@ from typing import Any, no_type_check
 import numpy as np
 from jaxtyping import Float32, Float64, Int64, Real
 
-from glassnet.embedding.tsne.compiled import compiled
-from glassnet.embedding.tsne.threads import PIECES, Team
+from glassnet.embedding.tsne.loops import PIECES, Team, compiled
 from glassnet.errors import InputError
 
-Found = tuple[Int64[np.ndarray, "m k"], Float64[np.ndarray, "m k"]]
+Neighbours = tuple[Int64[np.ndarray, "m k"], Float64[np.ndarray, "m k"]]
 EXACT_UP_TO = 25_000
 SPARE = 4
 CELLS_SHARE = 1.0
@@ -36,7 +35,7 @@ class NeighbourIndex:
     threads: int
     """Threads that share a search."""
 
-    def search(self, new: Real[np.ndarray, "m d"], k: int) -> Found:
+    def search(self, new: Real[np.ndarray, "m d"], k: int) -> Neighbours:
         """The k rows nearest to each new row, nearest first, and the squared distances to them.
 
         Raises:
@@ -48,7 +47,7 @@ class NeighbourIndex:
         indices, squared = self._candidates(moved, k, np.full(len(moved), -1))
         return indices, squared * self.scale**2
 
-    def neighbours(self, k: int) -> Found:
+    def neighbours(self, k: int) -> Neighbours:
         """The same of each row among the others; a row's equals count as others."""
         indices, squared = self._candidates(self.rows, k, np.arange(len(self.rows)))
         return indices, squared * self.scale**2
@@ -61,18 +60,18 @@ class NeighbourIndex:
                 f"{FARTHEST * self.scale:.3g}; leave out the rows that lie so far off."
             )
 
-    def _candidates(self, rows: Float32[np.ndarray, "m d"], k: int, own: Int64[np.ndarray, " m"]) -> Found:
+    def _candidates(self, rows: Float32[np.ndarray, "m d"], k: int, own: Int64[np.ndarray, " m"]) -> Neighbours:
         # faiss subtracts rounded squares, so near the k-th it may err: some spare candidates, measured anew, mend it.
         wanted = min(k + 1 + SPARE, len(self.rows))
         with _FaissThreads(self.threads):
-            found = self.faiss_index.search(np.ascontiguousarray(rows), wanted)[1]
-            few = np.flatnonzero(found[:, -1] < 0)
+            candidates = self.faiss_index.search(np.ascontiguousarray(rows), wanted)[1]
+            few = np.flatnonzero(candidates[:, -1] < 0)
             if len(few) and not self.exact:
                 # The cells around these rows hold fewer rows than that, so all cells are searched.
-                found[few] = self.faiss_index.search(rows[few], wanted, params=_all_cells(self.faiss_index))[1]
+                candidates[few] = self.faiss_index.search(rows[few], wanted, params=_all_cells(self.faiss_index))[1]
         indices, squared = np.empty((len(rows), k), np.int64), np.empty((len(rows), k))
         with Team(self.threads) as team:
-            team.each(lambda a, b: measure(self.rows, rows, found, own, indices, squared, PIECES, a, b))
+            team.each(lambda a, b: measure(self.rows, rows, candidates, own, indices, squared, PIECES, a, b))
         return indices, squared
 
 
@@ -126,26 +125,26 @@ def _all_cells(index: Any) -> Any:
 
 @compiled
 @no_type_check
-def measure(rows, new, found, own, indices, squared, pieces, first, last):
+def measure(rows, new, candidates, own, indices, squared, pieces, first, last):
     """Measure the candidates in float64, leave out each row itself, and keep the k nearest, ties by index."""
-    n, wanted = found.shape
+    n, wanted = candidates.shape
     k = indices.shape[1]
     distance, order = np.empty(wanted), np.empty(wanted, np.int64)
     for i in range(n * first // pieces, n * last // pieces):
-        kept = 0
+        count = 0
         for c in range(wanted):
-            j = found[i, c]
+            j = candidates[i, c]
             if j < 0 or j == own[i]:
                 continue
             total = 0.0
             for column in range(rows.shape[1]):
                 total += (np.float64(rows[j, column]) - np.float64(new[i, column])) ** 2
-            place = kept
+            place = count
             while place > 0 and (
                 distance[place - 1] > total or (distance[place - 1] == total and order[place - 1] > j)
             ):
                 distance[place], order[place] = distance[place - 1], order[place - 1]
                 place -= 1
             distance[place], order[place] = total, j
-            kept += 1
+            count += 1
         indices[i], squared[i] = order[:k], distance[:k]

@@ -7,13 +7,10 @@ from typing import no_type_check
 import numpy as np
 from jaxtyping import Float32
 
-from glassnet.embedding.tsne.affinities import Affinities
-from glassnet.embedding.tsne.attraction import attract_2d, attract_3d, edge_divergence
-from glassnet.embedding.tsne.compiled import compiled
-from glassnet.embedding.tsne.order import curve_order, reorder
-from glassnet.embedding.tsne.pairs import repel_2d, repel_3d
+from glassnet.embedding.tsne.affinities import Affinities, curve_order, reorder
+from glassnet.embedding.tsne.forces import attract_2d, attract_3d, edge_divergence, repel_2d, repel_3d
+from glassnet.embedding.tsne.loops import PIECES, Team, compiled
 from glassnet.embedding.tsne.repulsion import Repulsion, pairs_are_faster
-from glassnet.embedding.tsne.threads import PIECES, Team
 
 Start = Float32[np.ndarray, "n dims"]
 LONGEST_STEP = np.float32(5)

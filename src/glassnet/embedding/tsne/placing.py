@@ -7,10 +7,9 @@ from jaxtyping import Float32, Float64, Int64, Real
 
 from glassnet.embedding.checks import finite_rows
 from glassnet.embedding.tsne.affinities import conditional
-from glassnet.embedding.tsne.compiled import compiled
+from glassnet.embedding.tsne.loops import Team, compiled
 from glassnet.embedding.tsne.neighbours import NeighbourIndex
 from glassnet.embedding.tsne.repulsion import Repulsion
-from glassnet.embedding.tsne.threads import Team
 from glassnet.errors import InputError
 
 # On 10,000 digits of MNIST and 2,000 held out, perplexities 3, 5, 10 and 30 gave a kNN accuracy of 0.941, 0.942, 0.946

@@ -1,14 +1,14 @@
 """Repulsion between all points in n + m log m steps, over a grid of m nodes."""
 
 import math
+from itertools import product
 
 import numpy as np
 from jaxtyping import Float, Float32, Float64
-from scipy.fft import fft, ifft, irfft, irfftn, next_fast_len, rfft
+from scipy.fft import dctn, fft, ifft, irfft, irfftn, next_fast_len, rfft
 
-from glassnet.embedding.tsne import mesh_2d, mesh_3d
-from glassnet.embedding.tsne.influence import influence
-from glassnet.embedding.tsne.threads import PIECES, Team
+from glassnet.embedding.tsne.loops import PIECES, Team
+from glassnet.embedding.tsne.mesh import read_2d, read_3d, spread_2d, spread_3d
 
 SPACING = {2: 0.4, 3: 0.6}
 FEWEST_CELLS = 24
@@ -18,6 +18,10 @@ SPREAD_PIECES = 4
 MARGIN = 5
 # A node of the transforms costs as much as so many pairs, measured at 3,000 points in the plane and 10,000 in space.
 PAIRS_A_NODE = {2: 30, 3: 40}
+
+
+MESHES = {2: (spread_2d, read_2d), 3: (spread_3d, read_3d)}
+"""The loops that lay points on a grid and read them off, by dimensions."""
 
 
 class Repulsion:
@@ -40,7 +44,7 @@ class Repulsion:
     """
 
     def __init__(self, dims: int, team: Team) -> None:
-        self._mesh = {2: mesh_2d, 3: mesh_3d}[dims]
+        self._spread_charges, self._read_potential = MESHES[dims]
         self._dims = dims
         self._team = team
         self._size, self._spacing = 0, 0.0
@@ -70,7 +74,7 @@ class Repulsion:
         def work(first: int, last: int) -> None:
             pieces = PIECES // SPREAD_PIECES
             span = (-(-first // pieces), -(-last // pieces))
-            self._mesh.spread(points, self._origin, self._spacing, self._charges, *span)
+            self._spread_charges(points, self._origin, self._spacing, self._charges, *span)
 
         self._team.each(work)
         half = self._size // 2
@@ -87,7 +91,7 @@ class Repulsion:
         last: int,
     ) -> None:
         """Write each point's repulsive force, and the sum of phi over each piece of the points, first … last - 1."""
-        self._mesh.read(points, self._origin, self._spacing, grid, self._near, force, potential, first, last)
+        self._read_potential(points, self._origin, self._spacing, grid, self._near, force, potential, first, last)
 
     def read_elsewhere(
         self,
@@ -99,7 +103,7 @@ class Repulsion:
         """Write the force and phi at places where no point is, so that there is nothing of its own to take off."""
         nothing = np.zeros_like(self._near)
         # As many pieces as places: the sum of phi over a piece is then phi at a place.
-        self._mesh.read(places, self._origin, self._spacing, grid, nothing, force, potential, 0, len(places))
+        self._read_potential(places, self._origin, self._spacing, grid, nothing, force, potential, 0, len(places))
 
 
 def convolve(
@@ -123,8 +127,8 @@ def convolve(
         waves = fft(waves, n=size, axis=axis, workers=threads, overwrite_x=True)
     waves.view(np.float32)[...] *= spectrum
     for axis in range(grid.ndim - 1):
-        kept = (slice(None),) * axis + (slice(nodes),)
-        waves = ifft(waves, axis=axis, workers=threads, overwrite_x=True)[kept]
+        inside = (slice(None),) * axis + (slice(nodes),)
+        waves = ifft(waves, axis=axis, workers=threads, overwrite_x=True)[inside]
     return irfft(waves, n=size, axis=-1, workers=threads)
 
 
@@ -146,3 +150,54 @@ def _size(cells: float) -> int:
     nodes = max(int(cells), FEWEST_CELLS) + MARGIN
     step = 2 ** max(0, nodes.bit_length() - 5)
     return 2 * int(next_fast_len(step * -(-nodes // step), real=True))
+
+
+SPLINE_ORDER = 4
+
+
+def influence(size: int, spacing: float, dims: int) -> Float32[np.ndarray, "..."]:
+    """Spectrum by which the grid of charges is multiplied, for a periodic grid of `size` nodes a side.
+
+    With K(r) = 1 / (1 + r²) known up to its spectrum at twice the grid's frequencies, U(k) = sinc(k h / 2π)⁴ the
+    spline's spectrum, and sums over a frequency k and its aliases k + 2π m / h,
+
+        G(k) = sum |k_m|² K(k_m) U(k_m)² / (sum U(k_m)² · sum |k_m|² U(k_m)²),
+
+    which makes the mean squared error of the force least over all places of the points within their cells. Points
+    must be less than half of the period apart, so that the period's copies are never seen.
+
+    Hockney & Eastwood 1988, https://doi.org/10.1201/9780367806934, section 8-3;
+    Ballenegger, Cerdà & Holm 2012, https://doi.org/10.1021/ct2001792, for derivatives of splines.
+
+    Returns:
+        Float32 of shape (size, …, size / 2 + 1): what rfftn's spectrum of the grid is multiplied by.
+    """
+    half = size // 2
+    kernel = _kernel_spectrum(size, spacing, dims)
+    plain, steep, wanted = (np.zeros((half + 1,) * dims) for _ in range(3))
+    for sides in product((False, True), repeat=dims):
+        # The frequency size - q is the alias of q, and even functions do not tell -q from q.
+        where = tuple(slice(size, half - 1, -1) if side else slice(0, half + 1) for side in sides)
+        axes = [np.arange(size + 1)[part] for part in where]
+        spline, squared = np.ones((1,) * dims), np.zeros((1,) * dims)
+        for axis, q in enumerate(axes):
+            shape = [-1 if other == axis else 1 for other in range(dims)]
+            spline = spline * (np.sinc(q / size) ** (2 * SPLINE_ORDER)).reshape(shape)
+            squared = squared + (q.astype(np.float64) ** 2).reshape(shape)
+        plain += spline
+        steep += squared * spline
+        wanted += squared * spline * kernel[where]
+    zero = (0,) * dims
+    steep[zero], wanted[zero] = 1, kernel[zero] * plain[zero]
+    answer = (wanted / (plain * steep)).astype(np.float32)
+    for axis in range(dims - 1):
+        mirror = answer[(slice(None),) * axis + (slice(half - 1, 0, -1),)]
+        answer = np.concatenate([answer, mirror], axis=axis)
+    return np.ascontiguousarray(answer)
+
+
+def _kernel_spectrum(size: int, spacing: float, dims: int) -> np.ndarray:
+    # Samples at half the spacing from 0 to half of the period: the cosine transform is that of the even periodic whole.
+    squared = (np.arange(size + 1) * spacing / 2) ** 2
+    distance = sum(squared.reshape([-1 if other == axis else 1 for other in range(dims)]) for axis in range(dims))
+    return dctn(1 / (1 + distance), type=1, workers=1) / 2**dims

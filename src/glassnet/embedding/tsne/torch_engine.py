@@ -104,7 +104,7 @@ def _graph(affinities: Affinities, device: torch.device) -> Graph:
 
 def _nearest(rows: Float32[Tensor, "n d"], k: int) -> tuple[Int64[Tensor, "n k"], Float32[Tensor, "n k"]]:
     norms = rows.square().sum(dim=1)
-    found, lengths = [], []
+    nearest, lengths = [], []
     for part in torch.arange(len(rows), device=rows.device).split(max(1, PAIRS_AT_ONCE // len(rows))):
         # The row's own norm is left out: it moves all of its distances alike.
         far = norms - 2 * rows[part] @ rows.T
@@ -114,6 +114,6 @@ def _nearest(rows: Float32[Tensor, "n d"], k: int) -> tuple[Int64[Tensor, "n k"]
         # The product has lost the last digits of small distances; differences keep them.
         for few, theirs in zip(part.split(1024), indices.split(1024), strict=True):
             squared, order = (rows[theirs] - rows[few, None]).square().sum(dim=2).sort(dim=1, stable=True)
-            found.append(theirs.gather(1, order))
+            nearest.append(theirs.gather(1, order))
             lengths.append(squared)
-    return torch.cat(found), torch.cat(lengths)
+    return torch.cat(nearest), torch.cat(lengths)

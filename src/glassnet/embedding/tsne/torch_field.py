@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Float32, Float64, Int64
 from torch import Tensor
 
-from glassnet.embedding.tsne.influence import influence
+from glassnet.embedding.tsne.repulsion import influence
 
 STENCIL = 4
 # Finer than on a CPU, where transforms are what a step costs; on a GPU launching the operations is.

@@ -1,18 +1,15 @@
-"""Clusters of points, and how well they fit the classes. A method is one file and one line in METHODS."""
+"""Clusters of points, and how well they fit the classes. A method is one function and one line in METHODS."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float64, Integer, Real
+from jaxtyping import Float64, Int64, Integer, Real
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from glassnet.embedding.checks import check_seed, checked_integer, checked_labels, checked_rows
-from glassnet.embedding.cluster.agglomerative import agglomerative
-from glassnet.embedding.cluster.hdbscan import hdbscan
-from glassnet.embedding.cluster.kmeans import kmeans
-from glassnet.embedding.cluster.measures import match, mean_silhouette
-from glassnet.embedding.cluster.result import Assignment, Clustering, Request
+from glassnet.embedding.clusters.measures import match, mean_silhouette
+from glassnet.embedding.clusters.methods import Assignment, Request, agglomerative, hdbscan, kmeans
 from glassnet.errors import InputError, unknown_name
 
 __all__ = ["METHODS", "Clustering", "cluster"]
@@ -22,6 +19,47 @@ Method = Callable[[Float64[np.ndarray, "n d"], Request], tuple[Assignment, int]]
 METHODS: dict[str, Method] = {"kmeans": kmeans, "agglomerative": agglomerative, "hdbscan": hdbscan}
 FINDS_K = ("hdbscan",)
 SILHOUETTE_POINTS = 5000
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Clustering:
+    """Clusters of points; what compares them with labels is None where none were given."""
+
+    assignment: Assignment
+    """Cluster of each point, 0 to k - 1; -1 for noise, which only HDBSCAN finds."""
+    k: int
+    """Number of clusters, noise not among them."""
+    method: str = "kmeans"
+    """Name of the method, as in METHODS."""
+    noise: int = 0
+    """Points that belong to no cluster."""
+    fitted: int
+    """Points that the clusters were found from; the others went to the cluster of the nearest of these."""
+    silhouette: float | None
+    """How much nearer points are to their own cluster than to the next, -1 to 1; None for fewer than two clusters.
+
+    Taken of and among the points in clusters: noise, of which `noise_share` tells how much there is, is left out.
+    """
+    sample: int
+    """Points that the silhouettes are averaged over; all up to 5,000, else 5,000 drawn by seed."""
+    ari: float | None = None
+    """Adjusted Rand index: 1 for the classes themselves, 0 on average for a random partition; noise is one cluster."""
+    nmi: float | None = None
+    """Normalised mutual information (arithmetic mean of the entropies), 0 to 1; noise is one cluster."""
+    accuracy: float | None = None
+    """Share of all points whose cluster is matched to their class, under the best matching of one class to one cluster.
+
+    Noise is matched to none, and so counts as wrong.
+    """
+    matching: Int64[np.ndarray, " k"] | None = None
+    """Class matched to each cluster; -1 for a cluster that is left over."""
+    class_silhouette: float | None = None
+    """Silhouette of the classes themselves, whatever the clusters; None without labels or for a single class."""
+
+    @property
+    def noise_share(self) -> float:
+        """Share of the points that belong to no cluster."""
+        return self.noise / len(self.assignment)
 
 
 def cluster(
@@ -64,7 +102,7 @@ def cluster(
         k = _checked_k(k, min_cluster_size, method, rows, classes)
     request = Request(k=k, seed=seed, min_cluster_size=min_cluster_size)
     assignment, fitted = METHODS[method](rows, request)
-    return _measured(rows, assignment, classes, method=method, fitted=fitted, seed=seed)
+    return _measure(rows, assignment, classes, method=method, fitted=fitted, seed=seed)
 
 
 def _checked_k(
@@ -88,10 +126,10 @@ def _checked_k(
 def _counted_k(method: str, classes: Assignment | None) -> int:
     if classes is None:
         raise InputError(f"k is missing, expected a number of clusters for {method}, or labels to count.")
-    found = len(np.unique(classes))
-    if found < 2:
+    count = len(np.unique(classes))
+    if count < 2:
         raise InputError("the labels are all of one class, expected at least two to count; give k, or other points.")
-    return found
+    return count
 
 
 def _check_size(k: int | None, min_cluster_size: int | None, method: str, points: int) -> None:
@@ -103,7 +141,7 @@ def _check_size(k: int | None, min_cluster_size: int | None, method: str, points
         raise InputError(f"min_cluster_size is {min_cluster_size}, expected 2 to {points}, the number of points.")
 
 
-def _measured(
+def _measure(
     rows: Float64[np.ndarray, "n d"],
     assignment: Assignment,
     classes: Assignment | None,
@@ -114,7 +152,7 @@ def _measured(
 ) -> Clustering:
     k, noise = int(assignment.max()) + 1, int((assignment < 0).sum())
     silhouette, sample = mean_silhouette(rows, assignment, most=SILHOUETTE_POINTS, seed=seed)
-    found = Clustering(
+    clustering = Clustering(
         assignment=assignment,
         k=k,
         method=method,
@@ -124,10 +162,10 @@ def _measured(
         sample=sample,
     )
     if classes is None:
-        return found
+        return clustering
     accuracy, matching = match(assignment, classes, k=k)
     return replace(
-        found,
+        clustering,
         ari=float(adjusted_rand_score(classes, assignment)),
         nmi=float(normalized_mutual_info_score(classes, assignment)),
         accuracy=accuracy,

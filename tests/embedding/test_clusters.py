@@ -9,12 +9,12 @@ from sklearn.cluster import HDBSCAN
 from sklearn.metrics import silhouette_samples, silhouette_score
 
 from glassnet.embedding import cluster
-from glassnet.embedding.cluster import METHODS
-from glassnet.embedding.cluster.measures import silhouettes
-from glassnet.embedding.cluster.sample import from_sample
+from glassnet.embedding.clusters import METHODS
+from glassnet.embedding.clusters.measures import silhouettes
+from glassnet.embedding.clusters.methods import from_sample
 from glassnet.errors import InputError
 
-module = sys.modules["glassnet.embedding.cluster"]
+module = sys.modules["glassnet.embedding.clusters"]
 partitions = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3)), min_size=2, max_size=25)
 
 
@@ -230,7 +230,7 @@ def test_above_the_limit_a_sample_is_clustered_and_the_others_join_the_nearest(b
 
 
 def test_a_sample_gives_the_same_groups(blobs, monkeypatch):
-    monkeypatch.setattr(sys.modules["glassnet.embedding.cluster.agglomerative"], "MOST_POINTS", 30)
+    monkeypatch.setattr(sys.modules["glassnet.embedding.clusters.methods"], "MOST_POINTS", 30)
     result = cluster(blobs[0], method="agglomerative", k=3, labels=blobs[1])
     assert (result.fitted, result.accuracy) == (30, 1)
 

@@ -5,7 +5,7 @@ from jaxtyping import Float64, Int64
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import pairwise_distances
 
-from glassnet.embedding.cluster.result import Assignment
+from glassnet.embedding.clusters.methods import Assignment
 
 ROWS_AT_ONCE = 500
 

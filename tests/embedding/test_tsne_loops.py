@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 import glassnet
-from glassnet.embedding.tsne import compiled as compiled_module
-from glassnet.embedding.tsne import mesh_2d
-from glassnet.embedding.tsne.compiled import compiled, say_if_compiling, sources_stamp
+from glassnet.embedding.tsne import loops, mesh
+from glassnet.embedding.tsne.loops import compiled, say_if_compiling, sources_stamp
 
 
 def doubled(x):
@@ -37,21 +36,28 @@ def test_compiling_is_announced_unless_fresh_machine_code_is_on_disk(tmp_path, m
     assert compiled(doubled)(3) == 6
     say_if_compiling(compiled(doubled))
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr(compiled_module, "sources_stamp", lambda: "edited")
+    monkeypatch.setattr(loops, "sources_stamp", lambda: "edited")
     say_if_compiling(compiled(doubled))
     assert "compiling the loops of t-SNE" in capsys.readouterr().err
 
 
 def test_the_stamp_is_of_all_files():
-    assert mesh_2d.spread._cache._cache_file._source_stamp == sources_stamp()
+    assert mesh.spread_2d._cache._cache_file._source_stamp == sources_stamp()
 
 
+OTHER_FILE = """
+from glassnet.embedding.tsne.loops import compiled
+from glassnet.embedding.tsne.mesh import weights
+
+@compiled
+def total(u):
+    w = weights(u)
+    return w[0] + w[1] + w[2] + w[3]
+"""
 SCRIPT = """
 import numpy as np
-from glassnet.embedding.tsne.mesh_2d import spread
-grids = np.zeros((1, 8, 8), np.float32)
-spread(np.full((1, 2), 3, np.float32), np.zeros(2, np.float32), 1.0, grids, 0, 1)
-print(grids.sum().round(3), sum(spread.stats.cache_hits.values()))
+from glassnet.embedding.tsne.other import total
+print(round(float(total(np.float32(0.5))), 3), sum(total.stats.cache_hits.values()))
 """
 
 
@@ -59,6 +65,8 @@ print(grids.sum().round(3), sum(spread.stats.cache_hits.values()))
 def test_a_loop_called_from_another_file_is_never_stale(tmp_path):
     package = tmp_path / "glassnet"
     shutil.copytree(Path(glassnet.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__", "static"))
+    folder = package / "embedding" / "tsne"
+    (folder / "other.py").write_text(OTHER_FILE)
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
 
     def total() -> str:
@@ -66,11 +74,10 @@ def test_a_loop_called_from_another_file_is_never_stale(tmp_path):
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
 
     assert [total(), total()] == ["1.0 0", "1.0 1"]
-    splines = package / "embedding" / "tsne" / "splines.py"
-    text = splines.read_text()
+    text = (folder / "mesh.py").read_text()
     changed = text.replace(
         "HALF, SIXTH = np.float32(1 / 2), np.float32(1 / 6)", "HALF, SIXTH = np.float32(1 / 2), np.float32(1 / 3)"
     )
     assert changed != text
-    splines.write_text(changed)
-    assert np.isclose(float(total().split()[0]), 4)
+    (folder / "mesh.py").write_text(changed)
+    assert np.isclose(float(total().split()[0]), 2)
