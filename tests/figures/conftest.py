@@ -159,6 +159,41 @@ def _rows() -> Figure:
     )  # fmt: skip
 
 
+LONG = (
+    "cavalier king charles spaniel of the second kind", "soft-coated wheaten terrier, somewhat long",
+    "black-and-tan coonhound with a long name",
+)  # fmt: skip
+SIXTY = tuple(f"class number {i:02d}" for i in range(60))
+
+
+def _named(classes: tuple[str, ...], title: str) -> Figure:
+    points, targets = cloud(240, 2, len(classes))
+    return figures.embedding_figure(points, targets, targets, classes, NUMBERS, title, method="tsne")
+
+
+def _long_mistakes() -> Figure:
+    truth, taken = np.array([0, 1, 2]), np.array([1, 2, 0])
+    return figures.worst_mistakes(_images(1), truth, taken, np.full((3, 3), 0.3), LONG, title="Long mistakes")
+
+
+def _long_masks() -> Figure:
+    masks = np.arange(64, dtype=np.uint8).reshape(1, 8, 8).repeat(3, axis=0) % 4
+    return figures.segmentation_grid(
+        _images(1), masks, masks, ["background", *LONG], ["one"] * 3, title="Long masks", note="three", per_row=1
+    )
+
+
+CROWDED: dict[str, Callable[[], Figure]] = {
+    "Long confusion": lambda: figures.confusion_matrix(np.diag([9, 8, 7]) + 1, LONG, title="Long confusion"),
+    "Long points": lambda: _named(LONG, "Long points"),
+    "Long bars": lambda: figures.class_bars([0.5, 0.3, 0.2], [None] * 3, LONG, title="Long bars"),
+    "Long mistakes": _long_mistakes,
+    "Long masks": _long_masks,
+    "Sixty confusion": lambda: figures.confusion_matrix(np.eye(60, dtype=int) + 1, SIXTY, title="Sixty confusion"),
+    "Sixty points": lambda: _named(SIXTY, "Sixty points"),
+    "Sixty bars": lambda: figures.class_bars([0.5] * 60, [(0.4, 0.6)] * 60, SIXTY, title="Sixty bars"),
+}
+"""With long names of classes, and with many classes."""
 FIGURES: dict[str, Callable[[], Figure]] = {
     "Curves": lambda: figures.learning_curves(HISTORY, title="Curves"),
     "Scree": lambda: figures.scree(np.array([0.5, 0.3, 0.1]), title="Scree"),
@@ -245,6 +280,12 @@ def drawing(request) -> Drawing:
 def drawings() -> list[Callable[[], Any]]:
     """What draws each figure and each picture."""
     return [*FIGURES.values(), *PICTURES.values()]
+
+
+@pytest.fixture(params=list(CROWDED))
+def crowded(request) -> Drawing:
+    """Each figure with long names or many classes in turn."""
+    return Drawing(request.param, CROWDED[request.param])
 
 
 @pytest.fixture

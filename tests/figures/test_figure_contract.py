@@ -1,4 +1,5 @@
 import io
+import itertools
 import re
 import xml.etree.ElementTree as ET
 
@@ -54,16 +55,37 @@ def test_background_is_transparent(drawing):
     assert "fill: none" in patch[0].get("style")
 
 
-def test_title_is_bold_and_nothing_runs_over_the_edge(drawing):
-    figure = drawing.draw()
-    figure.draw_without_rendering()  # lays it out; the canvas of no backend would not
-    title = drawing.name.split()[0]
-    assert any(t.get_text().startswith(title) and t.get_fontweight() == "bold" for t in figure.findobj(Text))
+def require_within(figure):
     box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
     assert box.x0 > -0.02
     assert box.y0 > -0.02
     assert box.x1 < width + 0.02
     assert box.y1 < height + 0.02
+
+
+def test_title_is_bold_and_nothing_runs_over_the_edge(drawing):
+    figure = drawing.draw()
+    figure.draw_without_rendering()  # lays it out; the canvas of no backend would not
+    title = drawing.name.split()[0]
+    assert any(t.get_text().startswith(title) and t.get_fontweight() == "bold" for t in figure.findobj(Text))
+    require_within(figure)
+
+
+def test_long_names_and_many_classes_neither_run_over_the_edge_nor_into_each_other(crowded):
+    figure = crowded.draw()
+    figure.draw_without_rendering()
+    require_within(figure)
+    written = [text for text in figure.findobj(Text) if text.get_text().strip() and text.get_visible()]
+    # Names on the points give way to each other by themselves, and those on a mask stand inside it.
+    boxes = [text.get_window_extent() for text in written if text.get_fontsize() > 6 and not text.get_bbox_patch()]
+    assert len(boxes) > 5
+    overlaps = [
+        (first, second)
+        for first, second in itertools.combinations(boxes, 2)
+        if min(first.x1, second.x1) - max(first.x0, second.x0) > 1
+        and min(first.y1, second.y1) - max(first.y0, second.y0) > 1
+    ]
+    assert not overlaps
 
 
 def test_pyplot_knows_of_nothing(drawing):

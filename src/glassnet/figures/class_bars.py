@@ -55,7 +55,7 @@ def class_bars(
         marks = [100 * (baselines[i] or 0) for i in order]
         axes.plot(marks, places, "|", color=PALETTE[1], markersize=13, markeredgewidth=3, label="all background")
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center")
-    axes.set_yticks(places, [shorten(classes[i], 18) for i in order])
+    axes.set_yticks(places, [shorten(classes[i], 28) for i in order])
     line = "" if np.isnan(bounds[order]).all() else ", line: 95% interval"
     axes.set(xlim=(0, 100), ylim=(len(order) - 0.4, -0.6), xlabel="intersection over union (%)" + line)
     axes.grid(axis="x", color=GRID)

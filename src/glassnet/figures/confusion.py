@@ -17,6 +17,10 @@ from glassnet.figures.style import ACCENT, ERROR, GRID, INK, in_house_style, new
 
 NUMBERED = 20
 """Up to so many classes each cell holds its number."""
+LONGEST = 28
+"""Characters of a class's name that stand there then, else 16."""
+READ = 2.95
+"""Inches that the label of the recalls takes."""
 # At most 0.75 opaque, so that text in the ink of either theme keeps a contrast of 4.5 on it.
 ERRORS = LinearSegmentedColormap.from_list("errors", [to_rgba(ERROR, 0.06), to_rgba(ERROR, 0.75)])
 RIGHT = to_rgba(ACCENT, 0.16)
@@ -44,8 +48,7 @@ def confusion_matrix(
     size = len(classes)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     errors = np.where(np.eye(size, dtype=bool) | (counts == 0), np.nan, 100 * shares)
-    inches = 3.2 + min(0.42 * size, 8.4) if size <= NUMBERED else 8.6
-    figure = new_figure(max(inches, 5.2), max(inches - 0.5, 4.2))
+    figure = new_figure(*_size(classes))
     axes = figure.add_subplot()
     norm = PowerNorm(0.5, 0, max(float(np.nanmax(errors, initial=0)), 0.1))
     axes.pcolormesh(np.ma.masked_invalid(errors), cmap=ERRORS, norm=norm, rasterized=size > 2 * NUMBERED)
@@ -80,11 +83,23 @@ def _counts(confusion: Integer[np.ndarray, "classes classes"], classes: Sequence
     return counts.astype(np.int64)
 
 
+def _size(classes: Sequence[str]) -> tuple[float, float]:
+    """Return the width and height in inches that leave room for long names beside cells that hold their numbers."""
+    size = len(classes)
+    if size > NUMBERED:
+        return 8.6, 8.1
+    inches = 3.2 + 0.42 * size
+    width, height = max(inches, 5.2), max(inches - 0.5, 4.2)
+    names = 0.07 * max(len(shorten(name, LONGEST)) for name in classes)
+    missing = max(0.0, max(READ, 0.4 * size) - (height - 1.35 - names))
+    return width + missing, height + missing
+
+
 def _class_axes(axes: Axes, classes: Sequence[str]) -> None:
     size = len(classes)
     step = max(1, -(-size // 40))
     places = range(0, size, step)
-    names = [shorten(classes[i], 16) for i in places]
+    names = [shorten(classes[i], LONGEST if size <= NUMBERED else 16) for i in places]
     turned = max(map(len, names)) > 3
     axes.set_xticks([p + 0.5 for p in places], names, rotation=90 if turned else 0)
     axes.set_yticks([p + 0.5 for p in places], names)

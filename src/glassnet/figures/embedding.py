@@ -25,6 +25,7 @@ from glassnet.figures.panels import (
     BY_CLUSTER,
     NUMBERS,
     PANEL,
+    ROOMY,
     Panel,
     check_numbers,
     class_panel,
@@ -159,7 +160,8 @@ def _cluster_panel(
     heading = "cluster → class that it is matched to"
     if len(match) > LABELLED:
         heading += f" (the first {LABELLED} of {len(match)})"
-    names = [shorten(classes[c], 12).strip() if c >= 0 else "none" for c in match]
+    longest = 36 if len(match) <= ROOMY else 15
+    names = [shorten(classes[c], longest).strip() if c >= 0 else "none" for c in match]
     entries = [(c, f"{index} → {name}") for index, (c, name) in enumerate(zip(match, names, strict=True))][:LABELLED]
     noise = int((cluster < 0).sum())
     if noise:

@@ -15,9 +15,14 @@ from glassnet.errors import InputError
 from glassnet.figures.style import GRID, MUTED, in_house_style, new_canvas, require_finite, require_shape, shorten
 
 TILE, GAP, MARGIN = 1.05, 0.1, 0.12
+ROW_TILE, ROW_GAP = 0.82, 0.07
 """Inches."""
 LINE = 0.165
 """Inches per line of a caption."""
+LETTER, BOLD = 0.078, 0.088
+"""Inches that a letter takes at most on average: of a plain text, and of a bold one."""
+WIDEST, LEAST = 9.4, 5.5
+"""Inches: what images with long captions fill at most, and a grid's least width."""
 FEW_PIXELS = 128
 """A picture of at most so many a side has its pixels drawn as sharp squares."""
 BEHIND_LINE = "#0b0b0b"
@@ -101,7 +106,7 @@ def image_grid(
         captions: One per image; its last line is plain, those before it bold.
         title: The figure's heading.
         note: How to read it, below the heading.
-        columns: Images per row.
+        columns: Images per row, fewer where long captions need the room.
 
     Raises:
         InputError: The images cannot be drawn, or the captions are not as many.
@@ -113,19 +118,26 @@ def image_grid(
     told = note.split("\n") if note else []
     top = 0.45 + LINE * len(told) + 0.1
     step = TILE + 0.05 + LINE * lines + 0.13
+    pitch = max([TILE, *map(_caption_width, captions)]) + GAP
+    columns = min(columns, max(1, int(WIDEST / pitch)))
     rows = -(-len(pictures) // columns)
-    figure, axes = new_canvas(2 * MARGIN + columns * (TILE + GAP) - GAP, top + max(rows, 1) * step)
+    figure, axes = new_canvas(max(2 * MARGIN + columns * pitch - GAP, LEAST), top + max(rows, 1) * step)
     axes.text(MARGIN, 0.23, title, fontsize=12, fontweight="bold", va="center")
     for number, line in enumerate(told):
         axes.text(MARGIN, 0.46 + LINE * number, line, fontsize=8.5, color=MUTED, va="center")
     for number, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
-        left, up = MARGIN + number % columns * (TILE + GAP), top + number // columns * step
+        left, up = MARGIN + (pitch - TILE - GAP) / 2 + number % columns * pitch, top + number // columns * step
         draw_picture(axes, picture, left, up, TILE)
         *names, last = caption.split("\n")
         for row, line in enumerate([*names, last]):
             y, weight = up + TILE + 0.05 + LINE * (row + 0.5), "bold" if row < len(names) else "normal"
             axes.text(left + TILE / 2, y, line, fontsize=9, fontweight=weight, ha="center", va="center")
     return figure
+
+
+def _caption_width(caption: str) -> float:
+    *names, last = caption.split("\n")
+    return max([LETTER * len(last), *(BOLD * len(line) for line in names)])
 
 
 @in_house_style
@@ -178,7 +190,7 @@ def worst_mistakes(
 
 
 def _mistake(classes: Sequence[str], truth: int, taken: int, shares: np.ndarray) -> str:
-    names = shorten(classes[truth], 13), shorten(classes[taken], 11)
+    names = shorten(classes[truth], 26), shorten(classes[taken], 24)
     between = " → " if sum(map(len, names)) <= 9 else "\n→ "
     told = f"p {shares[0]:.2f}" if len(shares) == 1 else f"p {shares[taken]:.2f} ({shares[truth]:.2f})"
     return f"{names[0]}{between}{names[1]}\n{told}"
@@ -189,12 +201,6 @@ def _no_mistakes(heading: str) -> Figure:
     axes.text(MARGIN, 0.23, heading, fontsize=12, fontweight="bold", va="center")
     axes.text(MARGIN, 0.62, "There are no mistakes to show: every prediction is the true class.", va="center")
     return figure
-
-
-ROW_TILE, ROW_GAP, MARGIN = 0.82, 0.07, 0.12
-"""Inches."""
-LETTER = 0.078
-"""Inches that a letter of a row's name takes."""
 
 
 @in_house_style

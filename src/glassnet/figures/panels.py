@@ -49,6 +49,8 @@ BY_CLUSTER = {
 NUMBERS = BY_CLASS | BY_CLUSTER
 CHARACTERS = 56
 """As many fit below a panel in one line."""
+ROOMY = 8
+"""Up to so many entries a legend may have one on each line, with a long name."""
 
 
 def check_numbers(numbers: Mapping[str, float | None]) -> None:
@@ -121,7 +123,7 @@ def class_panel(
     """Describe the panel whose points are coloured by class."""
     named, present = named_classes(truth, len(classes)), np.unique(truth).size
     heading = "class" if len(named) == present else f"class (the {len(named)} largest of {present})"
-    entries = [(c, shorten(classes[c], 16)) for c in named]
+    entries = [(c, shorten(classes[c], 44 if len(named) <= ROOMY else 20)) for c in named]
     return Panel(title, lines, heading + note, truth, range(len(classes)), entries)
 
 

@@ -163,7 +163,9 @@ def segmentation_grid(
     seen = sorted({int(label) for label in np.unique(np.stack([truth, predicted])) if 0 < label < VOID})
     block, step = 4 * (SIDE + GAP) + 0.15, SIDE + LINE + 0.14
     width, rows = 2 * MARGIN + per_row * block - 0.15, -(-len(pictures) // per_row)
-    entries = max(1, int((width - MARGIN) / 1.32))
+    named = [(mask_colour(c), shorten(classes[c], 32)) for c in seen]
+    pitch = max(1.32, 0.28 + 0.068 * max((len(name) for _, name in named), default=0))
+    entries = max(1, int((width - MARGIN) / pitch))
     across = max(2, int(width / KEY_WIDTH)) if len(key) > 4 else 2
     top, foot = 0.85, 0.2 * (-(-len(seen) // entries)) + 0.24 + 0.19 * (-(-len(key) // across))
     figure, axes = new_canvas(width, top + rows * step + foot)
@@ -181,7 +183,7 @@ def segmentation_grid(
         if number < per_row:
             _draw_heads(axes, left, top)
     down = top + rows * step
-    _legend(axes, [(mask_colour(c), shorten(classes[c], 14)) for c in seen], down + 0.1, entries, (1.32, 0.2))
+    _legend(axes, named, down + 0.1, entries, (pitch, 0.2))
     _legend(axes, key, down + 0.2 * (-(-len(seen) // entries)) + 0.18, across, (KEY_WIDTH, 0.19))
     return figure
 
