@@ -48,25 +48,25 @@ def write_names(
         classes: Names of the classes, in order.
         inches: Side of the axes, which the labels' sizes are measured against.
     """
-    shown = named_classes(targets, len(classes))
-    names = [shorten(classes[c], 14) for c in shown]
+    named = named_classes(targets, len(classes))
+    names = [shorten(classes[c], 14) for c in named]
     sizes = np.array([[CHARACTER * len(name) + PADDING, HEIGHT] for name in names]) / inches
     if sizes.prod(axis=1).sum() > CROWDED:
         return
-    medians = np.stack([np.median(points[targets == c], axis=0) for c in shown])
+    medians = np.stack([np.median(points[targets == c], axis=0) for c in named])
     if isinstance(axes, Axes3D):
         medians = np.stack(proj3d.proj_transform(*medians.T, axes.get_proj())[:2], axis=1)
     low, span = np.array(axes.viewLim.min), np.array(axes.viewLim.size)
     wanted = (medians - low) / span
     # A name must not hide the few points that it names.
-    wanted[np.bincount(targets)[shown] <= FEW, 1] += 1.2 * HEIGHT / inches
+    wanted[np.bincount(targets)[named] <= FEW, 1] += 1.2 * HEIGHT / inches
     places = (low + span * move_apart(wanted, sizes)).tolist()
     for index, name in enumerate(names):
         box = {
             "boxstyle": "round,pad=0.15",
             "facecolor": SURFACE,
             "alpha": 0.85,
-            "edgecolor": class_colour(shown[index]),
+            "edgecolor": class_colour(named[index]),
         }
         axes.annotate(
             name, medians[index], places[index], ha="center", va="center", fontweight="bold", fontsize=9.5,

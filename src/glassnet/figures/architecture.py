@@ -109,8 +109,8 @@ def _magnitude(count: int) -> str:
 def _heading(axes: Axes, rows: Sequence[_Row], title: str) -> None:
     parameters, macs = sum(row.parameters for row in rows), sum(row.macs for row in rows)
     axes.text(0.12, 0.2, shorten(title, 42), fontsize=12, fontweight="bold", va="center")
-    told = f"{parameters:,} parameters, {_magnitude(macs)} multiply-accumulates (MACs) per image"
-    axes.text(0.12, 0.43, told, fontsize=8.5, va="center")
+    totals = f"{parameters:,} parameters, {_magnitude(macs)} multiply-accumulates (MACs) per image"
+    axes.text(0.12, 0.43, totals, fontsize=8.5, va="center")
     used = [family for family in FAMILIES if family != "input" and any(row.family == family for row in rows)]
     x = 0.12
     for family in used:
@@ -225,8 +225,8 @@ def _block(
     axes.text(
         x, y - height / 2 - 0.1, name.partition(".")[2] or name, fontsize=8, fontweight="bold", ha="center", va="bottom"
     )
-    told = "×".join(map(str, shape)) + (f"\n{below}" if below else "")
-    axes.text(x, y + height / 2 + 0.07, told, fontsize=7.5, color=MUTED, ha="center", va="top", linespacing=1.3)
+    size = "×".join(map(str, shape)) + (f"\n{below}" if below else "")
+    axes.text(x, y + height / 2 + 0.07, size, fontsize=7.5, color=MUTED, ha="center", va="top", linespacing=1.3)
     if arrow and x > 1:
         _arrow(axes, (x - STEP + 0.3, y), (x - 0.3, y))
     return x + STEP

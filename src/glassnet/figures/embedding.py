@@ -206,12 +206,12 @@ def embedding_pair(
     shapes = [places.shape for places, _ in sides]
     if shapes[0] != shapes[1]:
         raise InputError(f"left points have shape {shapes[0]} and right {shapes[1]}, expected the same images in both.")
-    for shown in numbers:
-        check_numbers(shown)
+    for each in numbers:
+        check_numbers(each)
     number, dims = shapes[0]
     middles = None if centres is None else [require_finite("the centres", c).astype(np.float64) for c in centres]
     clusters = None if assignments is None else [checked_assignment(a, number) for a in assignments]
-    lines = [number_lines(shown, NUMBERS) for shown in numbers]
+    lines = [number_lines(each, NUMBERS) for each in numbers]
     truth = sides[0][1]
     bordered = dims == 2 and not (clusters is None and middles is None)
     note = "; lines: borders of the clusters" if bordered else ""

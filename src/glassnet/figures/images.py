@@ -115,15 +115,15 @@ def image_grid(
     if len(captions) != len(pictures):
         raise InputError(f"there are {len(captions)} captions for {len(pictures)} images, expected one for each.")
     lines = max((caption.count("\n") + 1 for caption in captions), default=1)
-    told = note.split("\n") if note else []
-    top = 0.45 + LINE * len(told) + 0.1
+    notes = note.split("\n") if note else []
+    top = 0.45 + LINE * len(notes) + 0.1
     step = TILE + 0.05 + LINE * lines + 0.13
     pitch = max([TILE, *map(_caption_width, captions)]) + GAP
     columns = min(columns, max(1, int(WIDEST / pitch)))
     rows = -(-len(pictures) // columns)
     figure, axes = new_canvas(max(2 * MARGIN + columns * pitch - GAP, LEAST), top + max(rows, 1) * step)
     axes.text(MARGIN, 0.23, title, fontsize=12, fontweight="bold", va="center")
-    for number, line in enumerate(told):
+    for number, line in enumerate(notes):
         axes.text(MARGIN, 0.46 + LINE * number, line, fontsize=8.5, color=MUTED, va="center")
     for number, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
         left, up = MARGIN + (pitch - TILE - GAP) / 2 + number % columns * pitch, top + number // columns * step
@@ -179,10 +179,10 @@ def worst_mistakes(
     heading = f"{title}: {len(wrong):,} of {number:,} images wrong" if len(wrong) < number else title
     if not worst.size:
         return _no_mistakes(heading)
-    shown = "all" if len(worst) == len(wrong) else f"the {len(worst)} most confident"
+    which = "all" if len(worst) == len(wrong) else f"the {len(worst)} most confident"
     given = "the predicted class" if shares.ndim == 1 else "the predicted (to the true) class"
     note = (
-        f"Shown: {shown}, the most confident first. True class → predicted class;\n"
+        f"Shown: {which}, the most confident first. True class → predicted class;\n"
         f"p: probability that the model gives to {given}"
     )
     captions = [_mistake(classes, int(truth[i]), int(taken[i]), np.atleast_1d(shares[i])) for i in worst]
@@ -192,8 +192,8 @@ def worst_mistakes(
 def _mistake(classes: Sequence[str], truth: int, taken: int, shares: np.ndarray) -> str:
     names = shorten(classes[truth], 26), shorten(classes[taken], 24)
     between = " → " if sum(map(len, names)) <= 9 else "\n→ "
-    told = f"p {shares[0]:.2f}" if len(shares) == 1 else f"p {shares[taken]:.2f} ({shares[truth]:.2f})"
-    return f"{names[0]}{between}{names[1]}\n{told}"
+    share = f"p {shares[0]:.2f}" if len(shares) == 1 else f"p {shares[taken]:.2f} ({shares[truth]:.2f})"
+    return f"{names[0]}{between}{names[1]}\n{share}"
 
 
 def _no_mistakes(heading: str) -> Figure:
@@ -226,12 +226,12 @@ def image_rows(
             drawn.
     """
     pictures = {name: to_pictures(np.asarray(images)) for name, images in rows.items()}
-    told = captions or {}
-    count = _row_length(pictures, told, columns)
+    words = captions or {}
+    count = _row_length(pictures, words, columns)
     left = MARGIN + LETTER * max(max(map(len, name.split("\n"))) for name in pictures) + 0.1
     lines = note.split("\n") if note else []
     top = 0.45 + LINE * len(lines) + (0.24 if columns else 0.08)
-    heights = [ROW_TILE + ROW_GAP + (LINE if name in told else 0) for name in pictures]
+    heights = [ROW_TILE + ROW_GAP + (LINE if name in words else 0) for name in pictures]
     width = max(left + count * (ROW_TILE + ROW_GAP) + MARGIN, 2 * MARGIN + 0.098 * len(title), 5.2)
     figure, axes = new_canvas(width, top + sum(heights) + 0.08)
     _row_heading(axes, title, lines)
@@ -241,7 +241,7 @@ def image_rows(
         )
     for (name, row), height in zip(pictures.items(), heights, strict=True):
         axes.text(left - 0.1, top + ROW_TILE / 2, name, fontsize=9, fontweight="bold", ha="right", va="center")
-        _row(axes, row, told.get(name, ()), left, top)
+        _row(axes, row, words.get(name, ()), left, top)
         top += height
     return figure
 

@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from glassnet.errors import InputError
 from glassnet.figures.style import ACCENT, GRID, INK, MUTED, PALETTE, in_house_style, new_figure, require_finite
 
-SHOWN = 64
+MOST = 64
 """Dimensions drawn, those of the largest KL."""
 
 
@@ -36,7 +36,7 @@ def latent_kl(
     used = np.asarray(active)
     if values.ndim != 1 or not values.size or used.shape != values.shape:
         raise InputError(f"got KL of shape {values.shape} and use of shape {used.shape}, expected one of each, (n,).")
-    order = np.argsort(-values, kind="stable")[:SHOWN]
+    order = np.argsort(-values, kind="stable")[:MOST]
     figure = new_figure(7.2, 3.6)
     axes = figure.add_subplot()
     places = np.arange(1, len(order) + 1)
@@ -48,8 +48,8 @@ def latent_kl(
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(axis="y", color=GRID)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
-    shown = "" if len(order) == len(values) else f", the {len(order)} largest of {len(values):,} shown"
-    figure.suptitle(f"{title}: {values.sum():.1f} nats, {int(used.sum()):,} active{shown}", x=0.01, ha="left")
+    cut = "" if len(order) == len(values) else f", the {len(order)} largest of {len(values):,} shown"
+    figure.suptitle(f"{title}: {values.sum():.1f} nats, {int(used.sum()):,} active{cut}", x=0.01, ha="left")
     return figure
 
 
@@ -87,8 +87,8 @@ def reconstruction_curves(
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(axis="y", color=GRID)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-    kept = history[epochs.index(best_epoch)] if best_epoch in epochs else history[-1]
-    figure.suptitle(f"{title}: kept epoch {best_epoch}, PSNR {kept['validation_psnr']:.2f} dB", x=0.01, ha="left")
+    best = history[epochs.index(best_epoch)] if best_epoch in epochs else history[-1]
+    figure.suptitle(f"{title}: kept epoch {best_epoch}, PSNR {best['validation_psnr']:.2f} dB", x=0.01, ha="left")
     return figure
 
 

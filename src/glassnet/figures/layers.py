@@ -72,14 +72,14 @@ def layer_comparison(
         raise InputError("there is no layer, expected the name of at least one.")
     curves = _curves(len(names), probe, probe_interval, knn, knn_interval)
     below = _below(len(names), separability, separability_name, effective_rank, dimensions)
-    shown = [shorten(name, 20) for name in names]
-    figure, panels = _panels(shown, len(below))
+    short = [shorten(name, 20) for name in names]
+    figure, panels = _panels(short, len(below))
     draw_accuracies(panels[0], curves, chance, interval_name)
     for axes, draw in zip(panels[1:], below, strict=True):
         draw(axes)
     shares, interval = curves[0].accuracies, curves[0].interval
     best, first = _best(shares, interval)
-    _finish(panels, shown, best)
+    _finish(panels, short, best)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     _headline(figure, title, names, shares[best], best, first)

@@ -152,8 +152,8 @@ def draw_panel(
     if flat and len(points) > DENSE:
         most = draw_density(axes, points, panel.groups, [look(c, number=len(points))[0] for c in panel.classes])
     else:
-        shown = drawn_points(len(points))
-        draw_points(axes, points[shown], panel.groups[shown], panel.classes, inches=PANEL)
+        chosen = drawn_points(len(points))
+        draw_points(axes, points[chosen], panel.groups[chosen], panel.classes, inches=PANEL)
     top = bottom - LABELS
     for number, line in enumerate([*panel.numbers, panel.heading]):
         colour = MUTED if number == len(panel.numbers) else INK

@@ -93,15 +93,15 @@ def tuning_figure(
         InputError: There is no cell, or the lists do not have one entry each.
     """
     cells = _cells(labels, values)
-    beside = _beside(labels, columns or {})
+    columns_of_text = _checked_columns(labels, columns or {})
     reported = _reported(labels, report)
-    told = [cell.text() for cell in cells]
-    beside["mean ± std (seeds)"] = told
+    summaries = [cell.text() for cell in cells]
+    columns_of_text["mean ± std (seeds)"] = summaries
     if any(number is not None for number in reported):
-        beside["report"] = ["–" if number is None else written(number) for number in reported]
+        columns_of_text["report"] = ["–" if number is None else written(number) for number in reported]
     names = [shorten(label, 36) for label in labels]
     left = 0.2 + CHARACTER * max(len(name) for name in names)
-    widths = [NARROW * max(map(len, (head, *texts))) + 0.2 for head, texts in beside.items()]
+    widths = [NARROW * max(map(len, (head, *texts))) + 0.2 for head, texts in columns_of_text.items()]
     width = max(left + PLOT + 0.25 + sum(widths), 8.4)
     lines = [line for claim in claims for line in textwrap.wrap(claim, int((width - 0.3) / NARROW))]
     note = len(lines) * LINE + (0.15 if lines else 0)
@@ -115,7 +115,7 @@ def tuning_figure(
     if best is not None:
         axes.get_yticklabels()[best].set_fontweight("bold")
     axes.set(xlabel=metric, ylim=(len(cells) - 0.5, -0.5))
-    _columns(figure, left + PLOT + 0.25, height - HEAD, beside, widths, best)
+    _columns(figure, left + PLOT + 0.25, height - HEAD, columns_of_text, widths, best)
     figure.text(0.12 / width, 1 - 0.22 / height, title, fontsize=12, fontweight="bold", va="center")
     subtitle = _subtitle(names, cells, best, better_of(metric, better))
     figure.text(0.12 / width, 1 - 0.46 / height, subtitle, color=MUTED, va="center")
@@ -141,7 +141,7 @@ def _cells(labels: Sequence[str], values: Sequence[Sequence[float]]) -> list[Spr
     return cells
 
 
-def _beside(labels: Sequence[str], columns: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+def _checked_columns(labels: Sequence[str], columns: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
     for heading, texts in columns.items():
         if len(texts) != len(labels):
             raise InputError(f"column {heading!r} has {len(texts)} entries, expected {len(labels)}, one for each cell.")
@@ -186,14 +186,14 @@ def _columns(
     figure: Figure,
     left: float,
     top: float,
-    beside: Mapping[str, Sequence[str]],
+    columns_of_text: Mapping[str, Sequence[str]],
     widths: Sequence[float],
     best: int | None,
 ) -> None:
     """Write the columns of text, right-aligned, beside the rows."""
     width, height = figure.get_size_inches()
     at = left
-    for (heading, texts), wide in zip(beside.items(), widths, strict=True):
+    for (heading, texts), wide in zip(columns_of_text.items(), widths, strict=True):
         at += wide
         for row, text in ((-1, heading), *enumerate(texts)):
             middle = top - ROW * (row + 0.5) if row >= 0 else top + 0.16
