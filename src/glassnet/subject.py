@@ -237,7 +237,7 @@ def load_other(subject: Subject, data: str, data_root: Path | None) -> Dataset:
     assert subject.run is not None
     model = subject.run.manifest["model"]
     dataset = load_dataset(data, root=data_root, image_size=model["image_size"])
-    fits = not subject.task.needs_classes or dataset.classes == subject.classes
+    fits = not subject.task.compares_classes or dataset.classes == subject.classes
     if dataset.channels != model["in_channels"] or not fits:
         raise InputError(
             f"{data} has {dataset.channels} channels and the classes {', '.join(dataset.classes)}; "

@@ -143,14 +143,16 @@ def _groups(subject: Subject, request: AttributionRequest, context: Context) -> 
 
 
 def resolve(subject: Subject, request: AttributionRequest) -> AttributionRequest:
-    """Fill in the images that are explained where none are named."""
-    usual = subject.task.views().explain.images if subject.labelled else "first:8"
-    return request if request.images else dataclasses.replace(request, images=usual)
+    """Fill in the images and the target that are explained where none are named."""
+    views = subject.task.views().explain
+    images = request.images or (views.images if subject.labelled else "first:8")
+    target = views.default_target if request.target == DEFAULTS[2] else request.target
+    return dataclasses.replace(request, images=images, target=target)
 
 
 def _explained(subject: Subject, model: nn.Module, group: Group, request: AttributionRequest) -> ExplainedGroup:
     views = subject.task.views().explain
-    given = views.inputs(subject, group)
+    given = views.inputs(subject, group, request)
     explanation = explain(
         model,
         given,
@@ -158,7 +160,7 @@ def _explained(subject: Subject, model: nn.Module, group: Group, request: Attrib
         layers=views.layers(subject, model, request),
         methods=request.methods,
         precision=request.precision,
-        **({} if views.classes else {"batch_size": len(given)}),  # a score's originals are those of one batch
+        batch_size=len(given) if views.together else "auto",
     )
     described = views.describe(subject, model, group, request, explanation)
     mask = _mask(subject, group, request)

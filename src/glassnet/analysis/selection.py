@@ -45,7 +45,7 @@ def select(subject: Subject, words: str, part: Part, precision: str, context: Co
             raise InputError(
                 f"--images is '{words}', but the images of {subject.name} have no labels; give first:{count}."
             )
-        return explain.select(subject, rule, int(count), context, precision)
+        return explain.select(subject, rule, int(count), part, context, precision)
     if words and all(word.strip().isdecimal() for word in words.split(",")):
         return [_by_index(subject, [int(word) for word in words.split(",")], part)]
     if words and Path(words).exists():

@@ -11,6 +11,7 @@ from jaxtyping import Bool
 from torch import Tensor, nn
 
 from glassnet.data import Dataset, Split
+from glassnet.errors import unknown_name
 from glassnet.run.store import Plot
 from glassnet.subject import Part, Subject
 from glassnet.tables import Table
@@ -38,6 +39,7 @@ class Evaluated:
         part: Their part.
         records: What the task remembered of each batch.
         precision: "fp32" or "bf16".
+        memory: What the task's views made already, for those that come after.
     """
 
     subject: Subject
@@ -48,10 +50,34 @@ class Evaluated:
     part: Part
     records: Records
     precision: str
+    memory: dict[str, Any] = field(default_factory=dict)
+
+    def once(self, key: str, make: Callable[[], Any]) -> Any:
+        """Return what was made under this key before, or make it."""
+        if key not in self.memory:
+            self.memory[key] = make()
+        return self.memory[key]
 
     def label_of(self, row: int) -> str:
         """Name an image: by its file, or by its number in the part."""
         return image_name(self.split, row, self.part)
+
+
+EPOCHS = "Each epoch: losses in nats, and what else was measured"
+"""Caption of the table of epochs."""
+
+
+def class_of(word: str, subject: Subject, others: Sequence[str]) -> int:
+    """Turn a class, by name or by number, into its index.
+
+    Raises:
+        InputError: There is no such class; `others` are the further words that are understood.
+    """
+    if word in subject.classes:
+        return subject.classes.index(word)
+    if word.isdecimal() and int(word) < len(subject.classes):
+        return int(word)
+    raise unknown_name("target", word, (*others, *subject.classes), where=f" in {subject.name}", noun="targets")
 
 
 def image_name(split: Split, row: int, part: str) -> str:
@@ -110,7 +136,7 @@ class ExplainViews:
         images: Which images are taken where nothing else is asked.
         check: Refuses settings that mean nothing here.
         layers: The layers that a request means.
-        select: Images by a rule that needs the model: (subject, rule, number, context, precision) to groups.
+        select: Images by a rule that needs the model: (subject, rule, number, part, context, precision) to groups.
         rules: The rules that `select` knows.
         inputs: What the model is given for a group: the images, or the images with their noise.
         target: What `explain` takes as its target for a group.
@@ -118,19 +144,23 @@ class ExplainViews:
         columns: The facts as a table shows them: key and heading.
         caption: One or two lines below an image, from its facts.
         classes: Whether what is explained is a class's score, so that faithfulness can be measured.
+        together: Whether the score is of all images of a group at once, which then make one batch.
+        default_target: What is explained where nothing is asked for, which is then "predicted".
     """
 
     images: str
     check: Callable[[Subject, AttributionRequest], None]
     layers: Callable[[Subject, nn.Module, AttributionRequest], str | list[str]]
-    select: Callable[[Subject, str, int, Context, str], list[Group]]
+    select: Callable[[Subject, str, int, Part, Context, str], list[Group]]
     rules: tuple[str, ...]
-    inputs: Callable[[Subject, Group], Tensor]
+    inputs: Callable[[Subject, Group, AttributionRequest], Tensor]
     target: Callable[[Subject, nn.Module, Group, AttributionRequest], Any]
     describe: Callable[[Subject, nn.Module, Group, AttributionRequest, Explanation], Described]
     columns: tuple[tuple[str, str], ...]
     caption: Callable[[Facts], str]
     classes: bool
+    together: bool = False
+    default_target: str = "predicted"
 
 
 @dataclass(frozen=True)
@@ -151,6 +181,8 @@ class Views:
         comparison: Columns of the table of several runs: heading, and value from the metrics.
         curves: The learning curves' figure: (history, saved epoch).
         history: Columns of the table of epochs: key, heading, way of writing.
+        history_caption: What that table shows, from all epochs.
+        history_total: Cells of its last row by key, its name under "epoch", from the last epoch; empty for no such row.
         network: Further figures of the network's layers.
     """
 
@@ -168,3 +200,5 @@ class Views:
     curves: Callable[[Sequence[Mapping[str, Any]], int], Any]
     network: Callable[[Mapping[str, Any]], Iterable[Plot]] = lambda _model: ()
     history: tuple[tuple[str, str, Callable[[Any], str]], ...] = field(default=())
+    history_caption: Callable[[Sequence[Mapping[str, Any]]], str] = lambda _history: EPOCHS
+    history_total: Callable[[Mapping[str, Any]], Mapping[str, str]] = lambda _last: {}

@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from glassnet import figures
 from glassnet.analysis.attribution import AttributionRequest
 from glassnet.analysis.base import Context
-from glassnet.analysis.views import Described, Evaluated, ExplainViews, Facts, Group, Views
+from glassnet.analysis.views import Described, Evaluated, ExplainViews, Facts, Group, Views, class_of
 from glassnet.attribution import Explanation
-from glassnet.errors import InputError, unknown_name
+from glassnet.errors import InputError
 from glassnet.formats import DASH, count, decimal, percent
 from glassnet.measures import MEASURES, interval, show, with_interval
 from glassnet.models.inference import predict
 from glassnet.run.store import FigureWords, Plot
-from glassnet.subject import Subject
+from glassnet.subject import Part, Subject
 from glassnet.tables import Table, make_table
 from glassnet.tasks.classification.result import Classification
 
@@ -125,40 +125,27 @@ def _layers(_subject: Subject, _model: nn.Module, request: AttributionRequest) -
     return list(request.layers)
 
 
-def _select(subject: Subject, rule: str, wanted: int, context: Context, precision: str) -> list[Group]:
+def _select(subject: Subject, rule: str, wanted: int, part: Part, context: Context, precision: str) -> list[Group]:
     """Take the first images that are classified correctly, or wrongly, or half of each."""
-    test = subject.part("test")
+    split = subject.part(part)
     model = context.once(("model", id(subject)), lambda: subject.model(context.device))
-    key = ("hits", id(subject), precision)
-    hit = context.once(key, lambda: predict(model, test.images, precision=precision).argmax(dim=1) == test.targets)
+    key = ("hits", id(subject), part, precision)
+    hit = context.once(key, lambda: predict(model, split.images, precision=precision).argmax(dim=1) == split.targets)
     groups = {"correct": hit, "wrong": ~hit} if rule == "mixed" else {rule: hit if rule == "correct" else ~hit}
     share = math.ceil(wanted / len(groups))
     return [
         Group(
             name,
             f"{name.capitalize()}ly classified images",
-            f"The first {share} test images that are {name}ly classified, not picked.",
-            test.subset(chosen.nonzero().flatten()[:share]),
+            f"The first {share} {part} images that are {name}ly classified, not picked.",
+            split.subset(chosen.nonzero().flatten()[:share]),
         )
         for name, chosen in groups.items()
     ]
 
 
-def _inputs(_subject: Subject, group: Group) -> Tensor:
+def _inputs(_subject: Subject, group: Group, _request: AttributionRequest) -> Tensor:
     return group.images
-
-
-def class_of(word: str, subject: Subject, others: Sequence[str]) -> int:
-    """Turn a class, by name or by number, into its index.
-
-    Raises:
-        InputError: There is no such class; `others` are the further words that are understood.
-    """
-    if word in subject.classes:
-        return subject.classes.index(word)
-    if word.isdecimal() and int(word) < len(subject.classes):
-        return int(word)
-    raise unknown_name("target", word, (*others, *subject.classes), where=f" in {subject.name}", noun="targets")
 
 
 def _target(subject: Subject, _model: nn.Module, group: Group, request: AttributionRequest) -> Any:
