@@ -132,7 +132,7 @@ def _finish(loop: Loop) -> Run:
         metrics = {
             "epoch": state.best["epoch"],
             **{f"validation_{k}": v for k, v in state.best.items() if k != "epoch"},
-            **{f"test_{k}": tested[k] for k in loop.parts.task.saved_metrics},
+            **{f"test_{k}": getattr(tested, k) for k in loop.parts.task.saved_metrics},
         }
         sizes = {"train": loop.training, "validation": loop.validation, "test": test}
         how = {"device": accelerator.device.type, "precision": loop.precision, "processes": accelerator.num_processes}
