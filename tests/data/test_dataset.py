@@ -26,9 +26,12 @@ def dataset(**parts):
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (torch.zeros(3, 1, 4, 4), r"images are torch.float32 of shape \(3, 1, 4, 4\), expected torch.uint8"),
-        (torch.zeros(3, 4, 4, dtype=torch.uint8), r"of shape \(3, 4, 4\), expected .*\(n, channels, size, size\)"),
-        (torch.zeros(3, 1, 4, 5, dtype=torch.uint8), r"of shape \(3, 1, 4, 5\), expected"),
+        (
+            torch.zeros(3, 1, 4, 4).int(),
+            r"images are torch.int32 of shape \(3, 1, 4, 4\), expected torch.uint8, or floats",
+        ),
+        (torch.zeros(3, 4, 4, dtype=torch.uint8), r"of shape \(3, 4, 4\), expected .*\(n, channels, height, width\)"),
+        (torch.zeros(3, 4, 4), r"images are torch.float32 of shape \(3, 4, 4\), expected"),
     ],
 )
 def test_split_refuses_images(images, message):
@@ -45,6 +48,18 @@ def test_split_refuses_targets(targets):
 def test_dataset_refuses_parts_that_differ():
     with pytest.raises(InputError, match=r"training images are \(1, 4, 4\), test images \(1, 5, 5\)"):
         dataset(train=split(), test=split(size=5))
+
+
+def test_dataset_refuses_images_that_are_no_squares():
+    oblong = Split(torch.zeros(3, 1, 4, 5, dtype=torch.uint8), torch.zeros(3, dtype=torch.int64))
+    with pytest.raises(InputError, match="set: images are 4×5 pixels, expected squares"):
+        dataset(train=oblong, test=oblong)
+
+
+def test_floats_are_taken_as_they_are():
+    images = torch.rand(3, 1, 4, 5)
+    part = Split(images, torch.zeros(3, dtype=torch.int64)).subset(torch.tensor([2, 0]))
+    assert torch.equal(part.images, images[[2, 0]])
 
 
 @pytest.mark.parametrize("target", [-1, 2])
