@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from glassnet.errors import InputError
-from glassnet.reproduction.part import Stage, folder, stage
+from glassnet.reproduction.part import Stage, open_folder, stage
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def counted(tmp_path):
             calls.append(inputs)
             return Stage({"rows": np.arange(3)}, {"calls": len(calls)})
 
-        return stage(folder(tmp_path), "one", inputs, compute)
+        return stage(open_folder(tmp_path), "one", inputs, compute)
 
     return run
 
@@ -44,4 +44,4 @@ def test_a_stage_that_was_killed_is_done_again(counted, tmp_path):
 def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="which is a file; expected a folder"):
-        folder(tmp_path / "file")
+        open_folder(tmp_path / "file")

@@ -2,24 +2,19 @@ import pytest
 
 from glassnet.errors import InputError
 from glassnet.reproduction.claims import Verdict
-from glassnet.reproduction.reported import FIGURE_1, FIGURE_3, OWN_FILTERS, Table, beside, markdown, verdict_table
+from glassnet.reproduction.reported import FIGURE_1, FIGURE_3, OWN_FILTERS, compare, verdict_table
 
 
 def test_the_reports_number_beside_ours():
-    side = beside(0.98, [0.99, 0.992, 0.994])
+    side = compare(0.98, [0.99, 0.992, 0.994])
     assert side.mean == pytest.approx(0.992)
     assert side.std == pytest.approx(0.002)
     assert side.difference == pytest.approx(0.012)
     assert side.cells == ("0.9800", "0.9920 ± 0.0020 (3)", "+0.0120")
-    assert beside(0.0144, [0.01]).cells == ("0.0144", "0.0100 (1)", "-0.0044")
-    assert beside(None, [0.5]).cells == ("–", "0.5000 (1)", "–")
+    assert compare(0.0144, [0.01]).cells == ("0.0144", "0.0100 (1)", "-0.0044")
+    assert compare(None, [0.5]).cells == ("–", "0.5000 (1)", "–")
     with pytest.raises(InputError, match="expected one a seed"):
-        beside(0.98, [])
-
-
-def test_markdown_keeps_cells_apart():
-    text = markdown(Table("Figure 1", ("name", "p"), (("a|b", "1"), ("c", "22")), "A note."))
-    assert text == "### Figure 1\n\n| name | p   |\n|------|-----|\n| a\\|b | 1   |\n| c    | 22  |\n\nA note."
+        compare(0.98, [])
 
 
 def test_verdicts_as_a_table():

@@ -36,7 +36,7 @@ def done(settings, tmp_path_factory):
 
 def test_tables_and_figures_of_what_was_trained(done):
     made, out = done
-    assert [table.title.split(":")[0] for table in made.tables] == ["Figure 1", "Figure 3", "Figure 3, step by step"]
+    assert [table.caption.split(":")[0] for table in made.tables] == ["Figure 1", "Figure 3", "Figure 3, step by step"]
     assert [r[0] for r in made.tables[1].rows] == ["2,2,2,2", "2,2,4,4"]
     assert [r[0] for r in made.tables[0].rows] == ["convnet (Figure 2)"]
     assert made.tables[2].rows[0][0] == "2,2,2,2 → 2,2,4,4"
@@ -51,7 +51,7 @@ def test_the_network_in_both_figures_is_trained_once_and_nothing_again(done, set
     made, out = done
     assert len(list((out / "training").glob("*_seed=*"))) == len(FEW) * 2
     monkeypatch.setattr("glassnet.training.resume.train", None)
-    monkeypatch.setattr(part, "draw_networks", lambda *_: made.figures)
+    monkeypatch.setattr(part, "plot_networks", lambda *_: made.figures)
     assert part.classification(settings, out, filters=FEW).to_json() == made.to_json()
 
 
@@ -63,7 +63,7 @@ def test_networks_and_filters_share_a_folder(settings, tmp_path, monkeypatch):
         return tune(base, {"filters": [FEW[0]]}, seeds=seeds, out=out)
 
     monkeypatch.setattr(part, "tune", watched)
-    monkeypatch.setattr(part, "draw_networks", lambda *_: ())
+    monkeypatch.setattr(part, "plot_networks", lambda *_: ())
     every = ReproduceSettings(part="classification", data=settings.data, epochs=1, seeds=(0,), precision="fp32")
     made = part.classification(every, tmp_path / "out", filters=FEW[:1])
     assert asked == [

@@ -14,7 +14,7 @@ from glassnet.models.vgg import VGG16, VGG19
 from glassnet.reproduction import gradcam as part
 from glassnet.reproduction.claims import CLAIMS, higher_in_images
 from glassnet.reproduction.gradcam import judge
-from glassnet.reproduction.gradcam.maps import PLACES, Look, Maps, random_roundness, rectified, roundness
+from glassnet.reproduction.gradcam.maps import PLACES, GradcamMaps, PlaceMaps, random_roundness, rectified, roundness
 from glassnet.settings.reproduce import ReproduceSettings
 
 
@@ -84,7 +84,7 @@ def test_figures_tables_and_verdicts_of_three_runs(done):
 def test_shares_are_those_of_the_library(done, runs):
     _, out = done
     run = gn.Run.open(runs[0])
-    kept = np.load(out / "stages" / "look-convnet.npz")
+    kept = np.load(out / "stages" / "gradcam-convnet.npz")
     test = run.dataset().test
     found = gn.explain(run.model(), test.images[:4], layers="relu[1-4]")
     np.testing.assert_allclose(kept["gradcam/relu2"], found["gradcam", "relu2"], rtol=1e-5, atol=1e-7)
@@ -101,7 +101,7 @@ def test_shares_are_those_of_the_library(done, runs):
 def test_what_is_finished_is_not_done_again(done, runs, monkeypatch):
     answer, out = done
     monkeypatch.setattr("glassnet.reproduction.gradcam.maps.explain", None)
-    monkeypatch.setattr(part, "draw_gradcam", lambda *_: [])
+    monkeypatch.setattr(part, "plot_gradcam", lambda *_: [])
     again = reproduce(ReproduceSettings(part="gradcam", runs=runs, images=60, out=out))
     assert {k: v for k, v in again.data.items() if k != "figures"} == {
         k: v for k, v in answer.data.items() if k != "figures"
@@ -115,8 +115,8 @@ def test_other_code_measures_again(runs, tmp_path, monkeypatch, capsys):
             "glassnet.reproduction.gradcam.maps.code_digest", lambda *packages, code=code: f"{code} {packages}"
         )
         reproduce(asked)
-        assert f"look-convnet: {told}" in capsys.readouterr().err
-    assert "b ('attribution', 'reproduction')" in (tmp_path / "stages" / "look-convnet.json").read_text()
+        assert f"gradcam-convnet: {told}" in capsys.readouterr().err
+    assert "b ('attribution', 'reproduction')" in (tmp_path / "stages" / "gradcam-convnet.json").read_text()
 
 
 def test_one_run_alone_has_its_figure_and_the_verdict_that_needs_no_other(runs, tmp_path):
@@ -133,9 +133,9 @@ def _looks(*shares):
     """An own network whose maps have such a share inside the stroke, at the convolution and at its ReLU."""
     noise = np.random.default_rng(0).normal(0, 0.01, (1, 50))
     last = np.random.default_rng(1).random((50, 4, 4), dtype=np.float32)
-    at = {p: Maps(("a",), s + noise, np.array([4]), last) for p, s in zip(PLACES, shares, strict=True)}
+    at = {p: PlaceMaps(("a",), s + noise, np.array([4]), last) for p, s in zip(PLACES, shares, strict=True)}
     run = SimpleNamespace(manifest={"model": {"name": "convnet"}})
-    return {"convnet": Look(run, {"mask": np.ones((50, 8, 8), dtype=bool)}, at)}
+    return {"convnet": GradcamMaps(run, {"mask": np.ones((50, 8, 8), dtype=bool)}, at)}
 
 
 def test_a_claim_is_decided_only_where_convolution_and_relu_agree():
@@ -146,9 +146,9 @@ def test_a_claim_is_decided_only_where_convolution_and_relu_agree():
 
 
 def test_the_whole_claim_needs_the_stroke_at_vggs_resolution_too():
-    looks = _looks(0.2, 0.2)
-    looks["vgg16"] = replace(looks["convnet"], run=SimpleNamespace(manifest={"model": {"name": "vgg16"}}))
-    (whole,) = (v for v in judge(looks, seed=0) if v.claim == CLAIMS["attention"] + ", at VGG's resolution")
+    networks = _looks(0.2, 0.2)
+    networks["vgg16"] = replace(networks["convnet"], run=SimpleNamespace(manifest={"model": {"name": "vgg16"}}))
+    (whole,) = (v for v in judge(networks, seed=0) if v.claim == CLAIMS["attention"] + ", at VGG's resolution")
     assert whole.supported == "refuted"
 
 
@@ -216,22 +216,22 @@ def test_maps_of_few_pixels_are_round_by_chance():
 
 def test_random_maps_are_no_circle_however_few_their_pixels():
     draws, mask = np.random.default_rng(3), np.ones((300, 32, 32), dtype=bool)
-    looks = {}
+    networks = {}
     for name, side in (("vgg16", 2), ("convnet", 14)):
-        maps = Maps(("a",), np.full((1, 300), 0.6), np.array([side]), draws.random((300, side, side), np.float32))
-        looks[name] = Look(
+        maps = PlaceMaps(("a",), np.full((1, 300), 0.6), np.array([side]), draws.random((300, side, side), np.float32))
+        networks[name] = GradcamMaps(
             SimpleNamespace(manifest={"model": {"name": name}}), {"mask": mask}, dict.fromkeys(PLACES, maps)
         )
-    verdicts = {v.claim: v for v in judge(looks, seed=0)}
+    verdicts = {v.claim: v for v in judge(networks, seed=0)}
     for place in ("the convolution", "its ReLU"):
         for claim in ("rounder than random ones of their size", "more of a circle than the own network's"):
             assert verdicts[f"VGG16's maps are {claim}, at {place}"].supported == "undecided"
     rows, columns = np.indices((32, 32))
     discs = np.stack([((rows - 16) ** 2 + (columns - 16) ** 2 < 80).astype(np.float32)] * 300)
     discs[::2, 16:24, 16] = 0  # not all images are alike
-    round_ones = Maps(("a",), np.full((1, 300), 0.6), np.array([32]), discs)
-    looks["vgg16"] = replace(looks["vgg16"], at=dict.fromkeys(PLACES, round_ones))
-    found = [v for v in judge(looks, seed=0) if "circle than" in v.claim or "rounder" in v.claim]
+    round_ones = PlaceMaps(("a",), np.full((1, 300), 0.6), np.array([32]), discs)
+    networks["vgg16"] = replace(networks["vgg16"], at=dict.fromkeys(PLACES, round_ones))
+    found = [v for v in judge(networks, seed=0) if "circle than" in v.claim or "rounder" in v.claim]
     assert {v.supported for v in found if "resolution" not in v.claim} == {"supported"}
 
 

@@ -14,7 +14,7 @@ from glassnet.reproduction import reconstruction as part
 from glassnet.reproduction.claims import CLAIMS
 from glassnet.reproduction.reconstruction import plan
 from glassnet.reproduction.reconstruction.comparison import judge, summary_table
-from glassnet.reproduction.reconstruction.measures import Measured, margins, measure, nearest
+from glassnet.reproduction.reconstruction.measures import Measurements, margins, measure, nearest
 from glassnet.run import RunDirectory
 from glassnet.settings.reproduce import ReproduceSettings
 
@@ -57,7 +57,7 @@ def test_every_network_stands_beside_every_baseline(done):
     assert "PCA, 18 components" in titles  # the map of 2 x 3 x 3
     assert [row[-1] for row in table.rows[:4]] == ["2", "2", "2", "–"]
     assert [row[2] for row in table.rows[:4]] == ["4", "18", "18", "–"]
-    assert above.header[1:4] == ("autoencoder_fc", "vae_conv", "vae_deep")
+    assert above.columns[1:4] == ("autoencoder_fc", "vae_conv", "vae_deep")
     assert [row[0] for row in above.rows] == titles[3:]
     (row,) = summary.rows
     assert row[1] in TINY
@@ -145,7 +145,7 @@ def measured(levels, classical=20.0):
         return {name: random.normal(level, 0.1, 50) for name in ("psnr", "ssim", "mse")}
 
     networks = {name: {seed: of(x + 0.01 * seed) for seed in range(3)} for name, x in levels.items()}
-    return Measured(networks, {}, {"noisy input": of(13.0), "median filter (3)": of(classical)}, ())
+    return Measurements(networks, {}, {"noisy input": of(13.0), "median filter (3)": of(classical)}, ())
 
 
 def test_the_order_is_supported_or_refuted():
@@ -172,7 +172,7 @@ def test_one_seed_is_judged_image_by_image():
     images = random.normal(20, 3, 50)
     one = dict.fromkeys(("psnr", "ssim", "mse"), images)
     other = {name: images + random.normal(0.2, 0.1, 50) for name in ("psnr", "ssim", "mse")}
-    found = Measured({"vae_conv": {4: one}, "vae_deep": {4: other}}, {}, {"noisy input": constant(*[9.0] * 50)}, ())
+    found = Measurements({"vae_conv": {4: one}, "vae_deep": {4: other}}, {}, {"noisy input": constant(*[9.0] * 50)}, ())
     by_psnr, _, whole = judge(plan.DENOISING["stanford_dogs"], found, seed=0)[1:4]
     assert by_psnr.effect == pytest.approx((other["psnr"] - images).mean())
     assert 0.15 < by_psnr.interval[0] < by_psnr.interval[1] < 0.25
@@ -197,7 +197,7 @@ def test_a_margin_is_taken_on_the_images_that_both_have():
     easy = {name: np.array([30.0, 30.0, 10.0, 10.0]) for name in ("psnr", "ssim", "mse")}
     hard = {name: np.array([32.0, 34.0, 12.0, 10.0]) for name in ("psnr", "ssim", "mse")}
     few = {name: np.array([29.0, 29.0]) for name in ("psnr", "ssim", "mse")}
-    found = Measured({"vae_conv": {0: easy, 1: hard}}, {}, {"slow": few, "quick": easy}, ())
+    found = Measurements({"vae_conv": {0: easy, 1: hard}}, {}, {"slow": few, "quick": easy}, ())
     above = margins(found, "vae_conv")
     np.testing.assert_allclose(above["slow"], [2.0, 3.0])
     np.testing.assert_allclose(above["quick"], [1.0, 2.0, 1.0, 0.0])
@@ -222,7 +222,9 @@ def test_the_best_network_and_the_smallest_margin_by_hand():
     networks = {
         "autoencoder_fc": {0: constant(24.5, 20.5)}, "vae_conv": {0: constant(25.0, 27.0), 1: constant(27.0, 29.0)},
     }  # fmt: skip
-    found = Measured(networks, {}, {"noisy input": constant(20.0, 20.0), "non-local means (0.5)": constant(25, 22)}, ())
+    found = Measurements(
+        networks, {}, {"noisy input": constant(20.0, 20.0), "non-local means (0.5)": constant(25, 22)}, ()
+    )
     digits = plan.DENOISING["mnist"]
     (row,) = summary_table([(digits, found)]).rows
     assert row[:3] == ("mnist", "vae_conv", "27.00")

@@ -8,12 +8,14 @@ from pathlib import Path
 from glassnet.commands.answer import Answer
 from glassnet.errors import InputError, unknown_name
 from glassnet.files import write_text
-from glassnet.reproduction import PARTS, Reproduction, Table, verdict_table
+from glassnet.reproduction import PARTS, Reproduction, verdict_table
 from glassnet.reproduction.part import write
 from glassnet.settings.reproduce import ReproduceSettings
 from glassnet.tables import text_table
 
 ALL = "all"
+FILE_WIDTH = 1000
+"""Characters in a line of a part's text file, where nothing needs to be wrapped."""
 
 
 def reproduce(settings: ReproduceSettings) -> Answer:
@@ -52,16 +54,12 @@ def _check_options(settings: ReproduceSettings, parts: tuple[str, ...]) -> None:
 def _one(settings: ReproduceSettings, name: str, out: Path) -> Answer:
     """Do one part, and write its text, Markdown and JSON."""
     done = PARTS[name].reproduce(settings, out)
-    text = _text(done)
-    write_text(out / f"{name}.txt", text + "\n")
+    write_text(out / f"{name}.txt", _text(done, FILE_WIDTH) + "\n")
     write(done, settings)
-    return Answer(f"{text}\n\nwritten: {out / name}.txt, .md and .json, figures in {out / 'figures'}", done.to_json())
+    written = f"written: {out / name}.txt, .md and .json, figures in {out / 'figures'}"
+    return Answer(f"{_text(done)}\n\n{written}", done.to_json())
 
 
-def _text(done: Reproduction) -> str:
-    tables = "\n\n".join(_laid_out(one) for one in (*done.tables, verdict_table(done.verdicts)))
-    return tables + "\n\n" + "\n".join(done.notes)
-
-
-def _laid_out(one: Table) -> str:
-    return f"{one.title}\n\n{text_table(one.header, one.rows)}" + (f"\n{one.note}" if one.note else "")
+def _text(done: Reproduction, width: int | None = None) -> str:
+    tables = (table.text(width) for table in (*done.tables, verdict_table(done.verdicts)))
+    return "\n\n".join(tables) + "\n\n" + "\n".join(done.notes)

@@ -179,17 +179,17 @@ def _share_interval(hits: Hits, seed: int) -> Interval:
 
 def both(claim: str, figure: str, parts: Sequence[Verdict]) -> Verdict:
     """Join the verdicts on a claim's parts: all must be supported, and one that is refuted refutes the whole."""
-    return Verdict(claim, figure, _all([part.supported for part in parts]), None, None, _told(parts))
+    return Verdict(claim, figure, _all([part.supported for part in parts]), None, None, _part_decisions(parts))
 
 
 def agreed(claim: str, figure: str, parts: Sequence[Verdict]) -> Verdict:
     """Join verdicts on one claim by several measures: what all of them say, undecided where they do not agree."""
-    said = {part.supported for part in parts}
-    decision = said.pop() if len(said) == 1 else "undecided"
-    return Verdict(claim, figure, decision, None, None, _told(parts))
+    decisions = {part.supported for part in parts}
+    decision = decisions.pop() if len(decisions) == 1 else "undecided"
+    return Verdict(claim, figure, decision, None, None, _part_decisions(parts))
 
 
-def _told(parts: Sequence[Verdict]) -> str:
+def _part_decisions(parts: Sequence[Verdict]) -> str:
     if len({part.supported for part in parts}) == 1:
         return f"all {len(parts)} parts above {parts[0].supported}"
     return "; ".join(f"“{part.claim}” {part.supported}" for part in parts)

@@ -13,15 +13,16 @@ from glassnet.console import say
 from glassnet.errors import InputError
 from glassnet.files import write_json, write_text
 from glassnet.reproduction.claims import Verdict
-from glassnet.reproduction.reported import OWN_NETWORK, Table, markdown, verdict_table
+from glassnet.reproduction.reported import OWN_NETWORK, verdict_table
 from glassnet.run import RunDirectory
 from glassnet.settings import TrainSettings, to_json
 from glassnet.settings.reproduce import ReproduceSettings
+from glassnet.tables import Table
 from glassnet.versions import versions
 
 
 @dataclass(frozen=True)
-class Drawn:
+class SavedFigure:
     """A figure in the folder's figures/, as .png and .svg."""
 
     name: str
@@ -47,7 +48,7 @@ class Reproduction:
     out: Path
     tables: tuple[Table, ...]
     verdicts: tuple[Verdict, ...]
-    figures: tuple[Drawn, ...]
+    figures: tuple[SavedFigure, ...]
     notes: tuple[str, ...]
     details: Mapping[str, Any]
 
@@ -57,7 +58,7 @@ class Reproduction:
             "part": self.part,
             "out": str(self.out),
             "verdicts": [asdict(verdict) for verdict in self.verdicts],
-            "tables": [asdict(table) for table in self.tables],
+            "tables": [_to_json(table) for table in self.tables],
             "figures": [asdict(figure) for figure in self.figures],
             "notes": list(self.notes),
             **self.details,
@@ -65,9 +66,14 @@ class Reproduction:
 
     def to_markdown(self) -> str:
         """Return tables, verdicts, notes and figures as a fragment of Markdown, figures by path below the folder."""
-        shown = [f"### {f.title}\n\n![{f.alt}](figures/{f.name}.png)" for f in self.figures]
+        pictures = [f"### {f.title}\n\n![{f.alt}](figures/{f.name}.png)" for f in self.figures]
         notes = ["\n".join(f"- {note}" for note in self.notes)] if self.notes else []
-        return "\n\n".join([*map(markdown, (*self.tables, verdict_table(self.verdicts))), *notes, *shown]) + "\n"
+        tables = [table.markdown() for table in (*self.tables, verdict_table(self.verdicts))]
+        return "\n\n".join([*tables, *notes, *pictures]) + "\n"
+
+
+def _to_json(table: Table) -> dict[str, Any]:
+    return {"title": table.caption, "header": table.columns, "rows": table.rows, "note": table.note}
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,7 @@ class Part:
     options: tuple[str, ...]
 
 
-def folder(out: Path) -> RunDirectory:
+def open_folder(out: Path) -> RunDirectory:
     """Take a folder to keep files and figures in, as a run does."""
     if out.exists() and not out.is_dir():
         raise InputError(f"--out is {out}, which is a file; expected a folder, new or of an earlier reproduction.")
@@ -122,25 +128,26 @@ def stage(folder: RunDirectory, name: str, inputs: Mapping[str, Any], compute: C
         inputs: All that decides the result, as JSON values.
         compute: Does the work.
     """
-    kept, told = f"stages/{name}.npz", f"stages/{name}.json"
-    before = _read(folder, told)
-    if before.get("inputs") == dict(inputs) and folder.has(kept):
+    arrays_file, numbers_file = f"stages/{name}.npz", f"stages/{name}.json"
+    earlier = _read(folder, numbers_file)
+    if earlier.get("inputs") == dict(inputs) and folder.has(arrays_file):
         say(f"{name}: finished before")
-        return Stage(folder.load_arrays(kept), before["numbers"])
+        return Stage(folder.load_arrays(arrays_file), earlier["numbers"])
     say(f"{name}: at work")
-    folder.file(told).unlink(missing_ok=True)  # or a stop between the two files would pair old numbers with new arrays
+    # A stop between the two files would pair old numbers with new arrays.
+    folder.file(numbers_file).unlink(missing_ok=True)
     result = compute()
-    folder.save_arrays(kept, result.arrays)
-    folder.save_json(told, {"inputs": dict(inputs), "numbers": dict(result.numbers)})
+    folder.save_arrays(arrays_file, result.arrays)
+    folder.save_json(numbers_file, {"inputs": dict(inputs), "numbers": dict(result.numbers)})
     return result
 
 
-def _read(folder: RunDirectory, told: str) -> dict[str, Any]:
+def _read(folder: RunDirectory, file: str) -> dict[str, Any]:
     """Read a stage's JSON; a file that is damaged counts as none, since the stage can be done again."""
-    if not folder.has(told):
+    if not folder.has(file):
         return {}
     try:
-        read = folder.load_json(told)
+        read = folder.load_json(file)
     except InputError:
         return {}
     return read if isinstance(read, dict) and isinstance(read.get("numbers"), dict) else {}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from glassnet.errors import InputError
 from glassnet.reproduction.claims import Verdict
+from glassnet.tables import Table
 from glassnet.tuning import spread
 
 
@@ -53,17 +54,7 @@ PIXEL_ACCURACY = 0.78
 
 
 @dataclass(frozen=True)
-class Table:
-    """A table as text cells under a title."""
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Beside:
+class Comparison:
     """One of the report's numbers beside ours."""
 
     report: float | None
@@ -86,7 +77,7 @@ class Beside:
         return reported, f"{ours} ({self.seeds})", "–" if self.difference is None else f"{self.difference:+.4f}"
 
 
-def beside(report: float | None, ours: Sequence[float]) -> Beside:
+def compare(report: float | None, ours: Sequence[float]) -> Comparison:
     """Put the report's number beside our mean ± standard deviation over seeds.
 
     Raises:
@@ -95,7 +86,7 @@ def beside(report: float | None, ours: Sequence[float]) -> Beside:
     if not ours:
         raise InputError("got no number of ours to put beside the report's, expected one a seed; train at least one.")
     mean, std = spread(ours)
-    return Beside(report, mean, std, len(ours))
+    return Comparison(report, mean, std, len(ours))
 
 
 def verdict_table(verdicts: Sequence[Verdict]) -> Table:
@@ -112,13 +103,3 @@ def effect_text(verdict: Verdict) -> str:
         return f"{verdict.effect:+.4f}"
     low, high = verdict.interval
     return f"{verdict.effect:+.4f} [{low:+.4f}, {high:+.4f}]"
-
-
-def markdown(table: Table) -> str:
-    """Write a table in Markdown, its columns aligned so that the source reads as well."""
-    cells = [[cell.replace("|", "\\|") for cell in row] for row in (table.header, *table.rows)]
-    widths = [max(3, *(len(row[column]) for row in cells)) for column in range(len(table.header))]
-    lines = ["| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |" for row in cells]
-    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
-    note = f"\n\n{table.note}" if table.note else ""
-    return f"### {table.title}\n\n" + "\n".join([lines[0], rule, *lines[1:]]) + note

@@ -99,10 +99,10 @@ def _read(out: Path) -> Plan | None:
             raise InputError(f"{out} is not empty and no grid's folder (it has no {FILE}); give another --out.")
         return None
     try:
-        told = read_json(out / FILE)
-        read = {name: experiment.read_settings(values, source=out / FILE) for name, values in told["cells"].items()}
-        base = from_json(TrainSettings, told["base"])
-        return Plan(base, tuple(told["axes"]), read, ())
+        saved = read_json(out / FILE)
+        read = {name: experiment.read_settings(values, source=out / FILE) for name, values in saved["cells"].items()}
+        base = from_json(TrainSettings, saved["base"])
+        return Plan(base, tuple(saved["axes"]), read, ())
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{out / FILE} is damaged ({error!r}); restore it, or give another --out.") from None
 

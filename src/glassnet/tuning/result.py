@@ -81,16 +81,16 @@ class Tuning:
         Raises:
             InputError: No cell has them, or more than one.
         """
-        found = [
+        matching = [
             cell
             for cell in self.cells
             if all(to_text(cell.values.get(name)) == to_text(value) for name, value in values.items())
         ]
-        if len(found) != 1:
+        if len(matching) != 1:
             asked = ", ".join(f"{name}={to_text(value)}" for name, value in values.items())
             names = ", ".join(cell.name for cell in self.cells)
-            raise InputError(f"{len(found)} cells have {asked}, expected one; the cells are: {names}.")
-        return found[0]
+            raise InputError(f"{len(matching)} cells have {asked}, expected one; the cells are: {names}.")
+        return matching[0]
 
     def to_json(self) -> dict[str, Any]:
         """Return all figures as JSON values, with mean and standard deviation."""
@@ -177,8 +177,8 @@ def _figures(runs: Sequence[Run], measure: str) -> tuple[float, ...]:
 
 def _seeds(out: Path, name: str) -> list[int]:
     """Find the seeds that a cell has folders of."""
-    found = (re.fullmatch(re.escape(name) + r"_seed=(\d+)", path.name) for path in out.iterdir())
-    return sorted(int(match[1]) for match in found if match)
+    matches = (re.fullmatch(re.escape(name) + r"_seed=(\d+)", path.name) for path in out.iterdir())
+    return sorted(int(match[1]) for match in matches if match)
 
 
 def spread(values: Sequence[float]) -> tuple[float, float | None]:

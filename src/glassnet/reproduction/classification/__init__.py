@@ -9,8 +9,8 @@ from typing import Any
 from glassnet.errors import unknown_name
 from glassnet.experiment import Run
 from glassnet.reproduction.claims import CLAIMS, Verdict, both, higher_over_seeds
-from glassnet.reproduction.classification.networks import Row, draw_networks, network_tables, to_json
-from glassnet.reproduction.part import Part, Reproduction, base_settings, folder
+from glassnet.reproduction.classification.networks import Row, network_tables, plot_networks, to_json
+from glassnet.reproduction.part import Part, Reproduction, base_settings, open_folder
 from glassnet.reproduction.reported import FIGURE_1, FIGURE_3, OWN_FILTERS, OWN_NETWORK
 from glassnet.settings.reproduce import ReproduceSettings
 from glassnet.tuning import Cell, Tuning, tune
@@ -31,7 +31,7 @@ def classification(
     Raises:
         InputError: A network is none of the report's, or the folder holds runs of other settings.
     """
-    kept = folder(out)
+    folder = open_folder(out)
     chosen = _chosen(settings.models)
     result = _train(settings, chosen, filters, out / "training")
     networks = [Row(name, _cell(result, model=name), FIGURE_1[name]) for name in chosen if name != OWN_NETWORK]
@@ -46,7 +46,7 @@ def classification(
         out=out,
         tables=tuple(network_tables(networks, tuned)),
         verdicts=verdicts,
-        figures=tuple(draw_networks(kept, networks, tuned, verdicts, run)),
+        figures=tuple(plot_networks(folder, networks, tuned, verdicts, run)),
         notes=_notes(settings, result, run),
         details={"figure_1": [to_json(row) for row in networks], "figure_3": [to_json(row) for row in tuned]},
     )
@@ -83,8 +83,8 @@ def _train(settings: ReproduceSettings, chosen: Sequence[str], filters: Sequence
 
 def _cell(result: Tuning, **values: Any) -> Cell | None:
     """Return the cell with these values; None where none of its runs came to an end."""
-    found = [cell for cell in result.cells if all(cell.values.get(name) == value for name, value in values.items())]
-    return found[0] if found else None
+    cells = [cell for cell in result.cells if all(cell.values.get(name) == value for name, value in values.items())]
+    return cells[0] if cells else None
 
 
 def judge(networks: Mapping[str, Row], tuned: Sequence[Row]) -> tuple[Verdict, ...]:

@@ -14,10 +14,11 @@ from glassnet.experiment import Run
 from glassnet.models import create_model
 from glassnet.models.summary import layer_table
 from glassnet.reproduction.claims import Verdict
-from glassnet.reproduction.part import Drawn
-from glassnet.reproduction.reported import OWN_NETWORK, Beside, Reported, Table, beside, effect_text
+from glassnet.reproduction.part import SavedFigure
+from glassnet.reproduction.reported import OWN_NETWORK, Comparison, Reported, compare, effect_text
 from glassnet.run import RunDirectory
 from glassnet.stats import PairedDifference, holm, paired_t
+from glassnet.tables import Table
 from glassnet.tuning import Cell
 
 
@@ -35,11 +36,11 @@ class Row:
     cell: Cell | None
     reported: Reported | None
 
-    def beside(self, measure: str) -> Beside | None:
+    def compare(self, measure: str) -> Comparison | None:
         """Put the report's number beside ours, for the measure "loss" or "accuracy"."""
         if self.cell is None:
             return None
-        return beside(getattr(self.reported, measure, None), getattr(self.cell, f"test_{measure}"))
+        return compare(getattr(self.reported, measure, None), getattr(self.cell, f"test_{measure}"))
 
     def by_seed(self, measure: str) -> dict[int, float]:
         """Return our test figures by seed."""
@@ -52,14 +53,14 @@ def network_tables(networks: Sequence[Row], tuned: Sequence[Row]) -> list[Table]
     """Lay out Figure 1, Figure 3 and its steps, those of them that were trained."""
     tables = []
     if networks:
-        tables.append(_beside_table("Figure 1: networks on the test images", "network", networks))
+        tables.append(_comparison_table("Figure 1: networks on the test images", "network", networks))
     if tuned:
-        tables.append(_beside_table(f"Figure 3: filters of {OWN_NETWORK}", "filters", tuned))
+        tables.append(_comparison_table(f"Figure 3: filters of {OWN_NETWORK}", "filters", tuned))
         tables.append(_steps(tuned))
     return tables
 
 
-def _beside_table(title: str, kind: str, rows: Sequence[Row]) -> Table:
+def _comparison_table(title: str, kind: str, rows: Sequence[Row]) -> Table:
     header = (
         kind, "parameters",
         "accuracy: report", "ours (seeds)", "difference",
@@ -67,11 +68,13 @@ def _beside_table(title: str, kind: str, rows: Sequence[Row]) -> Table:
     )  # fmt: skip
     cells = []
     for row in rows:
-        accuracy, loss = row.beside("accuracy"), row.beside("loss")
+        accuracy, loss = row.compare("accuracy"), row.compare("loss")
         parameters = "–" if row.cell is None else f"{row.cell.parameters:,}"
-        shown = [side.cells if side else ("–", "no finished run", "–") for side in (accuracy, loss)]
-        cells.append((row.name, parameters, *shown[0], *shown[1]))
-    return Table(title, header, tuple(cells), "Ours: mean ± standard deviation over seeds, their number in brackets.")
+        compared = [side.cells if side else ("–", "no finished run", "–") for side in (accuracy, loss)]
+        cells.append((row.name, parameters, *compared[0], *compared[1]))
+    return Table(
+        title, header, tuple(cells), note="Ours: mean ± standard deviation over seeds, their number in brackets."
+    )
 
 
 def _steps(tuned: Sequence[Row]) -> Table:
@@ -85,7 +88,7 @@ def _steps(tuned: Sequence[Row]) -> Table:
         "Figure 3, step by step",
         ("from → to", "accuracy: difference [95% interval], p", "loss: difference [95% interval], p"),
         rows,
-        "Paired over seeds, t interval; p after Holm's correction for all steps.",
+        note="Paired over seeds, t interval; p after Holm's correction for all steps.",
     )
 
 
@@ -107,7 +110,7 @@ def _step_cell(difference: PairedDifference, p: float) -> str:
 
 def to_json(row: Row) -> dict[str, Any]:
     """Return a row's numbers in full as JSON values."""
-    sides = {measure: row.beside(measure) for measure in ("accuracy", "loss")}
+    sides = {measure: row.compare(measure) for measure in ("accuracy", "loss")}
     cell = row.cell
     return {
         "name": row.name,
@@ -121,31 +124,31 @@ def to_json(row: Row) -> dict[str, Any]:
     }
 
 
-def draw_networks(
-    kept: RunDirectory, networks: Sequence[Row], tuned: Sequence[Row], verdicts: Sequence[Verdict], run: Run
-) -> list[Drawn]:
-    """Draw what was trained, and the own network, into the folder's figures/."""
-    drawn = []
+def plot_networks(
+    folder: RunDirectory, networks: Sequence[Row], tuned: Sequence[Row], verdicts: Sequence[Verdict], run: Run
+) -> list[SavedFigure]:
+    """Plot what was trained, and the own network, into the folder's figures/."""
+    saved = []
     if any(row.cell for row in networks):
         claims = _claims(verdicts, "1")
-        drawn.append(_compared(kept, "figure-1", "Figure 1: networks compared", networks, claims))
-    drawn.append(_own_network(kept, run))
+        saved.append(_compared(folder, "figure-1", "Figure 1: networks compared", networks, claims))
+    saved.append(_own_network(folder, run))
     if any(row.cell for row in tuned):
         claims = _claims(verdicts, "3")
-        drawn.append(_compared(kept, "figure-3", f"Figure 3: filters of {OWN_NETWORK}", tuned, claims))
-    return drawn
+        saved.append(_compared(folder, "figure-3", f"Figure 3: filters of {OWN_NETWORK}", tuned, claims))
+    return saved
 
 
 def _claims(verdicts: Sequence[Verdict], figure: str) -> list[str]:
     """Write the verdicts on a figure's claims, a line each."""
     judged = [verdict for verdict in verdicts if verdict.figure == figure]
-    shown = [
+    lines = [
         f"{v.claim}: {v.supported}, {effect_text(v)}" if v.interval else f"{v.claim}: {v.supported}" for v in judged
     ]
-    return [line.replace("-0.", "−0.") for line in shown]
+    return [line.replace("-0.", "−0.") for line in lines]
 
 
-def _compared(kept: RunDirectory, name: str, title: str, rows: Sequence[Row], claims: Sequence[str]) -> Drawn:
+def _compared(folder: RunDirectory, name: str, title: str, rows: Sequence[Row], claims: Sequence[str]) -> SavedFigure:
     finished = [row for row in rows if row.cell]
     figure = figures.tuning_figure(
         [row.name for row in finished],
@@ -157,12 +160,12 @@ def _compared(kept: RunDirectory, name: str, title: str, rows: Sequence[Row], cl
         title=title,
     )
     alt = f"{title}: test accuracy of each, a dot a seed, the report's beside it."
-    kept.save_figure(name, figure, title=title, alt=alt)
-    return Drawn(name, title, alt)
+    folder.save_figure(name, figure, title=title, alt=alt)
+    return SavedFigure(name, title, alt)
 
 
-def _own_network(kept: RunDirectory, run: Run) -> Drawn:
-    """Draw the own network at the size of the images that were trained on."""
+def _own_network(folder: RunDirectory, run: Run) -> SavedFigure:
+    """Plot the own network at the size of the images that were trained on."""
     shape = run.manifest["model"]
     channels, size = shape["in_channels"], shape["image_size"]
     with torch.device("meta"):
@@ -170,5 +173,5 @@ def _own_network(kept: RunDirectory, run: Run) -> Drawn:
     rows = [asdict(row) for row in layer_table(model, (1, channels, size, size))]
     title = f"Figure 2: the report's own network, {OWN_NETWORK}"
     alt = f"{title}, layer by layer, with sizes and {sum(row['parameters'] for row in rows):,} parameters."
-    kept.save_figure("figure-2", figures.architecture(rows, title=OWN_NETWORK), title=title, alt=alt)
-    return Drawn("figure-2", title, alt)
+    folder.save_figure("figure-2", figures.architecture(rows, title=OWN_NETWORK), title=title, alt=alt)
+    return SavedFigure("figure-2", title, alt)

@@ -16,11 +16,12 @@ from glassnet.errors import InputError
 from glassnet.experiment import Run
 from glassnet.models.features import extract_features
 from glassnet.reproduction.claims import CLAIMS, Hits, Verdict, agreed, separates_better, separates_where_not
-from glassnet.reproduction.features.embeddings import PACKAGES, PICTURES, Picture, Wanted, make, yardsticks
-from glassnet.reproduction.part import Drawn, Part, Reproduction, Stage, base_settings, folder, stage
-from glassnet.reproduction.reported import FEATURE_LAYER, OWN_NETWORK, Table
+from glassnet.reproduction.features.embeddings import PACKAGES, PICTURES, Picture, PictureSpec, make, yardsticks
+from glassnet.reproduction.part import Part, Reproduction, SavedFigure, Stage, base_settings, open_folder, stage
+from glassnet.reproduction.reported import FEATURE_LAYER, OWN_NETWORK
 from glassnet.run import RunDirectory
 from glassnet.settings.reproduce import ReproduceSettings
+from glassnet.tables import Table
 from glassnet.tuning import tune
 from glassnet.versions import code_digest, versions
 
@@ -47,19 +48,19 @@ def features(settings: ReproduceSettings, out: Path) -> Reproduction:
     Raises:
         InputError: The run is not one of a network with a layer fc1 of three units or more, or its data are missing.
     """
-    kept = folder(out)
+    folder = open_folder(out)
     run = Run.open(settings.run) if settings.run is not None else train_network(settings, out / "training")
     _check(run)
-    rows = _features(run, settings, kept)
+    rows = _features(run, settings, folder)
     labels, seed = rows.arrays["targets"], settings.seed
     how: dict[str, Any] = {"classes": len(run.classes), "seed": seed, "device": choose_device(settings.device).type}
-    pictures = {wanted.name: _picture(kept, wanted, rows, **how) for wanted in PICTURES}
+    pictures = {spec.name: _picture(folder, spec, rows, **how) for spec in PICTURES}
     return Reproduction(
         part="features",
         out=out,
         tables=(_table(pictures, run),),
         verdicts=tuple(judge(pictures, seed=seed)),
-        figures=tuple(draw_pictures(kept, pictures, labels, run)),
+        figures=tuple(plot_pictures(folder, pictures, labels, run)),
         notes=_notes(pictures, run, rows, seed),
         details={
             "run": str(run.path),
@@ -87,22 +88,22 @@ def _check(run: Run) -> None:
     """Refuse a run that has not what the report looks into."""
     layers = {layer["name"]: layer for layer in run.manifest["model"]["layers"]}
     name = run.manifest["model"]["name"]
-    wanted = f"a run of the report's network, as `glassnet train --data mnist --model {OWN_NETWORK}` writes one"
+    spec = f"a run of the report's network, as `glassnet train --data mnist --model {OWN_NETWORK}` writes one"
     if FEATURE_LAYER not in layers:
-        raise InputError(f"{run.path} is a run of {name}, which has no layer {FEATURE_LAYER}; expected {wanted}.")
+        raise InputError(f"{run.path} is a run of {name}, which has no layer {FEATURE_LAYER}; expected {spec}.")
     if list(layers)[-1] == FEATURE_LAYER:
         raise InputError(
             f"{FEATURE_LAYER} of {run.path}, a run of {name}, gives the classes themselves, no features; "
-            f"expected {wanted}."
+            f"expected {spec}."
         )
     units = layers[FEATURE_LAYER]["output"][-1]
     if units < 3:
         raise InputError(
-            f"{FEATURE_LAYER} of {run.path} has {units} units, expected 3 or more, for three components: take {wanted}."
+            f"{FEATURE_LAYER} of {run.path} has {units} units, expected 3 or more, for three components: take {spec}."
         )
 
 
-def _features(run: Run, settings: ReproduceSettings, kept: RunDirectory) -> Stage:
+def _features(run: Run, settings: ReproduceSettings, folder: RunDirectory) -> Stage:
     """Extract the layer's outputs for all test images; its numbers identify the run, for the stages that follow."""
     digest = hashlib.sha256((run.path / "model.safetensors").read_bytes()).hexdigest()
     inputs = {"weights_sha256": digest, "data": run.manifest["data"]["name"], "layer": FEATURE_LAYER}
@@ -113,21 +114,21 @@ def _features(run: Run, settings: ReproduceSettings, kept: RunDirectory) -> Stag
         values = extract_features(model, test.images, [FEATURE_LAYER], precision="fp32")[FEATURE_LAYER]
         return Stage({"features": values, "targets": test.targets.numpy()}, inputs)
 
-    return stage(kept, "extraction", inputs, compute)
+    return stage(folder, "extraction", inputs, compute)
 
 
-def _picture(kept: RunDirectory, wanted: Wanted, rows: Stage, *, classes: int, seed: int, device: str) -> Picture:
+def _picture(folder: RunDirectory, spec: PictureSpec, rows: Stage, *, classes: int, seed: int, device: str) -> Picture:
     """Make one picture, or read it back."""
     inputs = dict(rows.numbers) | {
-        **{"picture": wanted.name, "seed": seed, "device": device, **yardsticks()},
+        **{"picture": spec.name, "seed": seed, "device": device, **yardsticks()},
         **{"versions": versions(*PACKAGES), "code": code_digest("embedding")},
     }
 
     def compute() -> Stage:
         features, targets = rows.arrays["features"], rows.arrays["targets"]
-        return make(wanted, features, targets, classes=classes, seed=seed, device=device)
+        return make(spec, features, targets, classes=classes, seed=seed, device=device)
 
-    return Picture.of(wanted, stage(kept, wanted.name, inputs, compute))
+    return Picture.of(spec, stage(folder, spec.name, inputs, compute))
 
 
 def judge(pictures: Mapping[str, Picture], *, seed: int) -> list[Verdict]:
@@ -162,8 +163,8 @@ def judge(pictures: Mapping[str, Picture], *, seed: int) -> list[Verdict]:
 def _table(pictures: Mapping[str, Picture], run: Run) -> Table:
     rows = tuple(
         (
-            p.wanted.figure,
-            p.wanted.title,
+            p.spec.figure,
+            p.spec.title,
             str(p.points.shape[1]),
             *(_number(p.numbers.get(key), digits=4 if key in SHARES else 3) for key in COLUMNS),
         )
@@ -173,7 +174,7 @@ def _table(pictures: Mapping[str, Picture], run: Run) -> Table:
         f"Features of {FEATURE_LAYER}, {len(next(iter(pictures.values())).points):,} test images",
         ("figure", "picture", "dimensions", *COLUMNS.values()),
         rows,
-        "The report gives no numbers for these figures. "
+        note="The report gives no numbers for these figures. "
         f"The network itself names the class of {run.metrics['test_accuracy']:.4f} of these images.",
     )
 
@@ -198,38 +199,40 @@ def _notes(pictures: Mapping[str, Picture], run: Run, rows: Stage, seed: int) ->
     )
 
 
-DRAWN = (
+PLOTTED = (
     *("explained_variance", "kl_divergence", "knn_accuracy", "trustworthiness", "continuity", "neighbours_kept"),
     *("distance_correlation", "ari", "nmi", "accuracy", "silhouette"),
 )
 
 
-def draw_pictures(kept: RunDirectory, pictures: Mapping[str, Picture], labels: np.ndarray, run: Run) -> list[Drawn]:
-    """Draw Figures 12, 13 and 14 into the folder's figures/."""
+def plot_pictures(
+    folder: RunDirectory, pictures: Mapping[str, Picture], labels: np.ndarray, run: Run
+) -> list[SavedFigure]:
+    """Plot Figures 12, 13 and 14 into the folder's figures/."""
     return [
         _save(
-            kept, "figure-12", f"Figure 12: two principal components of {FEATURE_LAYER}",
+            folder, "figure-12", f"Figure 12: two principal components of {FEATURE_LAYER}",
             _clustered(pictures["pca2"], labels, run, f"Two principal components of {FEATURE_LAYER}"),
         ),
         _save(
-            kept, "figure-13", f"Figure 13: three principal components of {FEATURE_LAYER}",
+            folder, "figure-13", f"Figure 13: three principal components of {FEATURE_LAYER}",
             _clustered(pictures["pca3"], labels, run, f"Three principal components of {FEATURE_LAYER}"),
         ),
         _save(
-            kept, "figure-14", f"Figure 14: t-SNE of {FEATURE_LAYER}, and of its principal components",
+            folder, "figure-14", f"Figure 14: t-SNE of {FEATURE_LAYER}, and of its principal components",
             _pair(pictures["tsne"], pictures["tsne-pca"], labels, run),
         ),
     ]  # fmt: skip
 
 
-def _save(kept: RunDirectory, name: str, title: str, figure: Figure) -> Drawn:
+def _save(folder: RunDirectory, name: str, title: str, figure: Figure) -> SavedFigure:
     alt = f"{title}: the test images as points, coloured by class and by cluster."
-    kept.save_figure(name, figure, title=title, alt=alt)
-    return Drawn(name, title, alt)
+    folder.save_figure(name, figure, title=title, alt=alt)
+    return SavedFigure(name, title, alt)
 
 
-def _shown(picture: Picture) -> dict[str, float | None]:
-    return {key: picture.numbers.get(key) for key in DRAWN}
+def _plotted(picture: Picture) -> dict[str, float | None]:
+    return {key: picture.numbers.get(key) for key in PLOTTED}
 
 
 def _clustered(picture: Picture, labels: np.ndarray, run: Run, title: str) -> Figure:
@@ -238,9 +241,9 @@ def _clustered(picture: Picture, labels: np.ndarray, run: Run, title: str) -> Fi
         labels,
         picture.assignment,
         run.classes,
-        _shown(picture),
+        _plotted(picture),
         title,
-        method=picture.wanted.method,
+        method=picture.spec.method,
         matching=picture.matching,
         centres=_centres(picture),
     )
@@ -252,9 +255,9 @@ def _pair(left: Picture, right: Picture, labels: np.ndarray, run: Run) -> Figure
         right.points,
         labels,
         run.classes,
-        (_shown(left), _shown(right)),
+        (_plotted(left), _plotted(right)),
         f"t-SNE of the features of {FEATURE_LAYER}",
-        names=(left.wanted.title, f"t-SNE of their {right.numbers['components']} principal components"),
+        names=(left.spec.title, f"t-SNE of their {right.numbers['components']} principal components"),
         method="tsne",
         assignments=(left.assignment, right.assignment),
         centres=(_centres(left), _centres(right)),

@@ -21,7 +21,7 @@ PACKAGES = ("scikit-learn", "numpy", "scipy", "numba", "faiss-cpu")
 
 
 @dataclass(frozen=True)
-class Wanted:
+class PictureSpec:
     """A picture of the report's.
 
     Attributes:
@@ -42,11 +42,11 @@ class Wanted:
 
 
 PICTURES = (
-    Wanted("features", "–", "the features themselves", None, None),
-    Wanted("pca2", "12", "PCA, two components", "pca", 2),
-    Wanted("pca3", "13", "PCA, three components", "pca", 3),
-    Wanted("tsne", "14, left", "t-SNE of the features", "tsne", 2),
-    Wanted("tsne-pca", "14, right", "t-SNE of their principal components", "tsne", 2, reduced=True),
+    PictureSpec("features", "–", "the features themselves", None, None),
+    PictureSpec("pca2", "12", "PCA, two components", "pca", 2),
+    PictureSpec("pca3", "13", "PCA, three components", "pca", 3),
+    PictureSpec("tsne", "14, left", "t-SNE of the features", "tsne", 2),
+    PictureSpec("tsne-pca", "14, right", "t-SNE of their principal components", "tsne", 2, reduced=True),
 )
 
 
@@ -55,7 +55,7 @@ class Picture:
     """A picture with its clusters and numbers.
 
     Attributes:
-        wanted: What it is.
+        spec: What it is.
         points: A point an image.
         assignment: Cluster of each image.
         matching: Class of each cluster.
@@ -64,7 +64,7 @@ class Picture:
         numbers: By the names that figures know.
     """
 
-    wanted: Wanted
+    spec: PictureSpec
     points: Float[np.ndarray, "n dims"]
     assignment: Int64[np.ndarray, " n"]
     matching: Int64[np.ndarray, " k"]
@@ -73,9 +73,9 @@ class Picture:
     numbers: Mapping[str, Any]
 
     @classmethod
-    def of(cls, wanted: Wanted, stage: Stage) -> Picture:
+    def of(cls, spec: PictureSpec, stage: Stage) -> Picture:
         """Take a picture from its stage."""
-        return cls(wanted=wanted, numbers=stage.numbers, **stage.arrays)
+        return cls(spec=spec, numbers=stage.numbers, **stage.arrays)
 
 
 def yardsticks() -> dict[str, float]:
@@ -89,7 +89,7 @@ def component_count(columns: int, images: int) -> int:
 
 
 def make(
-    wanted: Wanted,
+    spec: PictureSpec,
     features: Float[np.ndarray, "n d"],
     labels: Int64[np.ndarray, " n"],
     *,
@@ -105,7 +105,7 @@ def make(
     Raises:
         InputError: The features are too few or no finite numbers.
     """
-    points, numbers = _points(wanted, features, seed, device)
+    points, numbers = _points(spec, features, seed, device)
     clusters = cluster(points, k=classes, seed=seed, labels=labels)
     assert clusters.matching is not None  # there are labels
     own = near_own_class(points, labels, neighbours=min(NEIGHBOURS, len(labels) - 1))
@@ -119,38 +119,38 @@ def make(
     return Stage(arrays, numbers | _measure(features, points, labels, clusters, own, seed))
 
 
-def _points(wanted: Wanted, features: np.ndarray, seed: int, device: str) -> tuple[np.ndarray, dict[str, Any]]:
-    if wanted.method is None or wanted.dims is None:
+def _points(spec: PictureSpec, features: np.ndarray, seed: int, device: str) -> tuple[np.ndarray, dict[str, Any]]:
+    if spec.method is None or spec.dims is None:
         return np.asarray(features, dtype=np.float32), {"dims": features.shape[1]}
-    components = component_count(features.shape[1], len(features)) if wanted.reduced else None
+    components = component_count(features.shape[1], len(features)) if spec.reduced else None
     perplexity = min(PERPLEXITY, (len(features) - 1) / 3)
-    found = embed(
+    embedding = embed(
         features,
-        method=wanted.method,
-        dims=wanted.dims,
+        method=spec.method,
+        dims=spec.dims,
         seed=seed,
         perplexity=perplexity,
         pca_components=components,
         device=device,
     )
-    variance = found.explained_variance
+    variance = embedding.explained_variance
     numbers = {
-        "dims": found.dims,
-        "settings": dict(found.settings),
+        "dims": embedding.dims,
+        "settings": dict(embedding.settings),
         "explained_variance": None if variance is None else float(variance.sum()),
-        "kl_divergence": found.kl_divergence,
+        "kl_divergence": embedding.kl_divergence,
     }
     if components is not None:
-        kept = embed(features, method="pca", dims=components, seed=seed).explained_variance
-        assert kept is not None  # it is PCA
-        numbers |= {"components": components, "components_variance": float(kept.sum())}
-    return found.points, numbers
+        explained = embed(features, method="pca", dims=components, seed=seed).explained_variance
+        assert explained is not None  # it is PCA
+        numbers |= {"components": components, "components_variance": float(explained.sum())}
+    return embedding.points, numbers
 
 
 def _measure(
     features: np.ndarray, points: np.ndarray, labels: np.ndarray, clusters: Clustering, own: np.ndarray, seed: int
 ) -> dict[str, Any]:
-    kept = quality(features, points, neighbours=min(NEIGHBOURS, (len(labels) - 1) // 2), seed=seed)
+    measures = quality(features, points, neighbours=min(NEIGHBOURS, (len(labels) - 1) // 2), seed=seed)
     of_clusters = ("ari", "nmi", "accuracy", "silhouette", "class_silhouette")
     of_neighbours = (
         *("trustworthiness", "continuity", "neighbours_kept", "distance_correlation"),
@@ -158,7 +158,7 @@ def _measure(
     )
     return {
         **{name: getattr(clusters, name) for name in of_clusters},
-        **{name: getattr(kept, name) for name in of_neighbours},
+        **{name: getattr(measures, name) for name in of_neighbours},
         "knn_accuracy": float(own.mean()),
     }
 

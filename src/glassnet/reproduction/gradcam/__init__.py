@@ -14,9 +14,9 @@ from glassnet.devices import choose_device
 from glassnet.errors import InputError
 from glassnet.experiment import Run
 from glassnet.reproduction.claims import CLAIMS, Verdict, agreed, both, higher_in_images
-from glassnet.reproduction.gradcam.maps import PLACES, SHOWN, Look, Place, look
-from glassnet.reproduction.gradcam.shares import draw_gradcam, last_table, layer_table, measure_shares, shares_to_json
-from glassnet.reproduction.part import Part, Reproduction, base_settings, folder
+from glassnet.reproduction.gradcam.maps import FIGURE_IMAGES, PLACES, GradcamMaps, Place, gradcam_maps
+from glassnet.reproduction.gradcam.shares import last_table, layer_table, measure_shares, plot_gradcam, shares_to_json
+from glassnet.reproduction.part import Part, Reproduction, base_settings, open_folder
 from glassnet.reproduction.reported import ATTRIBUTED, MAINLY, OWN_NETWORK
 from glassnet.settings.reproduce import ReproduceSettings
 from glassnet.tuning import tune
@@ -31,15 +31,17 @@ def gradcam(settings: ReproduceSettings, out: Path) -> Reproduction:
     Raises:
         InputError: A run is of none of the report's networks, or not of digits, or the runs have different data.
     """
-    kept, device = folder(out), choose_device(settings.device)
+    folder, device = open_folder(out), choose_device(settings.device)
     if not settings.runs and settings.data not in DIGITS:
         raise InputError(f"--data is {settings.data}, but the stroke is that of digits; expected {_or(DIGITS)}.")
     opened = _open(settings.runs) if settings.runs else [_train(settings, name, out) for name in ATTRIBUTED]
-    looks = [
-        look(run, kept, device=device, data_root=settings.data_root, images=settings.images, seed=settings.seed)
+    networks = [
+        gradcam_maps(
+            run, folder, device=device, data_root=settings.data_root, images=settings.images, seed=settings.seed
+        )
         for run in opened
     ]
-    by_name = {one.name: one for one in sorted(looks, key=lambda one: list(ATTRIBUTED).index(one.name))}
+    by_name = {one.name: one for one in sorted(networks, key=lambda one: list(ATTRIBUTED).index(one.name))}
     verdicts = tuple(judge(by_name, seed=settings.seed))
     shares = {name: measure_shares(one, settings.seed) for name, one in by_name.items()}
     return Reproduction(
@@ -47,7 +49,7 @@ def gradcam(settings: ReproduceSettings, out: Path) -> Reproduction:
         out=out,
         tables=(layer_table(by_name, shares), last_table(by_name, settings.seed)),
         verdicts=verdicts,
-        figures=tuple(draw_gradcam(kept, by_name, shares)),
+        figures=tuple(plot_gradcam(folder, by_name, shares)),
         notes=_notes(by_name),
         details={
             "runs": {name: str(one.run.path) for name, one in by_name.items()},
@@ -98,20 +100,21 @@ def _or(names: Sequence[str]) -> str:
     return " or ".join(names)
 
 
-def _notes(looks: Mapping[str, Look]) -> tuple[str, ...]:
-    told = [
+def _notes(networks: Mapping[str, GradcamMaps]) -> tuple[str, ...]:
+    sentences = [
         f"{name}: {one.run.path}, {one.run.manifest['model']['image_size']} px, test accuracy "
         f"{one.run.metrics['test_accuracy']:.4f}"
-        for name, one in looks.items()
+        for name, one in networks.items()
     ]
-    data = next(iter(looks.values())).run.manifest["data"]["name"]
+    data = next(iter(networks.values())).run.manifest["data"]["name"]
     return (
-        f"Runs: {'; '.join(told)}.",
+        f"Runs: {'; '.join(sentences)}.",
         "Explained is the predicted class, before the softmax. The report does not say whether its maps are of a "
         "convolution's own output or of the ReLU after it, so both are measured, and the claims count as decided only "
         "where the two agree. The ReLU comes after the pool where the own network has one.",
-        f"The figures are drawn at the ReLUs, where {_zeros(looks, 'ReLU'):.0%} of the maps are all zero "
-        f"({_zeros(looks, 'convolution'):.0%} at the convolutions), on the first {SHOWN} test images, not picked.",
+        f"The figures are drawn at the ReLUs, where {_zeros(networks, 'ReLU'):.0%} of the maps are all zero "
+        f"({_zeros(networks, 'convolution'):.0%} at the convolutions), on the first {FIGURE_IMAGES} test images, "
+        "not picked.",
         f"The stroke: pixels brighter than {STROKE_THRESHOLD:g} of white, at each network's own image size.",
         "The yardsticks of the verdicts were fixed before any number of these networks was seen, but for three later "
         "ones: the chance level of roundness, no roundness where the whole frame is hot, and that convolution and ReLU "
@@ -121,9 +124,9 @@ def _notes(looks: Mapping[str, Look]) -> tuple[str, ...]:
     )
 
 
-def _zeros(looks: Mapping[str, Look], place: Place) -> float:
+def _zeros(networks: Mapping[str, GradcamMaps], place: Place) -> float:
     """Return which share of all maps at a place is all zero."""
-    return float(np.isnan(np.concatenate([one.at[place].shares.ravel() for one in looks.values()])).mean())
+    return float(np.isnan(np.concatenate([one.at[place].shares.ravel() for one in networks.values()])).mean())
 
 
 AT_VGG = ", at VGG's resolution"
@@ -131,7 +134,7 @@ AT: Mapping[Place, str] = {"convolution": ", at the convolution", "ReLU": ", at 
 """How a claim says where the maps were taken."""
 
 
-def judge(looks: Mapping[str, Look], *, seed: int) -> list[Verdict]:
+def judge(networks: Mapping[str, GradcamMaps], *, seed: int) -> list[Verdict]:
     """Judge the report's claim with the maps as they are, and with the own ones reduced to the size of VGG's.
 
     "Mainly" is more than half; more on the stroke is a larger share of Grad-CAM inside it, each above that of a
@@ -140,10 +143,10 @@ def judge(looks: Mapping[str, Look], *, seed: int) -> list[Verdict]:
     frame. The report does not say whether it shows convolutions or ReLUs: what it claims is decided only where the two
     agree.
     """
-    own = looks.get(OWN_NETWORK)
+    own = networks.get(OWN_NETWORK)
     if own is None:
         return []
-    others = [one for name, one in looks.items() if name != OWN_NETWORK]
+    others = [one for name, one in networks.items() if name != OWN_NETWORK]
     verdicts: list[Verdict] = []
     wholes: dict[str, list[Verdict]] = {}
     for place in PLACES:
@@ -154,23 +157,23 @@ def judge(looks: Mapping[str, Look], *, seed: int) -> list[Verdict]:
         for where in ("", AT_VGG) if others else ():
             parts = [v for other in others for v in _compare(own, other, place, where, seed)]
             verdicts += parts
-            joined = both(CLAIMS["attention"] + where + AT[place], _figures(looks), [*alone, *parts])
+            joined = both(CLAIMS["attention"] + where + AT[place], _figures(networks), [*alone, *parts])
             verdicts.append(joined)
             wholes.setdefault("attention" + where, []).append(joined)
-    return verdicts + [_agreed(claim, looks, parts) for claim, parts in wholes.items()]
+    return verdicts + [_agreed(claim, networks, parts) for claim, parts in wholes.items()]
 
 
-def _agreed(claim: str, looks: Mapping[str, Look], parts: list[Verdict]) -> Verdict:
+def _agreed(claim: str, networks: Mapping[str, GradcamMaps], parts: list[Verdict]) -> Verdict:
     name = claim.removesuffix(AT_VGG)
-    figure = ATTRIBUTED[OWN_NETWORK] if name == "own-mainly" else _figures(looks)
+    figure = ATTRIBUTED[OWN_NETWORK] if name == "own-mainly" else _figures(networks)
     return agreed(CLAIMS[name] + claim.removeprefix(name), figure, parts)
 
 
-def _figures(looks: Mapping[str, Look]) -> str:
-    return ", ".join(ATTRIBUTED[name] for name in looks)
+def _figures(networks: Mapping[str, GradcamMaps]) -> str:
+    return ", ".join(ATTRIBUTED[name] for name in networks)
 
 
-def _mainly(own: Look, place: Place, seed: int) -> Verdict:
+def _mainly(own: GradcamMaps, place: Place, seed: int) -> Verdict:
     margin = own.at[place].shares[-1] - MAINLY
     measure = f"share inside the stroke less {MAINLY:g}"
     return higher_in_images(
@@ -178,7 +181,7 @@ def _mainly(own: Look, place: Place, seed: int) -> Verdict:
     )
 
 
-def _round(other: Look, place: Place, seed: int) -> Verdict:
+def _round(other: GradcamMaps, place: Place, seed: int) -> Verdict:
     last, name = other.at[place].last, other.name.upper()
     claim = f"{name}'s maps {CLAIMS['vgg-round']}{AT[place]}"
     return higher_in_images(
@@ -186,12 +189,12 @@ def _round(other: Look, place: Place, seed: int) -> Verdict:
     )
 
 
-def _rounder(one: Look, maps: np.ndarray) -> np.ndarray:
+def _rounder(one: GradcamMaps, maps: np.ndarray) -> np.ndarray:
     """Return how much rounder maps are than random ones of their size."""
     return one.roundness(maps) - one.chance(maps)
 
 
-def _compare(own: Look, other: Look, place: Place, where: str, seed: int) -> list[Verdict]:
+def _compare(own: GradcamMaps, other: GradcamMaps, place: Place, where: str, seed: int) -> list[Verdict]:
     """Compare the own network's last maps with those of another, image by image: the stroke, and the circle."""
     last = other.at[place].last
     maps: np.ndarray = own.at[place].reduced(last.shape[1]) if where else own.at[place].last

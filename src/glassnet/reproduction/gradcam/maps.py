@@ -24,7 +24,7 @@ from glassnet.reproduction.part import Stage, stage
 from glassnet.run import RunDirectory
 from glassnet.versions import code_digest
 
-SHOWN = 4
+FIGURE_IMAGES = 4
 """Images of the figures: the first ones of the test set, not picked."""
 CHUNK = 250
 """Images whose maps are in memory at once."""
@@ -39,7 +39,7 @@ PLACES: tuple[Place, Place] = ("convolution", "ReLU")
 
 
 @dataclass(frozen=True)
-class Maps:
+class PlaceMaps:
     """Grad-CAM at every convolution of a network, or at the ReLU after each.
 
     Attributes:
@@ -60,7 +60,7 @@ class Maps:
 
 
 @dataclass(frozen=True)
-class Look:
+class GradcamMaps:
     """What one network looks at, in the same test images as the others.
 
     Attributes:
@@ -72,7 +72,7 @@ class Look:
 
     run: Run
     arrays: Mapping[str, np.ndarray]
-    at: Mapping[Place, Maps]
+    at: Mapping[Place, PlaceMaps]
 
     @property
     def name(self) -> str:
@@ -103,7 +103,9 @@ class Look:
         return height, width
 
 
-def look(run: Run, kept: RunDirectory, *, device: torch.device, data_root: Path | None, images: int, seed: int) -> Look:
+def gradcam_maps(
+    run: Run, folder: RunDirectory, *, device: torch.device, data_root: Path | None, images: int, seed: int
+) -> GradcamMaps:
     """Explain the predicted class of test images at every convolution and its ReLU, or read what was done before."""
     name = str(run.manifest["model"]["name"])
     digest = hashlib.sha256((run.path / "model.safetensors").read_bytes()).hexdigest()
@@ -112,7 +114,7 @@ def look(run: Run, kept: RunDirectory, *, device: torch.device, data_root: Path 
         "data": run.manifest["data"]["name"],
         "images": images,
         "seed": seed,
-        "shown": SHOWN,
+        "figure_images": FIGURE_IMAGES,
         "threshold": STROKE_THRESHOLD,
         "code": code_digest("attribution", "reproduction"),
     }
@@ -123,17 +125,17 @@ def look(run: Run, kept: RunDirectory, *, device: torch.device, data_root: Path 
         model = run.model(device)
         layers = rectified(model)
         arrays = _measure(model, Split(test.images[chosen], test.targets[chosen]), layers)
-        told = {"convolution": list(layers), "ReLU": list(layers.values())}
-        return Stage(arrays | _shown(model, test, told["ReLU"]), told)
+        layer_names = {"convolution": list(layers), "ReLU": list(layers.values())}
+        return Stage(arrays | _figure_maps(model, test, layer_names["ReLU"]), layer_names)
 
-    made = stage(kept, f"look-{name}", inputs, compute)
+    made = stage(folder, f"gradcam-{name}", inputs, compute)
     at = {
-        place: Maps(
+        place: PlaceMaps(
             tuple(made.numbers[place]), *(made.arrays[f"{what}/{place}"] for what in ("shares", "sides", "last"))
         )
         for place in PLACES
     }
-    return Look(run, made.arrays, at)
+    return GradcamMaps(run, made.arrays, at)
 
 
 def rectified(model: nn.Module) -> dict[str, str]:
@@ -150,30 +152,38 @@ def rectified(model: nn.Module) -> dict[str, str]:
 def _measure(model: nn.Module, part: Split, pairs: Mapping[str, str]) -> dict[str, np.ndarray]:
     mask = stroke_mask(part.images)
     layers: dict[str, list[str]] = {"convolution": list(pairs), "ReLU": list(pairs.values())}
-    kept: dict[str, list[np.ndarray]] = {}
+    parts_of: dict[str, list[np.ndarray]] = {}
     for start in range(0, len(part), CHUNK):
         rows = slice(start, start + CHUNK)
-        found = explain(model, part.images[rows], layers=[*layers["convolution"], *layers["ReLU"]], methods="gradcam")
+        explanation = explain(
+            model, part.images[rows], layers=[*layers["convolution"], *layers["ReLU"]], methods="gradcam"
+        )
         for place, names in layers.items():
-            shares = np.stack([share_inside(found["gradcam", layer], mask[rows]) for layer in names], axis=1)
-            kept.setdefault(f"shares/{place}", []).append(shares)
-            kept.setdefault(f"last/{place}", []).append(found.raw["gradcam", names[-1]])
-    arrays = {name: np.concatenate(parts) for name, parts in kept.items()}
+            shares = np.stack([share_inside(explanation["gradcam", layer], mask[rows]) for layer in names], axis=1)
+            parts_of.setdefault(f"shares/{place}", []).append(shares)
+            parts_of.setdefault(f"last/{place}", []).append(explanation.raw["gradcam", names[-1]])
+    arrays = {name: np.concatenate(parts) for name, parts in parts_of.items()}
     for place, names in layers.items():
         arrays[f"shares/{place}"] = arrays[f"shares/{place}"].T
-        arrays[f"sides/{place}"] = np.array([found.raw["gradcam", layer].shape[1] for layer in names])
+        arrays[f"sides/{place}"] = np.array([explanation.raw["gradcam", layer].shape[1] for layer in names])
     return arrays | {"mask": mask}
 
 
-def _shown(model: nn.Module, test: Split, layers: list[str]) -> dict[str, np.ndarray]:
-    images = test.images[:SHOWN]
-    found = explain(model, images, layers=layers, methods=METHODS)
-    assert found.output is not None
-    assert found.targets is not None
-    probability = torch.from_numpy(found.output).softmax(dim=1).numpy()[np.arange(len(images)), found.targets]
-    told = {"probability": probability, "targets": found.targets, "labels": test.targets[:SHOWN].numpy()}
-    maps = {f"{method}/{layer}": values for (method, layer), values in found.maps.items()}
-    return {"images": images.numpy(), **told, **maps}
+def _figure_maps(model: nn.Module, test: Split, layers: list[str]) -> dict[str, np.ndarray]:
+    images = test.images[:FIGURE_IMAGES]
+    explanation = explain(model, images, layers=layers, methods=METHODS)
+    assert explanation.output is not None
+    assert explanation.targets is not None
+    probability = (
+        torch.from_numpy(explanation.output).softmax(dim=1).numpy()[np.arange(len(images)), explanation.targets]
+    )
+    predictions = {
+        "probability": probability,
+        "targets": explanation.targets,
+        "labels": test.targets[:FIGURE_IMAGES].numpy(),
+    }
+    maps = {f"{method}/{layer}": values for (method, layer), values in explanation.maps.items()}
+    return {"images": images.numpy(), **predictions, **maps}
 
 
 RANDOM = 2000
@@ -189,15 +199,15 @@ def roundness(maps: Float[np.ndarray, "n h w"]) -> Float[np.ndarray, " n"]:
     Returns:
         0 to 1; NaN for a map of zeros, and where the region is the whole frame, which has no shape.
     """
-    found = np.full(len(maps), np.nan)
+    covered = np.full(len(maps), np.nan)
     rows, columns = (np.asarray(axis) for axis in np.indices(maps.shape[1:]))
     for number in np.flatnonzero(maps.max(axis=(1, 2)) > 0):
         region: np.ndarray = maps[number] >= maps[number].max() / 2
         if region.all():
             continue
         away = (rows - rows[region].mean()) ** 2 + (columns - columns[region].mean()) ** 2
-        found[number] = region.ravel()[np.argsort(away, axis=None, kind="stable")[: region.sum()]].mean()
-    return found
+        covered[number] = region.ravel()[np.argsort(away, axis=None, kind="stable")[: region.sum()]].mean()
+    return covered
 
 
 @cache

@@ -16,9 +16,9 @@ from glassnet.experiment import Run
 from glassnet.models import create_model, parse_options
 from glassnet.models.summary import layer_table
 from glassnet.reproduction.claims import Verdict
-from glassnet.reproduction.part import Drawn, Part, Reproduction, folder
+from glassnet.reproduction.part import Part, Reproduction, SavedFigure, open_folder
 from glassnet.reproduction.reconstruction.comparison import judge, margin_table, quality_table, summary_table
-from glassnet.reproduction.reconstruction.measures import Measured, code_numbers, evaluated, margins, measure
+from glassnet.reproduction.reconstruction.measures import Measurements, code_numbers, evaluated, margins, measure
 from glassnet.reproduction.reconstruction.plan import (
     VAE,
     Denoising,
@@ -28,10 +28,10 @@ from glassnet.reproduction.reconstruction.plan import (
     trained,
     training_settings,
 )
-from glassnet.reproduction.reported import Table
 from glassnet.run import RunDirectory
 from glassnet.settings import TrainSettings
 from glassnet.settings.reproduce import ReproduceSettings
+from glassnet.tables import Table
 from glassnet.tasks.reconstruction.image_quality import psnr
 from glassnet.tasks.reconstruction.learn import between, mean_interval, quality
 
@@ -46,25 +46,25 @@ def reconstruction(settings: ReproduceSettings, out: Path) -> Reproduction:
     Raises:
         InputError: A network or data set is not planned for, or the folder holds runs of other settings.
     """
-    plans, names, kept = chosen(settings), networks(settings), folder(out)
+    plans, names, folder = chosen(settings), networks(settings), open_folder(out)
     tables: list[Table] = []
-    measured: list[tuple[Denoising, Measured]] = []
+    measured: list[tuple[Denoising, Measurements]] = []
     verdicts: list[Verdict] = []
-    drawn: list[Drawn] = []
+    saved: list[SavedFigure] = []
     details: dict[str, Any] = {}
     notes = [_how(settings)]
     for plan in plans:
         runs = _train(plan, names, settings, out / "training")
-        found = measure(kept, runs, settings)
-        measured.append((plan, found))
-        tables += [quality_table(plan, runs, found), margin_table(plan, found)]
-        verdicts += judge(plan, found, seed=settings.seed)
-        drawn += draw_rows(kept, plan, runs, found, settings)
-        details[plan.data] = _details(found)
-        notes += _notes(plan, runs, found)
-    tables = [summary_table(measured), *tables, *_bounds(plans, names, kept, settings, out / "training")]
-    drawn = [draw_diagram(kept), *drawn]
-    return Reproduction("reconstruction", out, tuple(tables), tuple(verdicts), tuple(drawn), tuple(notes), details)
+        measurements = measure(folder, runs, settings)
+        measured.append((plan, measurements))
+        tables += [quality_table(plan, runs, measurements), margin_table(plan, measurements)]
+        verdicts += judge(plan, measurements, seed=settings.seed)
+        saved += plot_rows(folder, plan, runs, measurements, settings)
+        details[plan.data] = _details(measurements)
+        notes += _notes(plan, runs, measurements)
+    tables = [summary_table(measured), *tables, *_bounds(plans, names, folder, settings, out / "training")]
+    saved = [plot_diagram(folder), *saved]
+    return Reproduction("reconstruction", out, tuple(tables), tuple(verdicts), tuple(saved), tuple(notes), details)
 
 
 RECONSTRUCTION = Part(
@@ -87,39 +87,43 @@ def _train(plan: Denoising, names: Sequence[str], settings: ReproduceSettings, o
 
 
 def _bounds(
-    plans: Sequence[Denoising], names: Sequence[str], kept: RunDirectory, settings: ReproduceSettings, out: Path
+    plans: Sequence[Denoising], names: Sequence[str], folder: RunDirectory, settings: ReproduceSettings, out: Path
 ) -> list[Table]:
     """Train and lay out the bound on clean images, of the first seed; no table where there is none to train."""
     rows: list[tuple[str, ...]] = []
     one_seed = replace(settings, seeds=(min(settings.seeds),))
     for plan in plans:
-        for number, bound in enumerate(bounds(plan.data)):
+        for place, bound in enumerate(bounds(plan.data)):
             if bound.settings.model not in names:
                 continue
-            path = out / f"{plan.name}-bound{number}-seed{one_seed.seeds[0]}"
+            path = out / f"{plan.name}-bound{place}-seed{one_seed.seeds[0]}"
             run = trained(bound.settings, settings, seed=one_seed.seeds[0], path=path)
-            told = evaluated(kept, run, settings).numbers
-            bits = told["bits_per_dimension"]
+            numbers = evaluated(folder, run, settings).numbers
+            bits = numbers["bits_per_dimension"]
             rows.append((
-                plan.data, f"{run.settings.model}, {told['latent']['dimensions']:,} latent", bound.title,
-                f"{told['reconstruction']:.2f}", f"{told['kl']:.2f}", f"{told['negative_elbo']:.2f}",
-                between(told["negative_elbo_interval"], 2), "–" if bits is None else f"{bits:.3f}",
-                f"{told['latent']['active']:,}",
+                plan.data, f"{run.settings.model}, {numbers['latent']['dimensions']:,} latent", bound.title,
+                f"{numbers['reconstruction']:.2f}", f"{numbers['kl']:.2f}", f"{numbers['negative_elbo']:.2f}",
+                between(numbers["negative_elbo_interval"], 2), "–" if bits is None else f"{bits:.3f}",
+                f"{numbers['latent']['active']:,}",
             ))  # fmt: skip
     header = ("data", "network", "likelihood", "reconstruction (nats)", "KL (nats)", "negative ELBO", "95% over images",
               "bits per dimension", "active")  # fmt: skip
     note = f"Seed {one_seed.seeds[0]}; one draw of the code an image."
-    return [Table("The bound on clean test images", header, tuple(rows), note)] if rows else []
+    return [Table("The bound on clean test images", header, tuple(rows), note=note)] if rows else []
 
 
-def _details(found: Measured) -> dict[str, Any]:
+def _details(measurements: Measurements) -> dict[str, Any]:
     return {
         "margins": {
             name: {title: [float(of.mean()), *(mean_interval(of) or (None, None))] for title, of in above.items()}
-            for name, above in ((name, margins(found, name)) for name in found.networks)
+            for name, above in ((name, margins(measurements, name)) for name in measurements.networks)
         },
-        "networks": {name: {str(seed): dict(one) for seed, one in by.items()} for name, by in found.numbers.items()},
-        "baselines": {title: quality(one) | {"images": len(one["psnr"])} for title, one in found.baselines.items()},
+        "networks": {
+            name: {str(seed): dict(one) for seed, one in by.items()} for name, by in measurements.numbers.items()
+        },
+        "baselines": {
+            title: quality(one) | {"images": len(one["psnr"])} for title, one in measurements.baselines.items()
+        },
     }
 
 
@@ -131,7 +135,7 @@ def _how(settings: ReproduceSettings) -> str:
     )
 
 
-def _notes(plan: Denoising, runs: Mapping[str, Mapping[int, Run]], found: Measured) -> list[str]:
+def _notes(plan: Denoising, runs: Mapping[str, Mapping[int, Run]], measurements: Measurements) -> list[str]:
     run = next(iter(next(iter(runs.values())).values()))
     data = run.manifest["data"]
     trainings = "; ".join(
@@ -139,12 +143,12 @@ def _notes(plan: Denoising, runs: Mapping[str, Mapping[int, Run]], found: Measur
     )  # fmt: skip
     warnings = [
         f"{name} on {plan.data}, seed {seed}: {line}"
-        for name, by_seed in found.numbers.items()
+        for name, by_seed in measurements.numbers.items()
         for seed, one in by_seed.items()
         for line in one["warnings"]
     ]
     about = f"{plan.data}: {data['note']}; {data['train']:,} training, {data['test']:,} test images. {trainings}."
-    return [about, *_no_bottleneck(plan, runs), *found.left_out, *warnings]
+    return [about, *_no_bottleneck(plan, runs), *measurements.left_out, *warnings]
 
 
 def _trained_by(settings: TrainSettings) -> str:
@@ -156,55 +160,55 @@ def _trained_by(settings: TrainSettings) -> str:
 
 def _no_bottleneck(plan: Denoising, runs: Mapping[str, Mapping[int, Run]]) -> list[str]:
     """Say which networks have a code of as many numbers as the image has values."""
-    found = []
+    sentences = []
     for name, by_seed in runs.items():
         run = by_seed[min(by_seed)]
         model = run.manifest["model"]
         numbers, values = code_numbers(run), model["in_channels"] * model["image_size"] ** 2
         if numbers >= values:
-            found.append(
+            sentences.append(
                 f"{name} on {plan.data}: the code has {numbers:,} numbers, as many as the image has values, and is no "
                 "bottleneck; PCA with as many components gives the noisy image back."
             )
-    return found
+    return sentences
 
 
-SHOWN = 10
+FIGURE_IMAGES = 10
 DIGIT_SHAPE = (1, 1, 28, 28)
 
 
-def draw_diagram(kept: RunDirectory) -> Drawn:
-    """Draw Figure 6 from the layer table of the VAE with a vector code whose bound is measured on MNIST."""
+def plot_diagram(folder: RunDirectory) -> SavedFigure:
+    """Plot Figure 6 from the layer table of the VAE with a vector code whose bound is measured on MNIST."""
     options = parse_options(VAE, bounds("mnist")[0].settings.model_options)
     layers = layer_table(create_model(VAE, in_channels=1, image_size=DIGIT_SHAPE[-1], **options), DIGIT_SHAPE)
     title, alt = "Figure 6: structure of the VAE", "Encoder, mean and deviation, code and decoder, each with its sizes."
     figure = figures.autoencoder_diagram([asdict(layer) for layer in layers], f"{title} ({VAE})")
-    kept.save_figure("figure-6", figure, title=title, alt=alt)
-    return Drawn("figure-6", title, alt)
+    folder.save_figure("figure-6", figure, title=title, alt=alt)
+    return SavedFigure("figure-6", title, alt)
 
 
-def draw_rows(
-    kept: RunDirectory,
+def plot_rows(
+    folder: RunDirectory,
     plan: Denoising,
     runs: Mapping[str, Mapping[int, Run]],
-    found: Measured,
+    measurements: Measurements,
     settings: ReproduceSettings,
-) -> list[Drawn]:
-    """Draw noisy, reconstructed and original images of each network's first seed; the same images for all."""
-    drawn = []
+) -> list[SavedFigure]:
+    """Plot noisy, reconstructed and original images of each network's first seed; the same images for all."""
+    saved = []
     for name, by_seed in runs.items():
         run = by_seed[min(by_seed)]
         number = plan.figures.get(name)
         stem = f"figure-{number}" if number else f"{plan.name}-{name}"
         title = f"{f'Figure {number}: ' if number else ''}{name} on {plan.name}"
-        title += f": mean PSNR {found.networks[name][min(by_seed)]['psnr'].mean():.2f} dB"
-        drawn.append(_rows(kept, run, stem, title, settings))
-    return drawn
+        title += f": mean PSNR {measurements.networks[name][min(by_seed)]['psnr'].mean():.2f} dB"
+        saved.append(_rows(folder, run, stem, title, settings))
+    return saved
 
 
-def _rows(kept: RunDirectory, run: Run, stem: str, title: str, settings: ReproduceSettings) -> Drawn:
+def _rows(folder: RunDirectory, run: Run, stem: str, title: str, settings: ReproduceSettings) -> SavedFigure:
     dataset = run.dataset(settings.data_root)
-    noisy, clean = noisy_and_clean(run, dataset, "test", balanced_draw(dataset.test.targets, SHOWN, seed=0))
+    noisy, clean = noisy_and_clean(run, dataset, "test", balanced_draw(dataset.test.targets, FIGURE_IMAGES, seed=0))
     with torch.no_grad():
         images = run.model()(noisy).images
     rows = {"noisy": noisy, "reconstructed": images, "original": clean}
@@ -217,5 +221,5 @@ def _rows(kept: RunDirectory, run: Run, stem: str, title: str, settings: Reprodu
         note=f"Noise {run.settings.noise}. {len(clean)} test images drawn by seed, none picked; below each its PSNR.",
     )
     alt = f"{title}: rows of noisy, reconstructed and original images, with the PSNR of each."
-    kept.save_figure(stem, figure, title=title, alt=alt)
-    return Drawn(stem, title, alt)
+    folder.save_figure(stem, figure, title=title, alt=alt)
+    return SavedFigure(stem, title, alt)

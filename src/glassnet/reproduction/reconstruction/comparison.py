@@ -9,7 +9,7 @@ import numpy as np
 from glassnet.experiment import Run
 from glassnet.reproduction.claims import CLAIMS, ONE_EACH, Verdict, both, higher_in_images, higher_over_seeds
 from glassnet.reproduction.reconstruction.measures import (
-    Measured,
+    Measurements,
     Quality,
     best_network,
     code_numbers,
@@ -20,29 +20,29 @@ from glassnet.reproduction.reconstruction.measures import (
     weakest,
 )
 from glassnet.reproduction.reconstruction.plan import DEEP, SIMPLE, VAE, Denoising
-from glassnet.reproduction.reported import Table
+from glassnet.tables import Table
 from glassnet.tasks.reconstruction.learn import between, mean_interval
 from glassnet.tuning import spread
 
 
-def quality_table(plan: Denoising, runs: Mapping[str, Mapping[int, Run]], found: Measured) -> Table:
+def quality_table(plan: Denoising, runs: Mapping[str, Mapping[int, Run]], measurements: Measurements) -> Table:
     """Lay out a data set's networks and baselines: over seeds for networks, with an interval over images for both."""
     rows: list[tuple[str, ...]] = []
-    for name, by_seed in found.networks.items():
+    for name, by_seed in measurements.networks.items():
         run = runs[name][min(by_seed)]
         title = f"{name} (Figure {plan.figures[name]})" if name in plan.figures else name
         cells = _over_seeds(by_seed)
         rows.append(
             (title, f"{run.manifest['model']['parameters']:,}", f"{code_numbers(run):,}", *cells, str(len(by_seed)))
         )
-    rows += [(title, "–", "–", *_over_seeds({0: one}), "–") for title, one in found.baselines.items()]
+    rows += [(title, "–", "–", *_over_seeds({0: one}), "–") for title, one in measurements.baselines.items()]
     header = ("", "parameters", "numbers of the code", "MSE", "PSNR (dB)", "95% over images", "SSIM",
               "95% over images", "images", "seeds")  # fmt: skip
     note = (
         "Networks: mean ± standard deviation over seeds; the interval is of each image's mean over seeds. The report "
         "has no numbers."
     )
-    return Table(f"{plan.data}, noise {plan.noise}", header, tuple(rows), note)
+    return Table(f"{plan.data}, noise {plan.noise}", header, tuple(rows), note=note)
 
 
 def _over_seeds(by_seed: Mapping[int, Quality]) -> tuple[str, ...]:
@@ -54,25 +54,25 @@ def _over_seeds(by_seed: Mapping[int, Quality]) -> tuple[str, ...]:
     return (*cells, f"{len(next(iter(by_seed.values()))['psnr']):,}")
 
 
-def margin_table(plan: Denoising, found: Measured) -> Table:
+def margin_table(plan: Denoising, measurements: Measurements) -> Table:
     """Lay out by how much each network's PSNR lies above each baseline's on the same images, with its interval."""
-    above = {name: margins(found, name) for name in found.networks}
+    above = {name: margins(measurements, name) for name in measurements.networks}
     rows = [
         (title, *(_interval(of[title]) for of in above.values()), f"{len(one['psnr']):,}")
-        for title, one in found.baselines.items()
+        for title, one in measurements.baselines.items()
     ]
     note = "Mean difference over images and its 95% interval; below 0, the baseline is better."
-    return Table(f"{plan.data}: PSNR above what needs no network (dB)", ("", *above, "images"), tuple(rows), note)
+    return Table(f"{plan.data}: PSNR above what needs no network (dB)", ("", *above, "images"), tuple(rows), note=note)
 
 
-def summary_table(measured: Sequence[tuple[Denoising, Measured]]) -> Table:
+def summary_table(measured: Sequence[tuple[Denoising, Measurements]]) -> Table:
     """Say of each data set how far the best network is above non-local means, and whether each is above all else."""
     rows = []
-    for plan, found in measured:
-        best, title = best_network(found), nonlocal_means_title(found)
-        network, baseline, least = weakest(found)
-        above = "–" if title is None else f"{_interval(margins(found, best)[title])} to {title}"
-        psnr = float(over_seeds(found.networks[best], "psnr").mean())
+    for plan, measurements in measured:
+        best, title = best_network(measurements), nonlocal_means_title(measurements)
+        network, baseline, least = weakest(measurements)
+        above = "–" if title is None else f"{_interval(margins(measurements, best)[title])} to {title}"
+        psnr = float(over_seeds(measurements.networks[best], "psnr").mean())
         rows.append((plan.data, best, f"{psnr:.2f}", above, f"{_interval(least)}: {network} to {baseline}"))
     header = (
         "data",
@@ -85,7 +85,7 @@ def summary_table(measured: Sequence[tuple[Denoising, Measured]]) -> Table:
         "The best network is that of the highest test PSNR. The last column is of the network and the baseline that it "
         "is least above: every network is better than every baseline where its interval lies above 0."
     )
-    return Table("Networks beside what needs none", header, tuple(rows), note)
+    return Table("Networks beside what needs none", header, tuple(rows), note=note)
 
 
 def _interval(differences: np.ndarray) -> str:
@@ -102,64 +102,75 @@ CLEAR_DB = 1.0
 UNITS = {"psnr": "test PSNR in dB", "ssim": "test SSIM"}
 
 
-def judge(plan: Denoising, found: Measured, *, seed: int) -> list[Verdict]:
+def judge(plan: Denoising, measurements: Measurements, *, seed: int) -> list[Verdict]:
     """Judge what the report says of its networks on one data set.
 
     Args:
         plan: The data set.
-        found: What was measured on it.
+        measurements: What was measured on it.
         seed: Of the bootstrap.
     """
     digits = plan.data.startswith("mnist")
-    names = [name for name in (SIMPLE, VAE, DEEP) if name in found.networks]
+    names = [name for name in (SIMPLE, VAE, DEEP) if name in measurements.networks]
     verdicts = []
     for name in names:
         figure = plan.figures.get(name)
         if figure is None:
             continue
         fails = name == SIMPLE and not digits
-        verdicts.append(_beside_the_best(CLAIMS["simple-fails" if fails else "well"], name, figure, plan, found, seed))
-    return verdicts + _ordered(plan, found, seed) + _above_all(plan, found, seed)
+        verdicts.append(
+            _beside_the_best(CLAIMS["simple-fails" if fails else "well"], name, figure, plan, measurements, seed)
+        )
+    return verdicts + _ordered(plan, measurements, seed) + _above_all(plan, measurements, seed)
 
 
-def _above_all(plan: Denoising, found: Measured, seed: int) -> list[Verdict]:
+def _above_all(plan: Denoising, measurements: Measurements, seed: int) -> list[Verdict]:
     """Decide what is asked of our networks: each above each baseline, the best clearly above non-local means."""
-    network, baseline, least = weakest(found)
-    told, measure = f"{CLAIMS['all-beat']} on {plan.data}", f"PSNR in dB of {network} to {baseline}, the smallest,"
-    verdicts = [higher_in_images(told, OURS, least, measure=measure, seed=seed)]
-    title, best = nonlocal_means_title(found), best_network(found)
+    network, baseline, least = weakest(measurements)
+    claim, measure = f"{CLAIMS['all-beat']} on {plan.data}", f"PSNR in dB of {network} to {baseline}, the smallest,"
+    verdicts = [higher_in_images(claim, OURS, least, measure=measure, seed=seed)]
+    title, best = nonlocal_means_title(measurements), best_network(measurements)
     if title is not None:
-        told, measure = (
+        claim, measure = (
             f"{CLAIMS['best-clear']} on {plan.data}",
             f"PSNR in dB of {best} to {title}, less {CLEAR_DB:g} dB,",
         )
-        above = margins(found, best)[title] - CLEAR_DB
-        verdicts.append(higher_in_images(told, OURS, above, measure=measure, seed=seed))
+        above = margins(measurements, best)[title] - CLEAR_DB
+        verdicts.append(higher_in_images(claim, OURS, above, measure=measure, seed=seed))
     return verdicts
 
 
-def _beside_the_best(claim: str, name: str, figure: str, plan: Denoising, found: Measured, seed: int) -> Verdict:
+def _beside_the_best(
+    claim: str, name: str, figure: str, plan: Denoising, measurements: Measurements, seed: int
+) -> Verdict:
     """Decide whether a network is better than every baseline, or worse than one where it is said to fail.
 
     That is decided by the smallest of the mean differences, each over the images that its baseline has.
     """
-    title, differences = nearest(margins(found, name))
+    title, differences = nearest(margins(measurements, name))
     if claim == CLAIMS["simple-fails"]:
         differences = -differences
-    told = f"{name} on {plan.data}: {claim}"
-    return higher_in_images(told, figure, differences, measure=f"PSNR in dB to {title}", seed=seed)
+    claim = f"{name} on {plan.data}: {claim}"
+    return higher_in_images(claim, figure, differences, measure=f"PSNR in dB to {title}", seed=seed)
 
 
-def _ordered(plan: Denoising, found: Measured, seed: int) -> list[Verdict]:
+def _ordered(plan: Denoising, measurements: Measurements, seed: int) -> list[Verdict]:
     """Decide the order by PSNR, by SSIM, and by both; it has the report's figure where the report shows both."""
     verdicts: list[Verdict] = []
     for worse, better, key in ORDERED:
-        if worse not in found.networks or better not in found.networks:
+        if worse not in measurements.networks or better not in measurements.networks:
             continue
         claim = f"{CLAIMS[key]} on {plan.data}"
         figure = plan.figures[better] if {worse, better} <= plan.figures.keys() else OURS
         parts = [
-            _higher(f"{claim}, by {name.upper()}", figure, found.networks[better], found.networks[worse], name, seed)
+            _higher(
+                f"{claim}, by {name.upper()}",
+                figure,
+                measurements.networks[better],
+                measurements.networks[worse],
+                name,
+                seed,
+            )
             for name in UNITS
         ]
         whole = f"{claim}, {ONE_EACH}" if parts[0].claim.endswith(ONE_EACH) else claim

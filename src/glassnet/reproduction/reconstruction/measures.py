@@ -25,7 +25,7 @@ Quality = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurements:
     """The networks and the baselines on one data set.
 
     Attributes:
@@ -41,35 +41,38 @@ class Measured:
     left_out: Sequence[str]
 
 
-def measure(kept: RunDirectory, runs: Mapping[str, Mapping[int, Run]], settings: ReproduceSettings) -> Measured:
+def measure(folder: RunDirectory, runs: Mapping[str, Mapping[int, Run]], settings: ReproduceSettings) -> Measurements:
     """Measure all runs of a data set on its test images, and once what needs no network, stage by stage."""
     stages = {
-        name: {seed: evaluated(kept, run, settings) for seed, run in by_seed.items()} for name, by_seed in runs.items()
+        name: {seed: evaluated(folder, run, settings) for seed, run in by_seed.items()}
+        for name, by_seed in runs.items()
     }
     firsts = [by_seed[min(by_seed)] for by_seed in runs.values()]
-    denoisers = _denoisers(kept, firsts[0], settings)  # all networks of a seed are given the same images
+    denoisers = _denoisers(folder, firsts[0], settings)  # all networks of a seed are given the same images
     codes = sorted({code_numbers(run) for run in firsts})
-    beside = [denoisers, *(_principal(kept, firsts[0], settings, components=numbers) for numbers in codes)]
-    return Measured(
+    baselines = [denoisers, *(_principal(folder, firsts[0], settings, components=numbers) for numbers in codes)]
+    return Measurements(
         networks={n: {seed: one.arrays for seed, one in by_seed.items()} for n, by_seed in stages.items()},
         numbers={n: {seed: one.numbers for seed, one in by_seed.items()} for n, by_seed in stages.items()},
         baselines={
             title: {name: one.arrays[f"{place}/{name}"] for name in QUALITY}
-            for one in beside
+            for one in baselines
             for place, title in enumerate(one.numbers["titles"])
         },
         left_out=denoisers.numbers["left_out"],
     )
 
 
-def margins(found: Measured, network: str) -> dict[str, np.ndarray]:
+def margins(measurements: Measurements, network: str) -> dict[str, np.ndarray]:
     """Return by how much a network's PSNR lies above each baseline's, in dB, image by image.
 
     The network's figure of an image is its mean over seeds. A slow baseline has the first images only, and is compared
     on these.
     """
-    own = over_seeds(found.networks[network], "psnr")
-    return {title: own[: len(one["psnr"])] - one["psnr"].astype(np.float64) for title, one in found.baselines.items()}
+    own = over_seeds(measurements.networks[network], "psnr")
+    return {
+        title: own[: len(one["psnr"])] - one["psnr"].astype(np.float64) for title, one in measurements.baselines.items()
+    }
 
 
 def nearest(differences: Mapping[str, np.ndarray]) -> tuple[str, np.ndarray]:
@@ -77,22 +80,22 @@ def nearest(differences: Mapping[str, np.ndarray]) -> tuple[str, np.ndarray]:
     return min(differences.items(), key=lambda item: float(item[1].mean()))
 
 
-def weakest(found: Measured) -> tuple[str, str, np.ndarray]:
+def weakest(measurements: Measurements) -> tuple[str, str, np.ndarray]:
     """Return the network and the baseline that it is least above, or most below, of all pairs, with the differences."""
-    pairs = {name: nearest(margins(found, name)) for name in found.networks}
+    pairs = {name: nearest(margins(measurements, name)) for name in measurements.networks}
     name = min(pairs, key=lambda one: float(pairs[one][1].mean()))
     return name, *pairs[name]
 
 
-def best_network(found: Measured) -> str:
+def best_network(measurements: Measurements) -> str:
     """Return the network of the highest mean PSNR on the test images."""
-    return max(found.networks, key=lambda name: float(over_seeds(found.networks[name], "psnr").mean()))
+    return max(measurements.networks, key=lambda name: float(over_seeds(measurements.networks[name], "psnr").mean()))
 
 
-def nonlocal_means_title(found: Measured) -> str | None:
+def nonlocal_means_title(measurements: Measurements) -> str | None:
     """Return the title of non-local means among the baselines; None where no noise left it out."""
     known = DENOISERS["nonlocal_means"].title
-    return next((title for title in found.baselines if title.startswith(known)), None)
+    return next((title for title in measurements.baselines if title.startswith(known)), None)
 
 
 def over_seeds(by_seed: Mapping[int, Quality], name: str) -> np.ndarray:
@@ -100,7 +103,7 @@ def over_seeds(by_seed: Mapping[int, Quality], name: str) -> np.ndarray:
     return np.stack([one[name] for one in by_seed.values()]).mean(axis=0, dtype=np.float64)
 
 
-def evaluated(kept: RunDirectory, run: Run, settings: ReproduceSettings) -> Stage:
+def evaluated(folder: RunDirectory, run: Run, settings: ReproduceSettings) -> Stage:
     """Measure a run on its test images, as `glassnet eval` does."""
 
     def compute() -> Stage:
@@ -116,7 +119,7 @@ def evaluated(kept: RunDirectory, run: Run, settings: ReproduceSettings) -> Stag
         arrays = {name: records[name].numpy() for name in QUALITY}
         return Stage(arrays, run.task.evaluate(records, dataset.classes))
 
-    return stage(kept, f"quality-{run.name}", _inputs(run), compute)
+    return stage(folder, f"quality-{run.name}", _inputs(run), compute)
 
 
 def code_numbers(run: Run) -> int:
@@ -124,29 +127,29 @@ def code_numbers(run: Run) -> int:
     return int(np.prod(cast(Autoencoder, run.model()).latent_shape))
 
 
-def _denoisers(kept: RunDirectory, run: Run, settings: ReproduceSettings) -> Stage:
+def _denoisers(folder: RunDirectory, run: Run, settings: ReproduceSettings) -> Stage:
     """Measure the classical denoisers once for all networks of a data set."""
     inputs = _images(run) | {
         "denoisers": {name: [one.available(), list(one.strengths), one.limit] for name, one in DENOISERS.items()}
     }
 
     def compute() -> Stage:
-        found, left_out = measure_denoisers(run, run.dataset(settings.data_root), "test")
-        return _stage(found, left_out)
+        baselines, left_out = measure_denoisers(run, run.dataset(settings.data_root), "test")
+        return _stage(baselines, left_out)
 
-    return stage(kept, f"denoisers-{_place(run)}", inputs, compute)
+    return stage(folder, f"denoisers-{_place(run)}", inputs, compute)
 
 
-def _principal(kept: RunDirectory, run: Run, settings: ReproduceSettings, *, components: int) -> Stage:
+def _principal(folder: RunDirectory, run: Run, settings: ReproduceSettings, *, components: int) -> Stage:
     def compute() -> Stage:
         return _stage([measure_principal(run, run.dataset(settings.data_root), "test", components=components)], [])
 
-    return stage(kept, f"pca-{components}-{_place(run)}", _images(run) | {"components": components}, compute)
+    return stage(folder, f"pca-{components}-{_place(run)}", _images(run) | {"components": components}, compute)
 
 
-def _stage(found: Sequence[BaselineQuality], left_out: Sequence[str]) -> Stage:
-    arrays = {f"{place}/{name}": each for place, one in enumerate(found) for name, each in one.quality.items()}
-    return Stage(arrays, {"titles": [one.title for one in found], "left_out": list(left_out)})
+def _stage(baselines: Sequence[BaselineQuality], left_out: Sequence[str]) -> Stage:
+    arrays = {f"{place}/{name}": each for place, one in enumerate(baselines) for name, each in one.quality.items()}
+    return Stage(arrays, {"titles": [one.title for one in baselines], "left_out": list(left_out)})
 
 
 def _place(run: Run) -> str:

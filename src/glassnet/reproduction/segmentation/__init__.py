@@ -15,7 +15,7 @@ from glassnet.devices import choose_device
 from glassnet.experiment import Run, resolve
 from glassnet.models.inference import predict
 from glassnet.reproduction.claims import Verdict
-from glassnet.reproduction.part import Drawn, Part, Reproduction, folder
+from glassnet.reproduction.part import Part, Reproduction, SavedFigure, open_folder
 from glassnet.reproduction.reported import OWN_SEGMENTER
 from glassnet.reproduction.segmentation.claims import PERSON, find_objects, judge_leak, judge_people
 from glassnet.reproduction.segmentation.evaluations import Evaluations, trained, training_settings
@@ -27,7 +27,7 @@ from glassnet.tasks.segmentation.metrics import mean_iou_of
 DATA, CLEAN = "voc-aug", "voc-aug-union-clean"
 STANDS_FOR = {"mnist": DATA, "mnist-sample": "digit-scenes"}
 """Data sets of the other parts, by which this one means its own and its quick try."""
-SHOWN = 12
+FIGURE_IMAGES = 12
 """Test images in Figure 5."""
 SKIPS = (
     "Dashed lines join layers that do not feed each other: score16 and score8 take the maps of conv6 and conv5, at "
@@ -47,7 +47,7 @@ def segmentation(settings: ReproduceSettings, out: Path) -> Reproduction:
     Raises:
         InputError: The data set or a network is not one for segmentation, or the folder holds runs of other settings.
     """
-    kept = folder(out)
+    folder = open_folder(out)
     data = STANDS_FOR.get(settings.data, settings.data)
     networks = tuple(dict.fromkeys((OWN_SEGMENTER, *settings.models)))
     wanted = {(model, data): settings.seeds for model in networks}
@@ -69,9 +69,9 @@ def segmentation(settings: ReproduceSettings, out: Path) -> Reproduction:
             classes_table({model: runs[model, data] for model in networks}, tests),
         ),
         verdicts=verdicts,
-        figures=(_network(kept, first), _pictures(kept, first, tests, settings)),
+        figures=(_network(folder, first), _pictures(folder, first, tests, settings)),
         notes=_notes(runs, first, tests, settings),
-        details={"runs": [_to_json(pair, found) for pair, found in runs.items()]},
+        details={"runs": [_to_json(pair, opened) for pair, opened in runs.items()]},
     )
 
 
@@ -101,18 +101,20 @@ def _people(runs: Sequence[Run], tests: Evaluations, settings: ReproduceSettings
     return judge_people(counts, objects, classes, seed=settings.seed)
 
 
-def _network(kept: RunDirectory, run: Run) -> Drawn:
+def _network(folder: RunDirectory, run: Run) -> SavedFigure:
     model = run.manifest["model"]
     title = f"Figure 4: the report's segmentation network, {OWN_SEGMENTER}"
     alt = f"{title}, layer by layer, with sizes and {model['parameters']:,} parameters."
     figure = figures.architecture(model["layers"], title=OWN_SEGMENTER)
-    kept.save_figure("figure-4", figure, title=title, alt=alt, caption=SKIPS)
-    return Drawn("figure-4", title, alt)
+    folder.save_figure("figure-4", figure, title=title, alt=alt, caption=SKIPS)
+    return SavedFigure("figure-4", title, alt)
 
 
-def _pictures(kept: RunDirectory, run: Run, tests: Evaluations, settings: ReproduceSettings) -> Drawn:
+def _pictures(folder: RunDirectory, run: Run, tests: Evaluations, settings: ReproduceSettings) -> SavedFigure:
     test = tests.dataset(run).test
-    chosen = torch.from_numpy(np.linspace(0, len(test) - 1, min(SHOWN, len(test))).round().astype(np.int64)).unique()
+    chosen = torch.from_numpy(
+        np.linspace(0, len(test) - 1, min(FIGURE_IMAGES, len(test))).round().astype(np.int64)
+    ).unique()
     images, masks = test.take(chosen)
     device = choose_device(settings.device)
     predicted = predict(run.model(device), images, batch_size=64).argmax(dim=1).to(torch.uint8)
@@ -124,8 +126,8 @@ def _pictures(kept: RunDirectory, run: Run, tests: Evaluations, settings: Reprod
         [_caption(index, overlap[index]) for index in chosen.tolist()], title=title, note=note, colours="report",
     )  # fmt: skip
     alt = f"{title}: each with its true mask, its predicted one, and the report's black, white and red."
-    kept.save_figure("figure-5", figure, title=title, alt=alt, caption=note)
-    return Drawn("figure-5", title, alt)
+    folder.save_figure("figure-5", figure, title=title, alt=alt, caption=note)
+    return SavedFigure("figure-5", title, alt)
 
 
 def _caption(index: int, overlap: float) -> str:
@@ -133,13 +135,13 @@ def _caption(index: int, overlap: float) -> str:
 
 
 def _notes(runs: Runs, run: Run, tests: Evaluations, settings: ReproduceSettings) -> tuple[str, ...]:
-    told = [f"{where}: {found[0].manifest['data']['note']}" for (_, where), found in runs.items()]
-    epochs = {model: found[0].settings.epochs for (model, _), found in runs.items()}
+    sources = [f"{where}: {opened[0].manifest['data']['note']}" for (_, where), opened in runs.items()]
+    epochs = {model: opened[0].settings.epochs for (model, _), opened in runs.items()}
     leaking = f", but for {LEAKY}, see below" if (OWN_SEGMENTER, LEAKY) in runs else ""
     passes = ", ".join(f"{model} for {count} epochs" for model, count in epochs.items())
     alone = f" ({LEAKY} and {CLEAN}: {min(settings.seeds)})" if leaking and len(settings.seeds) > 1 else ""
     return (
-        *dict.fromkeys(told),
+        *dict.fromkeys(sources),
         f"Seeds {', '.join(map(str, settings.seeds))}{alone}; {passes}; trained in {run.manifest['precision']} "
         f"on {run.manifest['device']}, tested in fp32. A tenth of the training images chooses the epoch, the "
         f"test images nothing{leaking}.",
@@ -161,12 +163,13 @@ def _notes_on_leak(runs: Runs, tests: Evaluations) -> list[str]:
     leaky, clean = (runs[OWN_SEGMENTER, where][0].manifest["data"] for where in (LEAKY, CLEAN))
     leaked = tests.dataset(runs[OWN_SEGMENTER, LEAKY][0]).leak
     learned = [f"{about['train'] + about['validation']:,}" for about in (leaky, clean)]
-    kept = [runs[OWN_SEGMENTER, where][0].metrics["epoch"] for where in (LEAKY, CLEAN)]
+    epochs = [runs[OWN_SEGMENTER, where][0].metrics["epoch"] for where in (LEAKY, CLEAN)]
     return [
         f"Of the test images of {LEAKY} {leaked:,} did take part in the training or in the choice of the epoch. "
         f"It has {learned[0]} images to learn from and {CLEAN} {learned[1]}, so that their difference in the "
         "table is not the leak's alone; the verdict sets the leaked test images against the others. Validation kept "
-        f"epoch {kept[0]} of the one and {kept[1]} of the other: the later, the better a network knows its own images.",
+        f"epoch {epochs[0]} of the one and {epochs[1]} of the other: the later, the better a network knows its own "
+        "images.",
     ]
 
 
@@ -181,12 +184,12 @@ def _notes_on_people(run: Run) -> list[str]:
     ]
 
 
-def _to_json(pair: tuple[str, str], found: Sequence[Run]) -> dict[str, Any]:
+def _to_json(pair: tuple[str, str], runs: Sequence[Run]) -> dict[str, Any]:
     return {
         "model": pair[0],
         "data": pair[1],
-        "runs": [str(run.path) for run in found],
-        "seconds": [run.manifest["seconds"] for run in found],
-        "metrics": [run.metrics for run in found],
-        "settings": asdict(found[0].settings) | {"data_root": None, "out": None, "resume": None},
+        "runs": [str(run.path) for run in runs],
+        "seconds": [run.manifest["seconds"] for run in runs],
+        "metrics": [run.metrics for run in runs],
+        "settings": asdict(runs[0].settings) | {"data_root": None, "out": None, "resume": None},
     }

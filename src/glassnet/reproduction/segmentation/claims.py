@@ -199,14 +199,16 @@ def _explained(objects: Objects, person: int, seed: int, seeds: str) -> Verdict:
     claim, adjusted = CLAIMS["centre-explains"], person_lead(objects, person, adjusted=True)
     first = _of_objects(claim, objects, lead, "", seed)
     bounds = "–" if first.interval is None else ", ".join(f"{bound:+.3f}" for bound in first.interval)
-    told = (
+    leads = (
         f"lead of people among objects of their size {lead(objects):+.3f} [{bounds}], "
         f"among equally centred ones of it {adjusted:+.3f}, {seeds}"
     )
-    found = _of_objects(claim, objects, effect, f"{told}; the claim: more than half is lost", seed)
+    verdict = _of_objects(claim, objects, effect, f"{leads}; the claim: more than half is lost", seed)
     if first.interval is not None and first.interval[0] > 0:
-        return found
-    return Verdict(claim, found.figure, "undecided", found.effect, found.interval, f"{told}: no clear lead to explain")
+        return verdict
+    return Verdict(
+        claim, verdict.figure, "undecided", verdict.effect, verdict.interval, f"{leads}: no clear lead to explain"
+    )
 
 
 def _seeds(count: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from glassnet.experiment import Run
-from glassnet.reproduction.reported import OWN_SEGMENTER, PIXEL_ACCURACY, Table, beside
+from glassnet.reproduction.reported import OWN_SEGMENTER, PIXEL_ACCURACY, compare
 from glassnet.reproduction.segmentation.evaluations import (
     Evaluations,
     Overlap,
@@ -14,6 +14,7 @@ from glassnet.reproduction.segmentation.evaluations import (
     pixel_accuracy_of,
 )
 from glassnet.stats import Interval
+from glassnet.tables import Table
 from glassnet.tasks.segmentation.metrics import mean_iou_of
 from glassnet.tuning import spread
 
@@ -26,16 +27,16 @@ Runs = Mapping[tuple[str, str], Sequence[Run]]
 def measures_table(runs: Runs, tests: Evaluations) -> Table:
     """List every network's measures beside the report's number, where it has one, and all background."""
     rows = []
-    for (model, where), found in runs.items():
+    for (model, where), by_seed in runs.items():
         reported = PIXEL_ACCURACY if (model, where) == (OWN_SEGMENTER, LEAKY) else None  # it tells of no other split
-        tested = [tests.evaluated(run) for run in found]
-        empty, counts = tested[0]["background"], tests.counts(found)
-        accuracy = beside(reported, [one["pixel_accuracy"] for one in tested]).cells
+        tested = [tests.evaluated(run) for run in by_seed]
+        empty, counts = tested[0]["background"], tests.counts(by_seed)
+        accuracy = compare(reported, [one["pixel_accuracy"] for one in tested]).cells
         rows.append(
             (
                 model,
                 where,
-                f"{found[0].manifest['model']['parameters']:,}",
+                f"{by_seed[0].manifest['model']['parameters']:,}",
                 *accuracy[:2],
                 _bounds(*intervals_over_images(counts, pixel_accuracy_of)),
                 f"{empty['pixel_accuracy']:.4f}",
@@ -53,25 +54,25 @@ def measures_table(runs: Runs, tests: Evaluations) -> Table:
         "Ours: mean ± standard deviation over seeds; intervals of that mean are bootstraps over images. "
         "All background: calling every pixel background, which finds no outline, so that its boundary F is 0."
     )
-    return Table("Section 3: segmentation on the test images", header, tuple(rows), note)
+    return Table("Section 3: segmentation on the test images", header, tuple(rows), note=note)
 
 
 def classes_table(runs: Mapping[str, Sequence[Run]], tests: Evaluations) -> Table:
     """List each class's overlap in networks, each with its runs, on the same data."""
-    overlaps = [class_overlaps(tests.counts(found)) for found in runs.values()]
-    told = tests.evaluated(next(iter(runs.values()))[0])["per_class"]  # of the truth, which is the same for all
+    overlaps = [class_overlaps(tests.counts(by_seed)) for by_seed in runs.values()]
+    per_class = tests.evaluated(next(iter(runs.values()))[0])["per_class"]  # of the truth, which is the same for all
     rows = []
-    for number, about in enumerate(told):
+    for number, about in enumerate(per_class):
         empty = "–" if about["background"] is None else f"{about['background']:.3f}"
         share = f"{100 * about['share']:.2f}%"
-        shown = [_overlap(classes[number]) for classes in overlaps]
-        rows.append((about["class"], str(about["images"]), share, empty, *shown))
+        cells = [_overlap(classes[number]) for classes in overlaps]
+        rows.append((about["class"], str(about["images"]), share, empty, *cells))
     header = ("class", "images", "share of pixels", "all background", *(f"{model}: IoU" for model in runs))
     note = (
         "IoU: mean ± standard deviation over seeds, and in brackets the mean's 95% interval, a bootstrap over images; "
         "a class that is in no mask, true or predicted, has none."
     )
-    return Table("Overlap by class", header, tuple(rows), note)
+    return Table("Overlap by class", header, tuple(rows), note=note)
 
 
 def _overlap(one: Overlap) -> str:
