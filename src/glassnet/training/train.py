@@ -21,7 +21,7 @@ from glassnet.data.split import hold_out
 from glassnet.devices import choose_device, choose_precision
 from glassnet.errors import InputError
 from glassnet.experiment import Experiment, Run
-from glassnet.settings import ResolvedSettings, TrainSettings
+from glassnet.settings import ResolvedSettings, TrainSettings, to_json
 from glassnet.training.distributed import broadcast_from_main, main_first, synchronize_batchnorm
 from glassnet.training.loop import Loop, evaluate_split, run_epochs, save_checkpoint
 from glassnet.training.manifest import manifest
@@ -132,7 +132,7 @@ def _finish(loop: Loop) -> Run:
         metrics = {
             "epoch": state.best["epoch"],
             **{f"validation_{k}": v for k, v in state.best.items() if k != "epoch"},
-            **{f"test_{k}": getattr(tested, k) for k in loop.parts.task.saved_metrics},
+            **{f"test_{k}": to_json(getattr(tested, k)) for k in loop.parts.task.saved_metrics},
         }
         sizes = {"train": loop.training, "validation": loop.validation, "test": test}
         how = {"device": accelerator.device.type, "precision": loop.precision, "processes": accelerator.num_processes}
