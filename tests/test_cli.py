@@ -1,11 +1,15 @@
 import json
+import re
 import subprocess
 import sys
 import time
+from dataclasses import fields
 
 import pytest
 
 from glassnet.cli import COMMANDS, run
+from glassnet.cli.parse import parse
+from glassnet.settings import TrainSettings
 
 PYTHON = [sys.executable, "-X", "importtime", "-c"]
 
@@ -41,6 +45,63 @@ def test_a_failure_of_the_machine_is_one_sentence_and_code_1(capsys, monkeypatch
     assert err == "glassnet: the work failed: [Errno 28] No space left on device.\n"
 
 
+def test_the_help_of_a_training_is_grouped_by_what_options_are_for(capsys):
+    with pytest.raises(SystemExit):
+        run(["train", "--help"])
+    out = capsys.readouterr().out
+    headings = re.findall(r"^(\S.*):$", out, re.MULTILINE)
+    assert headings == ["data and model", "training", "segmentation only", "reconstruction only", "where and how"]
+    of_segmentation = out.partition("segmentation only:")[2].partition("reconstruction only:")[0]
+    assert re.findall(r"^  (--\S+)", of_segmentation, re.MULTILINE) == [
+        "--loss", "--class-weights,", "--low-res-epochs", "--low-res-size", "--copy-paste",
+    ]  # fmt: skip
+    listed = {name for names in TrainSettings.GROUPS.values() for name in names}
+    assert {field.name for field in fields(TrainSettings)} <= listed
+
+
+@pytest.mark.parametrize("columns", [60, 80, 140])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_is_as_wide_as_the_terminal(capsys, monkeypatch, name, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    with pytest.raises(SystemExit):
+        run([name, "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    whole = [line for line in lines if line.startswith(("usage:", "  -", "  {", "  ["))]  # what is typed is not torn
+    assert max(len(line) for line in lines if line not in whole) <= columns
+    assert all(len(line) <= columns for line in whole if line.count("  ") > 1)
+
+
+def test_completion_knows_every_command_and_option(capsys):
+    for shell in ("bash", "zsh", "fish"):
+        code, out, err = call(capsys, "--print-completion", shell)
+        assert (code, err) == (0, "")
+        assert all(name in out for name in COMMANDS)
+        assert "copy-paste" in out
+    assert call(capsys, "--print-completion=bash")[1] == call(capsys, "--print-completion", "bash")[1]
+    code, out, err = call(capsys, "--print-completion", "tcsh")
+    assert (code, out) == (2, "")
+    assert "The shells are: bash, zsh, fish" in err
+
+
+def test_bash_reads_the_completion():
+    words = [sys.executable, "-m", "glassnet", "--print-completion", "bash"]
+    script = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert subprocess.run(["bash", "-n"], input=script, text=True, check=True).returncode == 0
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure():
+    words = f"{sys.executable} -m glassnet models --json | head -1"
+    done = subprocess.run(["bash", "-c", f"set -o pipefail; {words}"], capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 141)
+    assert not done.stderr
+    assert done.stdout == "{\n"
+
+
+def test_the_short_form_of_the_learning_rate():
+    settings, _ = parse("train", COMMANDS["train"], ["--lr", "0.5"])
+    assert settings == TrainSettings(learning_rate=0.5)
+
+
 def test_only_training_runs_in_several_processes(capsys, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     code, _, err = call(capsys, "demo")
@@ -63,9 +124,13 @@ def test_help_tells_units_and_defaults(capsys, name):
     assert f"usage: glassnet {name}" in out
     assert "--json" in out
     assert "None}" not in out
-    options = [line.split()[0] for line in out.splitlines() if line.startswith("  --")]
+    entries = re.split(r"\n  (?=\S)", out)[1:]
+    options = [" ".join(entry.split()) for entry in entries if entry.startswith("--")]
     assert len(options) >= 2
-    assert out.count("(default:") + out.count("(required)") >= len(options)
+    for option in options:
+        assert re.search(r"\(default: [^)]|\(required\)|not given|default ", option), option
+    assert "(default: None)" not in out
+    assert "(default: )" not in out
 
 
 @pytest.mark.parametrize(
@@ -79,6 +144,8 @@ def test_help_tells_units_and_defaults(capsys, name):
         (["train", "--epochs", "many"], "error parsing --epochs: got 'many', expected a whole number. `glassnet train"),
         (["train", "--learning-rate", "x"], "error parsing --learning-rate: got 'x', expected a number."),
         (["train", "--epochs", "0"], "--epochs is 0, expected a number above 0 and below 2^31."),
+        (["train", "--lr", "x"], "error parsing --learning-rate: got 'x', expected a number."),
+        (["train", "--learnin", "1"], "unrecognized options: --learnin, 1. Did you mean --lr or --learning-rate?"),
         (["train", "--device", "gpu"], "invalid choice 'gpu' for argument '--device'"),
         (
             ["train", "--task", "detection"],

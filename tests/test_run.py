@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 
 import numpy as np
@@ -144,6 +145,19 @@ def test_atomic_leaves_the_old_file_when_the_writer_fails(tmp_path):
         fail()
     assert read_json(file) == {"a": 1}
     assert [path.name for path in file.parent.iterdir()] == ["a.json"]
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_files_may_be_read_by_whom_the_umask_allows(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        write_json(tmp_path / "a.json", {"a": 1})
+        run.write_weights(tmp_path, {"weight": torch.zeros(2)})
+    finally:
+        os.umask(before)
+    assert {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {
+        "a.json": mode, "model.safetensors": mode,
+    }  # fmt: skip
 
 
 def test_json_has_no_nan(tmp_path):

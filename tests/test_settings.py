@@ -5,8 +5,8 @@ import pytest
 
 from glassnet import cli
 from glassnet import settings as s
+from glassnet.cli.parse import parse
 from glassnet.errors import InputError
-from glassnet.parsing import parse
 from glassnet.settings.convert import from_text
 from glassnet.tasks import TASKS
 

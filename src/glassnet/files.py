@@ -16,7 +16,10 @@ def atomic(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
+        readable = temporary.stat().st_mode  # as the umask allows, where writers such as safetensors let nobody else in
         yield temporary
+        temporary.chmod(readable)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)

@@ -6,7 +6,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
+
+from tyro.conf import arg
 
 from glassnet.errors import InputError, unknown_name
 from glassnet.settings.checks import Device, Precision, between, paths, positive, seeded
@@ -53,6 +55,17 @@ class TrainSettings:
         # Fewer epochs, and fewer images to choose the best of them by.
         "fast": {"epochs": 5, "validation": 0.02},
     }
+    GROUPS: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "data and model": ("data", "model", "model_options", "task", "image_size", "skip_damaged"),
+        "training": (
+            *("preset", "epochs", "batch_size", "learning_rate", "weight_decay", "label_smoothing"),
+            *("weight_averaging", "augment", "plain_epochs", "validation", "seed", "seeds", "grid"),
+        ),
+        "segmentation only": ("loss", "class_weights", "low_res_epochs", "low_res_size", "copy_paste"),
+        "reconstruction only": ("noise", "beta", "kl_warmup", "binarize"),
+        "where and how": ("out", "resume", "device", "precision", "data_root", "json", "help"),
+    }
+    """Headings of the help."""
     data: str | None = None
     """Data set: a name that `glassnet data` lists, folder:PATH for images in class sub-folders (also for a
     reconstruction, whose code is coloured by them), or masks:PATH for images with a mask each, in which 0 is
@@ -75,7 +88,7 @@ class TrainSettings:
     segmentation, 20 for reconstruction."""
     batch_size: int | None = None
     """Images per optimizer step, over all processes together; if not given, 16 for segmentation, else 128."""
-    learning_rate: float | None = None
+    learning_rate: Annotated[float | None, arg(aliases=("--lr",))] = None
     """Peak of the one-cycle schedule; if not given, 0.01 for classification, 0.003 for
     segmentation, 0.006 for reconstruction."""
     weight_decay: float = 0.05

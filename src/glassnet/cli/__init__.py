@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -104,8 +105,10 @@ Train a vision network, then see through it.
 
 {commands}
 
-`glassnet COMMAND --help` shows the options of a command. `--json` prints one JSON document on standard output;
-progress goes to standard error. Exit code: 0, or 2 for wrong input, or 1 for a failure in the work.
+`glassnet COMMAND --help` or `glassnet help COMMAND` shows the options of a command; `-V` shows the version.
+`--json` prints one JSON document on standard output; progress goes to standard error. Exit code: 0, or 2 for wrong
+input, or 1 for a failure in the work. `glassnet --print-completion bash` (or zsh, or fish) prints a script that
+completes commands and options.
 """
 
 
@@ -127,7 +130,12 @@ def run(arguments: Sequence[str]) -> int:
         print(f"glassnet {__version__}")
         return 0
     try:
+        if arguments[0].partition("=")[0] == "--print-completion":
+            return _print_completion(arguments)
         return _run(arguments[0], arguments[1:])
+    except BrokenPipeError:  # the reader has seen enough, as in `glassnet models | head -1`
+        _close_output()
+        return 0
     except GlassnetError as error:
         say(f"glassnet: {error}")
         return error.exit_code
@@ -139,6 +147,20 @@ def run(arguments: Sequence[str]) -> int:
         return 130
     finally:
         _leave_the_other_processes()
+
+
+def _print_completion(arguments: Sequence[str]) -> int:
+    from glassnet.cli.parse import completion
+
+    shell = " ".join([*arguments[0].split("=")[1:], *arguments[1:]])
+    print(completion(shell, COMMANDS), end="")
+    return 0
+
+
+def _close_output() -> None:
+    """Let Python's last flush on leaving write to nowhere, where it would complain about the broken pipe."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _leave_the_other_processes() -> None:
@@ -155,14 +177,14 @@ def _run(name: str, arguments: Sequence[str]) -> int:
         raise InputError(
             f"`glassnet {name}` runs in one process, got {os.environ['WORLD_SIZE']}; torchrun is for train."
         )
+    from glassnet.cli.parse import parse
     from glassnet.devices import keep_freed_memory
-    from glassnet.parsing import parse
 
     settings, as_json = parse(name, COMMANDS[name], arguments)
     keep_freed_memory()
     answer = COMMANDS[name](settings)
     if is_main_process():
-        print(_json(answer.data) if as_json else answer.text)
+        print(_json(answer.data) if as_json else answer.text, flush=True)
     return 0
 
 

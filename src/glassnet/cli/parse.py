@@ -7,15 +7,18 @@ import dataclasses
 import io
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 import tyro
 
 from glassnet import settings
+from glassnet.cli.help import lay_out
 from glassnet.console import say
-from glassnet.errors import InputError
+from glassnet.errors import InputError, unknown_name
+
+SHELLS = ("bash", "zsh", "fish")
 
 
 def parse(name: str, command: Callable[[Any], Any], arguments: Sequence[str]) -> tuple[Any, bool]:
@@ -27,11 +30,11 @@ def parse(name: str, command: Callable[[Any], Any], arguments: Sequence[str]) ->
         InputError: A word is unknown, missing or of the wrong type, or the settings refuse their values.
     """
     arguments = _renamed(arguments)
-    kind = getattr(settings, command.__annotations__["settings"].removeprefix("s."))
+    kind = settings_of(command)
     call = _extended(kind)
     said, failed = io.StringIO(), io.StringIO()
     try:
-        with _unwrapped(arguments), contextlib.redirect_stdout(said), contextlib.redirect_stderr(failed):
+        with _unwrapped(), contextlib.redirect_stdout(said), contextlib.redirect_stderr(failed):
             parsed = tyro.cli(
                 call,
                 prog=f"glassnet {name}",
@@ -41,11 +44,31 @@ def parse(name: str, command: Callable[[Any], Any], arguments: Sequence[str]) ->
             )
     except SystemExit as leaving:
         if leaving.code in (0, None):
-            print(re.sub(r"\{None\}\|(\S+)", r"\1       ", said.getvalue()).replace("{None,", "{"), end="")
+            print(lay_out(name, kind.__doc__, said.getvalue(), getattr(kind, "GROUPS", {})), end="")
             raise
         raise InputError(_sentence(failed.getvalue() + said.getvalue(), name)) from None
     values = {field.name: getattr(parsed, field.name) for field in dataclasses.fields(kind)}
     return kind(**values), parsed.json
+
+
+def settings_of(command: Callable[[Any], Any]) -> Any:
+    """Return the dataclass of a command's settings, which its annotation names."""
+    return getattr(settings, command.__annotations__["settings"].removeprefix("s."))
+
+
+def completion(shell: str, commands: Mapping[str, Callable[[Any], Any]]) -> str:
+    """Return the script that completes the command line in a shell.
+
+    Raises:
+        InputError: The shell is none of those.
+    """
+    if shell not in SHELLS:
+        raise unknown_name("completion for the shell", shell, SHELLS, noun="shells")
+    script = io.StringIO()
+    kinds = {name: _extended(settings_of(command)) for name, command in commands.items()}
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(script):
+        tyro.extras.subcommand_cli_from_dict(kinds, prog="glassnet", args=["--tyro-print-completion", shell])
+    return script.getvalue()
 
 
 def _renamed(arguments: Sequence[str]) -> list[str]:
@@ -83,11 +106,10 @@ def _start(call: Any, arguments: Sequence[str]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _unwrapped(arguments: Sequence[str]) -> Iterator[None]:
-    """Have tyro write messages that are not help without line breaks, so that no word of them is torn."""
+def _unwrapped() -> Iterator[None]:
+    """Have tyro write without line breaks, so that no word is torn."""
     before = os.environ.get("COLUMNS")
-    if not {"-h", "--help"} & set(arguments):
-        os.environ["COLUMNS"] = "2000"
+    os.environ["COLUMNS"] = "2000"
     try:
         yield
     finally:
@@ -109,6 +131,7 @@ def _sentence(box: str, name: str) -> str:
     message = re.sub(r"^Error parsing (settings|\w+Settings): ", "", message).rstrip(".")
     message = re.sub(_OPTIONAL, lambda found: f"got {found[2]}, expected {_KINDS[found[1]]}", message)
     message = re.sub(r"one of \(('[^)]*)\)", lambda found: f"one of {_choices(found[1])}", message)
+    message = re.sub(r"--[\w-]+/(--[\w-]+)", r"\1", message)  # an option with a short form: --lr/--learning-rate
     near = [m.group(0) for part in parts if part.startswith("Perhaps") for m in re.finditer(r"--[\w-]+", part)]
     hint = f" Did you mean {' or '.join(dict.fromkeys(near))}?" if near else ""
     return f"{message[:1].lower()}{message[1:]}.{hint} `glassnet {name} --help` lists the options."

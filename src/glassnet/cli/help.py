@@ -1,0 +1,94 @@
+"""The help of a command, laid out anew from tyro's: grouped by what options are for, as wide as the terminal."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+INDENT = 22
+"""Column at which the text of an option begins."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An option or a positional argument.
+
+    Attributes:
+        words: How it is written, as in "--epochs INT".
+        text: What it does, with its default.
+    """
+
+    words: str
+    text: str
+
+    @property
+    def name(self) -> str:
+        """The name of the setting: learning_rate of --learning-rate; "" of a positional argument."""
+        first = re.search(r"--([\w-]+)", self.words)
+        return first[1].replace("-", "_") if first else ""
+
+
+def lay_out(name: str, about: str, raw: str, groups: Mapping[str, Sequence[str]]) -> str:
+    """Write a command's help.
+
+    Args:
+        name: The command.
+        about: What it does.
+        raw: tyro's help, printed so wide that it wraps nothing.
+        groups: The names of settings by the heading that they stand under; the others stand under "options".
+    """
+    width = shutil.get_terminal_size((80, 24)).columns
+    entries = list(read_entries(raw))
+    positional = [entry for entry in entries if not entry.words.startswith("-")]
+    grouped = {name for names in groups.values() for name in names}
+    sections = {"arguments": positional} | {
+        heading: [entry for entry in entries if entry.name in names] for heading, names in groups.items()
+    }
+    sections["options"] = [entry for entry in entries if entry not in positional and entry.name not in grouped]
+    usage = f"usage: glassnet {name} [OPTIONS] {' '.join(entry.words for entry in positional)}".rstrip()
+    parts = [usage, "\n\n".join(textwrap.fill(" ".join(part.split()), width) for part in about.split("\n\n"))]
+    for heading, listed in sections.items():
+        if listed:
+            parts.append("\n".join([f"{heading}:", *(_written(entry, width) for entry in listed)]))
+    return "\n\n".join(parts) + "\n"
+
+
+def read_entries(raw: str) -> Iterator[Entry]:
+    """Read the options out of tyro's help: each begins two spaces in, and its text may go on in the next lines."""
+    words, text = "", ""
+    for line in raw.splitlines():
+        begins = re.match(r"  (\S.*?)(?:\s{2,}(\S.*))?$", line.rstrip())
+        if begins:
+            if words:
+                yield _entry(words, text)
+            words, text = begins[1], begins[2] or ""
+        elif line.startswith("      "):
+            text += " " + line
+        elif words:
+            yield _entry(words, text)
+            words, text = "", ""
+    if words:
+        yield _entry(words, text)
+
+
+def _entry(words: str, text: str) -> Entry:
+    """Put an option before its short form, and leave out "None or", and a default of None that the text explains."""
+    words = words.replace("{None}|", "").replace("{None,", "{")
+    words = re.sub(r"\[(\S+) \[\1 \.\.\.\]\]", r"\1 ...", words)
+    words = re.sub(r"\{(\w+ \.\.\.)\}", r"\1", words)
+    words = re.sub(r"^(--\S+) (\S+), (--\S+) \2$", r"\3, \1 \2", words)
+    explained = re.search(r"not given|default ", text)
+    text = re.sub(r"\(default: (None)?\)", "" if explained else "(default: none)", text)
+    return Entry(words, " ".join(text.split()))
+
+
+def _written(entry: Entry, width: int) -> str:
+    """Write an option with its text beside it, or below where it is long."""
+    head = f"  {entry.words}"
+    lines = textwrap.wrap(entry.text, max(width - INDENT, 20), break_long_words=False, break_on_hyphens=False)
+    if len(head) + 2 <= INDENT and lines:
+        head, lines = head.ljust(INDENT) + lines[0], lines[1:]
+    return "\n".join([head, *(" " * INDENT + line for line in lines)])
