@@ -166,6 +166,22 @@ def test_json_has_no_nan(tmp_path):
     assert not (tmp_path / "a.json").exists()
 
 
+def test_a_run_is_put_into_a_folder_of_its_own(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(
+        InputError, match="file is a file, expected a folder to make or an empty one; give another --out"
+    ):
+        run.create(tmp_path / "file", "name")
+    with pytest.raises(InputError, match="is not empty; give another --out, or remove it"):
+        run.create(tmp_path, "name")
+    with pytest.raises(
+        InputError, match=r"cannot make the run directory .*x \(File name too long\); give another --out"
+    ):
+        run.create(tmp_path / ("x" * 300), "name")
+    with pytest.raises(InputError, match=r"cannot make the run directory .*file/deep \(Not a directory\)"):
+        run.create(tmp_path / "file" / "deep", "name")
+
+
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"cannot write .*file/below/a\.json .*; give another place"):

@@ -66,10 +66,12 @@ def create(out: Path | None, name: str) -> Path:
     Raises:
         InputError: `out` holds something already, or cannot be made.
     """
-    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} is not empty; give another --out, or remove it.")
     try:
         if out is not None:
+            if out.exists() and not out.is_dir():
+                raise InputError(f"{out} is a file, expected a folder to make or an empty one; give another --out.")
+            if out.exists() and any(out.iterdir()):
+                raise InputError(f"{out} is not empty; give another --out, or remove it.")
             out.mkdir(parents=True, exist_ok=True)
             return out
         base = Path("runs") / name
