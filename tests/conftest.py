@@ -32,3 +32,31 @@ def copy(finished, tmp_path):
 
     shutil.copytree(finished.path, tmp_path / "run")
     return gn.Run.open(tmp_path / "run")
+
+
+@pytest.fixture(scope="session")
+def scans(tmp_path_factory):
+    """A folder of images with masks."""
+    from tiny_runs import save_scans
+
+    return save_scans(tmp_path_factory.mktemp("data") / "scans")
+
+
+@pytest.fixture(scope="session")
+def segmented(scans, tmp_path_factory):
+    """A small segmentation with a loss of regions, to be read only."""
+    import glassnet as gn
+    from tiny_runs import tiny_segmentation
+
+    options = {"loss": "dice", "class_weights": True, "copy_paste": 0.5}
+    return gn.train(tiny_segmentation(scans, tmp_path_factory.mktemp("runs") / "seg", **options))
+
+
+@pytest.fixture(scope="session")
+def vae(tmp_path_factory):
+    """A small VAE that takes noise off, to be read only."""
+    import glassnet as gn
+    from tiny_runs import save_bars, tiny_vae
+
+    bars = save_bars(tmp_path_factory.mktemp("data") / "bars")
+    return gn.train(tiny_vae(bars, tmp_path_factory.mktemp("runs") / "vae"))

@@ -1,0 +1,137 @@
+"""What is explained of a segmentation: the score of a region, layer by layer (Seg-Grad-CAM)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from glassnet.analysis.attribution import AttributionRequest
+from glassnet.analysis.base import Context
+from glassnet.analysis.evaluation import EvaluationRequest, evaluated
+from glassnet.analysis.views import Described, ExplainViews, Facts, Group, class_of
+from glassnet.attribution import METHODS, Explanation
+from glassnet.attribution.engine.targets import largest_classes, segmented_region
+from glassnet.attribution.methods import ingredients
+from glassnet.errors import InputError
+from glassnet.formats import percent
+from glassnet.measures import show
+from glassnet.subject import Part, Subject
+from glassnet.tasks.segmentation.metrics import mean_iou_of, pixel_counts
+
+
+def _check(subject: Subject, request: AttributionRequest) -> None:
+    """Refuse what means nothing for a region, and methods whose changed images would have other regions."""
+    if request.mask == "stroke":
+        raise InputError(
+            f"--mask stroke measures maps of classifiers, and {subject.name} learned segmentation; leave it out."
+        )
+    _label(request.target, subject)
+    changing = [name for name in METHODS if "rerun" in ingredients(name)]
+    refused = [name for name in request.methods if name in changing]
+    if refused:
+        fitting = ", ".join(name for name in METHODS if name not in changing)
+        raise InputError(
+            f"{' and '.join(refused)} compare{'s' if len(refused) == 1 else ''} changed images, whose segmented "
+            f"regions are others; take one of {fitting}."
+        )
+
+
+def _label(word: str, subject: Subject) -> int | None:
+    """Turn --target into a class; None for the largest predicted one of each image."""
+    if word == "predicted":
+        return None
+    if word == "label":
+        raise InputError(
+            "--target is label, but an image of a segmentation has a label at every pixel; give predicted or a class."
+        )
+    return class_of(word, subject, ("predicted",))
+
+
+def _layers(_subject: Subject, _model: nn.Module, request: AttributionRequest) -> list[str]:
+    return list(request.layers)
+
+
+def _select(subject: Subject, rule: str, wanted: int, part: Part, context: Context, precision: str) -> list[Group]:
+    """Take the images of highest mean IoU, or of lowest, or half of each."""
+    request = EvaluationRequest(split=part, precision="bf16" if precision == "bf16" else "fp32")
+    counts = evaluated(subject, request, context).records["counts"]
+    iou = mean_iou_of(counts.numpy())
+    order = torch.from_numpy(np.argsort(np.where(np.isnan(iou), np.inf, -iou), kind="stable"))
+    order = order[: int((~np.isnan(iou)).sum())]
+    groups = {"correct": ("Best", "highest", order), "wrong": ("Worst", "lowest", order.flip(0))}
+    chosen = groups if rule == "mixed" else {rule: groups[rule]}
+    # Of few images fewer, or the worst would be among the best.
+    share = min(math.ceil(wanted / len(chosen)), max(1, len(order) // len(chosen)))
+    return [
+        Group(
+            name,
+            f"{word} segmented images",
+            f"The {share} {part} images of {end} mean IoU.",
+            subject.part(part).subset(rows[:share]),
+        )
+        for name, (word, end, rows) in chosen.items()
+    ]
+
+
+def _inputs(_subject: Subject, group: Group, _request: AttributionRequest) -> Tensor:
+    return group.images
+
+
+def _target(subject: Subject, _model: nn.Module, _group: Group, request: AttributionRequest) -> Any:
+    return segmented_region(_label(request.target, subject))
+
+
+def _describe(
+    subject: Subject, _model: nn.Module, group: Group, request: AttributionRequest, explanation: Explanation
+) -> Described:
+    assert explanation.output is not None  # what was explained is its regions
+    predicted, label = torch.from_numpy(explanation.output).argmax(dim=1), _label(request.target, subject)
+    classes = len(subject.classes)
+    targets = largest_classes(predicted, classes) if label is None else predicted.new_full((len(predicted),), label)
+    regions = (predicted == targets[:, None, None]).numpy()
+    overlaps = _overlaps(predicted, group, classes)
+    facts = [
+        {
+            "target": subject.classes[int(targets[row])],
+            "share": float(regions[row].mean()),
+            "iou": overlaps[row],
+        }
+        for row in range(len(predicted))
+    ]
+    note = "What is explained is the score of a class, summed over the pixels that the network gives to it."
+    missing = [one["target"] for one in facts if not one["share"]]
+    if missing:
+        note += f" {missing[0]} is predicted nowhere in {len(missing)} of {len(facts)} images: their maps are all zero."
+    return Described(tuple(facts), regions, note)
+
+
+def _overlaps(predicted: Tensor, group: Group, classes: int) -> list[float | None]:
+    """Mean IoU of each image; None where no pixel has a label."""
+    if not group.labelled:
+        return [None] * len(predicted)
+    counts = pixel_counts(predicted.to(torch.uint8), group.split.targets, classes)
+    return [None if np.isnan(value) else float(value) for value in mean_iou_of(np.asarray(counts))]
+
+
+def _caption(facts: Facts) -> str:
+    overlap = "" if facts["iou"] is None else f": IoU {show('iou', facts['iou'])}"
+    return f"{overlap}\nregion of {facts['target']}: {percent(facts['share'], 0)} of the image"
+
+
+EXPLAIN = ExplainViews(
+    images="mixed:8",
+    check=_check,
+    layers=_layers,
+    select=_select,
+    rules=("correct", "wrong", "mixed"),
+    inputs=_inputs,
+    target=_target,
+    describe=_describe,
+    columns=(("target", "region of"), ("share", "share of image"), ("iou", "IoU of image")),
+    caption=_caption,
+    classes=False,
+)
