@@ -54,8 +54,9 @@ def test_both_tables_are_of_the_same_evaluation(done, asked):
     run, tests = Run.open(out / "training" / "fcn8_small-voc-aug-seed0"), Evaluations(asked)
     (row,) = [row for row in made.tables[0].rows if row[:2] == ("fcn8_small", "voc-aug")]
     values = {"pixel_accuracy": 0.1234, "mean_iou": 0.2345, "boundary_f": None}
-    assert row[7] == f"{tests.evaluated(run)['mean_iou']:.4f}"
-    tests.evaluated(run).update(values)
+    evaluated = tests.evaluated(run)
+    assert row[7] == f"{evaluated.mean_iou:.4f}"
+    tests.evaluated = lambda _run: replace(evaluated, **values)
     (row,) = measures_table({("fcn8_small", "voc-aug"): [run]}, tests).rows
     assert (row[4], row[7], row[10]) == ("0.1234 (1)", "0.2345", "–")
 
@@ -187,7 +188,7 @@ def test_a_class_is_told_by_its_mean_over_seeds(done, asked):
     runs = [Run.open(out / "training" / f"{model}-voc-aug-seed0") for model in ("fcn8_small", "unet_small")]
     tests = Evaluations(asked)
     row = classes_table({"both": runs}, tests).rows[0]
-    first, second = (tests.evaluated(run)["per_class"][0]["iou"] for run in runs)
+    first, second = (tests.evaluated(run).per_class[0].iou for run in runs)
     mean, deviation = (first + second) / 2, abs(first - second) / 2**0.5
     assert row[0] == "background"
     assert row[4].startswith(f"{mean:.3f} ± {deviation:.3f} [")

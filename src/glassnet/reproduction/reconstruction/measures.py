@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, cast
 
 import numpy as np
@@ -17,8 +17,10 @@ from glassnet.models.autoencoder import Autoencoder
 from glassnet.reproduction.part import Stage, stage
 from glassnet.rng import PerImageRNG
 from glassnet.run import RunDirectory
+from glassnet.settings import to_json
 from glassnet.settings.reproduce import ReproduceSettings
 from glassnet.tasks.reconstruction.image_quality import QUALITY
+from glassnet.tasks.reconstruction.result import Reconstruction
 
 Quality = Mapping[str, np.ndarray]
 """Measures of each test image by the keys of QUALITY."""
@@ -117,9 +119,15 @@ def evaluated(folder: RunDirectory, run: Run, settings: ReproduceSettings) -> St
             rng=PerImageRNG(run.settings.seed, "test"),
         )
         arrays = {name: records[name].numpy() for name in QUALITY}
-        return Stage(arrays, run.task.evaluate(records, dataset.classes))
+        return Stage(arrays, _numbers(run.task.evaluate(records, dataset.classes)))
 
     return stage(folder, f"quality-{run.name}", _inputs(run), compute)
+
+
+def _numbers(result: Reconstruction) -> dict[str, Any]:
+    """Return what was measured on all images together as JSON values; a network alone has no baselines here."""
+    apart = ("values", "noise", "baselines", "left_out")
+    return {one.name: to_json(getattr(result, one.name)) for one in fields(result) if one.name not in apart}
 
 
 def code_numbers(run: Run) -> int:

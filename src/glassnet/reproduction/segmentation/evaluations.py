@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -21,6 +20,7 @@ from glassnet.settings.reproduce import ReproduceSettings
 from glassnet.stats import Interval, percentile_interval, resampled_sums
 from glassnet.tasks import Records
 from glassnet.tasks.segmentation.metrics import DRAWS, iou_of
+from glassnet.tasks.segmentation.result import Segmentation
 from glassnet.training import train_or_resume
 
 EPOCHS: Mapping[str, int] = {"unet_small": 24}
@@ -64,7 +64,7 @@ class Evaluations:
         self._settings = settings
         self._datasets: dict[str, Dataset] = {}
         self._records: dict[Path, Records] = {}
-        self._evaluated: dict[Path, dict[str, Any]] = {}
+        self._evaluated: dict[Path, Segmentation] = {}
 
     def dataset(self, run: Run) -> Dataset:
         """Return the run's data set."""
@@ -87,7 +87,7 @@ class Evaluations:
         """Return hits, true and predicted pixels of each test image by class, of runs on the same data."""
         return np.stack([self.records(run)["counts"].numpy() for run in runs])
 
-    def evaluated(self, run: Run) -> dict[str, Any]:
+    def evaluated(self, run: Run) -> Segmentation:
         """Return all that the task tells of the test images, in fp32: the training's own test may be in bf16."""
         if run.path not in self._evaluated:
             self._evaluated[run.path] = run.task.evaluate(self.records(run), run.classes)

@@ -30,8 +30,8 @@ def measures_table(runs: Runs, tests: Evaluations) -> Table:
     for (model, where), by_seed in runs.items():
         reported = PIXEL_ACCURACY if (model, where) == (OWN_SEGMENTER, LEAKY) else None  # it tells of no other split
         tested = [tests.evaluated(run) for run in by_seed]
-        empty, counts = tested[0]["background"], tests.counts(by_seed)
-        accuracy = compare(reported, [one["pixel_accuracy"] for one in tested]).cells
+        empty, counts = tested[0].background, tests.counts(by_seed)
+        accuracy = compare(reported, [one.pixel_accuracy for one in tested if one.pixel_accuracy is not None]).cells
         rows.append(
             (
                 model,
@@ -39,11 +39,11 @@ def measures_table(runs: Runs, tests: Evaluations) -> Table:
                 f"{by_seed[0].manifest['model']['parameters']:,}",
                 *accuracy[:2],
                 _bounds(*intervals_over_images(counts, pixel_accuracy_of)),
-                f"{empty['pixel_accuracy']:.4f}",
-                _spread([one["mean_iou"] for one in tested]),
+                f"{empty.pixel_accuracy:.4f}",
+                _spread([one.mean_iou for one in tested]),
                 _bounds(*intervals_over_images(counts, mean_iou_of)),
-                f"{empty['mean_iou']:.4f}",
-                _spread([one["boundary_f"] for one in tested]),
+                f"{empty.mean_iou:.4f}",
+                _spread([one.boundary_f for one in tested]),
             )
         )
     header = (
@@ -60,13 +60,13 @@ def measures_table(runs: Runs, tests: Evaluations) -> Table:
 def classes_table(runs: Mapping[str, Sequence[Run]], tests: Evaluations) -> Table:
     """List each class's overlap in networks, each with its runs, on the same data."""
     overlaps = [class_overlaps(tests.counts(by_seed)) for by_seed in runs.values()]
-    per_class = tests.evaluated(next(iter(runs.values()))[0])["per_class"]  # of the truth, which is the same for all
+    per_class = tests.evaluated(next(iter(runs.values()))[0]).per_class  # of the truth, which is the same for all
     rows = []
     for number, about in enumerate(per_class):
-        empty = "–" if about["background"] is None else f"{about['background']:.3f}"
-        share = f"{100 * about['share']:.2f}%"
+        empty = "–" if about.background is None else f"{about.background:.3f}"
+        share = f"{100 * about.share:.2f}%"
         cells = [_overlap(classes[number]) for classes in overlaps]
-        rows.append((about["class"], str(about["images"]), share, empty, *cells))
+        rows.append((about.name, str(about.images), share, empty, *cells))
     header = ("class", "images", "share of pixels", "all background", *(f"{model}: IoU" for model in runs))
     note = (
         "IoU: mean ± standard deviation over seeds, and in brackets the mean's 95% interval, a bootstrap over images; "
