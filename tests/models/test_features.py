@@ -37,12 +37,12 @@ class Tokens(nn.Module):
 
 def by_hand(model, names):
     """Run a chain of modules one by one, in evaluation mode."""
-    found, value = {}, IMAGES
+    outputs, value = {}, IMAGES
     for name, module in model.eval().named_children():
         value = module(value)
         if name in names:
-            found[name] = value.detach()
-    return found
+            outputs[name] = value.detach()
+    return outputs
 
 
 @pytest.mark.parametrize("batch_size", [3, 10, 512])
@@ -78,8 +78,8 @@ def test_tokens_are_averaged():
     tokens = model.embed(IMAGES.view(10, 6, 24)).detach()
     np.testing.assert_allclose(features["embed"], tokens.mean(1), atol=1e-6)
     assert features["head"].shape == (10, 3)
-    kept = extract_features(model, IMAGES, "embed", pool="none")["embed"]
-    np.testing.assert_allclose(kept, tokens.flatten(1), atol=1e-6)
+    rows = extract_features(model, IMAGES, "embed", pool="none")["embed"]
+    np.testing.assert_allclose(rows, tokens.flatten(1), atol=1e-6)
 
 
 def test_a_layers_own_output_is_taken_before_an_in_place_operation():

@@ -73,9 +73,9 @@ def test_an_error_leaves_older_files_as_they_were_and_no_others(convnet, tmp_pat
 
 def test_an_open_map_survives_its_files_replacement(convnet, tmp_path):
     older = extract_features(convnet, IMAGES, "fc1", out=tmp_path)["fc1"]
-    kept = older.copy()
+    copied = older.copy()
     extract_features(convnet, IMAGES + 1, "fc1", out=tmp_path)
-    np.testing.assert_array_equal(older, kept)
+    np.testing.assert_array_equal(older, copied)
 
 
 def test_what_a_killed_process_leaves_is_no_half_file_and_is_overwritten(convnet, tmp_path):

@@ -31,10 +31,10 @@ def test_failures_become_one_sentence(error, kind, message):
     assert caught.value is error or caught.value.__cause__ is error
 
 
-@pytest.mark.parametrize(("channels", "said"), [(3, "3 channels"), (1, "1 channel")])
-def test_a_wrong_number_of_channels_is_said(channels, said):
+@pytest.mark.parametrize(("channels", "text"), [(3, "3 channels"), (1, "1 channel")])
+def test_a_wrong_number_of_channels_is_said(channels, text):
     model, images = nn.Sequential(nn.Conv2d(channels, 4, 3)), torch.zeros(2, 2, 4, 4)
-    message = rf"^images has shape \(n, 2, 4, 4\), but Sequential takes images of {said}\.$"
+    message = rf"^images has shape \(n, 2, 4, 4\), but Sequential takes images of {text}\.$"
     with pytest.raises(InputError, match=message), translate_torch_errors(model, images):
         model(images)
 

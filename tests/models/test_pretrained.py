@@ -130,8 +130,8 @@ def test_another_size_begins_anew_in_the_whole_classifier(state, tmp_path, capsy
     model = create(size=64, weights=str(path))
     assert torch.equal(model.features[0].weight, state["features.0.weight"])
     assert not torch.equal(model.classifier[3].weight, state["classifier.3.weight"])
-    said = capsys.readouterr().err
-    assert said.startswith("Tiny begins with random weights in classifier.0, classifier.3, classifier.6:")
+    stderr = capsys.readouterr().err
+    assert stderr.startswith("Tiny begins with random weights in classifier.0, classifier.3, classifier.6:")
 
 
 def test_grayscale_is_repeated_to_colour(state, tmp_path):

@@ -90,11 +90,11 @@ def test_an_enlargement_by_squares_is_the_transposed_convolution(stride):
     layer = SubpixelConvTranspose2d(5, 3, stride).double()
     maps = torch.randn(2, 5, 4, 6, dtype=torch.float64, requires_grad=True)
     expected = F.conv_transpose2d(maps, layer.weight, stride=stride, padding=stride // 2)
-    found = layer(maps)
-    torch.testing.assert_close(found, expected)
+    output = layer(maps)
+    torch.testing.assert_close(output, expected)
     towards = torch.randn_like(expected)
     for wanted in (maps, layer.weight):
-        both = [torch.autograd.grad(one, wanted, towards, retain_graph=True)[0] for one in (found, expected)]
+        both = [torch.autograd.grad(one, wanted, towards, retain_graph=True)[0] for one in (output, expected)]
         torch.testing.assert_close(*both)
 
 
@@ -102,11 +102,11 @@ def test_fcn8_equals_its_formula():
     torch.manual_seed(0)
     model = create("fcn8_small", **TINY["fcn8_small"]).eval()
     images, parts = torch.rand(2, 3, 32, 32), dict(model.named_children())
-    maps, kept = images, {}
+    maps, stages = images, {}
     for number, pooled in zip(range(1, 8), (False, True, False, True, True, True, True), strict=True):
         maps = F.conv2d(maps, parts[f"conv{number}"].weight, padding=1)
         maps = F.max_pool2d(maps, 2) if pooled else maps
-        maps = kept[number] = (maps / (1 + 1e-5) ** 0.5).clamp(min=0)
+        maps = stages[number] = (maps / (1 + 1e-5) ** 0.5).clamp(min=0)
 
     def score(stride, maps):
         layer = parts[f"score{stride}"]
@@ -115,8 +115,8 @@ def test_fcn8_equals_its_formula():
     def up(stride, scores, factor):
         return F.conv_transpose2d(scores, parts[f"up{stride}"].weight, stride=factor, padding=factor // 2)
 
-    at16 = up(16, score(32, kept[7]), 2) + score(16, kept[6])
-    at8 = up(8, at16, 2) + score(8, kept[5])
+    at16 = up(16, score(32, stages[7]), 2) + score(16, stages[6])
+    at8 = up(8, at16, 2) + score(8, stages[5])
     with torch.no_grad():
         torch.testing.assert_close(model(images), up(1, at8, 8), rtol=1e-4, atol=1e-5)
 
@@ -144,8 +144,8 @@ def test_vggs_linear_layers_are_taken_as_convolutions(tmp_path):
     hidden = F.linear(maps.flatten(1), state["classifier.0.weight"], state["classifier.0.bias"])
     expected = F.linear(hidden.relu(), state["classifier.3.weight"], state["classifier.3.bias"])
     with torch.no_grad():
-        found = model.fc7(model.relu6(model.fc6(maps)))[:, :, 3, 3]  # where the kernel lies on the maps exactly
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-3)
+        output = model.fc7(model.relu6(model.fc6(maps)))[:, :, 3, 3]  # where the kernel lies on the maps exactly
+    torch.testing.assert_close(output, expected, rtol=1e-4, atol=1e-3)
 
 
 def test_the_mean_with_the_mirror_image_is_mirrored_with_the_image():
@@ -153,9 +153,9 @@ def test_the_mean_with_the_mirror_image_is_mirrored_with_the_image():
     model = FlipTTA(create("unet_small", **TINY["unet_small"])).eval()
     images = torch.rand(2, 3, 32, 32)
     with torch.no_grad():
-        found, turned = model(images), model(images.flip(-1))
-    torch.testing.assert_close(found.flip(-1), turned, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(found.exp().sum(dim=1), torch.ones(2, 32, 32))
+        output, turned = model(images), model(images.flip(-1))
+    torch.testing.assert_close(output.flip(-1), turned, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(output.exp().sum(dim=1), torch.ones(2, 32, 32))
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ def sizes(name):
 
 
 def test_alexnet_by_hand():
-    found, rows = sizes("alexnet_small")
-    assert found == [
+    layers, rows = sizes("alexnet_small")
+    assert layers == [
         ("conv1", (32, 28, 28), 32 * 25),
         ("pool1", (32, 14, 14), 0),
         ("conv2", (48, 14, 14), 48 * 32 * 9),
@@ -37,8 +37,8 @@ def test_alexnet_by_hand():
 
 
 def test_vgg_by_hand():
-    found, _ = sizes("vgg_small")
-    assert found == [
+    layers, _ = sizes("vgg_small")
+    assert layers == [
         ("conv1", (16, 28, 28), 16 * 9),
         ("conv2", (32, 28, 28), 32 * 16 * 9),
         ("pool1", (32, 14, 14), 0),
@@ -64,9 +64,9 @@ def test_vgg_of_triples():
 
 
 def test_allconv_by_hand():
-    found, rows = sizes("allconv")
-    assert [name for name, _, _ in found if name.startswith("pool")] == ["pool1", "pool2"]
-    assert [(name, shape) for name, shape, _ in found if name in ("conv2", "conv4", "conv7", "average")] == [
+    layers, rows = sizes("allconv")
+    assert [name for name, _, _ in layers if name.startswith("pool")] == ["pool1", "pool2"]
+    assert [(name, shape) for name, shape, _ in layers if name in ("conv2", "conv4", "conv7", "average")] == [
         ("conv2", (32, 28, 28)),
         ("conv4", (64, 14, 14)),
         ("conv7", (128, 7, 7)),

@@ -47,10 +47,10 @@ def published_shapes(name):
 def test_keys_shapes_and_counts_are_torchvisions(name):
     with torch.device("meta"):
         model = create(name)
-    found = {key: tuple(value.shape) for key, value in model.state_dict().items()}
-    ours = {key: shape for key, shape in found.items() if key.startswith("normalize.")}
+    shapes = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    ours = {key: shape for key, shape in shapes.items() if key.startswith("normalize.")}
     assert ours == {"normalize.mean": (3, 1, 1), "normalize.std": (3, 1, 1)}
-    assert found == published_shapes(name) | ours
+    assert shapes == published_shapes(name) | ours
     assert sum(parameter.numel() for parameter in model.parameters()) == FACTS[name][1]
 
 
@@ -117,10 +117,10 @@ def test_forward_equals_a_slow_reference_with_loaded_weights(name):
     model.load_state_dict(state, assign=True)
     images = torch.rand(2, 3, 32, 32, generator=generator)
     with torch.no_grad():
-        found = model.eval()(images)
+        output = model.eval()(images)
         expected = reference(state, images, PAPER[name.removesuffix("_bn")])
     assert expected.std(dim=0).max() > 1e-3
-    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4 * expected.abs().max().item())
+    torch.testing.assert_close(output, expected, rtol=1e-3, atol=1e-4 * expected.abs().max().item())
 
 
 def test_a_new_network_passes_on_a_signal_of_the_same_size():

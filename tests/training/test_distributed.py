@@ -103,9 +103,9 @@ def test_two_processes_remember_of_each_image_of_a_reconstruction_what_one_would
         torch.testing.assert_close(joined[name], whole[name], rtol=1e-4, atol=1e-5, msg=name)
     joint, expected = (TASKS["reconstruction"].evaluate(records, ()) for records in (joined, whole))
     for name in ("images", "negative_elbo", "psnr_interval"):
-        assert joint[name] == pytest.approx(expected[name], rel=1e-4), name
+        assert getattr(joint, name) == pytest.approx(getattr(expected, name), rel=1e-4), name
     for name in ("kl_per_dimension", "largest_deviation"):  # of sums that each batch adds
-        assert joint["latent"][name] == pytest.approx(expected["latent"][name], rel=1e-4), name
+        assert getattr(joint.latent, name) == pytest.approx(getattr(expected.latent, name), rel=1e-4), name
 
 
 @pytest.fixture

@@ -176,9 +176,9 @@ def test_a_run_and_a_checkpoint_without_the_later_settings_are_read_with_their_d
         gn.train(dataclasses.replace(settings(scans, tmp_path / "old"), **usual))
     monkeypatch.undo()
     saved = run.read_checkpoint(tmp_path / "old")
-    kept = {key: value for key, value in saved["settings"].items() if key not in LATER}
-    assert len(kept) == len(saved["settings"]) - len(LATER)
-    run.write_checkpoint(tmp_path / "old", saved | {"settings": kept})
+    old = {key: value for key, value in saved["settings"].items() if key not in LATER}
+    assert len(old) == len(saved["settings"]) - len(LATER)
+    run.write_checkpoint(tmp_path / "old", saved | {"settings": old})
     gn.train(gn.TrainSettings(resume=tmp_path / "old"))
     manifest = json.loads((tmp_path / "old" / "run.json").read_text())
     for key in LATER:

@@ -74,13 +74,13 @@ class FCN8Small(nn.Module):
         self, images: Float[Tensor, "batch channel height width"]
     ) -> Float[Tensor, "batch classes height width"]:
         """Return the logits of every pixel of images in [0, 1]."""
-        maps, kept = self.normalize(images), {}
+        maps, stages = self.normalize(images), {}
         for number in range(1, 8):
             maps = getattr(self, f"conv{number}")(maps)
             if number in _POOLED_AFTER:  # before batch-norm and ReLU it leaves them a quarter of the work
                 maps = getattr(self, f"pool{_POOLED_AFTER.index(number) + 1}")(maps)
-            maps = kept[number] = getattr(self, f"relu{number}")(getattr(self, f"bn{number}")(maps))
+            maps = stages[number] = getattr(self, f"relu{number}")(getattr(self, f"bn{number}")(maps))
         scores = self.score32(self.dropout(maps))
-        scores = self.up16(scores) + self.score16(kept[6])
-        scores = self.up8(scores) + self.score8(kept[5])
+        scores = self.up16(scores) + self.score16(stages[6])
+        scores = self.up8(scores) + self.score8(stages[5])
         return self.up1(scores)

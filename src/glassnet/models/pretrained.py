@@ -36,9 +36,9 @@ def read_pretrained(weights: str, *, file: RemoteFile, model: str) -> dict[str, 
     if not path.exists():
         fetch_files([file], mirrors=MIRRORS, folder=path.parent, dataset=f"{model} with its ImageNet weights")
     with path.open("rb") as opened:
-        found = hashlib.file_digest(opened, "sha256").hexdigest()
-    if found != file.sha256:
-        raise InputError(f"{path} has SHA-256 {found}, expected the published file's {file.sha256}; delete it.")
+        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    if digest != file.sha256:
+        raise InputError(f"{path} has SHA-256 {digest}, expected the published file's {file.sha256}; delete it.")
     return _read(path)
 
 
@@ -67,8 +67,8 @@ def load_pretrained(model: nn.Module, state: Mapping[str, Tensor], *, head: str,
             f"{source} does not fit {type(model).__name__}: it {problem}; give weights of the same network."
         )
     layers = list(dict.fromkeys(key.rpartition(".")[0] for key in own if key.startswith(f"{head}.")))
-    kept = list(takewhile(lambda name: _same_shape(own, state, name), layers))
-    fresh = tuple(f"{name}." for name in layers[len(kept) :])
+    fitting = list(takewhile(lambda name: _same_shape(own, state, name), layers))
+    fresh = tuple(f"{name}." for name in layers[len(fitting) :])
     taken = {key: tensor for key, tensor in state.items() if not key.startswith(fresh or ("\0",))}
     for key, tensor in taken.items():
         if tensor.shape != own[key].shape:
