@@ -10,9 +10,9 @@ from glassnet.attribution.explanation import Explanation
 from glassnet.attribution.faithfulness.masks import magnitude, refuse_several
 from glassnet.attribution.faithfulness.mean_ci import MeanCI, mean_ci
 from glassnet.errors import InputError
+from glassnet.tasks.reconstruction.image_quality import ssim_of_windows
 
 _SIGMA_PIXELS, _TRUNCATE = 1.5, 3.5
-_C1, _C2 = 0.01**2, 0.03**2
 
 
 def rank_correlation(first: Float[np.ndarray, "n ..."], second: Float[np.ndarray, "n ..."]) -> Float[np.ndarray, " n"]:
@@ -50,11 +50,7 @@ def structural_similarity(
         InputError: The maps differ in size or number.
     """
     a, b = (_scaled(maps) for maps in _pair(first, second))
-    mean_a, mean_b = _smooth(a), _smooth(b)
-    var_a, var_b = _smooth(a * a) - mean_a**2, _smooth(b * b) - mean_b**2
-    shared = _smooth(a * b) - mean_a * mean_b
-    above = (2 * mean_a * mean_b + _C1) * (2 * shared + _C2)
-    return (above / ((mean_a**2 + mean_b**2 + _C1) * (var_a + var_b + _C2))).mean(axis=(1, 2))
+    return ssim_of_windows(a, b, _smooth).mean(axis=(1, 2))
 
 
 def agreement(explanation: Explanation, *, seed: int = 0) -> dict[tuple[str, str, str], MeanCI]:

@@ -1,5 +1,9 @@
 """How near an image is to another one: mean squared error, peak signal-to-noise ratio, structural similarity."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -9,6 +13,7 @@ from glassnet.errors import InputError
 
 Images = Float[Tensor, "n channel height width"]
 PerImage = Float[Tensor, " n"]
+Array = TypeVar("Array", Tensor, np.ndarray)
 
 WINDOW_PIXELS = 7
 SMALLEST_ERROR = 1e-10
@@ -53,20 +58,31 @@ def ssim(images: Images, references: Float[Tensor, "..."]) -> PerImage:
             f"images and references have shapes {got}, expected the same, of {WINDOW_PIXELS} pixels a side or more."
         )
     x, y = images.double(), references.double()  # E[x²] - E[x]² loses half of the digits
-    mean_x, mean_y = _window_mean(x), _window_mean(y)
     count = WINDOW_PIXELS**2
-    unbiased = count / (count - 1)
-    variance_x = unbiased * (_window_mean(x * x) - mean_x.square())
-    variance_y = unbiased * (_window_mean(y * y) - mean_y.square())
-    covariance = unbiased * (_window_mean(x * y) - mean_x * mean_y)
-    c1, c2 = 0.01**2, 0.03**2
-    above = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
-    below = (mean_x.square() + mean_y.square() + c1) * (variance_x + variance_y + c2)
-    return (above / below).flatten(1).mean(dim=1).to(torch.float32)
+    by_window = ssim_of_windows(x, y, _window_mean, unbiased=count / (count - 1))
+    return by_window.flatten(1).mean(dim=1).to(torch.float32)
 
 
 def _window_mean(values: Tensor) -> Tensor:
     return F.avg_pool2d(values, WINDOW_PIXELS, stride=1)
+
+
+def ssim_of_windows(x: Array, y: Array, window_mean: Callable[[Array], Array], *, unbiased: float = 1.0) -> Array:
+    """Structural similarity window by window, the formula of `ssim`.
+
+    Args:
+        x: Images in [0, 1], in double precision.
+        y: Images of the same shape.
+        window_mean: From an image to its mean in the window around each place: what the windows are.
+        unbiased: What variances and the covariance are multiplied by, n / (n - 1) for windows of n equal pixels.
+    """
+    mean_x, mean_y = window_mean(x), window_mean(y)
+    variance_x = unbiased * (window_mean(x * x) - mean_x**2)
+    variance_y = unbiased * (window_mean(y * y) - mean_y**2)
+    covariance = unbiased * (window_mean(x * y) - mean_x * mean_y)
+    c1, c2 = 0.01**2, 0.03**2
+    above = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
+    return above / ((mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2))
 
 
 QUALITY = {"mse": mean_squared_error, "psnr": psnr, "ssim": ssim}
