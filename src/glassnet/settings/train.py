@@ -134,7 +134,7 @@ class TrainSettings:
     data_root: Path | None = None
     """Folder that holds the data sets; default $GLASSNET_DATA, then the user's cache folder."""
     out: Path | None = None
-    """Run directory to write; default runs/DATA-MODEL-seedN, numbered on if taken."""
+    """Run directory to write; default runs/DATA-MODEL-seedN (DATA may be your folder's name), numbered on if taken."""
     resume: Path | None = None
     """Run directory of an unfinished run to continue, with the settings that it has."""
 
