@@ -99,6 +99,11 @@ def prepare(subject: Subject, layers: Sequence[str], request: Any, context: Cont
     )
 
 
+def width_of(subject: Subject, request: Any, context: Context) -> int:
+    """Return how many features a layer gives for an image, which `prepare` has extracted."""
+    return int(_prepared(subject, request, context)[request.layer].shape[1])
+
+
 def drawn(subject: Subject, request: Any, context: Context) -> Tensor:
     """Return which images of the part are taken."""
 

@@ -1,8 +1,13 @@
 """What a command says: as text for a person, as one JSON document for a program."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from glassnet.analysis import Analysis
 
 
 @dataclass(frozen=True)
@@ -13,3 +18,8 @@ class Answer:
     """What a person reads."""
     data: Mapping[str, Any]
     """The same as JSON values, printed by --json."""
+
+
+def kept_at(done: Sequence[Analysis]) -> str:
+    """Say where the analyses of a command lie."""
+    return "\n".join(f"{one.name}: {one.entry.path}" for one in done if one.entry)

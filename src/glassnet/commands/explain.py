@@ -1,138 +1,110 @@
-"""`glassnet explain`: where each layer looks, for a fixed selection of images."""
+"""`glassnet explain`: where each layer looks, for images chosen by rule, and how faithful its maps are."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-import numpy as np
-import torch
-
-from glassnet.attribution import Explanation
-from glassnet.attribution import explain as explain_images
-from glassnet.commands.answer import Answer
-from glassnet.commands.explain_numbers import Numbers, measure
-from glassnet.commands.explain_numbers import text as numbers_text
-from glassnet.commands.explain_pictures import DRAWN, draw
-from glassnet.commands.explain_reconstruction import explain_reconstruction
-from glassnet.commands.explain_segmentation import explain_segmentation
-from glassnet.commands.selection import Selection, select
-from glassnet.commands.subject import Subject, open_subject
-from glassnet.console import say
-from glassnet.devices import choose_device, choose_precision
-from glassnet.errors import InputError, unknown_name
+from glassnet.analysis import analyse
+from glassnet.analysis.attribution import Attribution, AttributionRequest, facts_table
+from glassnet.analysis.faithfulness import MeasuredFaithfulness, MeasuredGroup
+from glassnet.attribution import TITLES
+from glassnet.attribution.faithfulness import MeanCI
+from glassnet.commands.answer import Answer, kept_at
+from glassnet.commands.subjects import context_of, open_subject, precision_of
+from glassnet.formats import DASH
+from glassnet.measures import MEASURES, with_interval
 from glassnet.settings import ExplainSettings
 from glassnet.tables import text_table
-from glassnet.versions import versions
 
-Precision = Literal["fp32", "bf16"]
+NOTICES = {True: "yes", False: "no", None: "undecided"}
+"""What `SanityCheck.passes` says."""
 
 
 def explain(settings: ExplainSettings) -> Answer:
     """Attribute a model's scores on some images, layer by layer, measure and draw the maps, and keep all of it."""
-    device = choose_device(settings.device)
-    subject, precision = open_subject(settings, device), choose_precision(settings.precision, device)
-    return EXPLAINED[subject.task](subject, settings, precision)
-
-
-def _classification(subject: Subject, settings: ExplainSettings, precision: Precision) -> Answer:
-    explained = []
-    for selection in select(subject, settings, precision):  # all is computed before anything is written
-        if not len(selection.images):
-            say(f"no test image is {selection.name}ly classified: nothing to explain there.")
-            continue
-        explanation = explain_images(
-            subject.model,
-            selection.images,
-            target=_target(settings.target, selection, subject),
-            layers=list(settings.layers),
-            methods=settings.methods,
-            precision=precision,
-        )
-        explained.append((selection, explanation, measure(subject, selection, explanation, settings)))
-    documents = [_keep(subject, settings, *parts) for parts in explained]
-    rows = [
-        (d["name"], i["index"], i["label"], i["predicted"], i["target"], f"{i['probability']:.3f}")
-        for d in documents
-        for i in d["images"]
-    ]
-    text = text_table(("images", "index", "label", "predicted", "target", "p(target)"), rows)
-    numbers = [told for told in (numbers_text(d["name"], d) for d in documents) if told]
-    place = subject.kept.path
-    about = {"run": str(place)} if subject.data is not None else {"model": subject.name, "out": str(place)}
-    return Answer("\n".join([text, *numbers, f"figures: {place / 'figures'}"]), {**about, "explained": documents})
-
-
-EXPLAINED: dict[str, Callable[[Subject, ExplainSettings, Precision], Answer]] = {
-    "classification": _classification,
-    "segmentation": explain_segmentation,
-    "reconstruction": explain_reconstruction,
-}
-"""How what a model learned is explained, by its task."""
-
-
-def _target(word: str, selection: Selection, subject: Subject) -> Any:
-    """Turn the --target word into what `glassnet.explain` takes."""
-    if word == "predicted":
-        return "predicted"
-    if word == "label":
-        if selection.labels is None:
-            raise InputError("--target is label, but these images have no labels; give predicted or a class.")
-        return selection.labels
-    if word in subject.classes:
-        return subject.classes.index(word)
-    if word.isdecimal() and int(word) < len(subject.classes):
-        return int(word)
-    choices = ("predicted", "label", *subject.classes)
-    raise unknown_name("target", word, choices, where=f" in {subject.name}", noun="targets")
-
-
-def _keep(
-    subject: Subject, settings: ExplainSettings, selection: Selection, explanation: Explanation, numbers: Numbers
-) -> dict[str, Any]:
-    """Write one selection's arrays, figures and numbers."""
-    name = selection.name
-    assert explanation.output is not None
-    probabilities = torch.from_numpy(explanation.output).softmax(dim=1).numpy()
-    images = [_about(subject, selection, explanation, probabilities, place) for place in range(len(selection.images))]
-    arrays = {f"{method}/{layer}": values for (method, layer), values in explanation.maps.items()}
-    subject.kept.save_arrays(f"attributions/{name}.npz", {"images": selection.images.numpy(), **arrays})
-    if len(images) > DRAWN:
-        say(f"the figure shows the first {DRAWN} of {len(images)} images; attributions/{name}.npz holds all.")
-    document = {
-        "name": name,
-        "rule": selection.rule,
+    subject = open_subject(settings, settings.run, images=settings.images, out=settings.out)
+    context = context_of(settings)
+    asked: dict[str, Any] = {
+        "images": settings.images or "",
+        "layers": settings.layers,
+        "methods": settings.methods,
         "target": settings.target,
-        "methods": list(explanation.methods),
-        "layers": list(explanation.layers),
-        "figures": draw(subject, selection, explanation, numbers, [_caption(about) for about in images]),
-        "images": images,
-        **numbers.to_json(),
-        "versions": versions("torch", "matplotlib"),
+        "mask": settings.mask,
+        "split": settings.split,
+        "precision": precision_of(settings),
     }
-    subject.kept.save_json(f"attributions/{name}.json", document)
-    return document
+    explained = analyse(subject, "attribution", name=settings.name, context=context, **asked)
+    header, rows = facts_table(subject, explained.result)
+    parts = [text_table(header, rows, names=2), *_shares(explained.result), *_notes(explained.result)]
+    done = [explained]
+    if settings.faithfulness:
+        measured = analyse(subject, "faithfulness", attribution=AttributionRequest(**asked), context=context)
+        parts += _faithfulness(measured.result)
+        done.append(measured)
+    about = {"run": str(subject.path), "explained": explained.to_json()}
+    about |= {"faithfulness": done[1].to_json()} if settings.faithfulness else {}
+    return Answer("\n\n".join([*parts, kept_at(done)]), about)
 
 
-def _about(
-    subject: Subject, selection: Selection, explanation: Explanation, probabilities: np.ndarray, place: int
-) -> dict[str, Any]:
-    assert explanation.targets is not None
-    target, predicted = int(explanation.targets[place]), int(probabilities[place].argmax())
-    label = None if selection.labels is None else subject.classes[int(selection.labels[place])]
-    return {
-        "index": selection.names[place],
-        "label": label,
-        "predicted": subject.classes[predicted],
-        "target": subject.classes[target],
-        "probability": float(probabilities[place, target]),
-        "correct": None if label is None else label == subject.classes[predicted],
-    }
+def _notes(result: Attribution) -> Iterator[str]:
+    for group in result.groups:
+        if group.note:
+            yield group.note
 
 
-def _caption(about: dict[str, Any]) -> str:
-    index = about["index"]
-    shown = Path(index).name if isinstance(index, str) else f"test image {index}"
-    truth = "" if about["label"] is None else f"true {about['label']}, "
-    return f"{shown}: {truth}predicted {about['predicted']}\np({about['target']}) = {about['probability']:.3f}"
+def _shares(result: Attribution) -> Iterator[str]:
+    """Say how much of each map lies in the mask."""
+    for group in result.groups:
+        if group.mask is None or result.threshold is None:
+            continue
+        yield f"{group.title}, {len(group.names)} images: mean (95% interval over images)"
+        yield _measured(group.inside)
+        yield (
+            f"mask: the stroke, pixels brighter than {result.threshold:g}; a uniform map has "
+            f"{MEASURES['mask_share'].show(float(group.mask.mean()))} of itself in it"
+        )
+
+
+def _faithfulness(result: MeasuredFaithfulness) -> Iterator[str]:
+    for group in result.groups:
+        yield f"{group.title}, {group.images} images: faithfulness, mean (95% interval over images)"
+        yield _measured(group.numbers)
+        areas = [float(area.mean()) for area in (group.random.deletion_area, group.random.insertion_area)]
+        shown = [MEASURES[key].show(area) for key, area in zip(("deletion", "insertion"), areas, strict=True)]
+        yield f"pixels in random order: deletion {shown[0]}, insertion {shown[1]}"
+        yield from _agreement(group)
+        yield _sanity(group)
+
+
+def _agreement(group: MeasuredGroup) -> Iterator[str]:
+    if group.agreement:
+        rows = [
+            (f"{TITLES.get(one, one)} and {TITLES.get(other, other)}", layer, _cell("rank_correlation", value))
+            for (one, other, layer), value in group.agreement.items()
+        ]
+        yield text_table(("agreement of", "layer", "rank correlation"), rows)
+
+
+def _sanity(group: MeasuredGroup) -> str:
+    rows = []
+    for method in group.sanity.rank_correlation:
+        steps = group.sanity.steps(method)
+        half, whole = (_cell("rank_correlation", steps[place]) for place in (len(steps) // 2, -1))
+        rows.append((TITLES.get(method, method), half, whole, NOTICES[group.passes[method]]))
+    return text_table(("weights randomised", "correlation, upper half", "all layers", "map notices"), rows)
+
+
+def _measured(numbers: Mapping[tuple[str, str], Mapping[str, MeanCI]]) -> str:
+    keys = list(dict.fromkeys(key for values in numbers.values() for key in values))
+    rows = [
+        (TITLES.get(method, method), layer, *(_cell(key, values.get(key)) for key in keys))
+        for (method, layer), values in numbers.items()
+    ]
+    return text_table(("method", "layer", *(MEASURES[key].heading for key in keys)), rows, names=2)
+
+
+def _cell(key: str, value: MeanCI | None) -> str:
+    if value is None or value.mean is None:
+        return DASH
+    return with_interval(key, value.mean, (value.low, value.high))

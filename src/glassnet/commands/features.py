@@ -1,160 +1,129 @@
-"""`glassnet features`: what layers know, as pictures with numbers beside them, and layer beside layer."""
+"""`glassnet features`: what layers know, as pictures with numbers beside them, and the layers compared."""
 
 from __future__ import annotations
 
-import importlib.util
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-from torch import nn
-
-from glassnet import figures
-from glassnet.commands.answer import Answer
-from glassnet.commands.feature_pictures import TITLES, Embedded, embed_all, keep_picture
-from glassnet.commands.layer_comparison import compare, keep_comparison
-from glassnet.data import Split
-from glassnet.data.sampling import balanced_draw
-from glassnet.devices import choose_device, choose_precision
+from glassnet.analysis import Analysis, Context, analyse, build_request
+from glassnet.analysis.base import is_stored
+from glassnet.analysis.embedding import EMBEDDING, SHOWN, TITLES
+from glassnet.analysis.features import check_images_have_classes, layer_names, prepare, width_of
+from glassnet.analysis.layers import LayerComparison
+from glassnet.commands.answer import Answer, kept_at
+from glassnet.commands.subjects import context_of, open_subject, precision_of
+from glassnet.console import progress, say
 from glassnet.errors import InputError
-from glassnet.experiment import Run
-from glassnet.models.features import extract_features
-from glassnet.models.layers import select_layers
+from glassnet.measures import MEASURES, show, with_interval
 from glassnet.settings import FeaturesSettings
+from glassnet.subject import Subject
 from glassnet.tables import text_table
-from glassnet.versions import versions
-
-STREAMED_FROM_IMAGES = 20_000
-"""The features of more images stream to files, one a layer, that anything can map."""
-_SHOWN = {
-    "explained_variance": "variance",
-    "ari": "ARI",
-    "nmi": "NMI",
-    "accuracy": "matched",
-    "silhouette": "silhouette",
-    "trustworthiness": "trust",
-    "continuity": "contin",
-    "neighbours_kept": "kept",
-    "distance_correlation": "Spearman",
-    "kl_divergence": "KL",
-    "knn_accuracy": "kNN",
-}
-_MADE_BY = {
-    "pca": ("scikit-learn",),
-    "tsne": ("scikit-learn", "scipy", "numba", "faiss-cpu"),
-    "umap": ("umap-learn", "numba"),
-    "opentsne": ("openTSNE", "scikit-learn"),
-}
 
 
 def features(settings: FeaturesSettings) -> Answer:
-    """Extract features, embed, cluster and compare them, and keep all of it in the run."""
-    run = Run.open(settings.run)
-    if run.task.name == "segmentation":
+    """Embed, cluster, measure and compare layers, and keep all of it."""
+    subject = open_subject(settings, settings.run, images=settings.data, out=settings.out)
+    context = context_of(settings)
+    requests = _requests(subject, settings, context)
+    compares = bool(settings.compare or settings.against)
+    if settings.name and len(requests) + compares > 1:
         raise InputError(
-            f"{run.path} learned segmentation, and features are embedded by the class of each image, which it has not; "
-            "`glassnet explain` shows where its layers look."
+            f"--name is {settings.name}, but the settings ask for {len(requests) + compares} analyses; name one layer, "
+            "method and number of dimensions, or leave it out."
         )
-    device = choose_device(settings.device)
-    precision = choose_precision(settings.precision, device)
-    model, data = run.model(device), run.dataset(settings.data_root)
-    part: Split = getattr(data, settings.split)
-    chosen = balanced_draw(part.targets, settings.images, seed=settings.seed)
-    _check(settings, model, len(chosen))
-    with ExitStack() as stack:
-        folder = None
-        if len(chosen) > STREAMED_FROM_IMAGES:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=".features-", dir=run.path))
-        images, targets = part.take(slice(None) if len(chosen) == len(part) else chosen)
-        extracted = extract_features(model, images, list(settings.layers), precision=precision, out=folder)
-        compared = compare(run, model, data, settings, precision)
-        embedded = embed_all(extracted, targets.numpy(), settings, max(2, len(run.classes)))
-        # All is computed before anything is written.
-        common = {"split": settings.split, "seed": settings.seed, "precision": precision}
-        arrays = {"targets": targets.numpy(), "indices": chosen.numpy()}
-        documents = [_keep(run, item, arrays, common, folder) for item in embedded]
-        comparison = keep_comparison(run, compared, common)
-    answer = {"run": str(run.path), "layers": documents, **comparison.data}
-    return Answer("\n".join([_text(documents), *comparison.lines, f"figures: {run.path / 'figures'}"]), answer)
+    done = list(_embedded(subject, requests, settings.name, context))
+    parts = [_pictures(done)] if done else []
+    answer: dict[str, Any] = {"run": str(subject.path), "pictures": [one.to_json() for one in done]}
+    if compares:
+        compared = analyse(
+            subject,
+            "layers",
+            layers=settings.compare or ("conv", "linear"),
+            against=None if settings.against is None else str(settings.against),
+            images=settings.images,
+            seed=settings.seed,
+            precision=precision_of(settings),
+            context=context,
+        )
+        parts += _comparison(compared.result)
+        done.append(compared)
+        answer["comparison"] = compared.to_json()
+    return Answer("\n\n".join([*parts, kept_at(done)]), answer)
 
 
-def _check(settings: FeaturesSettings, model: nn.Module, images: int) -> None:
-    """Refuse, before any work is done, what the work would refuse."""
-    select_layers(model, list(settings.layers))
-    largest = (images - 1) / 3
-    for perplexity in settings.perplexity or ():
-        if "tsne" in settings.methods and perplexity > largest:
-            raise InputError(
-                f"--perplexity is {perplexity:g}, expected at most {largest:g} for {images} images; "
-                "lower it or use more images."
-            )
-    if settings.clusters is not None and not 2 <= settings.clusters <= images:
-        raise InputError(f"--clusters is {settings.clusters}, expected 2 to {images}, the number of images.")
-    if "umap" in settings.methods and importlib.util.find_spec("umap") is None:
-        raise InputError("method 'umap' needs umap-learn; install it with `pip install 'glassnet[umap]'`.")
-
-
-def _keep(
-    run: Run, embedded: Embedded, arrays: Mapping[str, np.ndarray], common: Mapping[str, Any], folder: str | None
-) -> dict[str, Any]:
-    """Write a layer's features, pictures and numbers, and return what the report says of it."""
-    layer, values = embedded.layer, embedded.features
-    if folder is None:
-        run.save_arrays(f"features/{layer}.npz", {"features": values, **arrays})
-        run.file(f"features/{layer}.npy").unlink(missing_ok=True)  # of more images, asked for before
-    else:
-        run.save_arrays(f"features/{layer}.npz", arrays)
-        run.file("features").mkdir(exist_ok=True)
-        Path(str(getattr(values, "filename"))).replace(run.file(f"features/{layer}.npy"))  # noqa: B009
-    document = {
-        "layer": layer,
-        "images": len(values),
-        "features": values.shape[1],
-        **common,
-        "versions": versions(*dict.fromkeys(("torch", "matplotlib", *_makers(embedded)))),
-        "pictures": [keep_picture(run, layer, picture, arrays["targets"]) for picture in embedded.pictures],
-        **_keep_scree(run, embedded),
+def _requests(subject: Subject, settings: FeaturesSettings, context: Context) -> list[dict[str, Any]]:
+    """Return the settings of every picture that is asked for, after extracting the layers' features in one pass."""
+    usual = [settings_of["layer"] for kind, settings_of in subject.task.views().wanted(subject) if kind == "embedding"]
+    words = settings.layers or tuple(dict.fromkeys(usual))
+    if not words:
+        raise InputError(f"{subject.name} has no layer that is usually embedded; name some with --layers.")
+    layers = layer_names(subject, words, context)
+    common: dict[str, Any] = {
+        "images": settings.images,
+        "split": settings.split,
+        "seed": settings.seed,
+        "precision": precision_of(settings),
+        "engine": settings.engine,
+        "perplexity": settings.perplexity,
+        "clustering": settings.clustering,
+        "clusters": settings.clusters,
     }
-    run.save_json(f"embeddings/{layer}.json", document)
-    return document
+    pictures = [
+        (method, dims)
+        for method in dict.fromkeys(settings.methods)
+        for dims in dict.fromkeys(settings.dims or ((2, 3) if method == "pca" else (2,)))
+    ]
+    return [{"layer": layer, "method": method, "dims": dims, **common} for layer in layers for method, dims in pictures]
 
 
-def _makers(embedded: Embedded) -> Iterator[str]:
-    for picture in embedded.pictures:
-        engine = picture.embedding.settings.get("engine")
-        yield from _MADE_BY["opentsne" if engine == "opentsne" else picture.method]
+def _embedded(
+    subject: Subject, requests: list[dict[str, Any]], name: str | None, context: Context
+) -> Iterator[Analysis]:
+    check_images_have_classes(subject)
+    built = [build_request("embedding", one) for one in requests]
+    new = [one for one in built if not is_stored(EMBEDDING, subject, one, context)]
+    if new:  # in one pass
+        prepare(subject, list(dict.fromkeys(one.layer for one in new)), new[0], context)
+    with progress("embedding features", len(built)) as advance:
+        for one, request in zip(requests, built, strict=True):
+            if request in new and request.dims > (width := width_of(subject, request, context)):
+                say(f"{request.layer} has {width} features, too few for {request.dims} dimensions; left out.")
+                continue
+            yield analyse(subject, "embedding", name=name, context=context, **one)
+            advance(note=f"{request.layer}: {TITLES[request.method]} {request.dims}-D")
 
 
-def _keep_scree(run: Run, embedded: Embedded) -> dict[str, Any]:
-    shares = embedded.variance
-    if shares is None:
-        return {}
-    name, title = f"scree-{embedded.layer}", f"Variance of {embedded.layer} by component"
-    run.save_figure(
-        name,
-        figures.scree(shares, title=title),
-        title=title,
-        alt=f"{title}: a bar for each of the first components, and their running sum.",
-        caption=f"Share of the variance of {len(embedded.features):,} images’ {embedded.features.shape[1]:,} features "
-        "that each principal component explains, and that all up to it explain together.",
-    )
-    return {"scree": {"figure": name, "explained_variance": [float(share) for share in shares]}}
-
-
-def _text(documents: list[dict[str, Any]]) -> str:
+def _pictures(done: list[Analysis]) -> str:
     rows = [
         (
-            document["layer"],
-            f"{TITLES[picture['method']]} {picture['dims']}-D",
-            *("–" if picture[key] is None else f"{picture[key]:.3f}" for key in _SHOWN),
+            one.result.layer,
+            f"{TITLES[one.result.method]} {one.request.dims}-D",
+            *(show(key, one.result.measures[key]) for key in SHOWN),
         )
-        for document in documents
-        for picture in document["pictures"]
+        for one in done
     ]
-    sizes = sorted({(d["images"], p["sample"]) for d in documents for p in d["pictures"]})
-    told = ", ".join(f"{images:,} {documents[0]['split']} images, measured on {sample:,}" for images, sample in sizes)
-    header = ("layer", "picture", *_SHOWN.values())
-    return f"{text_table(header, rows, names=2)}\n{told}"
+    sizes = sorted({(len(one.result.points), one.result.sample) for one in done})
+    split = done[0].request.split
+    measured = ", ".join(f"{images:,} {split} images, measured on {sample:,}" for images, sample in sizes)
+    return f"{text_table(('layer', 'picture', *(MEASURES[key].heading for key in SHOWN)), rows, names=2)}\n{measured}"
+
+
+def _comparison(result: LayerComparison) -> Iterator[str]:
+    keys = ("nearest_mean_accuracy", "scatter_ratio", "effective_rank")
+    rows = [
+        (
+            row.layer,
+            f"{row.features:,}",
+            with_interval("probe_accuracy", row.probe_accuracy, row.probe_interval),
+            with_interval("knn_accuracy", row.knn_accuracy, row.knn_interval),
+            *(show(key, getattr(row, key)) for key in keys),
+        )
+        for row in result.rows
+    ]
+    heads = [MEASURES[key].heading for key in ("probe_accuracy", "knn_accuracy", *keys)]
+    yield text_table(("layer", "features", *heads), rows)
+    sample = max(row.rank_sample for row in result.rows)
+    yield (
+        f"probe and kNN: fitted to {result.fitted:,} {result.part}, scored on {result.scored:,}; effective rank: on "
+        f"{sample:,} of them; feature maps are averaged over their pixels"
+    )

@@ -1,6 +1,12 @@
 """What each command is asked to do: one frozen dataclass a command, validated, saved in run.json to be replayed."""
 
-from glassnet.settings.analysis import EvalSettings, ExplainSettings, FeaturesSettings, ReportSettings
+from glassnet.settings.analysis import (
+    AnalysesSettings,
+    EvalSettings,
+    ExplainSettings,
+    FeaturesSettings,
+    ReportSettings,
+)
 from glassnet.settings.catalogue import DataSettings, ModelsSettings
 from glassnet.settings.convert import OLD_NAMES, from_json, to_json, to_text
 from glassnet.settings.reproduce import ReproduceSettings
@@ -9,6 +15,7 @@ from glassnet.settings.tune import TuneSettings
 
 __all__ = [
     "OLD_NAMES",
+    "AnalysesSettings",
     "DataSettings",
     "DemoSettings",
     "EvalSettings",

@@ -1,4 +1,4 @@
-"""What `glassnet eval`, `features`, `explain` and `report` are asked to do."""
+"""What `glassnet eval`, `features`, `explain`, `report` and `analyses` are asked to do."""
 
 from __future__ import annotations
 
@@ -10,26 +10,21 @@ from typing import Literal
 from tyro.conf import Positional
 
 from glassnet.errors import InputError
-from glassnet.settings.checks import Device, Precision, positive, seeded
+from glassnet.settings.checks import Device, Precision, paths, positive, seeded
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvalSettings:
-    """Measure a run's model on a data set: loss, accuracy with its 95% interval, per-class table, confusion matrix.
+class NetworkSettings:
+    """What every analysis takes: where to compute, and what a network without a run needs."""
 
-    Of a segmentation: overlap and outlines beside those of predicting background everywhere, by class, and pictures.
-    """
-
-    run: Positional[Path]
-    """Run directory."""
-    data: str | None = None
-    """Data set to measure on; the run's own if not given."""
-    split: Literal["train", "test"] = "test"
-    """Part of the data set."""
-    batch_size: int = 512
-    """Images per forward pass, at most; segmentation takes 64."""
-    flip: bool = False
-    """Segmentation: also measure the mean of each image's and its mirror image's probabilities, told apart."""
+    model_options: tuple[str, ...] = ()
+    """Network without a run: its options as NAME=VALUE, as in weights=imagenet (about 550 MB, once) or weights=FILE."""
+    image_size: int | None = None
+    """Network without a run: height and width that image files are brought to, in pixels; 224 if not given."""
+    num_classes: int | None = None
+    """Model by name: classes at its output; 1000 if not given, 21 for segmentation."""
+    in_channels: int | None = None
+    """Network without a run: channels of its images; 3 if not given."""
     device: Device = "auto"
     """Where to compute; auto takes a GPU if there is one."""
     precision: Precision = "fp32"
@@ -38,22 +33,55 @@ class EvalSettings:
     """Folder that holds the data sets; default as when the run was trained."""
 
     def __post_init__(self) -> None:
+        """Refuse sizes that no image has."""
+        paths(self)
+        positive(self, "image_size", "num_classes", "in_channels")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalSettings(NetworkSettings):
+    """Measure how good a model is, with 95% intervals, tables and figures.
+
+    Classification: accuracy, loss, calibration, a row per class, the confusion matrix. Segmentation: overlap and outlines,
+    beside those of calling every pixel background. Reconstruction: PSNR and SSIM beside classical denoisers.
+    """
+
+    run: Positional[Path]
+    """Run directory; or a network: a model by name (vgg16), or file.py:factory."""
+    data: str | None = None
+    """Data set to measure on; a run's own if not given. For a network: folder:PATH with a sub-folder for each class."""
+    split: Literal["train", "test"] = "test"
+    """Part of the data set."""
+    batch_size: int = 512
+    """Images per forward pass, at most; segmentation takes 64."""
+    flip: bool = False
+    """Segmentation: also measure the mean of each image's and its mirror image's probabilities."""
+    name: str | None = None
+    """Name of the analysis; short words of its settings if not given."""
+    out: Path | None = None
+    """Network without a run: folder that keeps the analyses; default runs/network-NAME."""
+
+    def __post_init__(self) -> None:
         """Refuse what no evaluation could use."""
+        super().__post_init__()
         positive(self, "batch_size")
 
 
 @dataclass(frozen=True, kw_only=True)
-class FeaturesSettings:
-    """Embed a run's features, cluster them, say how well each picture keeps what it shows, and compare the layers."""
+class FeaturesSettings(NetworkSettings):
+    """Draw the features of layers as points, cluster them, measure how far to trust each picture, and compare layers."""
 
     run: Positional[Path]
-    """Run directory."""
-    layers: tuple[str, ...] = ("fc1",)
-    """Layers to embed, by name, by pattern (conv*) or by kind (conv, last-conv, linear, all)."""
+    """Run directory; or a network: a model by name (vgg16), or file.py:factory."""
+    layers: tuple[str, ...] | None = None
+    """Layers to embed, by name, by pattern (conv*) or by kind (conv, last-conv, linear, all); if not given, the last
+    hidden layer."""
+    data: str | None = None
+    """Network without a run: folder:PATH with its images, best in a sub-folder for each class."""
     images: int = 5000
     """So many images at most, drawn by seed, classes balanced as in the whole; above 20,000 they stream to files."""
     split: Literal["train", "test"] = "test"
-    """Part of the data set that the images to embed are drawn from."""
+    """Part of the data set that the images are drawn from."""
     methods: tuple[Literal["pca", "tsne", "umap"], ...] = ("pca", "tsne")
     """Ways to embed; umap needs `pip install 'glassnet[umap]'`."""
     dims: tuple[int, ...] | None = None
@@ -72,15 +100,14 @@ class FeaturesSettings:
     """Another run on the same data: CKA between its layers and this run's, of those to compare."""
     seed: int = 0
     """Seed of the draws, of the embeddings and of the clusters."""
-    device: Device = "auto"
-    """Where to compute; auto takes a GPU if there is one."""
-    precision: Precision = "fp32"
-    """fp32 is exact; bf16 is faster where the hardware multiplies it; auto chooses as in training."""
-    data_root: Path | None = None
-    """Folder that holds the data sets; default as when the run was trained."""
+    name: str | None = None
+    """Name of the analysis, where the settings ask for one; short words of its settings if not given."""
+    out: Path | None = None
+    """Network without a run: folder that keeps the analyses; default runs/network-NAME."""
 
     def __post_init__(self) -> None:
         """Refuse what no embedding could use."""
+        super().__post_init__()
         positive(self, "images", "clusters")
         seeded(self)
         for value in self.perplexity or ():
@@ -99,68 +126,76 @@ class FeaturesSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExplainSettings:
+class ExplainSettings(NetworkSettings):
     """Show where each layer looks, by Grad-CAM, Guided Grad-CAM or any other of fourteen methods, layer by layer."""
 
     run: Positional[Path]
-    """Run directory, or a model by name (vgg16), which explains image files."""
+    """Run directory; or a network: a model by name (vgg16), or file.py:factory."""
     images: str | None = None
-    """Test images: indices as in 3,14,15; correct:N, wrong:N, mixed:N (half of each), first:N; or a folder or file.
-    Of a segmentation, correct and wrong are those of highest and of lowest IoU. If not given, mixed:8, and of a
-    reconstruction first:8."""
+    """Indices as in 3,14,15; a rule with a number: correct:N, wrong:N, mixed:N (half of each), first:N; or an image
+    file or a folder. For segmentation, correct and wrong are those of highest and of lowest IoU. If not given, mixed:8,
+    for reconstruction first:8."""
+    split: Literal["train", "test"] = "test"
+    """Part of the data set that indices and rules mean."""
     layers: tuple[str, ...] = ("conv",)
     """Layers by name, by pattern (conv*) or by kind (conv, last-conv, all)."""
     methods: tuple[str, ...] = ("gradcam", "guided_gradcam")
     """Attribution methods; of layers: gradcam, gradcam_plus_plus, xgradcam, hirescam, layercam, eigencam, scorecam,
     guided_gradcam; of the input: guided_backpropagation, saliency, input_x_gradient, smoothgrad, integrated_gradients,
-    occlusion. Not of a segmentation: scorecam, smoothgrad, integrated_gradients, occlusion."""
+    occlusion. Not for segmentation: scorecam, smoothgrad, integrated_gradients, occlusion."""
     target: str = "predicted"
-    """Class whose score is explained: predicted, label, or a class by name or number. Of a segmentation: the score of
-    the region of the largest class that is predicted, or of a class by name or number."""
+    """Class whose score is explained: predicted, label, or a class by name or number. Segmentation: the region of the
+    largest class that is predicted, or of a class by name or number. Reconstruction: error, or latent:K."""
     mask: Literal["auto", "stroke", "none"] = "auto"
     """Measure the share of each map inside the stroke (pixels above half of white); auto: where the data are digits."""
     faithfulness: bool = False
     """Also hide pixels (60 passes an image and map) and randomise weights (all maps anew for each weight layer):
     seconds for convnet, minutes for VGG."""
-    model_options: tuple[str, ...] = ()
-    """Model by name: its options as NAME=VALUE, as in weights=imagenet (about 550 MB, once) or weights=FILE."""
-    image_size: int | None = None
-    """Model by name: height and width that images are brought to, in pixels; 224 if not given."""
-    num_classes: int | None = None
-    """Model by name: classes at its output; 1000 if not given."""
-    in_channels: int | None = None
-    """Model by name: channels of its images; 3 if not given."""
+    name: str | None = None
+    """Name of the analysis; short words of its settings if not given."""
     out: Path | None = None
-    """Model by name: folder to write; default runs/explain-MODEL. A run keeps its maps in its own folder."""
-    device: Device = "auto"
-    """Where to compute; auto takes a GPU if there is one."""
-    precision: Precision = "fp32"
-    """fp32 is exact; bf16 is faster where the hardware multiplies it; auto chooses as in training."""
-    data_root: Path | None = None
-    """Folder that holds the data sets; default as when the run was trained."""
-
-    def __post_init__(self) -> None:
-        """Refuse sizes that no image has."""
-        positive(self, "image_size", "num_classes", "in_channels")
+    """Network without a run: folder that keeps the analyses; default runs/network-NAME."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReportSettings:
-    """Write one self-contained HTML report of a run, doing first what has not been done: eval, features, explain."""
+class ReportSettings(NetworkSettings):
+    """Write one self-contained HTML report of one or more runs or networks, with all analyses that are kept of them.
 
-    run: Positional[Path]
-    """Run directory."""
+    What a report needs and does not find is done first: eval, features, explain.
+    """
+
+    run: Positional[tuple[Path, ...]]
+    """Run directories; or networks: models by name (vgg16), or file.py:factory."""
+    data: str | None = None
+    """Network without a run: folder:PATH with its images, best in a sub-folder for each class."""
     out: Path | None = None
-    """HTML file to write; default report.html in the run directory."""
+    """HTML file to write; default report.html in the first run's directory."""
     seed: int = 0
     """Seed of the embeddings that are missing."""
-    device: Device = "auto"
-    """Where to compute what is missing; auto takes a GPU if there is one."""
-    precision: Precision = "fp32"
-    """fp32 is exact; bf16 is faster where the hardware multiplies it; auto chooses as in training."""
-    data_root: Path | None = None
-    """Folder that holds the data sets; default as when the run was trained."""
 
     def __post_init__(self) -> None:
-        """Refuse a seed that no generator takes."""
+        """Take one run as a tuple of one, and refuse a seed that no generator takes."""
+        if isinstance(self.run, str | Path):
+            object.__setattr__(self, "run", (self.run,))
+        super().__post_init__()
         seeded(self)
+        if not self.run:
+            raise InputError("no run was given, expected at least one run directory, as `glassnet train` writes one.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnalysesSettings:
+    """List what a run holds, or remove or rename an analysis."""
+
+    run: Positional[Path]
+    """Run directory, or the folder of a network's analyses."""
+    remove: str | None = None
+    """Name of an analysis to remove, as it is listed."""
+    rename: tuple[str, str] | None = None
+    """Name of an analysis, and its new name."""
+
+    def __post_init__(self) -> None:
+        """Take text for a path, and refuse two things at once."""
+        paths(self)
+        if self.remove and self.rename:
+            raise InputError("--remove and --rename cannot be given together; do one after the other.")

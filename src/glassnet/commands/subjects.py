@@ -1,0 +1,115 @@
+"""What a command is about: a run, a model by name, or a user's own network with a folder of images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from glassnet.analysis import Context
+from glassnet.console import say
+from glassnet.devices import choose_device, choose_precision
+from glassnet.errors import InputError, unknown_name
+from glassnet.experiment import Run
+from glassnet.models import MODELS, create_model, model_options, model_task, parse_options
+from glassnet.models.references import is_reference, load_reference
+from glassnet.run.store import slug
+from glassnet.settings.analysis import NetworkSettings
+from glassnet.subject import Subject
+from glassnet.tasks import TASKS
+
+PIXELS, CHANNELS = 224, 3
+"""ImageNet's, which published weights were trained for."""
+_OF_A_NETWORK = ("model_options", "image_size", "num_classes", "in_channels")
+
+
+def open_subject(settings: NetworkSettings, name: Path, *, images: str | None, out: Path | None = None) -> Subject:
+    """Open the run at a path, or build the network of that name with the images that are given.
+
+    Args:
+        settings: What a network without a run needs.
+        name: Path of a run, name of a model, or file.py:factory.
+        images: Path of the images of a network; a run has its own.
+        out: Folder that keeps a network's analyses.
+
+    Raises:
+        InputError: It is neither, or options do not fit it.
+    """
+    text = str(name)
+    if name.is_dir() or not (text in MODELS or is_reference(text)):
+        if not name.exists() and name.name == text:
+            _refuse_name(text)
+        return _of_run(settings, name, out)
+    if images is None:
+        raise InputError(f"{text} is a network without a run and has no images; give some, as in --data folder:photos.")
+    return _of_network(settings, text, images, out)
+
+
+def _of_run(settings: NetworkSettings, path: Path, out: Path | None) -> Subject:
+    run = Run.open(path)
+    given = [option for option in _OF_A_NETWORK if getattr(settings, option)] + (["out"] if out else [])
+    if given:
+        raise InputError(
+            f"--{given[0].replace('_', '-')} is for a network without a run, as in `glassnet explain vgg16`, but "
+            f"{run.path} is a run; leave it out."
+        )
+    return Subject.of_run(run, data_root=settings.data_root)
+
+
+def _of_network(settings: NetworkSettings, name: str, images: str, out: Path | None) -> Subject:
+    if is_reference(name):
+        if settings.model_options:
+            raise InputError(f"--model-options are for models by name, and {name} is a file's; leave them out.")
+        model, task, classes = load_reference(name).eval(), None, None
+    else:
+        model, task, classes = _by_name(settings, name)
+    short = Path(name.rpartition(":")[0]).stem if is_reference(name) else name
+    where = out or Path("runs") / f"network-{slug([short])}"
+    if where.exists() and not where.is_dir():
+        raise InputError(f"--out is {where}, which is a file; expected a folder.")
+    return Subject(
+        model.to(choose_device(settings.device)),
+        images.removeprefix("folder:"),
+        classes=classes,
+        name=short,
+        task=task,
+        size=settings.image_size or PIXELS,
+        channels=settings.in_channels or CHANNELS,
+        out=where,
+    )
+
+
+def _by_name(settings: NetworkSettings, name: str) -> tuple[torch.nn.Module, str, tuple[str, ...] | None]:
+    options, task = parse_options(name, settings.model_options), model_task(name)
+    if not options.get("weights"):
+        trained = "train it and give the run"
+        if "weights" in model_options(name):
+            trained = "give --model-options weights=imagenet, or weights=FILE, for trained ones"
+        say(f"{name} has random weights; {trained}.")
+    count = settings.num_classes or TASKS[task].default_classes
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = create_model(
+            name,
+            in_channels=settings.in_channels or CHANNELS,
+            num_classes=count,
+            image_size=settings.image_size or PIXELS,
+            **options,
+        )
+    return model.eval(), task, None
+
+
+def context_of(settings: NetworkSettings, *, batch_size: int = 512) -> Context:
+    """Return what the analyses of one command share."""
+    return Context(choose_device(settings.device), settings.data_root, batch_size)
+
+
+def precision_of(settings: NetworkSettings) -> str:
+    """Return the precision to compute in."""
+    return choose_precision(settings.precision, choose_device(settings.device))
+
+
+def _refuse_name(name: str) -> None:
+    """Refuse a plain word that is no folder here and no model."""
+    error = unknown_name("run or model", name, MODELS, noun="models")
+    raise InputError(f"{error} A run is the path of a folder that `glassnet train` wrote.")
