@@ -42,8 +42,8 @@ class NetworkSettings:
 class EvalSettings(NetworkSettings):
     """Measure how good a model is, with 95% intervals, tables and figures.
 
-    Classification: accuracy, loss, calibration, a row per class, the confusion matrix. Segmentation: overlap and outlines,
-    beside those of calling every pixel background. Reconstruction: PSNR and SSIM beside classical denoisers.
+    Classification: accuracy, loss, calibration, a row per class, the confusion matrix. Segmentation: overlap and
+    outlines, beside those of calling every pixel background. Reconstruction: PSNR and SSIM beside classical denoisers.
     """
 
     run: Positional[Path]
@@ -69,7 +69,7 @@ class EvalSettings(NetworkSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class FeaturesSettings(NetworkSettings):
-    """Draw the features of layers as points, cluster them, measure how far to trust each picture, and compare layers."""
+    """Draw the features of layers as points, cluster them, measure how far to trust each picture, compare layers."""
 
     run: Positional[Path]
     """Run directory; or a network: a model by name (vgg16), or file.py:factory."""
