@@ -14,6 +14,7 @@ from glassnet.analysis.attribution import ATTRIBUTION
 from glassnet.analysis.base import Analysis, Context, Kind, get, load
 from glassnet.analysis.embedding import EMBEDDING
 from glassnet.analysis.evaluation import EVALUATION
+from glassnet.analysis.examples import EXAMPLES
 from glassnet.analysis.faithfulness import FAITHFULNESS
 from glassnet.analysis.features import FEATURES
 from glassnet.analysis.layers import LAYERS
@@ -31,6 +32,7 @@ KINDS: dict[str, Kind] = {
     "layers": LAYERS,
     "attribution": ATTRIBUTION,
     "faithfulness": FAITHFULNESS,
+    "examples": EXAMPLES,
 }
 
 

@@ -126,7 +126,7 @@ def compute(subject: Subject, request: AttributionRequest, context: Context) -> 
     views = subject.task.views().explain
     views.check(subject, request)
     model = context.once(("model", id(subject)), lambda: subject.model(context.device))
-    groups = [_explained(subject, model, group, request) for group in _groups(subject, request, context)]
+    groups = [explain_group(subject, model, group, request) for group in _groups(subject, request, context)]
     if not groups:
         raise InputError(f"no image is {request.images.partition(':')[0]}: there is nothing to explain; take others.")
     first = groups[0].explanation()
@@ -150,7 +150,8 @@ def resolve(subject: Subject, request: AttributionRequest) -> AttributionRequest
     return dataclasses.replace(request, images=images, target=target)
 
 
-def _explained(subject: Subject, model: nn.Module, group: Group, request: AttributionRequest) -> ExplainedGroup:
+def explain_group(subject: Subject, model: nn.Module, group: Group, request: AttributionRequest) -> ExplainedGroup:
+    """Explain a group of images, and say what is known of each."""
     views = subject.task.views().explain
     given = views.inputs(subject, group, request)
     explanation = explain(

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from glassnet.analysis.attribution import AttributionRequest
     from glassnet.analysis.base import Context
     from glassnet.attribution import Explanation
+    from glassnet.report.blocks import Section
+    from glassnet.report.material import Material
 
 Facts = Mapping[str, str | float | bool | None]
 """What is known of an explained image, by name: label, predicted, target, probability, correct, share, iou, score."""
@@ -184,6 +186,8 @@ class Views:
         history_caption: What that table shows, from all epochs.
         history_total: Cells of its last row by key, its name under "epoch", from the last epoch; empty for no such row.
         network: Further figures of the network's layers.
+        shown: Places of the images that the report shows with their maps.
+        results: The report's first sections, from the evaluation and these images; its tables and figures where None.
     """
 
     complete: Callable[[Evaluated, Any], Any]
@@ -199,6 +203,8 @@ class Views:
     comparison: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...]
     curves: Callable[[Sequence[Mapping[str, Any]], int], Any]
     network: Callable[[Mapping[str, Any]], Iterable[Plot]] = lambda _model: ()
+    shown: Callable[[Any], Sequence[int]] = lambda _result: ()
+    results: Callable[[Material], Sequence[Section]] | None = None
     history: tuple[tuple[str, str, Callable[[Any], str]], ...] = field(default=())
     history_caption: Callable[[Sequence[Mapping[str, Any]]], str] = lambda _history: EPOCHS
     history_total: Callable[[Mapping[str, Any]], Mapping[str, str]] = lambda _last: {}

@@ -1,0 +1,146 @@
+"""What a run's report is made from: its analyses, and pictures of its images as small PNG files."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image
+
+from glassnet.analysis import Analysis
+from glassnet.analysis.examples import Examples
+from glassnet.analysis.views import image_name
+from glassnet.attribution import TITLES
+from glassnet.data import Split
+from glassnet.figures import heat_overlay, signed_map, thumbnail
+from glassnet.formats import plain
+from glassnet.measures import MEASURES
+from glassnet.report.blocks import Example, Map, Picture, Thumbnails
+from glassnet.run.store import Entry, FigureWords, Plot
+from glassnet.subject import Subject
+
+MAP_PIXELS = 160
+SHEET_BYTES = 900_000
+"""What the thumbnails of an embedding may take before they are compressed."""
+LARGEST_SVG = 1_500_000
+"""A larger SVG would make the page slow to open, so its PNG is shown instead."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """What the first sections of a report are made from.
+
+    Attributes:
+        subject: What the report is of.
+        evaluation: How good it is on its test images.
+        examples: Some of these images with their last-layer maps; None where there are none.
+    """
+
+    subject: Subject
+    evaluation: Analysis
+    examples: Examples | None
+
+    def name_of(self, row: int) -> str:
+        """Name a test image by its file or number."""
+        return image_name(self.subject.part("test"), row, "test")
+
+
+def examples_of(subject: Subject, found: Examples) -> tuple[Example, ...]:
+    """Turn images with their maps into what the page shows; ids are their places in the part."""
+    headings = dict(subject.task.views().explain.columns)
+    made = []
+    for place, row in enumerate(found.rows):
+        facts, group = found.group.facts[place], found.group
+        (key, maps), *_ = group.maps.items()
+        shown = tuple((headings[k], _fact(k, v)) for k, v in facts.items() if v is not None and k in headings)
+        title = f"{TITLES.get(key[0], key[0])} at {key[1]}"
+        overlay = png(heat_overlay(group.images[place], positive(maps[place]), size_pixels=MAP_PIXELS))
+        picture = png(thumbnail(group.images[place], MAP_PIXELS))
+        made.append(Example(row, group.names[place], heading(facts), picture, shown, (Map(title, overlay),)))
+    return tuple(made)
+
+
+def positive(values: Float[np.ndarray, "..."]) -> Float[np.ndarray, "h w"]:
+    """Return a map (h, w): of (c, h, w), the largest magnitude over the channels."""
+    return values if values.ndim == 2 else np.abs(values).max(axis=0)
+
+
+def heading(facts: dict) -> str:
+    """Say in a few words what happened to an image."""
+    label, predicted = facts.get("label"), facts.get("predicted")
+    if label is None or label == predicted:
+        return str(predicted if predicted is not None else facts.get("target") or "")
+    return f"{label} taken for {predicted}"
+
+
+def _fact(key: str, value: object) -> str:
+    return MEASURES[key].show(value) if key in MEASURES else plain(value)
+
+
+def picture_of(entry: Entry, words: FigureWords) -> Picture | None:
+    """Read a figure of an analysis; None where its file is not there."""
+    svg, raster = entry.figure_file(words.name, "svg"), entry.figure_file(words.name, "png")
+    small = svg.exists() and svg.stat().st_size <= LARGEST_SVG
+    file = svg if small or not raster.exists() else raster
+    if not file.exists():
+        return None
+    kind = "svg" if file == svg else "png"
+    name = f"{entry.name}-{words.name}"
+    return Picture(
+        words.title, words.alt, file.read_bytes(), words.lead, words.caption, kind, name, 96 if kind == "svg" else 150
+    )  # type: ignore[arg-type]
+
+
+def pictures(analysis: Analysis) -> list[Picture]:
+    """Return the figures of an analysis, in order."""
+    if analysis.entry is None:
+        return [drawn(plot) for plot in analysis.plots]
+    found = (picture_of(analysis.entry, words) for words in analysis.entry.figures)
+    return [one for one in found if one is not None]
+
+
+def drawn(plot: Plot) -> Picture:
+    """Turn a figure that lies nowhere into what the page shows."""
+    file = io.BytesIO()
+    plot.figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+    words = plot.words
+    return Picture(words.title, words.alt, file.getvalue(), words.lead, words.caption, "svg", words.name)
+
+
+def sheet(split: Split, rows: Sequence[int]) -> Thumbnails:
+    """Lay the images of an embedding out as one PNG of small tiles, the smaller the more there are."""
+    channels = split.image_shape[0]
+    room = int((SHEET_BYTES / max(1, len(rows) * min(channels, 3))) ** 0.5)
+    side = max(8, min(32, room, max(split.image_shape[1:])))
+    columns = max(1, min(len(rows), 2048 // side))
+    height = -(-len(rows) // columns) * side
+    whole = np.zeros((height, columns * side, 3), dtype=np.uint8)
+    for place, tile in enumerate(_tiles(split, rows, side)):
+        row, column = divmod(place, columns)
+        whole[row * side : (row + 1) * side, column * side : (column + 1) * side] = tile
+    grey = channels == 1
+    return Thumbnails(png(whole[..., 0] if grey else whole), side, side, columns)
+
+
+def _tiles(split: Split, rows: Sequence[int], side: int) -> Iterable[UInt8[np.ndarray, "side side 3"]]:
+    import torch
+
+    images = split.take(torch.tensor(rows, dtype=torch.int64))[0].numpy()
+    for image in images:
+        yield np.asarray(Image.fromarray(thumbnail(image, max(side, max(image.shape[1:])))).resize((side, side)))
+
+
+def png(pixels: UInt8[np.ndarray, "h w *c"]) -> bytes:
+    """Write pixels as PNG, with a palette where that is smaller."""
+    file = io.BytesIO()
+    image = Image.fromarray(pixels)
+    if pixels.ndim == 3:
+        image = image.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    image.save(file, "PNG", optimize=True)
+    return file.getvalue()
+
+
+__all__ = ["Material", "drawn", "examples_of", "heading", "picture_of", "pictures", "png", "sheet", "signed_map"]
