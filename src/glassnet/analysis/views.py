@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from glassnet.analysis.attribution import AttributionRequest
     from glassnet.analysis.base import Context
     from glassnet.attribution import Explanation
-    from glassnet.report.blocks import Section
+    from glassnet.blocks import Section
     from glassnet.report.material import Material
 
 Facts = Mapping[str, str | float | bool | None]

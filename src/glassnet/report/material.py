@@ -14,11 +14,11 @@ from glassnet.analysis import Analysis
 from glassnet.analysis.examples import Examples
 from glassnet.analysis.views import image_name
 from glassnet.attribution import TITLES
+from glassnet.blocks import Example, Map, Picture, Thumbnails
 from glassnet.data import Split
 from glassnet.figures import heat_overlay, signed_map, thumbnail
 from glassnet.formats import plain
 from glassnet.measures import MEASURES
-from glassnet.report.blocks import Example, Map, Picture, Thumbnails
 from glassnet.run.store import Entry, FigureWords, Plot
 from glassnet.subject import Subject
 
@@ -63,7 +63,7 @@ def examples_of(subject: Subject, found: Examples) -> tuple[Example, ...]:
     return tuple(made)
 
 
-def positive(values: Float[np.ndarray, "..."]) -> Float[np.ndarray, "h w"]:
+def positive(values: Float[np.ndarray, ...]) -> Float[np.ndarray, "h w"]:
     """Return a map (h, w): of (c, h, w), the largest magnitude over the channels."""
     return values if values.ndim == 2 else np.abs(values).max(axis=0)
 
