@@ -1,5 +1,97 @@
-"""One or more runs as a self-contained HTML page that opens from disk without a network."""
+"""One or more runs or networks as a self-contained HTML page that opens from disk without a network."""
 
-from glassnet.report.render import render, write_report
+from __future__ import annotations
 
-__all__ = ["render", "write_report"]
+from collections.abc import Sequence
+from pathlib import Path
+
+from glassnet.analysis import Context
+from glassnet.blocks import Page
+from glassnet.devices import choose_device
+from glassnet.errors import InputError
+from glassnet.experiment import Run
+from glassnet.files import write_text
+from glassnet.formats import DASH, count, duration
+from glassnet.report.assemble import gather, run_report
+from glassnet.report.page import render
+from glassnet.subject import Subject, as_subject
+from glassnet.tables import Table, make_table
+
+__all__ = ["render", "report"]
+
+Subjects = Subject | Run | str | Path
+
+
+def report(
+    subjects: Subjects | Sequence[Subjects],
+    *,
+    out: str | Path | None = None,
+    seed: int = 0,
+    precision: str = "fp32",
+    device: str = "auto",
+    data_root: Path | None = None,
+) -> Path:
+    """Write the report of one or more runs or networks, after making what it needs and does not find.
+
+    Nothing that is there already is changed: analyses are added, and the page is written whole or not at all.
+
+    Args:
+        subjects: Runs, paths of runs, or subjects; several are compared at the top of the page.
+        out: HTML file to write; report.html in the folder of the first one if not given.
+        seed: Of the embeddings that are missing.
+        precision: "fp32" or "bf16", of what is missing.
+        device: Where to compute what is missing.
+        data_root: Folder of the data sets.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        InputError: There is no run, or nowhere to write.
+    """
+    given = [subjects] if isinstance(subjects, Subject | Run | str | Path) else list(subjects)
+    if not given:
+        raise InputError("no run was given, expected at least one run directory; train one with `glassnet train`.")
+    found = [as_subject(one, data_root=data_root) for one in given]
+    path = _path(found[0], out)
+    reports = []
+    for subject in found:
+        context = Context(choose_device(device), data_root)
+        gathered = gather(subject, seed=seed, precision=precision, context=context)
+        reports.append(run_report(gathered))
+    comparison = _comparison(found) if len(found) > 1 else None
+    write_text(path, render(Page(tuple(reports), comparison)))
+    return path
+
+
+def _path(first: Subject, out: str | Path | None) -> Path:
+    if out is None:
+        if first.path is None:
+            raise InputError(f"{first.name} has no folder to write to; give a file, as in out='report.html'.")
+        return first.path / "report.html"
+    path = Path(out)
+    if path.is_dir():
+        raise InputError(f"--out is the folder {path}, expected a file, as in {path / 'report.html'}.")
+    return path
+
+
+def _comparison(subjects: Sequence[Subject]) -> Table:
+    """Set the main numbers of several subjects side by side."""
+    heads = list(dict.fromkeys(head for one in subjects for head, _ in one.task.views().comparison))
+    rows = []
+    for subject in subjects:
+        metrics = {} if subject.run is None else subject.run.metrics
+        own = {head: write(metrics) for head, write in subject.task.views().comparison}
+        manifest = {} if subject.run is None else subject.run.manifest
+        rows.append(
+            (
+                subject.name,
+                subject.model_name,
+                str(subject.data or DASH),
+                count(sum(parameter.numel() for parameter in subject.model().parameters())),
+                *(own.get(head, DASH) for head in heads),
+                duration(manifest.get("seconds")),
+            )
+        )
+    columns = ("Run", "Model", "Data", "Parameters", *heads, "Training time")
+    return make_table("The runs of this report", columns, rows, words=(0, 1, 2))

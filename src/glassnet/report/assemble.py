@@ -221,8 +221,8 @@ def _summary(subject: Subject, evaluation: Analysis | None) -> Iterator[str]:
     if subject.run is not None:
         data, epochs = subject.run.manifest["data"], subject.run.settings.epochs
         yield (
-            f"The network {subject.model_name} learned from {count(data['train'])} images of {data['name']} in {epochs} "
-            f"epochs; {count(data['validation'])} further images, held out, chose the weights of epoch "
+            f"The network {subject.model_name} learned from {count(data['train'])} images of {data['name']} in "
+            f"{epochs} epochs; {count(data['validation'])} further images, held out, chose the weights of epoch "
             f"{count(subject.run.metrics['epoch'])}."
         )
     if evaluation is not None:

@@ -14,11 +14,14 @@ from glassnet import figures
 from glassnet.analysis.attribution import AttributionRequest
 from glassnet.analysis.base import Context
 from glassnet.analysis.views import Described, Evaluated, ExplainViews, Facts, Group, Views, class_of
-from glassnet.attribution import Explanation
+from glassnet.attribution import TITLES, Explanation
+from glassnet.blocks import ConfusionMatrix, Gallery, Section
 from glassnet.errors import InputError
 from glassnet.formats import DASH, count, decimal, percent
 from glassnet.measures import MEASURES, interval, show, with_interval
 from glassnet.models.inference import predict
+from glassnet.models.layers import select_layers
+from glassnet.report.material import Material
 from glassnet.run.store import FigureWords, Plot
 from glassnet.subject import Part, Subject
 from glassnet.tables import Table, make_table
@@ -188,20 +191,99 @@ def _caption(facts: Facts) -> str:
     )
 
 
+MISTAKES, PER_CELL, CELLS, TYPICAL = 24, 4, 40, 20
+"""Worst mistakes, images of a confusion, confusions and classes whose images are explained for the report, at most."""
+
+
+def _shown(result: Classification) -> tuple[int, ...]:
+    """Choose by rule: the worst mistakes, some of each confusion, and a typical image of each class."""
+    rows = [int(row) for row in result.wrong[:MISTAKES]]
+    for cell in list(_cells(result))[:CELLS]:
+        rows += _cells(result)[cell][:PER_CELL]
+    return tuple(dict.fromkeys([*rows, *_typical(result)]))
+
+
+def _cells(result: Classification) -> dict[tuple[int, int], list[int]]:
+    """Return the images of each confusion, the most confident first; the most frequent confusion first."""
+    cells: dict[tuple[int, int], list[int]] = {(true, guess): [] for true, guess, _ in result.confusions()}
+    for row in result.wrong.tolist():
+        cells[int(result.targets[row]), int(result.predicted[row])].append(row)
+    return cells
+
+
+def _typical(result: Classification) -> list[int]:
+    """Return for each class the rightly classified image of middle confidence."""
+    chosen = []
+    for label in range(min(TYPICAL, result.probabilities.shape[1])):
+        right = np.flatnonzero((result.targets == label) & (result.predicted == label))
+        if len(right):
+            order = right[np.argsort(result.probabilities[right, label], kind="stable")]
+            chosen.append(int(order[len(order) // 2]))
+    return chosen
+
+
+def _results(material: Material) -> list[Section]:
+    """The first sections of the report: what is confused, and where the network looks when it is."""
+    result: Classification = material.evaluation.result
+    classes = material.subject.classes
+    known = set() if material.examples is None else set(material.examples.rows)
+    cells = {cell: [row for row in rows if row in known] for cell, rows in _cells(result).items()}
+    matrix = ConfusionMatrix(
+        title="Confusion matrix",
+        classes=classes,
+        counts=np.array(result.confusion),
+        examples={cell: rows for cell, rows in cells.items() if rows},
+        lead="Warm cells are mistakes; click one to see its images and where the network looked.",
+    )
+    sections = [Section("confusion", "Which classes are confused", (matrix,))]
+    if material.examples is not None:
+        sections.append(Section("mistakes", "Where it looks", tuple(_galleries(result, material, known))))
+    return sections
+
+
+def _galleries(result: Classification, material: Material, known: set[int]) -> Iterable[Gallery]:
+    assert material.examples is not None
+    how = f"{TITLES.get(material.examples.method, material.examples.method)} at {material.examples.layer}"
+    worst = tuple(int(row) for row in result.wrong[:6] if int(row) in known)
+    if worst:
+        yield Gallery(
+            "Worst mistakes",
+            worst,
+            "The wrong predictions that the network was surest of, each with the places that speak for its answer.",
+            f"{how} of the predicted class. Each map is scaled by its own largest value.",
+        )
+    typical = tuple(row for row in _typical(result) if row in known)
+    if typical:
+        yield Gallery(
+            "A typical image of each class",
+            typical,
+            "What a class is recognised by: for each class the rightly classified image of middle confidence.",
+            f"{how}.",
+            compact=True,
+        )
+
+
 def _wanted(subject: Subject) -> list[tuple[str, dict[str, Any]]]:
     """What a report needs: the evaluation, the last hidden layer embedded, every convolution explained."""
     layer = last_hidden_layer(subject)
     embedded = [
         ("embedding", {"layer": layer, "method": m, "dims": d}) for m, d in (("tsne", 2), ("pca", 2), ("pca", 3))
     ]
-    measured = [("evaluation", {})] if subject.labelled else []
-    return [*measured, *(embedded if layer else []), ("attribution", {})]
+    measured = [("evaluation", {"split": "test", "data": None})] if subject.labelled else []
+    return [*measured, *(embedded if layer else []), ("attribution", usual_maps(subject))]
+
+
+def usual_maps(subject: Subject) -> dict[str, Any]:
+    """Return which maps a report shows: of every convolution, or of the input where there is none."""
+    try:
+        select_layers(subject.model(), "conv")
+    except InputError:
+        return {"layers": ("linear",), "methods": ("saliency", "input_x_gradient")}
+    return {"layers": ("conv",), "methods": ("gradcam", "guided_gradcam")}
 
 
 def last_hidden_layer(subject: Subject) -> str | None:
     """Name the linear layer before the last, or the last convolution where there is none; None without either."""
-    from glassnet.models.layers import select_layers
-
     model = subject.model()
     for kind, place in (("linear", -2), ("conv", -1), ("linear", -1)):
         try:
@@ -292,6 +374,8 @@ VIEWS = Views(
         ("Test loss", lambda metrics: show("loss", metrics.get("test_loss"))),
     ),
     curves=_curves,
+    shown=_shown,
+    results=_results,
     history=(
         ("train_loss", "Training loss", MEASURES["loss"].show),
         ("train_accuracy", "Training accuracy", percent),

@@ -1,0 +1,123 @@
+"""Layer by layer: where each layer looks, how faithful its maps are, where the classes come apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from markupsafe import Markup
+
+from glassnet.analysis import Analysis
+from glassnet.analysis.attribution import facts_table
+from glassnet.analysis.faithfulness import MeasuredGroup
+from glassnet.analysis.layers import LayerComparison
+from glassnet.attribution import TITLES
+from glassnet.attribution.faithfulness import MeanCI
+from glassnet.blocks import Block, Fold, Prose
+from glassnet.formats import DASH, count
+from glassnet.measures import MEASURES, show, with_interval
+from glassnet.report.material import pictures
+from glassnet.subject import Subject
+from glassnet.tables import Table, make_table
+
+NOTICES = {True: "notices it", False: "does not notice it", None: "is undecided, for want of images"}
+
+
+def layer_blocks(
+    subject: Subject, explained: Sequence[Analysis], faithful: Sequence[Analysis], compared: Sequence[Analysis]
+) -> Iterator[Block]:
+    """Return the newest attribution, the older ones folded, and what was measured of them and of the layers."""
+    for place, one in enumerate(reversed(explained)):
+        blocks = tuple(_explained(subject, one))
+        if place == 0:
+            yield from blocks
+        else:
+            yield Fold(f"Also explained: {_title(one)}", blocks)
+    for one in reversed(faithful):
+        yield Fold(f"How faithful the maps are: {_title(one)}", tuple(_faithful(one)))
+    for one in reversed(compared):
+        yield Fold("The layers compared", tuple(_compared(one)))
+
+
+def _title(analysis: Analysis) -> str:
+    return analysis.name.partition("/")[2] or analysis.kind
+
+
+def _explained(subject: Subject, analysis: Analysis) -> Iterator[Block]:
+    result = analysis.result
+    yield Prose(tuple(f"{group.title}: {group.rule} {group.note}".strip() for group in result.groups))
+    yield from pictures(analysis)
+    header, rows = facts_table(subject, result)
+    words = range(min(len(header), 6))
+    tables = [make_table("The images shown", header, rows, words=words, names=2)]
+    shares = [_numbers(group.inside, f"{group.title}: share of each map inside the stroke") for group in result.groups]
+    tables += [table for table in shares if table is not None]
+    yield Fold("The images shown, and their numbers", tuple(tables))
+
+
+def _faithful(analysis: Analysis) -> Iterator[Block]:
+    drawn = pictures(analysis)
+    for place, group in enumerate(analysis.result.groups):
+        table = _numbers(
+            group.numbers, f"{group.title}: faithfulness, mean and 95% interval over {group.images} images"
+        )
+        yield Prose(tuple(_notes(group)))
+        if table is not None:
+            yield table
+        yield from drawn[2 * place : 2 * place + 2]
+
+
+def _notes(group: MeasuredGroup) -> Iterator[str]:
+    areas = (float(group.random.deletion_area.mean()), float(group.random.insertion_area.mean()))
+    shown = [show(key, area) for key, area in zip(("deletion", "insertion"), areas, strict=True)]
+    yield f"Pixels in random order have a deletion area of {shown[0]} and an insertion area of {shown[1]}."
+    verdicts = [f"{TITLES.get(method, method)} {NOTICES[passed]}" for method, passed in group.passes.items()]
+    yield f"When the weights are replaced by random ones, from the output down: {'; '.join(verdicts)}."
+
+
+def _numbers(numbers: Mapping[tuple[str, str], Mapping[str, MeanCI]], caption: str) -> Table | None:
+    keys = list(dict.fromkeys(key for values in numbers.values() for key in values))
+    if not keys:
+        return None
+    rows = [
+        (TITLES.get(method, method), layer, *(_cell(key, values.get(key)) for key in keys))
+        for (method, layer), values in numbers.items()
+    ]
+    heads = [f"{MEASURES[key].title} ({MEASURES[key].better} is better)" for key in keys]
+    return make_table(caption, ("Method", "Layer", *heads), rows, words=(0, 1), names=2)
+
+
+def _cell(key: str, value: MeanCI | None) -> str:
+    return DASH if value is None or value.mean is None else with_interval(key, value.mean, (value.low, value.high))
+
+
+def _compared(analysis: Analysis) -> Iterator[Block]:
+    result: LayerComparison = analysis.result
+    drawn = pictures(analysis)
+    yield from drawn[:1]
+    yield _rows(result)
+    for aligned, picture in zip(result.alignments, drawn[1:], strict=False):
+        most = aligned.most_alike()
+        if most is not None:
+            yield Prose((f"Most alike are {most[0]} and {most[1]}, with {show('cka', most[2])}.",))
+        yield picture
+
+
+def _rows(result: LayerComparison) -> Table:
+    keys = ("nearest_mean_accuracy", "scatter_ratio", "effective_rank")
+    best = max(row.probe_accuracy for row in result.rows) if len(result.rows) > 1 else None
+    rows = []
+    for row in result.rows:
+        probe = with_interval("probe_accuracy", row.probe_accuracy, row.probe_interval)
+        rows.append(
+            (
+                Markup("<code>{}</code>").format(row.layer),
+                count(row.features),
+                Markup("<strong>{}</strong>").format(probe) if row.probe_accuracy == best else probe,
+                with_interval("knn_accuracy", row.knn_accuracy, row.knn_interval),
+                *(show(key, getattr(row, key)) for key in keys),
+            )
+        )
+    heads = [MEASURES[key].title for key in ("probe_accuracy", "knn_accuracy", *keys)]
+    note = f"Probe and neighbours are fitted to {count(result.fitted)} {result.part}, scored on {count(result.scored)}."
+    caption = "The layers from input to output; the best linear probe is bold"
+    return make_table(caption, ("Layer", "Features", *heads), rows, words=(0,), note=note)

@@ -1,0 +1,175 @@
+"""Embeddings as a page shows them: points that show their images, and how far to trust each picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from markupsafe import Markup
+
+from glassnet.analysis import Analysis
+from glassnet.analysis.embedding import CLUSTERINGS, SHOWN, TITLES, EmbeddedLayer, label_names
+from glassnet.analysis.views import image_name
+from glassnet.blocks import Block, Example, Fold, Points, Row, Scatter, Terms
+from glassnet.figures.style import PALETTE
+from glassnet.formats import count, is_number, percent, plain
+from glassnet.measures import MEASURES, show
+from glassnet.report.material import pictures, sheet
+from glassnet.subject import Subject
+from glassnet.tables import Table, make_table
+
+UNTOLD = ("dims", "solver", "device")
+READING: dict[str, str] = {
+    "pca": "Principal components turn the features without bending them: far apart in the picture is far apart among "
+    "the features. Near in the picture may still be far apart along the components that are left out.",
+    "tsne": "t-SNE keeps neighbours together and bends everything else: which images lie side by side means something, "
+    "the size of a group and the distance between two groups mean little.",
+    "umap": "UMAP keeps neighbours together and bends everything else: which images lie side by side means something, "
+    "the distance between two groups means little.",
+}
+
+
+def embedding_blocks(
+    subject: Subject, embedded: Sequence[Analysis], evaluation: Analysis | None, examples: Sequence[Example]
+) -> Iterator[Block]:
+    """Return the pictures of features: the last two side by side, the others folded, and how to read them."""
+    shared: dict[tuple[str, int, bytes], Points] = {}
+    drawn = [(one, _scatter(subject, one, shared, evaluation, examples)) for one in _ordered(embedded)]
+    first = tuple(scatter for _, scatter in drawn[:2])
+    yield Row(first) if len(first) == 2 else first[0]
+    for one, scatter in drawn[2:]:
+        yield Fold(f"{one.result.title} ({count(len(one.result.points))} images)", (scatter,))
+    if len(drawn) > 1:
+        yield Fold("All pictures compared", (_summary([one.result for one in embedded]),))
+    components = [picture for one in embedded for picture in pictures(one) if "scree" in picture.name]
+    if components:
+        yield Fold("Variance by principal component", tuple(components))
+    yield Fold("How to read these pictures and numbers", (_reading(subject, embedded),))
+
+
+def _ordered(embedded: Sequence[Analysis]) -> list[Analysis]:
+    """Put the newest picture in two dimensions first, then one in three, then the others."""
+    newest = list(reversed(embedded))
+    rank = {"tsne": 0, "umap": 1, "pca": 2}
+    flat = sorted((one for one in newest if one.request.dims == 2), key=lambda one: rank[one.request.method])
+    deep = [one for one in newest if one.request.dims == 3]
+    return [*flat[:1], *deep[:1], *flat[1:], *deep[1:]]
+
+
+def _scatter(
+    subject: Subject,
+    analysis: Analysis,
+    shared: dict[tuple[str, int, bytes], Points],
+    evaluation: Analysis | None,
+    examples: Sequence[Example],
+) -> Scatter:
+    result: EmbeddedLayer = analysis.result
+    key = (analysis.request.split, len(result.points), result.numbers.tobytes())
+    if key not in shared:
+        shared[key] = _points(subject, analysis, evaluation, examples)
+    method = TITLES[result.method]
+    names = tuple(f"component {number + 1}" for number in range(result.points.shape[1]))
+    return Scatter(
+        title=f"{method} of {result.layer}",
+        alt=f"{count(len(result.points))} images as points in {result.points.shape[1]} dimensions, coloured by class.",
+        positions=np.asarray(result.points, dtype=np.float32),
+        points=shared[key],
+        lead=_lead(result),
+        caption=f"{count(len(result.points))} {analysis.request.split} images, {count(result.features)} features each.",
+        clusters=result.assignment,
+        axes=names if result.method == "pca" else (),
+        measures=_measures(subject, result),
+    )
+
+
+def _points(subject: Subject, analysis: Analysis, evaluation: Analysis | None, examples: Sequence[Example]) -> Points:
+    result: EmbeddedLayer = analysis.result
+    part = analysis.request.split
+    split = subject.part(part)
+    place = {int(number): row for row, number in enumerate(split.numbers.tolist())}
+    rows = [place[int(number)] for number in result.numbers]
+    known = {example.id for example in examples} if part == "test" else set()
+    predicted = getattr(evaluation.result, "predicted", None) if evaluation is not None and part == "test" else None
+    return Points(
+        names=tuple(image_name(split, row, part) for row in rows),
+        labels=result.labels,
+        classes=label_names(subject, result),
+        colours=tuple(PALETTE),
+        predicted=None if predicted is None else np.asarray(predicted)[rows],
+        examples=np.array([row if row in known else -1 for row in rows]),
+        thumbnails=sheet(split, rows),
+    )
+
+
+def _lead(result: EmbeddedLayer) -> str:
+    """Say the most telling numbers in words."""
+    measures = result.measures
+    found = CLUSTERINGS[result.clustering]
+    words = (
+        ("explained_variance", "keeps {} of the features’ variance"),
+        ("knn_accuracy", "places {} of the images among neighbours of their own class"),
+        ("cluster_accuracy", f"lets {found} find clusters that match the class of {{}} of the images"),
+    )
+    said = [text.format(percent(measures[key], 1)) for key, text in words if is_number(measures.get(key))]
+    if not said:
+        return ""
+    return f"This picture {said[0] if len(said) == 1 else ', '.join(said[:-1]) + ' and ' + said[-1]}."
+
+
+def _measures(subject: Subject, result: EmbeddedLayer) -> Table:
+    rows = [
+        (MEASURES[key].title, show(key, result.measures[key]), _ends(subject, key))
+        for key in SHOWN
+        if result.measures.get(key) is not None
+    ]
+    told = [
+        *(f"{key.replace('_', ' ')} {plain(value)}" for key, value in result.settings.items() if key not in UNTOLD),
+        f"{CLUSTERINGS[result.clustering]}, {result.clusters} clusters",
+        f"neighbourhoods of {result.neighbours}",
+        f"measured on {count(result.sample)} images",
+        *([f"{percent(result.noise_share, 1)} in no cluster"] if result.noise_share is not None else []),
+    ]
+    return make_table(
+        "What the picture keeps", ("Measure", "Value", "Scale"), rows, words=(0, 2), note=f"{'; '.join(told)}."
+    )
+
+
+def _ends(subject: Subject, key: str) -> str:
+    return MEASURES[key].ends.format(chance=percent(1 / max(1, len(subject.classes)), 0))
+
+
+def _summary(results: Sequence[EmbeddedLayer]) -> Table:
+    """Set all pictures side by side, the best value of each measure standing out."""
+    keys = [key for key in SHOWN if any(result.measures.get(key) is not None for result in results)]
+    best = {key: _best(key, [result.measures.get(key) for result in results]) for key in keys}
+    rows = [
+        (
+            Markup("<code>{}</code>").format(result.layer),
+            f"{TITLES[result.method]} {result.points.shape[1]}-D",
+            *(_cell(key, result.measures.get(key), best[key]) for key in keys),
+        )
+        for result in results
+    ]
+    columns = ("Layer", "Picture", *(MEASURES[key].title for key in keys))
+    return make_table("All pictures; the best value of each measure is bold", columns, rows, words=(0, 1), names=2)
+
+
+def _best(key: str, values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if is_number(value)]
+    if len(known) < 2:
+        return None
+    return min(known) if MEASURES[key].better == "lower" else max(known)
+
+
+def _cell(key: str, value: float | None, best: float | None) -> str:
+    shown = show(key, value)
+    return Markup("<strong>{}</strong>").format(shown) if best is not None and value == best else shown
+
+
+def _reading(subject: Subject, embedded: Sequence[Analysis]) -> Terms:
+    methods = [
+        (TITLES[method], text) for method, text in READING.items() if any(a.request.method == method for a in embedded)
+    ]
+    keys = [key for key in SHOWN if any(one.result.measures.get(key) is not None for one in embedded)]
+    measures = [(MEASURES[key].title, f"{MEASURES[key].meaning} {_ends(subject, key)}.") for key in keys]
+    return Terms((*methods, *measures))
