@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from glassnet.commands.answer import Answer
 from glassnet.commands.report import report
 from glassnet.commands.train import describe
@@ -11,12 +13,12 @@ from glassnet.training import train
 
 def demo(settings: DemoSettings) -> Answer:
     """Train the report's network on 4,000 real digits, then evaluate, embed, explain and report."""
-    common = {"device": settings.device, "precision": settings.precision}
+    common: dict[str, Any] = {"device": settings.device, "precision": settings.precision}
     trained = train(
-        TrainSettings(data="mnist-sample", epochs=settings.epochs, seed=settings.seed, out=settings.out, **common),  # type: ignore[arg-type]
+        TrainSettings(data="mnist-sample", epochs=settings.epochs, seed=settings.seed, out=settings.out, **common),
         name="demo",
     )
-    written = report(ReportSettings(run=trained.path, seed=settings.seed, **common))  # type: ignore[arg-type]
-    said = describe(trained)
-    text = "\n".join([*said.text.splitlines()[:2], written.text])
-    return Answer(text, {**said.data, **written.data})
+    written = report(ReportSettings(run=(trained.path,), seed=settings.seed, **common))
+    summary = describe(trained)
+    text = "\n".join([*summary.text.splitlines()[:2], written.text])
+    return Answer(text, {**summary.data, **written.data})
