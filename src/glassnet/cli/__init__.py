@@ -38,14 +38,14 @@ def tune(settings: s.TuneSettings) -> Answer:
 
 
 def evaluate(settings: s.EvalSettings) -> Answer:
-    """Measure a run: loss, accuracy with its interval, per-class table, confusion matrix."""
+    """Measure how good a model is, with 95% intervals, tables and figures."""
     from glassnet.commands.evaluate import evaluate
 
     return evaluate(settings)
 
 
 def features(settings: s.FeaturesSettings) -> Answer:
-    """Embed a run's features by PCA and t-SNE, cluster them, and measure the pictures."""
+    """Draw what layers know as points (PCA, t-SNE, UMAP), cluster them, and measure the pictures."""
     from glassnet.commands.features import features
 
     return features(settings)
@@ -59,10 +59,17 @@ def explain(settings: s.ExplainSettings) -> Answer:
 
 
 def report(settings: s.ReportSettings) -> Answer:
-    """Write one self-contained HTML report of a run."""
+    """Write one self-contained HTML report of runs or networks."""
     from glassnet.commands.report import report
 
     return report(settings)
+
+
+def analyses(settings: s.AnalysesSettings) -> Answer:
+    """List the analyses that a run holds; remove or rename one."""
+    from glassnet.commands.analyses import analyses
+
+    return analyses(settings)
 
 
 def reproduce(settings: s.ReproduceSettings) -> Answer:
@@ -94,6 +101,7 @@ COMMANDS: dict[str, Callable[[Any], Answer]] = {
     "features": features,
     "explain": explain,
     "report": report,
+    "analyses": analyses,
     "reproduce": reproduce,
     "data": data,
     "models": models,

@@ -136,7 +136,7 @@ def _examples(found: Gathered) -> tuple[tuple[Example, ...], Material | None]:
     except InputError as error:
         say(f"left out: {error}")
         return (), Material(subject, evaluation, None)
-    return examples_of(subject, made), Material(subject, evaluation, made)
+    return examples_of(made), Material(subject, evaluation, made)
 
 
 def _results(found: Gathered, material: Material | None) -> list[Section]:

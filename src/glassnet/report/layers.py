@@ -44,8 +44,10 @@ def _title(analysis: Analysis) -> str:
 
 def _explained(subject: Subject, analysis: Analysis) -> Iterator[Block]:
     result = analysis.result
-    yield Prose(tuple(f"{group.title}: {group.rule} {group.note}".strip() for group in result.groups))
-    yield from pictures(analysis)
+    drawn = pictures(analysis)
+    for place, (group, picture) in enumerate(zip(reversed(result.groups), reversed(drawn), strict=False)):
+        blocks = (Prose((f"{group.rule} {group.note}".strip(),)), picture)
+        yield from blocks if place == 0 else (Fold(f"{group.title}, layer by layer", blocks),)
     header, rows = facts_table(subject, result)
     words = range(min(len(header), 6))
     tables = [make_table("The images shown", header, rows, words=words, names=2)]

@@ -12,12 +12,11 @@ from PIL import Image
 
 from glassnet.analysis import Analysis
 from glassnet.analysis.examples import Examples
-from glassnet.analysis.views import image_name
+from glassnet.analysis.views import Facts, image_name
 from glassnet.attribution import TITLES
 from glassnet.blocks import Example, Map, Picture, Thumbnails
 from glassnet.data import Split
 from glassnet.figures import heat_overlay, signed_map, thumbnail
-from glassnet.formats import plain
 from glassnet.measures import MEASURES
 from glassnet.run.store import Entry, FigureWords, Plot
 from glassnet.subject import Subject
@@ -48,14 +47,14 @@ class Material:
         return image_name(self.subject.part("test"), row, "test")
 
 
-def examples_of(subject: Subject, found: Examples) -> tuple[Example, ...]:
+def examples_of(found: Examples) -> tuple[Example, ...]:
     """Turn images with their maps into what the page shows; ids are their places in the part."""
-    headings = dict(subject.task.views().explain.columns)
     made = []
     for place, row in enumerate(found.rows):
         facts, group = found.group.facts[place], found.group
         (key, maps), *_ = group.maps.items()
-        shown = tuple((headings[k], _fact(k, v)) for k, v in facts.items() if v is not None and k in headings)
+        numbers = {key: value for key, value in facts.items() if value is not None and key in MEASURES}
+        shown = tuple((MEASURES[key].title.lower(), MEASURES[key].show(value)) for key, value in numbers.items())
         title = f"{TITLES.get(key[0], key[0])} at {key[1]}"
         overlay = png(heat_overlay(group.images[place], positive(maps[place]), size_pixels=MAP_PIXELS))
         picture = png(thumbnail(group.images[place], MAP_PIXELS))
@@ -68,16 +67,12 @@ def positive(values: Float[np.ndarray, ...]) -> Float[np.ndarray, "h w"]:
     return values if values.ndim == 2 else np.abs(values).max(axis=0)
 
 
-def heading(facts: dict) -> str:
+def heading(facts: Facts) -> str:
     """Say in a few words what happened to an image."""
     label, predicted = facts.get("label"), facts.get("predicted")
     if label is None or label == predicted:
         return str(predicted if predicted is not None else facts.get("target") or "")
     return f"{label} taken for {predicted}"
-
-
-def _fact(key: str, value: object) -> str:
-    return MEASURES[key].show(value) if key in MEASURES else plain(value)
 
 
 def picture_of(entry: Entry, words: FigureWords) -> Picture | None:

@@ -69,8 +69,7 @@ def network_blocks(subject: Subject) -> Iterator[Block]:
     )
     plots = [Plot(figures.architecture(described["layers"], subject.model_name), words)]
     plots += subject.task.views().network(described)
-    yield from (drawn(plot) for plot in plots)
-    yield Fold("Every layer in numbers", (_layers(described["layers"]),))
+    yield Fold("The network, layer by layer", (*map(drawn, plots), _layers(described["layers"])))
 
 
 def _described(subject: Subject) -> Mapping[str, Any] | None:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from glassnet.analysis import Analysis
 from glassnet.analysis.embedding import CLUSTERINGS, SHOWN, TITLES, EmbeddedLayer, label_names
 from glassnet.analysis.views import image_name
-from glassnet.blocks import Block, Example, Fold, Points, Row, Scatter, Terms
+from glassnet.blocks import Block, Example, Fold, Points, Scatter, Terms
 from glassnet.figures.style import PALETTE
 from glassnet.formats import count, is_number, percent, plain
 from glassnet.measures import MEASURES, show
@@ -35,8 +35,7 @@ def embedding_blocks(
     """Return the pictures of features: the last two side by side, the others folded, and how to read them."""
     shared: dict[tuple[str, int, bytes], Points] = {}
     drawn = [(one, _scatter(subject, one, shared, evaluation, examples)) for one in _ordered(embedded)]
-    first = tuple(scatter for _, scatter in drawn[:2])
-    yield Row(first) if len(first) == 2 else first[0]
+    yield from (scatter for _, scatter in drawn[:2])
     for one, scatter in drawn[2:]:
         yield Fold(f"{one.result.title} ({count(len(one.result.points))} images)", (scatter,))
     if len(drawn) > 1:
