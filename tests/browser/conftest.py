@@ -1,12 +1,12 @@
 import os
-import runpy
 import shutil
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import sync_playwright
 
-from glassnet.report import write_report
+import glassnet as gn
+from glassnet.report import report as write_report
 
 QUIET = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -29,11 +29,12 @@ def browser():
 
 @pytest.fixture(scope="session")
 def report(tmp_path_factory) -> Path:
-    """The report to look at: a synthetic run's, or the one that GLASSNET_TEST_REPORT names."""
+    """The report to look at: that of a small run on real digits, or the one that GLASSNET_TEST_REPORT names."""
     if given := os.environ.get("GLASSNET_TEST_REPORT"):
         return Path(given).resolve()
-    script = Path(__file__).parents[1] / "report" / "synthetic_run.py"
-    return write_report(runpy.run_path(str(script))["write_run"](tmp_path_factory.mktemp("runs") / "demo"))
+    out = tmp_path_factory.mktemp("runs") / "demo"
+    run = gn.train(gn.TrainSettings(data="mnist-sample", epochs=1, model_options=("filters=8,8,8,8",), out=out))
+    return write_report(run)
 
 
 @pytest.fixture
