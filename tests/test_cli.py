@@ -25,6 +25,8 @@ def test_overview_lists_every_command(capsys):
     assert code == 0
     assert not err
     assert all(f"\n  {name} " in out for name in COMMANDS)
+    assert max(map(len, out.splitlines())) <= 80
+    assert all(option in out for option in ("glassnet help COMMAND", "-V", "--print-completion"))
     assert call(capsys)[1] == out
 
 

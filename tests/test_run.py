@@ -200,7 +200,7 @@ def test_new_runs_are_numbered_and_never_overwrite(tmp_path, monkeypatch, finish
     with pytest.raises(InputError, match="is not empty; give another --out"):
         run.create(finished, "x")
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="is not empty"):
+    with pytest.raises(InputError, match="is a file, expected a folder"):
         run.create(tmp_path / "file", "x")
     with pytest.raises(InputError, match="cannot make the run directory"):
         run.create(tmp_path / "file" / "below", "x")

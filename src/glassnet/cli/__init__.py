@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def demo(settings: s.DemoSettings) -> Answer:
-    """Train on real digits, then see through the network: the main job, without a download."""
+    """Try it all on real digits without a download: train, evaluate, embed, explain, report."""
     from glassnet.commands.demo import demo
 
     return demo(settings)
@@ -31,7 +31,7 @@ def train(settings: s.TrainSettings) -> Answer:
 
 
 def tune(settings: s.TuneSettings) -> Answer:
-    """Train a grid of settings with several seeds each, and tell which differences are real."""
+    """Train every combination of some settings with several seeds, and test which differences are real."""
     from glassnet.commands.tune import tune
 
     return tune(settings)
@@ -73,7 +73,7 @@ def analyses(settings: s.AnalysesSettings) -> Answer:
 
 
 def reproduce(settings: s.ReproduceSettings) -> Answer:
-    """Redo the 2019 report: its tables and figures, each number beside ours, and a verdict on each claim."""
+    """Reproduce the 2019 report: tables and figures, its numbers beside ours, a verdict on each claim."""
     from glassnet.commands.reproduce import reproduce
 
     return reproduce(settings)
@@ -113,11 +113,14 @@ Train a vision network, then see through it.
 
 {commands}
 
-`glassnet COMMAND --help` or `glassnet help COMMAND` shows the options of a command; `-V` shows the version.
-`--json` prints one JSON document on standard output; progress goes to standard error. Exit code: 0, or 2 for wrong
-input, or 1 for a failure in the work. `glassnet --print-completion bash` (or zsh, or fish) prints a script that
-completes commands and options.
+{notes}
 """
+_NOTES = (
+    "`glassnet COMMAND --help` or `glassnet help COMMAND` shows the options of a command; `-V` shows the version. "
+    "`--json` prints one JSON document on standard output; progress goes to standard error. Exit code: 0, or 2 for "
+    "wrong input, or 1 for a failure in the work. `glassnet --print-completion bash` (or zsh, or fish) prints a script "
+    "that completes commands and options."
+)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -129,8 +132,7 @@ def run(arguments: Sequence[str]) -> int:
     if len(arguments) > 1 and arguments[0] == "help":
         arguments = [*arguments[1:], "--help"]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        lines = [f"  {name:<10}{(function.__doc__ or '').splitlines()[0]}" for name, function in COMMANDS.items()]
-        print(_OVERVIEW.format(commands="\n".join(lines)), end="")
+        print(_overview(), end="")
         return 0
     if arguments[0] in ("-V", "--version"):
         from glassnet import __version__
@@ -155,6 +157,16 @@ def run(arguments: Sequence[str]) -> int:
         return 130
     finally:
         _leave_the_other_processes()
+
+
+def _overview() -> str:
+    import shutil
+    import textwrap
+
+    width = shutil.get_terminal_size((80, 24)).columns
+    about = {name: (function.__doc__ or "").splitlines()[0] for name, function in COMMANDS.items()}
+    lines = [textwrap.fill(f"  {name:<10}{text}", width, subsequent_indent=" " * 12) for name, text in about.items()]
+    return _OVERVIEW.format(commands="\n".join(lines), notes=textwrap.fill(_NOTES, width))
 
 
 def _print_completion(arguments: Sequence[str]) -> int:

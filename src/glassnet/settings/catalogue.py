@@ -14,24 +14,24 @@ from glassnet.settings.checks import positive
 
 @dataclass(frozen=True, kw_only=True)
 class DataSettings:
-    """List the data sets, fetch one from its official source, or verify the files on disk."""
+    """List the data sets, download one from its official source, or verify the files on disk."""
 
     action: Positional[Literal["list", "fetch", "verify"]] = "list"
     """What to do."""
     name: Positional[str | None] = None
-    """Data set; all of them if not given."""
+    """Data set; if not given, all of them."""
     data_root: Path | None = None
-    """Folder that holds the data sets; default $GLASSNET_DATA, then the user's cache folder."""
+    """Folder of the data sets; default $GLASSNET_DATA, then the user's cache folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelsSettings:
-    """List the models, or print one model's layer table: name, kind, sizes, parameters, multiply-accumulates."""
+    """List the models, or print one model's layer table: name, kind, sizes, parameters, multiply-adds."""
 
     name: Positional[str | None] = None
-    """Model; the list of all models if not given."""
+    """Model; if not given, all models are listed."""
     model_options: tuple[str, ...] = ()
-    """Options of the model as NAME=VALUE, as in filters=64,64,64,64."""
+    """Options of the model as NAME=VALUE, such as filters=64,64,64,64."""
     in_channels: int = 1
     """Channels of the input image."""
     image_size: int = 28
@@ -39,7 +39,7 @@ class ModelsSettings:
     num_classes: int = 10
     """Classes at the output."""
     figure: Path | None = None
-    """Also draw the table as a figure into this file (.png, .svg or .pdf)."""
+    """Also draw the table to this file (.png, .svg or .pdf)."""
 
     def __post_init__(self) -> None:
         """Refuse sizes that no image has, and options without a model."""

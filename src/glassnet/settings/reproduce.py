@@ -13,43 +13,43 @@ from glassnet.settings.checks import Device, Precision, paths, positive, seeded
 
 @dataclass(frozen=True, kw_only=True)
 class ReproduceSettings:
-    """Do the 2019 report again, part by part: its tables and figures, its numbers beside ours, a verdict on its claims.
+    """Reproduce the 2019 report part by part: its tables and figures, its numbers beside ours, a verdict on each claim.
 
-    What is finished in the output folder is not done again, so a reproduction that was stopped goes on.
+    Finished work in the output folder is reused, so a stopped reproduction continues.
     """
 
     part: Positional[str | None] = None
-    """Part of the report, or all; the list of parts if not given."""
+    """Part of the report, or all; if not given, the parts are listed."""
     run: Path | None = None
-    """Part features: run of the report's network to look into; trained with the defaults if not given."""
+    """Part features: a run of the report's network to analyse; if not given, one is trained with the defaults."""
     data: str = "mnist"
-    """Data set to train on; mnist is the report's, mnist-sample a quick try that needs no download. For these two, part
-    segmentation takes voc-aug (3.4 GB to download) and digit-scenes; it takes any other data set of masks as well."""
+    """Data set to train on: mnist as in the report, or mnist-sample for a quick try without a download. For these two,
+    part segmentation uses voc-aug (3.4 GB to download) and digit-scenes; it also takes any other data set of masks."""
     epochs: int | None = None
-    """Passes over the training images; what each part takes for its networks if not given."""
+    """Passes over the training images; if not given, what each part uses for its networks."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Parts classification, segmentation and reconstruction: seeds of every network; an interval
-    over seeds needs two at least. The leak of segmentation is measured with the lowest alone."""
+    """Parts classification, segmentation and reconstruction: seeds for each network; an interval over seeds needs at
+    least two. The leak of segmentation is measured with the lowest seed only."""
     models: tuple[str, ...] = ()
-    """Parts classification and reconstruction: only these networks of the report's; all of them if not given. Part
-    segmentation: networks beside the report's one, as unet_small; none if not given."""
+    """Parts classification and reconstruction: only these networks of the report; if not given, all of them. Part
+    segmentation: networks to add to the report's own, such as unet_small; if not given, none."""
     datasets: tuple[str, ...] = ()
-    """Part reconstruction: only these data sets; if not given, that of --data, or mnist, cifar10 and stanford_dogs
-    for mnist. mnist-sample and photos-sample are a quick try that needs no download."""
+    """Part reconstruction: only these data sets; if not given, the one of --data, or for mnist the report's three:
+    mnist, cifar10 and stanford_dogs. mnist-sample and photos-sample are for a quick try without a download."""
     runs: tuple[Path, ...] = ()
-    """Part gradcam: runs of convnet, vgg16 and vgg19 to look into; trained with the defaults, VGG at 32 px, if none."""
+    """Part gradcam: runs of convnet, vgg16 and vgg19 to analyse; if not given, they are trained, VGG at 32 px."""
     images: int = 2000
-    """Part gradcam: test images that are measured, drawn by seed, classes balanced as in the whole."""
+    """Part gradcam: number of test images, drawn by seed with the classes balanced as in the whole set."""
     seed: int = 0
-    """All parts but classification: seed of draws, t-SNE, k-means, the bootstrap, and of the one training of a part."""
+    """All parts but classification: seed for samples, t-SNE, k-means, the bootstrap, and a part's single training."""
     device: Device = "auto"
-    """Where to compute; auto takes a GPU if there is one."""
+    """Where to compute; auto uses a GPU if there is one."""
     precision: Precision = "auto"
-    """Of the training: auto takes bf16 where the hardware gains from it, else fp32. Features are always fp32."""
+    """For training: auto uses bf16 where the hardware runs it faster, else fp32. Features are always fp32."""
     data_root: Path | None = None
-    """Folder that holds the data sets; default $GLASSNET_DATA, then the user's cache folder."""
+    """Folder of the data sets; default $GLASSNET_DATA, then the user's cache folder."""
     out: Path | None = None
-    """Folder to write; default runs/reproduce-PART. With all, the folder of the parts' folders; default runs."""
+    """Folder to write; default runs/reproduce-PART. With all: the folder for the parts' folders; default runs."""
 
     def __post_init__(self) -> None:
         """Refuse what no reproduction could use."""

@@ -67,76 +67,74 @@ class TrainSettings:
     }
     """Headings of the help."""
     data: str | None = None
-    """Data set: a name that `glassnet data` lists, folder:PATH for images in class sub-folders (also for a
-    reconstruction, whose code is coloured by them), or masks:PATH for images with a mask each, in which 0 is
-    the background and 255 void; if not given,
-    digit-scenes for segmentation, else mnist-sample."""
+    """Data set: a name from `glassnet data`; folder:PATH for images in a sub-folder per class; or masks:PATH for images
+    with a mask each, where 0 is background and 255 void; if not given, digit-scenes for segmentation, else
+    mnist-sample."""
     model: str | None = None
-    """Model: a name that `glassnet models` lists; if not given, convnet for classification,
-    fcn8_small for segmentation, vae_conv for reconstruction."""
+    """Model: a name from `glassnet models`; if not given, convnet for classification, fcn8_small for segmentation,
+    vae_conv for reconstruction."""
     model_options: tuple[str, ...] = ()
-    """Options of the model as NAME=VALUE, as in filters=64,64,64,64."""
+    """Options of the model as NAME=VALUE, such as filters=64,64,64,64."""
     task: TaskName | None = None
-    """What is learned; if not given, what the model is made for, else what the data set is mostly used for:
-    segmentation of masks, reconstruction of photos-sample, classification of all others."""
+    """What to learn; if not given, the model's task, else the data set's usual one: segmentation for masks,
+    reconstruction for photos-sample, classification for all others."""
     image_size: int | None = None
-    """Height and width that images are resized to, in pixels; the data set's own if not given."""
+    """Resize images to this height and width, in pixels; if not given, the data set's own size."""
     skip_damaged: bool = False
-    """Leave out images of folder:PATH or masks:PATH that cannot be read, and say how many, instead of refusing them."""
+    """Skip images that cannot be read in folder:PATH or masks:PATH, and say how many, instead of stopping."""
     epochs: int | None = None
-    """Passes over the training images; if not given, 8 for classification, 13 for
-    segmentation, 20 for reconstruction."""
+    """Passes over the training images; if not given, 8 for classification, 13 for segmentation,
+    20 for reconstruction."""
     batch_size: int | None = None
-    """Images per optimizer step, over all processes together; if not given, 16 for segmentation, else 128."""
+    """Images per optimizer step, over all processes; if not given, 16 for segmentation, else 128."""
     learning_rate: Annotated[float | None, arg(aliases=("--lr",))] = None
-    """Peak of the one-cycle schedule; if not given, 0.01 for classification, 0.003 for
-    segmentation, 0.006 for reconstruction."""
+    """Peak of the one-cycle schedule; if not given, 0.01 for classification, 0.003 for segmentation,
+    0.006 for reconstruction."""
     weight_decay: float = 0.05
-    """AdamW's decoupled weight decay, on weights with two or more dimensions."""
+    """AdamW's decoupled weight decay; applies to weights with two or more dimensions."""
     label_smoothing: float = 0.0
-    """Share of each target spread evenly over all classes, 0 to 1."""
+    """Share of each target that is spread evenly over all classes, from 0 to below 1."""
     loss: Literal["cross-entropy", "dice", "lovasz"] = "cross-entropy"
-    """Segmentation: cross-entropy alone, or Dice or Lovász-softmax added to it."""
+    """Cross-entropy alone, or with Dice or Lovász-softmax added."""
     class_weights: bool = False
-    """Segmentation: weigh cross-entropy by the root of each class's rarity in the training masks."""
+    """Weight each class in the cross-entropy by the square root of its rarity in the training masks."""
     noise: str = "none"
-    """Reconstruction: put on the input, as in gaussian:0.3 (deviation), saltpepper:0.1 or mask:0.25 (share)."""
+    """Noise added to the input: gaussian:0.3 (standard deviation), saltpepper:0.1 or mask:0.25 (share of pixels)."""
     beta: float = 1.0
-    """Reconstruction: weight of the KL term in the loss; 1 is the evidence lower bound, less gives sharper images."""
+    """Weight of the KL term in the loss; 1 is the evidence lower bound, less gives sharper images."""
     kl_warmup: float = 0.0
-    """Reconstruction: share of the training over which that weight rises from 0."""
+    """Share of the training over which the KL weight rises from 0 to its value."""
     binarize: bool = False
-    """Reconstruction: draw each pixel as 0 or 1 by its grey value, afresh at each step, fixed by --seed in tests."""
+    """Sample each pixel as 0 or 1 with its grey value as probability: anew at each step, fixed by --seed in tests."""
     weight_averaging: float | None = None
     """Decay per step of the exponential moving average of the weights, 0.995 if not given; 0 keeps the raw weights."""
     augment: bool = True
-    """Augment the training images as suits the data set (moved, turned, scaled; digits bent, some recoloured)."""
+    """Augment the training images in a way that suits the data set: shifts, rotations, scaling, distortion, colour."""
     plain_epochs: float = 0.25
-    """Share of the epochs, rounded down, that show the training images as they are at the end, photographs mirrored at
-    random, without further augmentation or pasted objects."""
+    """Share of the epochs, at the end, without augmentation other than mirrored photographs; rounded down."""
     low_res_epochs: float = 0.0
-    """Segmentation: share of the epochs, rounded down, that show the training images smaller at the beginning, which
-    takes less time; 0 for none."""
+    """Share of the epochs, at the start, that train on smaller images, which is faster; rounded down. 0 for none."""
     low_res_size: int | None = None
-    """Segmentation: height and width of these, in pixels; if not given, two thirds of the images', or the next smaller
-    that the model takes."""
+    """Height and width of these smaller images, in pixels; if not given, two thirds of the full size, or the next
+    smaller size that the model accepts."""
     copy_paste: float = 0.0
-    """Segmentation: share of the training images onto which all objects of another are pasted (what is not class 0, and
-    void), moved and recoloured on their own; 0 for none. The last, plain epochs are left as they are."""
+    """Share of the training images that receive the objects of another image (all classes but 0, and void), each moved
+    and recoloured; none in the plain epochs at the end. 0 for none."""
     validation: float = 0.1
-    """Share of the training images held out to choose the epoch whose weights are kept."""
+    """Share of the training images held out to choose the best epoch."""
     seed: int = 0
-    """Seed of the initial weights, the held-out part, the batch order and the augmentation."""
+    """Seed for the initial weights, the held-out images, the batch order and the augmentation."""
     device: Device = "auto"
-    """Where to compute; auto takes a GPU if there is one."""
+    """Where to compute; auto uses a GPU if there is one."""
     precision: Precision = "auto"
-    """auto takes bf16 where the hardware gains from it, else fp32."""
+    """auto uses bf16 where the hardware runs it faster, else fp32."""
     data_root: Path | None = None
-    """Folder that holds the data sets; default $GLASSNET_DATA, then the user's cache folder."""
+    """Folder of the data sets; default $GLASSNET_DATA, then the user's cache folder."""
     out: Path | None = None
-    """Run directory to write; default runs/DATA-MODEL-seedN (DATA may be your folder's name), numbered on if taken."""
+    """Run directory to create; default runs/DATA-MODEL-seedN, where DATA is the folder's name for your own images; a
+    number is added if it exists."""
     resume: Path | None = None
-    """Run directory of an unfinished run to continue, with the settings that it has."""
+    """Run directory of an unfinished run to continue with its own settings."""
 
     def __post_init__(self) -> None:
         """Refuse what no training could use."""
@@ -166,7 +164,7 @@ class TrainSettings:
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> TrainSettings:
-        """Start from a preset, a named set of values, and change some; fast trains less, and holds out fewer images.
+        """Values to start from; fast trains fewer epochs and holds out fewer images.
 
         Raises:
             InputError: There is no such preset, or a change is out of its range.
@@ -201,18 +199,18 @@ def share_of_epochs(epochs: int, share: float) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class DemoSettings:
-    """Do the main job on real digits that need no download: train, evaluate, features, attributions, report."""
+    """Train on real digits that need no download, then evaluate, embed, explain and write the report."""
 
     epochs: int = 20
     """Passes over the 4,000 training digits."""
     seed: int = 0
-    """Seed of everything random."""
+    """Seed of everything that is random."""
     device: Device = "auto"
-    """Where to compute; auto takes a GPU if there is one."""
+    """Where to compute; auto uses a GPU if there is one."""
     precision: Precision = "auto"
-    """auto takes bf16 where the hardware gains from it, else fp32."""
+    """auto uses bf16 where the hardware runs it faster, else fp32."""
     out: Path | None = None
-    """Run directory to write; default runs/demo, numbered on if taken."""
+    """Run directory to create; default runs/demo, with a number added if it exists."""
 
     def __post_init__(self) -> None:
         """Refuse what no demo could use."""

@@ -13,18 +13,18 @@ from glassnet.settings.train import TrainSettings
 
 @dataclass(frozen=True, kw_only=True)
 class TuneSettings(TrainSettings):
-    """Train a grid of settings with several seeds each, and tell which differences are real."""
+    """Train every combination of some settings with several seeds, and test which differences are real."""
 
     grid: UseAppendAction[tuple[tuple[str, ...], ...]] = ()
-    """Settings or model options as NAME=VALUE, its further values behind it: filters=8,8,8,8 16,16,16,16. (required)"""
+    """A setting or model option as NAME=VALUE, followed by its other values: filters=8,8,8,8 16,16,16,16. (required)"""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Seeds of every cell of the grid."""
+    """Seeds that each combination is trained with."""
     out: Path | None = None
-    """Folder of the runs, gone on with if it has some; default runs/tune-DATA-MODEL."""
+    """Folder for the runs; runs in it are continued or reused; default runs/tune-DATA-MODEL."""
     seed: Suppress[Fixed[int]] = 0
     """Not used: --seeds gives the seeds."""
     resume: Suppress[Fixed[Path | None]] = None
-    """Not used: a grid goes on by itself."""
+    """Not used: a grid continues by itself."""
 
     def __post_init__(self) -> None:
         """Refuse what no grid could use."""
