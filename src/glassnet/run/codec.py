@@ -63,21 +63,30 @@ def decode(kind: type[R], document: Any, arrays: Arrays, *, source: object) -> R
     try:
         return _converter(arrays).structure(document, kind)
     except (cattrs.BaseValidationError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        problem = "; ".join(cattrs.transform_error(error)[:2]) if isinstance(error, Exception) else str(error)
-        raise InputError(f"{source} is damaged ({problem[:300]}); remove it and make it again.") from None
+        problem = "; ".join(cattrs.transform_error(error)[:2])
+        raise InputError(f"{source} is damaged ({problem[:300]}); remove its folder and make it again.") from None
 
 
 def _converter(arrays: Arrays) -> cattrs.Converter:
-    converter = cattrs.Converter()
+    converter = cattrs.Converter(forbid_extra_keys=True)
     configure_union_passthrough(bool | int | float | str | None, converter)
 
     def array_of(value: Any, _kind: Any) -> np.ndarray:
+        if value["array"] not in arrays:
+            raise ValueError(f"there is no array {value['array']}")
         return arrays[value["array"]]
 
     converter.register_structure_hook_func(_is_array, array_of)
-    converter.register_structure_hook_func(lambda kind: kind is float, lambda value, _: float(value))
+    converter.register_structure_hook(float, lambda value, _: _number(value))
     converter.register_structure_hook_func(_has_tuple_keys, lambda value, kind: _tuple_keyed(converter, value, kind))
     return converter
+
+
+def _number(value: Any) -> float:
+    """Read a number; None stands for one that was not finite, where the result has no other meaning of it."""
+    if isinstance(value, str | bool):
+        raise ValueError(f"{value!r} is no number")
+    return math.nan if value is None else float(value)
 
 
 def _is_array(kind: Any) -> bool:
@@ -92,4 +101,9 @@ def _has_tuple_keys(kind: Any) -> bool:
 
 
 def _tuple_keyed(converter: cattrs.Converter, value: Mapping[str, Any], kind: Any) -> dict[Any, Any]:
-    return {tuple(key.split(_BETWEEN)): converter.structure(one, kind.__args__[1]) for key, one in value.items()}
+    length = len(kind.__args__[0].__args__)
+    pairs = {tuple(key.split(_BETWEEN)): one for key, one in value.items()}
+    for key in pairs:
+        if len(key) != length:
+            raise ValueError(f"the key {_key(key)} has {len(key)} parts, expected {length}")
+    return {key: converter.structure(one, kind.__args__[1]) for key, one in pairs.items()}
