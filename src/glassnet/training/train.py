@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import platform
 import re
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import Generator
 
-from glassnet import experiment, run
+from glassnet import __version__, experiment, run
 from glassnet.console import say
 from glassnet.data import OF_A_PATH
 from glassnet.data.batches import batch_order
@@ -21,11 +24,13 @@ from glassnet.data.split import hold_out
 from glassnet.devices import choose_device, choose_precision
 from glassnet.errors import InputError
 from glassnet.experiment import Experiment, Run
+from glassnet.models.summary import layer_table
+from glassnet.run import SCHEMA_VERSION
 from glassnet.settings import ResolvedSettings, TrainSettings, to_json
 from glassnet.training.distributed import broadcast_from_main, main_first, synchronize_batchnorm
 from glassnet.training.loop import Loop, evaluate_split, run_epochs, save_checkpoint
-from glassnet.training.manifest import manifest
 from glassnet.training.state import TrainingState, new_state
+from glassnet.versions import versions
 
 
 def train(settings: TrainSettings, *, name: str | None = None) -> Run:
@@ -138,6 +143,58 @@ def _finish(loop: Loop) -> Run:
         how = {"device": accelerator.device.type, "precision": loop.precision, "processes": accelerator.num_processes}
         counts = {name: len(split) for name, split in sizes.items()}
         times = {"started": loop.started, "seconds": state.seconds}
-        run.write_manifest(path, manifest(loop.parts, loop.settings, how | times, counts, metrics))
+        run.write_manifest(path, _manifest(loop.parts, loop.settings, how | times, counts, metrics))
     accelerator.wait_for_everyone()
     return Run.open(path)
+
+
+def _manifest(
+    parts: Experiment,
+    settings: ResolvedSettings,
+    how: Mapping[str, Any],
+    counts: Mapping[str, int],
+    metrics: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Put together run.json: settings as resolved, versions, machine, data, model with its layer table, final metrics.
+
+    Args:
+        parts: Data set, model and task.
+        settings: As they were used.
+        how: Device, precision and number of processes, as resolved; the start (local time, ISO 8601) and the seconds
+            spent in training and validation, over all sessions of a resumed run.
+        counts: Images in the training, validation and test part.
+        metrics: Of the epoch whose weights are saved, on the validation and test parts.
+    """
+    described = dict(parts.description)
+    shape = (1, described["in_channels"], described["image_size"], described["image_size"])
+    described["layers"] = [dataclasses.asdict(layer) for layer in layer_table(parts.model, shape)]
+    described["parameters"] = sum(p.numel() for p in parts.model.parameters() if p.requires_grad)
+    dataset = parts.dataset
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "glassnet": __version__,
+        "settings": to_json(settings),
+        "seed": settings.seed,
+        **how,
+        "versions": versions("torch", "accelerate", "numpy", "safetensors"),
+        "machine": {"processor": _processor(), "cores": os.cpu_count(), "system": platform.platform()},
+        "data": {
+            "name": dataset.name,
+            "note": dataset.note,
+            "classes": list(dataset.classes),
+            "channels": dataset.channels,
+            "image_size": dataset.image_size,
+            "leak": dataset.leak,
+            **counts,
+        },
+        "model": described,
+        "metrics": dict(metrics),
+    }
+
+
+def _processor() -> str:
+    """Name the processor as Linux tells it, else as Python does."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
