@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glassnet.commands.answer import Answer
-from glassnet.settings.train import TrainSettings
-from glassnet.settings.tune import TuneSettings
+from glassnet.settings import TrainSettings, TuneSettings
 from glassnet.tables import text_table
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""What `glassnet train` and `glassnet demo` are asked to do."""
+"""What `glassnet train`, `tune` and `demo` are asked to do."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from tyro.conf import arg
+from tyro.conf import Fixed, Suppress, UseAppendAction, arg
 
 from glassnet.errors import InputError, unknown_name
 from glassnet.settings.checks import Device, Precision, between, paths, positive, seeded
@@ -195,6 +195,30 @@ class ResolvedSettings(TrainSettings):
 def share_of_epochs(epochs: int, share: float) -> int:
     """Count the epochs that are a share of all, rounded down."""
     return math.floor(epochs * share + 1e-9)  # 10 times 0.7 is a little below 7 in binary
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneSettings(TrainSettings):
+    """Train every combination of some settings with several seeds, and test which differences are real."""
+
+    grid: UseAppendAction[tuple[tuple[str, ...], ...]] = ()
+    """A setting or model option as NAME=VALUE, followed by its other values: filters=8,8,8,8 16,16,16,16. (required)"""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Seeds that each combination is trained with."""
+    out: Path | None = None
+    """Folder for the runs; runs in it are continued or reused; default runs/tune-DATA-MODEL."""
+    seed: Suppress[Fixed[int]] = 0
+    """Not used: --seeds gives the seeds."""
+    resume: Suppress[Fixed[Path | None]] = None
+    """Not used: a grid continues by itself."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no grid could use."""
+        super().__post_init__()
+        if not self.grid:
+            raise InputError(
+                "--grid is missing, expected at least one axis, as in --grid filters=16,16,16,16 32,32,64,64."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
