@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from glassnet.console import say
 from glassnet.errors import InputError
@@ -96,6 +97,14 @@ def open_folder(out: Path) -> RunDirectory:
     if out.exists() and not out.is_dir():
         raise InputError(f"--out is {out}, which is a file; expected a folder, new or of an earlier reproduction.")
     return RunDirectory(out, {})
+
+
+def save_plot(
+    folder: RunDirectory, name: str, figure: Figure, *, title: str, alt: str, caption: str = ""
+) -> SavedFigure:
+    """Write a figure into the folder's figures/, as .png and .svg: the one place where a part saves its figures."""
+    folder.save_figure(name, figure, title=title, alt=alt, caption=caption)
+    return SavedFigure(name, title, alt)
 
 
 def write(reproduction: Reproduction, settings: ReproduceSettings) -> None:

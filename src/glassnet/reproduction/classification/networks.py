@@ -14,7 +14,7 @@ from glassnet.experiment import Run
 from glassnet.models import create_model
 from glassnet.models.summary import layer_table
 from glassnet.reproduction.claims import Verdict
-from glassnet.reproduction.part import SavedFigure
+from glassnet.reproduction.part import SavedFigure, save_plot
 from glassnet.reproduction.reported import OWN_NETWORK, Comparison, Reported, compare, effect_text
 from glassnet.run import RunDirectory
 from glassnet.stats import PairedDifference, holm, paired_t
@@ -160,8 +160,7 @@ def _compared(folder: RunDirectory, name: str, title: str, rows: Sequence[Row], 
         title=title,
     )
     alt = f"{title}: test accuracy of each, a dot a seed, the report's beside it."
-    folder.save_figure(name, figure, title=title, alt=alt)
-    return SavedFigure(name, title, alt)
+    return save_plot(folder, name, figure, title=title, alt=alt)
 
 
 def _own_network(folder: RunDirectory, run: Run) -> SavedFigure:
@@ -173,5 +172,4 @@ def _own_network(folder: RunDirectory, run: Run) -> SavedFigure:
     rows = [asdict(row) for row in layer_table(model, (1, channels, size, size))]
     title = f"Figure 2: the report's own network, {OWN_NETWORK}"
     alt = f"{title}, layer by layer, with sizes and {sum(row['parameters'] for row in rows):,} parameters."
-    folder.save_figure("figure-2", figures.architecture(rows, title=OWN_NETWORK), title=title, alt=alt)
-    return SavedFigure("figure-2", title, alt)
+    return save_plot(folder, "figure-2", figures.architecture(rows, title=OWN_NETWORK), title=title, alt=alt)

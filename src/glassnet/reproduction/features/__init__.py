@@ -17,7 +17,16 @@ from glassnet.experiment import Run
 from glassnet.models.features import extract_features
 from glassnet.reproduction.claims import CLAIMS, Hits, Verdict, agreed, separates_better, separates_where_not
 from glassnet.reproduction.features.embeddings import PACKAGES, PICTURES, Picture, PictureSpec, make, yardsticks
-from glassnet.reproduction.part import Part, Reproduction, SavedFigure, Stage, base_settings, open_folder, stage
+from glassnet.reproduction.part import (
+    Part,
+    Reproduction,
+    SavedFigure,
+    Stage,
+    base_settings,
+    open_folder,
+    save_plot,
+    stage,
+)
 from glassnet.reproduction.reported import FEATURE_LAYER, OWN_NETWORK
 from glassnet.run import RunDirectory
 from glassnet.settings.reproduce import ReproduceSettings
@@ -227,8 +236,7 @@ def plot_pictures(
 
 def _save(folder: RunDirectory, name: str, title: str, figure: Figure) -> SavedFigure:
     alt = f"{title}: the test images as points, coloured by class and by cluster."
-    folder.save_figure(name, figure, title=title, alt=alt)
-    return SavedFigure(name, title, alt)
+    return save_plot(folder, name, figure, title=title, alt=alt)
 
 
 def _plotted(picture: Picture) -> dict[str, float | None]:

@@ -11,7 +11,7 @@ from glassnet import figures
 from glassnet.attribution.faithfulness import MeanCI, mean_ci, share_inside, stroke_mask
 from glassnet.figures.faithfulness import LayerShares
 from glassnet.reproduction.gradcam.maps import METHODS, PLACES, GradcamMaps, Place
-from glassnet.reproduction.part import SavedFigure
+from glassnet.reproduction.part import SavedFigure, save_plot
 from glassnet.reproduction.reported import ATTRIBUTED, OWN_NETWORK
 from glassnet.run import RunDirectory
 from glassnet.tables import Table
@@ -125,8 +125,7 @@ def _grid(folder: RunDirectory, one: GradcamMaps) -> SavedFigure:
         number_name="share of its positive attribution inside the stroke",
     )  # fmt: skip
     alt = f"{title}: the first {len(images)} test images, each with its maps at {', '.join(layers)}."
-    folder.save_figure(f"figure-{figure}", saved, title=title, alt=alt)
-    return SavedFigure(f"figure-{figure}", title, alt)
+    return save_plot(folder, f"figure-{figure}", saved, title=title, alt=alt)
 
 
 def _captions(one: GradcamMaps) -> list[str]:
@@ -150,8 +149,7 @@ def _strip(folder: RunDirectory, networks: Mapping[str, GradcamMaps]) -> SavedFi
     title = "Figures 15 to 17: Grad-CAM at the last convolution's ReLU"
     alt = f"{title} of {', '.join(networks)}, on the first {len(captions)} test images."
     saved = figures.attribution_strip(images, maps, captions, below=below, notes=notes, title=title)
-    folder.save_figure("networks", saved, title=title, alt=alt)
-    return SavedFigure("networks", title, alt)
+    return save_plot(folder, "networks", saved, title=title, alt=alt)
 
 
 def _predictions(one: GradcamMaps, maps: np.ndarray) -> list[str]:
@@ -186,5 +184,4 @@ def _shares(
     name, where = SHARES[place]
     title = f"Grad-CAM inside the stroke, {where}"
     alt = f"{title}, of {', '.join(layer_shares)}, with the share of a uniform map as a line."
-    folder.save_figure(name, figures.mask_share(layer_shares, title=title), title=title, alt=alt)
-    return SavedFigure(name, title, alt)
+    return save_plot(folder, name, figures.mask_share(layer_shares, title=title), title=title, alt=alt)

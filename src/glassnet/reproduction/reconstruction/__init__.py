@@ -16,7 +16,7 @@ from glassnet.experiment import Run
 from glassnet.models import create_model, parse_options
 from glassnet.models.summary import layer_table
 from glassnet.reproduction.claims import Verdict
-from glassnet.reproduction.part import Part, Reproduction, SavedFigure, open_folder
+from glassnet.reproduction.part import Part, Reproduction, SavedFigure, open_folder, save_plot
 from glassnet.reproduction.reconstruction.comparison import judge, margin_table, quality_table, summary_table
 from glassnet.reproduction.reconstruction.measures import Measurements, code_numbers, evaluated, margins, measure
 from glassnet.reproduction.reconstruction.plan import (
@@ -183,8 +183,7 @@ def plot_diagram(folder: RunDirectory) -> SavedFigure:
     layers = layer_table(create_model(VAE, in_channels=1, image_size=DIGIT_SHAPE[-1], **options), DIGIT_SHAPE)
     title, alt = "Figure 6: structure of the VAE", "Encoder, mean and deviation, code and decoder, each with its sizes."
     figure = figures.autoencoder_diagram([asdict(layer) for layer in layers], f"{title} ({VAE})")
-    folder.save_figure("figure-6", figure, title=title, alt=alt)
-    return SavedFigure("figure-6", title, alt)
+    return save_plot(folder, "figure-6", figure, title=title, alt=alt)
 
 
 def plot_rows(
@@ -221,5 +220,4 @@ def _rows(folder: RunDirectory, run: Run, stem: str, title: str, settings: Repro
         note=f"Noise {run.settings.noise}. {len(clean)} test images drawn by seed, none picked; below each its PSNR.",
     )
     alt = f"{title}: rows of noisy, reconstructed and original images, with the PSNR of each."
-    folder.save_figure(stem, figure, title=title, alt=alt)
-    return SavedFigure(stem, title, alt)
+    return save_plot(folder, stem, figure, title=title, alt=alt)

@@ -15,7 +15,7 @@ from glassnet.devices import choose_device
 from glassnet.experiment import Run, resolve
 from glassnet.models.inference import predict
 from glassnet.reproduction.claims import Verdict
-from glassnet.reproduction.part import Part, Reproduction, SavedFigure, open_folder
+from glassnet.reproduction.part import Part, Reproduction, SavedFigure, open_folder, save_plot
 from glassnet.reproduction.reported import OWN_SEGMENTER
 from glassnet.reproduction.segmentation.claims import PERSON, find_objects, judge_leak, judge_people
 from glassnet.reproduction.segmentation.evaluations import Evaluations, trained, training_settings
@@ -106,8 +106,7 @@ def _network(folder: RunDirectory, run: Run) -> SavedFigure:
     title = f"Figure 4: the report's segmentation network, {OWN_SEGMENTER}"
     alt = f"{title}, layer by layer, with sizes and {model['parameters']:,} parameters."
     figure = figures.architecture(model["layers"], title=OWN_SEGMENTER)
-    folder.save_figure("figure-4", figure, title=title, alt=alt, caption=SKIPS)
-    return SavedFigure("figure-4", title, alt)
+    return save_plot(folder, "figure-4", figure, title=title, alt=alt, caption=SKIPS)
 
 
 def _pictures(folder: RunDirectory, run: Run, tests: Evaluations, settings: ReproduceSettings) -> SavedFigure:
@@ -126,8 +125,7 @@ def _pictures(folder: RunDirectory, run: Run, tests: Evaluations, settings: Repr
         [_caption(index, overlap[index]) for index in chosen.tolist()], title=title, note=note, colours="report",
     )  # fmt: skip
     alt = f"{title}: each with its true mask, its predicted one, and the report's black, white and red."
-    folder.save_figure("figure-5", figure, title=title, alt=alt, caption=note)
-    return SavedFigure("figure-5", title, alt)
+    return save_plot(folder, "figure-5", figure, title=title, alt=alt, caption=note)
 
 
 def _caption(index: int, overlap: float) -> str:
