@@ -1,5 +1,9 @@
 """The public names and where they live; a new one is one line here."""
 
+from .analysis import Analysis as Analysis
+from .analysis import analyse as analyse
+from .analysis import evaluate as evaluate
+from .attribution import METHODS as METHODS
 from .attribution import Explanation as Explanation
 from .attribution import explain as explain
 from .attribution.engine.targets import segmented_region as segmented_region
@@ -31,8 +35,11 @@ from .experiment import Run as Run
 from .models import MODELS as MODELS
 from .models import create_model as create_model
 from .models.features import extract_features as extract_features
+from .models.inference import predict as predict
 from .models.summary import layer_table as layer_table
+from .reports import report as report
 from .settings import TrainSettings as TrainSettings
+from .subject import Subject as Subject
 from .training import train as train
 from .tuning import tune as tune
 

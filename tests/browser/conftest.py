@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 import glassnet as gn
-from glassnet.report import report as write_report
+from glassnet.reports import report as write_report
 
 QUIET = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from glassnet.report.page import render
+from glassnet.reports.page import render
 
 pytestmark = pytest.mark.browser
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from glassnet.analysis.base import Context
     from glassnet.attribution import Explanation
     from glassnet.blocks import Section
-    from glassnet.report.material import Material
+    from glassnet.reports.material import Material
 
 Facts = Mapping[str, str | float | bool | None]
 """What is known of an explained image, by name: label, predicted, target, probability, correct, share, iou, score."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from glassnet.commands.answer import Answer
 from glassnet.commands.subjects import open_subject, precision_of
-from glassnet.report import report as write_report
+from glassnet.reports import report as write_report
 from glassnet.settings import ReportSettings
 
 

@@ -21,7 +21,7 @@ from glassnet.formats import DASH, count, decimal, percent
 from glassnet.measures import MEASURES, interval, show, with_interval
 from glassnet.models.inference import predict
 from glassnet.models.layers import select_layers
-from glassnet.report.material import Material
+from glassnet.reports.material import Material
 from glassnet.run.store import FigureWords, Plot
 from glassnet.subject import Part, Subject
 from glassnet.tables import Table, make_table

@@ -22,7 +22,7 @@ from glassnet.blocks import (
     Terms,
 )
 from glassnet.errors import InputError
-from glassnet.report.page import render
+from glassnet.reports.page import render
 from glassnet.tables import make_table
 
 PAGES = runpy.run_path(str(Path(__file__).with_name("synthetic_page.py")))["PAGES"]

@@ -4,7 +4,7 @@ import pytest
 
 from glassnet.errors import InputError
 from glassnet.figures.style import GRID, INK, MUTED, SURFACE
-from glassnet.report.svg import safe_svg
+from glassnet.reports.svg import safe_svg
 
 SVG = """<?xml version="1.0"?>
 <!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "http://www.w3.org/Graphics/SVG/1.1/DTD/svg11.dtd">

@@ -15,7 +15,7 @@ from glassnet.attribution.faithfulness import MeanCI
 from glassnet.blocks import Block, Fold, Prose
 from glassnet.formats import DASH, count
 from glassnet.measures import MEASURES, show, with_interval
-from glassnet.report.material import pictures
+from glassnet.reports.material import pictures
 from glassnet.subject import Subject
 from glassnet.tables import Table, make_table
 

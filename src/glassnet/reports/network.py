@@ -13,7 +13,7 @@ from glassnet.blocks import Block, Fold
 from glassnet.errors import InputError
 from glassnet.formats import DASH, count, decimal, duration, shape
 from glassnet.models.summary import layer_table
-from glassnet.report.material import drawn
+from glassnet.reports.material import drawn
 from glassnet.run.store import FigureWords, Plot
 from glassnet.subject import Subject
 from glassnet.tables import Table, make_table

@@ -6,7 +6,7 @@ import pytest
 
 from glassnet.blocks import Points, Scatter, Thumbnails
 from glassnet.errors import InputError
-from glassnet.report.scatter import HEIGHT, MARGIN, WIDTH, points_data, project, scatter_view
+from glassnet.reports.scatter import HEIGHT, MARGIN, WIDTH, points_data, project, scatter_view
 
 COLOURS = ("#111111", "#222222")
 

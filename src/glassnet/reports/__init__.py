@@ -12,8 +12,8 @@ from glassnet.errors import InputError
 from glassnet.experiment import Run
 from glassnet.files import write_text
 from glassnet.formats import DASH, count, duration
-from glassnet.report.assemble import gather, run_report
-from glassnet.report.page import render
+from glassnet.reports.assemble import gather, run_report
+from glassnet.reports.page import render
 from glassnet.subject import Subject, as_subject
 from glassnet.tables import Table, make_table
 

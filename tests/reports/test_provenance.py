@@ -5,7 +5,7 @@ import pytest
 import tyro
 
 from glassnet.experiment import resolve
-from glassnet.report.provenance import provenance, train_command
+from glassnet.reports.provenance import provenance, train_command
 from glassnet.settings import TrainSettings, to_json
 
 CHANGED = [

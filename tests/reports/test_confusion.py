@@ -1,7 +1,7 @@
 import numpy as np
 
 from glassnet.blocks import ConfusionMatrix
-from glassnet.report.confusion import confusion_view
+from glassnet.reports.confusion import confusion_view
 
 COUNTS = np.array([[8, 2, 0], [0, 10, 0], [1, 4, 5]])
 

@@ -14,7 +14,7 @@ from glassnet.blocks import Block, Example, Fold, Points, Scatter, Terms
 from glassnet.figures.style import PALETTE
 from glassnet.formats import count, is_number, percent, plain
 from glassnet.measures import MEASURES, show
-from glassnet.report.material import pictures, sheet
+from glassnet.reports.material import pictures, sheet
 from glassnet.subject import Subject
 from glassnet.tables import Table, make_table
 

@@ -13,11 +13,11 @@ from glassnet.blocks import Block, Example, Fold, Headline, Missing, Prose, RunR
 from glassnet.console import say
 from glassnet.errors import InputError
 from glassnet.formats import count, duration
-from glassnet.report.layers import layer_blocks
-from glassnet.report.material import Material, examples_of, pictures
-from glassnet.report.network import learning_blocks, network_blocks
-from glassnet.report.pictures import embedding_blocks
-from glassnet.report.provenance import provenance
+from glassnet.reports.layers import layer_blocks
+from glassnet.reports.material import Material, examples_of, pictures
+from glassnet.reports.network import learning_blocks, network_blocks
+from glassnet.reports.pictures import embedding_blocks
+from glassnet.reports.provenance import provenance
 from glassnet.run.codec import encode
 from glassnet.subject import Subject
 

@@ -14,9 +14,9 @@ import glassnet
 from glassnet import blocks
 from glassnet.blocks import Block, Example, Page, Picture, Points, RunReport
 from glassnet.errors import InputError
-from glassnet.report.confusion import confusion_view
-from glassnet.report.scatter import points_data, scatter_view
-from glassnet.report.svg import Drawing, safe_svg
+from glassnet.reports.confusion import confusion_view
+from glassnet.reports.scatter import points_data, scatter_view
+from glassnet.reports.svg import Drawing, safe_svg
 from glassnet.tables import Table
 
 STYLES = ("page", "blocks", "moving")
@@ -72,7 +72,7 @@ class _Writer:
 
     def __init__(self) -> None:
         self.environment = Environment(
-            loader=PackageLoader("glassnet.report"),
+            loader=PackageLoader("glassnet.reports"),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,
@@ -172,4 +172,4 @@ def _policy(script: str) -> str:
 
 
 def _resource(name: str) -> str:
-    return (files("glassnet.report") / "templates" / name).read_text(encoding="utf-8")
+    return (files("glassnet.reports") / "templates" / name).read_text(encoding="utf-8")
