@@ -11,7 +11,7 @@ from glassnet.reports.page import render
 
 pytestmark = pytest.mark.browser
 
-PAGES = runpy.run_path(str(Path(__file__).parents[1] / "report" / "synthetic_page.py"))["PAGES"]
+PAGES = runpy.run_path(str(Path(__file__).parents[1] / "reports" / "synthetic_page.py"))["PAGES"]
 CONTRASTS = Path(__file__).with_name("contrasts.js").read_text(encoding="utf-8")
 CELL = '.confusion a[data-title="4 taken for 3"]'
 
