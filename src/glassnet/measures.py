@@ -287,6 +287,7 @@ MEASURES: dict[str, Measure] = {
         short="increase",
         meaning="Share of the images whose probability rises when only the marked pixels are shown.",
     ),
+    "score": Measure("Score", lambda value: f"{value:.4g}" if is_number(value) else DASH, "neither"),
     "rank_correlation": Measure("Rank correlation", _decimals(3), "neither", short="correlation"),
 }
 

@@ -57,11 +57,13 @@ class BaselineQuality:
         name: A key of DENOISERS, or "pca".
         title: As tables name it.
         quality: Arrays by the keys of QUALITY; of the first images only for a slow baseline.
+        images: The images that were measured.
     """
 
     name: str
     title: str
     quality: Mapping[str, np.ndarray]
+    images: Images
 
     def to_json(self) -> dict[str, Any]:
         """Return the number of images, means and intervals as JSON values."""
@@ -196,4 +198,4 @@ def measure_principal(
 def _quality_of(baseline: Baseline, clean: Tensor) -> BaselineQuality:
     originals = clean[: len(baseline.images)]
     each = {name: measure(baseline.images, originals).numpy() for name, measure in QUALITY.items()}
-    return BaselineQuality(baseline.name, baseline.title, each)
+    return BaselineQuality(baseline.name, baseline.title, each, baseline.images)

@@ -1,0 +1,115 @@
+"""What is explained of a reconstruction: its error, or one number of the latent code."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, cast
+
+from torch import Tensor, nn
+
+from glassnet.analysis.attribution import AttributionRequest
+from glassnet.analysis.views import Described, ExplainViews, Facts, Group
+from glassnet.attribution import Explanation
+from glassnet.data.batches import corrupt
+from glassnet.errors import InputError
+from glassnet.experiment import corruption_of
+from glassnet.images import device_of, to_float
+from glassnet.measures import show
+from glassnet.models.autoencoder import Autoencoder
+from glassnet.models.layers import select_layers
+from glassnet.rng import PerImageRNG
+from glassnet.subject import Subject
+
+ERROR = "error"
+
+
+def _check(_subject: Subject, request: AttributionRequest) -> None:
+    """Refuse what only a class has."""
+    if request.mask == "stroke":
+        raise InputError("--mask stroke measures maps of a class's score, and a reconstruction has none; leave it out.")
+    if request.images.startswith(("correct:", "wrong:", "mixed:")):
+        raise InputError(
+            f"--images is '{request.images}', but a reconstruction is neither right nor wrong; give indices as in "
+            "3,14, first:8, or an image file or a folder of them."
+        )
+
+
+def _layers(_subject: Subject, model: nn.Module, request: AttributionRequest) -> list[str]:
+    """Return the layers asked for; the kind conv means those that lead up to what is explained."""
+    if request.layers != ("conv",):
+        return list(request.layers)
+    # Outside training the code is its mean, so that its variance leads nowhere.
+    leads_nowhere = ("log_variance", "decoder.") if request.target.startswith("latent") else ("log_variance",)
+    return [name for name in select_layers(model, "conv") if not name.startswith(leads_nowhere)]
+
+
+def _pair(subject: Subject, group: Group, request: AttributionRequest) -> tuple[Tensor, Tensor]:
+    """Return a group's images as the model is given them, with the noise of their places, and their originals.
+
+    A user's own files have no place in a part and are given as they are, as is everything to a network that glassnet
+    did not train.
+    """
+    images = to_float(group.images)
+    if subject.settings is None or not group.labelled:
+        return images, images
+    rng = PerImageRNG(subject.seed, request.split)
+    return corrupt(images, group.split.numbers.tolist(), corruption=corruption_of(subject.settings), rng=rng)
+
+
+def _inputs(subject: Subject, group: Group, request: AttributionRequest) -> Tensor:
+    return _pair(subject, group, request)[0]
+
+
+def _target(subject: Subject, model: nn.Module, group: Group, request: AttributionRequest) -> Callable[..., Tensor]:
+    """Turn --target into a function from the model's output to a score of each image."""
+    word = request.target
+    if word == ERROR:
+        return _error(_pair(subject, group, request)[1].to(device_of(model)))
+    dimensions = math.prod(cast(Autoencoder, model).latent_shape)
+    kind, _, number = word.partition(":")
+    if kind == "latent" and number.isdecimal() and int(number) < dimensions:
+        return lambda output: output.mean.flatten(1)[:, int(number)]
+    raise InputError(
+        f"--target is '{word}', expected error, or latent:K with K from 0 to {dimensions - 1:,}, for a reconstruction."
+    )
+
+
+def _error(clean: Tensor) -> Callable[..., Tensor]:
+    """Return the mean squared error of each image's reconstruction, also for a pack of variants of the images."""
+
+    def error(output: Any) -> Tensor:
+        copies = len(output.images) // len(clean)
+        return (output.images - clean.repeat(copies, 1, 1, 1)).square().mean(dim=(1, 2, 3))
+
+    return error
+
+
+def _describe(
+    _subject: Subject, _model: nn.Module, _group: Group, request: AttributionRequest, explanation: Explanation
+) -> Described:
+    name = request.target.replace(":", " ")
+    of = "the mean squared error" if name == ERROR else f"number {name.partition(' ')[2]} of the latent code"
+    facts: tuple[Facts, ...] = tuple({"target": name, "score": float(score)} for score in explanation.scores)
+    return Described(facts, note=f"What is explained is {of} of each image: the maps show what raises it.")
+
+
+def _caption(facts: Facts) -> str:
+    return f"\n{facts['target']} = {show('score', facts['score'])}"
+
+
+EXPLAIN = ExplainViews(
+    images="first:8",
+    check=_check,
+    layers=_layers,
+    select=lambda *_: [],  # there is no rule that it would be asked for
+    rules=(),
+    inputs=_inputs,
+    target=_target,
+    describe=_describe,
+    columns=(("target", "target"), ("score", "score")),
+    caption=_caption,
+    classes=False,
+    together=True,  # the error's originals are those of one batch
+    default_target=ERROR,
+)

@@ -1,0 +1,241 @@
+"""The pictures of a reconstruction: its rows with the denoisers', samples, traversals, interpolation, the code."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from glassnet import figures
+from glassnet.analysis.views import Evaluated
+from glassnet.console import say
+from glassnet.data.sampling import balanced_draw
+from glassnet.denoising import DENOISERS
+from glassnet.denoising.baselines import BaselineQuality, measure_baselines, noisy_and_clean
+from glassnet.images import to_float
+from glassnet.measures import show
+from glassnet.models.autoencoder import Autoencoder
+from glassnet.run.store import FigureWords, Plot
+from glassnet.tasks.base import Records
+from glassnet.tasks.reconstruction.image_quality import psnr
+from glassnet.tasks.reconstruction.result import Reconstruction
+
+PICTURED, SAMPLED, TRAVERSED, STEPS = 10, 20, 6, 7
+"""Images in a row of the main figure, samples from the prior, dimensions traversed, and steps of each."""
+SEED = 0
+REACH = 3.0
+"""Standard deviations on either side that a traversal covers."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The baselines of an evaluation, with a few of their images.
+
+    Attributes:
+        measured: The baselines, without their images.
+        left_out: A sentence on each that is not measured.
+        places: The images that are pictured: drawn by seed from those that each denoiser has.
+        pictures: The denoisers' images at these places, by title.
+    """
+
+    measured: list[BaselineQuality]
+    left_out: list[str]
+    places: Tensor
+    pictures: dict[str, Tensor]
+
+
+def compared(found: Evaluated) -> Comparison:
+    """Measure the baselines, once for an evaluation."""
+    return found.once("baselines", lambda: _compared(found))
+
+
+def _compared(found: Evaluated) -> Comparison:
+    run, targets = found.subject.run, found.split.targets
+    if run is None or found.dataset is None:
+        reason = "Baselines are left out: they need training images, which only a run has."
+        return Comparison([], [reason], balanced_draw(targets, PICTURED, seed=SEED), {})
+    say("measuring baselines without a network on the same images")
+    measured, left_out = measure_baselines(run, found.model, found.dataset, found.part)
+    denoisers = [one for one in measured if one.name in DENOISERS and one.name != "noisy"]
+    fewest = min((len(one.images) for one in denoisers), default=len(targets))
+    places = balanced_draw(targets[:fewest], PICTURED, seed=SEED)
+    pictures = {one.title: one.images[places] for one in denoisers}
+    return Comparison([dataclasses.replace(one, images=one.images[:0]) for one in measured], left_out, places, pictures)
+
+
+def plots(found: Evaluated, result: Reconstruction) -> list[Plot]:
+    """Draw what there is to see of an evaluated reconstruction."""
+    comparison = compared(found)
+    noisy, clean = _given(found, comparison.places)
+    model = cast(Autoencoder, found.model)
+    device = next(model.parameters()).device
+    with torch.no_grad():  # which a generator would leave on for its caller
+        output = model(noisy.to(device))
+        drawn = [_rows(found, result, comparison.pictures, (noisy, output.images.cpu(), clean))]
+        drawn += _interpolation(model, output.mean)
+        if output.log_variance is not None:
+            drawn += [_traversals(found, result, model, output.mean[:1]), _prior(model, device), *_use(result)]
+    return drawn
+
+
+def _given(found: Evaluated, places: Tensor) -> tuple[Tensor, Tensor]:
+    """Return some images as the model is given them, and their originals."""
+    if found.subject.run is None or found.dataset is None:
+        images = to_float(found.split.take(places)[0])
+        return images, images
+    return noisy_and_clean(found.subject.run, found.dataset, found.part, places)
+
+
+def _rows(
+    found: Evaluated, result: Reconstruction, others: dict[str, Tensor], own: tuple[Tensor, Tensor, Tensor]
+) -> Plot:
+    noisy, images, clean = own
+    name, noise = found.subject.model_name, result.noise
+    first, second = ("input", "reconstructed") if noise == "none" else ("noisy", "network")
+    named = {title.replace(" (", "\n("): row for title, row in others.items()}
+    compared_rows = {second: images, **named} | ({} if noise == "none" else {first: noisy})
+    captions = {row: [f"{value:.1f} dB" for value in psnr(each, clean)] for row, each in compared_rows.items()}
+    rows = {first: noisy, second: images, **named, "original": clean}
+    strengths = " The denoisers need no training; their strengths, in brackets, were chosen on training images."
+    return Plot(
+        figures.image_rows(
+            {row: each.numpy() for row, each in rows.items()},
+            captions=captions,
+            title=f"{name}: mean PSNR {show('psnr', result.psnr)} on {result.images:,} images",
+            note=f"Noise: {noise}. {len(clean)} images drawn by seed, not picked; below each its PSNR to the original.",
+        ),
+        FigureWords(
+            name="reconstructions",
+            title="Input, reconstruction, original",
+            alt=f"{len(rows)} rows of {len(clean)} images: {', '.join(row.replace(chr(10), ' ') for row in rows)}.",
+            caption="The images are drawn by a fixed seed, classes in their shares. A higher PSNR is a smaller error."
+            f"{strengths if others else ''}",
+            lead="Compare each reconstruction with its original: what is blurred or missing, the code did not carry."
+            if noise == "none"
+            else "Compare the network with the original, and with what classical denoisers make of the same noise.",
+        ),
+    )
+
+
+def _decoded(model: Autoencoder, codes: Tensor) -> np.ndarray:
+    return model.decode(codes).float().sigmoid().cpu().numpy()
+
+
+def _prior(model: Autoencoder, device: torch.device) -> Plot:
+    codes = torch.randn((SAMPLED, *model.latent_shape), generator=Generator().manual_seed(SEED)).to(device)
+    images, half = _decoded(model, codes), SAMPLED // 2
+    return Plot(
+        figures.image_rows(
+            {f"1 to {half}": images[:half], f"{half + 1} to {SAMPLED}": images[half:]},
+            title="Samples from the prior",
+            note="Codes drawn from N(0, 1) and decoded: what the network takes for likely images.",
+        ),
+        FigureWords(
+            name="prior-samples",
+            title="Samples from the prior",
+            alt=f"{SAMPLED} images decoded from random codes.",
+            caption="No image was given. Where the KL term has little weight (beta below 1), the codes of real images "
+            "lie far from the prior, and samples need not look like images.",
+            lead="These images were made from random codes alone.",
+        ),
+    )
+
+
+def _traversals(found: Evaluated, result: Reconstruction, model: Autoencoder, code: Tensor) -> Plot:
+    assert result.latent is not None
+    kl = np.array(result.latent.kl_per_dimension, dtype=np.float64)  # NaN where it was infinite
+    steps = torch.linspace(-REACH, REACH, STEPS)
+    centre, deviation = code_spread(found.records)
+    rows = {}
+    for dimension in np.argsort(-kl, kind="stable")[:TRAVERSED].tolist():
+        codes = code.flatten(1).repeat(STEPS, 1)
+        codes[:, dimension] = (centre[dimension] + deviation[dimension] * steps).to(codes)
+        nats = f"{kl[dimension]:.1f} nats" if np.isfinite(kl[dimension]) else "KL not finite"
+        place = _place(dimension, model.latent_shape)
+        rows[f"{place}\n{nats}"] = _decoded(model, codes.view(STEPS, *model.latent_shape))
+    return Plot(
+        figures.image_rows(
+            rows,
+            columns=[f"{value:+.0f} s" if value else "centre" for value in steps.tolist()],
+            title="Latent traversals",
+            note="One number of the first image's code goes 3 deviations s to either side of a centre, the rest stay.",
+        ),
+        FigureWords(
+            name="traversals",
+            title="Latent traversals",
+            alt=f"{len(rows)} rows of {STEPS} images: in each, one dimension of the code is changed step by step.",
+            caption="The dimensions of the largest KL, which carry most of an image. Centre and deviation s are the "
+            "code's own over the images where it spreads wider than the prior, else 0 and 1.",
+            lead="Each row shows what one number of the code controls.",
+        ),
+    )
+
+
+def code_spread(records: Records) -> tuple[Tensor, Tensor]:
+    """Return centre and deviation to move each dimension by: the prior's 0 and 1, or the images' where these are wider.
+
+    With little weight on the KL term, codes lie far outside of the prior, and its deviation would move hardly anything.
+    """
+    images = float(records["code_images"].sum())
+    mean = records["code_sum"].sum(dim=0) / images
+    deviation = (records["code_squares"].sum(dim=0) / images - mean.square()).clamp(min=0).sqrt()
+    wider = deviation > 1
+    return torch.where(wider, mean, 0.0), torch.where(wider, deviation, 1.0)
+
+
+def _place(dimension: int, shape: tuple[int, ...]) -> str:
+    if len(shape) == 1:
+        return f"z{dimension}"
+    channel, row, column = np.unravel_index(dimension, shape)
+    return f"z{channel} at {row},{column}"
+
+
+def _interpolation(model: Autoencoder, codes: Tensor) -> Iterator[Plot]:
+    rows = {}
+    for pair in range(min(3, len(codes) // 2)):
+        start, end = codes[2 * pair], codes[2 * pair + 1]
+        steps = torch.linspace(0, 1, STEPS + 2, device=codes.device).view(-1, *[1] * start.ndim)
+        rows[f"pair {pair + 1}"] = _decoded(model, start + steps * (end - start))
+    if not rows:
+        return
+    yield Plot(
+        figures.image_rows(
+            rows,
+            columns=[f"{share:.0%}" for share in torch.linspace(0, 1, STEPS + 2).tolist()],
+            title="Interpolation between two images",
+            note="Codes on the straight line from one image's code to another's, decoded.",
+        ),
+        FigureWords(
+            name="interpolation",
+            title="Interpolation between two images",
+            alt=f"{len(rows)} rows of images that change step by step from one image to another.",
+            caption="Where the code has learned the shape of the data, the images on the way are images too, not "
+            "double exposures.",
+            lead="From left to right one image turns into another.",
+        ),
+    )
+
+
+def _use(result: Reconstruction) -> Iterator[Plot]:
+    code = result.latent
+    if code is None or None in code.kl_per_dimension:  # infinite: the variance exploded, which is said in words
+        return
+    kl = np.array(code.kl_per_dimension, dtype=np.float64)
+    active = np.zeros(len(kl), dtype=bool)
+    active[list(code.active_dimensions)] = True
+    yield Plot(
+        figures.latent_kl(kl, active),
+        FigureWords(
+            name="latent-kl",
+            title="What each latent dimension carries",
+            alt=f"Bars of the KL of the latent dimensions; {code.active} of {code.dimensions} are active.",
+            caption="A dimension is active where its mean varies over the images by more than 0.01 (Burda et al. "
+            "2016).",
+            lead="The highest bars carry most of an image; a bar at zero carries nothing.",
+        ),
+    )
