@@ -200,8 +200,8 @@ class Subject:
         return glassnet.analyse(self, "attribution", **options)
 
     def report(self, **options: Any) -> Any:
-        """Write the report; see `glassnet.reports`."""
-        return glassnet.reports([self], **options)
+        """Write the report; see `glassnet.report`."""
+        return glassnet.report([self], **options)
 
     def __repr__(self) -> str:
         """Say in one line what it is."""
