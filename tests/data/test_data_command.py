@@ -3,7 +3,7 @@ import json
 import pytest
 
 import tiny_voc
-from glassnet.commands.data import data
+from glassnet.cli.catalogue import data
 from glassnet.data import DATASETS
 from glassnet.errors import InputError
 from glassnet.settings import DataSettings

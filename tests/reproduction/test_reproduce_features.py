@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 import glassnet as gn
-from glassnet.commands.reproduce import reproduce
+from glassnet.cli.reproduction import reproduce
 from glassnet.errors import InputError
 from glassnet.reproduction import features as part
 from glassnet.reproduction.features.embeddings import component_count, near_own_class

@@ -7,7 +7,7 @@ import pytest
 
 import glassnet as gn
 from glassnet.attribution.faithfulness import share_inside
-from glassnet.commands.reproduce import reproduce
+from glassnet.cli.reproduction import reproduce
 from glassnet.errors import InputError
 from glassnet.models.layers import select_layers
 from glassnet.models.vgg import VGG16, VGG19

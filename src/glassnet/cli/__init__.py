@@ -13,82 +13,82 @@ from glassnet.errors import GlassnetError, InputError, unknown_name
 
 if TYPE_CHECKING:
     from glassnet import settings as s
-    from glassnet.commands.answer import Answer
+    from glassnet.cli.answer import Answer
 
 
 def demo(settings: s.DemoSettings) -> Answer:
     """Try it all on real digits without a download: train, evaluate, embed, explain, report."""
-    from glassnet.commands.demo import demo
+    from glassnet.cli.training import demo
 
     return demo(settings)
 
 
 def train(settings: s.TrainSettings) -> Answer:
     """Train a model on a data set and write a run directory."""
-    from glassnet.commands.train import train
+    from glassnet.cli.training import train
 
     return train(settings)
 
 
 def tune(settings: s.TuneSettings) -> Answer:
     """Train every combination of some settings with several seeds, and test which differences are real."""
-    from glassnet.commands.tune import tune
+    from glassnet.cli.tuning import tune
 
     return tune(settings)
 
 
 def evaluate(settings: s.EvalSettings) -> Answer:
     """Measure how good a model is, with 95% intervals, tables and figures."""
-    from glassnet.commands.evaluate import evaluate
+    from glassnet.cli.analysis import evaluate
 
     return evaluate(settings)
 
 
 def features(settings: s.FeaturesSettings) -> Answer:
     """Draw what layers know as points (PCA, t-SNE, UMAP), cluster them, and measure the pictures."""
-    from glassnet.commands.features import features
+    from glassnet.cli.embedding import features
 
     return features(settings)
 
 
 def explain(settings: s.ExplainSettings) -> Answer:
     """Show where each layer looks: Grad-CAM and Guided Grad-CAM at every convolution."""
-    from glassnet.commands.explain import explain
+    from glassnet.cli.attribution import explain
 
     return explain(settings)
 
 
 def report(settings: s.ReportSettings) -> Answer:
     """Write one self-contained HTML report of runs or networks."""
-    from glassnet.commands.report import report
+    from glassnet.cli.analysis import report
 
     return report(settings)
 
 
 def analyses(settings: s.AnalysesSettings) -> Answer:
     """List the analyses that a run holds; remove or rename one."""
-    from glassnet.commands.analyses import analyses
+    from glassnet.cli.analysis import analyses
 
     return analyses(settings)
 
 
 def reproduce(settings: s.ReproduceSettings) -> Answer:
     """Reproduce the 2019 report: tables and figures, its numbers beside ours, a verdict on each claim."""
-    from glassnet.commands.reproduce import reproduce
+    from glassnet.cli.reproduction import reproduce
 
     return reproduce(settings)
 
 
 def data(settings: s.DataSettings) -> Answer:
     """List, fetch or verify data sets."""
-    from glassnet.commands.data import data
+    from glassnet.cli.catalogue import data
 
     return data(settings)
 
 
 def models(settings: s.ModelsSettings) -> Answer:
     """List the models, or print one's layer table."""
-    from glassnet.commands.models import models
+    from glassnet.cli.catalogue import models
 
     return models(settings)
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from glassnet import cli
-from glassnet.commands.tune import describe
+from glassnet.cli.tuning import describe
 from glassnet.stats import PairedDifference
 from glassnet.tuning import Cell, Tuning
 

@@ -1,15 +1,20 @@
-"""`glassnet data`: list, fetch and verify data sets."""
+"""`glassnet data` and `models`: what can be learned from, and the networks that can learn it."""
 
+from __future__ import annotations
+
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glassnet.commands.answer import Answer
+from glassnet.cli.answer import Answer
 from glassnet.errors import InputError
-from glassnet.settings import DataSettings
+from glassnet.files import atomic
+from glassnet.settings import DataSettings, ModelsSettings
 from glassnet.tables import text_table
 
 if TYPE_CHECKING:
     from glassnet.data import Source
+    from glassnet.models.summary import Layer
 
 
 def data(settings: DataSettings) -> Answer:
@@ -22,7 +27,7 @@ def data(settings: DataSettings) -> Answer:
     return {"list": _list, "fetch": _fetch, "verify": _verify}[settings.action](settings)
 
 
-def _chosen(settings: DataSettings) -> dict[str, tuple["Source", Path]]:
+def _chosen(settings: DataSettings) -> dict[str, tuple[Source, Path]]:
     """Look up the named data set, or all of them; a user's own is only there by its path."""
     from glassnet.data import DATASETS, OF_A_PATH, data_root, find_source
 
@@ -32,7 +37,7 @@ def _chosen(settings: DataSettings) -> dict[str, tuple["Source", Path]]:
     return {name: (DATASETS[name], data_root(settings.data_root)) for name in names}
 
 
-def _find(name: str, source: "Source", where: Path) -> Path | None:
+def _find(name: str, source: Source, where: Path) -> Path | None:
     """Tell where the set is; a user's own without a path is nowhere, whatever folder the other sets are in."""
     from glassnet.data import OF_A_PATH
 
@@ -51,7 +56,7 @@ def _list(settings: DataSettings) -> Answer:
     )
 
 
-def _describe(name: str, source: "Source", where: Path) -> dict[str, Any]:
+def _describe(name: str, source: Source, where: Path) -> dict[str, Any]:
     found = _find(name, source, where)
     keys = ("summary", "classes", "channels", "image_size", "train", "test")
     return {
@@ -101,3 +106,65 @@ def _verify(settings: DataSettings) -> Answer:
 
 def _line(row: dict[str, Any]) -> str:
     return f"{row['name']}: {row['status']}" + (f" ({row['path']})" if row["path"] else "")
+
+
+def models(settings: ModelsSettings) -> Answer:
+    """List all models, or print one's layer table and draw it into a file if one is named."""
+    import torch
+
+    from glassnet.models import create_model, parse_options
+    from glassnet.models.summary import layer_table
+
+    if settings.name is None:
+        return _list_models()
+    options = parse_options(settings.name, settings.model_options)
+    sizes = {
+        "in_channels": settings.in_channels,
+        "num_classes": settings.num_classes,
+        "image_size": settings.image_size,
+    }
+    with torch.device("meta"):  # sizes without numbers: a table of the largest network costs nothing
+        model = create_model(settings.name, **sizes, **options)
+    rows = layer_table(model, (1, settings.in_channels, settings.image_size, settings.image_size))
+    if settings.figure is not None:
+        _draw(settings, rows)
+    total = {"parameters": sum(row.parameters for row in rows), "macs": sum(row.macs for row in rows)}
+    return Answer(
+        _layer_text(rows), {"model": settings.name, **sizes, "layers": [asdict(row) for row in rows], **total}
+    )
+
+
+def _list_models() -> Answer:
+    from glassnet.models import MODELS, model_options
+
+    rows = [
+        (name, (kind.__doc__ or "").splitlines()[0], _options_text(model_options(name)))
+        for name, kind in MODELS.items()
+    ]
+    listed = [{"name": name, "about": about, "options": model_options(name)} for name, about, _ in rows]
+    return Answer(text_table(("name", "about", "options"), rows), {"models": listed})
+
+
+def _options_text(options: dict[str, object]) -> str:
+    return " ".join(f"{k}={','.join(map(str, v)) if isinstance(v, tuple) else v}" for k, v in options.items())
+
+
+def _layer_text(rows: list[Layer]) -> str:
+    lines = [(r.name, r.kind, _size(r.input), _size(r.output), f"{r.parameters:,}", f"{r.macs:,}") for r in rows]
+    total = ("total", "", "", "", f"{sum(r.parameters for r in rows):,}", f"{sum(r.macs for r in rows):,}")
+    return text_table(("name", "kind", "input", "output", "parameters", "MACs"), lines, total=total)
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _draw(settings: ModelsSettings, rows: list[Layer]) -> None:
+    from glassnet.figures import architecture
+
+    assert settings.figure is not None
+    if settings.figure.suffix not in (".png", ".svg", ".pdf"):
+        raise InputError(f"--figure is {settings.figure}, expected a file that ends in .png, .svg or .pdf.")
+    figure = architecture([asdict(row) for row in rows], title=str(settings.name))
+    with atomic(settings.figure) as temporary:
+        figure.savefig(temporary, dpi=150)

@@ -10,8 +10,8 @@ from glassnet.analysis.base import is_stored
 from glassnet.analysis.embedding import EMBEDDING, SHOWN, TITLES
 from glassnet.analysis.features import check_images_have_classes, layer_names, prepare, width_of
 from glassnet.analysis.layers import LayerComparison
-from glassnet.commands.answer import Answer, kept_at
-from glassnet.commands.subjects import context_of, open_subject, precision_of
+from glassnet.cli.answer import Answer, kept_at
+from glassnet.cli.subjects import context_of, open_subject, precision_of
 from glassnet.console import progress, say
 from glassnet.errors import InputError
 from glassnet.measures import MEASURES, show, with_interval

@@ -10,8 +10,8 @@ from glassnet.analysis.attribution import Attribution, AttributionRequest, facts
 from glassnet.analysis.faithfulness import MeasuredFaithfulness, MeasuredGroup
 from glassnet.attribution import TITLES
 from glassnet.attribution.faithfulness import MeanCI
-from glassnet.commands.answer import Answer, kept_at
-from glassnet.commands.subjects import context_of, open_subject, precision_of
+from glassnet.cli.answer import Answer, kept_at
+from glassnet.cli.subjects import context_of, open_subject, precision_of
 from glassnet.formats import DASH
 from glassnet.measures import MEASURES, with_interval
 from glassnet.settings import ExplainSettings

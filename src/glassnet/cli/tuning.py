@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glassnet.commands.answer import Answer
+from glassnet.cli.answer import Answer
 from glassnet.settings import TrainSettings, TuneSettings
 from glassnet.tables import text_table
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from glassnet.commands.answer import Answer
+from glassnet.cli.answer import Answer
 from glassnet.errors import InputError, unknown_name
 from glassnet.files import write_text
 from glassnet.reproduction import PARTS, Reproduction, verdict_table

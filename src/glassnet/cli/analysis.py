@@ -1,0 +1,83 @@
+"""`glassnet eval`, `report` and `analyses`: measure a model, put what is known of it on a page, and list it."""
+
+from __future__ import annotations
+
+from glassnet.analysis import analyse
+from glassnet.cli.answer import Answer, kept_at
+from glassnet.cli.subjects import context_of, open_subject, precision_of
+from glassnet.errors import InputError
+from glassnet.formats import duration, plain
+from glassnet.reports import report as write_report
+from glassnet.run.store import Entry, Store
+from glassnet.settings import AnalysesSettings, EvalSettings, ReportSettings
+from glassnet.tables import text_table
+
+
+def evaluate(settings: EvalSettings) -> Answer:
+    """Measure a run or a network on images, and keep the evaluation."""
+    subject = open_subject(settings, settings.run, images=settings.data, out=settings.out)
+    done = analyse(
+        subject,
+        "evaluation",
+        split=settings.split,
+        data=settings.data if subject.run else None,
+        flip=settings.flip,
+        precision=precision_of(settings),
+        name=settings.name,
+        context=context_of(settings, batch_size=settings.batch_size),
+    )
+    data = settings.data or subject.data or subject.name
+    measured = subject.task.views().text(done.result)
+    text = (
+        f"{subject.name} on {data} ({settings.split}, {done.result.images:,} images): {measured}\n\n{kept_at([done])}"
+    )
+    return Answer(text, {"run": str(subject.path), "data": data, "split": settings.split, **done.to_json()})
+
+
+def report(settings: ReportSettings) -> Answer:
+    """Complete what a report needs, and write it."""
+    subjects = [open_subject(settings, one, images=settings.data) for one in settings.run]
+    path = write_report(
+        subjects,
+        out=settings.out,
+        seed=settings.seed,
+        precision=precision_of(settings),
+        device=settings.device,
+        data_root=settings.data_root,
+    )
+    folders = [str(subject.path) for subject in subjects]
+    return Answer(f"report: {path.resolve()}", {"run": folders[0], "runs": folders, "report": str(path.resolve())})
+
+
+def analyses(settings: AnalysesSettings) -> Answer:
+    """List the analyses of a run, or remove or rename one.
+
+    Raises:
+        InputError: There is no such folder or analysis.
+    """
+    if not settings.run.is_dir():
+        raise InputError(f"no run at {settings.run}: expected a run directory, as `glassnet train` writes one.")
+    store = Store(settings.run)
+    if settings.remove:
+        gone = store.remove(settings.remove)
+        return Answer(f"removed {gone.kind}/{gone.name}", {"removed": f"{gone.kind}/{gone.name}"})
+    if settings.rename:
+        new = store.rename(*settings.rename)
+        return Answer(f"renamed {settings.rename[0]} to {new.kind}/{new.name}", {"renamed": f"{new.kind}/{new.name}"})
+    entries = store.entries()
+    if not entries:
+        text = f"{settings.run} holds no analyses yet; `glassnet report {settings.run}` makes some."
+        return Answer(text, {"analyses": []})
+    rows = [
+        (f"{one.kind}/{one.name}", _settings(one), _made(one), duration(one.document.get("seconds"))) for one in entries
+    ]
+    listed = [{"name": f"{one.kind}/{one.name}", "path": str(one.path), "settings": one.settings} for one in entries]
+    return Answer(text_table(("analysis", "settings", "made", "took"), rows), {"analyses": listed})
+
+
+def _settings(entry: Entry) -> str:
+    return ", ".join(f"{key} {plain(value)}" for key, value in entry.settings.items() if value not in (None, [], ""))
+
+
+def _made(entry: Entry) -> str:
+    return str(entry.document.get("made", "")).replace("T", " ")[:16]
