@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from glassnet.images import VOID
-from glassnet.tasks.segmentation import outlines
+from glassnet.tasks.segmentation import metrics as outlines
 
 
 def test_outlines_by_hand():

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from glassnet import figures
-from glassnet.analysis.attribution import AttributionRequest
-from glassnet.analysis.base import Context
-from glassnet.analysis.views import Described, Evaluated, ExplainViews, Facts, Group, Views, class_of
-from glassnet.attribution import TITLES, Explanation
+from glassnet.analysis.views import Evaluated, Views
+from glassnet.attribution import TITLES
 from glassnet.blocks import ConfusionMatrix, Gallery, Section
 from glassnet.errors import InputError
 from glassnet.formats import DASH, count, decimal, percent
 from glassnet.measures import MEASURES, interval, show, with_interval
-from glassnet.models.inference import predict
 from glassnet.models.layers import select_layers
 from glassnet.reports.material import Material
 from glassnet.run.store import FigureWords, Plot
-from glassnet.subject import Part, Subject
+from glassnet.subject import Subject
 from glassnet.tables import Table, make_table
+from glassnet.tasks.classification.explain import EXPLAIN
 from glassnet.tasks.classification.result import Classification
 
 MATRIX_LIMIT = 26
@@ -117,78 +112,6 @@ def _tables(result: Classification) -> list[Table]:
 
 def _captioned(table: Table, caption: str) -> Table:
     return Table(caption, table.columns, table.rows, table.words, table.total, table.note, table.names)
-
-
-def _check(subject: Subject, request: AttributionRequest) -> None:
-    if request.target == "label" and not subject.labelled:
-        raise InputError("--target is label, but these images have no labels; give predicted or a class.")
-
-
-def _layers(_subject: Subject, _model: nn.Module, request: AttributionRequest) -> list[str]:
-    return list(request.layers)
-
-
-def _select(subject: Subject, rule: str, wanted: int, part: Part, context: Context, precision: str) -> list[Group]:
-    """Take the first images that are classified correctly, or wrongly, or half of each."""
-    split = subject.part(part)
-    model = context.once(("model", id(subject)), lambda: subject.model(context.device))
-    key = ("hits", id(subject), part, precision)
-    hit = context.once(key, lambda: predict(model, split.images, precision=precision).argmax(dim=1) == split.targets)
-    groups = {"correct": hit, "wrong": ~hit} if rule == "mixed" else {rule: hit if rule == "correct" else ~hit}
-    share = math.ceil(wanted / len(groups))
-    return [
-        Group(
-            name,
-            f"{name.capitalize()}ly classified images",
-            f"The first {share} {part} images that are {name}ly classified, not picked.",
-            split.subset(chosen.nonzero().flatten()[:share]),
-        )
-        for name, chosen in groups.items()
-    ]
-
-
-def _inputs(_subject: Subject, group: Group, _request: AttributionRequest) -> Tensor:
-    return group.images
-
-
-def _target(subject: Subject, _model: nn.Module, group: Group, request: AttributionRequest) -> Any:
-    """Turn the --target word into what `glassnet.explain` takes."""
-    if request.target == "predicted":
-        return "predicted"
-    if request.target == "label":
-        if not group.labelled:
-            raise InputError("--target is label, but these images have no labels; give predicted or a class.")
-        return group.split.targets
-    return class_of(request.target, subject, ("predicted", "label"))
-
-
-def _describe(
-    subject: Subject, _model: nn.Module, group: Group, _request: AttributionRequest, explanation: Explanation
-) -> Described:
-    assert explanation.output is not None
-    assert explanation.targets is not None
-    probabilities = torch.from_numpy(explanation.output).softmax(dim=1).numpy()
-    facts = []
-    for row in range(len(probabilities)):
-        target, predicted = int(explanation.targets[row]), int(probabilities[row].argmax())
-        label = subject.classes[int(group.split.targets[row])] if group.labelled else None
-        facts.append(
-            {
-                "label": label,
-                "predicted": subject.classes[predicted],
-                "correct": None if label is None else label == subject.classes[predicted],
-                "target": subject.classes[target],
-                "probability": float(probabilities[row, target]),
-            }
-        )
-    return Described(tuple(facts))
-
-
-def _caption(facts: Facts) -> str:
-    truth = "" if facts["label"] is None else f"true {facts['label']}, "
-    return (
-        f": {truth}predicted {facts['predicted']}\np({facts['target']}) = {show('probability', facts['probability'])}"
-    )
 
 
 MISTAKES, PER_CELL, CELLS, TYPICAL = 24, 4, 40, 20
@@ -336,26 +259,6 @@ def _confused(result: Classification) -> list[str]:
 def _curves(history: Sequence[Mapping[str, Any]], best: int) -> Any:
     return figures.learning_curves(history, best_epoch=best, of="images")
 
-
-EXPLAIN = ExplainViews(
-    images="mixed:8",
-    check=_check,
-    layers=_layers,
-    select=_select,
-    rules=("correct", "wrong", "mixed"),
-    inputs=_inputs,
-    target=_target,
-    describe=_describe,
-    columns=(
-        ("label", "label"),
-        ("predicted", "predicted"),
-        ("correct", "correct"),
-        ("target", "target"),
-        ("probability", "p(target)"),
-    ),
-    caption=_caption,
-    classes=True,
-)
 
 VIEWS = Views(
     complete=lambda _found, result: result,

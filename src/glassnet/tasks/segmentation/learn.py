@@ -15,7 +15,7 @@ from glassnet.measures import show, with_interval
 from glassnet.settings import TrainSettings
 from glassnet.settings.train import Names, Recipe
 from glassnet.tasks.base import Measures, Objective, Recorder, Records, Task
-from glassnet.tasks.segmentation import metrics, outlines
+from glassnet.tasks.segmentation import metrics
 from glassnet.tasks.segmentation.losses import REGION_LOSSES, class_weights, cross_entropy
 from glassnet.tasks.segmentation.result import ClassOverlap, Overlap, Segmentation
 
@@ -70,7 +70,7 @@ def records(logits: Tensor, masks: Tensor, classes: int, *, outlined: bool = Tru
     }
     if outlined:
         tolerance = max(1, round(TOLERANCE_SHARE * float(np.hypot(*masks.shape[1:]))))
-        found["outlines"] = outlines.boundary_counts(predicted, masks, tolerance=tolerance)
+        found["outlines"] = metrics.boundary_counts(predicted, masks, tolerance=tolerance)
     return found
 
 
@@ -123,7 +123,7 @@ def _overlap(confusion: metrics.Confusion, lines: np.ndarray) -> Overlap:
         scored.mean_accuracy,
         scored.mean_iou,
         scored.weighted_iou,
-        outlines.boundary_f(lines),
+        metrics.boundary_f(lines),
     )
 
 
