@@ -4,7 +4,8 @@ import torch
 from sklearn.metrics import confusion_matrix, jaccard_score
 
 from glassnet.images import VOID
-from glassnet.tasks.segmentation import metrics, outlines
+from glassnet.tasks.segmentation import metrics
+from glassnet.tasks.segmentation import metrics as outlines
 
 TRUTH = torch.tensor([[[0, 0, 1, 1], [0, 0, 1, VOID], [2, 2, 2, VOID]]], dtype=torch.uint8)
 GUESS = torch.tensor([[[0, 1, 1, 1], [0, 0, 0, 2], [2, 0, 2, 2]]], dtype=torch.uint8)
