@@ -65,3 +65,8 @@ def plain(value: Any) -> str:
     if value is None or value == "" or (isinstance(value, float) and not math.isfinite(value)):
         return DASH
     return str(value)
+
+
+def between(bounds: Sequence[float] | None, digits: int) -> str:
+    """Write an interval from low to high; a dash where there is none."""
+    return DASH if bounds is None else f"{decimal(bounds[0], digits)} to {decimal(bounds[1], digits)}"

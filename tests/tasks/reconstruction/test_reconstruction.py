@@ -7,6 +7,7 @@ import torch
 from torch.distributions import MultivariateNormal
 
 from glassnet.models.autoencoder import Posterior, draw
+from glassnet.run.codec import encode
 from glassnet.settings import TrainSettings
 from glassnet.tasks import TASKS
 from glassnet.tasks.reconstruction.elbo import LIKELIHOODS
@@ -110,22 +111,22 @@ def test_records_of_batches_join_to_those_of_the_whole(batch):
     assert use.active.tolist() == (mean.var(dim=0, correction=0) > 0.01).tolist()
     assert use.largest_deviation == pytest.approx(0.5)
     result = TASK.evaluate(records, ())
-    assert result["images"] == 5
-    assert result["negative_elbo"] == pytest.approx((records["reconstruction"] + records["kl"]).mean().item())
-    assert result["psnr_interval"][0] < result["psnr"] < result["psnr_interval"][1]
-    assert result["bits_per_dimension"] is None  # Bernoulli is no likelihood of grey levels
-    assert result["latent"]["dimensions"] == 3
+    assert result.images == 5
+    assert result.negative_elbo == pytest.approx((records["reconstruction"] + records["kl"]).mean().item())
+    assert result.psnr_interval[0] < result.psnr < result.psnr_interval[1]
+    assert result.bits_per_dimension is None  # Bernoulli is no likelihood of grey levels
+    assert result.latent.dimensions == 3
 
 
 def test_bits_per_dimension_are_those_of_the_discretised_likelihood(batch):
     logits, targets, mean, log_variance = batch
     output = output_of(logits, mean, log_variance, deviation=0.3, likelihood="gaussian", decode=lambda z: logits)
     result = TASK.evaluate(TASK.test_stats(settings(), 0)(output, targets, torch.zeros), ())
-    nats = LIKELIHOODS["discretized_gaussian"](logits, targets, output.log_deviation).mean().item() + result["kl"]
-    assert result["bits_per_dimension"] == pytest.approx(nats / (64 * math.log(2)), rel=1e-5)
-    told = TASK.summary_line({f"test_{key}": result[key] for key in TASK.saved_metrics})
-    assert f"{result['bits_per_dimension']:.3f} bits per dimension (discretised)" in told
-    assert f"negative ELBO {result['negative_elbo']:.2f} nats" in told
+    nats = LIKELIHOODS["discretized_gaussian"](logits, targets, output.log_deviation).mean().item() + result.kl
+    assert result.bits_per_dimension == pytest.approx(nats / (64 * math.log(2)), rel=1e-5)
+    told = TASK.summary_line({f"test_{key}": getattr(result, key) for key in TASK.saved_metrics})
+    assert f"{result.bits_per_dimension:.3f} bits per dimension (discretised)" in told
+    assert f"negative ELBO {result.negative_elbo:.2f} nats" in told
 
 
 @pytest.mark.parametrize("log_variance", [100.0, 2000.0])
@@ -133,13 +134,11 @@ def test_a_variance_that_exploded_is_said_though_nothing_is_finite(batch, log_va
     logits, targets, mean, _ = batch
     output = output_of(logits, mean, torch.full_like(mean, log_variance), decode=lambda z: logits)
     result = TASK.evaluate(TASK.test_stats(settings(), 0)(output, targets, torch.zeros), ())
-    assert json.dumps(result, allow_nan=False)
-    assert (
-        result["negative_elbo"] is result["negative_elbo_interval"] is result["latent"]["kl_per_dimension"][0] is None
-    )
-    (line,) = result["warnings"]
+    assert json.dumps(encode(result)[0], allow_nan=False)
+    assert result.negative_elbo is result.negative_elbo_interval is result.latent.kl_per_dimension[0] is None
+    (line,) = result.warnings
     assert line.startswith("The variance exploded: a code has a standard deviation of")
-    assert "PSNR" in TASK.summary_line({f"test_{key}": result[key] for key in TASK.saved_metrics})
+    assert "PSNR" in TASK.summary_line({f"test_{key}": getattr(result, key) for key in TASK.saved_metrics})
 
 
 @pytest.mark.parametrize(
@@ -156,9 +155,11 @@ def test_nats_are_told_with_their_likelihood(batch, likelihood, binarize, title)
     deviation = None if likelihood == "bernoulli" else 0.3
     output = output_of(logits, mean, log_variance, deviation, likelihood, decode=lambda z: logits)
     result = TASK.evaluate(TASK.test_stats(settings(binarize=binarize), 0)(output, targets, torch.zeros), ())
-    assert result["likelihood"] == title
-    assert result["likelihood_deviation"] == (None if deviation is None else [pytest.approx(0.3, rel=1e-5)])
-    assert f"of them KL; {title})" in TASK.summary_line({f"test_{key}": result[key] for key in TASK.saved_metrics})
+    assert result.likelihood == title
+    assert result.likelihood_deviation == (None if deviation is None else (pytest.approx(0.3, rel=1e-5),))
+    assert f"of them KL; {title})" in TASK.summary_line(
+        {f"test_{key}": getattr(result, key) for key in TASK.saved_metrics}
+    )
 
 
 @pytest.mark.parametrize(("likelihood", "said"), [("gaussian", 1), ("discretized_gaussian", 0)])
@@ -166,16 +167,14 @@ def test_a_density_without_bound_is_said(batch, likelihood, said):
     logits, targets, mean, log_variance = batch
     output = output_of(logits, mean, log_variance, 0.001, likelihood, decode=lambda z: logits)
     result = TASK.evaluate(TASK.test_stats(settings(), 0)(output, targets, torch.zeros), ())
-    assert (
-        sum("The likelihood's deviation fell to 0.001, below half a grey" in one for one in result["warnings"]) == said
-    )
+    assert sum("The likelihood's deviation fell to 0.001, below half a grey" in one for one in result.warnings) == said
 
 
 def test_an_autoencoder_has_no_bound(batch):
     logits, targets, mean, _ = batch
     result = TASK.evaluate(TASK.test_stats(settings(), 0)(output_of(logits, mean), targets, torch.zeros), ())
-    assert result["negative_elbo"] is result["latent"] is None
-    assert "ELBO" not in TASK.summary_line({f"test_{key}": result[key] for key in TASK.saved_metrics})
+    assert result.negative_elbo is result.latent is None
+    assert "ELBO" not in TASK.summary_line({f"test_{key}": getattr(result, key) for key in TASK.saved_metrics})
 
 
 def test_the_lowest_loss_is_kept():

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from glassnet import images
 from glassnet.images import VOID
+from glassnet.run.codec import encode
 from glassnet.settings import TrainSettings
 from glassnet.tasks import TASKS
 from glassnet.tasks.segmentation import learn as segmentation
@@ -150,20 +151,20 @@ def test_all_background_stands_beside_every_number():
     found = segmentation.evaluate(segmentation.records(logits.float(), masks, 4), classes)
     background = F.one_hot(torch.zeros_like(masks).long(), 4).permute(0, 3, 1, 2).float()
     empty = segmentation.evaluate(segmentation.records(background, masks, 4), classes)
-    assert found["background"] == {name: empty[name] for name in found["background"]}
-    assert found["background"]["boundary_f"] == 0
-    assert [row["background"] for row in found["per_class"]] == [row["iou"] for row in empty["per_class"]]
-    assert all(found[f"{name}_interval"] is not None for name in found["background"] if name != "boundary_f")
+    assert vars(found.background) == {name: getattr(empty, name) for name in vars(found.background)}
+    assert found.background.boundary_f == 0
+    assert [row.background for row in found.per_class] == [row.iou for row in empty.per_class]
+    assert all(found.intervals[name] is not None for name in vars(found.background) if name != "boundary_f")
     # Images of five by six pixels have every outline within the tolerance, so that it is 1 in both: no spread.
-    assert (found["boundary_f"], found["boundary_f_interval"]) == (1, None)
+    assert (found.boundary_f, found.intervals["boundary_f"]) == (1, None)
 
 
 def test_images_that_are_void_all_over_are_told_without_a_number():
     logits, masks = random_pair()
     found = segmentation.evaluate(segmentation.records(logits.float(), torch.full_like(masks, VOID), 4), (*"abcd",))
-    assert json.loads(json.dumps(found, allow_nan=False))["mean_iou_interval"] is None
+    assert json.loads(json.dumps(encode(found)[0], allow_nan=False))["intervals"]["mean_iou"] is None
     told = TASKS["segmentation"].summary_line(
-        {f"test_{key}": found[key] for key in TASKS["segmentation"].saved_metrics}
+        {f"test_{key}": getattr(found, key) for key in TASKS["segmentation"].saved_metrics}
     )
     assert told == "all pixels of the test masks are void, so that nothing could be measured"
 

@@ -13,6 +13,7 @@ from glassnet import figures
 from glassnet.data.sampling import balanced_draw
 from glassnet.denoising.baselines import noisy_and_clean
 from glassnet.experiment import Run
+from glassnet.formats import between
 from glassnet.models import create_model, parse_options
 from glassnet.models.summary import layer_table
 from glassnet.reproduction.claims import Verdict
@@ -33,7 +34,7 @@ from glassnet.settings import TrainSettings
 from glassnet.settings.reproduce import ReproduceSettings
 from glassnet.tables import Table
 from glassnet.tasks.reconstruction.image_quality import psnr
-from glassnet.tasks.reconstruction.learn import between, mean_interval, quality
+from glassnet.tasks.reconstruction.learn import mean_interval, quality
 
 
 def reconstruction(settings: ReproduceSettings, out: Path) -> Reproduction:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from glassnet.experiment import Run
+from glassnet.formats import between
 from glassnet.reproduction.claims import CLAIMS, ONE_EACH, Verdict, both, higher_in_images, higher_over_seeds
 from glassnet.reproduction.reconstruction.measures import (
     Measurements,
@@ -21,7 +22,7 @@ from glassnet.reproduction.reconstruction.measures import (
 )
 from glassnet.reproduction.reconstruction.plan import DEEP, SIMPLE, VAE, Denoising
 from glassnet.tables import Table
-from glassnet.tasks.reconstruction.learn import between, mean_interval
+from glassnet.tasks.reconstruction.learn import mean_interval
 from glassnet.tuning import spread
 
 
