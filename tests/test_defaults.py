@@ -3,10 +3,10 @@ from dataclasses import asdict
 import pytest
 
 from glassnet.data import find_source
-from glassnet.defaults import fill
+from glassnet.defaults import fill, learned_by, models_for
 from glassnet.errors import InputError
 from glassnet.experiment import build, resolve
-from glassnet.models import model_task
+from glassnet.models import MODELS
 from glassnet.settings import TrainSettings
 from glassnet.tasks import TASKS
 
@@ -45,7 +45,14 @@ def test_what_is_not_named_follows_from_what_is(given, expected):
 def test_the_defaults_of_a_task_fit_it(name):
     usual = TASKS[name].defaults
     assert name in find_source(usual.data)[0].tasks
-    assert model_task(usual.model) == name
+    assert name in learned_by(usual.model)
+
+
+def test_a_model_learns_every_task_that_makes_use_of_its_output():
+    for model in MODELS:
+        assert [name for name in TASKS if model in models_for(name)] == list(learned_by(model))
+    assert all(learned_by(model) for model in MODELS)
+    assert learned_by("unet_small") == ("segmentation",)
 
 
 def test_the_parts_of_a_training_are_those_of_the_defaults():
@@ -73,15 +80,15 @@ def test_a_default_on_a_folder_is_an_absolute_path(tmp_path, monkeypatch):
         ),
         (
             {"task": "reconstruction", "model": "convnet"},
-            "^convnet is a model for classification, not for --task reconstruction; models for that are "
-            "autoencoder_fc, vae_conv, vae_deep; name one with --model.$",
+            f"^convnet is a model for {' and '.join(learned_by('convnet'))}, not for --task reconstruction; models for "
+            "that are autoencoder_fc, vae_conv, vae_deep; name one with --model.$",
         ),
         (
             {"model": "vae_conv", "data": "digit-scenes"},
             "^vae_conv is a model for reconstruction, and digit-scenes a data set for segmentation; for digit-scenes "
             "take one of the models fcn8_small, .*, or for vae_conv one of the data sets mnist, .*, folder:PATH.$",
         ),
-        ({"task": "detection"}, "^no task 'detection'.* The tasks are: classification, segmentation, reconstruction.$"),
+        ({"task": "detection"}, f"^no task 'detection'.* The tasks are: {', '.join(TASKS)}.$"),
         ({"model": "konvnet"}, r"^no model 'konvnet'\. Did you mean convnet\?"),
         ({"task": "segmentation", "data": "mnst"}, "^no data set 'mnst'. Did you mean mnist"),
         ({"data": "masks"}, "^'masks' has no path: give masks:PATH"),

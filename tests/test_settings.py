@@ -1,4 +1,4 @@
-import re
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -148,29 +148,31 @@ def test_a_preset_starts_the_settings_and_what_is_given_overrides_it():
     assert parse("train", cli.train, ["--preset", "default"])[0] == s.TrainSettings()
 
 
-def test_the_help_names_each_tasks_recipe(capsys):
+@pytest.fixture
+def help_of_train(capsys):
+    """What is shown, as one line; and which tasks take a value, by an option's name: {"epochs": {8: [name, ...]}}."""
     with pytest.raises(SystemExit):
         parse("train", cli.train, ["--help"])
-    shown = " ".join(re.sub(r"[│╭╰─╮╯]", " ", capsys.readouterr().out).split())
-    epochs = ", ".join(f"{task.recipe.epochs} for {name}" for name, task in TASKS.items())
-    assert f"if not given, {epochs}" in shown
-    rates = ", ".join(f"{task.recipe.learning_rate} for {name}" for name, task in TASKS.items())
-    assert f"if not given, {rates}" in shown
-    sizes = {name: task.recipe.batch_size for name, task in TASKS.items()}
-    assert sizes["classification"] == sizes["reconstruction"]
-    assert f"if not given, {sizes['segmentation']} for segmentation, else {sizes['classification']}" in shown
-    assert {task.recipe.weight_averaging for task in TASKS.values()} == {0.995}
-    assert "0.995 if not given" in shown
+    taken = {}
+    for name, task in TASKS.items():
+        for option, value in {**asdict(task.defaults), **asdict(task.recipe)}.items():
+            taken.setdefault(option, {}).setdefault(value, []).append(name)
+    return " ".join(capsys.readouterr().out.split()), taken
 
 
-def test_the_help_names_each_tasks_data_set_and_model(capsys):
-    with pytest.raises(SystemExit):
-        parse("train", cli.train, ["--help"])
-    shown = " ".join(capsys.readouterr().out.split())
-    usual = {name: task.defaults for name, task in TASKS.items()}
-    assert f"if not given, {', '.join(f'{one.model} for {name}' for name, one in usual.items())}" in shown
-    assert usual["classification"].data == usual["reconstruction"].data
-    assert f"if not given, {usual['segmentation'].data} for segmentation, else {usual['classification'].data}" in shown
+@pytest.mark.parametrize("option", ["data", "model", "epochs", "batch_size", "learning_rate"])
+def test_the_help_names_what_each_task_takes(help_of_train, option):
+    shown, taken = help_of_train
+    assert len(taken[option]) > 1
+    listed = ", ".join(f"{value} for {' and '.join(names)}" for value, names in taken[option].items())
+    assert f"if not given, {listed}" in shown
+
+
+def test_the_help_names_what_all_tasks_take_once_and_the_tasks(help_of_train):
+    shown, taken = help_of_train
+    assert list(taken["weight_averaging"]) == [0.995]
+    assert "0 for the raw weights; if not given, 0.995." in shown
+    assert "that of the task" not in shown
     assert f"--task {{{','.join(TASKS)}}}" in shown
 
 

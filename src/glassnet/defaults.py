@@ -8,7 +8,7 @@ from typing import Any
 
 from glassnet.data import DATASETS, OF_A_PATH, find_source
 from glassnet.errors import InputError, unknown_name
-from glassnet.models import model_task, models_for
+from glassnet.models import model_output, models_giving
 from glassnet.settings import ResolvedSettings, TrainSettings
 from glassnet.tasks import TASKS
 
@@ -16,8 +16,9 @@ from glassnet.tasks import TASKS
 def fill(settings: TrainSettings) -> ResolvedSettings:
     """Return the settings with all that follows from the task, and with the task itself.
 
-    A task that is not named is that of the model; without a model the first that the data set is for; without both the
-    first of all. Data set, model and recipe are the task's where they are not named.
+    A task that is not named is the first that the data set is for and the model can learn; without a data set the first
+    that the model can learn, without a model the first that the data set is for; without both the first of all. Data
+    set, model and recipe are the task's where they are not named.
 
     Raises:
         InputError: A name is unknown; or task, model, data set and the options of a task do not fit each other.
@@ -32,25 +33,43 @@ def fill(settings: TrainSettings) -> ResolvedSettings:
     return ResolvedSettings(**usual | named | {"task": task})
 
 
-def _learnable(settings: TrainSettings) -> tuple[Any, ...]:
+def _learnable(settings: TrainSettings) -> tuple[str, ...]:
     """Return what can be learned on the data set, the usual task first; every task where none is named."""
-    return tuple(TASKS) if settings.data is None else find_source(settings.data, settings.data_root)[0].tasks
+    if settings.data is None:
+        return tuple(TASKS)
+    source, where = find_source(settings.data, settings.data_root)
+    return source.learnable(where)
 
 
-def _task_of(settings: TrainSettings, learnable: tuple[Any, ...]) -> Any:
+def learned_by(model: str) -> tuple[str, ...]:
+    """Return the tasks that a model can learn: those that make use of what it gives.
+
+    Raises:
+        InputError: There is no such model.
+    """
+    return tuple(name for name, task in TASKS.items() if task.output == model_output(model))
+
+
+def models_for(task: str) -> list[str]:
+    """List the models that can learn a task."""
+    return models_giving(TASKS[task].output)
+
+
+def _task_of(settings: TrainSettings, learnable: tuple[str, ...]) -> str:
     if settings.task is not None and settings.task not in TASKS:
         raise unknown_name("task", settings.task, TASKS, noun="tasks")
     if settings.task is not None:
         return settings.task
-    return learnable[0] if settings.model is None else model_task(settings.model)
+    able = tuple(TASKS) if settings.model is None else learned_by(settings.model)
+    return next((one for one in learnable if one in able), able[0])
 
 
 def _require_fit(settings: TrainSettings, task: str, learnable: tuple[str, ...]) -> None:
     """Refuse a model or a data set that is not for the task, by the names that the user gave."""
-    made_for = task if settings.model is None else model_task(settings.model)
-    if made_for != task:
+    able = (task,) if settings.model is None else learned_by(settings.model)
+    if task not in able:
         raise InputError(
-            f"{settings.model} is a model for {made_for}, not for --task {task}; models for that are "
+            f"{settings.model} is a model for {' and '.join(able)}, not for --task {task}; models for that are "
             f"{_listed(models_for(task))}; name one with --model."
         )
     if task in learnable:
@@ -61,7 +80,7 @@ def _require_fit(settings: TrainSettings, task: str, learnable: tuple[str, ...])
             f"{settings.data} is a data set for {kinds}, not for --task {task}; data sets for that are {fitting}; "
             "name one with --data."
         )
-    models = _listed(name for one in learnable for name in models_for(one))
+    models = _listed(dict.fromkeys(name for one in learnable for name in models_for(one)))
     raise InputError(
         f"{settings.model} is a model for {task}, and {settings.data} a data set for {kinds}; for {settings.data} "
         f"take one of the models {models}, or for {settings.model} one of the data sets {fitting}."

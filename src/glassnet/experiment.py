@@ -18,7 +18,7 @@ from glassnet.data.batches import Corruption, require_background
 from glassnet.data.split import channel_statistics
 from glassnet.defaults import fill
 from glassnet.errors import InputError, unknown_name
-from glassnet.models import create_model, model_task, parse_options
+from glassnet.models import create_model, parse_options
 from glassnet.models.autoencoder import check_training
 from glassnet.models.blocks import Normalize
 from glassnet.run import RunDirectory
@@ -92,7 +92,7 @@ def build(settings: ResolvedSettings) -> Experiment:
     Raises:
         InputError: A name is unknown, an option is wrong, or the data set's files are missing or damaged.
     """
-    options, task = parse_options(settings.model, settings.model_options), TASKS[model_task(settings.model)]
+    options, task = parse_options(settings.model, settings.model_options), TASKS[settings.task]
     expected = _known_description(settings, options)
     low_res = _check_sizes(settings, expected) if expected else None
     dataset = load_dataset(
@@ -102,7 +102,7 @@ def build(settings: ResolvedSettings) -> Experiment:
         skip_damaged=settings.skip_damaged,
         task=task.name,
     )
-    if settings.copy_paste and dataset.task == "segmentation":
+    if settings.copy_paste and dataset.train.has_masks:
         require_background(dataset.train)
     description = {
         "name": settings.model,
@@ -181,12 +181,12 @@ def low_res_size(settings: ResolvedSettings, description: Mapping[str, Any]) -> 
 
 
 def build_corruption(settings: TrainSettings, task: Task) -> Corruption | None:
-    """Return what is done to the images before the model is given them: noise, for a reconstruction.
+    """Return what is done to the images before the model is given them: noise, for a task that takes it off.
 
     Raises:
         InputError: The noise model is misspelt.
     """
-    return corruption_of(settings) if task.name == "reconstruction" else None
+    return corruption_of(settings) if task.corrupts else None
 
 
 def corruption_of(settings: TrainSettings) -> NoiseCorruption:
@@ -231,6 +231,8 @@ class Run(RunDirectory):
             InputError: There is no finished run, it is damaged, or a newer glassnet wrote it.
         """
         run = super().open(path)
+        task = TASKS.get(str(run.manifest["settings"]["task"]))
+        run.require({"metrics": tuple(f"test_{name}" for name in (task.required_metrics if task else ()))})
         return dataclasses.replace(run, manifest={**run.manifest, "settings": renamed(run.manifest["settings"])})
 
     @property

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 import glassnet
 from glassnet.data import Dataset, Split, load_dataset
+from glassnet.data.dataset import check_labels
 from glassnet.data.pictures import SUFFIXES, read_pictures
 from glassnet.errors import InputError, unknown_name
 from glassnet.experiment import Run
@@ -58,11 +59,12 @@ class Subject:
                 was found.
             images: (n, channel, height, width), uint8 or float as the model takes it; or an image file, or a folder of
                 images or of class folders with images, which are read as squares of `size` pixels.
-            labels: Class of each image (n,), or of each pixel (n, height, width), 255 for none; of a folder of class
-                folders they are the folders. Without labels nothing can be evaluated.
+            labels: Class of each image (n,), or 1 for each label that an image has, else 0 (n, labels), or class of
+                each pixel (n, height, width), 255 for none; of a folder of class folders they are the folders. Without
+                labels nothing can be evaluated.
             classes: Names of the classes by index; numbers if not given.
             name: What reports call it; the model's class if not given.
-            task: Key of TASKS; if not given, segmentation for labels of pixels, else classification.
+            task: Key of TASKS; if not given, the first that learns from such labels, for none classification.
             size: Height and width that image files are brought to, in pixels.
             channels: 3 reads image files in colour, 1 in grey.
             out: Folder that keeps the analyses, as a run does; if not given, they are returned and not kept.
@@ -77,7 +79,7 @@ class Subject:
             check_images(images, 1)
             pixels, names = torch.as_tensor(images), None
         targets = None if labels is None else torch.as_tensor(np.asarray(labels))
-        kind = task or ("segmentation" if targets is not None and targets.ndim == 3 else "classification")
+        kind = task or _usual_task(1 if targets is None else targets.ndim)
         if kind not in TASKS:
             raise unknown_name("task", kind, TASKS, noun="tasks")
         whole = _split(pixels, targets, names)
@@ -236,7 +238,7 @@ def load_other(subject: Subject, data: str, data_root: Path | None) -> Dataset:
     """
     assert subject.run is not None
     model = subject.run.manifest["model"]
-    dataset = load_dataset(data, root=data_root, image_size=model["image_size"])
+    dataset = load_dataset(data, root=data_root, image_size=model["image_size"], task=subject.task.name)
     fits = not subject.task.compares_classes or dataset.classes == subject.classes
     if dataset.channels != model["in_channels"] or not fits:
         raise InputError(
@@ -272,8 +274,23 @@ def _split(images: Tensor, targets: Tensor | None, names: tuple[str, ...] | None
     """Put images and targets together; without labels, all targets are 0 and mean nothing."""
     if targets is None:
         targets = torch.zeros(len(images), dtype=torch.int64)
-    targets = targets.to(torch.uint8 if targets.ndim == 3 else torch.int64)
+    targets = targets.to(torch.int64 if targets.ndim == 1 else torch.uint8)
     return Split(images, targets, files=names)
+
+
+def _usual_task(dimensions: int) -> str:
+    """Return the first task that learns from targets of so many dimensions.
+
+    Raises:
+        InputError: There is none.
+    """
+    for name, task in TASKS.items():
+        if task.target_dimensions == dimensions:
+            return name
+    raise InputError(
+        f"labels have {dimensions} dimensions; expected (n,), a class an image; (n, labels), 1 for each that an image "
+        "has; or (n, height, width), a class a pixel."
+    )
 
 
 def _only_test(part: Part, whole: Split, name: str) -> Split:
@@ -289,12 +306,17 @@ def _numbered(model: nn.Module, split: Split, targets: Tensor | None) -> tuple[s
     output = predict(model, split.take(torch.arange(1))[0])
     if not isinstance(output, Tensor) or output.ndim < 2:
         raise InputError("the model's output is no tensor with a score per class; give the names as classes=[...].")
+    if targets is not None and targets.ndim == 2:
+        return tuple(map(str, range(targets.shape[1])))
     count = max(output.shape[1], 0 if targets is None else int(targets[targets != 255].max()) + 1)
     return tuple(map(str, range(count)))
 
 
 def _check_labels(targets: Tensor | None, classes: tuple[str, ...]) -> None:
     if targets is None:
+        return
+    if targets.ndim == 2:
+        check_labels(targets, len(classes))
         return
     known = targets[targets != 255] if targets.ndim == 3 else targets
     if len(known) and not 0 <= int(known.min()) <= int(known.max()) < len(classes):

@@ -151,8 +151,7 @@ def test_help_tells_units_and_defaults(capsys, name):
         (["train", "--device", "gpu"], "invalid choice 'gpu' for argument '--device'"),
         (
             ["train", "--task", "detection"],
-            "invalid choice 'detection' for argument '--task'. Expected one of classification, reconstruction, "
-            "segmentation. `",
+            "no task 'detection'. Did you mean ",
         ),
         (["eval"], "missing from glassnet eval: PATH"),
         (["train", "--data", "mnits"], "no data set 'mnits'. Did you mean mnist"),

@@ -8,7 +8,7 @@ import torch
 import glassnet as gn
 from glassnet.errors import InputError
 from glassnet.experiment import resolve
-from glassnet.models import MODELS, models_for
+from glassnet.models import MODELS, models_giving
 from glassnet.models.autoencoder import Posterior, draw
 from glassnet.models.features import extract_features
 from glassnet.settings import TrainSettings
@@ -21,7 +21,7 @@ def create(name, *, channels=3, size=SIZE, **options):
     return gn.create_model(name, in_channels=channels, image_size=size, **options)
 
 
-@pytest.fixture(scope="module", params=models_for("reconstruction"))
+@pytest.fixture(scope="module", params=models_giving("image"))
 def name(request):
     return request.param
 

@@ -7,7 +7,7 @@ import torch
 
 import glassnet as gn
 from glassnet.figures import architecture
-from glassnet.models import MODELS, models_for
+from glassnet.models import MODELS, models_giving
 from glassnet.models.inference import predict
 from glassnet.models.layers import select_layers
 
@@ -18,7 +18,7 @@ def create(name, *, channels=CHANNELS, size=SIZE):
     return gn.create_model(name, in_channels=channels, num_classes=CLASSES, image_size=size)
 
 
-@pytest.fixture(scope="module", params=models_for("classification"))
+@pytest.fixture(scope="module", params=models_giving("scores"))
 def name(request):
     return request.param
 
@@ -59,7 +59,7 @@ def test_the_layer_table_counts_every_parameter(name):
         assert architecture([asdict(row) for row in rows], title=name).axes
 
 
-@pytest.mark.parametrize("name", [name for name in models_for("classification") if not name.startswith("vgg1")])
+@pytest.mark.parametrize("name", [name for name in models_giving("scores") if not name.startswith("vgg1")])
 def test_small_models_have_less_than_three_million_parameters(name):
     with torch.device("meta"):
         assert sum(p.numel() for p in create(name, channels=1).parameters()) < 3_000_000

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 import glassnet as gn
 from glassnet.errors import InputError
 from glassnet.figures import architecture
-from glassnet.models import models_for
+from glassnet.models import models_giving
 from glassnet.models.blocks import SubpixelConvTranspose2d, bilinear_kernel, upsampling
 from glassnet.models.inference import FlipTTA, predict
 
@@ -28,7 +28,7 @@ def name(request):
 
 
 def test_every_model_for_segmentation_is_tried():
-    assert models_for("segmentation") == sorted(TINY)
+    assert models_giving("score maps") == sorted(TINY)
 
 
 @pytest.mark.parametrize(("channels", "size"), [(1, 32), (4, 96)])

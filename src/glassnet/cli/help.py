@@ -8,6 +8,8 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+OWN = "that of the task"
+"""Stands in a setting's text for a value that each task brings."""
 INDENT = 22
 """Column at which the text of an option begins."""
 
@@ -31,7 +33,9 @@ class Entry:
         return first[1].replace("-", "_") if first else ""
 
 
-def lay_out(name: str, about: str, raw: str, groups: Mapping[str, Sequence[str]]) -> str:
+def lay_out(
+    name: str, about: str, raw: str, groups: Mapping[str, Sequence[str]], own: Mapping[str, str] | None = None
+) -> str:
     """Write a command's help.
 
     Args:
@@ -39,9 +43,10 @@ def lay_out(name: str, about: str, raw: str, groups: Mapping[str, Sequence[str]]
         about: What it does.
         raw: tyro's help, printed so wide that it wraps nothing.
         groups: The names of settings by the heading that they stand under; the others stand under "options".
+        own: What the tasks bring, by the name of the setting, in place of "that of the task"; of --task its choices.
     """
     width = shutil.get_terminal_size((80, 24)).columns
-    entries = list(read_entries(raw))
+    entries = [_filled(entry, own or {}) for entry in read_entries(raw)]
     positional = [entry for entry in entries if not entry.words.startswith("-")]
     grouped = {name for names in groups.values() for name in names}
     sections = {"arguments": positional} | {
@@ -83,6 +88,13 @@ def _entry(words: str, text: str) -> Entry:
     explained = re.search(r"not given|default ", text)
     text = re.sub(r"\(default: (None)?\)", "" if explained else "(default: none)", text)
     return Entry(words, " ".join(text.split()))
+
+
+def _filled(entry: Entry, own: Mapping[str, str]) -> Entry:
+    """Put what the tasks bring into an option's text, and the tasks themselves into the words of --task."""
+    if entry.name == "task" and "task" in own:
+        return Entry(f"--task {own['task']}", entry.text)
+    return Entry(entry.words, entry.text.replace(OWN, own.get(entry.name, OWN)))
 
 
 def _written(entry: Entry, width: int) -> str:

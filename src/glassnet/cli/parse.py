@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from glassnet import settings
-from glassnet.cli.help import lay_out
+from glassnet.cli.help import OWN, lay_out
 from glassnet.console import say
 from glassnet.errors import InputError, unknown_name
 
@@ -44,7 +44,9 @@ def parse(name: str, command: Callable[[Any], Any], arguments: Sequence[str]) ->
             )
     except SystemExit as leaving:
         if leaving.code in (0, None):
-            print(lay_out(name, kind.__doc__, said.getvalue(), getattr(kind, "GROUPS", {})), end="")
+            raw = said.getvalue()
+            own = _of_tasks() if OWN in raw else {}
+            print(lay_out(name, kind.__doc__, raw, getattr(kind, "GROUPS", {}), own), end="")
             raise
         raise InputError(_sentence(failed.getvalue() + said.getvalue(), name)) from None
     values = {field.name: getattr(parsed, field.name) for field in dataclasses.fields(kind)}
@@ -54,6 +56,27 @@ def parse(name: str, command: Callable[[Any], Any], arguments: Sequence[str]) ->
 def settings_of(command: Callable[[Any], Any]) -> Any:
     """Return the dataclass of a command's settings, which its annotation names."""
     return getattr(settings, command.__annotations__["settings"].removeprefix("s."))
+
+
+def _of_tasks() -> dict[str, str]:
+    """Say what each task brings for a setting that is not given, and name the tasks."""
+    from glassnet.tasks import TASKS  # loads torch
+
+    values = {name: dataclasses.asdict(task.defaults) | dataclasses.asdict(task.recipe) for name, task in TASKS.items()}
+    settings_names = next(iter(values.values()))
+    return {key: _by_task({name: one[key] for name, one in values.items()}) for key in settings_names} | {
+        "task": f"{{{','.join(TASKS)}}}"
+    }
+
+
+def _by_task(values: Mapping[str, Any]) -> str:
+    """Write a value for each task, as in "16 for segmentation, 128 for classification and reconstruction"."""
+    tasks: dict[Any, list[str]] = {}
+    for name, value in values.items():
+        tasks.setdefault(value, []).append(name)
+    if len(tasks) == 1:
+        return str(next(iter(tasks)))
+    return ", ".join(f"{value} for {' and '.join(names)}" for value, names in tasks.items())
 
 
 def completion(shell: str, commands: Mapping[str, Callable[[Any], Any]]) -> str:

@@ -8,10 +8,11 @@ import torch
 
 from glassnet.analysis import Context
 from glassnet.console import say
+from glassnet.defaults import learned_by
 from glassnet.devices import choose_device, choose_precision
 from glassnet.errors import InputError, unknown_name
 from glassnet.experiment import Run
-from glassnet.models import MODELS, create_model, model_options, model_task, parse_options
+from glassnet.models import MODELS, create_model, model_options, parse_options
 from glassnet.models.references import is_reference, load_reference
 from glassnet.run.store import slug
 from glassnet.settings.analysis import NetworkSettings
@@ -80,7 +81,7 @@ def _of_network(settings: NetworkSettings, name: str, images: str, out: Path | N
 
 
 def _by_name(settings: NetworkSettings, name: str) -> tuple[torch.nn.Module, str, tuple[str, ...] | None]:
-    options, task = parse_options(name, settings.model_options), model_task(name)
+    options, task = parse_options(name, settings.model_options), learned_by(name)[0]
     if not options.get("weights"):
         trained = "train it and give the run"
         if "weights" in model_options(name):

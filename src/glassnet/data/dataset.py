@@ -11,11 +11,13 @@ from torch import Tensor
 from glassnet.errors import InputError
 from glassnet.images import VOID
 
+KINDS = {1: "classes", 2: "labels", 3: "masks"}
+"""What the targets of so many dimensions are."""
 Augmentation = Literal["none", "flips", "digits", "clothes", "photos", "scenes", "objects"]
 
 
 class Split:
-    """Images of one part of a data set with a target for each: its class, or the class of every pixel.
+    """Images of one part of a data set with a target for each: its class, its labels, or the class of every pixel.
 
     What is larger than memory is mapped from a file that the parts of a data set share; each part then knows which rows
     are its own, and gives no others.
@@ -31,7 +33,7 @@ class Split:
     def __init__(
         self,
         images: UInt8[Tensor, "total channel height width"],
-        targets: Int64[Tensor, " total"] | UInt8[Tensor, "total height width"],
+        targets: Int64[Tensor, " total"] | UInt8[Tensor, "total labels"] | UInt8[Tensor, "total height width"],
         rows: Int64[Tensor, " n"] | None = None,
         *,
         files: Sequence[str] | None = None,
@@ -41,7 +43,8 @@ class Split:
 
         Args:
             images: Pixels from 0 to 255, or floats as the model takes them; all images are of one size.
-            targets: Index into the data set's classes: one an image, or a mask an image, where VOID is no class.
+            targets: Index into the data set's classes: one an image, or a mask an image, where VOID is no class; or 1
+                for each of the classes that an image shows, else 0.
             rows: Which of the rows belong to the part; None for all.
             files: Path of the file of each image of the part.
             numbers: Index of each image of the part in the part as it was loaded; 0, 1, 2 and so on if not given.
@@ -64,7 +67,7 @@ class Split:
     def __repr__(self) -> str:
         """Say how many images of which shape, with which targets."""
         shape = "×".join(map(str, self.image_shape))
-        return f"Split({len(self):,} images of {shape}, {'masks' if self.has_masks else 'classes'})"
+        return f"Split({len(self):,} images of {shape}, {KINDS[self.target_dimensions]})"
 
     @property
     def images(self) -> UInt8[Tensor, "n channel height width"]:
@@ -72,7 +75,7 @@ class Split:
         return self._own(self._images)
 
     @property
-    def targets(self) -> Int64[Tensor, " n"] | UInt8[Tensor, "n height width"]:
+    def targets(self) -> Int64[Tensor, " n"] | UInt8[Tensor, "n labels"] | UInt8[Tensor, "n height width"]:
         """The targets of the part: a view where they lie together, else a copy made anew by each access."""
         return self._own(self._targets)
 
@@ -83,9 +86,14 @@ class Split:
         return channels, height, width
 
     @property
+    def target_dimensions(self) -> int:
+        """Dimensions of the targets: 1 for a class an image, 2 for labels, 3 for masks."""
+        return self._targets.ndim
+
+    @property
     def has_masks(self) -> bool:
         """Whether a target is the class of every pixel."""
-        return self._targets.ndim == 3
+        return self.target_dimensions == 3
 
     @property
     def is_mapped(self) -> bool:
@@ -145,8 +153,25 @@ def _check_storage(images: Tensor, targets: Tensor) -> None:
         expected = (len(images), *images.shape[2:])
         if targets.dtype != torch.uint8 or targets.shape != expected:
             raise InputError(f"masks are {got}, expected torch.uint8 of shape {expected}, one per image.")
+    elif targets.ndim == 2:
+        if targets.dtype != torch.uint8 or len(targets) != len(images):
+            expect = f"torch.uint8 of shape ({len(images)}, labels), a row per image"
+            raise InputError(f"targets are {got}, expected {expect}.")
     elif targets.dtype != torch.int64 or targets.shape != images.shape[:1]:
         raise InputError(f"targets are {got}, expected torch.int64 of shape ({len(images)},), one per image.")
+
+
+def check_labels(targets: Tensor, labels: int) -> None:
+    """Refuse targets that do not say of each of so many labels whether an image has it.
+
+    Raises:
+        InputError: There are more or fewer columns, or a value is neither 0 nor 1.
+    """
+    if targets.shape[1] != labels:
+        raise InputError(f"targets have {targets.shape[1]} columns, expected one for each of the {labels} labels.")
+    wrong = targets[(targets != 0) & (targets != 1)]
+    if len(wrong):
+        raise InputError(f"targets hold {wrong[0].item()}, expected 1 for a label that an image has, and 0 for others.")
 
 
 @dataclass(frozen=True)
@@ -156,7 +181,7 @@ class Dataset:
     Attributes:
         name: What `load_dataset` loads it by.
         task: What a model learns on it first of all.
-        classes: Class names; a target is an index into them.
+        classes: Class names; a target is an index into them, or has a column for each.
         train: Part to learn from.
         test: Part to measure on, disjoint from `train` but for what `leak` counts.
         augmentation: Kind of random change that suits the training images.
@@ -185,6 +210,9 @@ class Dataset:
                 self._check_targets(part.targets)
 
     def _check_targets(self, targets: Tensor) -> None:
+        if targets.ndim == 2:
+            check_labels(targets, len(self.classes))
+            return
         known = targets[targets != VOID] if targets.ndim == 3 else targets
         if len(known) and not 0 <= int(known.min()) <= int(known.max()) < len(self.classes):
             raise InputError(

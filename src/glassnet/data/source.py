@@ -19,6 +19,7 @@ class Source:
         find: Tells where its files are, given the same folder; None if one is missing.
         needs: What is missing where `find` says None: the command that gets it.
         tasks: What can be learned on it, first what is learned where neither task nor model is named.
+        tasks_at: The same for a user's own path, where it depends on what lies there.
         fetch: Downloads the missing files into the same folder; None where there is nothing to download.
         classes: Number of classes, if it is known without reading.
         channels: Channels of an image, if known.
@@ -32,9 +33,14 @@ class Source:
     find: Callable[[Path], Path | None]
     needs: str
     tasks: tuple[str, ...] = ("classification",)
+    tasks_at: Callable[[Path], tuple[str, ...]] | None = None
     fetch: Callable[[Path], None] | None = None
     classes: int | None = None
     channels: int | None = None
     image_size: int | None = None
     train: int | None = None
     test: int | None = None
+
+    def learnable(self, where: Path) -> tuple[str, ...]:
+        """Return what can be learned on what lies at a path, the usual task first."""
+        return self.tasks if self.tasks_at is None else self.tasks_at(where)

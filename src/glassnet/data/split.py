@@ -69,8 +69,8 @@ def hold_out(split: Split, share: float, *, seed: int) -> tuple[Split, Split]:
 
 
 def _strata(split: Split) -> Int64[Tensor, " n"]:
-    """Return the class of each image; one for all where a mask has many."""
-    if split.has_masks:
+    """Return the class of each image; one for all where an image has several labels, or a mask."""
+    if split.target_dimensions > 1:
         return torch.zeros(len(split), dtype=torch.int64)
     return split.targets
 

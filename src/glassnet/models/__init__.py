@@ -20,7 +20,7 @@ from glassnet.models.vgg import VGG16, VGG19, VGG16BatchNorm, VGG19BatchNorm
 from glassnet.models.vgg_small import VGGSmall
 from glassnet.settings.convert import from_text, to_text, type_of
 
-__all__ = ["MODELS", "create_model", "model_options", "model_task", "models_for", "parse_options"]
+__all__ = ["MODELS", "create_model", "model_options", "model_output", "models_giving", "parse_options"]
 
 MODELS: dict[str, type[nn.Module]] = {
     "alexnet_small": AlexNetSmall,
@@ -56,20 +56,20 @@ def model_options(name: str) -> dict[str, Any]:
     return {key: parameter.default for key, parameter in parameters.items() if key not in _FROM_DATA}
 
 
-def model_task(name: str) -> str:
-    """Return the name of the task that a model is made for.
+def model_output(name: str) -> str:
+    """Return what a model gives: "scores", one for each class; "score maps", these for each pixel; or an "image".
 
     Raises:
         InputError: There is no such model.
     """
     if name not in MODELS:
         raise unknown_name("model", name, MODELS, noun="models")
-    return getattr(MODELS[name], "task", "classification")
+    return getattr(MODELS[name], "output", "scores")
 
 
-def models_for(task: str) -> list[str]:
-    """List the models that are made for a task."""
-    return [name for name in MODELS if model_task(name) == task]
+def models_giving(output: str) -> list[str]:
+    """List the models whose output is of a kind."""
+    return [name for name in MODELS if model_output(name) == output]
 
 
 def create_model(

@@ -60,7 +60,7 @@ class Autoencoder(nn.Module):
     https://arxiv.org/abs/1312.6114, section 2.4); in evaluation mode it is the mean, so that outputs are repeatable.
     """
 
-    task: ClassVar[str] = "reconstruction"
+    output: ClassVar[str] = "image"
 
     def __init__(
         self,

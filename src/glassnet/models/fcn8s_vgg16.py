@@ -25,7 +25,7 @@ class FCN8sVGG16(nn.Module):
     Long, Shelhamer and Darrell 2015, https://arxiv.org/abs/1411.4038, figure 3 and section 4.
     """
 
-    task: ClassVar[str] = "segmentation"
+    output: ClassVar[str] = "score maps"
 
     def __init__(
         self,

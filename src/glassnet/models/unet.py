@@ -34,7 +34,7 @@ class UNetSmall(nn.Module):
     narrower.
     """
 
-    task: ClassVar[str] = "segmentation"
+    output: ClassVar[str] = "score maps"
 
     def __init__(
         self,

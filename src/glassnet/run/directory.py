@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -26,12 +26,6 @@ _REQUIRED = {
     "model": ("name", "options", "in_channels", "num_classes", "image_size", "parameters", "layers"),
     "data": ("name", "classes", "train", "validation", "test"),
     "metrics": ("epoch", "test_loss"),
-}
-# And what the metrics must hold besides, by the run's task.
-_METRICS = {
-    "classification": ("test_accuracy", "test_accuracy_interval"),
-    "segmentation": ("test_pixel_accuracy", "test_mean_iou", "test_mean_iou_interval", "test_background"),
-    "reconstruction": ("test_psnr", "test_psnr_interval", "test_ssim"),
 }
 
 
@@ -65,15 +59,24 @@ class RunDirectory:
                 f"{path} has schema version {version}, newer than this glassnet reads ({SCHEMA_VERSION}); "
                 "upgrade with `pip install --upgrade glassnet`."
             )
-        metrics = _METRICS.get(str(_part(manifest, "settings").get("task")), ())
-        required = _REQUIRED | {"metrics": (*_REQUIRED["metrics"], *metrics)}
+        run = cls(path, manifest)
+        run.require(_REQUIRED)
+        _check_weights(path)
+        return run
+
+    def require(self, needed: Mapping[str, Sequence[str]]) -> None:
+        """Refuse a manifest that lacks some of the keys that are needed, by its parts.
+
+        Raises:
+            InputError: It does.
+        """
         lacking = [
-            f"{part}.{key}" for part, keys in required.items() for key in keys if key not in _part(manifest, part)
+            f"{part}.{key}" for part, keys in needed.items() for key in keys if key not in _part(self.manifest, part)
         ]
         if lacking:
-            raise InputError(f"{path / 'run.json'} is damaged (it lacks {', '.join(lacking)}); train the run again.")
-        _check_weights(path)
-        return cls(path, manifest)
+            raise InputError(
+                f"{self.path / 'run.json'} is damaged (it lacks {', '.join(lacking)}); train the run again."
+            )
 
     @property
     def name(self) -> str:

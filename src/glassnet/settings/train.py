@@ -13,8 +13,6 @@ from tyro.conf import Fixed, Suppress, UseAppendAction, arg
 from glassnet.errors import InputError, unknown_name
 from glassnet.settings.checks import Device, Precision, between, paths, positive, seeded
 
-TaskName = Literal["classification", "segmentation", "reconstruction"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Names:
@@ -68,28 +66,23 @@ class TrainSettings:
     """Headings of the help."""
     data: str | None = None
     """Data set: a name from `glassnet data`; folder:PATH for images in a sub-folder per class; or masks:PATH for images
-    with a mask each, where 0 is background and 255 void; if not given, digit-scenes for segmentation, else
-    mnist-sample."""
+    with a mask each, where 0 is background and 255 void; if not given, that of the task."""
     model: str | None = None
-    """Model: a name from `glassnet models`; if not given, convnet for classification, fcn8_small for segmentation,
-    vae_conv for reconstruction."""
+    """Model: a name from `glassnet models`; if not given, that of the task."""
     model_options: tuple[str, ...] = ()
     """Options of the model as NAME=VALUE, such as filters=64,64,64,64."""
-    task: TaskName | None = None
-    """What to learn; if not given, the model's task, else the data set's usual one: segmentation for masks,
-    reconstruction for photos-sample, classification for all others."""
+    task: str | None = None
+    """What to learn; if not given, the first task of the data set that the model can learn."""
     image_size: int | None = None
     """Resize images to this height and width, in pixels; if not given, the data set's own size."""
     skip_damaged: bool = False
     """Skip images that cannot be read in folder:PATH or masks:PATH, and say how many, instead of stopping."""
     epochs: int | None = None
-    """Passes over the training images; if not given, 8 for classification, 13 for segmentation,
-    20 for reconstruction."""
+    """Passes over the training images; if not given, that of the task."""
     batch_size: int | None = None
-    """Images per optimizer step, over all processes; if not given, 16 for segmentation, else 128."""
+    """Images per optimizer step, over all processes; if not given, that of the task."""
     learning_rate: Annotated[float | None, arg(aliases=("--lr",))] = None
-    """Peak of the one-cycle schedule; if not given, 0.01 for classification, 0.003 for segmentation,
-    0.006 for reconstruction."""
+    """Peak of the one-cycle schedule; if not given, that of the task."""
     weight_decay: float = 0.05
     """AdamW's decoupled weight decay; applies to weights with two or more dimensions."""
     label_smoothing: float = 0.0
@@ -107,7 +100,8 @@ class TrainSettings:
     binarize: bool = False
     """Sample each pixel as 0 or 1 with its grey value as probability: anew at each step, fixed by --seed in tests."""
     weight_averaging: float | None = None
-    """Decay per step of the exponential moving average of the weights, 0.995 if not given; 0 keeps the raw weights."""
+    """Decay per step of the exponential moving average of the weights, 0 for the raw weights; if not given, that of the
+    task."""
     augment: bool = True
     """Augment the training images in a way that suits the data set: shifts, rotations, scaling, distortion, colour."""
     plain_epochs: float = 0.25
@@ -185,7 +179,7 @@ class ResolvedSettings(TrainSettings):
 
     data: str = field()
     model: str = field()
-    task: TaskName = field()
+    task: str = field()
     epochs: int = field()
     batch_size: int = field()
     learning_rate: float = field()

@@ -63,12 +63,15 @@ class Task:
         summary_line: The metrics of run.json as words, to be read after "MODEL on DATA: ".
         defaults: Data set and model where the settings do not name them.
         recipe: How a model is trained where the settings do not say it.
+        output: What its models give, as `model_output` names it.
+        target_dimensions: Of the targets of a batch: 1 for a class an image, 2 for a yes or no an image and label, 3
+            for a class a pixel; 0 where labels do not matter.
         batch_size: Images per forward pass where nothing is learned, at most.
         corrupts: Whether the model is given changed images, with noise on them, as the settings say.
         compares_classes: Whether another data set must have the very classes of the model.
         labels_images: Whether an image has one class, by which points of an embedding are coloured.
         default_classes: Classes of a model by name, where nothing says how many.
-        measured_pixels: Whether accuracy counts pixels, not images.
+        judged_by_accuracy: Whether a grid of its runs may be compared by accuracy.
     """
 
     name: str
@@ -87,11 +90,14 @@ class Task:
     summary_line: Callable[[Mapping[str, Any]], str]
     defaults: Names
     recipe: Recipe
+    output: str = "scores"
+    target_dimensions: int = 1
     batch_size: int = 512
     corrupts: bool = False
     compares_classes: bool = True
     labels_images: bool = True
     default_classes: int = 1000
+    judged_by_accuracy: bool = False
 
     def views(self) -> Views:
         """Load how the task's results are drawn and told."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from glassnet.files import read_json, write_json
 from glassnet.settings import ResolvedSettings, TrainSettings, from_json, to_json
 from glassnet.settings.convert import to_text
 from glassnet.settings.train import Names
+from glassnet.tasks import TASKS
 from glassnet.training.resume import identity
 from glassnet.tuning.grid import NO_AXIS, cell_name, span, value_of
 
@@ -44,14 +45,18 @@ def run_path(out: Path, name: str, seed: int) -> Path:
 
 
 def named(base: TrainSettings) -> Names:
-    """Name data set and model of a grid; of a data set that allows it the usual ones for a classification.
+    """Name data set and model of a grid; the usual ones for a task that has an accuracy, where the data set allows it.
 
     Raises:
         InputError: A name or value is wrong.
     """
-    learnable = ("classification",) if base.data is None else find_source(base.data, base.data_root)[0].tasks
-    if base.task is None and base.model is None and "classification" in learnable:
-        base = dataclasses.replace(base, task="classification")
+    learnable: Iterable[str] = TASKS
+    if base.data is not None:
+        source, where = find_source(base.data, base.data_root)
+        learnable = source.learnable(where)
+    judged = [name for name in learnable if name in TASKS and TASKS[name].judged_by_accuracy]
+    if base.task is None and base.model is None and judged:
+        base = dataclasses.replace(base, task=judged[0])
     resolved = experiment.resolve(base)
     return Names(data=resolved.data, model=resolved.model)
 
@@ -73,7 +78,7 @@ def make_plan(base: TrainSettings, axes: Mapping[str, Sequence[Any]], out: Path)
     asked = []
     for settings in span(base, axes):
         resolved = experiment.resolve(settings)
-        if resolved.task != "classification":
+        if not TASKS[resolved.task].judged_by_accuracy:
             raise InputError(
                 f"a grid is judged by accuracy, which {resolved.model} on {resolved.data} has none of: it "
                 f"learns {resolved.task}; train its settings one by one with `glassnet train`."

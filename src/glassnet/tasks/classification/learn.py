@@ -203,4 +203,5 @@ TASK = Task(
     summary_line=_summary_line,
     defaults=Names(data="mnist-sample", model="convnet"),
     recipe=Recipe(epochs=8, batch_size=128, learning_rate=0.01, weight_averaging=0.995),
+    judged_by_accuracy=True,
 )

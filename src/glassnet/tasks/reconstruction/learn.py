@@ -259,6 +259,8 @@ TASK = Task(
     summary_line=_summary_line,
     defaults=Names(data="mnist-sample", model="vae_conv"),
     recipe=Recipe(epochs=20, batch_size=128, learning_rate=0.006, weight_averaging=0.995),
+    output="image",
+    target_dimensions=0,
     corrupts=True,
     compares_classes=False,
 )

@@ -188,6 +188,8 @@ TASK = Task(
     summary_line=_summary_line,
     defaults=Names(data="digit-scenes", model="fcn8_small"),
     recipe=Recipe(epochs=13, batch_size=16, learning_rate=0.003, weight_averaging=0.995),
+    output="score maps",
+    target_dimensions=3,
     batch_size=64,
     labels_images=False,
     default_classes=21,  # VOC's
