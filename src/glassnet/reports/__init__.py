@@ -12,7 +12,7 @@ from glassnet.errors import InputError
 from glassnet.experiment import Run
 from glassnet.files import write_text
 from glassnet.formats import DASH, count, duration
-from glassnet.reports.assemble import gather, run_report
+from glassnet.reports.assemble import Gathered, gather, metrics_of, run_report
 from glassnet.reports.page import render
 from glassnet.subject import Subject, as_subject
 from glassnet.tables import Table, make_table
@@ -52,15 +52,15 @@ def report(
     given = [subjects] if isinstance(subjects, Subject | Run | str | Path) else list(subjects)
     if not given:
         raise InputError("no run was given, expected at least one run directory; train one with `glassnet train`.")
-    found = [as_subject(one, data_root=data_root) for one in given]
-    path = _path(found[0], out)
-    reports = []
-    for subject in found:
-        context = Context(choose_device(device), data_root)
-        gathered = gather(subject, seed=seed, precision=precision, context=context)
-        reports.append(run_report(gathered))
-    comparison = _comparison(found) if len(found) > 1 else None
-    write_text(path, render(Page(tuple(reports), comparison)))
+    chosen = [as_subject(one, data_root=data_root) for one in given]
+    path = _path(chosen[0], out)
+    contexts = (Context(choose_device(device), data_root) for _ in chosen)
+    gathered = [
+        gather(subject, seed=seed, precision=precision, context=context)
+        for subject, context in zip(chosen, contexts, strict=True)
+    ]
+    reports = tuple(map(run_report, gathered))
+    write_text(path, render(Page(reports, _comparison(gathered) if len(gathered) > 1 else None)))
     return path
 
 
@@ -75,12 +75,12 @@ def _path(first: Subject, out: str | Path | None) -> Path:
     return path
 
 
-def _comparison(subjects: Sequence[Subject]) -> Table:
-    """Set the main numbers of several subjects side by side."""
-    heads = list(dict.fromkeys(head for one in subjects for head, _ in one.task.views().comparison))
+def _comparison(gathered: Sequence[Gathered]) -> Table:
+    """Set the main numbers of several subjects side by side: those that their own headlines show."""
+    heads = list(dict.fromkeys(head for one in gathered for head, _ in one.subject.task.views().comparison))
     rows = []
-    for subject in subjects:
-        metrics = {} if subject.run is None else subject.run.metrics
+    for one in gathered:
+        subject, metrics = one.subject, metrics_of(one)
         own = {head: write(metrics) for head, write in subject.task.views().comparison}
         manifest = {} if subject.run is None else subject.run.manifest
         rows.append(

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-from glassnet.analysis import Analysis, Context, analyse, stored
+from glassnet.analysis import KINDS, Analysis, Context, analyse, load
 from glassnet.blocks import Block, Example, Fold, Headline, Missing, Prose, RunReport, Section, Template
 from glassnet.console import say
 from glassnet.errors import InputError
@@ -19,14 +19,15 @@ from glassnet.reports.network import learning_blocks, network_blocks
 from glassnet.reports.pictures import embedding_blocks
 from glassnet.reports.provenance import provenance
 from glassnet.run.codec import encode
+from glassnet.run.entry import read_entry
 from glassnet.subject import Subject
 
 WORDS = {"evaluation": "glassnet eval", "embedding": "glassnet features", "attribution": "glassnet explain"}
 """Kind → the command that makes it."""
-DONE = {
+LACKING = {
     "evaluation": "Its images were not evaluated",
-    "embedding": "Its features were not embedded",
-    "attribution": "Its predictions were not explained",
+    "embedding": "Some pictures of its features are not here",
+    "attribution": "Some maps of its predictions are not here",
 }
 
 
@@ -59,30 +60,40 @@ class Gathered:
 
 def gather(subject: Subject, *, seed: int, precision: str, context: Context) -> Gathered:
     """Make what a report needs and does not find; what cannot be made is left out, and said."""
-    kept: list[Analysis] = list(_readable(subject))
     lacking: dict[str, str] = {}
+    analyses = list(_readable(subject, lacking))
     for kind, settings in subject.task.views().wanted(subject):
         asked = settings | ({"seed": seed} if kind == "embedding" and seed else {})
-        if any(one.kind == kind and _has(one, asked) for one in kept):
+        if any(one.kind == kind and _has(one, asked) for one in analyses):
             continue
         say(f"making {kind}{''.join(f', {key} {value}' for key, value in settings.items() if isinstance(value, str))}")
         try:
-            kept.append(analyse(subject, kind, context=context, **asked, precision=precision))
+            analyses.append(analyse(subject, kind, context=context, **asked, precision=precision))
         except InputError as error:
-            say(f"left out: {error}")
-            lacking.setdefault(kind, str(error))
-    return Gathered(subject, kept, lacking, context)
+            _leave_out(lacking, kind, error)
+    return Gathered(subject, analyses, lacking, context)
 
 
-def _readable(subject: Subject) -> Iterator[Analysis]:
-    """Yield the analyses that are kept; a damaged one is left out, and said."""
+def _readable(subject: Subject, lacking: dict[str, str]) -> Iterator[Analysis]:
+    """Yield the analyses that are kept, the oldest first; a damaged one is left out, and said."""
     if subject.store is None:
         return
-    for entry in subject.store.entries():
+    readable = []
+    for place in subject.store.places():
         try:
-            yield from (one for one in stored(subject, entry.kind) if one.entry and one.entry.name == entry.name)
+            entry = read_entry(place)
+            if entry is not None and entry.kind in KINDS:
+                readable.append((str(entry.document.get("made", "")), load(KINDS[entry.kind], subject, entry)))
         except InputError as error:
-            say(f"left out: {error}")
+            _leave_out(lacking, place.parent.name, error)
+    yield from (one for _, one in sorted(readable, key=lambda pair: pair[0]))
+
+
+def _leave_out(lacking: dict[str, str], kind: str, error: InputError) -> None:
+    """Say on the terminal what the report leaves out, once, and note it for the page."""
+    if lacking.get(kind) != str(error):
+        say(f"left out: {error}")
+    lacking.setdefault(kind, str(error))
 
 
 def _has(analysis: Analysis, asked: Mapping[str, Any]) -> bool:
@@ -91,17 +102,17 @@ def _has(analysis: Analysis, asked: Mapping[str, Any]) -> bool:
     return all(settings.get(key) == value for key, value in wanted.items())
 
 
-def run_report(found: Gathered) -> RunReport:
+def run_report(gathered: Gathered) -> RunReport:
     """Put the report of one subject together."""
-    subject, views = found.subject, found.subject.task.views()
-    evaluation = found.evaluation
-    examples, material = _examples(found)
-    metrics = _metrics(found)
+    subject, views = gathered.subject, gathered.subject.task.views()
+    evaluation = gathered.evaluation
+    examples, material = _examples(gathered)
+    metrics = metrics_of(gathered)
     sections = [
-        *_results(found, material),
-        Section("embedding", "What it tells apart", tuple(_embedding(found, examples))),
-        Section("layers", "Layer by layer", tuple(_layers(found))),
-        *([Section("other", "The same network on other images", others)] if (others := _others(found)) else []),
+        *_results(gathered, material),
+        Section("embedding", "What it tells apart", tuple(_embedding(gathered, examples))),
+        Section("layers", "Layer by layer", tuple(_layers(gathered))),
+        *([Section("other", "The same network on other images", others)] if (others := _others(gathered)) else []),
         Section("network", _network_title(subject), (*learning_blocks(subject), *network_blocks(subject))),
         Section("methods", "How these numbers were made", (_methods(subject),), folded=True),
     ]
@@ -123,28 +134,28 @@ def _network_title(subject: Subject) -> str:
     return "Learning curves and the network" if subject.run is not None else "The network"
 
 
-def _examples(found: Gathered) -> tuple[tuple[Example, ...], Material | None]:
+def _examples(gathered: Gathered) -> tuple[tuple[Example, ...], Material | None]:
     """Explain the images that the first sections show."""
-    evaluation, subject = found.evaluation, found.subject
+    evaluation, subject = gathered.evaluation, gathered.subject
     if evaluation is None:
         return (), None
     rows = tuple(subject.task.views().shown(evaluation.result))
     if not rows:
         return (), Material(subject, evaluation, None)
     try:
-        made = analyse(subject, "examples", rows=rows, context=found.context).result
+        made = analyse(subject, "examples", rows=rows, context=gathered.context).result
     except InputError as error:
         say(f"left out: {error}")
         return (), Material(subject, evaluation, None)
     return examples_of(made), Material(subject, evaluation, made)
 
 
-def _results(found: Gathered, material: Material | None) -> list[Section]:
-    evaluation, subject = found.evaluation, found.subject
+def _results(gathered: Gathered, material: Material | None) -> list[Section]:
+    evaluation, subject = gathered.evaluation, gathered.subject
     if evaluation is None or material is None:
         if not subject.labelled:
             return []
-        return [Section("results", "Results", (_missing(found, "evaluation"),))]
+        return [Section("results", "Results", (_missing(gathered, "evaluation"),))]
     views = subject.task.views()
     tables = Fold("Measures, classes and confusions as tables", tuple(views.tables(evaluation.result)))
     if views.results is not None:
@@ -153,35 +164,35 @@ def _results(found: Gathered, material: Material | None) -> list[Section]:
     return [Section("results", "Results", (*pictures(evaluation), tables))]
 
 
-def _embedding(found: Gathered, examples: Sequence[Example]) -> Iterator[Block]:
-    embedded = found.of("embedding")
+def _embedding(gathered: Gathered, examples: Sequence[Example]) -> Iterator[Block]:
+    embedded = gathered.of("embedding")
     if embedded:
-        yield from embedding_blocks(found.subject, embedded, found.evaluation, examples)
-    elif found.subject.task.labels_images:
-        yield _missing(found, "embedding")
+        yield from embedding_blocks(gathered.subject, embedded, gathered.evaluation, examples)
+    if "embedding" in gathered.lacking or (not embedded and gathered.subject.task.labels_images):
+        yield _missing(gathered, "embedding")
 
 
-def _layers(found: Gathered) -> Iterator[Block]:
-    explained = found.of("attribution")
-    yield from layer_blocks(found.subject, explained, found.of("faithfulness"), found.of("layers"))
-    if not explained:
-        yield _missing(found, "attribution")
+def _layers(gathered: Gathered) -> Iterator[Block]:
+    explained = gathered.of("attribution")
+    yield from layer_blocks(gathered.subject, explained, gathered.of("faithfulness"), gathered.of("layers"))
+    if "attribution" in gathered.lacking or not explained:
+        yield _missing(gathered, "attribution")
 
 
-def _missing(found: Gathered, kind: str) -> Missing:
-    why = found.lacking.get(kind)
-    where = shlex.quote(str(found.subject.path)) if found.subject.run is not None else ""
-    return Missing(f"{DONE[kind]}: {why}" if why else f"{DONE[kind]}.", f"{WORDS[kind]} {where}" if where else "")
+def _missing(gathered: Gathered, kind: str) -> Missing:
+    why = gathered.lacking.get(kind)
+    where = shlex.quote(str(gathered.subject.path)) if gathered.subject.run is not None else ""
+    return Missing(f"{LACKING[kind]}: {why}" if why else f"{LACKING[kind]}.", f"{WORDS[kind]} {where}" if where else "")
 
 
-def _others(found: Gathered) -> tuple[Block, ...]:
+def _others(gathered: Gathered) -> tuple[Block, ...]:
     """Return the evaluations but that of the test images, each folded."""
-    views = found.subject.task.views()
-    own = found.evaluation
-    others = [one for one in found.of("evaluation") if one is not own]
+    views = gathered.subject.task.views()
+    own = gathered.evaluation
+    others = [one for one in gathered.of("evaluation") if one is not own]
     return tuple(
         Fold(
-            f"{one.request.data or found.subject.data} ({one.request.split}, {one.result.images:,} images"
+            f"{one.request.data or gathered.subject.data} ({one.request.split}, {one.result.images:,} images"
             f"{', with mirror images' if one.request.flip else ''}, {one.request.precision})",
             (Prose(tuple(views.summary(one.result))), *views.tables(one.result)),
         )
@@ -189,17 +200,17 @@ def _others(found: Gathered) -> tuple[Block, ...]:
     )
 
 
-def _metrics(found: Gathered) -> dict[str, Any]:
+def metrics_of(gathered: Gathered) -> dict[str, Any]:
     """Return the run's metrics, those of the test images as they were evaluated, where they were.
 
     A training tests in its own precision and an evaluation in fp32 by default: their last digits differ, and a report
     that took one number from here and the next from there would contradict itself.
     """
-    metrics = {} if found.subject.run is None else found.subject.run.metrics
-    if found.evaluation is None:
+    metrics = {} if gathered.subject.run is None else gathered.subject.run.metrics
+    if gathered.evaluation is None:
         return metrics
-    result = found.evaluation.result
-    names = found.subject.task.saved_metrics
+    result = gathered.evaluation.result
+    names = gathered.subject.task.saved_metrics
     return metrics | {f"test_{name}": encode(getattr(result, name))[0] for name in names}
 
 
@@ -209,21 +220,21 @@ def _about(subject: Subject, metrics: Mapping[str, Any]) -> tuple[Headline, ...]
     if subject.run is None:
         return about
     manifest = subject.run.manifest
+    epochs = f"{count(metrics.get('epoch'))} of {count(subject.run.settings.epochs)}"
     where = f"on {manifest.get('device')} in {manifest.get('precision')}"
     return (
         *about,
         Headline("Training time", duration(manifest.get("seconds")), where),
-        Headline("Saved epoch", count(metrics.get("epoch")), subject.task.views().epoch_note(metrics)),
+        Headline("Saved epoch", epochs, subject.task.views().epoch_note(metrics)),
     )
 
 
 def _summary(subject: Subject, evaluation: Analysis | None) -> Iterator[str]:
     if subject.run is not None:
-        data, epochs = subject.run.manifest["data"], subject.run.settings.epochs
+        data = subject.run.manifest["data"]
         yield (
-            f"The network {subject.model_name} learned from {count(data['train'])} images of {data['name']} in "
-            f"{epochs} epochs; {count(data['validation'])} further images, held out, chose the weights of epoch "
-            f"{count(subject.run.metrics['epoch'])}."
+            f"The network learned from {count(data['train'])} images; {count(data['validation'])} others, held out, "
+            "chose the epoch whose weights were saved. The test images took no part in either."
         )
     if evaluation is not None:
         yield from subject.task.views().summary(evaluation.result)

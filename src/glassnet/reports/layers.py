@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
 from markupsafe import Markup
@@ -12,7 +13,7 @@ from glassnet.analysis.faithfulness import MeasuredGroup
 from glassnet.analysis.layers import LayerComparison
 from glassnet.attribution import TITLES
 from glassnet.attribution.faithfulness import MeanCI
-from glassnet.blocks import Block, Fold, Prose
+from glassnet.blocks import Block, Fold, Picture, Prose
 from glassnet.formats import DASH, count
 from glassnet.measures import MEASURES, show, with_interval
 from glassnet.reports.material import pictures
@@ -46,8 +47,11 @@ def _explained(subject: Subject, analysis: Analysis) -> Iterator[Block]:
     result = analysis.result
     drawn = pictures(analysis)
     for place, (group, picture) in enumerate(zip(reversed(result.groups), reversed(drawn), strict=False)):
-        blocks = (Prose((f"{group.rule} {group.note}".strip(),)), picture)
-        yield from blocks if place == 0 else (Fold(f"{group.title}, layer by layer", blocks),)
+        block: Block = picture
+        if isinstance(picture, Picture):
+            words = " ".join(filter(None, (group.rule, group.note, picture.caption)))
+            block = dataclasses.replace(picture, caption=words)
+        yield block if place == 0 else Fold(f"{group.title}, layer by layer", (block,))
     header, rows = facts_table(subject, result)
     words = range(min(len(header), 6))
     tables = [make_table("The images shown", header, rows, words=words, names=2)]

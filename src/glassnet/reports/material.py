@@ -14,10 +14,13 @@ from glassnet.analysis import Analysis
 from glassnet.analysis.examples import Examples
 from glassnet.analysis.views import Facts, image_name
 from glassnet.attribution import TITLES
-from glassnet.blocks import Example, Map, Picture, Thumbnails
+from glassnet.blocks import Example, Map, Missing, Picture, Thumbnails
+from glassnet.console import say
 from glassnet.data import Split
-from glassnet.figures import heat_overlay, signed_map, thumbnail
+from glassnet.errors import InputError
+from glassnet.figures import heat_overlay, thumbnail
 from glassnet.measures import MEASURES
+from glassnet.reports.svg import safe_svg
 from glassnet.run.store import Entry, FigureWords, Plot
 from glassnet.subject import Subject
 
@@ -75,26 +78,45 @@ def heading(facts: Facts) -> str:
     return f"{label} taken for {predicted}"
 
 
-def picture_of(entry: Entry, words: FigureWords) -> Picture | None:
-    """Read a figure of an analysis; None where its file is not there."""
-    svg, raster = entry.figure_file(words.name, "svg"), entry.figure_file(words.name, "png")
-    small = svg.exists() and svg.stat().st_size <= LARGEST_SVG
-    file = svg if small or not raster.exists() else raster
-    if not file.exists():
-        return None
-    kind = "svg" if file == svg else "png"
-    name = f"{entry.name}-{words.name}"
-    return Picture(
-        words.title, words.alt, file.read_bytes(), words.lead, words.caption, kind, name, 96 if kind == "svg" else 150
-    )  # type: ignore[arg-type]
+def picture_of(entry: Entry, words: FigureWords) -> Picture | Missing:
+    """Read a figure of an analysis: its SVG, or its PNG where the SVG is very large, damaged or not there."""
+    problem = "its files are not there"
+    for kind, dpi, largest in (("svg", 96, LARGEST_SVG), ("png", 150, None)):
+        file = entry.figure_file(words.name, kind)
+        if not file.exists() or (largest is not None and file.stat().st_size > largest):
+            continue
+        name = f"{entry.name}-{words.name}"
+        picture = Picture(words.title, words.alt, file.read_bytes(), words.lead, words.caption, kind, name, dpi)  # type: ignore[arg-type]
+        try:
+            check_picture(picture)
+        except InputError as error:
+            problem = str(error).rpartition(";")[0]
+            say(f"left out: {file} is damaged; {entry.again}")
+        else:
+            return picture
+    return Missing(f"The figure “{words.title}” is left out: {problem}.")
 
 
-def pictures(analysis: Analysis) -> list[Picture]:
-    """Return the figures of an analysis, in order."""
+def check_picture(picture: Picture) -> None:
+    """Refuse a figure that the page could not show.
+
+    Raises:
+        InputError: It is damaged.
+    """
+    if picture.kind == "svg":
+        safe_svg(picture.drawing, name=picture.name, alt="", prefix="")
+        return
+    try:
+        Image.open(io.BytesIO(picture.drawing)).load()
+    except (OSError, SyntaxError, ValueError):
+        raise InputError(f"{picture.name}.png is damaged; draw it again.") from None
+
+
+def pictures(analysis: Analysis) -> list[Picture | Missing]:
+    """Return the figures of an analysis, in order, and for one that cannot be shown why."""
     if analysis.entry is None:
         return [drawn(plot) for plot in analysis.plots]
-    found = (picture_of(analysis.entry, words) for words in analysis.entry.figures)
-    return [one for one in found if one is not None]
+    return [picture_of(analysis.entry, words) for words in analysis.entry.figures]
 
 
 def drawn(plot: Plot) -> Picture:
@@ -136,6 +158,3 @@ def png(pixels: UInt8[np.ndarray, "h w *c"]) -> bytes:
         image = image.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     image.save(file, "PNG", optimize=True)
     return file.getvalue()
-
-
-__all__ = ["Material", "drawn", "examples_of", "heading", "picture_of", "pictures", "png", "sheet", "signed_map"]

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from glassnet.analysis import Analysis
 from glassnet.analysis.embedding import CLUSTERINGS, SHOWN, TITLES, EmbeddedLayer, label_names
 from glassnet.analysis.views import image_name
-from glassnet.blocks import Block, Example, Fold, Points, Scatter, Terms
+from glassnet.blocks import Block, Example, Fold, Picture, Points, Row, Scatter, Terms
 from glassnet.figures.style import PALETTE
 from glassnet.formats import count, is_number, percent, plain
 from glassnet.measures import MEASURES, show
@@ -35,15 +35,20 @@ def embedding_blocks(
     """Return the pictures of features: the last two side by side, the others folded, and how to read them."""
     shared: dict[tuple[str, int, bytes], Points] = {}
     drawn = [(one, _scatter(subject, one, shared, evaluation, examples)) for one in _ordered(embedded)]
-    yield from (scatter for _, scatter in drawn[:2])
+    first = tuple(scatter for _, scatter in drawn[:2])
+    yield first[0] if len(first) == 1 else Row(first)
     for one, scatter in drawn[2:]:
         yield Fold(f"{one.result.title} ({count(len(one.result.points))} images)", (scatter,))
     if len(drawn) > 1:
         yield Fold("All pictures compared", (_summary([one.result for one in embedded]),))
-    components = [picture for one in embedded for picture in pictures(one) if "scree" in picture.name]
+    components = [picture for one in embedded for picture in pictures(one) if _is_scree(picture)]
     if components:
         yield Fold("Variance by principal component", tuple(components))
     yield Fold("How to read these pictures and numbers", (_reading(subject, embedded),))
+
+
+def _is_scree(block: Block) -> bool:
+    return isinstance(block, Picture) and "scree" in block.name
 
 
 def _ordered(embedded: Sequence[Analysis]) -> list[Analysis]:
@@ -67,16 +72,18 @@ def _scatter(
     if key not in shared:
         shared[key] = _points(subject, analysis, evaluation, examples)
     method = TITLES[result.method]
-    names = tuple(f"component {number + 1}" for number in range(result.points.shape[1]))
+    dims = result.points.shape[1]
+    axes = " Its axes are the first three principal components." if result.method == "pca" and dims == 3 else ""
     return Scatter(
         title=f"{method} of {result.layer}",
-        alt=f"{count(len(result.points))} images as points in {result.points.shape[1]} dimensions, coloured by class.",
+        alt=f"{count(len(result.points))} images as points in {dims} dimensions, coloured by class.",
         positions=np.asarray(result.points, dtype=np.float32),
         points=shared[key],
         lead=_lead(result),
-        caption=f"{count(len(result.points))} {analysis.request.split} images, {count(result.features)} features each.",
+        caption=f"{count(len(result.points))} {analysis.request.split} images, {count(result.features)} features "
+        f"each.{axes}",
         clusters=result.assignment,
-        axes=names if result.method == "pca" else (),
+        axes=("component 1", "component 2") if result.method == "pca" and dims == 2 else (),
         measures=_measures(subject, result),
     )
 
@@ -101,18 +108,14 @@ def _points(subject: Subject, analysis: Analysis, evaluation: Analysis | None, e
 
 
 def _lead(result: EmbeddedLayer) -> str:
-    """Say the most telling numbers in words."""
-    measures = result.measures
-    found = CLUSTERINGS[result.clustering]
-    words = (
-        ("explained_variance", "keeps {} of the features’ variance"),
-        ("knn_accuracy", "places {} of the images among neighbours of their own class"),
-        ("cluster_accuracy", f"lets {found} find clusters that match the class of {{}} of the images"),
-    )
-    said = [text.format(percent(measures[key], 1)) for key, text in words if is_number(measures.get(key))]
-    if not said:
-        return ""
-    return f"This picture {said[0] if len(said) == 1 else ', '.join(said[:-1]) + ' and ' + said[-1]}."
+    """Say what to see: how far images of a class lie together, and how much of the features a PCA keeps."""
+    near, variance = result.measures.get("knn_accuracy"), result.measures.get("explained_variance")
+    share = percent(near, 1) if is_number(near) else None
+    together = f"{share} of the images lie among images of their own class" if share else ""
+    if not is_number(variance):
+        return f"{together}: groups that stand apart are classes that it tells apart." if together else ""
+    retained = f"{result.points.shape[1]} components keep {percent(variance, 1)} of the features’ variance"
+    return f"{retained}, and {together}." if together else f"{retained}."
 
 
 def _measures(subject: Subject, result: EmbeddedLayer) -> Table:

@@ -60,10 +60,10 @@ class Store:
         Raises:
             InputError: The analysis.json of one is damaged.
         """
-        entries = [entry for place in self._places(kind) if (entry := read_entry(place)) is not None]
+        entries = [entry for place in self.places(kind) if (entry := read_entry(place)) is not None]
         return sorted(entries, key=lambda one: (str(one.document.get("made", "")), one.kind, one.name))
 
-    def _places(self, kind: str | None = None) -> list[Path]:
+    def places(self, kind: str | None = None) -> list[Path]:
         """List the entries' folders, unread, so that a damaged one can be named and removed."""
         files = self.root.glob(f"{kind or '*'}/*/{FILE}")
         return sorted(file.parent for file in files if not file.parent.name.startswith("."))
@@ -89,7 +89,7 @@ class Store:
         return entry
 
     def _place(self, name: str) -> Path:
-        places = {full_name(place): place for place in self._places()}
+        places = {full_name(place): place for place in self.places()}
         fitting = [full for full in places if name in (full, full.partition("/")[2])]
         if len(fitting) == 1:
             return places[fitting[0]]

@@ -12,7 +12,7 @@ from glassnet.analysis.views import Evaluated, Views
 from glassnet.attribution import TITLES
 from glassnet.blocks import ConfusionMatrix, Gallery, Section
 from glassnet.errors import InputError
-from glassnet.formats import DASH, count, decimal, percent
+from glassnet.formats import count, decimal, percent
 from glassnet.measures import MEASURES, interval, show, with_interval
 from glassnet.models.layers import select_layers
 from glassnet.reports.material import Material
@@ -231,29 +231,14 @@ def _epoch_note(metrics: Mapping[str, Any]) -> str:
 
 
 def _summary(result: Classification) -> list[str]:
-    right = result.images - len(result.wrong)
-    sentences = [
-        f"Of {count(result.images)} test images that it never saw, it labels {count(right)} correctly and "
-        f"{count(len(result.wrong))} wrongly: an accuracy of {show('accuracy', result.accuracy)}."
-    ]
-    bounds = interval("accuracy", result.accuracy_interval)
-    if bounds != DASH:
-        sentences.append(f"A test of this size leaves room for chance: the 95% interval is {bounds}.")
-    sentences += _confused(result)
+    """Say what the headlines and the confusion matrix do not: how many images that is, and how sure it is of them."""
+    wrong = len(result.wrong)
     points = decimal(100 * result.calibration_error, 2)
-    return [*sentences, f"Its stated confidence is off by {points} percentage points on average (calibration error)."]
-
-
-def _confused(result: Classification) -> list[str]:
-    """Say which confusion is the most frequent, and whether others are as frequent."""
-    confusions, names = result.confusions(), [row.name for row in result.per_class]
-    if not confusions:
-        return []
-    true, predicted, times = confusions[0]
-    alone = len(confusions) == 1 or confusions[1][2] < times
-    often = {1: "once", 2: "twice"}.get(times, f"{times} times")
-    which = "Its most frequent confusion" if alone else "Among its most frequent confusions"
-    return [f"{which} is to take {names[true]} for {names[predicted]} ({often})."]
+    return [
+        f"Of {count(result.images)} images it labels {count(result.images - wrong)} correctly and "
+        f"{count(wrong)} wrongly.",
+        f"Its stated confidence is off by {points} percentage points on average (calibration error).",
+    ]
 
 
 def _curves(history: Sequence[Mapping[str, Any]], best: int) -> Any:

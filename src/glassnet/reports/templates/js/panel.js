@@ -24,7 +24,7 @@ function copyCard(address) {
   if (rest) {
     // the image itself stands first, whichever map the card showed
     const pictures = [...first.children, ...rest.children];
-    const image = pictures.findIndex((picture) => picture.textContent.trim() === "image");
+    const image = pictures.findIndex((picture) => picture.querySelector(".file"));
     first.replaceChildren(pictures[image], ...pictures.filter((_, place) => place !== image));
     card.querySelector("details").remove();
   }
