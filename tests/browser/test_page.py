@@ -62,9 +62,10 @@ def test_the_first_two_screens_say_which_classes_are_confused_and_where_it_looks
     height = page.evaluate("document.documentElement.scrollHeight")
     assert height < 6_700
     assert page.locator(".pairs").bounding_box()["y"] < 900
-    maps = page.locator("#mistakes ~ figure .image img").evaluate_all(
+    maps = page.locator("#mistakes ~ figure .card > .maps img").evaluate_all(
         "(all) => all.slice(0, 6).map((e) => [e.getBoundingClientRect().bottom, e.getBoundingClientRect().width])"
     )
+    assert len(maps) == 6
     assert all(bottom < 1800 and width >= 160 for bottom, width in maps)
 
 
@@ -79,7 +80,8 @@ def test_a_cell_opens_its_images_with_their_maps_and_esc_closes(opened, width):
     assert panel.get_by_role("heading").first.inner_text() == "4 taken for 3"
     assert panel.locator(".card").count() == len(page.locator(CELL).get_attribute("data-show").split())
     words = panel.locator(".card").first.locator(".image span").all_inner_texts()
-    assert [text.split(",")[0] for text in words] == ["image", "conv4", "conv3", "conv2", "conv1"]
+    assert words[0].startswith("test image ")
+    assert [text.split(",")[0] for text in words[1:]] == ["conv4", "conv3", "conv2", "conv1"]
     assert all(image.bounding_box()["width"] >= 160 for image in panel.locator("img").all()[:5])
     assert page.evaluate("document.activeElement.closest('#panel') !== null")
     page.keyboard.press("Escape")
