@@ -24,7 +24,7 @@ def to_float(images: Shaped[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 def device_of(model: nn.Module) -> torch.device:
     """Return the device of the model's first weight; the CPU where it has none."""
-    return _first_weight(model).device
+    return first_weight(model).device
 
 
 def check_images(images: Images, batch_size: int) -> None:
@@ -56,7 +56,7 @@ def image_batches(
     Raises:
         InputError: A pixel is NaN or infinite.
     """
-    weight = _first_weight(model)
+    weight = first_weight(model)
     for start in range(0, len(images), batch_size):
         part = images[start : start + batch_size]
         # Always a copy: an array may be read-only (a memory map), and a model may write into what it is given.
@@ -70,5 +70,6 @@ def image_batches(
         yield start, chunk
 
 
-def _first_weight(model: nn.Module) -> Tensor:
+def first_weight(model: nn.Module) -> Tensor:
+    """Return the first of a model's weights, for its device and type; an empty one on the CPU where it has none."""
     return next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))

@@ -9,6 +9,7 @@ from torch import nn
 
 from glassnet.data import Split
 from glassnet.data.batches import Corruption, ordered_batches, ordered_places
+from glassnet.images import device_of
 from glassnet.models.inference import outputs
 from glassnet.rng import PerImageRNG
 from glassnet.tasks import Normal, Recorder, Records, Task
@@ -42,7 +43,7 @@ def run_evaluation(
     Returns:
         What is remembered; nothing where there are fewer images than processes, and none for this one.
     """
-    size, device = min(batch_size, task.batch_size), next(model.parameters()).device
+    size, device = min(batch_size, task.batch_size), device_of(model)
     places = ordered_places(len(split), batch_size=size, part=part)
     batches, again = tee(
         ordered_batches(split, batch_size=size, device=device, part=part, corruption=corruption, rng=rng)

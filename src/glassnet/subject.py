@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,10 +16,18 @@ from torch import Tensor, nn
 import glassnet
 from glassnet.data import Dataset, Split, load_dataset
 from glassnet.data.dataset import check_labels
-from glassnet.data.pictures import SUFFIXES, read_pictures
+from glassnet.data.given import (
+    checked_split,
+    class_folders,
+    images_as_tensor,
+    labels_as_tensor,
+    labels_by_folder,
+    read_folder,
+)
 from glassnet.errors import InputError, unknown_name
 from glassnet.experiment import Run
 from glassnet.images import Images, check_images
+from glassnet.models.inference import outputs, translate_torch_errors
 from glassnet.run.store import Store
 from glassnet.settings import TrainSettings
 from glassnet.tasks import TASKS, Task
@@ -62,7 +71,8 @@ class Subject:
             labels: Class of each image (n,), or 1 for each label that an image has, else 0 (n, labels), or class of
                 each pixel (n, height, width), 255 for none; of a folder of class folders they are the folders. Without
                 labels nothing can be evaluated.
-            classes: Names of the classes by index; numbers if not given.
+            classes: Names of the classes by index of the model's outputs; if not given, the class folders in the order
+                of their names, or numbers. Class folders are matched to given names.
             name: What reports call it; the model's class if not given.
             task: Key of TASKS; if not given, the first that learns from such labels, for none classification.
             size: Height and width that image files are brought to, in pixels.
@@ -70,25 +80,31 @@ class Subject:
             out: Folder that keeps the analyses, as a run does; if not given, they are returned and not kept.
 
         Raises:
-            InputError: Images, labels and classes do not fit each other, or there are none.
+            InputError: Images, labels, classes and the model's outputs do not fit each other, or there are none.
         """
+        if not isinstance(model, nn.Module):
+            raise InputError(
+                f"model is a {type(model).__name__}, expected a torch.nn.Module; open a run with Run.open."
+            )
         if isinstance(images, str | Path):
-            pixels, names, found, folders = _read(Path(images), size, channels)
-            labels, classes = (found if labels is None else labels), (folders if classes is None else classes)
+            pixels, names, folders = read_folder(Path(images), size, channels)
+            if labels is None and folders is not None:
+                classes = class_folders(Path(images)) if classes is None else tuple(classes)
+                labels = labels_by_folder(folders, classes)
         else:
             check_images(images, 1)
-            pixels, names = torch.as_tensor(images), None
-        targets = None if labels is None else torch.as_tensor(np.asarray(labels))
+            pixels, names = images_as_tensor(images), None
+        targets = None if labels is None else labels_as_tensor(labels, len(pixels))
         kind = task or _usual_task(1 if targets is None else targets.ndim)
         if kind not in TASKS:
             raise unknown_name("task", kind, TASKS, noun="tasks")
-        whole = _split(pixels, targets, names)
+        whole = checked_split(pixels, targets, names)
         self.name = name or type(model).__name__
         self.task: Task = TASKS[kind]
         self.run: Run | None = None
         self.labelled = targets is not None
         self.store = None if out is None else Store(Path(out))
-        self.classes = tuple(classes) if classes is not None else _numbered(model, whole, targets)
+        self.classes = _classes(model, whole, self.task, classes, targets)
         _check_labels(targets, self.classes)
         self._load_model: Callable[[torch.device | None], nn.Module] = lambda _device: model
         self._load_part: Callable[[Part], Split] = lambda part: _only_test(part, whole, self.name)
@@ -162,21 +178,24 @@ class Subject:
         """
         return self._load_part(name)
 
-    @cached_property
+    @property
     def weights_digest(self) -> str:
-        """A digest of the model's parameters and buffers."""
-        digest = hashlib.blake2b(digest_size=16)
-        for name, tensor in self.model().state_dict().items():
-            digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()
+        """A digest of the model's parameters and buffers; a user's model may be trained on, and is digested anew."""
+        if self.run is None:
+            model = self.model()
+            return _weights_digest(model, f"{type(model).__qualname__} {model}")  # as weights may fit two networks
+        return self._run_digest
+
+    @cached_property
+    def _run_digest(self) -> str:
+        return _weights_digest(self.model(), "")
 
     def made_of(self, part: Part, *, split: Split | None = None) -> dict[str, Any]:
         """Return what an analysis of a part is made of: digests by which it is found again.
 
         Args:
             part: Part of the images.
-            split: Images of another data set, where it is these that are analysed.
+            split: Other images, where it is these that are analysed.
         """
         if split is None:
             digests = self.__dict__.setdefault("_digests", {})
@@ -185,7 +204,9 @@ class Subject:
             images = digests[part]
         else:
             images = images_digest(split)
-        return {"model": self.weights_digest, "images": images}
+        named = f"{self.task.name}{self.labelled}{self.classes}".encode()
+        classes = hashlib.blake2b(named, digest_size=8).hexdigest()
+        return {"model": self.weights_digest, "images": images, "classes": classes}
 
     # What a subject can be asked; each is the public function with this subject as its first argument.
 
@@ -211,21 +232,43 @@ class Subject:
 
 
 def images_digest(split: Split) -> str:
-    """Return a digest of the images and targets of a part, in order, read a chunk at a time."""
+    """Return a digest of the images, targets and file names of a part, in order, read a chunk at a time."""
     digest = hashlib.blake2b(digest_size=16)
-    step = max(1, _CHUNK_BYTES // max(1, split.images[:1].numel()))
+    digest.update("\n".join(split.files or ()).encode())
+    step = max(1, _CHUNK_BYTES // max(1, math.prod(split.image_shape)))
     for start in range(0, len(split), step):
-        rows = torch.arange(start, min(start + step, len(split)))
-        for tensor in split.take(rows):
+        for tensor in split.take(slice(start, start + step)):
             digest.update(f"{tuple(tensor.shape)}{tensor.dtype}".encode())
-            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+            digest.update(_bytes(tensor))
     return digest.hexdigest()
 
 
+def _weights_digest(model: nn.Module, structure: str) -> str:
+    digest = hashlib.blake2b(structure.encode(), digest_size=16)
+    for name, tensor in model.state_dict().items():
+        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        digest.update(_bytes(tensor))
+    return digest.hexdigest()
+
+
+def _bytes(tensor: Tensor) -> Any:
+    """Return the bytes of a tensor, without a copy where it lies on the CPU in order."""
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
+
+
 def as_subject(what: Subject | Run | str | Path, *, data_root: Path | None = None) -> Subject:
-    """Turn what a function was given into a subject: one already, a run, or the path of a run."""
+    """Turn what a function was given into a subject: one already, a run, or the path of a run.
+
+    Raises:
+        InputError: It is none of these.
+    """
     if isinstance(what, Subject):
         return what
+    if not isinstance(what, Run | str | Path):
+        raise InputError(
+            f"got a {type(what).__name__}, expected a run, its path, or a subject; a network needs images, as in "
+            "glassnet.Subject(model, images, labels)."
+        )
     run = what if isinstance(what, Run) else Run.open(what)
     return Subject.of_run(run, data_root=data_root)
 
@@ -246,36 +289,6 @@ def load_other(subject: Subject, data: str, data_root: Path | None) -> Dataset:
             f"expected {model['in_channels']} and {', '.join(subject.classes)}, as {subject.name} was trained on."
         )
     return dataset
-
-
-def _read(
-    path: Path, size: int, channels: int
-) -> tuple[Tensor, tuple[str, ...], np.ndarray | None, tuple[str, ...] | None]:
-    """Read a file, a folder of images, or a folder of class folders: pixels, names, labels and classes."""
-    if not path.exists():
-        raise InputError(f"{path} does not exist; expected an image file or a folder of images.")
-    folders = (
-        sorted(one.name for one in path.iterdir() if one.is_dir() and not one.name.startswith("."))
-        if path.is_dir()
-        else []
-    )
-    files = [path] if path.is_file() else sorted(one for one in path.rglob("*") if one.suffix.lower() in SUFFIXES)
-    if not files:
-        raise InputError(f"{path} holds no image files; expected some that end in {', '.join(sorted(SUFFIXES))}.")
-    pixels = read_pictures(files, size=size, channels=channels, description=f"reading {path}")
-    names = tuple(str(one.relative_to(path)) if one != path else one.name for one in files)
-    homes = [name.split("/")[0] for name in names]
-    if not folders or not set(homes) <= set(folders):
-        return pixels, names, None, None
-    return pixels, names, np.array([folders.index(home) for home in homes]), tuple(folders)
-
-
-def _split(images: Tensor, targets: Tensor | None, names: tuple[str, ...] | None) -> Split:
-    """Put images and targets together; without labels, all targets are 0 and mean nothing."""
-    if targets is None:
-        targets = torch.zeros(len(images), dtype=torch.int64)
-    targets = targets.to(torch.int64 if targets.ndim == 1 else torch.uint8)
-    return Split(images, targets, files=names)
 
 
 def _usual_task(dimensions: int) -> str:
@@ -299,17 +312,37 @@ def _only_test(part: Part, whole: Split, name: str) -> Split:
     return whole
 
 
-def _numbered(model: nn.Module, split: Split, targets: Tensor | None) -> tuple[str, ...]:
-    """Name the classes by number: as many as the model tells apart."""
-    from glassnet.models.inference import predict
+def _classes(
+    model: nn.Module, split: Split, task: Task, names: Sequence[str] | None, targets: Tensor | None
+) -> tuple[str, ...]:
+    """Name the classes by number where they have no names, and compare them with the model's outputs.
 
-    output = predict(model, split.take(torch.arange(1))[0])
-    if not isinstance(output, Tensor) or output.ndim < 2:
-        raise InputError("the model's output is no tensor with a score per class; give the names as classes=[...].")
-    if targets is not None and targets.ndim == 2:
-        return tuple(map(str, range(targets.shape[1])))
-    count = max(output.shape[1], 0 if targets is None else int(targets[targets != 255].max()) + 1)
-    return tuple(map(str, range(count)))
+    Raises:
+        InputError: The model cannot take the images, or tells another number of classes apart.
+    """
+    if names is not None and len(set(names)) < len(names):
+        raise InputError(f"two classes have one name among {', '.join(map(str, names))}; give each its own.")
+    if task.compares_classes:
+        scores = _scores(model, split.take(slice(0, 1))[0], task)
+        if names is not None and len(names) != scores:
+            raise InputError(
+                f"the model tells {scores} classes apart, and there are {len(names)} names of classes "
+                f"({', '.join(map(str, names[:10]))}); give the names of all its outputs, in order, as classes=[...]."
+            )
+    else:  # a reconstruction has no scores of classes
+        scores = 0 if targets is None else int(targets.max()) + 1
+    return tuple(map(str, range(scores) if names is None else names))
+
+
+def _scores(model: nn.Module, image: Tensor, task: Task) -> int:
+    """Count the classes that a model gives a score for, by one image."""
+    with translate_torch_errors(model, image):
+        (output,) = outputs(model, [image])
+    dims = 4 if task.name == "segmentation" else 2
+    if not isinstance(output, Tensor) or output.ndim != dims or len(output) != 1:
+        got = f"a tensor of shape {tuple(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"
+        raise InputError(f"the model gives {got} for an image, expected a score for each class, as {task.name} has.")
+    return int(output.shape[1])
 
 
 def _check_labels(targets: Tensor | None, classes: tuple[str, ...]) -> None:

@@ -22,7 +22,7 @@ from glassnet.console import say
 from glassnet.data import DIGITS
 from glassnet.errors import InputError
 from glassnet.run.store import FigureWords, Plot
-from glassnet.subject import Part, Subject, images_digest
+from glassnet.subject import Part, Subject
 
 DRAWN = 16
 """A figure of more images is too tall to be read."""
@@ -197,7 +197,7 @@ def made_of(subject: Subject, request: AttributionRequest, context: Context) -> 
     if not is_file(request.images):
         return subject.made_of(request.split)
     (group,) = select(subject, request.images, request.split, request.precision, context)
-    return {"model": subject.weights_digest, "images": images_digest(group.split)}
+    return subject.made_of(request.split, split=group.split)
 
 
 def words(_subject: Subject, request: AttributionRequest) -> Iterable[str]:
@@ -206,6 +206,12 @@ def words(_subject: Subject, request: AttributionRequest) -> Iterable[str]:
     for given, usual in zip((request.layers, request.methods, (request.target,)), DEFAULTS, strict=True):
         if given not in (usual, (usual,)):
             yield "+".join(given)
+    if request.mask != "auto":
+        yield f"mask-{request.mask}"
+    if request.split != "test":
+        yield request.split
+    if request.precision != "fp32":
+        yield request.precision
 
 
 def plots(subject: Subject, _request: AttributionRequest, result: Attribution, _context: Context) -> Iterable[Plot]:

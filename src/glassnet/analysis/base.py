@@ -129,48 +129,56 @@ def get(
         InputError: As the kind's `compute` says, or the name is taken by another analysis.
     """
     context, request = context or Context(), kind.resolve(subject, request)
-    if subject.store is None:
-        result = kind.compute(subject, request, context)
-        return Analysis(kind.name, request, result, None, tuple(kind.plots(subject, request, result, context)))
+    context.memory[("subject", id(subject))] = subject  # alive as long as what is remembered by its id
+    store = subject.store
+    if store is None:
+        return _computed(kind, subject, request, context)
     settings, made_of = encode(request)[0], dict(kind.made_of(subject, request, context))
-    entry = subject.store.find(kind.name, settings, made_of)
+    entry = store.find(kind.name, settings, made_of)
     if entry is not None:
         _say_other_code(kind, entry)
         if name not in (None, entry.name):
             say(f"{kind.name}/{entry.name} has these settings already; `glassnet analyses --rename` gives it a name.")
         return load(kind, subject, entry)
+    if not store.writable:
+        context.once(("read-only", store.folder), lambda: say(f"{store.folder} is read-only: analyses are not kept."))
+        return _computed(kind, subject, request, context)
+    words = name or slug(list(kind.words(subject, request)))
+    if name is not None:
+        store.check_free(kind.name, name)
     started = time.perf_counter()
     result = kind.compute(subject, request, context)
     document, arrays = encode(result)
-    words = name or slug(list(kind.words(subject, request)))
-    with subject.store.draft(kind.name, words, chosen=name is not None) as draft:
+    with store.draft(kind.name, words, chosen=name is not None) as draft:
         draft.save_arrays(arrays)
         for plot in kind.plots(subject, request, result, context):
             draft.save_plot(plot)
         for file, text in kind.tables(subject, request, result, context).items():
             draft.save_text(file, text)
         draft.document.update(
+            subject={"name": subject.name, "task": subject.task.name, "data": subject.data},
             settings=settings,
             made_of=made_of,
-            subject={"name": subject.name, "task": subject.task.name, "data": subject.data},
             versions=versions(*kind.packages),
             code=code_digest(*kind.code),
             made=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             seconds=round(time.perf_counter() - started, 3),
             result=document,
         )
-    made = subject.store.find(kind.name, settings, made_of)
+    made = store.find(kind.name, settings, made_of)
     assert made is not None
     return Analysis(kind.name, request, result, made)
 
 
-def is_stored(kind: Kind, subject: Subject, request: Any, context: Context) -> bool:
-    """Tell whether an analysis is there already."""
-    if subject.store is None:
-        return False
-    request = kind.resolve(subject, request)
-    made_of = dict(kind.made_of(subject, request, context))
-    return subject.store.find(kind.name, encode(request)[0], made_of) is not None
+def _computed(kind: Kind, subject: Subject, request: Any, context: Context) -> Analysis:
+    """Compute an analysis that is not kept, once for a context."""
+
+    def compute() -> Analysis:
+        result = kind.compute(subject, request, context)
+        return Analysis(kind.name, request, result, None, tuple(kind.plots(subject, request, result, context)))
+
+    analysis: Analysis = context.once(("computed", kind.name, id(subject), str(encode(request)[0])), compute)
+    return analysis
 
 
 def load(kind: Kind, subject: Subject, entry: Entry) -> Analysis:

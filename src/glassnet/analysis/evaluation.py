@@ -48,7 +48,7 @@ def compute(subject: Subject, request: EvaluationRequest, context: Context) -> A
     Raises:
         InputError: There are no labels, or the data set does not fit the model.
     """
-    if not subject.labelled:
+    if subject.task.compares_classes and not subject.labelled:
         raise InputError(
             f"{subject.name} has images without labels, so that nothing can be measured; give labels, or a folder with "
             "a sub-folder for each class."

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +19,7 @@ from torch import Tensor
 from glassnet.analysis.base import Context, Kind, Precision, get
 from glassnet.data.sampling import balanced_draw
 from glassnet.errors import InputError
+from glassnet.files import scratch_folder
 from glassnet.models.features import extract_features
 from glassnet.models.layers import select_layers
 from glassnet.subject import Part, Subject
@@ -49,7 +54,7 @@ class Features:
     Attributes:
         layer: Its name.
         features: A row an image.
-        labels: Class of each image.
+        labels: Class of each image; one more than the last where there are no labels.
         numbers: Stable number of each image in its part.
         files: Its file; None where images are not files.
     """
@@ -76,7 +81,8 @@ def compute(subject: Subject, request: FeaturesRequest, context: Context) -> Fea
         prepare(subject, [request.layer], request, context)
         rows = _prepared(subject, request, context)[request.layer]
     split = subject.part(request.split).subset(drawn(subject, request, context))
-    return Features(request.layer, rows, image_labels(split.targets), split.numbers.numpy(), split.files)
+    labels = image_labels(split.targets) if subject.labelled else np.full(len(rows), len(subject.classes))
+    return Features(request.layer, rows, labels, split.numbers.numpy(), split.files)
 
 
 def prepare(subject: Subject, layers: Sequence[str], request: Any, context: Context) -> None:
@@ -90,10 +96,7 @@ def prepare(subject: Subject, layers: Sequence[str], request: Any, context: Cont
     images = subject.part(request.split).take(chosen)[0]
     folder = None
     if len(chosen) > STREAMED_FROM_IMAGES:
-        place = None if subject.path is None else str(subject.path)
-        kept = tempfile.TemporaryDirectory(prefix=".features-", dir=place)
-        context.memory[("folder", kept.name)] = kept  # gone with the context
-        folder = kept.name
+        folder = _folder(subject, context)
     prepared |= extract_features(
         model, images, missing, precision=request.precision, out=folder, batch_size=context.batch_size
     )
@@ -102,6 +105,18 @@ def prepare(subject: Subject, layers: Sequence[str], request: Any, context: Cont
 def width_of(subject: Subject, request: Any, context: Context) -> int:
     """Return how many features a layer gives for an image, which `prepare` has extracted."""
     return int(_prepared(subject, request, context)[request.layer].shape[1])
+
+
+def _folder(subject: Subject, context: Context) -> Path:
+    """Return a new folder that is gone with the context: on the disk of the analyses, where there is room, if any."""
+    if subject.store is None or not subject.store.writable:
+        folder = Path(tempfile.mkdtemp(prefix="glassnet-features-"))
+        weakref.finalize(context, shutil.rmtree, folder, ignore_errors=True)
+        return folder
+    stack = ExitStack()
+    folder = stack.enter_context(scratch_folder(subject.store.root / "features", "streamed"))
+    weakref.finalize(context, stack.close)
+    return folder
 
 
 def drawn(subject: Subject, request: Any, context: Context) -> Tensor:

@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_map
 
 from glassnet.devices import autocast
 from glassnet.errors import GlassnetError, InputError, WorkError
+from glassnet.images import first_weight
 
 
 @contextmanager
@@ -89,21 +90,23 @@ def outputs(model: nn.Module, batches: Iterable[Tensor], *, precision: str = "fp
         batches: Images as `predict` takes them, at least one a batch.
         precision: "fp32" or "bf16".
     """
-    device = next(model.parameters()).device
+    weight = first_weight(model)
+    device = weight.device
     with evaluating(model):
         for batch in batches:
             with torch.no_grad():
-                images = _ready(batch, device)
+                images = _ready(batch, weight)
                 with autocast(device, precision):
                     output = model(images)
                 output = tree_map(lambda one: one.float() if isinstance(one, Tensor) else one, output)
             yield output
 
 
-def _ready(images: Tensor, device: torch.device) -> Float[Tensor, "batch channel height width"]:
-    images = images.to(device)
+def _ready(images: Tensor, weight: Tensor) -> Float[Tensor, "batch channel height width"]:
+    """Bring images to the device of the weights, and to their type where that is not float32's."""
+    images = images.to(weight.device)
     images = images.float() / 255 if images.dtype == torch.uint8 else images
-    return images.to(memory_format=torch.channels_last)
+    return images.to(dtype=weight.dtype, memory_format=torch.channels_last)
 
 
 class FlipTTA(nn.Module):

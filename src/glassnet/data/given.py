@@ -1,0 +1,119 @@
+"""Images and labels as a user has them, without a data set: arrays, or a folder that is taken whole."""
+
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from glassnet.data.dataset import Split
+from glassnet.data.pictures import SUFFIXES, read_pictures, say_ignored
+from glassnet.errors import InputError
+from glassnet.images import Images
+
+
+def read_folder(path: Path, size: int, channels: int) -> tuple[Tensor, tuple[str, ...], tuple[str, ...] | None]:
+    """Read a file, a folder of images, or a folder of class folders.
+
+    Hidden files and folders are left out; where images lie beside the folders, these are no classes.
+
+    Args:
+        path: The file or folder.
+        size: Height and width in pixels.
+        channels: 3 for colour, 1 for grey.
+
+    Returns:
+        Pixels, names relative to the folder, and the class folder of each image; None where there are none.
+
+    Raises:
+        InputError: There is nothing there, or nothing that can be read as an image.
+    """
+    if not path.exists():
+        raise InputError(f"{path} does not exist; expected an image file or a folder of images.")
+    listed = [path] if path.is_file() else sorted(path.rglob("*"))
+    visible = [one for one in listed if one.is_file() and not _is_hidden(one.relative_to(path))]
+    files = visible if path.is_file() else [one for one in visible if one.suffix.lower() in SUFFIXES]
+    if not files:
+        raise InputError(f"{path} holds no image files; expected some that end in {', '.join(sorted(SUFFIXES))}.")
+    say_ignored(path, Counter(one.suffix.lower() or "without suffix" for one in visible if one not in set(files)))
+    pixels = read_pictures(files, size=size, channels=channels, description=f"reading {path}")
+    if path.is_file():
+        return pixels, (path.name,), None
+    inside = [one.relative_to(path) for one in files]
+    folders = tuple(one.parts[0] for one in inside) if all(len(one.parts) > 1 for one in inside) else None
+    return pixels, tuple(one.as_posix() for one in inside), folders
+
+
+def class_folders(path: Path) -> tuple[str, ...]:
+    """Return the names of the folders in a folder that are not hidden, in order; one may hold no image."""
+    return tuple(sorted(one.name for one in path.iterdir() if one.is_dir() and not one.name.startswith(".")))
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def labels_by_folder(folders: tuple[str, ...], classes: Sequence[str]) -> np.ndarray:
+    """Return the class of each image by the name of its folder.
+
+    Raises:
+        InputError: A folder has the name of no class.
+    """
+    unknown = sorted(set(folders) - set(classes))
+    if unknown:
+        raise InputError(
+            f"the folder {unknown[0]} is none of the {len(classes)} classes ({', '.join(classes[:10])}"
+            f"{' and more' if len(classes) > 10 else ''}); rename the folders, or give labels."
+        )
+    return np.array([list(classes).index(folder) for folder in folders])
+
+
+def images_as_tensor(images: Images) -> Tensor:
+    """Return images as a tensor, without a copy where NumPy and torch can share them."""
+    if isinstance(images, Tensor):
+        return images.detach()
+    if any(stride < 0 for stride in images.strides) or not images.dtype.isnative:
+        images = np.ascontiguousarray(images, dtype=images.dtype.newbyteorder("="))
+    with warnings.catch_warnings():  # a read-only array is not written to
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(images)
+
+
+def labels_as_tensor(labels: Sequence[int] | np.ndarray | Tensor, images: int) -> Tensor:
+    """Return labels as a tensor of whole numbers: one an image, several yes or no an image, or one a pixel.
+
+    Raises:
+        InputError: They are no whole numbers, or not one an image or a pixel.
+    """
+    array = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+    if array.dtype.kind not in ("iub" if array.ndim == 2 else "iu"):
+        raise InputError(f"labels are {array.dtype}, expected whole numbers, each the index of a class.")
+    if array.ndim not in (1, 2, 3) or len(array) != images:
+        raise InputError(
+            f"labels have shape {array.shape} for {images} images, expected ({images},), a class an image; "
+            f"({images}, labels), 1 for each that an image has; or ({images}, height, width), a class a pixel."
+        )
+    return torch.from_numpy(array.astype(np.int64))
+
+
+def checked_split(images: Tensor, targets: Tensor | None, names: tuple[str, ...] | None) -> Split:
+    """Put images and targets together; without labels, all targets are 0 and mean nothing.
+
+    Raises:
+        InputError: A pixel is NaN or infinite, or masks are of another size than the images.
+    """
+    if images.is_floating_point():
+        finite = torch.cat([part.flatten(1).isfinite().all(dim=1) for part in images.split(256)])
+        if not bool(finite.all()):
+            raise InputError(f"image {int(finite.int().argmin())} has NaN or infinite pixels; leave it out.")
+    if targets is None:
+        targets = torch.zeros(len(images), dtype=torch.int64)
+    if targets.ndim == 3 and targets.shape[1:] != images.shape[2:]:
+        raise InputError(
+            f"masks are {' by '.join(map(str, targets.shape[1:]))} pixels, and images "
+            f"{' by '.join(map(str, images.shape[2:]))}; expected masks of the images' size."
+        )
+    return Split(images, targets.to(torch.int64 if targets.ndim == 1 else torch.uint8), files=names)
