@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -106,6 +106,7 @@ class Subject:
         self.store = None if out is None else Store(Path(out))
         self.classes = _classes(model, whole, self.task, classes, targets)
         _check_labels(targets, self.classes)
+        self._data_root: Path | None = None
         self._load_model: Callable[[torch.device | None], nn.Module] = lambda _device: model
         self._load_part: Callable[[Part], Split] = lambda part: _only_test(part, whole, self.name)
         self._origin: dict[str, Any] = {"data": str(images) if isinstance(images, str | Path) else None}
@@ -176,6 +177,8 @@ class Subject:
         Raises:
             InputError: There is no such part.
         """
+        if name not in get_args(Part):
+            raise unknown_name("part", name, get_args(Part), where=f" of {self.name}", noun="parts")
         return self._load_part(name)
 
     @property

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from glassnet.analysis.attribution import ATTRIBUTION
 from glassnet.analysis.base import Analysis, Context, Kind, get, load
 from glassnet.analysis.embedding import EMBEDDING
@@ -21,6 +23,7 @@ from glassnet.analysis.layers import LAYERS
 from glassnet.devices import choose_device
 from glassnet.errors import InputError, unknown_name
 from glassnet.experiment import Run
+from glassnet.settings import from_json
 from glassnet.subject import Subject, as_subject
 
 __all__ = ["KINDS", "Analysis", "Context", "Kind", "analyse", "evaluate", "get", "load", "stored"]
@@ -74,7 +77,7 @@ def build_request(kind: str, settings: dict[str, Any]) -> Any:
     """Build a kind's request from its fields.
 
     Raises:
-        InputError: There is no such field, or one that must be given is not.
+        InputError: There is no such field, one that must be given is not, or a value is none of its field's.
     """
     fields = {field.name: field for field in dataclasses.fields(KINDS[kind].request)}
     for name in settings:
@@ -83,18 +86,23 @@ def build_request(kind: str, settings: dict[str, Any]) -> Any:
     lacking = [name for name, field in fields.items() if _must_be_given(field) and name not in settings]
     if lacking:
         raise InputError(f"{kind} needs {' and '.join(lacking)}; give it, as in {lacking[0]}='fc1'.")
-    return KINDS[kind].request(**{name: _tuple(fields[name], value) for name, value in settings.items()})
+    values = {name: _plain(fields[name], value) for name, value in settings.items()}
+    requests = {name: value for name, value in values.items() if dataclasses.is_dataclass(value)}
+    plain = {name: value for name, value in values.items() if name not in requests}
+    return dataclasses.replace(from_json(KINDS[kind].request, plain), **requests)
 
 
 def _must_be_given(field: dataclasses.Field[Any]) -> bool:
     return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
-def _tuple(field: dataclasses.Field[Any], value: Any) -> Any:
-    """Take a list, or one text, where a tuple is wanted."""
+def _plain(field: dataclasses.Field[Any], value: Any) -> Any:
+    """Take a list, or one text, where a tuple is wanted, and NumPy's numbers; 30 and 30.0 are one setting."""
+    value = value.item() if isinstance(value, np.generic) else value
     if "tuple" not in str(field.type) or value is None:
         return value
-    return (value,) if isinstance(value, str | int | float) else tuple(value)
+    several = (value,) if isinstance(value, str | int | float) else tuple(value)
+    return tuple(map(float, several)) if "float" in str(field.type) else several
 
 
 def evaluate(
@@ -126,7 +134,7 @@ def evaluate(
     Raises:
         InputError: There are no labels, or data set and model do not fit each other.
     """
-    settings = {"data": data, "split": split, "flip": flip, "precision": precision}
+    settings: dict[str, Any] = {"data": data, "split": split, "flip": flip, "precision": precision}
     return analyse(subject, "evaluation", name=name, device=device, data_root=data_root, **settings).result
 
 

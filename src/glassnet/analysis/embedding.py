@@ -24,7 +24,9 @@ Clusterer = Literal["kmeans", "agglomerative", "hdbscan"]
 TITLES: dict[str, str] = {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP"}
 CLUSTERINGS: dict[str, str] = {"kmeans": "k-means", "agglomerative": "agglomerative", "hdbscan": "HDBSCAN"}
 COMPONENTS = 50
-PERPLEXITY, NEIGHBOURS = 30.0, 10
+PERPLEXITY, NEIGHBOURS, UMAP_NEIGHBOURS = 30.0, 10, 15
+LEAST = 5
+"""Images of which every method makes a picture."""
 SHOWN = ("explained_variance", "ari", "nmi", "cluster_accuracy", "silhouette", "trustworthiness", "continuity",
          "neighbours_kept", "distance_correlation", "kl_divergence", "knn_accuracy")  # fmt: skip
 """Measures in the order of a table."""
@@ -124,7 +126,7 @@ def compute(subject: Subject, request: EmbeddingRequest, context: Context) -> Em
     check_images_have_classes(subject)
     _require_umap(request)
     source = features_of(subject, _of_features(request), context)
-    rows = source.features
+    rows, labels = source.features, source.labels if subject.labelled else None
     _check(request, rows.shape)
     neighbours = max(1, min(NEIGHBOURS, (len(rows) - 1) // 2 - 1))  # fewer where there are hardly any images
     known = context.once(
@@ -140,15 +142,16 @@ def compute(subject: Subject, request: EmbeddingRequest, context: Context) -> Em
         engine=request.engine,
         device=context.device.type if request.engine == "glassnet" else "cpu",
         perplexity=given[0] if len(given) == 1 else given,
+        neighbours=min(UMAP_NEIGHBOURS, len(rows) - 1),
     )
     clusters = cluster(
         embedding.points,
         method=request.clustering,
-        k=None if request.clustering == "hdbscan" else request.clusters or max(2, len(subject.classes)),
+        k=None if request.clustering == "hdbscan" else _number(subject, request, len(rows)),
         seed=request.seed,
-        labels=source.labels,
+        labels=labels,
     )
-    quality = quality_of(known, embedding.points, labels=source.labels)
+    quality = quality_of(known, embedding.points, labels=labels)
     variance = embedding.explained_variance
     measures = {
         "explained_variance": None if variance is None else float(variance.sum()),
@@ -183,6 +186,11 @@ def compute(subject: Subject, request: EmbeddingRequest, context: Context) -> Em
     )
 
 
+def _number(subject: Subject, request: EmbeddingRequest, images: int) -> int:
+    """Return how many clusters are looked for: as many as classes, where there are images enough."""
+    return request.clusters or min(max(2, len(subject.classes)), images)
+
+
 def _of_features(request: EmbeddingRequest) -> FeaturesRequest:
     return FeaturesRequest(request.layer, request.images, request.split, request.seed, request.precision)
 
@@ -195,6 +203,8 @@ def _components(request: EmbeddingRequest, rows: np.ndarray) -> np.ndarray | Non
 def _check(request: EmbeddingRequest, shape: tuple[int, ...]) -> None:
     """Refuse, before any work is done, what the work would refuse."""
     images, largest = shape[0], (shape[0] - 1) / 3
+    if images < LEAST:
+        raise InputError(f"{images} images are too few for a picture of {request.layer}, expected at least {LEAST}.")
     for perplexity in request.perplexity or ():
         if request.method == "tsne" and perplexity > largest:
             raise InputError(

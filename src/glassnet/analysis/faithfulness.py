@@ -80,6 +80,10 @@ class MeasuredFaithfulness:
     of: str
     groups: tuple[MeasuredGroup, ...]
 
+    def __repr__(self) -> str:
+        """Say in one line what was measured."""
+        return f"MeasuredFaithfulness(of {self.of}: {', '.join(f'{one.images} {one.name}' for one in self.groups)})"
+
 
 def compute(subject: Subject, request: FaithfulnessRequest, context: Context) -> MeasuredFaithfulness:
     """Measure the maps that the request names; they are made first where they are not there.

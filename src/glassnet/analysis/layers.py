@@ -27,6 +27,7 @@ from glassnet.subject import Subject
 
 MOST_IMAGES = 5000
 NEIGHBOURS = 10
+LEAST_SCORED, LEAST_OF_A_CLASS = 4, 3
 HELD_OUT = 0.3
 """Share of the images that is scored where there are no training images to fit to."""
 
@@ -151,6 +152,7 @@ def compute(subject: Subject, request: LayersRequest, context: Context) -> Layer
         raise InputError(f"{subject.name} has images without labels, by which layers are compared; give labels.")
     other = None if request.against is None else _other(subject, request.against)
     images, labels, test_rows, part = _images(subject, request)
+    _check_enough(subject, labels, test_rows)
     model = context.once(("model", id(subject)), lambda: subject.model(context.device))
     rows = extract_features(model, images, list(request.layers), precision=request.precision)
     own = {name: values[test_rows] for name, values in rows.items()}
@@ -178,6 +180,17 @@ def _images(subject: Subject, request: LayersRequest) -> tuple[torch.Tensor, np.
     images = torch.cat([train.images, test.images])
     labels = np.concatenate([image_labels(train.targets), image_labels(test.targets)])
     return images, labels, np.arange(len(train), len(labels)), "training images"
+
+
+def _check_enough(subject: Subject, labels: np.ndarray, test_rows: np.ndarray) -> None:
+    """Refuse, before any work is done, images too few to fit to, to choose by and to score."""
+    fitted = np.delete(labels, test_rows)
+    most, classes = int(np.bincount(fitted).max(initial=0)), len(np.unique(fitted))
+    if len(test_rows) < LEAST_SCORED or most < LEAST_OF_A_CLASS or classes < 2:
+        raise InputError(
+            f"{subject.name} has {len(fitted)} images of {classes} classes to fit to and {len(test_rows)} to score; "
+            f"expected two classes, {LEAST_OF_A_CLASS} images of one of them, and {LEAST_SCORED} to score; take more."
+        )
 
 
 def _draw(split: Split, count: int, seed: int) -> Split:

@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Int64
 from torch import Generator, Tensor
 
+from glassnet.errors import InputError
+
 
 def balanced_draw(targets: Int64[Tensor, " n"], count: int, *, seed: int) -> Int64[Tensor, " m"]:
     """Draw at most `count` indices, each class in its share of the whole, in ascending order.
@@ -12,7 +14,12 @@ def balanced_draw(targets: Int64[Tensor, " n"], count: int, *, seed: int) -> Int
         targets: Class of each image.
         count: How many to draw; all of them if there are no more.
         seed: Seed of the draw.
+
+    Raises:
+        InputError: None is to be drawn.
     """
+    if count < 1:
+        raise InputError(f"{count} images are asked for, expected at least 1.")
     if len(targets) <= count:
         return torch.arange(len(targets))
     order = torch.randperm(len(targets), generator=Generator().manual_seed(seed))

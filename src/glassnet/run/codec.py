@@ -94,7 +94,7 @@ def _is_array(kind: Any) -> bool:
 
 
 def _has_tuple_keys(kind: Any) -> bool:
-    arguments = getattr(kind, "__args__", ())
+    arguments: Any = getattr(kind, "__args__", ())
     origin = getattr(kind, "__origin__", None)
     mapping = isinstance(origin, type) and issubclass(origin, Mapping)
     return mapping and len(arguments) == 2 and getattr(arguments[0], "__origin__", None) is tuple

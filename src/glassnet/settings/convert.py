@@ -49,7 +49,11 @@ def from_json(kind: type[S], values: Mapping[str, Any]) -> S:
         if name not in hints:
             raise unknown_name("setting", name, hints, where=f" in {kind.__name__}", noun="settings")
         rebuilt[name] = _structure(_JSON, value, hints[name], f"the setting {name}")
-    required = (f.name for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING)  # type: ignore[arg-type]
+    required = (
+        f.name
+        for f in dataclasses.fields(kind)  # type: ignore[arg-type]
+        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    )
     missing = [name for name in required if name not in rebuilt]
     if missing:
         raise InputError(f"the settings lack {', '.join(missing)}, expected all that {kind.__name__} holds.")
