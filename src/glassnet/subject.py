@@ -98,6 +98,8 @@ class Subject:
         kind = task or _usual_task(1 if targets is None else targets.ndim)
         if kind not in TASKS:
             raise unknown_name("task", kind, TASKS, noun="tasks")
+        if targets is not None and TASKS[kind].target_dimensions not in (0, targets.ndim):
+            raise InputError(f"labels have {targets.ndim} dimensions, and {kind} learns from others; leave task out.")
         whole = checked_split(pixels, targets, names)
         self.name = name or type(model).__name__
         self.task: Task = TASKS[kind]
@@ -333,7 +335,7 @@ def _classes(
                 f"({', '.join(map(str, names[:10]))}); give the names of all its outputs, in order, as classes=[...]."
             )
     else:  # a reconstruction has no scores of classes
-        scores = 0 if targets is None else int(targets.max()) + 1
+        scores = 0 if targets is None or targets.ndim != 1 else int(targets.max()) + 1
     return tuple(map(str, range(scores) if names is None else names))
 
 
@@ -341,7 +343,7 @@ def _scores(model: nn.Module, image: Tensor, task: Task) -> int:
     """Count the classes that a model gives a score for, by one image."""
     with translate_torch_errors(model, image):
         (output,) = outputs(model, [image])
-    dims = 4 if task.name == "segmentation" else 2
+    dims = 4 if task.target_dimensions == 3 else 2
     if not isinstance(output, Tensor) or output.ndim != dims or len(output) != 1:
         got = f"a tensor of shape {tuple(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"
         raise InputError(f"the model gives {got} for an image, expected a score for each class, as {task.name} has.")

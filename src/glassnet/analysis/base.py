@@ -181,6 +181,15 @@ def _computed(kind: Kind, subject: Subject, request: Any, context: Context) -> A
     return analysis
 
 
+def is_stored(kind: Kind, subject: Subject, request: Any, context: Context) -> bool:
+    """Tell whether an analysis is there already."""
+    if subject.store is None:
+        return False
+    request = kind.resolve(subject, request)
+    made_of = dict(kind.made_of(subject, request, context))
+    return subject.store.find(kind.name, encode(request)[0], made_of) is not None
+
+
 def load(kind: Kind, subject: Subject, entry: Entry) -> Analysis:
     """Read an analysis that is kept.
 

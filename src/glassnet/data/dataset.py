@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from glassnet.errors import InputError
@@ -32,7 +32,7 @@ class Split:
 
     def __init__(
         self,
-        images: UInt8[Tensor, "total channel height width"],
+        images: UInt8[Tensor, "total channel height width"] | Float[Tensor, "total channel height width"],
         targets: Int64[Tensor, " total"] | UInt8[Tensor, "total labels"] | UInt8[Tensor, "total height width"],
         rows: Int64[Tensor, " n"] | None = None,
         *,
@@ -70,7 +70,7 @@ class Split:
         return f"Split({len(self):,} images of {shape}, {KINDS[self.target_dimensions]})"
 
     @property
-    def images(self) -> UInt8[Tensor, "n channel height width"]:
+    def images(self) -> UInt8[Tensor, "n channel height width"] | Float[Tensor, "n channel height width"]:
         """The images of the part: a view where they lie together, else a copy made anew by each access."""
         return self._own(self._images)
 

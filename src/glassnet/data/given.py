@@ -4,6 +4,7 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -82,7 +83,7 @@ def images_as_tensor(images: Images) -> Tensor:
         return torch.from_numpy(images)
 
 
-def labels_as_tensor(labels: Sequence[int] | np.ndarray | Tensor, images: int) -> Tensor:
+def labels_as_tensor(labels: Any, images: int) -> Tensor:
     """Return labels as a tensor of whole numbers: one an image, several yes or no an image, or one a pixel.
 
     Raises:

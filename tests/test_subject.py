@@ -1,0 +1,353 @@
+"""What is looked at: arrays, folders and runs, and what cannot be looked at in a sentence each."""
+
+import copy as copying
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from glassnet.analysis import evaluate
+from glassnet.data.dataset import Split
+from glassnet.errors import InputError
+from glassnet.experiment import Run
+from glassnet.subject import Subject, as_subject, images_digest
+from tiny_nets import CLASSES, ClassMeans, TinyNet, coloured
+
+
+@pytest.fixture
+def images():
+    return coloured(9)[0]
+
+
+def write_images(folder, n=2, *, size=(10, 12), seed=0):
+    folder.mkdir(parents=True, exist_ok=True)
+    for i in range(n):
+        pixels = np.random.default_rng(seed + i).integers(0, 256, (*size, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+
+
+# Arrays.
+
+
+def test_arrays_labels_and_classes_make_a_subject(images):
+    subject = Subject(TinyNet(), images, labels=[0, 1, 2] * 3, classes=CLASSES, name="mine")
+    assert repr(subject) == "Subject(mine: classification, 3 classes)"
+    assert (subject.classes, subject.labelled, subject.store, subject.run) == (CLASSES, True, None, None)
+    assert (subject.model_name, subject.data, subject.seed, subject.settings) == ("mine", None, 0, None)
+    assert subject.image_shape == (3, 12, 10)  # neither a square
+    part = subject.part("test")
+    assert (len(part), part.files, part.targets.tolist()) == (9, None, [0, 1, 2] * 3)
+
+
+def test_what_is_not_said_is_taken_from_the_model(images):
+    subject = Subject(TinyNet(classes=5), images)
+    assert (subject.name, subject.classes, subject.labelled) == ("TinyNet", ("0", "1", "2", "3", "4"), False)
+    assert Subject(ClassMeans(), images, labels=[0] * 9).classes == ("0", "1", "2")  # not as many as labels
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int32, np.int64, list, tuple, torch.tensor])
+def test_labels_of_any_whole_type(images, kind):
+    values = [0, 1, 2] * 3
+    labels = kind(values) if kind in (list, tuple, torch.tensor) else np.array(values, dtype=kind)
+    assert Subject(TinyNet(), images, labels=labels).part("test").targets.tolist() == values
+
+
+def test_labels_of_pixels_are_a_segmentation(images):
+    class Pixels(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 3, 1)
+
+        def forward(self, x):
+            return self.conv(x)
+
+    masks = np.random.default_rng(0).integers(0, 3, (9, 12, 10))
+    masks[0, 0] = 255
+    subject = Subject(Pixels(), images, labels=masks)
+    assert subject.task.name == "segmentation"
+    assert subject.part("test").targets.dtype == torch.uint8
+    with pytest.raises(InputError, match="masks are 12 by 9 pixels, and images 12 by 10"):
+        Subject(Pixels(), images, labels=masks[:, :, :9])
+    masks[0, 1] = 256  # which a uint8 would make 0
+    with pytest.raises(InputError, match="labels run from 0 to 256, expected 0 to 2"):
+        Subject(Pixels(), images, labels=masks)
+    with pytest.raises(InputError, match=r"gives a tensor of shape \(1, 3\) for an image, expected a score for each"):
+        Subject(TinyNet(), images, labels=masks)
+
+
+def test_images_of_an_array_are_not_copied_and_never_written_to(images):
+    images.flags.writeable = False
+    subject = Subject(ClassMeans(), images, labels=[0, 1, 2] * 3)
+    assert np.shares_memory(subject.part("test").images.numpy(), images)
+    evaluate(subject)
+    tensor = torch.rand(4, 3, 8, 8)
+    assert Subject(TinyNet(), tensor).part("test").images.data_ptr() == tensor.data_ptr()
+
+
+def test_arrays_that_torch_cannot_share_are_copied(images):
+    for array in (images[:, :, ::-1], images[::-1], images.transpose(0, 1, 3, 2), images.astype(">f4") / 255):
+        read = Subject(TinyNet(), array).part("test").images.numpy()
+        assert np.array_equal(read, array)
+
+
+def test_a_map_of_a_file_is_a_subject_too(images, tmp_path):
+    np.save(tmp_path / "images.npy", images)
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    assert np.array_equal(Subject(TinyNet(), mapped).part("test").images.numpy(), images)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"labels": [0, 1]}, r"labels have shape \(2,\) for 9 images, expected \(9,\), a class an image"),
+        ({"labels": np.zeros((8, 3), int)}, r"labels have shape \(8, 3\) for 9 images"),
+        ({"labels": np.zeros((9, 2), int)}, r"targets have 2 columns, expected one for each of the 3 labels"),
+        ({"labels": np.full((9, 3), 2)}, r"targets hold 2, expected 1 for a label that an image has"),
+        ({"labels": np.zeros((9, 3, 2, 1), int)}, r"labels have shape \(9, 3, 2, 1\) for 9 images"),
+        ({"labels": 1}, r"labels have shape \(\) for 9 images"),
+        ({"labels": [0, 1, 3] * 3}, r"labels run from 0 to 3, expected 0 to 2"),
+        ({"labels": [-1, 1, 2] * 3}, r"labels run from -1 to 2, expected 0 to 2"),
+        ({"labels": [0.0, 1.0, 0.7] * 3}, r"labels are float64, expected whole numbers, each the index of a class"),
+        ({"labels": ["cat", "dog", "owl"] * 3}, r"labels are <U3, expected whole numbers"),
+        ({"labels": [True, False, True] * 3}, r"labels are bool, expected whole numbers"),
+        ({"classes": ("cat", "dog")}, r"tells 3 classes apart, and there are 2 names of classes \(cat, dog\)"),
+        ({"classes": ("cat", "dog", "owl", "ant")}, r"tells 3 classes apart, and there are 4 names"),
+        ({"classes": ("cat", "cat", "owl")}, r"two classes have one name among cat, cat, owl"),
+        ({"task": "detection"}, r"no task 'detection'\. .*The tasks are: classification, segmentation, "),
+        ({"task": "segmentation", "labels": [0] * 9}, r"labels have 1 dimensions, and segmentation learns from others"),
+        ({"task": "segmentation"}, r"gives a tensor of shape \(1, 3\) .* as segmentation has"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_a_sentence(images, given, message):
+    with pytest.raises(InputError, match=message) as caught:
+        Subject(TinyNet(), images, **given)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (np.zeros((3, 8, 8), np.uint8), r"images has shape \(3, 8, 8\), expected \(n, channel, height, width\)"),
+        (np.zeros((0, 3, 8, 8), np.uint8), "there is nothing in it; pass at least one image"),
+        (np.zeros((2, 3, 8, 8), np.int64), "images has dtype int64, expected uint8"),
+        ([[1]], "images is a list, expected a tensor or NumPy array"),
+        (np.zeros((2, 1, 8, 8), np.uint8), r"TinyNet takes images of 3 channels"),
+        (np.zeros((2, 3, 2, 2), np.uint8), r"TinyNet fails on images of shape \(1, 3, 2, 2\)"),
+    ],
+)
+def test_what_is_no_image_is_refused(wrong, message):
+    with pytest.raises(InputError, match=message):
+        Subject(TinyNet(), wrong)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_image_that_is_not_finite_is_named_and_refused(value):
+    images = np.random.default_rng(0).random((300, 3, 6, 6)).astype(np.float32)
+    images[271, 1, 2, 3] = value
+    with pytest.raises(InputError, match=r"image 271 has NaN or infinite pixels; leave it out"):
+        Subject(TinyNet(), images)
+
+
+def test_what_is_no_network_is_refused(images, tmp_path):
+    with pytest.raises(InputError, match=r"model is a str, expected a torch\.nn\.Module; open a run with Run\.open"):
+        Subject("runs/demo", images)
+    with pytest.raises(InputError, match=r"got a TinyNet, expected a run, its path, or a subject; a network needs im"):
+        as_subject(TinyNet())
+
+    class Two(nn.Module):
+        def forward(self, x):
+            return x, x
+
+    with pytest.raises(InputError, match="the model gives a tuple for an image, expected a score for each class"):
+        Subject(Two(), images)
+
+
+def test_there_is_no_part_but_the_test(images):
+    subject = Subject(TinyNet(), images)
+    with pytest.raises(InputError, match="has only the images that it was given, no training part; leave --split out"):
+        subject.part("train")
+    with pytest.raises(InputError, match=r"no part 'val' of TinyNet\. The parts are: train, test"):
+        subject.part("val")
+    with pytest.raises(InputError, match="is no run and has no data set"):
+        _ = subject.dataset
+
+
+# Folders.
+
+
+def test_class_folders_are_labels(tmp_path):
+    for place, name in enumerate(CLASSES):
+        write_images(tmp_path / name, 2, seed=10 * place)
+    write_images(tmp_path / "dog" / "deeper", 1)
+    subject = Subject(TinyNet(), tmp_path, size=9)
+    assert (subject.classes, subject.labelled, subject.data) == (CLASSES, True, str(tmp_path))
+    part = subject.part("test")
+    assert part.files == ("cat/0.png", "cat/1.png", "dog/0.png", "dog/1.png", "dog/deeper/0.png", "owl/0.png",
+                          "owl/1.png")  # fmt: skip
+    assert part.targets.tolist() == [0, 0, 1, 1, 1, 2, 2]
+    assert part.images.shape == (7, 3, 9, 9)
+    assert Subject(TinyNet(channels=1), tmp_path, size=9, channels=1).image_shape == (1, 9, 9)
+
+
+def test_class_folders_are_matched_to_names_that_are_given(tmp_path):
+    """The model's order of classes is not that of the alphabet; some of its classes have no folder."""
+    write_images(tmp_path / "cat", 2)
+    write_images(tmp_path / "dog", 1)
+    subject = Subject(TinyNet(), tmp_path, classes=("owl", "dog", "cat"), size=9)
+    assert subject.part("test").targets.tolist() == [2, 2, 1]
+    with pytest.raises(InputError, match=r"the folder cat is none of the 3 classes \(owl, dog, bat\); rename"):
+        Subject(TinyNet(), tmp_path, classes=("owl", "dog", "bat"), size=9)
+
+
+def test_a_class_folder_may_be_empty_but_not_missing(tmp_path):
+    write_images(tmp_path / "cat", 1)
+    write_images(tmp_path / "owl", 1)
+    with pytest.raises(InputError, match=r"tells 3 classes apart, and there are 2 names of classes \(cat, owl\)"):
+        Subject(TinyNet(), tmp_path, size=9)
+    (tmp_path / "dog").mkdir()
+    assert Subject(TinyNet(), tmp_path, size=9).part("test").targets.tolist() == [0, 2]
+
+
+def test_a_flat_folder_has_no_labels(tmp_path):
+    write_images(tmp_path, 3)
+    subject = Subject(TinyNet(), tmp_path, size=9)
+    assert (subject.labelled, subject.part("test").files) == (False, ("0.png", "1.png", "2.png"))
+    with pytest.raises(InputError, match="has images without labels, so that nothing can be measured; give labels"):
+        evaluate(subject)
+    labelled = Subject(TinyNet(), tmp_path, labels=[0, 1, 2], size=9)
+    assert labelled.part("test").targets.tolist() == [0, 1, 2]
+    write_images(tmp_path / "cat", 1)  # beside images, a folder is no class
+    assert not Subject(TinyNet(), tmp_path, size=9).labelled
+
+
+def test_one_file_is_one_image(tmp_path):
+    write_images(tmp_path, 2)
+    subject = Subject(TinyNet(), str(tmp_path / "1.png"), size=9)
+    assert (subject.part("test").files, len(subject.part("test"))) == (("1.png",), 1)
+
+
+def test_hidden_files_are_left_out_and_others_are_counted(tmp_path, capsys):
+    write_images(tmp_path / "cat", 1)
+    write_images(tmp_path / "dog", 1)
+    write_images(tmp_path / ".cache", 1)
+    (tmp_path / "dog" / "._0.png").write_bytes(b"a Mac's")
+    (tmp_path / "dog" / "a.heic").write_bytes(b"x")
+    (tmp_path / "notes.txt").write_text("x")
+    subject = Subject(TinyNet(classes=2), tmp_path, size=9)
+    assert subject.part("test").files == ("cat/0.png", "dog/0.png")
+    assert f"2 files in {tmp_path} not read: 1 .heic, 1 .txt" in capsys.readouterr().err
+
+
+def test_what_cannot_be_read_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"nowhere does not exist; expected an image file or a folder of images"):
+        Subject(TinyNet(), tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"holds no image files; expected some that end in \.bmp, "):
+        Subject(TinyNet(), tmp_path)
+    (tmp_path / "a.png").write_bytes(b"nonsense")
+    for path in (tmp_path, tmp_path / "a.png"):
+        with pytest.raises(InputError, match=r"a\.png cannot be read as an image"):
+            Subject(TinyNet(), path)
+
+
+# Runs.
+
+
+def test_a_run_is_a_subject(finished):
+    subject = Subject.of_run(finished)
+    assert (subject.name, subject.classes, subject.path) == (finished.name, finished.classes, finished.path)
+    assert (subject.model_name, subject.data, subject.image_shape) == ("convnet", "mnist-sample", (1, 28, 28))
+    assert len(subject.part("train")) > len(subject.part("test")) == 1000
+    assert not subject.model().training
+    assert subject.settings == finished.settings
+
+
+def test_a_run_its_path_and_a_subject_are_the_same_thing(finished):
+    subject = Subject.of_run(finished)
+    assert as_subject(subject) is subject
+    for what in (finished, finished.path, str(finished.path)):
+        assert as_subject(what).weights_digest == subject.weights_digest
+    assert isinstance(as_subject(finished).run, Run)
+    with pytest.raises(InputError, match="no run at"):
+        as_subject("nowhere")
+
+
+# Digests.
+
+
+def test_the_digest_of_a_model_changes_with_a_weight_and_with_its_structure(images):
+    model = TinyNet()
+    subject = Subject(model, images)
+    before = subject.weights_digest
+    assert before == subject.weights_digest == Subject(copying.deepcopy(model), images).weights_digest
+    with torch.no_grad():
+        model.bn.running_mean[0] += 1e-6
+    moved = subject.weights_digest  # the subject is as old as before; the model has been trained on
+    assert moved != before
+    model.drop = nn.Dropout(0.1)
+    assert subject.weights_digest != moved
+    assert Subject(model.double(), images).weights_digest != moved
+
+
+def test_the_digest_of_images_changes_with_a_pixel_a_label_a_name_and_the_order(images):
+    labels = torch.arange(9) % 3
+
+    def digest(pixels=images, targets=labels, files=None):
+        return images_digest(Split(torch.from_numpy(pixels), targets, files=files))
+
+    before = digest()
+    assert digest(images.copy()) == before
+    other = images.copy()
+    other[8, 2, 11, 9] ^= 1
+    names = [f"{i}.png" for i in range(9)]
+    different = [
+        digest(other),
+        digest(targets=labels.flip(0)),
+        digest(images[::-1].copy()),
+        digest(files=names),
+        digest(files=names[::-1]),
+        digest(images.astype(np.float32)),
+        digest(images.reshape(9, 3, 10, 12)),
+    ]
+    assert len({before, *different}) == len(different) + 1
+
+
+def test_the_digest_of_a_part_that_is_mapped_is_that_of_its_own_rows(images):
+    pixels, targets, rows = torch.from_numpy(images), torch.arange(9) % 3, torch.tensor([7, 2, 3])
+    mapped, taken = Split(pixels, targets, rows), Split(pixels[rows], targets[rows])
+    assert images_digest(mapped) == images_digest(taken)
+
+
+def test_an_analysis_is_made_of_model_images_and_classes(images):
+    model, labels = TinyNet(), [0, 1, 2] * 3
+    subject = Subject(model, images, labels=labels, classes=CLASSES)
+    before = subject.made_of("test")
+    assert before.keys() == {"model", "images", "classes"}
+    assert Subject(model, images, labels=labels, classes=CLASSES, name="other").made_of("test") == before
+    renamed = Subject(model, images, labels=labels, classes=("a", "b", "c")).made_of("test")
+    assert {key for key in before if renamed[key] != before[key]} == {"classes"}
+    none = Subject(model, images, classes=CLASSES).made_of("test")
+    first = Subject(model, images, labels=[0] * 9, classes=CLASSES).made_of("test")
+    assert none["images"] == first["images"]
+    assert none != first  # images without labels are not images of class 0
+    assert subject.made_of("test", split=subject.part("test").subset(torch.arange(3)))["images"] != before["images"]
+
+
+# No trace.
+
+
+@pytest.mark.parametrize("change", [lambda model: model.train(), lambda model: model.double(), lambda model: model])
+def test_a_model_is_left_as_it_was_found(images, change):
+    model = change(TinyNet().eval())
+    model.bn.train()  # a part of it in another mode than the rest
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    modes, types = [one.training for one in model.modules()], {one.dtype for one in model.parameters()}
+    subject = Subject(model, images, labels=[0, 1, 2] * 3)
+    evaluate(subject)
+    assert [one.training for one in model.modules()] == modes
+    assert {one.dtype for one in model.parameters()} == types
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in before.items())
+    assert all(one.grad is None and one.requires_grad for one in model.parameters())
+    assert not any(one._forward_hooks for one in model.modules())
+    assert subject.model() is model
