@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glassnet.embedding.cka import cka
+from glassnet.embedding.layers import cka
 from glassnet.errors import InputError
 
 

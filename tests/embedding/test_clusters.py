@@ -9,8 +9,7 @@ from sklearn.cluster import HDBSCAN
 from sklearn.metrics import silhouette_samples, silhouette_score
 
 from glassnet.embedding import cluster
-from glassnet.embedding.clusters import METHODS
-from glassnet.embedding.clusters.measures import silhouettes
+from glassnet.embedding.clusters import METHODS, silhouettes
 from glassnet.embedding.clusters.methods import from_sample
 from glassnet.errors import InputError
 

@@ -5,8 +5,7 @@ import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
 from glassnet.embedding.layers import layer_scores
-from glassnet.embedding.probe import held_out, linear_probe
-from glassnet.embedding.separability import separability, spread
+from glassnet.embedding.separability import held_out, linear_probe, separability, spread
 from glassnet.errors import InputError
 
 

@@ -7,11 +7,11 @@ import torch.nn.functional as F
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 
-from glassnet.embedding.probe import held_out, linear_probe
+from glassnet.embedding.separability import held_out, linear_probe
 from glassnet.errors import InputError
 from glassnet.stats import wilson_interval
 
-module = sys.modules["glassnet.embedding.probe"]
+module = sys.modules["glassnet.embedding.separability"]
 TRAIN, TEST = np.arange(200), np.arange(200, 400)
 
 

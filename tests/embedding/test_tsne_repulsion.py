@@ -5,8 +5,8 @@ import pytest
 from scipy.interpolate import BSpline
 
 from glassnet.embedding.tsne import mesh
-from glassnet.embedding.tsne.forces import repel_2d, repel_3d
 from glassnet.embedding.tsne.loops import PIECES, Team
+from glassnet.embedding.tsne.optimizer import repel_2d, repel_3d
 from glassnet.embedding.tsne.repulsion import Repulsion, _spacing, convolve, influence, pairs_are_faster
 from references.repulsion import repulsion as slow_repulsion
 

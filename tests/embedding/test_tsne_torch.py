@@ -4,11 +4,10 @@ import torch
 from scipy.spatial.distance import cdist
 
 from glassnet.embedding import embed
-from glassnet.embedding.tsne import repulsion, torch_engine, torch_field
+from glassnet.embedding.tsne import repulsion, torch_engine
 from glassnet.embedding.tsne.affinities import Affinities, conditional, symmetrise
 from glassnet.embedding.tsne.optimizer import Phase, optimise
-from glassnet.embedding.tsne.torch_engine import attraction, neighbours_on, optimise_on
-from glassnet.embedding.tsne.torch_field import TorchRepulsion, slopes, weights
+from glassnet.embedding.tsne.torch_engine import TorchRepulsion, attraction, neighbours_on, optimise_on, slopes, weights
 from glassnet.errors import InputError
 
 PHASES = (Phase(steps=60, exaggeration=12.0), Phase(steps=90, exaggeration=1.0))
@@ -76,7 +75,7 @@ def test_a_finer_grid_comes_nearer(monkeypatch):
     slow_push, _ = slow_field(points.astype(np.float64))
     errors = []
     for spacing in (1.4, 0.7, 0.35):
-        monkeypatch.setitem(torch_field.SPACING, 2, spacing)
+        monkeypatch.setitem(torch_engine.SPACING, 2, spacing)
         errors.append(np.linalg.norm(TorchRepulsion()(torch.from_numpy(points))[0].numpy() - slow_push))
     assert errors[0] > 2 * errors[1] > 4 * errors[2]
 
@@ -147,7 +146,7 @@ def test_keeps_the_classes_of_real_digits_and_ends_as_low_as_the_compiled_engine
     assert slow_neighbour_accuracy(result.points, labels) > 0.92
     np.testing.assert_allclose(result.points.max(axis=0) + result.points.min(axis=0), 0, atol=1e-3)
     # On equal grids, since a coarser one ends higher: the optimisers are compared here.
-    monkeypatch.setitem(repulsion.SPACING, 2, torch_field.SPACING[2])
+    monkeypatch.setitem(repulsion.SPACING, 2, torch_engine.SPACING[2])
     compiled = optimise(affinities, start, PHASES, threads=1)
     assert result.kl_divergence == pytest.approx(compiled.kl_divergence, rel=0.02)
 
@@ -170,7 +169,7 @@ def test_a_gpu_repeats_itself_and_agrees_with_the_cpu(problem, digits, dims, mon
     start = np.ascontiguousarray(start[:, :dims])
     on_gpu, again = (optimise_on(affinities, start, PHASES, device="cuda") for _ in range(2))
     np.testing.assert_array_equal(on_gpu.points, again.points)
-    monkeypatch.setitem(repulsion.SPACING, dims, torch_field.SPACING[dims])
+    monkeypatch.setitem(repulsion.SPACING, dims, torch_engine.SPACING[dims])
     on_cpu = optimise(affinities, start, PHASES, threads=1)
     assert on_gpu.kl_divergence == pytest.approx(on_cpu.kl_divergence, rel=0.05)
     assert slow_neighbour_accuracy(on_gpu.points, labels) > 0.92

@@ -16,8 +16,7 @@ from glassnet.analysis.features import check_images_have_classes, image_labels
 from glassnet.console import say
 from glassnet.data import Split
 from glassnet.data.sampling import balanced_draw
-from glassnet.embedding.cka import Alignment, cka
-from glassnet.embedding.layers import LayerScore, layer_scores
+from glassnet.embedding.layers import Alignment, LayerScore, cka, layer_scores
 from glassnet.errors import InputError
 from glassnet.experiment import Run
 from glassnet.models.features import extract_features

@@ -3,15 +3,13 @@
 from collections.abc import Callable, Iterable
 
 from glassnet.embedding.checks import checked_integer, checked_number
-from glassnet.embedding.cka import Alignment, cka
 from glassnet.embedding.clusters import METHODS as CLUSTERINGS
 from glassnet.embedding.clusters import Clustering, cluster
-from glassnet.embedding.layers import LayerScore, layer_scores
+from glassnet.embedding.layers import Alignment, LayerScore, cka, layer_scores
 from glassnet.embedding.pca import pca
-from glassnet.embedding.probe import Probe, linear_probe
 from glassnet.embedding.quality import FeatureNeighbours, Quality, feature_neighbours, quality, quality_of
 from glassnet.embedding.result import Embedding, Options, Rows
-from glassnet.embedding.separability import Separability, Spread, separability, spread
+from glassnet.embedding.separability import Probe, Separability, Spread, linear_probe, separability, spread
 from glassnet.embedding.tsne import tsne
 from glassnet.embedding.umap import umap
 from glassnet.errors import unknown_name

@@ -1,15 +1,26 @@
-"""Where in a network the classes come apart: the same measures at every layer."""
+"""Layers compared: how well each tells the classes apart, and how alike two see the same images."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
-from jaxtyping import Integer, Real
+from jaxtyping import Float64, Integer, Real
 from sklearn.neighbors import KNeighborsClassifier
 
-from glassnet.embedding.checks import check_seed, checked_integer, checked_labels, checked_rows
-from glassnet.embedding.probe import Fitted, HeldOut, Probe, held_out, linear_probe
-from glassnet.embedding.separability import Separability, Spread, separability, spread
+from glassnet.embedding.checks import check_seed, check_varied, checked_integer, checked_labels, checked_rows
+from glassnet.embedding.distances import centred, gram
+from glassnet.embedding.separability import (
+    Fitted,
+    HeldOut,
+    Probe,
+    Separability,
+    Spread,
+    held_out,
+    linear_probe,
+    separability,
+    spread,
+)
 from glassnet.errors import InputError
 
 
@@ -101,3 +112,125 @@ def _knn_accuracy(
     values = checked_rows(rows)
     model = KNeighborsClassifier(neighbours, algorithm="brute").fit(values[train], labels[train])
     return float((model.predict(values[test]) == labels[test]).mean())
+
+
+LEAST_ROWS = 4
+
+Layers = Mapping[str, Real[np.ndarray, "n _"]]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Alignment:
+    """How alike the layers of one or two runs see the same images."""
+
+    first: tuple[str, ...]
+    """Layers of the first run: the rows of the matrix."""
+    second: tuple[str, ...]
+    """Layers of the second run, or the first's again: the columns of the matrix."""
+    matrix: Float64[np.ndarray, "first second"]
+    """Alignment of each pair, 1 for equal up to rotation and scale; debiased, it may fall below 0 by chance."""
+    debiased: bool
+    """Whether it is free of the bias that few images in many dimensions bring."""
+    images: int
+    """Images that it was measured on."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Kernel:
+    """A layer's K = X X^T of centred features, as the smaller of X and K."""
+
+    values: Float64[np.ndarray, "n e"]
+    whole: bool
+    """Whether the values are K."""
+    diagonal: Float64[np.ndarray, " n"]
+    """Of K."""
+
+
+def cka(features: Layers, others: Layers | None = None, *, debiased: bool = False) -> Alignment:
+    """Align all layers of one run, or of two runs over the same images, by their linear kernels.
+
+    CKA(X, Y) = HSIC(K, L) / sqrt(HSIC(K, K) HSIC(L, L)) with K = X X^T, L = Y Y^T; for centred columns HSIC(K, L) is,
+    up to a factor that cancels, sum_ij K_ij L_ij = ||Y^T X||²: of the two forms the one over the smaller matrices is
+    computed. It does not change when features are rotated, moved or scaled alike in all directions.
+
+    Debiased, with K and L of zero diagonal,
+
+    HSIC(K, L) = (tr KL + (1'K1) (1'L1) / ((n - 1) (n - 2)) - 2/(n - 2) 1'KL1) / (n (n - 3)).
+
+    Kornblith et al. 2019, https://arxiv.org/abs/1905.00414, equations 3 and 4; Song et al. 2012,
+    https://jmlr.org/papers/v13/song12a.html, equation 5 (debiased).
+
+    Args:
+        features: Rows of each layer, as `extract_features` gives them.
+        others: The same of another run; the first's own without it.
+        debiased: Take the debiased estimate: for fewer images than some thousand or wide layers.
+
+    Raises:
+        InputError: A layer's features are no finite (n, d) or all the same, layers differ in n, n is less than 4, or
+            there is no layer.
+    """
+    runs = [features] if others is None else [features, others]
+    kernels = [{name: _kernel(rows, name) for name, rows in run.items()} for run in runs]
+    n = _rows_of_all(kernels)
+    first, second = kernels[0], kernels[-1]
+    own = [{name: _hsic(kernel, kernel, debiased=debiased) for name, kernel in run.items()} for run in kernels]
+    _check_alike(own)
+    matrix = np.ones((len(first), len(second)))
+    for i, (row, kernel) in enumerate(first.items()):
+        for j, (column, other) in enumerate(second.items()):
+            if others is None and j <= i:
+                matrix[i, j] = matrix[j, i]  # symmetric, and 1 on the diagonal
+            else:
+                joint = _hsic(kernel, other, debiased=debiased)
+                matrix[i, j] = joint / sqrt(own[0][row] * own[-1][column])
+    return Alignment(first=tuple(first), second=tuple(second), matrix=matrix, debiased=debiased, images=n)
+
+
+def _kernel(features: Real[np.ndarray, "n d"], name: str) -> _Kernel:
+    noun = f"features of {name}"
+    rows = checked_rows(features, noun=noun)
+    check_varied(rows, noun=noun)
+    n, whole = len(rows), rows.shape[1] > len(rows)
+    # Scaled first, since sums of fourth powers leave the range of floats soon.
+    rows /= np.abs(rows).max()
+    values = gram(centred(rows), n) if whole else rows - rows.mean(axis=0)
+    values /= np.linalg.norm(values)
+    diagonal = values.diagonal().copy() if whole else np.einsum("nd,nd->n", values, values)
+    return _Kernel(values=values, whole=whole, diagonal=diagonal)
+
+
+def _hsic(first: _Kernel, second: _Kernel, *, debiased: bool) -> float:
+    product = _product(first, second)
+    if not debiased:
+        return product
+    n, k, l = len(first.diagonal), first.diagonal, second.diagonal  # noqa: E741 - the paper's letters
+    # Centred, K1 = 0: with its diagonal put to 0, K's row sums are minus the diagonal.
+    traces = float(k.sum() * l.sum()) / ((n - 1) * (n - 2))
+    return (product - float(k @ l) + traces - 2 / (n - 2) * float(k @ l)) / (n * (n - 3))
+
+
+def _product(first: _Kernel, second: _Kernel) -> float:
+    """Sum over all i and j of K_ij L_ij."""
+    if first.whole and second.whole:
+        return float(np.vdot(first.values, second.values))
+    if first.whole or second.whole:
+        kernel, rows = (first, second) if first.whole else (second, first)
+        return float(np.vdot(kernel.values @ rows.values, rows.values))
+    return float(np.linalg.norm(first.values.T @ second.values) ** 2)
+
+
+def _rows_of_all(runs: list[dict[str, _Kernel]]) -> int:
+    lengths = sorted({len(kernel.diagonal) for run in runs for kernel in run.values()})
+    if not all(runs):
+        raise InputError("got no layer to align, expected at least one in each run.")
+    if len(lengths) > 1:
+        raise InputError(f"layers have {lengths[0]} and {lengths[-1]} rows, expected the same images for all of them.")
+    if lengths[0] < LEAST_ROWS:
+        raise InputError(f"got {lengths[0]} rows, expected at least {LEAST_ROWS} images to align layers on.")
+    return lengths[0]
+
+
+def _check_alike(own: list[dict[str, float]]) -> None:
+    for name, value in ((name, value) for run in own for name, value in run.items()):
+        if not value > 0:
+            raise InputError(f"{name} is not aligned with itself on these images, expected more of them.")

@@ -1,14 +1,21 @@
-"""How far the classes come apart in features, and in how many directions the features spread."""
+"""How well the classes can be told apart in features: by distances, and by a linear classifier, the linear probe."""
 
-from dataclasses import dataclass
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 from jaxtyping import Float64, Int64, Integer, Real
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import pairwise_distances
+from sklearn.preprocessing import StandardScaler
 
 from glassnet.embedding.checks import check_seed, check_varied, checked_labels, checked_rows
 from glassnet.embedding.distances import centred, gram
 from glassnet.errors import InputError
+from glassnet.stats import wilson_interval
 
 MOST_ROWS = 2000
 
@@ -116,3 +123,149 @@ def _nearest_mean_accuracy(
     mine = np.where(size > 1, distances[own] * size / np.maximum(size - 1, 1), np.inf)
     distances[own] = np.inf
     return float((mine < distances.min(axis=1)).mean())
+
+
+REGULARISATIONS = (10.0, 1.0, 0.1, 0.01, 1e-3, 1e-4, 1e-5)
+MOST_ITERATIONS = 2000
+TOLERANCE, FINAL_TOLERANCE = 1e-4, 1e-5
+"""Of the gradient: in the fits that choose l, and in the one that is scored."""
+
+Rows = Float64[np.ndarray, "n d"]
+Fitted = Int64[np.ndarray, " fitted"]
+HeldOut = Int64[np.ndarray, " out"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Probe:
+    """What a linear classifier reads from features, on rows that it has not seen."""
+
+    accuracy: float
+    """Share of the test rows whose class is read rightly."""
+    interval: tuple[float, float]
+    """95 % Wilson interval of the accuracy."""
+    regularisation: float
+    """The l that was chosen: the best accuracy on the validation rows, the largest of equals."""
+    validation: Mapping[float, float]
+    """Accuracy on the validation rows under each l."""
+    probabilities: Float64[np.ndarray, "n classes"] = field(repr=False)
+    """Of each class for each test row."""
+    classes: Int64[np.ndarray, " classes"]
+    """Class index that each column of the probabilities stands for: those seen in training."""
+
+
+def linear_probe(
+    features: Real[np.ndarray, "n d"],
+    labels: Integer[np.ndarray, " n"],
+    *,
+    train: Integer[np.ndarray, " train"],
+    test: Integer[np.ndarray, " test"],
+    regularisations: Sequence[float] = REGULARISATIONS,
+    validation_share: float = 0.2,
+    seed: int = 0,
+) -> Probe:
+    """Fit multinomial logistic regression to standardised features, and score it once on the test rows.
+
+    Minimises mean_i -log softmax(W x_i + b)[y_i] + l/2 ||W||² over W and b. The l is chosen on a part of the training
+    rows, then all of them are fitted with it. Columns are scaled by the training rows' mean and standard deviation.
+
+    Alain & Bengio 2016, https://arxiv.org/abs/1610.01644.
+
+    Args:
+        features: A row for each image.
+        labels: Class index of each row, from 0.
+        train: Rows to fit, among them those that choose l.
+        test: Rows to score, none of them in `train`.
+        regularisations: The values of l to choose from.
+        validation_share: Share of each class's training rows that choose l.
+        seed: Seed of the draw of these.
+
+    Raises:
+        InputError: The features are no finite (n, d), the labels no class index a row, the training rows have one
+            class only, `train` and `test` share a row or leave (0, n), or an option is out of range.
+    """
+    rows = checked_rows(features)
+    classes = checked_labels(labels, points=len(rows))
+    check_seed(seed)
+    _check_parts(train, test, len(rows))
+    _check_grid(regularisations)
+    if len(np.unique(classes[train])) < 2:
+        raise InputError("the training rows are all of one class, expected at least two classes to tell apart.")
+    scaler = StandardScaler().fit(rows[train])
+    fitted, scored = scaler.transform(rows[train]), scaler.transform(rows[test])
+    known, truth = classes[train], classes[test]
+    validation = _validate(fitted, known, regularisations, held_out(known, share=validation_share, seed=seed))
+    best = max(validation, key=lambda strength: (validation[strength], strength))
+    model = _fit(LogisticRegression(), fitted, known, best, FINAL_TOLERANCE)
+    right = int((model.predict(scored) == truth).sum())
+    return Probe(
+        accuracy=right / len(truth),
+        interval=wilson_interval(right, len(truth)),
+        regularisation=best,
+        validation=MappingProxyType(validation),
+        probabilities=model.predict_proba(scored),
+        classes=model.classes_,
+    )
+
+
+def _validate(
+    rows: Rows, labels: Int64[np.ndarray, " n"], regularisations: Sequence[float], parts: tuple[Fitted, HeldOut]
+) -> dict[float, float]:
+    """Return the accuracy on the rows held out under each l."""
+    fitted, out = parts
+    model, accuracy = LogisticRegression(warm_start=True), {}
+    for strength in sorted(regularisations, reverse=True):  # each starts where the stronger one ended
+        _fit(model, rows[fitted], labels[fitted], strength, TOLERANCE)
+        accuracy[strength] = float((model.predict(rows[out]) == labels[out]).mean())
+    return accuracy
+
+
+def _fit(
+    model: LogisticRegression, rows: Rows, labels: Int64[np.ndarray, " n"], regularisation: float, tolerance: float
+) -> LogisticRegression:
+    # Of two classes scikit-learn fits the difference v = 2 w of two opposite rows ±w, and l/2 ||±w||² is l/4 ||v||².
+    halves = 2 if len(np.unique(labels)) == 2 else 1
+    model.set_params(C=halves / (regularisation * len(rows)), tol=tolerance, max_iter=MOST_ITERATIONS)
+    with warnings.catch_warnings():
+        # Classes that a hyperplane parts have no minimum to speak of under the weakest penalty.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(rows, labels)
+
+
+def held_out(labels: Int64[np.ndarray, " n"], *, share: float, seed: int) -> tuple[Fitted, HeldOut]:
+    """Draw a share of each class's rows to hold out; one row at least of each class is left to fit.
+
+    Returns:
+        The rows to fit and the rows held out, both ascending.
+
+    Raises:
+        InputError: The share is not between 0 and 1, or holds out no row.
+    """
+    if not 0 < share < 1:
+        raise InputError(f"the share to hold out is {share}, expected above 0 and below 1.")
+    rng = np.random.default_rng(seed)
+    chosen = []
+    for label in np.unique(labels):
+        rows = rng.permutation(np.flatnonzero(labels == label))
+        chosen.append(rows[: min(round(share * len(rows)), len(rows) - 1)])
+    out = np.sort(np.concatenate(chosen))
+    if not len(out):
+        raise InputError(
+            f"a share of {share} of {len(labels)} rows holds out none of them, expected more rows a class."
+        )
+    return np.setdiff1d(np.arange(len(labels)), out), out
+
+
+def _check_parts(train: Integer[np.ndarray, " train"], test: Integer[np.ndarray, " test"], n: int) -> None:
+    for name, part in (("train", train), ("test", test)):
+        if np.ndim(part) != 1 or not np.size(part) or np.asarray(part).dtype.kind not in "iu":
+            raise InputError(f"{name} has shape {np.shape(part)}, expected row indices, at least one.")
+        if np.min(part) < 0 or np.max(part) >= n:
+            raise InputError(f"{name} has rows {np.min(part)} to {np.max(part)}, expected 0 to {n - 1}.")
+    shared = np.intersect1d(train, test)
+    if len(shared):
+        raise InputError(f"row {shared[0]} is in train and in test, expected no row in both.")
+
+
+def _check_grid(regularisations: Sequence[float]) -> None:
+    if not regularisations or not all(np.isfinite(value) and value > 0 for value in regularisations):
+        raise InputError(f"regularisations are {tuple(regularisations)}, expected at least one, all above 0.")

@@ -60,9 +60,9 @@ def _embed(
     perplexities: tuple[float, ...],
 ) -> Embedding:
     # Here, since numba and faiss take a second to import, which other methods need not wait for.
+    from glassnet.embedding.tsne.affinities import NeighbourIndex, build_index
     from glassnet.embedding.tsne.engines import descend
     from glassnet.embedding.tsne.loops import thread_count
-    from glassnet.embedding.tsne.neighbours import NeighbourIndex, build_index
 
     @cache
     def index() -> NeighbourIndex:

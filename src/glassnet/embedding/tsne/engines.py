@@ -10,11 +10,9 @@ import numpy as np
 from jaxtyping import Float32, Float64
 
 from glassnet.embedding.result import Options
-from glassnet.embedding.tsne.affinities import conditional, neighbour_count, symmetrise
-from glassnet.embedding.tsne.forces import attract_2d, attract_3d
+from glassnet.embedding.tsne.affinities import NeighbourIndex, conditional, neighbour_count, symmetrise
 from glassnet.embedding.tsne.loops import say_if_compiling, thread_count
-from glassnet.embedding.tsne.neighbours import NeighbourIndex
-from glassnet.embedding.tsne.optimizer import Optimised, Phase, optimise
+from glassnet.embedding.tsne.optimizer import Optimised, Phase, attract_2d, attract_3d, optimise
 
 EXAGGERATION = 12.0
 EARLY_STEPS = 250

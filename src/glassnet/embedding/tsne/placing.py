@@ -6,9 +6,8 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int64, Real
 
 from glassnet.embedding.checks import finite_rows
-from glassnet.embedding.tsne.affinities import conditional
+from glassnet.embedding.tsne.affinities import NeighbourIndex, conditional
 from glassnet.embedding.tsne.loops import Team, compiled
-from glassnet.embedding.tsne.neighbours import NeighbourIndex
 from glassnet.embedding.tsne.repulsion import Repulsion
 from glassnet.errors import InputError
 
