@@ -9,12 +9,10 @@ from torch import nn
 
 from glassnet.attribution.engine.batch import Plan, explain_batch
 from glassnet.attribution.engine.budget import MEMORY_BYTES, choose_batch_size
-from glassnet.attribution.engine.collector import ResultCollector
-from glassnet.attribution.engine.guided_relu import GuidedReLUError
 from glassnet.attribution.engine.maps import Reshape
-from glassnet.attribution.engine.passes import Network
+from glassnet.attribution.engine.passes import GuidedReLUError, Network
 from glassnet.attribution.engine.targets import Classes, Scorer, Target, check_target, of_batch
-from glassnet.attribution.explanation import Explanation
+from glassnet.attribution.explanation import Explanation, ResultCollector
 from glassnet.attribution.methods import TITLES, Method, choose_methods, ingredients, is_of_a_layer
 from glassnet.console import say
 from glassnet.devices import autocast, choose_precision

@@ -1,12 +1,24 @@
 """How faithful a map is to the model: hide pixels, compare with a mask, randomise the model, compare methods."""
 
-from glassnet.attribution.faithfulness.confidence import confidence_change
-from glassnet.attribution.faithfulness.curves import Curves, deletion_insertion
-from glassnet.attribution.faithfulness.masks import STROKE_THRESHOLD, pointing_game, share_inside, stroke_mask
-from glassnet.attribution.faithfulness.mean_ci import MeanCI, mean_ci
-from glassnet.attribution.faithfulness.measure import Faithfulness, faithfulness, inside
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor, nn
+
+from glassnet.attribution.explanation import Explanation
+from glassnet.attribution.faithfulness.hiding import Curves, confidence_change, deletion_insertion
+from glassnet.attribution.faithfulness.masks import (
+    STROKE_THRESHOLD,
+    classes_of,
+    pointing_game,
+    share_inside,
+    stroke_mask,
+)
 from glassnet.attribution.faithfulness.sanity import SanityCheck, sanity_check
 from glassnet.attribution.faithfulness.similarity import agreement, rank_correlation, structural_similarity
+from glassnet.images import Images
+from glassnet.stats import MeanCI, mean_ci
 
 __all__ = [
     "STROKE_THRESHOLD",
@@ -27,3 +39,69 @@ __all__ = [
     "stroke_mask",
     "structural_similarity",
 ]
+
+
+Key = tuple[str, str]
+"""Method and layer."""
+
+
+@dataclass(frozen=True)
+class Faithfulness:
+    """How faithful maps are to the model, by (method, layer).
+
+    Attributes:
+        numbers: By name: "deletion" and "insertion" (areas below the curves, 0 to 1), "average_drop" and "increase"
+            (shares of 1), and with a mask "mask_share" and "pointing_game" (shares of 1).
+        curves: Deletion and insertion curves.
+    """
+
+    numbers: Mapping[Key, Mapping[str, MeanCI]]
+    curves: Mapping[Key, Curves]
+
+
+def faithfulness(
+    model: nn.Module,
+    images: Images,
+    explanation: Explanation,
+    *,
+    mask: np.ndarray | Tensor | None = None,
+    steps: int = 28,
+    batch_size: int = 128,
+    seed: int = 0,
+) -> Faithfulness:
+    """Measure every map of an explanation by what the model does when pixels are hidden, and by a mask if there is one.
+
+    It costs 2 (steps + 2) forward passes an image, method and layer. `deletion_insertion`, `confidence_change`,
+    `share_inside` and `pointing_game` say what the numbers are.
+
+    Args:
+        model: That the explanation is of; it is left as it was found.
+        images: That were explained.
+        explanation: What `explain` returned for them, for class targets.
+        mask: bool (n, height, width), where attribution should lie, as the stroke of a digit.
+        steps: Points of the deletion and insertion curves, less one.
+        batch_size: Images per forward pass.
+        seed: Of the order of equal pixels, and of the bootstrap.
+
+    Raises:
+        InputError: The arrays do not fit each other, or the explanation's target was a callable.
+    """
+    targets = classes_of(explanation.targets, len(images))
+    curves, numbers = {}, {}
+    for key, maps in explanation.maps.items():
+        hidden = deletion_insertion(model, images, maps, targets, steps=steps, batch_size=batch_size, seed=seed)
+        drop, increase = confidence_change(model, images, maps, targets, batch_size=batch_size)
+        values = {"deletion": hidden.deletion_area, "insertion": hidden.insertion_area}
+        values |= {"average_drop": drop, "increase": increase}
+        curves[key] = hidden
+        numbers[key] = {name: mean_ci(value, seed=seed) for name, value in values.items()}
+        if mask is not None:
+            numbers[key] |= inside(maps, mask, seed=seed)
+    return Faithfulness(numbers, curves)
+
+
+def inside(maps: np.ndarray, mask: np.ndarray | Tensor, *, seed: int = 0) -> dict[str, MeanCI]:
+    """Measure maps by a mask alone, which costs no forward pass."""
+    array = mask.cpu().numpy() if isinstance(mask, Tensor) else mask
+    values = {"mask_share": share_inside(maps, array), "pointing_game": pointing_game(maps, array)}
+    return {name: mean_ci(value, seed=seed) for name, value in values.items()}

@@ -12,13 +12,13 @@ from torch import nn
 from glassnet.attribution.engine.targets import Target, check_target
 from glassnet.attribution.explain import explain
 from glassnet.attribution.faithfulness.masks import refuse_several
-from glassnet.attribution.faithfulness.mean_ci import MeanCI, mean_ci
 from glassnet.attribution.faithfulness.similarity import rank_correlation, structural_similarity
 from glassnet.errors import InputError
 from glassnet.images import Images, check_images, image_batches
 from glassnet.models.capture import tapped, undisturbed
 from glassnet.models.inference import translate_torch_errors
 from glassnet.models.layers import LayerChoice, choice_in_copy
+from glassnet.stats import MeanCI, mean_ci
 
 Mapper = Callable[[nn.Module], Float[np.ndarray, "n ..."]]
 """A method of one's own: from the model to maps of the images, (n, h, w) or (n, c, h, w)."""

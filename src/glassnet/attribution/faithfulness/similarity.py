@@ -8,8 +8,8 @@ from scipy import ndimage, stats
 
 from glassnet.attribution.explanation import Explanation
 from glassnet.attribution.faithfulness.masks import magnitude, refuse_several
-from glassnet.attribution.faithfulness.mean_ci import MeanCI, mean_ci
 from glassnet.errors import InputError
+from glassnet.stats import MeanCI, mean_ci
 from glassnet.tasks.reconstruction.image_quality import ssim_of_windows
 
 _SIGMA_PIXELS, _TRUNCATE = 1.5, 3.5

@@ -34,14 +34,14 @@ from glassnet.attribution.methods.cam import (
     scorecam,
     xgradcam,
 )
-from glassnet.attribution.methods.gradient import (
+from glassnet.attribution.methods.pixels import (
     guided_backpropagation,
     input_x_gradient,
     integrated_gradients,
+    occlusion,
     saliency,
     smoothgrad,
 )
-from glassnet.attribution.methods.perturbation import occlusion
 from glassnet.errors import InputError, unknown_name
 
 Method = Callable[..., Tensor]

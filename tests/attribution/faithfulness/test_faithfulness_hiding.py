@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 import glassnet as gn
 from glassnet.attribution.faithfulness import confidence_change, deletion_insertion, faithfulness
-from glassnet.attribution.faithfulness.curves import blurred
+from glassnet.attribution.faithfulness.hiding import blurred
 from glassnet.errors import InputError
 
 
