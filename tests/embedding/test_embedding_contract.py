@@ -6,8 +6,9 @@ import json
 import numpy as np
 import pytest
 
-from glassnet.embedding import METHODS, embed
+from glassnet.embedding import CLUSTERINGS, METHODS, embed
 from glassnet.errors import InputError
+from glassnet.titles import CLUSTERING_TITLES, EMBEDDING_TITLES
 
 # umap compiles for half a minute, so it is marked slow here.
 ALL = [pytest.param(name, marks=[pytest.mark.slow] if name == "umap" else []) for name in METHODS]
@@ -132,3 +133,8 @@ def test_a_memory_map_is_placed_as_the_same_rows_are(blobs, method, tmp_path):
     result = run(blobs[0], method)
     mapped = np.load(tmp_path / "features.npy", mmap_mode="r")
     np.testing.assert_array_equal(result.transform(mapped), result.transform(blobs[0]))
+
+
+def test_every_embedding_and_every_clustering_has_a_title():
+    assert list(EMBEDDING_TITLES) == list(METHODS)
+    assert list(CLUSTERING_TITLES) == list(CLUSTERINGS)

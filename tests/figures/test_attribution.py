@@ -125,7 +125,7 @@ def test_maps_of_the_input_alone_stand_below_the_image(texts):
     image, *rest = corners(figure)
     # Below each other: the first image, its map, the first colour bar; the second image's block is beside.
     assert len({y for x, y in (image, *rest) if x == image[0]}) == 3
-    assert texts(figure).count("guided backpropagation") == 2
+    assert texts(figure).count("Guided backpropagation") == 2
 
 
 def test_maps_of_the_input_stand_beside_the_image_where_there_are_no_layers(texts):

@@ -136,7 +136,7 @@ def test_curves_of_one_image_have_no_bands(texts):
 @pytest.mark.usefixtures("unchecked")
 def test_the_randomisation_names_its_steps(texts):
     told = texts(figures.sanity_curves(["trained", "fc2", "conv1"], {"guided_backpropagation": FALL}))
-    assert {"fc2", "conv1", "guided backpropagation", "0.5: above it, the loss goes unnoticed"} <= set(told)
+    assert {"fc2", "conv1", "Guided backpropagation", "0.5: above it, the loss goes unnoticed"} <= set(told)
     with pytest.raises(InputError, match="got 0 methods and 3 steps"):
         figures.sanity_curves(["trained", "a", "b"], {})
     with pytest.raises(InputError, match=r"the correlations of a have shape \(3, 3\), expected \(2, 3\)"):

@@ -16,13 +16,14 @@ from glassnet import figures
 from glassnet.analysis.base import Context, Kind, Precision
 from glassnet.analysis.selection import is_file, select
 from glassnet.analysis.views import Facts, Group
-from glassnet.attribution import TITLES, Explanation, explain
+from glassnet.attribution import Explanation, explain
 from glassnet.attribution.faithfulness import STROKE_THRESHOLD, MeanCI, inside, share_inside, stroke_mask
 from glassnet.console import say
 from glassnet.data import DIGITS
 from glassnet.errors import InputError
 from glassnet.run.store import FigureWords, Plot
 from glassnet.subject import Part, Subject
+from glassnet.titles import METHOD_TITLES
 
 DRAWN = 16
 """A figure of more images is too tall to be read."""
@@ -242,7 +243,7 @@ def _grid(group: ExplainedGroup, result: Attribution, captions: list[str]) -> An
 
 def _grid_words(group: ExplainedGroup, result: Attribution, captions: list[str]) -> FigureWords:
     where = ", ".join(result.layers) or "the input"
-    methods = " and ".join(TITLES.get(method, method) for method in result.methods)
+    methods = " and ".join(METHOD_TITLES.get(method, method) for method in result.methods)
     line = "" if group.regions is None else " A white line surrounds the region that is explained."
     return FigureWords(
         name=f"maps-{group.name}"[:80],

@@ -18,11 +18,10 @@ from glassnet.embedding.quality import feature_neighbours, quality_of
 from glassnet.errors import InputError
 from glassnet.run.store import FigureWords, Plot
 from glassnet.subject import Part, Subject
+from glassnet.titles import CLUSTERING_TITLES, EMBEDDING_TITLES
 
 Method = Literal["pca", "tsne", "umap"]
 Clusterer = Literal["kmeans", "agglomerative", "hdbscan"]
-TITLES: dict[str, str] = {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP"}
-CLUSTERINGS: dict[str, str] = {"kmeans": "k-means", "agglomerative": "agglomerative", "hdbscan": "HDBSCAN"}
 COMPONENTS = 50
 PERPLEXITY, NEIGHBOURS, UMAP_NEIGHBOURS = 30.0, 10, 15
 LEAST = 5
@@ -110,7 +109,7 @@ class EmbeddedLayer:
     @property
     def title(self) -> str:
         """As in "t-SNE of fc1, 2 dimensions"."""
-        return f"{TITLES[self.method]} of {self.layer}, {self.points.shape[1]} dimensions"
+        return f"{EMBEDDING_TITLES[self.method]} of {self.layer}, {self.points.shape[1]} dimensions"
 
     def __repr__(self) -> str:
         """Say in one line what it is."""
@@ -226,7 +225,7 @@ def _require_umap(request: EmbeddingRequest) -> None:
 
 def plots(subject: Subject, request: EmbeddingRequest, result: EmbeddedLayer, _context: Context) -> Iterable[Plot]:
     """Draw the points by class and by cluster, and the variance by component."""
-    found = CLUSTERINGS[result.clustering]
+    found = CLUSTERING_TITLES[result.clustering]
     fitted = f" Clusters were found from {result.fitted:,} of them." if result.fitted < len(result.points) else ""
     figure = figures.embedding_figure(
         result.points,

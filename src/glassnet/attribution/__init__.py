@@ -2,6 +2,6 @@
 
 from glassnet.attribution.explain import explain
 from glassnet.attribution.explanation import Explanation
-from glassnet.attribution.methods import METHODS, TITLES
+from glassnet.attribution.methods import METHODS
 
-__all__ = ["METHODS", "TITLES", "Explanation", "explain"]
+__all__ = ["METHODS", "Explanation", "explain"]

@@ -13,12 +13,13 @@ from glassnet.attribution.engine.maps import Reshape
 from glassnet.attribution.engine.passes import GuidedReLUError, Network
 from glassnet.attribution.engine.targets import Classes, Scorer, Target, check_target, of_batch
 from glassnet.attribution.explanation import Explanation, ResultCollector
-from glassnet.attribution.methods import TITLES, Method, choose_methods, ingredients, is_of_a_layer
+from glassnet.attribution.methods import Method, choose_methods, ingredients, is_of_a_layer
 from glassnet.console import say
 from glassnet.devices import autocast, choose_precision
 from glassnet.images import Images, check_images, device_of, image_batches
 from glassnet.models.capture import followed_in_place, undisturbed
 from glassnet.models.layers import LayerChoice, asked_by_name, select_layers, split_call
+from glassnet.titles import METHOD_TITLES
 
 
 def explain(
@@ -100,7 +101,7 @@ def _without_guiding(plan: Plan, error: GuidedReLUError) -> Plan:
     others = tuple(method for method in plan.methods if method not in guided)
     if not others:
         raise error
-    titles = " and ".join(TITLES.get(method, method) for method in guided)
+    titles = " and ".join(METHOD_TITLES.get(method, method) for method in guided)
     say(f"left out {titles}: guided backpropagation does not apply, since {error.reason}.")
     return replace(plan, methods=others)
 

@@ -8,7 +8,6 @@ from typing import Any
 from glassnet.analysis import analyse
 from glassnet.analysis.attribution import Attribution, AttributionRequest, facts_table
 from glassnet.analysis.faithfulness import MeasuredFaithfulness, MeasuredGroup
-from glassnet.attribution import TITLES
 from glassnet.attribution.faithfulness import MeanCI
 from glassnet.cli.answer import Answer, kept_at
 from glassnet.cli.subjects import context_of, open_subject, precision_of
@@ -16,6 +15,7 @@ from glassnet.formats import DASH
 from glassnet.measures import MEASURES, with_interval
 from glassnet.settings import ExplainSettings
 from glassnet.tables import text_table
+from glassnet.titles import METHOD_TITLES
 
 NOTICES = {True: "yes", False: "no", None: "undecided"}
 """What `SanityCheck.passes` says."""
@@ -80,7 +80,11 @@ def _faithfulness(result: MeasuredFaithfulness) -> Iterator[str]:
 def _agreement(group: MeasuredGroup) -> Iterator[str]:
     if group.agreement:
         rows = [
-            (f"{TITLES.get(one, one)} and {TITLES.get(other, other)}", layer, _cell("rank_correlation", value))
+            (
+                f"{METHOD_TITLES.get(one, one)} and {METHOD_TITLES.get(other, other)}",
+                layer,
+                _cell("rank_correlation", value),
+            )
             for (one, other, layer), value in group.agreement.items()
         ]
         yield text_table(("agreement of", "layer", "rank correlation"), rows)
@@ -91,14 +95,14 @@ def _sanity(group: MeasuredGroup) -> str:
     for method in group.sanity.rank_correlation:
         steps = group.sanity.steps(method)
         half, whole = (_cell("rank_correlation", steps[place]) for place in (len(steps) // 2, -1))
-        rows.append((TITLES.get(method, method), half, whole, NOTICES[group.passes[method]]))
+        rows.append((METHOD_TITLES.get(method, method), half, whole, NOTICES[group.passes[method]]))
     return text_table(("weights randomised", "correlation, upper half", "all layers", "map notices"), rows)
 
 
 def _measured(numbers: Mapping[tuple[str, str], Mapping[str, MeanCI]]) -> str:
     keys = list(dict.fromkeys(key for values in numbers.values() for key in values))
     rows = [
-        (TITLES.get(method, method), layer, *(_cell(key, values.get(key)) for key in keys))
+        (METHOD_TITLES.get(method, method), layer, *(_cell(key, values.get(key)) for key in keys))
         for (method, layer), values in numbers.items()
     ]
     return text_table(("method", "layer", *(MEASURES[key].heading for key in keys)), rows, names=2)

@@ -7,7 +7,7 @@ from typing import Any
 
 from glassnet.analysis import Analysis, Context, analyse, build_request
 from glassnet.analysis.base import is_stored
-from glassnet.analysis.embedding import EMBEDDING, SHOWN, TITLES
+from glassnet.analysis.embedding import EMBEDDING, SHOWN
 from glassnet.analysis.features import check_images_have_classes, layer_names, prepare, width_of
 from glassnet.analysis.layers import LayerComparison
 from glassnet.cli.answer import Answer, kept_at
@@ -18,6 +18,7 @@ from glassnet.measures import MEASURES, show, with_interval
 from glassnet.settings import FeaturesSettings
 from glassnet.subject import Subject
 from glassnet.tables import text_table
+from glassnet.titles import EMBEDDING_TITLES
 
 
 def features(settings: FeaturesSettings) -> Answer:
@@ -90,14 +91,14 @@ def _embedded(
                 say(f"{request.layer} has {width} features, too few for {request.dims} dimensions; left out.")
                 continue
             yield analyse(subject, "embedding", name=name, context=context, **one)
-            advance(note=f"{request.layer}: {TITLES[request.method]} {request.dims}-D")
+            advance(note=f"{request.layer}: {EMBEDDING_TITLES[request.method]} {request.dims}-D")
 
 
 def _pictures(done: list[Analysis]) -> str:
     rows = [
         (
             one.result.layer,
-            f"{TITLES[one.result.method]} {one.request.dims}-D",
+            f"{EMBEDDING_TITLES[one.result.method]} {one.request.dims}-D",
             *(show(key, one.result.measures[key]) for key in SHOWN),
         )
         for one in done

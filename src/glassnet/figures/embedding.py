@@ -35,8 +35,7 @@ from glassnet.figures.panels import (
 )
 from glassnet.figures.scatter import NOISE, Method
 from glassnet.figures.style import in_house_style, require_finite, require_shape, shorten
-
-CLUSTERINGS = {"kmeans": "k-means", "agglomerative": "agglomerative", "hdbscan": "HDBSCAN"}
+from glassnet.titles import CLUSTERING_TITLES
 
 
 @in_house_style
@@ -76,8 +75,8 @@ def embedding_figure(
     Raises:
         InputError: The arrays do not fit each other or hold NaN, or a number, the method or the clustering is unknown.
     """
-    if clustering not in CLUSTERINGS:
-        raise unknown_name("clustering", str(clustering), CLUSTERINGS)
+    if clustering not in CLUSTERING_TITLES:
+        raise unknown_name("clustering", str(clustering), CLUSTERING_TITLES)
     check_numbers(numbers)
     places, truth = checked_points(points, targets, classes)
     cluster = checked_assignment(assignment, len(places))
@@ -86,7 +85,7 @@ def embedding_figure(
     match = _matched(truth, cluster, len(classes), count, matching)
     panels = (
         class_panel(truth, classes, number_lines(numbers, BY_CLASS)),
-        _cluster_panel(cluster, match, classes, number_lines(numbers, BY_CLUSTER), CLUSTERINGS[clustering]),
+        _cluster_panel(cluster, match, classes, number_lines(numbers, BY_CLUSTER), CLUSTERING_TITLES[clustering]),
     )
     flat = places.shape[1] == 2
     figure, foot = two_panels(title, panels, number=len(places), flat=flat)

@@ -14,6 +14,7 @@ from PIL import Image
 from glassnet.errors import InputError
 from glassnet.figures.images import FEW_PIXELS, draw_picture, to_pictures
 from glassnet.figures.style import GRID, MUTED, SURFACE, require_finite
+from glassnet.titles import METHOD_TITLES
 
 HEAT = LinearSegmentedColormap.from_list("heat", ["#e62e00", "#ff6a00", "#ffa51f"])
 COVER = 0.85
@@ -23,24 +24,9 @@ ZEROS = "all zero: no positive evidence here, or no gradient reaches it; such a 
 SIGNED = LinearSegmentedColormap.from_list("signed", ["#a8e0ff", "#1f8ae0", "#15171c", "#e07b00", "#ffdd99"])
 
 
-NAMES = {
-    "gradcam": "Grad-CAM",
-    "guided_gradcam": "Guided Grad-CAM",
-    "gradcam_plus_plus": "Grad-CAM++",
-    "xgradcam": "XGrad-CAM",
-    "hirescam": "HiResCAM",
-    "layercam": "LayerCAM",
-    "eigencam": "EigenCAM",
-    "scorecam": "Score-CAM",
-    "smoothgrad": "SmoothGrad",
-    "input_x_gradient": "input × gradient",
-}
-"""Methods as their papers write them."""
-
-
 def method_name(method: str) -> str:
     """Write a method's name as its paper does, or without underscores."""
-    return NAMES.get(method, method.replace("_", " "))
+    return METHOD_TITLES.get(method, method.replace("_", " "))
 
 
 def draw_map(

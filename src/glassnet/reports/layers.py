@@ -11,7 +11,6 @@ from glassnet.analysis import Analysis
 from glassnet.analysis.attribution import facts_table
 from glassnet.analysis.faithfulness import MeasuredGroup
 from glassnet.analysis.layers import LayerComparison
-from glassnet.attribution import TITLES
 from glassnet.attribution.faithfulness import MeanCI
 from glassnet.blocks import Block, Fold, Picture, Prose
 from glassnet.formats import DASH, count
@@ -19,6 +18,7 @@ from glassnet.measures import MEASURES, show, with_interval
 from glassnet.reports.material import pictures
 from glassnet.subject import Subject
 from glassnet.tables import Table, make_table
+from glassnet.titles import METHOD_TITLES
 
 NOTICES = {True: "notices it", False: "does not notice it", None: "is undecided, for want of images"}
 
@@ -76,7 +76,7 @@ def _notes(group: MeasuredGroup) -> Iterator[str]:
     areas = (float(group.random.deletion_area.mean()), float(group.random.insertion_area.mean()))
     shown = [show(key, area) for key, area in zip(("deletion", "insertion"), areas, strict=True)]
     yield f"Pixels in random order have a deletion area of {shown[0]} and an insertion area of {shown[1]}."
-    verdicts = [f"{TITLES.get(method, method)} {NOTICES[passed]}" for method, passed in group.passes.items()]
+    verdicts = [f"{METHOD_TITLES.get(method, method)} {NOTICES[passed]}" for method, passed in group.passes.items()]
     yield f"When the weights are replaced by random ones, from the output down: {'; '.join(verdicts)}."
 
 
@@ -85,7 +85,7 @@ def _numbers(numbers: Mapping[tuple[str, str], Mapping[str, MeanCI]], caption: s
     if not keys:
         return None
     rows = [
-        (TITLES.get(method, method), layer, *(_cell(key, values.get(key)) for key in keys))
+        (METHOD_TITLES.get(method, method), layer, *(_cell(key, values.get(key)) for key in keys))
         for (method, layer), values in numbers.items()
     ]
     heads = [f"{MEASURES[key].title} ({MEASURES[key].better} is better)" for key in keys]

@@ -13,7 +13,6 @@ from PIL import Image
 from glassnet.analysis import Analysis
 from glassnet.analysis.examples import Examples
 from glassnet.analysis.views import Facts, image_name
-from glassnet.attribution import TITLES
 from glassnet.blocks import Example, Map, Missing, Picture, Thumbnails
 from glassnet.console import say
 from glassnet.data import Split
@@ -23,6 +22,7 @@ from glassnet.measures import MEASURES
 from glassnet.reports.svg import safe_svg
 from glassnet.run.store import Entry, FigureWords, Plot
 from glassnet.subject import Subject
+from glassnet.titles import METHOD_TITLES
 
 MAP_PIXELS = 160
 SHEET_BYTES = 900_000
@@ -58,7 +58,7 @@ def examples_of(found: Examples) -> tuple[Example, ...]:
         (key, maps), *_ = group.maps.items()
         numbers = {key: value for key, value in facts.items() if value is not None and key in MEASURES}
         shown = tuple((MEASURES[key].title.lower(), MEASURES[key].show(value)) for key, value in numbers.items())
-        title = f"{TITLES.get(key[0], key[0])} at {key[1]}"
+        title = f"{METHOD_TITLES.get(key[0], key[0])} at {key[1]}"
         overlay = png(heat_overlay(group.images[place], positive(maps[place]), size_pixels=MAP_PIXELS))
         picture = png(thumbnail(group.images[place], MAP_PIXELS))
         made.append(Example(row, group.names[place], heading(facts), picture, shown, (Map(title, overlay),)))

@@ -8,7 +8,7 @@ import numpy as np
 from markupsafe import Markup
 
 from glassnet.analysis import Analysis
-from glassnet.analysis.embedding import CLUSTERINGS, SHOWN, TITLES, EmbeddedLayer, label_names
+from glassnet.analysis.embedding import SHOWN, EmbeddedLayer, label_names
 from glassnet.analysis.views import image_name
 from glassnet.blocks import Block, Example, Fold, Picture, Points, Row, Scatter, Terms
 from glassnet.figures.style import PALETTE
@@ -17,6 +17,7 @@ from glassnet.measures import MEASURES, show
 from glassnet.reports.material import pictures, sheet
 from glassnet.subject import Subject
 from glassnet.tables import Table, make_table
+from glassnet.titles import CLUSTERING_TITLES, EMBEDDING_TITLES
 
 UNTOLD = ("dims", "solver", "device")
 READING: dict[str, str] = {
@@ -71,7 +72,7 @@ def _scatter(
     key = (analysis.request.split, len(result.points), result.numbers.tobytes())
     if key not in shared:
         shared[key] = _points(subject, analysis, evaluation, examples)
-    method = TITLES[result.method]
+    method = EMBEDDING_TITLES[result.method]
     dims = result.points.shape[1]
     axes = " Its axes are the first three principal components." if result.method == "pca" and dims == 3 else ""
     return Scatter(
@@ -126,7 +127,7 @@ def _measures(subject: Subject, result: EmbeddedLayer) -> Table:
     ]
     told = [
         *(f"{key.replace('_', ' ')} {plain(value)}" for key, value in result.settings.items() if key not in UNTOLD),
-        f"{CLUSTERINGS[result.clustering]}, {result.clusters} clusters",
+        f"{CLUSTERING_TITLES[result.clustering]}, {result.clusters} clusters",
         f"neighbourhoods of {result.neighbours}",
         f"measured on {count(result.sample)} images",
         *([f"{percent(result.noise_share, 1)} in no cluster"] if result.noise_share is not None else []),
@@ -147,7 +148,7 @@ def _summary(results: Sequence[EmbeddedLayer]) -> Table:
     rows = [
         (
             Markup("<code>{}</code>").format(result.layer),
-            f"{TITLES[result.method]} {result.points.shape[1]}-D",
+            f"{EMBEDDING_TITLES[result.method]} {result.points.shape[1]}-D",
             *(_cell(key, result.measures.get(key), best[key]) for key in keys),
         )
         for result in results
@@ -170,7 +171,9 @@ def _cell(key: str, value: float | None, best: float | None) -> str:
 
 def _reading(subject: Subject, embedded: Sequence[Analysis]) -> Terms:
     methods = [
-        (TITLES[method], text) for method, text in READING.items() if any(a.request.method == method for a in embedded)
+        (EMBEDDING_TITLES[method], text)
+        for method, text in READING.items()
+        if any(a.request.method == method for a in embedded)
     ]
     keys = [key for key in SHOWN if any(one.result.measures.get(key) is not None for one in embedded)]
     measures = [(MEASURES[key].title, f"{MEASURES[key].meaning} {_ends(subject, key)}.") for key in keys]

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from glassnet.attribution import METHODS, explain
-from glassnet.attribution.methods import INGREDIENTS, TITLES, choose_methods, ingredients, is_of_a_layer
+from glassnet.attribution.methods import INGREDIENTS, choose_methods, ingredients, is_of_a_layer
 from glassnet.errors import InputError
+from glassnet.titles import METHOD_TITLES
 
 CLASSES = [0, 1, 2, 3, 4, 0, 1]
 
@@ -42,8 +43,8 @@ def test_a_method_says_where_it_comes_from_and_what_it_needs(method):
 
 
 def test_every_method_has_one_title_of_its_own():
-    assert list(TITLES) == list(METHODS)
-    assert len(set(TITLES.values())) == len(TITLES)
+    assert list(METHOD_TITLES) == list(METHODS)
+    assert len(set(METHOD_TITLES.values())) == len(METHOD_TITLES)
 
 
 @everywhere

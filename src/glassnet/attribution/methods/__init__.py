@@ -1,7 +1,8 @@
 """The attribution methods by name, and what each of them is computed from.
 
 A method is a function, and the names of its parameters say what it needs: an ingredient that the engine provides, or
-another method, whose result it gets (computed once). A new method is one function, a line in METHODS and one in TITLES.
+another method, whose result it gets (computed once). A new method is one function, a line in METHODS and one in
+`titles.METHOD_TITLES`.
 
 | ingredient | what it is | shape |
 |---|---|---|
@@ -62,24 +63,6 @@ METHODS: dict[str, Method] = {
     "integrated_gradients": integrated_gradients,
     "occlusion": occlusion,
 }
-
-TITLES: dict[str, str] = {
-    "gradcam": "Grad-CAM",
-    "gradcam_plus_plus": "Grad-CAM++",
-    "xgradcam": "XGrad-CAM",
-    "hirescam": "HiResCAM",
-    "layercam": "LayerCAM",
-    "eigencam": "EigenCAM",
-    "scorecam": "Score-CAM",
-    "guided_backpropagation": "Guided backpropagation",
-    "guided_gradcam": "Guided Grad-CAM",
-    "saliency": "Saliency",
-    "input_x_gradient": "Input × gradient",
-    "smoothgrad": "SmoothGrad",
-    "integrated_gradients": "Integrated gradients",
-    "occlusion": "Occlusion",
-}
-"""Methods as their papers write them."""
 
 INGREDIENTS = ("images", "score", "activation", "gradient", "input_gradient", "guided_gradient", "rerun")
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from glassnet import figures
 from glassnet.analysis.views import Evaluated, Views
-from glassnet.attribution import TITLES
 from glassnet.blocks import ConfusionMatrix, Gallery, Section
 from glassnet.errors import InputError
 from glassnet.formats import count, decimal, percent
@@ -21,6 +20,7 @@ from glassnet.subject import Subject
 from glassnet.tables import Table, make_table
 from glassnet.tasks.classification.explain import EXPLAIN
 from glassnet.tasks.classification.result import Classification
+from glassnet.titles import METHOD_TITLES
 
 MATRIX_LIMIT = 26
 """With more classes a confusion matrix is no readable table; the most frequent confusions then stand for it."""
@@ -166,7 +166,7 @@ def _results(material: Material) -> list[Section]:
 
 def _galleries(result: Classification, material: Material, known: set[int]) -> Iterable[Gallery]:
     assert material.examples is not None
-    how = f"{TITLES.get(material.examples.method, material.examples.method)} at {material.examples.layer}"
+    how = f"{METHOD_TITLES.get(material.examples.method, material.examples.method)} at {material.examples.layer}"
     worst = tuple(int(row) for row in result.wrong[:6] if int(row) in known)
     if worst:
         yield Gallery(

@@ -1,0 +1,25 @@
+"""Titles of methods, as their papers write them: one home for what figures, tables and reports call them."""
+
+METHOD_TITLES: dict[str, str] = {
+    "gradcam": "Grad-CAM",
+    "gradcam_plus_plus": "Grad-CAM++",
+    "xgradcam": "XGrad-CAM",
+    "hirescam": "HiResCAM",
+    "layercam": "LayerCAM",
+    "eigencam": "EigenCAM",
+    "scorecam": "Score-CAM",
+    "guided_backpropagation": "Guided backpropagation",
+    "guided_gradcam": "Guided Grad-CAM",
+    "saliency": "Saliency",
+    "input_x_gradient": "Input × gradient",
+    "smoothgrad": "SmoothGrad",
+    "integrated_gradients": "Integrated gradients",
+    "occlusion": "Occlusion",
+}
+"""Attribution methods, by their names in `attribution.METHODS`."""
+
+EMBEDDING_TITLES: dict[str, str] = {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP"}
+"""Embedding methods, by their names in `embedding.METHODS`."""
+
+CLUSTERING_TITLES: dict[str, str] = {"kmeans": "k-means", "agglomerative": "agglomerative", "hdbscan": "HDBSCAN"}
+"""Clustering methods, by their names in `embedding.CLUSTERINGS`."""
