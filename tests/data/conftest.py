@@ -12,7 +12,7 @@ from PIL import Image
 from scipy.io import savemat
 
 import tiny_voc
-from glassnet.data.datasets import cifar10, digit_scenes, fashion_mnist, mnist
+from glassnet.data.datasets import cifar10, digit_pairs, digit_scenes, fashion_mnist, mnist
 from glassnet.download import RemoteFile
 
 
@@ -212,6 +212,22 @@ def tiny_voc_aug_union_clean(tmp_path):
 def tiny_digit_scenes(monkeypatch):
     monkeypatch.setattr(digit_scenes, "SCENES", {"train": 40, "test": 10})
     return "digit-scenes", None
+
+
+@pytest.fixture
+def tiny_digit_pairs(monkeypatch):
+    monkeypatch.setattr(digit_pairs, "IMAGES", {"train": 60, "test": 10})
+    return "digit-pairs", None
+
+
+@pytest.fixture
+def tiny_labelled(tmp_path, save_picture):
+    """A folder with a labels.csv, which the registry's entry of a folder reads as well."""
+    for i in range(10):
+        save_picture(tmp_path / "pets" / f"{i}.png")
+    rows = [f"{i}.png,{int(i % 2 == 0)},{int(i % 3 == 0)}" for i in range(10)]
+    (tmp_path / "pets" / "labels.csv").write_text("\n".join(["file,cat,dog", *rows]))
+    return f"folder:{tmp_path / 'pets'}", None
 
 
 @pytest.fixture

@@ -59,6 +59,7 @@ def test_verify_all(tiny_mnist, tiny_cifar10):
         "fashion-mnist": "not there, needs `glassnet data fetch fashion-mnist` (30.9 MB)",
         "cifar10": "verified, 50 training and 10 test images",
         "digit-scenes": "verified, 4,000 training and 500 test images",
+        "digit-pairs": "verified, 4,000 training and 1,000 test images",
         "voc-aug": "not there, needs `glassnet data fetch voc-aug` (3.4 GB)",
         "voc-aug-union": "not there, needs `glassnet data fetch voc-aug` (3.4 GB)",
         "voc-aug-union-clean": "not there, needs `glassnet data fetch voc-aug` (3.4 GB)",
@@ -97,7 +98,7 @@ def test_verify_a_folder(tiny_folder, tmp_path):
 def test_fetch_what_is_there(tiny_mnist, tiny_fashion_mnist, tiny_cifar10, tiny_stanford_dogs):
     tiny_voc.lay_out(tiny_mnist[1])
     answer = run("fetch", root=tiny_mnist[1])
-    embedded = {"mnist-sample", "digit-scenes", "photos-sample", "folder", "masks"}
+    embedded = {"mnist-sample", "digit-scenes", "digit-pairs", "photos-sample", "folder", "masks"}
     assert {row["name"]: row["status"] for row in answer.data["fetched"]} == {
         name: "nothing to download" if name in embedded else "already there, verified" for name in DATASETS
     }

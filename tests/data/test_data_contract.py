@@ -11,7 +11,7 @@ FILES = {"folder", "masks", "stanford_dogs", "voc-aug", "voc-aug-union", "voc-au
 """Data sets whose images lie on disk one by one."""
 
 
-@pytest.fixture(params=sorted(DATASETS))
+@pytest.fixture(params=[*sorted(DATASETS), "labelled"])
 def tiny(request):
     return request.getfixturevalue(f"tiny_{request.param.replace('-', '_')}")
 
@@ -19,7 +19,9 @@ def tiny(request):
 def test_images_and_targets(tiny):
     name, root = tiny
     dataset = load_dataset(name, root=root)
-    size, masked = dataset.image_size, "segmentation" in find_source(name, root)[0].tasks
+    size, shapes = dataset.image_size, {"segmentation": "masks", "multilabel": "labels"}
+    source, where = find_source(name, root)
+    kind = shapes.get(source.learnable(where)[0], "classes")
     for part in (dataset.train, dataset.test):
         images, targets = part.images, part.targets
         assert len(images) == len(targets) == len(part)
@@ -29,11 +31,15 @@ def test_images_and_targets(tiny):
         assert part.numbers.tolist() == list(range(len(part)))
         assert images.dtype == torch.uint8
         assert images.shape == (len(part), dataset.channels, size, size)
-        assert targets.dtype == (torch.uint8 if masked else torch.int64)
-        assert targets.shape == ((len(part), size, size) if masked else (len(part),))
+        expected = {"masks": (size, size), "labels": (len(dataset.classes),), "classes": ()}[kind]
+        assert targets.dtype == (torch.int64 if kind == "classes" else torch.uint8)
+        assert targets.shape == (len(part), *expected)
         assert images.float().std() > 10  # pixels, not an empty buffer
     assert len(set(dataset.classes)) == len(dataset.classes) > 1
-    train, test = (set(part.targets.flatten().tolist()) - {VOID} for part in (dataset.train, dataset.test))
+    if kind == "labels":
+        train, test = (set(part.targets.nonzero()[:, 1].tolist()) for part in (dataset.train, dataset.test))
+    else:
+        train, test = (set(part.targets.flatten().tolist()) - {VOID} for part in (dataset.train, dataset.test))
     classes = set(range(len(dataset.classes)))
     assert train <= classes if name.startswith("voc") else train == classes  # a tiny VOC has not every class
     assert test <= classes
@@ -63,7 +69,7 @@ def test_image_size(tiny):
     dataset = load_dataset(name, root=root, image_size=20)
     assert dataset.image_size == 20
     assert dataset.test.images.shape[2:] == (20, 20)
-    if dataset.test.targets.ndim == 1:
+    if not dataset.test.has_masks:
         assert torch.equal(dataset.test.targets, load_dataset(name, root=root).test.targets)
     assert "20 px" in dataset.note
 

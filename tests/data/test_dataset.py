@@ -145,3 +145,35 @@ def test_files_and_numbers_survive_what_is_held_out(rows):
     for part in parts:
         assert [f"{value}.png" for value in part.images[:, 0, 0, 0].tolist()] == list(part.files)
         assert [names[number] for number in part.numbers.tolist()] == list(part.files)
+
+
+def labelled(targets):
+    targets = torch.as_tensor(targets, dtype=torch.uint8)
+    return Split(torch.zeros(len(targets), 1, 4, 4, dtype=torch.uint8), targets)
+
+
+def test_targets_may_say_of_each_label_whether_an_image_has_it():
+    part = labelled([[1, 0], [1, 1], [0, 0]])
+    assert (part.target_dimensions, part.has_masks) == (2, False)
+    assert part.subset(torch.tensor([1, 2])).targets.tolist() == [[1, 1], [0, 0]]
+    dataset(train=part, test=part)
+    train, validation = hold_out(labelled([[1, 0]] * 10), 0.2, seed=0)
+    assert (len(train), len(validation)) == (8, 2)
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        ([[1, 0, 1]], "set: targets have 3 columns, expected one for each of the 2 labels"),
+        ([[1, 2]], "set: targets hold 2, expected 1 for a label that an image has, and 0 for others"),
+    ],
+)
+def test_labels_that_do_not_fit_the_classes_are_refused(targets, message):
+    with pytest.raises(InputError, match=message):
+        dataset(train=labelled(targets), test=labelled(targets))
+
+
+@pytest.mark.parametrize("targets", [torch.zeros(3, 2), torch.zeros(2, 2, dtype=torch.uint8)])
+def test_split_refuses_labels_of_another_type_or_number(targets):
+    with pytest.raises(InputError, match=r"targets are .*, expected torch.uint8 of shape \(3, labels\), a row per"):
+        Split(torch.zeros(3, 1, 4, 4, dtype=torch.uint8), targets)

@@ -5,6 +5,7 @@ from pathlib import Path
 from glassnet.data.dataset import Dataset, Split
 from glassnet.data.datasets import (
     cifar10,
+    digit_pairs,
     digit_scenes,
     fashion_mnist,
     folder,
@@ -39,6 +40,7 @@ DATASETS: dict[str, Source] = {
     "fashion-mnist": fashion_mnist.SOURCE,
     "cifar10": cifar10.SOURCE,
     "digit-scenes": digit_scenes.SOURCE,
+    "digit-pairs": digit_pairs.SOURCE,
     "voc-aug": voc_aug.SOURCE,
     "voc-aug-union": voc_aug.UNION_SOURCE,
     "voc-aug-union-clean": voc_aug.CLEAN_SOURCE,
@@ -48,7 +50,10 @@ DATASETS: dict[str, Source] = {
     "masks": masks.SOURCE,
 }
 
-OF_A_PATH = {"folder": "a sub-folder of images per class", "masks": "images/ and masks/ with files of the same names"}
+OF_A_PATH = {
+    "folder": "a sub-folder of images per class, or a labels.csv",
+    "masks": "images/ and masks/ with files of the same names",
+}
 """Data sets of the user's own, named with a path, and what must lie there."""
 
 DIGITS = ("mnist", "mnist-sample")
@@ -102,7 +107,7 @@ def load_dataset(
     """Read a data set into memory, after fetching it where it is missing and can be fetched.
 
     Args:
-        name: A key of `DATASETS`, or folder:PATH for images in class sub-folders.
+        name: A key of `DATASETS`, or folder:PATH for images in class sub-folders, or with a labels.csv.
         root: Folder that holds the data sets; default $GLASSNET_DATA, then the user's cache folder.
         image_size: Height and width to resize to, in pixels; the data set's own if not given.
         skip_damaged: Leave out images of a path that cannot be read, and say how many, instead of refusing them.

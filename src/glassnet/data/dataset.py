@@ -161,17 +161,19 @@ def _check_storage(images: Tensor, targets: Tensor) -> None:
         raise InputError(f"targets are {got}, expected torch.int64 of shape ({len(images)},), one per image.")
 
 
-def check_labels(targets: Tensor, labels: int) -> None:
+def check_labels(targets: Tensor, labels: int, *, of: str = "") -> None:
     """Refuse targets that do not say of each of so many labels whether an image has it.
 
     Raises:
         InputError: There are more or fewer columns, or a value is neither 0 nor 1.
     """
     if targets.shape[1] != labels:
-        raise InputError(f"targets have {targets.shape[1]} columns, expected one for each of the {labels} labels.")
+        raise InputError(f"{of}targets have {targets.shape[1]} columns, expected one for each of the {labels} labels.")
     wrong = targets[(targets != 0) & (targets != 1)]
     if len(wrong):
-        raise InputError(f"targets hold {wrong[0].item()}, expected 1 for a label that an image has, and 0 for others.")
+        raise InputError(
+            f"{of}targets hold {wrong[0].item()}, expected 1 for a label that an image has, and 0 for others."
+        )
 
 
 @dataclass(frozen=True)
@@ -211,7 +213,7 @@ class Dataset:
 
     def _check_targets(self, targets: Tensor) -> None:
         if targets.ndim == 2:
-            check_labels(targets, len(self.classes))
+            check_labels(targets, len(self.classes), of=f"{self.name}: ")
             return
         known = targets[targets != VOID] if targets.ndim == 3 else targets
         if len(known) and not 0 <= int(known.min()) <= int(known.max()) < len(self.classes):

@@ -4,8 +4,9 @@ import hashlib
 from collections import Counter
 from collections.abc import Hashable, Sequence
 
+import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, UInt8
 from torch import Generator, Tensor
 
 from glassnet.data.dataset import Split
@@ -39,6 +40,32 @@ def stratified_split(
     for i in hash_order(keys, seed=seed):
         quota[labels[i]] -= 1
         (test if quota[labels[i]] >= 0 else train).append(i)
+    return train, test
+
+
+def labelled_split(
+    keys: Sequence[str], has: UInt8[np.ndarray, "n labels"], *, test_share: float, seed: int
+) -> tuple[list[int], list[int]]:
+    """Split images that have several labels so that `test_share` of them is tested, and each label is in the training.
+
+    Images are taken for the test by `hash_order`, but for those without which a label would have no image left.
+
+    Args:
+        keys: A name per image that is unique and stays, as a file's path.
+        has: 1 where an image has a label.
+        test_share: Above 0 and below 1.
+        seed: Another seed, another split.
+
+    Returns:
+        Indices of the training and of the test images.
+    """
+    left, quota = has.sum(axis=0, dtype=np.int64), max(1, round(test_share * len(keys)))
+    train: list[int] = []
+    test: list[int] = []
+    for i in hash_order(keys, seed=seed):
+        tested = len(test) < quota and bool((left[has[i] == 1] > 1).all())
+        left -= has[i] * tested
+        (test if tested else train).append(i)
     return train, test
 
 

@@ -1,6 +1,7 @@
 """A folder of the user's own images: a sub-folder per class, or train/ and test/ with a sub-folder per class each.
 
-A reconstruction needs no classes, and takes a folder of images without sub-folders too.
+A reconstruction needs no classes, and takes a folder of images without sub-folders too. Where images have several
+labels, a labels.csv says which.
 """
 
 from collections import Counter
@@ -11,9 +12,10 @@ from pathlib import Path
 import torch
 
 from glassnet.data.dataset import Dataset, Split
+from glassnet.data.datasets import labels_csv
 from glassnet.data.pictures import SUFFIXES, read_undamaged_pictures, say_ignored
 from glassnet.data.source import Source
-from glassnet.data.split import hash_order, stratified_split
+from glassnet.data.split import hash_order, labelled_split, stratified_split
 from glassnet.errors import InputError
 
 DEFAULT_SIZE_PIXELS = 64
@@ -22,6 +24,8 @@ SPLIT_SEED = 0
 TEST_NAMES = ("test", "val", "validation")
 ONE_CLASS = "images"
 """Name of the one class of images without class sub-folders."""
+WITHOUT_CLASSES, WITH_LABELS = ("reconstruction",), ("multilabel",)
+"""Tasks that need no classes, and tasks for which labels.csv says what an image shows."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +61,17 @@ def load(path: Path, image_size: int | None = None, *, skip_damaged: bool = Fals
             in it without sub-folders.
         image_size: Height and width in pixels; 64 if not given.
         skip_damaged: Leave out images that cannot be read, and say how many, instead of refusing them.
-        task: What is to be learned: anything but a reconstruction needs two classes.
+        task: What is to be learned: a reconstruction needs no classes, several labels an image a labels.csv, all else
+            two classes; if not given, what suits the folder.
 
     Raises:
         InputError: There is no such folder, it has fewer classes than needed, a class is empty or too small to split, a
-            class is only in the test part, or files cannot be read.
+            class is only in the test part, labels.csv is not as expected, or files cannot be read.
     """
-    needs_classes = task != "reconstruction"
+    task = task or learnable(path)[0]
+    if task in WITH_LABELS:
+        return _load_labelled(path, image_size or DEFAULT_SIZE_PIXELS, skip_damaged=skip_damaged)
+    needs_classes = task not in WITHOUT_CLASSES
     layout = _find_layout(path, needs_classes=needs_classes)
     classes = tuple(sorted(set(layout.train.labels)))
     if needs_classes and len(classes) < 2:
@@ -90,6 +98,49 @@ def load(path: Path, image_size: int | None = None, *, skip_damaged: bool = Fals
         test=Split(images[n:], targets[n:], files=names[n:]),
         augmentation="photos",
         note=f"images in {path}, {layout.note}, resized and cropped to {size} px{ignored}",
+    )
+
+
+def learnable(path: Path) -> tuple[str, ...]:
+    """Return what can be learned on a folder: first several labels an image where there is a labels.csv."""
+    usual = ("classification", *WITHOUT_CLASSES)
+    return (*WITH_LABELS, *usual) if (path / labels_csv.NAME).is_file() else (*usual, *WITH_LABELS)
+
+
+def _load_labelled(path: Path, size: int, *, skip_damaged: bool) -> Dataset:
+    """Read the images that labels.csv names, in the parts that it names, or with a fixed fifth held out for the test.
+
+    Raises:
+        InputError: Table and images do not fit each other, or no training image has one of the labels.
+    """
+    if not path.is_dir():
+        raise InputError(f"{path} does not exist: expected a folder of images with a {labels_csv.NAME}.")
+    table = labels_csv.read_labels(path / labels_csv.NAME)
+    labels_csv.check_files(path, table, [file.relative_to(path).as_posix() for file in _images(path)])
+    order = hash_order(table.files, seed=SPLIT_SEED)
+    if table.parts is None:
+        train, test = labelled_split(table.files, table.has, test_share=TEST_SHARE, seed=SPLIT_SEED)
+    else:
+        train, test = ([i for i in order if table.parts[i] == part] for part in ("train", "test"))
+    note = f"split of {labels_csv.NAME}" if table.parts else f"fixed split {len(train):,}/{len(test):,}"
+    images, rows = read_undamaged_pictures(
+        [path / table.files[i] for i in (*train, *test)],
+        size=size,
+        description=f"Reading {len(order):,} images from {path}",
+        skip_damaged=skip_damaged,
+    )
+    whole, n = [(*train, *test)[row] for row in rows], sum(row < len(train) for row in rows)
+    names, targets = [table.files[i] for i in whole], torch.from_numpy(table.has[whole])
+    lost = [name for name, times in zip(table.labels, targets[:n].sum(dim=0), strict=True) if not times]
+    _require_both_parts(path, lost, len(names) - n)
+    return Dataset(
+        name=f"folder:{path}",
+        task=WITH_LABELS[0],
+        classes=table.labels,
+        train=Split(images[:n], targets[:n], files=names[:n]),
+        test=Split(images[n:], targets[n:], files=names[n:]),
+        augmentation="photos",
+        note=f"images in {path} with labels, {note}, resized and cropped to {size} px",
     )
 
 
@@ -199,16 +250,20 @@ def _check_test_classes(path: Path, classes: tuple[str, ...], test: _Part) -> No
 
 def _require_classes_in_both(path: Path, classes: Sequence[str], train: Sequence[str], test: Sequence[str]) -> None:
     """Refuse a class of which no training image, or a test of which no image, could be read."""
-    lost = sorted(set(classes) - set(train))
+    _require_both_parts(path, sorted(set(classes) - set(train)), len(test))
+
+
+def _require_both_parts(path: Path, lost: Sequence[str], test: int) -> None:
     if lost or not test:
         what = f"no training image of {', '.join(lost)}" if lost else "no test image"
         raise InputError(f"{what} in {path} can be read, expected one at least; add images, or replace damaged ones.")
 
 
 SOURCE = Source(
-    summary="your own images, a sub-folder per class; give folder:PATH",
+    summary="your own images, a sub-folder per class, or a labels.csv; give folder:PATH",
     load=load,
     find=lambda path: path if path.is_dir() else None,
     needs="a path of your own, as in folder:photos",
-    tasks=("classification", "reconstruction"),
+    tasks=("classification", *WITHOUT_CLASSES, *WITH_LABELS),
+    tasks_at=learnable,
 )
