@@ -4,8 +4,7 @@ from torch import Generator
 
 from glassnet.data import Split
 from glassnet.data.batches import batch_order, ordered_batches, ordered_places, shuffled_batches
-from glassnet.data.sampling import balanced_draw
-from glassnet.data.split import channel_statistics, hold_out
+from glassnet.data.split import balanced_draw, channel_statistics, hold_out
 from glassnet.errors import InputError
 from glassnet.images import VOID, to_float
 from glassnet.rng import PerImageRNG

@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from glassnet.denoising import DENOISERS, Denoiser, baselines
+from glassnet.denoising import DENOISERS, Denoiser, baselines, median, nonlocal_means, unchanged
 from glassnet.denoising.baselines import denoise_all, noise_deviation, principal_components, project
-from glassnet.denoising.methods import median, nonlocal_means, unchanged
 from glassnet.errors import InputError
 from glassnet.tasks.reconstruction.image_quality import psnr
 

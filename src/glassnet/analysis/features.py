@@ -17,7 +17,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from glassnet.analysis.base import Context, Kind, Precision, get
-from glassnet.data.sampling import balanced_draw
+from glassnet.data.split import balanced_draw
 from glassnet.errors import InputError
 from glassnet.files import scratch_folder
 from glassnet.models.features import extract_features

@@ -15,7 +15,7 @@ from glassnet.analysis.base import Context, Kind, Precision
 from glassnet.analysis.features import check_images_have_classes, image_labels
 from glassnet.console import say
 from glassnet.data import Split
-from glassnet.data.sampling import balanced_draw
+from glassnet.data.split import balanced_draw
 from glassnet.embedding.layers import Alignment, LayerScore, cka, layer_scores
 from glassnet.errors import InputError
 from glassnet.experiment import Run

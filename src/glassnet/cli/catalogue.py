@@ -14,7 +14,7 @@ from glassnet.tables import text_table
 
 if TYPE_CHECKING:
     from glassnet.data import Source
-    from glassnet.models.summary import Layer
+    from glassnet.models.layers import Layer
 
 
 def data(settings: DataSettings) -> Answer:
@@ -113,7 +113,7 @@ def models(settings: ModelsSettings) -> Answer:
     import torch
 
     from glassnet.models import create_model, parse_options
-    from glassnet.models.summary import layer_table
+    from glassnet.models.layers import layer_table
 
     if settings.name is None:
         return _list_models()

@@ -12,8 +12,7 @@ from glassnet.defaults import learned_by
 from glassnet.devices import choose_device, choose_precision
 from glassnet.errors import InputError, unknown_name
 from glassnet.experiment import Run
-from glassnet.models import MODELS, create_model, model_options, parse_options
-from glassnet.models.references import is_reference, load_reference
+from glassnet.models import MODELS, create_model, is_reference, load_reference, model_options, parse_options
 from glassnet.run.store import slug
 from glassnet.settings.analysis import NetworkSettings
 from glassnet.subject import Subject

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from glassnet.data.dataset import Dataset, Split
+from glassnet.data.dataset import Dataset, Source, Split
 from glassnet.data.datasets import (
     cifar10,
     digit_pairs,
@@ -16,7 +16,6 @@ from glassnet.data.datasets import (
     stanford_dogs,
     voc_aug,
 )
-from glassnet.data.source import Source
 from glassnet.download import data_root
 from glassnet.errors import InputError, unknown_name
 from glassnet.images import VOID

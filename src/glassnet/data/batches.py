@@ -13,8 +13,7 @@ import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Generator, Tensor
 
-from glassnet.data.augment import Transform, random_transform
-from glassnet.data.augment.colours import apply_colours
+from glassnet.data.augment import Transform, apply_colours, random_transform
 from glassnet.data.augment.warps import Images, apply_warp, apply_warp_to_masks
 from glassnet.data.dataset import Split
 from glassnet.errors import InputError

@@ -1,4 +1,4 @@
-"""Split images into a training and a test part, the same way everywhere and for ever."""
+"""Split images into a training and a test part, and draw some of them, the same way everywhere and for ever."""
 
 import hashlib
 from collections import Counter
@@ -117,3 +117,27 @@ def channel_statistics(split: Split) -> tuple[list[float], list[float]]:
     deviation = (second / total - mean.square()).clamp(min=0).sqrt()
     # A channel that never changes carries nothing; dividing by 1 leaves it at 0.
     return mean.tolist(), torch.where(deviation > 1e-6, deviation, 1.0).tolist()
+
+
+def balanced_draw(targets: Int64[Tensor, " n"], count: int, *, seed: int) -> Int64[Tensor, " m"]:
+    """Draw at most `count` indices, each class in its share of the whole, in ascending order.
+
+    Args:
+        targets: Class of each image.
+        count: How many to draw; all of them if there are no more.
+        seed: Seed of the draw.
+
+    Raises:
+        InputError: None is to be drawn.
+    """
+    if count < 1:
+        raise InputError(f"{count} images are asked for, expected at least 1.")
+    if len(targets) <= count:
+        return torch.arange(len(targets))
+    order = torch.randperm(len(targets), generator=Generator().manual_seed(seed))
+    # Every image gets its place within its class as a share of the class; the smallest shares are taken.
+    place = torch.empty(len(targets), dtype=torch.float64)
+    for target in targets.unique():
+        members = order[targets[order] == target]
+        place[members] = (torch.arange(len(members), dtype=torch.float64) + 0.5) / len(members)
+    return place.argsort(stable=True)[:count].sort().values

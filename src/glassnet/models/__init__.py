@@ -1,23 +1,27 @@
-"""Networks by name. A new one is one file and one line in MODELS; the contract tests pick it up."""
+"""Networks by name. A new one is one file and one line in MODELS; the contract tests pick it up.
 
+A network that glassnet has no name for is a reference, `file.py:factory`: a user's own code.
+"""
+
+from __future__ import annotations
+
+import importlib.util
 import inspect
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from glassnet.console import say
 from glassnet.errors import InputError, unknown_name
-from glassnet.models.alexnet import AlexNetSmall
-from glassnet.models.allconv import AllConv
 from glassnet.models.autoencoder import AutoencoderFC
-from glassnet.models.convnet import ConvNet
-from glassnet.models.fcn8 import FCN8Small
-from glassnet.models.fcn8s_vgg16 import FCN8sVGG16
+from glassnet.models.convnets import AlexNetSmall, AllConv, ConvNet, VGGSmall
 from glassnet.models.resnet import ResNetSmall
-from glassnet.models.unet import UNetSmall
+from glassnet.models.segmentation import FCN8Small, FCN8sVGG16, UNetSmall
 from glassnet.models.vae import VAEConv, VAEDeep
 from glassnet.models.vgg import VGG16, VGG19, VGG16BatchNorm, VGG19BatchNorm
-from glassnet.models.vgg_small import VGGSmall
 from glassnet.settings.convert import from_text, to_text, type_of
 
 __all__ = ["MODELS", "create_model", "model_options", "model_output", "models_giving", "parse_options"]
@@ -118,3 +122,43 @@ def parse_options(name: str, words: Sequence[str]) -> dict[str, Any]:
             text, type_of(default), f"the model option {option}", expected=f"a value like {to_text(default)}"
         )
     return options
+
+
+def is_reference(name: str) -> bool:
+    """Tell whether a name means a function in a file, as in net.py:make."""
+    file, colon, factory = name.rpartition(":")
+    return bool(colon) and file.endswith(".py") and factory.isidentifier()
+
+
+def load_reference(name: str) -> nn.Module:
+    """Run the file and call the factory that `file.py:factory` names; the user's code runs as it is, which is said.
+
+    Raises:
+        InputError: There is no such file or factory, the code fails, or what it gives is no `nn.Module`.
+    """
+    file, _, factory = name.rpartition(":")
+    path = Path(file)
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; expected a Python file, as in net.py:make.")
+    specification = importlib.util.spec_from_file_location(path.stem, path)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    say(f"running {path}")
+    sys.path.insert(0, str(path.parent.resolve()))
+    try:
+        specification.loader.exec_module(module)
+        make = getattr(module, factory, None)
+        if make is None:
+            names = ", ".join(one for one in vars(module) if not one.startswith("_")) or "nothing"
+            raise InputError(f"{path} has no '{factory}'; it defines {names}.")
+        network = make if isinstance(make, nn.Module) else make()
+    except InputError:
+        raise
+    except Exception as error:  # the user's own code, which may raise anything
+        raise InputError(f"{name} failed with {type(error).__name__}: {' '.join(str(error).split())[:300]}") from error
+    finally:
+        sys.path.pop(0)
+    if not isinstance(network, nn.Module):
+        raise InputError(f"{name} gives a {type(network).__name__}, expected a torch.nn.Module.")
+    return network

@@ -24,7 +24,7 @@ from glassnet.data.split import hold_out
 from glassnet.devices import choose_device, choose_precision
 from glassnet.errors import InputError
 from glassnet.experiment import Experiment, Run
-from glassnet.models.summary import layer_table
+from glassnet.models.layers import layer_table
 from glassnet.run import SCHEMA_VERSION
 from glassnet.settings import ResolvedSettings, TrainSettings, to_json
 from glassnet.training.distributed import broadcast_from_main, main_first, synchronize_batchnorm

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from glassnet.data.augment.colours import LUMINANCE, Colours, apply_colours, random_colours
+from glassnet.data.augment import LUMINANCE, Colours, apply_colours, random_colours
 
 GENERATOR = torch.Generator()
 

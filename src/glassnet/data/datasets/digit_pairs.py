@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from glassnet.data.dataset import Dataset, Split
+from glassnet.data.dataset import Dataset, Source, Split
 from glassnet.data.datasets import mnist_sample
 from glassnet.data.pictures import resize_dataset
-from glassnet.data.source import Source
 
 PIXELS, DIGIT_PIXELS = 48, 28
 IMAGES = {"train": 4000, "test": 1000}

@@ -19,9 +19,8 @@ import torch
 from jaxtyping import UInt8
 from PIL import Image
 
-from glassnet.data.dataset import Dataset, Split
+from glassnet.data.dataset import Dataset, Source, Split
 from glassnet.data.datasets import mnist_sample
-from glassnet.data.source import Source
 from glassnet.errors import InputError
 
 CLASSES = ("background", *mnist_sample.DIGITS)

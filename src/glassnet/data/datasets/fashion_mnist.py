@@ -8,10 +8,9 @@ from pathlib import Path
 import torch
 
 from glassnet.data.archive import fetch_again, require_published
-from glassnet.data.dataset import Dataset, Split
+from glassnet.data.dataset import Dataset, Source, Split
 from glassnet.data.datasets.mnist import read_idx
 from glassnet.data.pictures import resize_dataset
-from glassnet.data.source import Source
 from glassnet.download import RemoteFile, fetch_files
 
 CLASSES = (

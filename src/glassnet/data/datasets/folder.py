@@ -11,10 +11,9 @@ from pathlib import Path
 
 import torch
 
-from glassnet.data.dataset import Dataset, Split
+from glassnet.data.dataset import Dataset, Source, Split
 from glassnet.data.datasets import labels_csv
 from glassnet.data.pictures import SUFFIXES, read_undamaged_pictures, say_ignored
-from glassnet.data.source import Source
 from glassnet.data.split import hash_order, labelled_split, stratified_split
 from glassnet.errors import InputError
 

@@ -11,9 +11,8 @@ import torch
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
-from glassnet.data.dataset import Dataset, Split
+from glassnet.data.dataset import Dataset, Source, Split
 from glassnet.data.pictures import DAMAGE, SUFFIXES, damaged, read_undamaged, say_ignored
-from glassnet.data.source import Source
 from glassnet.data.split import hash_order
 from glassnet.errors import InputError
 from glassnet.images import VOID

@@ -13,9 +13,8 @@ import torch
 from jaxtyping import UInt8
 
 from glassnet.data.archive import fetch_again
-from glassnet.data.dataset import Dataset, Split
+from glassnet.data.dataset import Dataset, Source, Split
 from glassnet.data.pictures import resize_dataset
-from glassnet.data.source import Source
 from glassnet.download import RemoteFile, fetch_files
 from glassnet.errors import InputError
 

@@ -11,9 +11,8 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from glassnet.data.dataset import Dataset, Split
+from glassnet.data.dataset import Dataset, Source, Split
 from glassnet.data.pictures import resize_dataset
-from glassnet.data.source import Source
 from glassnet.data.split import stratified_split
 from glassnet.errors import InputError
 

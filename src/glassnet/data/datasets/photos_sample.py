@@ -11,9 +11,8 @@ import torch
 from jaxtyping import UInt8
 from PIL import Image
 
-from glassnet.data.dataset import Dataset, Split
+from glassnet.data.dataset import Dataset, Source, Split
 from glassnet.data.pictures import resize_dataset
-from glassnet.data.source import Source
 from glassnet.errors import InputError
 
 SIDE_PIXELS = 32

@@ -16,9 +16,8 @@ from torch import Tensor
 from glassnet.console import say
 from glassnet.data.archive import fetch_again, fetched_archive, unpack, unpack_folder
 from glassnet.data.cache import CacheError, cached_pictures, files_digest
-from glassnet.data.dataset import Dataset, Split
+from glassnet.data.dataset import Dataset, Source, Split
 from glassnet.data.pictures import read_picture, read_pictures
-from glassnet.data.source import Source
 from glassnet.download import RemoteFile
 from glassnet.errors import InputError
 

@@ -15,7 +15,7 @@ import torch
 from glassnet.console import say
 from glassnet.data.archive import fetch_again, fetched_archive, unpack_folder
 from glassnet.data.cache import cached_pictures, files_digest
-from glassnet.data.dataset import Dataset, Split
+from glassnet.data.dataset import Dataset, Source, Split
 from glassnet.data.datasets.voc import (
     CLASSES,
     SBD,
@@ -29,7 +29,6 @@ from glassnet.data.datasets.voc import (
     union,
     union_clean,
 )
-from glassnet.data.source import Source
 from glassnet.download import RemoteFile, one_process_at_a_time
 from glassnet.errors import InputError
 

@@ -12,7 +12,7 @@ import torch
 from glassnet import figures
 from glassnet.experiment import Run
 from glassnet.models import create_model
-from glassnet.models.summary import layer_table
+from glassnet.models.layers import layer_table
 from glassnet.reproduction.claims import Verdict
 from glassnet.reproduction.part import SavedFigure, save_plot
 from glassnet.reproduction.reported import OWN_NETWORK, Comparison, Reported, compare, effect_text

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from glassnet.attribution import explain
 from glassnet.attribution.faithfulness import STROKE_THRESHOLD, share_inside, stroke_mask
 from glassnet.data import Split
-from glassnet.data.sampling import balanced_draw
+from glassnet.data.split import balanced_draw
 from glassnet.experiment import Run
 from glassnet.reproduction.part import Stage, stage
 from glassnet.run import RunDirectory

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 
 from glassnet import figures
-from glassnet.data.sampling import balanced_draw
+from glassnet.data.split import balanced_draw
 from glassnet.denoising.baselines import noisy_and_clean
 from glassnet.experiment import Run
 from glassnet.formats import between
 from glassnet.models import create_model, parse_options
-from glassnet.models.summary import layer_table
+from glassnet.models.layers import layer_table
 from glassnet.reproduction.claims import Verdict
 from glassnet.reproduction.part import Part, Reproduction, SavedFigure, open_folder, save_plot
 from glassnet.reproduction.reconstruction.comparison import judge, margin_table, quality_table, summary_table

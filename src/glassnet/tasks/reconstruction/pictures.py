@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 from glassnet import figures
 from glassnet.analysis.views import Evaluated
 from glassnet.console import say
-from glassnet.data.sampling import balanced_draw
+from glassnet.data.split import balanced_draw
 from glassnet.denoising import DENOISERS
 from glassnet.denoising.baselines import BaselineQuality, measure_baselines, noisy_and_clean
 from glassnet.images import to_float
