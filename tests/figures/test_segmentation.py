@@ -106,23 +106,3 @@ def test_a_class_is_named_where_it_is_widest(unchecked):
     assert name.get_text() == "golden eag…"
     picture = MARGIN + SIDE + GAP
     assert name.get_position()[0] == pytest.approx(picture + SIDE * 5.5 / 20)
-
-
-def test_bars_are_sorted_and_classes_without_a_value_left_out():
-    figure = figures.class_bars([0.2, None, 0.6], [(0.1, 0.3), None, None], ["a", "b", "c"], baselines=[0.7, 0, 0])
-    axes = figure.axes[0]
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["c", "a"]
-    assert [round(patch.get_width()) for patch in axes.patches] == [60, 20]
-    marks = next(line for line in axes.lines if line.get_label() == "all background")
-    assert list(marks.get_xdata()) == pytest.approx([0, 70])
-    with pytest.raises(InputError, match="no class has a value"):
-        figures.class_bars([None], [None], ["a"])
-    with pytest.raises(InputError, match="1 values, 1 intervals and 2 baselines for 1 classes, expected one of each"):
-        figures.class_bars([0.5], [None], ["a"], baselines=[0, 0])
-
-
-def test_a_class_of_one_image_has_a_bar_without_an_interval(texts):
-    figure = figures.class_bars([0.2, 0.6, 0.4], [(0.1, 0.3), (None, None), None], ["a", "b", "c"])
-    assert [line.get_xdata().tolist() for line in figure.axes[0].lines] == [pytest.approx([10, 30])]
-    assert any("line: 95% interval" in text for text in texts(figure))
-    assert not any("interval" in text for text in texts(figures.class_bars([0.2], [None], ["a"])))

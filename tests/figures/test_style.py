@@ -8,7 +8,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from glassnet.errors import InputError
-from glassnet.figures.confusion import ERRORS, RIGHT
+from glassnet.figures.classes import ERRORS, RIGHT
 from glassnet.figures.overlay import heat_overlay
 from glassnet.figures.segmentation import BACKGROUND, INVENTED, MISSED, MISTAKEN, OBJECT, UNJUDGED
 from glassnet.figures.style import (

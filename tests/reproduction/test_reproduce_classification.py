@@ -5,7 +5,7 @@ import pytest
 
 from glassnet.errors import InputError
 from glassnet.reproduction import classification as part
-from glassnet.reproduction.classification.networks import Row, network_tables
+from glassnet.reproduction.classification import Row, network_tables
 from glassnet.reproduction.reported import FIGURE_1, FIGURE_3
 from glassnet.settings.reproduce import ReproduceSettings
 from glassnet.tuning import Cell, tune

@@ -7,8 +7,13 @@ import tiny_voc
 from glassnet.errors import InputError
 from glassnet.experiment import Run, resolve
 from glassnet.reproduction.segmentation import evaluations, segmentation
-from glassnet.reproduction.segmentation.evaluations import Evaluations, trained, training_settings
-from glassnet.reproduction.segmentation.tables import classes_table, measures_table
+from glassnet.reproduction.segmentation.evaluations import (
+    Evaluations,
+    classes_table,
+    measures_table,
+    trained,
+    training_settings,
+)
 from glassnet.run import write_checkpoint
 from glassnet.settings import to_json
 from glassnet.settings.reproduce import ReproduceSettings

@@ -3,8 +3,7 @@
 from glassnet.figures.architecture import architecture, autoencoder_diagram
 from glassnet.figures.attribution import attribution_grid
 from glassnet.figures.attribution_strip import attribution_strip
-from glassnet.figures.class_bars import class_bars
-from glassnet.figures.confusion import confusion_matrix
+from glassnet.figures.classes import class_bars, confusion_matrix
 from glassnet.figures.curves import learning_curves, scree
 from glassnet.figures.embedding import embedding_figure, embedding_pair
 from glassnet.figures.faithfulness import faithfulness_curves, mask_share, sanity_curves

@@ -1,4 +1,4 @@
-"""The 2019 report done again. A new part is a folder and one line in PARTS."""
+"""The 2019 report done again. A new part is a file or a folder and one line in PARTS."""
 
 from glassnet.reproduction.classification import CLASSIFICATION
 from glassnet.reproduction.features import FEATURES

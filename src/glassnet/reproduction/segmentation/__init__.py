@@ -18,8 +18,15 @@ from glassnet.reproduction.claims import Verdict
 from glassnet.reproduction.part import Part, Reproduction, SavedFigure, open_folder, save_plot
 from glassnet.reproduction.reported import OWN_SEGMENTER
 from glassnet.reproduction.segmentation.claims import PERSON, find_objects, judge_leak, judge_people
-from glassnet.reproduction.segmentation.evaluations import Evaluations, trained, training_settings
-from glassnet.reproduction.segmentation.tables import LEAKY, Runs, classes_table, measures_table
+from glassnet.reproduction.segmentation.evaluations import (
+    LEAKY,
+    Evaluations,
+    Runs,
+    classes_table,
+    measures_table,
+    trained,
+    training_settings,
+)
 from glassnet.run import RunDirectory
 from glassnet.settings.reproduce import ReproduceSettings
 from glassnet.tasks.segmentation.metrics import mean_iou_of

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from glassnet.errors import InputError
-from glassnet.figures import confusion_matrix
+from glassnet.figures import class_bars, confusion_matrix
 
 COUNTS = np.array([[1234, 6, 0], [0, 0, 0], [1, 0, 99]])
 
@@ -61,3 +61,23 @@ def test_what_is_no_confusion_matrix_is_refused():
         confusion_matrix(COUNTS / 2, ["a", "b", "c"])
     with pytest.raises(InputError, match="confusion counts: 9 of 9 values are NaN"):
         confusion_matrix(np.full((3, 3), np.nan), ["a", "b", "c"])
+
+
+def test_bars_are_sorted_and_classes_without_a_value_left_out():
+    figure = class_bars([0.2, None, 0.6], [(0.1, 0.3), None, None], ["a", "b", "c"], baselines=[0.7, 0, 0])
+    axes = figure.axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["c", "a"]
+    assert [round(patch.get_width()) for patch in axes.patches] == [60, 20]
+    marks = next(line for line in axes.lines if line.get_label() == "all background")
+    assert list(marks.get_xdata()) == pytest.approx([0, 70])
+    with pytest.raises(InputError, match="no class has a value"):
+        class_bars([None], [None], ["a"])
+    with pytest.raises(InputError, match="1 values, 1 intervals and 2 baselines for 1 classes, expected one of each"):
+        class_bars([0.5], [None], ["a"], baselines=[0, 0])
+
+
+def test_a_class_of_one_image_has_a_bar_without_an_interval(texts):
+    figure = class_bars([0.2, 0.6, 0.4], [(0.1, 0.3), (None, None), None], ["a", "b", "c"])
+    assert [line.get_xdata().tolist() for line in figure.axes[0].lines] == [pytest.approx([10, 30])]
+    assert any("line: 95% interval" in text for text in texts(figure))
+    assert not any("interval" in text for text in texts(class_bars([0.2], [None], ["a"])))
