@@ -7,16 +7,18 @@ import numpy as np
 from torch import Tensor, nn
 
 from glassnet.attribution.explanation import Explanation
-from glassnet.attribution.faithfulness.hiding import Curves, confidence_change, deletion_insertion
-from glassnet.attribution.faithfulness.masks import (
+from glassnet.attribution.faithfulness.comparison import (
     STROKE_THRESHOLD,
+    agreement,
     classes_of,
     pointing_game,
+    rank_correlation,
     share_inside,
     stroke_mask,
+    structural_similarity,
 )
+from glassnet.attribution.faithfulness.hiding import Curves, confidence_change, deletion_insertion
 from glassnet.attribution.faithfulness.sanity import SanityCheck, sanity_check
-from glassnet.attribution.faithfulness.similarity import agreement, rank_correlation, structural_similarity
 from glassnet.images import Images
 from glassnet.stats import MeanCI, mean_ci
 

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from glassnet.attribution.faithfulness.masks import Classes, classes_of, per_pixel, positive
+from glassnet.attribution.faithfulness.comparison import Classes, classes_of, per_pixel, positive
 from glassnet.errors import InputError
 from glassnet.images import Images, check_images, image_batches
 from glassnet.models.capture import undisturbed

@@ -11,8 +11,7 @@ from torch import nn
 
 from glassnet.attribution.engine.targets import Target, check_target
 from glassnet.attribution.explain import explain
-from glassnet.attribution.faithfulness.masks import refuse_several
-from glassnet.attribution.faithfulness.similarity import rank_correlation, structural_similarity
+from glassnet.attribution.faithfulness.comparison import rank_correlation, refuse_several, structural_similarity
 from glassnet.errors import InputError
 from glassnet.images import Images, check_images, image_batches
 from glassnet.models.capture import tapped, undisturbed
