@@ -158,7 +158,7 @@ def explain_group(subject: Subject, model: nn.Module, group: Group, request: Att
     explanation = explain(
         model,
         given,
-        target=views.target(subject, model, group, request),
+        target=views.target(subject, model, group, request) if group.targets is None else list(group.targets),
         layers=views.layers(subject, model, request),
         methods=request.methods,
         precision=request.precision,

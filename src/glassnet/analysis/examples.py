@@ -24,11 +24,13 @@ class ExamplesRequest:
 
     Attributes:
         rows: Their places in the part.
+        targets: The class explained for each; what the task explains where none is asked for, if empty.
         split: The part.
         precision: Of the forward and backward pass.
     """
 
     rows: tuple[int, ...]
+    targets: tuple[int, ...] = ()
     split: Part = "test"
     precision: Precision = "fp32"
 
@@ -63,7 +65,8 @@ def compute(subject: Subject, request: ExamplesRequest, context: Context) -> Exa
     except InputError:
         methods = ("saliency",)
     split = subject.part(request.split).subset(torch.tensor(request.rows))
-    group = Group("examples", "Images of the report", "Chosen for the report by rule.", split, subject.labelled)
+    title, rule = "Images of the report", "Chosen for the report by rule."
+    group = Group("examples", title, rule, split, subject.labelled, request.targets or None)
     asked = AttributionRequest("", LAST, methods, mask="none", split=request.split, precision=request.precision)
     explained = explain_group(subject, model, group, asked)
     (method, layer), *_ = explained.maps

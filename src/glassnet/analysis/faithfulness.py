@@ -93,8 +93,8 @@ def compute(subject: Subject, request: FaithfulnessRequest, context: Context) ->
     """
     if not subject.task.views().explain.classes:
         raise InputError(
-            f"--faithfulness measures maps of a class's score, and {subject.name} learned {subject.task.name}; "
-            "leave it out."
+            f"--faithfulness measures maps of a class's score, and {subject.name} learned {subject.task.name}, which "
+            "has no classes that exclude each other; leave it out."
         )
     explained = get(ATTRIBUTION, subject, request.attribution, context=context)
     groups = tuple(_measured(subject, group, request.seed, context) for group in explained.result.groups)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import torch
+from jaxtyping import Bool
+from torch import Tensor
 
 from glassnet.analysis.base import Context
 from glassnet.analysis.views import Group
@@ -55,6 +58,33 @@ def select(subject: Subject, words: str, part: Part, precision: str, context: Co
         f"--images is '{words}', expected indices as in 3,14,15, a rule as in {usual}, or "
         "an image file or a folder of them that exists."
     )
+
+
+def hit_groups(
+    split: Split, hit: Bool[Tensor, " n"], rule: str, wanted: int, *, part: Part, title: str, how: str
+) -> list[Group]:
+    """Take the first images that a model gets right, or wrong, or half of each.
+
+    Args:
+        split: The images.
+        hit: Which of them it gets right.
+        rule: correct, wrong or mixed.
+        wanted: How many.
+        part: The part that they are of.
+        title: Heading of a group, in which {} stands for the rule.
+        how: What it means to be right or wrong, in which {} stands for the rule too, after "images that are".
+    """
+    groups = {"correct": hit, "wrong": ~hit} if rule == "mixed" else {rule: hit if rule == "correct" else ~hit}
+    share = math.ceil(wanted / len(groups))
+    return [
+        Group(
+            name,
+            title.format(name.capitalize()),
+            f"The first {share} {part} images that are {how.format(name)}, not picked.",
+            split.subset(chosen.nonzero().flatten()[:share]),
+        )
+        for name, chosen in groups.items()
+    ]
 
 
 def _by_index(subject: Subject, indices: list[int], part: Part) -> Group:

@@ -11,7 +11,8 @@ from jaxtyping import Bool
 from torch import Tensor, nn
 
 from glassnet.data import Dataset, Split
-from glassnet.errors import unknown_name
+from glassnet.errors import InputError, unknown_name
+from glassnet.models.layers import select_layers
 from glassnet.run.store import Plot
 from glassnet.subject import Part, Subject
 from glassnet.tables import Table
@@ -97,6 +98,7 @@ class Group:
         rule: One sentence.
         split: The images with their labels, numbers and files.
         labelled: Whether the labels mean anything.
+        targets: The class explained for each image, where the group says it; else the task's `target` does.
     """
 
     name: str
@@ -104,6 +106,7 @@ class Group:
     rule: str
     split: Split
     labelled: bool = True
+    targets: tuple[int, ...] | None = None
 
     @property
     def images(self) -> Tensor:
@@ -145,7 +148,8 @@ class ExplainViews:
         describe: Facts of each explained image.
         columns: The facts as a table shows them: key and heading.
         caption: One or two lines below an image, from its facts.
-        classes: Whether what is explained is a class's score, so that faithfulness can be measured.
+        classes: Whether what is explained is the score of one of several classes that exclude each other, so that
+            faithfulness can be measured by its softmax probability.
         together: Whether the score is of all images of a group at once, which then make one batch.
         default_target: What is explained where nothing is asked for, which is then "predicted".
     """
@@ -187,6 +191,7 @@ class Views:
         history_total: Cells of its last row by key, its name under "epoch", from the last epoch; empty for no such row.
         network: Further figures of the network's layers.
         shown: Places of the images that the report shows with their maps.
+        shown_targets: The class explained for each of them; what the task explains where none is asked for, if empty.
         results: The report's first sections, from the evaluation and these images; its tables and figures where None.
     """
 
@@ -204,7 +209,40 @@ class Views:
     curves: Callable[[Sequence[Mapping[str, Any]], int], Any]
     network: Callable[[Mapping[str, Any]], Iterable[Plot]] = lambda _model: ()
     shown: Callable[[Any], Sequence[int]] = lambda _result: ()
+    shown_targets: Callable[[Any], Sequence[int]] = lambda _result: ()
     results: Callable[[Material], Sequence[Section]] | None = None
     history: tuple[tuple[str, str, Callable[[Any], str]], ...] = field(default=())
     history_caption: Callable[[Sequence[Mapping[str, Any]]], str] = lambda _history: EPOCHS
     history_total: Callable[[Mapping[str, Any]], Mapping[str, str]] = lambda _last: {}
+
+
+def wanted_of_classes(subject: Subject) -> list[tuple[str, dict[str, Any]]]:
+    """Return what a report needs: the evaluation, the last hidden layer embedded, every convolution explained."""
+    layer = _last_hidden_layer(subject)
+    embedded = [
+        ("embedding", {"layer": layer, "method": m, "dims": d}) for m, d in (("tsne", 2), ("pca", 2), ("pca", 3))
+    ]
+    measured = [("evaluation", {"split": "test", "data": None})] if subject.labelled else []
+    return [*measured, *(embedded if layer else []), ("attribution", _usual_maps(subject))]
+
+
+def _usual_maps(subject: Subject) -> dict[str, Any]:
+    """Return which maps a report shows: of every convolution, or of the input where there is none."""
+    try:
+        select_layers(subject.model(), "conv")
+    except InputError:
+        return {"layers": ("linear",), "methods": ("saliency", "input_x_gradient")}
+    return {"layers": ("conv",), "methods": ("gradcam", "guided_gradcam")}
+
+
+def _last_hidden_layer(subject: Subject) -> str | None:
+    """Name the linear layer before the last, or the last convolution where there is none; None without either."""
+    model = subject.model()
+    for kind, place in (("linear", -2), ("conv", -1), ("linear", -1)):
+        try:
+            names = list(select_layers(model, kind))
+        except InputError:
+            continue
+        if len(names) >= -place:
+            return names[place]
+    return None

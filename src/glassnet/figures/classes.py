@@ -151,15 +151,19 @@ def class_bars(
     *,
     baselines: Sequence[float | None] | None = None,
     title: str = "Intersection over union by class",
+    measure: str = "intersection over union",
+    baseline: str = "all background",
 ) -> Figure:
-    """Draw each class's intersection over union with its 95% interval; classes without a value are left out.
+    """Draw a measure of each class with its 95% interval, the highest first; classes without a value are left out.
 
     Args:
         values: 0 to 1, None for a class that is neither there nor predicted.
         intervals: 95% interval of each; None, or (None, None), for none.
         classes: Names of the classes.
-        baselines: What predicting background everywhere scores in each class, drawn as a mark; None for no marks.
+        baselines: What a baseline scores in each class, drawn as a mark; None for no marks.
         title: The figure's heading.
+        measure: What the bars are, in words.
+        baseline: What the marks are.
 
     Raises:
         InputError: The lists differ in length, or no class has a value.
@@ -175,11 +179,11 @@ def class_bars(
             axes.plot(100 * bounds[i], [place, place], color=INK, linewidth=1.2)
     if baselines is not None:
         marks = [100 * (baselines[i] or 0) for i in order]
-        axes.plot(marks, places, "|", color=PALETTE[1], markersize=13, markeredgewidth=3, label="all background")
+        axes.plot(marks, places, "|", color=PALETTE[1], markersize=13, markeredgewidth=3, label=baseline)
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center")
     axes.set_yticks(places, [shorten(classes[i], 28) for i in order])
     line = "" if np.isnan(bounds[order]).all() else ", line: 95% interval"
-    axes.set(xlim=(0, 100), ylim=(len(order) - 0.4, -0.6), xlabel="intersection over union (%)" + line)
+    axes.set(xlim=(0, 100), ylim=(len(order) - 0.4, -0.6), xlabel=f"{measure} (%){line}")
     axes.grid(axis="x", color=GRID)
     figure.suptitle(title, x=0.01, ha="left")
     return figure
@@ -199,5 +203,5 @@ def _order(
         )
     order = sorted((i for i, v in enumerate(values) if v is not None), key=lambda i: -(values[i] or 0))
     if not order:
-        raise InputError("no class has a value; measure masks in which one is there.")
+        raise InputError("no class has a value; measure images in which one is there.")
     return order

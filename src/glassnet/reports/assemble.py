@@ -139,11 +139,12 @@ def _examples(gathered: Gathered) -> tuple[tuple[Example, ...], Material | None]
     evaluation, subject = gathered.evaluation, gathered.subject
     if evaluation is None:
         return (), None
-    rows = tuple(subject.task.views().shown(evaluation.result))
+    views = subject.task.views()
+    rows, targets = tuple(views.shown(evaluation.result)), tuple(views.shown_targets(evaluation.result))
     if not rows:
         return (), Material(subject, evaluation, None)
     try:
-        made = analyse(subject, "examples", rows=rows, context=gathered.context).result
+        made = analyse(subject, "examples", rows=rows, targets=targets, context=gathered.context).result
     except InputError as error:
         say(f"left out: {error}")
         return (), Material(subject, evaluation, None)

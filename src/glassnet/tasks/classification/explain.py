@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 
 from glassnet.analysis.attribution import AttributionRequest
 from glassnet.analysis.base import Context
+from glassnet.analysis.selection import hit_groups
 from glassnet.analysis.views import Described, ExplainViews, Facts, Group, class_of
 from glassnet.attribution import Explanation
 from glassnet.errors import InputError
@@ -33,17 +33,8 @@ def _select(subject: Subject, rule: str, wanted: int, part: Part, context: Conte
     model = context.once(("model", id(subject)), lambda: subject.model(context.device))
     key = ("hits", id(subject), part, precision)
     hit = context.once(key, lambda: predict(model, split.images, precision=precision).argmax(dim=1) == split.targets)
-    groups = {"correct": hit, "wrong": ~hit} if rule == "mixed" else {rule: hit if rule == "correct" else ~hit}
-    share = math.ceil(wanted / len(groups))
-    return [
-        Group(
-            name,
-            f"{name.capitalize()}ly classified images",
-            f"The first {share} {part} images that are {name}ly classified, not picked.",
-            split.subset(chosen.nonzero().flatten()[:share]),
-        )
-        for name, chosen in groups.items()
-    ]
+    title, how = "{}ly classified images", "{}ly classified"
+    return hit_groups(split, hit, rule, wanted, part=part, title=title, how=how)
 
 
 def _inputs(_subject: Subject, group: Group, _request: AttributionRequest) -> Tensor:

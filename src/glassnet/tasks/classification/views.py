@@ -8,15 +8,12 @@ from typing import Any
 import numpy as np
 
 from glassnet import figures
-from glassnet.analysis.views import Evaluated, Views
+from glassnet.analysis.views import Evaluated, Views, wanted_of_classes
 from glassnet.blocks import ConfusionMatrix, Gallery, Section
-from glassnet.errors import InputError
 from glassnet.formats import count, decimal, percent
 from glassnet.measures import MEASURES, interval, show, with_interval
-from glassnet.models.layers import select_layers
 from glassnet.reports.material import Material
 from glassnet.run.store import FigureWords, Plot
-from glassnet.subject import Subject
 from glassnet.tables import Table, make_table
 from glassnet.tasks.classification.explain import EXPLAIN
 from glassnet.tasks.classification.result import Classification
@@ -186,38 +183,6 @@ def _galleries(result: Classification, material: Material, known: set[int]) -> I
         )
 
 
-def _wanted(subject: Subject) -> list[tuple[str, dict[str, Any]]]:
-    """What a report needs: the evaluation, the last hidden layer embedded, every convolution explained."""
-    layer = last_hidden_layer(subject)
-    embedded = [
-        ("embedding", {"layer": layer, "method": m, "dims": d}) for m, d in (("tsne", 2), ("pca", 2), ("pca", 3))
-    ]
-    measured = [("evaluation", {"split": "test", "data": None})] if subject.labelled else []
-    return [*measured, *(embedded if layer else []), ("attribution", usual_maps(subject))]
-
-
-def usual_maps(subject: Subject) -> dict[str, Any]:
-    """Return which maps a report shows: of every convolution, or of the input where there is none."""
-    try:
-        select_layers(subject.model(), "conv")
-    except InputError:
-        return {"layers": ("linear",), "methods": ("saliency", "input_x_gradient")}
-    return {"layers": ("conv",), "methods": ("gradcam", "guided_gradcam")}
-
-
-def last_hidden_layer(subject: Subject) -> str | None:
-    """Name the linear layer before the last, or the last convolution where there is none; None without either."""
-    model = subject.model()
-    for kind, place in (("linear", -2), ("conv", -1), ("linear", -1)):
-        try:
-            names = list(select_layers(model, kind))
-        except InputError:
-            continue
-        if len(names) >= -place:
-            return names[place]
-    return None
-
-
 def _headlines(metrics: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
     bounds = interval("accuracy", metrics.get("test_accuracy_interval"))
     return (
@@ -252,7 +217,7 @@ VIEWS = Views(
     text=_text,
     tables=_tables,
     explain=EXPLAIN,
-    wanted=_wanted,
+    wanted=wanted_of_classes,
     headlines=_headlines,
     epoch_note=_epoch_note,
     summary=_summary,
