@@ -4,6 +4,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from glassnet.subject import Subject
+
 CLASSES = ("cat", "dog", "owl")
 
 
@@ -46,3 +48,10 @@ def coloured(n, *, height=12, width=10, seed=0, channels=3):
     labels = np.arange(n) % 3
     images[np.arange(n), labels % channels] += 100
     return images, labels
+
+
+def make_subject(out=None, *, n=24, labelled=True, model=None, **options):
+    """Return a subject of images in three colours."""
+    images, labels = coloured(n)
+    labels = labels if labelled else None
+    return Subject(model or TinyNet(), images, labels=labels, classes=CLASSES, name="tiny", out=out, **options)

@@ -133,7 +133,8 @@ def image_labels(targets: Tensor) -> np.ndarray:
     """Return one class an image: the target, or the first label of several; one more than the last for none."""
     if targets.ndim == 1:
         return targets.numpy().astype(np.int64)
-    return torch.where(targets.any(dim=1), targets.int().argmax(dim=1), targets.shape[1]).numpy().astype(np.int64)
+    several = targets.numpy().astype(bool)
+    return np.where(several.any(axis=1), several.argmax(axis=1), several.shape[1]).astype(np.int64)
 
 
 def layer_names(subject: Subject, words: Sequence[str], context: Context) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -60,6 +60,9 @@ def decode(kind: type[R], document: Any, arrays: Arrays, *, source: object) -> R
     Raises:
         InputError: They are not those of such a result; `source` is named as where they came from.
     """
+    lost = [key for key in _named(document) if key not in arrays]
+    if lost:
+        raise InputError(f"{source} is damaged (there is no array {lost[0]}); remove its folder and make it again.")
     try:
         return _converter(arrays).structure(document, kind)
     except (cattrs.BaseValidationError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
@@ -72,14 +75,24 @@ def _converter(arrays: Arrays) -> cattrs.Converter:
     configure_union_passthrough(bool | int | float | str | None, converter)
 
     def array_of(value: Any, _kind: Any) -> np.ndarray:
-        if value["array"] not in arrays:
-            raise ValueError(f"there is no array {value['array']}")
         return arrays[value["array"]]
 
     converter.register_structure_hook_func(_is_array, array_of)
     converter.register_structure_hook(float, lambda value, _: _number(value))
     converter.register_structure_hook_func(_has_tuple_keys, lambda value, kind: _tuple_keyed(converter, value, kind))
     return converter
+
+
+def _named(document: Any) -> Iterator[str]:
+    """Yield the keys of the arrays that a document names."""
+    if isinstance(document, list):
+        for one in document:
+            yield from _named(one)
+    elif isinstance(document, dict):
+        if document.keys() == {"array"}:
+            yield str(document["array"])
+        for one in document.values():
+            yield from _named(one)
 
 
 def _number(value: Any) -> float:

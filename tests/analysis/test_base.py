@@ -1,0 +1,211 @@
+"""Any analysis: found if it is there, computed and kept if not, and never at the cost of another."""
+
+import dataclasses
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from glassnet.analysis import KINDS, analyse, build_request, stored
+from glassnet.analysis import base as base_module
+from glassnet.analysis.attribution import AttributionRequest
+from glassnet.errors import InputError
+from glassnet.run.codec import encode
+from glassnet.subject import as_subject
+from tiny_nets import make_subject
+
+QUICK = {
+    "evaluation": {},
+    "features": {"layer": "fc1"},
+    "embedding": {"layer": "fc1", "method": "pca"},
+    "layers": {},
+    "attribution": {"images": "correct:4", "layers": "conv2"},
+    "faithfulness": {"attribution": {"images": "correct:4", "layers": ("conv2",)}},
+    "examples": {"rows": (0, 3)},
+}
+"""Settings of each kind that are quick to compute."""
+
+
+def assert_equal_results(one, other):
+    """Compare two results by what is written of them."""
+    (document, arrays), (same, others) = encode(one), encode(other)
+    assert document == same
+    assert arrays.keys() == others.keys()
+    for key, array in arrays.items():
+        assert array.dtype == others[key].dtype
+        assert np.array_equal(array, others[key], equal_nan=array.dtype.kind == "f")
+
+
+def test_each_kind_is_tried_here():
+    assert QUICK.keys() == KINDS.keys()
+
+
+@pytest.fixture(scope="module")
+def subject_kept(tmp_path_factory):
+    """A subject whose folder holds an analysis of each kind, to be read only, and they by kind."""
+    subject = make_subject(tmp_path_factory.mktemp("kept"))
+    return subject, {kind: analyse(subject, kind, **QUICK[kind]) for kind in KINDS}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_asked_again_it_is_found_and_equal_and_nothing_is_computed(subject_kept, kind):
+    subject, firsts = subject_kept
+    model, first = subject.model(), firsts[kind]
+    passes = model.passes
+    assert passes > 0
+    again = analyse(as_subject(subject), kind, **QUICK[kind])
+    assert model.passes == passes
+    assert again.entry.path == first.entry.path
+    assert again.request == first.request
+    assert type(again.result) is type(first.result)
+    assert_equal_results(again.result, first.result)
+    assert again.figures == first.figures
+    assert again.to_json() == first.to_json()
+    json.dumps(again.to_json(), allow_nan=False)
+    assert "\n" not in repr(again.result)
+    assert len(repr(again.result)) < 200
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_a_store_it_is_computed_and_returned_with_its_figures(subject_kept, make, kind):
+    kept = subject_kept[1][kind]
+    bare = analyse(make(), kind, **QUICK[kind])
+    assert (bare.entry, bare.name) == (None, kind)
+    assert bare.figures == kept.figures
+    if kind != "faithfulness":  # which names the attribution it is of
+        assert_equal_results(bare.result, kept.result)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_entry_holds_all_that_made_it_in_order(subject_kept, kind):
+    subject, firsts = subject_kept
+    entry = firsts[kind].entry
+    document = json.loads((entry.path / "analysis.json").read_text())
+    assert list(document) == [
+        "entry_version", "kind", "subject", "settings", "made_of", "versions", "code", "made", "seconds", "result",
+        "figures",
+    ]  # fmt: skip
+    assert document["subject"] == {"name": "tiny", "task": "classification", "data": None}
+    assert document["settings"].keys() == {one.name for one in dataclasses.fields(KINDS[kind].request)}
+    assert document["made_of"] == subject.made_of("test")
+    assert document["versions"].keys() >= {"glassnet", "python", "torch", "numpy"}
+    for words in entry.figures:
+        assert words.title
+        assert words.alt
+        assert entry.figure_file(words.name, "png").stat().st_size > 1000
+        assert "<svg" in entry.figure_file(words.name, "svg").read_text()
+
+
+def test_other_settings_images_weights_and_classes_make_other_entries(make, tmp_path):
+    subject = make(tmp_path)
+    names = [analyse(subject, "features", layer="fc1").name]
+    names.append(analyse(subject, "features", layer="fc2").name)
+    names.append(analyse(subject, "features", layer="fc1", images=10).name)
+    names.append(analyse(make(tmp_path, n=21), "features", layer="fc1").name)
+    with torch.no_grad():
+        subject.model().fc1.bias += 1
+    names.append(analyse(subject, "features", layer="fc1").name)
+    assert names == ["features/fc1", "features/fc2", "features/fc1-10", "features/fc1-2", "features/fc1-3"]
+    assert sorted(one.name for one in stored(subject)) == sorted(names)
+    assert len(stored(subject, "evaluation")) == 0
+    assert stored(make()) == []
+
+
+def test_a_chosen_name_is_checked_before_any_work(subject, capsys):
+    first = analyse(subject, "features", layer="fc1", name="mine")
+    assert first.name == "features/mine"
+    passes = subject.model().passes
+    for name, message in (("mine", "choose another --name, or remove"), ("a/b", "cannot name an analysis")):
+        with pytest.raises(InputError, match=message):
+            analyse(subject, "features", layer="fc2", name=name)
+    assert subject.model().passes == passes
+    assert analyse(subject, "features", layer="fc1", name="other").name == "features/mine"
+    assert "features/mine has these settings already; `glassnet analyses --rename`" in capsys.readouterr().err
+
+
+def test_what_another_version_made_is_said(subject, monkeypatch, capsys):
+    analyse(subject, "features", layer="fc1")
+    analyse(subject, "features", layer="fc1")
+    assert "another version" not in capsys.readouterr().err
+    monkeypatch.setattr(base_module, "code_digest", lambda *_packages: "other")
+    again = analyse(subject, "features", layer="fc1")
+    assert "features/fc1 was made by another version of glassnet's code; remove it with" in capsys.readouterr().err
+    assert again.name == "features/fc1"
+
+
+@pytest.mark.parametrize("kind", ["evaluation", "embedding"])
+def test_where_nothing_can_be_written_it_is_computed_and_that_is_said_once(subject, monkeypatch, capsys, kind, context):
+    kept = analyse(subject, "features", layer="fc2")
+    before = sorted(subject.path.rglob("*"))
+    monkeypatch.setattr(os, "access", lambda _path, _mode: False)
+    bare = analyse(subject, kind, context=context, **QUICK[kind])
+    passes = subject.model().passes
+    again = analyse(subject, kind, context=context, **QUICK[kind])
+    assert bare.entry is again.entry is None
+    assert bare.plots
+    assert subject.model().passes == passes  # what is shared remembers it
+    assert capsys.readouterr().err.count("is read-only: analyses are not kept") == 1
+    assert sorted(subject.path.rglob("*")) == before
+    assert analyse(subject, "features", layer="fc2").entry.path == kept.entry.path  # what is there is read
+
+
+def test_a_figure_that_fails_leaves_no_entry(subject):
+    def fail(*_):
+        raise RuntimeError("the figure failed")
+
+    kind = dataclasses.replace(KINDS["features"], plots=fail)
+    with pytest.raises(RuntimeError, match="the figure failed"):
+        base_module.get(kind, subject, KINDS["features"].request("fc1"))
+    assert list((subject.path / "analyses" / "features").iterdir()) == []
+
+
+def test_a_damaged_entry_is_named(subject):
+    entry = analyse(subject, "features", layer="fc1").entry
+    (entry.path / "arrays.npz").unlink()
+    with pytest.raises(InputError, match=r"fc1/analysis\.json is damaged \(there is no array features"):
+        analyse(subject, "features", layer="fc1")
+    (entry.path / "arrays.npz").write_bytes(b"nonsense")
+    with pytest.raises(InputError, match=r"fc1/arrays\.npz is damaged .* --remove features/fc1` and make it again"):
+        stored(subject)
+
+
+def test_what_is_remembered_of_one_subject_is_never_given_for_another(make, context):
+    """An object that is gone may leave its identity to the next."""
+    rows = [analyse(make(n=n), "features", layer="fc1", context=context).result.features for n in range(5, 12)]
+    assert [len(one) for one in rows] == list(range(5, 12))
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "message"),
+    [
+        ("embeding", {}, r"no kind of analysis 'embeding'\. Did you mean embedding"),
+        ("embedding", {}, r"embedding needs layer; give it, as in layer='fc1'"),
+        ("embedding", {"layer": "fc1", "perplexities": 3}, r"no setting 'perplexities' of embedding\. Did you mean"),
+        ("embedding", {"layer": "fc1", "split": "val"}, "the setting split is 'val', expected one of train, test"),
+        ("embedding", {"layer": "fc1", "images": "many"}, "the setting images is 'many', expected a whole number"),
+        ("embedding", {"layer": 3}, "the setting layer is 3, expected a name"),
+        ("features", {"layer": "fc1", "images": 0}, "0 images are asked for, expected at least 1"),
+        ("layers", {"images": -1}, "-1 images are asked for, expected at least 1"),
+        ("evaluation", {"precision": "fp8"}, "the setting precision is 'fp8', expected one of fp32, bf16"),
+        ("attribution", {"mask": "circle"}, "the setting mask is 'circle', expected one of auto, stroke, none"),
+        ("attribution", {"layers": ("conv1", 3)}, "the setting layers is .*, expected a list, each value a name"),
+        ("faithfulness", {"attribution": {"mask": 1}}, "the setting attribution is"),
+    ],
+)
+def test_settings_that_mean_nothing_are_refused_before_any_work(subject, kind, settings, message):
+    passes = subject.model().passes
+    with pytest.raises(InputError, match=message):
+        analyse(subject, kind, **settings)
+    assert subject.model().passes == passes
+
+
+def test_settings_may_be_given_as_one_has_them():
+    one = build_request("embedding", {"layer": "fc1", "perplexity": 5, "images": np.int64(20)})
+    assert encode(one)[0]["perplexity"] == [5.0]
+    assert json.dumps(encode(one)[0]["perplexity"]) == "[5.0]"  # 5 and 5.0 are one setting
+    assert build_request("embedding", {"layer": "fc1", "perplexity": [5.0], "images": 20}) == one
+    maps = AttributionRequest(images="0,1", layers=("conv2",))
+    faithfulness = build_request("faithfulness", {"attribution": maps})
+    assert build_request("faithfulness", {"attribution": {"images": "0,1", "layers": ["conv2"]}}) == faithfulness
