@@ -68,7 +68,7 @@ def test_what_is_no_run_is_refused(tmp_path, finished):
         ("{", r"run\.json is damaged"),
         ("[]", "no schema_version"),
         ('{"schema_version": "1"}', "no schema_version"),
-        ('{"schema_version": 2}', r"schema version 2, newer than this glassnet reads \(1\); upgrade with"),
+        ('{"schema_version": 3}', r"schema version 3, newer than this glassnet reads \(2\); upgrade with"),
         ('{"schema_version": true}', "no schema_version"),
         ('{"schema_version": -5}', "no schema_version"),
         ('{"schema_version": 1, "settings": {}}', r"lacks settings\.data, settings\.model, .*, metrics\.epoch"),

@@ -196,10 +196,10 @@ def load(kind: Kind, subject: Subject, entry: Entry) -> Analysis:
     Raises:
         InputError: It is damaged.
     """
-    result: Any = decode(kind.result(subject), entry.result, entry.arrays, source=entry.path / "analysis.json")
+    result: Any = decode(kind.result(subject), entry.result, entry.arrays, source=entry.file, again=entry.again)
     known = {one.name for one in dataclasses.fields(kind.request)}
     settings = {key: value for key, value in entry.settings.items() if key in known}
-    request: Any = decode(kind.request, settings, {}, source=entry.path / "analysis.json")
+    request: Any = decode(kind.request, settings, {}, source=entry.file, again=entry.again)
     return Analysis(kind.name, request, result, entry)
 
 

@@ -55,6 +55,7 @@ class MeasuredGroup:
         sanity: Correlation with the trained model's maps while its weights are randomised.
         passes: By method, whether its map notices; None where that is undecided.
         agreement: By two methods and a layer, rank correlation of their maps.
+        randomised: By method, the mean of each step of `sanity`, with its interval over images.
     """
 
     name: str
@@ -66,6 +67,7 @@ class MeasuredGroup:
     sanity: SanityCheck
     passes: Mapping[str, bool | None]
     agreement: Mapping[tuple[str, str, str], MeanCI]
+    randomised: Mapping[str, tuple[MeanCI, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,7 @@ def _measured(subject: Subject, group: ExplainedGroup, seed: int, context: Conte
         sanity=checked,
         passes={method: checked.passes(method) for method in checked.rank_correlation},
         agreement=agreement(explanation, seed=seed),
+        randomised={method: tuple(checked.steps(method)) for method in checked.rank_correlation},
     )
 
 

@@ -8,6 +8,7 @@ from glassnet.cli.subjects import context_of, open_subject, precision_of
 from glassnet.errors import InputError
 from glassnet.formats import duration, plain
 from glassnet.reports import report as write_report
+from glassnet.run.legacy import PREFIX
 from glassnet.run.store import Entry, Store
 from glassnet.settings import AnalysesSettings, EvalSettings, ReportSettings
 from glassnet.tables import text_table
@@ -71,8 +72,19 @@ def analyses(settings: AnalysesSettings) -> Answer:
     rows = [
         (f"{one.kind}/{one.name}", _settings(one), _made(one), duration(one.document.get("seconds"))) for one in entries
     ]
-    listed = [{"name": f"{one.kind}/{one.name}", "path": str(one.path), "settings": one.settings} for one in entries]
-    return Answer(text_table(("analysis", "settings", "made", "took"), rows), {"analyses": listed})
+    listed = [
+        {
+            "name": f"{one.kind}/{one.name}",
+            "path": str(one.path),
+            "settings": one.settings,
+            "earlier_version": one.elsewhere is not None,
+        }
+        for one in entries
+    ]
+    text = text_table(("analysis", "settings", "made", "took"), rows)
+    if any(one.elsewhere for one in entries):
+        text += f"\nThose named {PREFIX}… were made by an earlier version of glassnet."
+    return Answer(text, {"analyses": listed})
 
 
 def _settings(entry: Entry) -> str:

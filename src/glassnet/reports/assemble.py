@@ -6,20 +6,22 @@ import dataclasses
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from glassnet.analysis import KINDS, Analysis, Context, analyse, load
-from glassnet.blocks import Block, Example, Fold, Headline, Missing, Prose, RunReport, Section, Template
+from glassnet.blocks import Block, Example, Fold, Headline, Missing, Picture, Prose, RunReport, Section, Template
 from glassnet.console import say
 from glassnet.errors import InputError
 from glassnet.formats import count, duration
 from glassnet.reports.layers import layer_blocks
-from glassnet.reports.material import Material, examples_of, pictures
+from glassnet.reports.material import Material, examples_of, picture_of, pictures
 from glassnet.reports.network import learning_blocks, network_blocks
 from glassnet.reports.pictures import embedding_blocks
 from glassnet.reports.provenance import provenance
 from glassnet.run.codec import encode
-from glassnet.run.entry import read_entry
+from glassnet.run.entry import Entry, read_entry
+from glassnet.run.legacy import old_entries, old_figures
 from glassnet.subject import Subject
 
 WORDS = {"evaluation": "glassnet eval", "embedding": "glassnet features", "attribution": "glassnet explain"}
@@ -79,13 +81,14 @@ def _readable(subject: Subject, lacking: dict[str, str]) -> Iterator[Analysis]:
     if subject.store is None:
         return
     readable = []
-    for place in subject.store.places():
+    places: list[Path | Entry] = [*subject.store.places(), *old_entries(subject.store.folder)]
+    for place in places:
         try:
-            entry = read_entry(place)
+            entry = place if isinstance(place, Entry) else read_entry(place)
             if entry is not None and entry.kind in KINDS:
                 readable.append((str(entry.document.get("made", "")), load(KINDS[entry.kind], subject, entry)))
         except InputError as error:
-            _leave_out(lacking, place.parent.name, error)
+            _leave_out(lacking, place.kind if isinstance(place, Entry) else place.parent.name, error)
     yield from (one for _, one in sorted(readable, key=lambda pair: pair[0]))
 
 
@@ -116,6 +119,8 @@ def run_report(gathered: Gathered) -> RunReport:
         Section("network", _network_title(subject), (*learning_blocks(subject), *network_blocks(subject))),
         Section("methods", "How these numbers were made", (_methods(subject),), folded=True),
     ]
+    if earlier := _earlier(subject, sections):
+        sections.append(Section("earlier", "Figures of an earlier version", earlier, folded=True))
     if subject.run is not None:
         sections.append(Section("settings", "Settings and versions", provenance(subject.run), folded=True))
     return RunReport(
@@ -199,6 +204,26 @@ def _others(gathered: Gathered) -> tuple[Block, ...]:
         )
         for one in others
     )
+
+
+def _earlier(subject: Subject, sections: Sequence[Section]) -> tuple[Block, ...]:
+    """Return the figures of a run of an earlier version that no section shows."""
+    entry = None if subject.run is None else old_figures(subject.run.path)
+    if entry is None:
+        return ()
+    shown = {_drawing(block) for section in sections for block in _unfolded(section.blocks)}
+    drawn = (picture_of(entry, words) for words in entry.figures)
+    return tuple(one for one in drawn if _drawing(one) not in shown)
+
+
+def _drawing(block: Block) -> bytes | str:
+    """Return what tells figures apart, those that cannot be shown too."""
+    return block.drawing if isinstance(block, Picture) else block.what if isinstance(block, Missing) else ""
+
+
+def _unfolded(blocks: Sequence[Block]) -> Iterator[Block]:
+    for block in blocks:
+        yield from _unfolded(block.blocks) if isinstance(block, Fold) else (block,)
 
 
 def metrics_of(gathered: Gathered) -> dict[str, Any]:

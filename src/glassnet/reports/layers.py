@@ -10,7 +10,7 @@ from markupsafe import Markup
 from glassnet.analysis import Analysis
 from glassnet.analysis.attribution import facts_table
 from glassnet.analysis.faithfulness import MeasuredGroup
-from glassnet.analysis.layers import LayerComparison
+from glassnet.analysis.layers import AlignedLayers, LayerComparison
 from glassnet.attribution.faithfulness import MeanCI
 from glassnet.blocks import Block, Fold, Picture, Prose
 from glassnet.formats import DASH, count
@@ -49,8 +49,8 @@ def _explained(subject: Subject, analysis: Analysis) -> Iterator[Block]:
     for place, (group, picture) in enumerate(zip(reversed(result.groups), reversed(drawn), strict=False)):
         block: Block = picture
         if isinstance(picture, Picture):
-            words = " ".join(filter(None, (group.rule, group.note, picture.caption)))
-            block = dataclasses.replace(picture, caption=words)
+            caption = " ".join(filter(None, (group.rule, group.note, picture.caption)))
+            block = dataclasses.replace(picture, caption=caption)
         yield block if place == 0 else Fold(f"{group.title}, layer by layer", (block,))
     header, rows = facts_table(subject, result)
     words = range(min(len(header), 6))
@@ -67,8 +67,7 @@ def _faithful(analysis: Analysis) -> Iterator[Block]:
             group.numbers, f"{group.title}: faithfulness, mean and 95% interval over {group.images} images"
         )
         yield Prose(tuple(_notes(group)))
-        if table is not None:
-            yield table
+        yield from (one for one in (table, _agreement(group), _randomised(group)) if one is not None)
         yield from drawn[2 * place : 2 * place + 2]
 
 
@@ -78,6 +77,32 @@ def _notes(group: MeasuredGroup) -> Iterator[str]:
     yield f"Pixels in random order have a deletion area of {shown[0]} and an insertion area of {shown[1]}."
     verdicts = [f"{METHOD_TITLES.get(method, method)} {NOTICES[passed]}" for method, passed in group.passes.items()]
     yield f"When the weights are replaced by random ones, from the output down: {'; '.join(verdicts)}."
+
+
+def _agreement(group: MeasuredGroup) -> Table | None:
+    """Lay out how alike the maps of two methods are."""
+    if not group.agreement:
+        return None
+    rows = [
+        (METHOD_TITLES.get(first, first), METHOD_TITLES.get(second, second), layer, _cell("rank_correlation", value))
+        for (first, second, layer), value in group.agreement.items()
+    ]
+    columns = ("Method", "Other method", "Layer", MEASURES["rank_correlation"].title)
+    return make_table(f"{group.title}: how far methods agree", columns, rows, words=(0, 1, 2), names=3)
+
+
+def _randomised(group: MeasuredGroup) -> Table | None:
+    """Lay out how alike each method's map stays to the trained network's, step by step."""
+    if not group.randomised:
+        return None
+    columns = ("Random from the output down to", *(METHOD_TITLES.get(method, method) for method in group.randomised))
+    rows = [
+        (layer, *(_cell("rank_correlation", steps[place]) for steps in group.randomised.values()))
+        for place, layer in enumerate(group.sanity.layers)
+        if place  # the first step is the trained network itself
+    ]
+    caption = f"{group.title}: rank correlation with the trained network’s map while weights are random"
+    return make_table(caption, columns, rows, words=(0,))
 
 
 def _numbers(numbers: Mapping[tuple[str, str], Mapping[str, MeanCI]], caption: str) -> Table | None:
@@ -106,6 +131,16 @@ def _compared(analysis: Analysis) -> Iterator[Block]:
         if most is not None:
             yield Prose((f"Most alike are {most[0]} and {most[1]}, with {show('cka', most[2])}.",))
         yield picture
+        yield Fold("The same in numbers", (_alike(aligned),))
+
+
+def _alike(aligned: AlignedLayers) -> Table:
+    rows = [
+        (layer, *(show("cka", float(value)) for value in row))
+        for layer, row in zip(aligned.first, aligned.matrix, strict=True)
+    ]
+    caption = f"{MEASURES['cka'].title} of each layer (row) with each (column)"
+    return make_table(caption, ("Layer", *aligned.second), rows, words=(0,))
 
 
 def _rows(result: LayerComparison) -> Table:

@@ -5,7 +5,8 @@
       metrics.jsonl         a line per epoch, appended and flushed
       model.safetensors     best weights
       checkpoint/state.pt   last full state, for --resume
-      features/ embeddings/ attributions/ evaluation/ figures/ report.html
+      analyses/             every analysis, as the store keeps them
+      report.html
 
 Every file is written to a temporary name in the same folder and renamed, so that a reader never sees half a file.
 """

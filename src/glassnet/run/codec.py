@@ -54,11 +54,19 @@ def _key(key: Any) -> str:
     return _BETWEEN.join(map(str, key)) if isinstance(key, tuple) else str(key)
 
 
-def decode(kind: type[R], document: Any, arrays: Arrays, *, source: object) -> R:
+def decode(
+    kind: type[R],
+    document: Any,
+    arrays: Arrays,
+    *,
+    source: object,
+    again: str = "remove its folder and make it again.",
+) -> R:
     """Rebuild a result from its JSON values and arrays.
 
     Raises:
-        InputError: They are not those of such a result; `source` is named as where they came from.
+        InputError: They are not those of such a result; `source` is named as where they came from, and `again` says
+            what to do.
     """
     lost = [key for key in _named(document) if key not in arrays]
     if lost:
@@ -67,7 +75,7 @@ def decode(kind: type[R], document: Any, arrays: Arrays, *, source: object) -> R
         return _converter(arrays).structure(document, kind)
     except (cattrs.BaseValidationError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         problem = "; ".join(cattrs.transform_error(error)[:2])
-        raise InputError(f"{source} is damaged ({problem[:300]}); remove its folder and make it again.") from None
+        raise InputError(f"{source} is damaged ({problem[:300]}); {again}") from None
 
 
 def _converter(arrays: Arrays) -> cattrs.Converter:

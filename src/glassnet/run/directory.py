@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Runs of 1, before version 0.2, are read: their analyses by `legacy`, settings under old names by `convert`."""
 
 
 # What a manifest must hold for a run to be of any use.

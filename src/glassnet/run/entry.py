@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -48,13 +48,48 @@ class Plot:
 
 
 @dataclass(frozen=True)
+class Elsewhere:
+    """Where the files of an entry lie that an earlier version wrote, in a layout of its own.
+
+    Attributes:
+        run: Folder of the run.
+        files: What goes when it is removed, the one that names it first.
+        figures: Folder of its figures.
+        load: Reads its arrays.
+        current: Whether the run's weights are no newer than it.
+        within: KIND/NAME of the entry that must go first; empty for none.
+    """
+
+    run: Path
+    files: tuple[Path, ...]
+    figures: Path
+    load: Callable[[], Mapping[str, np.ndarray]]
+    current: bool
+    within: str = ""
+
+
+@dataclass(frozen=True)
 class Entry:
-    """An analysis on disk."""
+    """An analysis on disk.
+
+    Attributes:
+        kind: Its kind.
+        name: Its name.
+        path: Its folder; of an entry of an earlier version, the file that it is read from.
+        document: What analysis.json says.
+        elsewhere: Where its other files are, of an entry of an earlier version.
+    """
 
     kind: str
     name: str
     path: Path
     document: Mapping[str, Any]
+    elsewhere: Elsewhere | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def file(self) -> Path:
+        """The file that the document was read from."""
+        return self.path if self.elsewhere else self.path / FILE
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -89,6 +124,8 @@ class Entry:
         Raises:
             InputError: A file is damaged.
         """
+        if self.elsewhere is not None:
+            return self.elsewhere.load()
         import numpy as np
 
         loaded: dict[str, np.ndarray] = {}
@@ -106,12 +143,13 @@ class Entry:
 
     def figure_file(self, name: str, suffix: str) -> Path:
         """Return where the file of a figure lies; suffix is "png" or "svg"."""
-        return self.path / f"{name}.{suffix}"
+        return (self.elsewhere.figures if self.elsewhere else self.path) / f"{name}.{suffix}"
 
     @property
     def again(self) -> str:
         """What to do where it is damaged."""
-        return again(self.path)
+        run = self.elsewhere.run if self.elsewhere else self.path.parent.parent.parent
+        return again(run, f"{self.kind}/{self.name}")
 
     def _part(self, key: str) -> Mapping[str, Any]:
         value = self.document.get(key)
@@ -156,10 +194,9 @@ def full_name(place: Path) -> str:
     return f"{place.parent.name}/{place.name}"
 
 
-def again(place: Path) -> str:
-    """Say what to do with the folder of a damaged entry."""
-    run = place.parent.parent.parent
-    return f"remove it with `glassnet analyses {run} --remove {full_name(place)}` and make it again."
+def again(run: Path, name: str) -> str:
+    """Say what to do with a damaged entry of a run, named KIND/NAME."""
+    return f"remove it with `glassnet analyses {run} --remove {name}` and make it again."
 
 
 def read_entry(place: Path) -> Entry | None:
@@ -168,18 +205,18 @@ def read_entry(place: Path) -> Entry | None:
     Raises:
         InputError: It is damaged, or of another version.
     """
-    file = place / FILE
+    file, advice = place / FILE, again(place.parent.parent.parent, full_name(place))
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError, OSError, RecursionError) as error:
         if not place.exists():
             return None
-        raise InputError(f"{file} is damaged ({error}); {again(place)}") from None
+        raise InputError(f"{file} is damaged ({error}); {advice}") from None
     if not isinstance(document, dict) or type(document.get("entry_version")) is not int:
-        raise InputError(f"{file} is damaged (it has no entry_version); {again(place)}")
+        raise InputError(f"{file} is damaged (it has no entry_version); {advice}")
     if document["entry_version"] != ENTRY_VERSION:
         raise InputError(
             f"{file} has entry version {document['entry_version']}, and this glassnet reads {ENTRY_VERSION}; upgrade "
-            f"with `pip install --upgrade glassnet`, or {again(place)}"
+            f"with `pip install --upgrade glassnet`, or {advice}"
         )
     return Entry(place.parent.name, place.name, place, document)

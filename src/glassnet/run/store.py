@@ -27,6 +27,7 @@ from typing import Any
 from glassnet.errors import InputError, unknown_name
 from glassnet.files import scratch_folder, write_json
 from glassnet.run.entry import ENTRY_VERSION, FILE, Draft, Entry, FigureWords, Plot, full_name, read_entry
+from glassnet.run.legacy import old_entries, remove_old
 
 __all__ = ["Draft", "Entry", "FigureWords", "Plot", "Store", "slug"]
 
@@ -55,12 +56,13 @@ class Store:
         return place.is_dir() and os.access(place, os.W_OK | os.X_OK)
 
     def entries(self, kind: str | None = None) -> list[Entry]:
-        """List the entries, of one kind or of all, the oldest first.
+        """List the entries, of one kind or of all, the oldest first; also those that an earlier version made.
 
         Raises:
             InputError: The analysis.json of one is damaged.
         """
         entries = [entry for place in self.places(kind) if (entry := read_entry(place)) is not None]
+        entries += old_entries(self.folder, kind)
         return sorted(entries, key=lambda one: (str(one.document.get("made", "")), one.kind, one.name))
 
     def places(self, kind: str | None = None) -> list[Path]:
@@ -69,10 +71,14 @@ class Store:
         return sorted(file.parent for file in files if not file.parent.name.startswith("."))
 
     def find(self, kind: str, settings: Mapping[str, Any], made_of: Mapping[str, Any]) -> Entry | None:
-        """Return the entry of these settings, made of these things; None where there is none."""
-        wanted = (_canonical(settings), _canonical(made_of))
+        """Return the entry of these settings, made of these things; None where there is none.
+
+        What an entry of an earlier version was made of is not known: it is taken where the run's weights are no newer.
+        """
+        wanted, parts = _canonical(settings), _canonical(made_of)
         for entry in self.entries(kind):
-            if (_canonical(entry.settings), _canonical(entry.made_of)) == wanted:
+            same = entry.elsewhere.current if entry.elsewhere else _canonical(entry.made_of) == parts
+            if same and _canonical(entry.settings) == wanted:
                 return entry
         return None
 
@@ -83,13 +89,15 @@ class Store:
             InputError: There is no such entry, several kinds have one, or it is damaged.
         """
         place = self._place(name)
-        entry = read_entry(place)
+        entry = place if isinstance(place, Entry) else read_entry(place)
         if entry is None:
             raise InputError(f"{place} was removed by another process.")
         return entry
 
-    def _place(self, name: str) -> Path:
-        places = {full_name(place): place for place in self.places()}
+    def _place(self, name: str) -> Path | Entry:
+        """Return the folder of an entry, or the entry where an earlier version made it and it has none."""
+        places: dict[str, Path | Entry] = {f"{one.kind}/{one.name}": one for one in old_entries(self.folder)}
+        places |= {full_name(place): place for place in self.places()}
         fitting = [full for full in places if name in (full, full.partition("/")[2])]
         if len(fitting) == 1:
             return places[fitting[0]]
@@ -140,9 +148,12 @@ class Store:
         """Remove an entry, also a damaged one, and return what it was, without its document.
 
         Raises:
-            InputError: There is no such entry, or the disk refuses.
+            InputError: There is no such entry, others lie in its files, or the disk refuses.
         """
         place = self._place(name)
+        if isinstance(place, Entry):
+            remove_old(place)
+            return place
         try:
             with scratch_folder(place.parent, place.name) as folder:
                 place.rename(folder / place.name)  # at once, so that no reader sees half of it
@@ -157,6 +168,8 @@ class Store:
             InputError: There is no such entry, the new name is taken or no name of a folder, or the disk refuses.
         """
         place = self._place(name)
+        if isinstance(place, Entry):
+            raise InputError(f"{place.kind}/{place.name} was made by an earlier version, and keeps its name.")
         _check_name(new)
         target = place.with_name(new)
         if target.exists():
