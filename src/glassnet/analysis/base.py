@@ -138,7 +138,7 @@ def get(
     if entry is not None:
         _say_other_code(kind, entry)
         if name not in (None, entry.name):
-            say(f"{kind.name}/{entry.name} has these settings already; `glassnet analyses --rename` gives it a name.")
+            say(f"{kind.name}/{entry.name} has these settings; `glassnet analyses RUN --rename` gives it another name.")
         return load(kind, subject, entry)
     if not store.writable:
         context.once(("read-only", store.folder), lambda: say(f"{store.folder} is read-only: analyses are not kept."))
@@ -208,5 +208,5 @@ def _say_other_code(kind: Kind, entry: Entry) -> None:
     if entry.document.get("code") != code_digest(*kind.code):
         say(
             f"{kind.name}/{entry.name} was made by another version of glassnet's code; remove it with "
-            f"`glassnet analyses --remove` to have it made anew."
+            f"`glassnet analyses RUN --remove` to have it made anew."
         )

@@ -53,6 +53,8 @@ def select(subject: Subject, words: str, part: Part, precision: str, context: Co
         return [_by_index(subject, [int(word) for word in words.split(",")], part)]
     if words and Path(words).exists():
         return [context.once(("files", words, id(subject)), lambda: _from_files(subject, Path(words)))]
+    if Path(words).suffix.lower() in SUFFIXES or "/" in words:
+        raise InputError(f"--images is {words}, which does not exist; expected an image file or a folder of images.")
     usual = ", ".join(f"{one}:8" for one in rules)
     raise InputError(
         f"--images is '{words}', expected indices as in 3,14,15, a rule as in {usual}, or "

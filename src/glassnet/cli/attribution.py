@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from glassnet.analysis import analyse
-from glassnet.analysis.attribution import Attribution, AttributionRequest, facts_table
+from glassnet.analysis.attribution import Attribution, AttributionRequest, ExplainedGroup, facts_table
 from glassnet.analysis.faithfulness import MeasuredFaithfulness, MeasuredGroup
 from glassnet.attribution.faithfulness import MeanCI
 from glassnet.cli.answer import Answer, kept_at
@@ -14,6 +14,7 @@ from glassnet.cli.subjects import context_of, open_subject, precision_of
 from glassnet.formats import DASH
 from glassnet.measures import MEASURES, with_interval
 from glassnet.settings import ExplainSettings
+from glassnet.subject import Subject
 from glassnet.tables import text_table
 from glassnet.titles import METHOD_TITLES
 
@@ -35,16 +36,24 @@ def explain(settings: ExplainSettings) -> Answer:
         "precision": precision_of(settings),
     }
     explained = analyse(subject, "attribution", name=settings.name, context=context, **asked)
-    header, rows = facts_table(subject, explained.result)
-    parts = [text_table(header, rows, names=2), *_shares(explained.result), *_notes(explained.result)]
+    parts = [_facts(subject, explained.result), *_notes(explained.result)]
     done = [explained]
-    if settings.faithfulness:
+    if not settings.faithfulness:
+        parts += _shares(explained.result)
+    else:
         measured = analyse(subject, "faithfulness", attribution=AttributionRequest(**asked), context=context)
-        parts += _faithfulness(measured.result)
+        parts += _faithfulness(measured.result, explained.result)
         done.append(measured)
     about = {"run": str(subject.path), "explained": explained.to_json()}
     about |= {"faithfulness": done[1].to_json()} if settings.faithfulness else {}
     return Answer("\n\n".join([*parts, kept_at(done)]), about)
+
+
+def _facts(subject: Subject, result: Attribution) -> str:
+    """Lay out the explained images; the groups by their short names, so that a row fits a terminal."""
+    short = {group.title: group.name for group in result.groups}
+    header, rows = facts_table(subject, result)
+    return text_table(header, [(short[title], *cells) for title, *cells in rows], names=2)
 
 
 def _notes(result: Attribution) -> Iterator[str]:
@@ -56,20 +65,25 @@ def _notes(result: Attribution) -> Iterator[str]:
 def _shares(result: Attribution) -> Iterator[str]:
     """Say how much of each map lies in the mask."""
     for group in result.groups:
-        if group.mask is None or result.threshold is None:
+        if group.mask is None:
             continue
         yield f"{group.title}, {len(group.names)} images: mean (95% interval over images)"
         yield _measured(group.inside)
-        yield (
-            f"mask: the stroke, pixels brighter than {result.threshold:g}; a uniform map has "
-            f"{MEASURES['mask_share'].show(float(group.mask.mean()))} of itself in it"
-        )
+        yield from _mask(group, result.threshold)
 
 
-def _faithfulness(result: MeasuredFaithfulness) -> Iterator[str]:
-    for group in result.groups:
+def _mask(group: ExplainedGroup, threshold: float | None) -> Iterator[str]:
+    if group.mask is not None and threshold is not None:
+        share = MEASURES["mask_share"].show(float(group.mask.mean()))
+        yield f"mask: the stroke, pixels brighter than {threshold:g}; a uniform map has {share} of itself in it"
+
+
+def _faithfulness(result: MeasuredFaithfulness, explained: Attribution) -> Iterator[str]:
+    """Say how faithful the maps are; how much of them lies in the mask is among the numbers."""
+    for group, maps in zip(result.groups, explained.groups, strict=True):
         yield f"{group.title}, {group.images} images: faithfulness, mean (95% interval over images)"
         yield _measured(group.numbers)
+        yield from _mask(maps, explained.threshold)
         areas = [float(area.mean()) for area in (group.random.deletion_area, group.random.insertion_area)]
         shown = [MEASURES[key].show(area) for key, area in zip(("deletion", "insertion"), areas, strict=True)]
         yield f"pixels in random order: deletion {shown[0]}, insertion {shown[1]}"
@@ -96,7 +110,8 @@ def _sanity(group: MeasuredGroup) -> str:
         steps = group.sanity.steps(method)
         half, whole = (_cell("rank_correlation", steps[place]) for place in (len(steps) // 2, -1))
         rows.append((METHOD_TITLES.get(method, method), half, whole, NOTICES[group.passes[method]]))
-    return text_table(("weights randomised", "correlation, upper half", "all layers", "map notices"), rows)
+    about = "correlation with the trained network's maps when its weights are randomised"
+    return f"{about}:\n{text_table(('method', 'upper half', 'all layers', 'map notices'), rows)}"
 
 
 def _measured(numbers: Mapping[tuple[str, str], Mapping[str, MeanCI]]) -> str:
