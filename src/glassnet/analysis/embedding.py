@@ -12,7 +12,7 @@ from jaxtyping import Float, Float32, Int64
 
 from glassnet import figures
 from glassnet.analysis.base import Context, Kind, Precision
-from glassnet.analysis.features import FeaturesRequest, check_images_have_classes, features_of, unusual
+from glassnet.analysis.features import FeaturesRequest, check_images_have_classes, drawn, features_of, unusual
 from glassnet.embedding import cluster, embed
 from glassnet.embedding.quality import feature_neighbours, quality_of
 from glassnet.errors import InputError
@@ -79,7 +79,7 @@ class EmbeddedLayer:
         clusters: Number of clusters.
         fitted: Points that they were found from.
         features: Numbers in a row of the features.
-        settings: What the method was told, and what it chose itself.
+        method_settings: What the method was told, and what it chose itself.
         measures: By the keys of MEASURES; None where one means nothing.
         neighbours: Size of a neighbourhood in these measures.
         sample: Points that they were measured on.
@@ -99,7 +99,7 @@ class EmbeddedLayer:
     clusters: int
     fitted: int
     features: int
-    settings: Mapping[str, Any]
+    method_settings: Mapping[str, Any]
     measures: Mapping[str, float | None]
     neighbours: int
     sample: int
@@ -122,11 +122,10 @@ def compute(subject: Subject, request: EmbeddingRequest, context: Context) -> Em
     Raises:
         InputError: The layer, perplexity or number of clusters does not fit the images, or umap-learn is missing.
     """
-    check_images_have_classes(subject)
-    _require_umap(request)
+    check(subject, request, context)
     source = features_of(subject, _of_features(request), context)
     rows, labels = source.features, source.labels if subject.labelled else None
-    _check(request, rows.shape)
+    _check_dims(request, rows.shape)
     neighbours = max(1, min(NEIGHBOURS, (len(rows) - 1) // 2 - 1))  # fewer where there are hardly any images
     known = context.once(
         ("neighbours", id(subject), _of_features(request)),
@@ -176,7 +175,7 @@ def compute(subject: Subject, request: EmbeddingRequest, context: Context) -> Em
         clusters=clusters.k,
         fitted=clusters.fitted,
         features=rows.shape[1],
-        settings=dict(embedding.settings),
+        method_settings=dict(embedding.settings),
         measures=measures,
         neighbours=quality.neighbours,
         sample=quality.sample,
@@ -199,9 +198,17 @@ def _components(request: EmbeddingRequest, rows: np.ndarray) -> np.ndarray | Non
     return embed(rows, method="pca", dims=count, seed=request.seed).explained_variance
 
 
-def _check(request: EmbeddingRequest, shape: tuple[int, ...]) -> None:
-    """Refuse, before any work is done, what the work would refuse."""
-    images, largest = shape[0], (shape[0] - 1) / 3
+def check(subject: Subject, request: EmbeddingRequest, context: Context) -> None:
+    """Refuse, before any work is done, what the work would refuse.
+
+    Raises:
+        InputError: As `compute` says.
+    """
+    check_images_have_classes(subject)
+    if request.method == "umap" and importlib.util.find_spec("umap") is None:
+        raise InputError("method 'umap' needs umap-learn; install it with `pip install 'glassnet[umap]'`.")
+    images = len(drawn(subject, request, context))
+    largest = (images - 1) / 3
     if images < LEAST:
         raise InputError(f"{images} images are too few for a picture of {request.layer}, expected at least {LEAST}.")
     for perplexity in request.perplexity or ():
@@ -212,15 +219,13 @@ def _check(request: EmbeddingRequest, shape: tuple[int, ...]) -> None:
             )
     if request.clusters is not None and not 2 <= request.clusters <= images:
         raise InputError(f"--clusters is {request.clusters}, expected 2 to {images}, the number of images.")
+
+
+def _check_dims(request: EmbeddingRequest, shape: tuple[int, ...]) -> None:
     if request.dims > min(shape):
         raise InputError(
-            f"{request.layer} gives {shape[1]} numbers for {images} images; they have no {request.dims} dimensions."
+            f"{request.layer} gives {shape[1]} numbers for {shape[0]} images; they have no {request.dims} dimensions."
         )
-
-
-def _require_umap(request: EmbeddingRequest) -> None:
-    if request.method == "umap" and importlib.util.find_spec("umap") is None:
-        raise InputError("method 'umap' needs umap-learn; install it with `pip install 'glassnet[umap]'`.")
 
 
 def plots(subject: Subject, request: EmbeddingRequest, result: EmbeddedLayer, _context: Context) -> Iterable[Plot]:

@@ -7,8 +7,8 @@ from typing import Any
 
 from glassnet.analysis import Analysis, Context, analyse, build_request
 from glassnet.analysis.base import is_stored
-from glassnet.analysis.embedding import EMBEDDING, SHOWN
-from glassnet.analysis.features import check_images_have_classes, layer_names, prepare, width_of
+from glassnet.analysis.embedding import EMBEDDING, SHOWN, check
+from glassnet.analysis.features import layer_names, prepare, width_of
 from glassnet.analysis.layers import LayerComparison
 from glassnet.cli.answer import Answer, kept_at
 from glassnet.cli.subjects import context_of, open_subject, precision_of
@@ -32,24 +32,28 @@ def features(settings: FeaturesSettings) -> Answer:
             f"--name is {settings.name}, but the settings ask for {len(requests) + compares} analyses; name one layer, "
             "method and number of dimensions, or leave it out."
         )
+    compared = _compared(subject, settings, context) if compares else None  # first: it refuses before the others work
     done = list(_embedded(subject, requests, settings.name, context))
     parts = [_pictures(done)] if done else []
     answer: dict[str, Any] = {"run": str(subject.path), "pictures": [one.to_json() for one in done]}
-    if compares:
-        compared = analyse(
-            subject,
-            "layers",
-            layers=settings.compare or ("conv", "linear"),
-            against=None if settings.against is None else str(settings.against),
-            images=settings.images,
-            seed=settings.seed,
-            precision=precision_of(settings),
-            context=context,
-        )
+    if compared is not None:
         parts += _comparison(compared.result)
         done.append(compared)
         answer["comparison"] = compared.to_json()
     return Answer("\n\n".join([*parts, kept_at(done)]), answer)
+
+
+def _compared(subject: Subject, settings: FeaturesSettings, context: Context) -> Analysis:
+    return analyse(
+        subject,
+        "layers",
+        layers=settings.compare or ("conv", "linear"),
+        against=None if settings.against is None else str(settings.against),
+        images=settings.images,
+        seed=settings.seed,
+        precision=precision_of(settings),
+        context=context,
+    )
 
 
 def _requests(subject: Subject, settings: FeaturesSettings, context: Context) -> list[dict[str, Any]]:
@@ -80,9 +84,10 @@ def _requests(subject: Subject, settings: FeaturesSettings, context: Context) ->
 def _embedded(
     subject: Subject, requests: list[dict[str, Any]], name: str | None, context: Context
 ) -> Iterator[Analysis]:
-    check_images_have_classes(subject)
     built = [build_request("embedding", one) for one in requests]
     new = [one for one in built if not is_stored(EMBEDDING, subject, one, context)]
+    for request in new:
+        check(subject, request, context)
     if new:  # in one pass
         prepare(subject, list(dict.fromkeys(one.layer for one in new)), new[0], context)
     with progress("embedding features", len(built)) as advance:

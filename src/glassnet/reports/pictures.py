@@ -126,7 +126,11 @@ def _measures(subject: Subject, result: EmbeddedLayer) -> Table:
         if result.measures.get(key) is not None
     ]
     told = [
-        *(f"{key.replace('_', ' ')} {plain(value)}" for key, value in result.settings.items() if key not in UNTOLD),
+        *(
+            f"{key.replace('_', ' ')} {plain(value)}"
+            for key, value in result.method_settings.items()
+            if key not in UNTOLD
+        ),
         f"{CLUSTERING_TITLES[result.clustering]}, {result.clusters} clusters",
         f"neighbourhoods of {result.neighbours}",
         f"measured on {count(result.sample)} images",
