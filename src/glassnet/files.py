@@ -1,9 +1,11 @@
-"""Files written whole or not at all: to a temporary name in the same folder, then renamed."""
+"""Files written whole or not at all, to a temporary name that is then taken away; JSON with nothing but JSON in it."""
 
 import contextlib
+import errno
 import hashlib
 import itertools
 import json
+import math
 import os
 import platform
 import re
@@ -11,24 +13,42 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from glassnet.errors import InputError
 
-_HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
-_SCRATCH = re.compile(r"\..*\.(?P<host>[0-9a-f]{8})-(?P<process>\d+)-\d+\.tmp")
+HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+"""Stands for this computer in names and files."""
+_SCRATCH = re.compile(r"\..*\.(?P<host>[0-9a-f]{8})-(?P<process>\d+)-\d+\.tmp(\.\w+)?")
+_SCRATCH_OF_BEFORE = re.compile(r"\..*\.(?P<process>\d+)\.tmp(\.\w+)?")
+"""Temporary names of version 0.1, which do not say on which computer."""
 _DAY_SECONDS = 24 * 3600
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _counter = itertools.count()
 _in_use: set[Path] = set()
-"""Scratch folders of this process; one of its number that is not among them is of a dead process."""
+"""Temporary names of this process; one of its number that is not among them is of a dead process."""
+_swept: set[Path] = set()
+"""Folders that this process has swept when it first wrote there."""
+
+
+class WriteError(InputError):
+    """A file that cannot be written: the disk is full or broken, or the place is not to be written to."""
 
 
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path` that takes its name if the block ends well, and vanishes if not."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
+    """Yield a temporary path beside `path` that takes its name if the block ends well, and vanishes if not.
+
+    Raises:
+        WriteError: The disk refuses.
+    """
+    temporary = _temporary(path.parent, path.name, path.suffix)
+    _in_use.add(temporary)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.parent not in _swept:
+            _swept.add(path.parent)
+            sweep_dead(path.parent)
         temporary.touch()
         readable = temporary.stat().st_mode  # as the umask allows, where writers such as safetensors let nobody else in
         yield temporary
@@ -37,10 +57,18 @@ def atomic(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise InputError(f"cannot write {path} ({error.strerror or error}); give another place or make room.") from None
+        raise cannot_write(path, error) from None
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+        _in_use.discard(temporary)
+
+
+def cannot_write(path: Path, error: OSError) -> WriteError:
+    """Build the error for a file that the disk refuses."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    todo = "make room, or give another place" if full else "give another place or make room"
+    return WriteError(f"cannot write {path} ({error.strerror or error}); {todo}.")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -54,18 +82,58 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
+def read_json(path: Path, *, remedy: str = "restore it or make it again") -> Any:
+    """Read a JSON file; what it holds can be written again as JSON in UTF-8.
+
+    Args:
+        path: The file.
+        remedy: What to do where it is damaged.
 
     Raises:
         InputError: The file is missing or is not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path} is missing.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
-        raise InputError(f"{path} is damaged ({error}); restore it or make it again.") from None
+    except (ValueError, OSError) as error:
+        raise InputError(f"{path} is damaged ({error}); {remedy}.") from None
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Read JSON, and nothing that only looks like it.
+
+    Raises:
+        ValueError: It is not JSON, or has what nothing can be done with: numbers that are not finite or too long,
+            of digits, halves of characters, nesting without end.
+    """
+    text = text if isinstance(text, str) else text.decode("utf-8")
+    try:
+        value = json.loads(text, parse_constant=_refuse, parse_float=_finite, parse_int=_short)
+        if _SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except RecursionError:
+        raise ValueError("its values are nested too deeply") from None
+    except UnicodeEncodeError:
+        raise ValueError("a text in it holds half a character") from None
+    return value
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number of JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:20]} is too large a number")
+    return value
+
+
+def _short(text: str) -> int:
+    if len(text) > 20:
+        raise ValueError(f"a whole number in it has {len(text):,} digits")
+    return int(text)
 
 
 @contextlib.contextmanager
@@ -74,12 +142,10 @@ def scratch_folder(place: Path, name: str) -> Iterator[Path]:
 
     What processes that were killed have left there is removed first.
     """
-    folder = place / f".{name[:60]}.{_HOST}-{os.getpid()}-{next(_counter)}.tmp"
+    folder = _temporary(place, name, "")
     _in_use.add(folder)
     try:
-        for other in place.glob(".*.tmp"):
-            if other not in _in_use and _is_left(other):
-                shutil.rmtree(other, ignore_errors=True)
+        sweep_dead(place)
         folder.mkdir(parents=True)
         yield folder
     finally:
@@ -87,22 +153,45 @@ def scratch_folder(place: Path, name: str) -> Iterator[Path]:
         _in_use.discard(folder)
 
 
-def _is_left(folder: Path) -> bool:
-    """Tell whether a scratch folder is a dead process's; one of another computer cannot be asked and is given a day."""
-    named = _SCRATCH.fullmatch(folder.name)
+def sweep_dead(folder: Path) -> list[str]:
+    """Remove the temporary files and folders that killed processes of this computer left in a folder, and name them."""
+    swept = []
+    for path in folder.glob(".*.tmp*"):
+        if path not in _in_use and is_left(path):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+            swept.append(path.name)
+    return swept
+
+
+def is_left(path: Path) -> bool:
+    """Tell whether a temporary name is a dead process's; one of another computer cannot be asked and is given a day."""
+    named = _SCRATCH.fullmatch(path.name)
+    other = named is None or named["host"] != HOST
+    named = named or _SCRATCH_OF_BEFORE.fullmatch(path.name)
     if named is None:
         return False
-    if named["host"] != _HOST:
+    if other:
         with contextlib.suppress(OSError):
-            return time.time() - folder.stat().st_mtime > _DAY_SECONDS
+            return time.time() - path.lstat().st_mtime > _DAY_SECONDS
         return False
     process = int(named["process"])
-    if process == os.getpid():
-        return True  # an earlier one had its number
+    return process == os.getpid() or not is_alive(process)  # of this process's number, an earlier one had it
+
+
+def is_alive(process: int) -> bool:
+    """Tell whether a process of this computer is running."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
-        return True
-    except (OSError, OverflowError):  # another user's
         return False
-    return False
+    except (OSError, OverflowError):  # another user's
+        return True
+    return True
+
+
+def _temporary(place: Path, name: str, suffix: str) -> Path:
+    return place / f".{name[:60]}.{HOST}-{os.getpid()}-{next(_counter)}.tmp{suffix}"

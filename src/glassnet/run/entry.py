@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glassnet.errors import InputError
-from glassnet.files import write_text
+from glassnet.files import parse_json, write_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -207,8 +206,8 @@ def read_entry(place: Path) -> Entry | None:
     """
     file, advice = place / FILE, again(place.parent.parent.parent, full_name(place))
     try:
-        document = json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError, OSError, RecursionError) as error:
+        document = parse_json(file.read_bytes())
+    except (ValueError, OSError) as error:
         if not place.exists():
             return None
         raise InputError(f"{file} is damaged ({error}); {advice}") from None
