@@ -41,7 +41,7 @@ class Measure:
         return self.short or self.title
 
     def interval(self, bounds: Any) -> str:
-        """Write a pair of bounds, as in 98.12% to 98.74%; a dash where there are none."""
+        """Write a pair of bounds, as in 98.12 to 98.74%; a dash where there are none."""
         if not isinstance(bounds, Sequence) or len(bounds) != 2 or not all(map(is_number, bounds)):
             return DASH
         low, high = (self.show(bound) for bound in bounds)
@@ -303,6 +303,6 @@ def interval(key: str, bounds: Any) -> str:
 
 
 def with_interval(key: str, value: Any, bounds: Any) -> str:
-    """Write a value and its interval, as in 98.40% (98.12% to 98.74%); without the interval where there is none."""
+    """Write a value and its interval, as in 98.40% (98.12 to 98.74%); without the interval where there is none."""
     shown, bounded = show(key, value), interval(key, bounds)
     return shown if bounded == DASH else f"{shown} ({bounded})"
