@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from glassnet.analysis.base import Context, Kind, Precision
-from glassnet.analysis.views import Evaluated
+from glassnet.analysis.views import EvaluationView
 from glassnet.data import Dataset, Split
 from glassnet.errors import InputError
 from glassnet.experiment import build_corruption
@@ -63,14 +63,14 @@ def compute(subject: Subject, request: EvaluationRequest, context: Context) -> A
     return subject.task.views().complete(found, result)
 
 
-def evaluated(subject: Subject, request: EvaluationRequest, context: Context) -> Evaluated:
+def evaluated(subject: Subject, request: EvaluationRequest, context: Context) -> EvaluationView:
     """Run the model over the images, once for a context."""
 
-    def run() -> Evaluated:
+    def run() -> EvaluationView:
         dataset, split = images_of(subject, request.data, request.split, context)
         model = context.once(("model", id(subject)), lambda: subject.model(context.device))
         name = request.data or subject.data or subject.name
-        ready = Evaluated(subject, model, name, dataset, split, request.split, {}, request.precision)
+        ready = EvaluationView(subject, model, name, dataset, split, request.split, {}, request.precision)
         return dataclasses.replace(ready, records=_records(ready, model, context))
 
     return context.once(("evaluated", id(subject), dataclasses.replace(request, flip=False)), run)
@@ -86,7 +86,7 @@ def images_of(subject: Subject, data: str | None, part: Part, context: Context) 
     return dataset, getattr(dataset, part)
 
 
-def _records(found: Evaluated, model: nn.Module, context: Context) -> Records:
+def _records(found: EvaluationView, model: nn.Module, context: Context) -> Records:
     subject = found.subject
     settings = subject.settings or TrainSettings()
     return run_evaluation(

@@ -30,7 +30,7 @@ Facts = Mapping[str, str | float | bool | None]
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class EvaluationView:
     """A model that was run over images, for what the task adds to the result and draws of it.
 
     Attributes:
@@ -195,9 +195,9 @@ class Views:
         results: The report's first sections, from the evaluation and these images; its tables and figures where None.
     """
 
-    complete: Callable[[Evaluated, Any], Any]
-    plots: Callable[[Evaluated, Any], Iterable[Plot]]
-    predictions: Callable[[Evaluated, Any], tuple[Sequence[str], list[Sequence[str]]] | None]
+    complete: Callable[[EvaluationView, Any], Any]
+    plots: Callable[[EvaluationView, Any], Iterable[Plot]]
+    predictions: Callable[[EvaluationView, Any], tuple[Sequence[str], list[Sequence[str]]] | None]
     text: Callable[[Any], str]
     tables: Callable[[Any], list[Table]]
     explain: ExplainViews

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from glassnet import figures
-from glassnet.analysis.views import Evaluated, Views, wanted_of_classes
+from glassnet.analysis.views import EvaluationView, Views, wanted_of_classes
 from glassnet.blocks import ConfusionMatrix, Gallery, Section
 from glassnet.formats import count, decimal, percent
 from glassnet.measures import MEASURES, interval, show, with_interval
@@ -25,7 +25,7 @@ CONFUSIONS = 12
 MEASURED = ("accuracy", "loss", "calibration_error")
 
 
-def _plots(found: Evaluated, result: Classification) -> Iterable[Plot]:
+def _plots(found: EvaluationView, result: Classification) -> Iterable[Plot]:
     classes, wrong = found.subject.classes, len(result.wrong)
     yield Plot(
         figures.confusion_matrix(np.array(result.confusion), classes),
@@ -51,7 +51,7 @@ def _plots(found: Evaluated, result: Classification) -> Iterable[Plot]:
     )
 
 
-def _predictions(found: Evaluated, result: Classification) -> tuple[Sequence[str], list[Sequence[str]]]:
+def _predictions(found: EvaluationView, result: Classification) -> tuple[Sequence[str], list[Sequence[str]]]:
     classes, predicted = found.subject.classes, result.predicted
     rows = [
         (

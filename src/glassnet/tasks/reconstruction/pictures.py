@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor
 
 from glassnet import figures
-from glassnet.analysis.views import Evaluated
+from glassnet.analysis.views import EvaluationView
 from glassnet.console import say
 from glassnet.data.split import balanced_draw
 from glassnet.denoising import DENOISERS
@@ -49,12 +49,12 @@ class Comparison:
     pictures: dict[str, Tensor]
 
 
-def compared(found: Evaluated) -> Comparison:
+def compared(found: EvaluationView) -> Comparison:
     """Measure the baselines, once for an evaluation."""
     return found.once("baselines", lambda: _compared(found))
 
 
-def _compared(found: Evaluated) -> Comparison:
+def _compared(found: EvaluationView) -> Comparison:
     run, targets = found.subject.run, found.split.targets
     if run is None or found.dataset is None:
         reason = "Baselines are left out: they need training images, which only a run has."
@@ -68,7 +68,7 @@ def _compared(found: Evaluated) -> Comparison:
     return Comparison([dataclasses.replace(one, images=one.images[:0]) for one in measured], left_out, places, pictures)
 
 
-def plots(found: Evaluated, result: Reconstruction) -> list[Plot]:
+def plots(found: EvaluationView, result: Reconstruction) -> list[Plot]:
     """Draw what there is to see of an evaluated reconstruction."""
     comparison = compared(found)
     noisy, clean = _given(found, comparison.places)
@@ -83,7 +83,7 @@ def plots(found: Evaluated, result: Reconstruction) -> list[Plot]:
     return drawn
 
 
-def _given(found: Evaluated, places: Tensor) -> tuple[Tensor, Tensor]:
+def _given(found: EvaluationView, places: Tensor) -> tuple[Tensor, Tensor]:
     """Return some images as the model is given them, and their originals."""
     if found.subject.run is None or found.dataset is None:
         images = to_float(found.split.take(places)[0])
@@ -92,7 +92,7 @@ def _given(found: Evaluated, places: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _rows(
-    found: Evaluated, result: Reconstruction, others: dict[str, Tensor], own: tuple[Tensor, Tensor, Tensor]
+    found: EvaluationView, result: Reconstruction, others: dict[str, Tensor], own: tuple[Tensor, Tensor, Tensor]
 ) -> Plot:
     noisy, images, clean = own
     name, noise = found.subject.model_name, result.noise
@@ -146,7 +146,7 @@ def _prior(model: Autoencoder, device: torch.device) -> Plot:
     )
 
 
-def _traversals(found: Evaluated, result: Reconstruction, model: Autoencoder, code: Tensor) -> Plot:
+def _traversals(found: EvaluationView, result: Reconstruction, model: Autoencoder, code: Tensor) -> Plot:
     assert result.latent is not None
     kl = np.array(result.latent.kl_per_dimension, dtype=np.float64)  # NaN where it was infinite
     steps = torch.linspace(-REACH, REACH, STEPS)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from glassnet import figures
-from glassnet.analysis.views import Evaluated, Views
+from glassnet.analysis.views import EvaluationView, Views
 from glassnet.denoising.baselines import BaselineQuality
 from glassnet.errors import InputError
 from glassnet.formats import DASH, count, decimal
@@ -29,7 +29,7 @@ NETWORK = "this network"
 """What tables call the network next to baselines."""
 
 
-def _complete(found: Evaluated, result: Reconstruction) -> Reconstruction:
+def _complete(found: EvaluationView, result: Reconstruction) -> Reconstruction:
     """Add the noise and the baselines."""
     comparison, settings = compared(found), found.subject.settings
     own = result.values["psnr"]
@@ -59,7 +59,7 @@ def _baseline(one: BaselineQuality, own: np.ndarray) -> Baseline:
     )
 
 
-def _predictions(found: Evaluated, result: Reconstruction) -> tuple[Sequence[str], list[Sequence[str]]]:
+def _predictions(found: EvaluationView, result: Reconstruction) -> tuple[Sequence[str], list[Sequence[str]]]:
     rows: list[Sequence[str]] = [
         (found.label_of(row), *(f"{result.values[key][row]:.6g}" for key in ORDER), found.part)
         for row in range(result.images)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from glassnet import figures
-from glassnet.analysis.views import EPOCHS, Evaluated, Views
+from glassnet.analysis.views import EPOCHS, EvaluationView, Views
 from glassnet.errors import InputError
 from glassnet.formats import DASH, count, percent
 from glassnet.measures import MEASURES, interval, show
@@ -30,7 +30,7 @@ EXPLAINED_LAYERS = 6
 REGION_LOSSES = {"train_dice": "Dice", "train_lovasz": "Lovász-softmax"}
 
 
-def _complete(found: Evaluated, result: Segmentation) -> Segmentation:
+def _complete(found: EvaluationView, result: Segmentation) -> Segmentation:
     if result.mean_iou is None:
         raise InputError(f"{nothing_known(found.part)} on {found.data}; give other images by --data or --split.")
     flipped = result.flipped
@@ -39,7 +39,7 @@ def _complete(found: Evaluated, result: Segmentation) -> Segmentation:
     return dataclasses.replace(result, flipped=flipped)
 
 
-def _plots(found: Evaluated, result: Segmentation) -> Iterable[Plot]:
+def _plots(found: EvaluationView, result: Segmentation) -> Iterable[Plot]:
     chosen = result.chosen
     yield _grid(
         found,
@@ -67,7 +67,14 @@ def _plots(found: Evaluated, result: Segmentation) -> Iterable[Plot]:
 
 
 def _grid(
-    found: Evaluated, result: Segmentation, ranks: Mapping[int, str], *, name: str, title: str, note: str, lead: str
+    found: EvaluationView,
+    result: Segmentation,
+    ranks: Mapping[int, str],
+    *,
+    name: str,
+    title: str,
+    note: str,
+    lead: str,
 ) -> Plot:
     """Draw images by their row, each with a word on its rank or none."""
     images, masks = found.split.take(torch.tensor(list(ranks), dtype=torch.int64))
@@ -80,13 +87,13 @@ def _grid(
     return Plot(figure, FigureWords(name=name, title=title, alt=alt, caption=note, lead=lead))
 
 
-def _ranked(found: Evaluated, result: Segmentation, row: int, rank: str) -> str:
+def _ranked(found: EvaluationView, result: Segmentation, row: int, rank: str) -> str:
     value = result.by_image[row]
     overlap = "no pixel has a label" if value is None else f"IoU {show('iou', value)}"
     return f"{rank and f'{rank}, '}{found.label_of(row)}: {overlap}"
 
 
-def _bars(found: Evaluated, result: Segmentation) -> Plot:
+def _bars(found: EvaluationView, result: Segmentation) -> Plot:
     rows = result.per_class
     figure = figures.class_bars(
         [row.iou for row in rows],
@@ -107,7 +114,7 @@ def _bars(found: Evaluated, result: Segmentation) -> Plot:
     )
 
 
-def _predictions(found: Evaluated, result: Segmentation) -> tuple[Sequence[str], list[Sequence[str]]]:
+def _predictions(found: EvaluationView, result: Segmentation) -> tuple[Sequence[str], list[Sequence[str]]]:
     right, known = result.counts[:, 0].sum(axis=1), result.counts[:, 1].sum(axis=1)
     rows: list[Sequence[str]] = [
         (
