@@ -2,10 +2,13 @@ import hashlib
 from collections import Counter
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glassnet.data.split import hash_order, stratified_split
+from glassnet.data.dataset import Dataset, Split
+from glassnet.data.split import hash_order, hold_out, stratified_split, training_parts
+from glassnet.errors import InputError
 
 
 def test_order_by_hand():
@@ -38,3 +41,48 @@ def test_another_seed_another_split(seed):
     keys = [str(i) for i in range(100)]
     parts = [stratified_split(keys, ["c"] * 100, test_share=0.2, seed=s)[1] for s in (0, seed)]
     assert set(parts[0]) != set(parts[1])
+
+
+def classes_of(*counts):
+    targets = torch.tensor([c for c, n in enumerate(counts) for _ in range(n)])
+    return Split(torch.zeros(len(targets), 1, 1, 1, dtype=torch.uint8), targets)
+
+
+def test_a_tenth_of_sixty_small_classes_is_a_tenth():
+    training, validation = hold_out(classes_of(*[4] * 60), 0.1, seed=0)
+    assert (len(training), len(validation)) == (216, 24)
+    assert validation.targets.bincount().max() == 1
+    assert training.targets.unique().tolist() == list(range(60))
+    assert not torch.equal(hold_out(classes_of(*[4] * 60), 0.1, seed=1)[1].targets, validation.targets)
+
+
+@given(counts=st.lists(st.integers(1, 30), min_size=1, max_size=40), share=st.floats(0.02, 0.9), seed=st.integers(0, 3))
+def test_a_held_out_share_is_that_of_the_whole_and_of_each_class(counts, share, seed):
+    wanted = min(round(share * sum(counts)), sum(counts) - len(counts))
+    if not wanted or round(share * sum(counts)) == sum(counts):
+        return
+    training, validation = hold_out(classes_of(*counts), share, seed=seed)
+    assert abs(len(validation) - wanted) <= max(1, wanted / 10)
+    for c, n in enumerate(counts):
+        held = int((validation.targets == c).sum())
+        assert held + int((training.targets == c).sum()) == n
+        assert held < n
+        assert held <= share * n + 1
+
+
+def test_large_classes_are_held_out_each_by_itself_as_ever():
+    _, validation = hold_out(classes_of(104, 206), 0.1, seed=0)
+    assert validation.targets.bincount().tolist() == [10, 21]
+
+
+def test_one_image_a_class_leaves_nothing_to_hold_out():
+    with pytest.raises(InputError, match=r"a validation share of 0\.5 of 3 images leaves an empty part"):
+        hold_out(classes_of(1, 1, 1), 0.5, seed=0)
+
+
+def test_a_data_set_with_a_validation_part_of_its_own_holds_nothing_out():
+    parts = [classes_of(5, 5), classes_of(1, 1), classes_of(2, 1)]
+    dataset = Dataset("x", "classification", ("a", "b"), *parts[:2], "none", "", validation=parts[2])
+    training, validation = training_parts(dataset, 0.5, seed=0)
+    assert training is parts[0]
+    assert validation is parts[2]

@@ -192,7 +192,8 @@ class Dataset:
         test: Part to measure on, disjoint from `train` but for what `leak` counts.
         augmentation: Kind of random change that suits the training images.
         note: What a reader must know to compare figures on it: its origin and its split.
-        leak: Number of images that are in both parts.
+        leak: Number of test images of which the training part holds an exact copy, pixel by pixel.
+        validation: Part to choose the epoch by, where the data set has one of its own; else it is held out of `train`.
     """
 
     name: str
@@ -203,15 +204,19 @@ class Dataset:
     augmentation: Augmentation
     note: str
     leak: int = 0
+    validation: Split | None = None
 
     def __post_init__(self) -> None:
         """Refuse splits that differ in image shape or point outside the classes."""
-        train, test = self.train.image_shape, self.test.image_shape
-        if train != test:
-            raise InputError(f"{self.name}: training images are {train}, test images {test}; expected one shape.")
+        train = self.train.image_shape
+        for what, part in self.parts.items():
+            if part.image_shape != train:
+                raise InputError(
+                    f"{self.name}: training images are {train}, {what} images {part.image_shape}; expected one shape."
+                )
         if train[1] != train[2]:
             raise InputError(f"{self.name}: images are {train[1]}×{train[2]} pixels, expected squares.")
-        for part in (self.train, self.test):
+        for part in self.parts.values():
             if not part.is_mapped:  # what is mapped from a file was checked when the file was made
                 self._check_targets(part.targets)
 
@@ -225,6 +230,12 @@ class Dataset:
                 f"{self.name}: targets run from {int(known.min())} to {int(known.max())}, "
                 f"expected 0 to {len(self.classes) - 1}, an index into its {len(self.classes)} classes."
             )
+
+    @property
+    def parts(self) -> dict[str, Split]:
+        """Its parts by name: training, test, and validation where it has such a part."""
+        parts = {"training": self.train, "test": self.test}
+        return parts if self.validation is None else parts | {"validation": self.validation}
 
     @property
     def channels(self) -> int:

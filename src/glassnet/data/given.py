@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from glassnet.data.dataset import Split
+from glassnet.data.listing import is_hidden_in, listed, not_regular, part_of, sub_folders, walk
 from glassnet.data.pictures import SUFFIXES, read_pictures, say_ignored
 from glassnet.errors import InputError
 from glassnet.images import Images
@@ -34,8 +35,10 @@ def read_folder(path: Path, size: int, channels: int) -> tuple[Tensor, tuple[str
     """
     if not path.exists():
         raise InputError(f"{path} does not exist; expected an image file or a folder of images.")
-    listed = [path] if path.is_file() else sorted(path.rglob("*"))
-    visible = [one for one in listed if one.is_file() and not _is_hidden(one.relative_to(path))]
+    if not path.is_file() and not path.is_dir():
+        raise InputError(f"{path} cannot be read, {not_regular(path)}; give an image file or a folder of images.")
+    files_there = (path,) if path.is_file() else walk(path).files
+    visible = [one for one in files_there if not is_hidden_in(one.relative_to(path))]
     files = visible if path.is_file() else [one for one in visible if one.suffix.lower() in SUFFIXES]
     if not files:
         raise InputError(f"{path} holds no image files; expected some that end in {', '.join(sorted(SUFFIXES))}.")
@@ -50,11 +53,12 @@ def read_folder(path: Path, size: int, channels: int) -> tuple[Tensor, tuple[str
 
 def class_folders(path: Path) -> tuple[str, ...]:
     """Return the names of the folders in a folder that are not hidden, in order; one may hold no image."""
-    return tuple(sorted(one.name for one in path.iterdir() if one.is_dir() and not one.name.startswith(".")))
-
-
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+    names = tuple(sorted(one.name for one in sub_folders(path)))
+    if "train" in map(part_of, names) and all(map(part_of, names)) and len(names) > 1:
+        raise InputError(
+            f"{path} has {listed(names)}, which are parts and no classes; give one of them, as {names[0]}."
+        )
+    return names
 
 
 def labels_by_folder(folders: tuple[str, ...], classes: Sequence[str]) -> np.ndarray:

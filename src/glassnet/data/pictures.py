@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from glassnet.console import progress, say
 from glassnet.data.dataset import Dataset
+from glassnet.data.listing import not_regular
 from glassnet.errors import InputError
 
 SUFFIXES = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"))
@@ -168,6 +169,8 @@ def _names(damaged: Sequence[DamagedError]) -> str:
 
 def _may_be_gray(path: Path) -> bool:
     """Tell from the file's header whether it has one channel; a damaged one does not matter."""
+    if not_regular(path):
+        return True
     try:
         with Image.open(path) as image:
             return image.mode in ("1", "L", "LA") or image.mode.startswith("I")
@@ -181,6 +184,7 @@ def read_picture(path: Path, mode: Literal["L", "RGB"], size: int) -> UInt8[np.n
     Raises:
         DamagedError: The file cannot be read as an image.
     """
+    require_picture(path)
     try:
         with Image.open(path) as file:
             file.draft(None, (2 * size, 2 * size))  # large JPEGs are decoded at a fraction of their size, and faster
@@ -189,6 +193,17 @@ def read_picture(path: Path, mode: Literal["L", "RGB"], size: int) -> UInt8[np.n
         raise damaged(path, error) from None
     pixels = np.asarray(ImageOps.fit(image, (size, size), method=Image.Resampling.BILINEAR))
     return pixels[None] if mode == "L" else pixels.transpose(2, 0, 1)
+
+
+def require_picture(path: Path) -> None:
+    """Refuse what is no regular file before it is opened, where a pipe would make its reader wait for ever.
+
+    Raises:
+        DamagedError: It is a pipe, a device, or a link that leads nowhere.
+    """
+    reason = not_regular(path)
+    if reason:
+        raise DamagedError(path, reason)
 
 
 def _convert(image: Image.Image, mode: Literal["L", "RGB"]) -> Image.Image:

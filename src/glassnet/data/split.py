@@ -2,14 +2,14 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Generator, Tensor
 
-from glassnet.data.dataset import Split
+from glassnet.data.dataset import Dataset, Split
 from glassnet.errors import InputError
 
 
@@ -72,6 +72,9 @@ def labelled_split(
 def hold_out(split: Split, share: float, *, seed: int) -> tuple[Split, Split]:
     """Divide a split into a training and a validation part, with each class's share kept where images have classes.
 
+    Where classes are so small that rounding each share alone would miss that of the whole by a tenth, the largest
+    remainders are rounded up, so many that the whole is right; a class keeps an image to learn from.
+
     Args:
         split: Images and targets.
         share: Share of each class that goes to the validation part, rounded.
@@ -83,16 +86,45 @@ def hold_out(split: Split, share: float, *, seed: int) -> tuple[Split, Split]:
     generator = Generator().manual_seed(seed)
     held = torch.zeros(len(split), dtype=torch.bool)
     strata = _strata(split)
-    for target in strata.unique():
+    sizes = {int(target): int((strata == target).sum()) for target in strata.unique()}
+    quotas = _quotas(sizes, share, seed)
+    for target, quota in quotas.items():
         members = (strata == target).nonzero().flatten()
-        chosen = torch.randperm(len(members), generator=generator)[: round(share * len(members))]
+        chosen = torch.randperm(len(members), generator=generator)[:quota]
         held[members[chosen]] = True
-    if not held.any() or held.all():
+    if not held.any() or round(share * len(held)) >= len(held):
         raise InputError(
             f"a validation share of {share} of {len(held)} images leaves an empty part; "
             "expected at least one image in each: change --validation or add images."
         )
     return split.subset((~held).nonzero().flatten()), split.subset(held.nonzero().flatten())
+
+
+def training_parts(dataset: Dataset, share: float, *, seed: int) -> tuple[Split, Split]:
+    """Return what to learn from and what to choose the epoch by: the data set's own part, else one that is held out.
+
+    Raises:
+        InputError: One of the parts would be empty.
+    """
+    if dataset.validation is not None:
+        return dataset.train, dataset.validation
+    return hold_out(dataset.train, share, seed=seed)
+
+
+def _quotas(sizes: Mapping[int, int], share: float, seed: int) -> dict[int, int]:
+    """Return how many images of each class are held out, by the number of its images."""
+    largest = {target: max(size - 1, 0) for target, size in sizes.items()}
+    quotas = {target: min(round(share * size), largest[target]) for target, size in sizes.items()}
+    whole = min(round(share * sum(sizes.values())), sum(largest.values()))
+    if abs(sum(quotas.values()) - whole) <= whole / 10:  # as most are, whose draws stay what they always were
+        return quotas
+    quotas = {target: min(int(share * size), largest[target]) for target, size in sizes.items()}
+    classes = list(sizes)
+    mixed = [classes[i] for i in hash_order(list(map(str, classes)), seed=seed)]
+    for target in sorted(mixed, key=lambda target: quotas[target] - share * sizes[target]):
+        if sum(quotas.values()) < whole and quotas[target] < largest[target]:
+            quotas[target] += 1
+    return quotas
 
 
 def _strata(split: Split) -> Int64[Tensor, " n"]:

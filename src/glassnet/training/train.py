@@ -20,7 +20,7 @@ from glassnet import __version__, experiment, run
 from glassnet.console import say
 from glassnet.data import OF_A_PATH
 from glassnet.data.batches import batch_order
-from glassnet.data.split import hold_out
+from glassnet.data.split import training_parts
 from glassnet.devices import choose_device, choose_precision
 from glassnet.errors import InputError
 from glassnet.experiment import Experiment, Run
@@ -57,7 +57,7 @@ def train(settings: TrainSettings, *, name: str | None = None) -> Run:
     accelerator = Accelerator(cpu=device.type == "cpu")
     # The first process downloads; the others find the files there, or stop with it.
     parts = main_first(accelerator, lambda: experiment.build(resumed))
-    training, validation = hold_out(parts.dataset.train, resumed.validation, seed=resumed.seed)
+    training, validation = training_parts(parts.dataset, resumed.validation, seed=resumed.seed)
     steps = _steps(len(training), resumed, accelerator)
     state = _start(parts, resumed, accelerator, steps=steps * resumed.epochs)
     if saved is not None:

@@ -1,3 +1,6 @@
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -58,20 +61,122 @@ def test_each_image_keeps_its_class(photos, tmp_path):
         assert found == expected
 
 
-@pytest.mark.parametrize("test", ["test", "val", "validation", "Test"])
-def test_given_parts(photos, test):
-    root = photos(*several("train/cat", "train/dog", n=3), *several(f"{test}/dog", n=2), "train/dog/puppy/9.JPG")
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        *(("train", test) for test in ("test", "val", "validation", "Test", "valid")),
+        ("Training", "Testing"),
+        ("training_set", "test_set"),
+        ("seg_train", "seg_test"),
+        ("TRAIN", "VALID"),
+        ("trainset", "testset"),
+        ("train-images", "test-images"),
+        ("train2017", "val2017"),
+    ],
+)
+def test_given_parts(photos, train, test):
+    root = photos(
+        *several(f"{train}/cat", f"{train}/dog", n=3), *several(f"{test}/dog", n=2), f"{train}/dog/puppy/9.JPG"
+    )
     dataset = load(root)
+    assert dataset.classes == ("cat", "dog")
     assert dataset.train.targets.bincount().tolist() == [3, 4]
     assert dataset.test.targets.tolist() == [1, 1]
-    assert f"parts train and {test}" in dataset.note
+    assert f"parts {train} and {test}" in dataset.note
 
 
-def test_the_test_part_goes_before_the_validation_part(photos):
-    root = photos(*several("train/a", "train/b", "test/a", "val/b", n=2))
+@pytest.mark.parametrize("name", ["val", "valid", "Validation"])
+def test_the_validation_part_is_that_to_choose_the_epoch_by(photos, name):
+    root = photos(*several("train/a", "train/b", "test/a", f"{name}/b", n=2), "seg_pred/1.png")
     dataset = load(root)
     assert dataset.test.targets.tolist() == [0, 0]
-    assert "val not used" in dataset.note
+    assert dataset.validation.targets.tolist() == [1, 1]
+    assert sorted(dataset.validation.files) == [f"{name}/b/0.png", f"{name}/b/1.png"]
+    assert f"parts train, test and {name}, seg_pred not used" in dataset.note
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (
+            several("train/cat", "train/dog", "test/cat", "lion", "wolf"),
+            "^.* has test and train, named as parts of a data set, beside lion and wolf, named as classes: move the "
+            r"classes into the parts, or rename what is no part\.$",
+        ),
+        (several("Training/cat", "Training/dog", "lion"), "has Training, named as .* beside lion, named as classes"),
+        (several("test", "cat", "dog"), "has test, named as parts of a data set, beside cat and dog"),
+        (several("train", "test", "cat"), "has test and train, named as parts .* beside cat"),
+        (several("val/cat", "test/cat"), "has test and val but no train beside it"),
+        (several("train", "test"), "train has no class sub-folders"),
+        (several("train/a", "train/b", "val/a", "valid/a"), "has val and valid, which both stand for the validation"),
+        (several("train/a", "train/b", "test/a", "val/c"), "has classes to validate on that are not in .*: c; it has"),
+    ],
+)
+def test_names_of_parts_that_leave_a_doubt_are_asked_about(photos, names, message):
+    with pytest.raises(InputError, match=message):
+        load(photos(*names))
+
+
+def test_a_class_that_is_a_link_and_one_that_holds_a_link(photos, tmp_path, save_picture, capsys):
+    for i in range(6):
+        save_picture(tmp_path / "pool" / "cats" / f"{i}.png")
+        save_picture(tmp_path / "pool" / "dogs" / f"{i}.png")
+    root = tmp_path / "photos"
+    (root / "dog").mkdir(parents=True)
+    save_picture(root / "dog" / "own.png")
+    (root / "cat").symlink_to(tmp_path / "pool" / "cats")
+    (root / "dog" / "more").symlink_to(Path("..") / ".." / "pool" / "dogs")
+    dataset = load(root, image_size=8)
+    assert (dataset.train.targets.bincount() + dataset.test.targets.bincount()).tolist() == [6, 7]
+    assert "dog/more/0.png" in dataset.train.files + dataset.test.files
+    assert "ignored" not in dataset.note
+    assert "not read" not in capsys.readouterr().err
+
+
+def test_links_are_followed_once_and_without_loops(photos, tmp_path, capsys):
+    root = photos(*several("in/cat", "in/cat/deep", "in/dog")) / "in"
+    (root / "cat" / "deep" / "back").symlink_to(root / "cat")
+    (root / "cat" / "again").symlink_to(root / "cat" / "deep")
+    (root / "dog" / "up").symlink_to(root)
+    (root / "dog" / "self").symlink_to(root / "dog" / "self")
+    dataset = load(root, image_size=8)
+    assert (dataset.train.targets.bincount() + dataset.test.targets.bincount()).tolist() == [10, 5]
+    assert f"1 file in {root} not read: 1 without a suffix" in capsys.readouterr().err
+
+
+def test_classes_that_share_a_folder_by_a_link_are_refused(photos):
+    root = photos(*several("cat", "dog"))
+    (root / "dog" / "cats").symlink_to(root / "cat")
+    with pytest.raises(InputError, match=r"the classes 'cat' and 'dog' in .* hold the same folder, by a link; remove"):
+        load(root)
+    (root / "dog" / "cats").unlink()
+    (root / "puss").symlink_to(root / "cat")
+    with pytest.raises(InputError, match="the classes 'cat' and 'puss'"):
+        load(root)
+
+
+def test_a_pipe_and_a_link_that_leads_nowhere_are_named_at_once(photos):
+    root = photos(*several("cat", "dog"))
+    os.mkfifo(root / "cat" / "pipe.png")
+    (root / "dog" / "lost.png").symlink_to(root / "nowhere.png")
+    with pytest.raises(
+        InputError,
+        match=r"2 images cannot be read: .*pipe\.png \(it is no regular file but a pipe, .*lost\.png "
+        r"\(it is a link to .*nowhere\.png, which does not exist\)",
+    ):
+        load(root, image_size=8)
+    assert len(load(root, image_size=8, skip_damaged=True).train) == 8
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read all")
+def test_a_folder_that_cannot_be_listed_is_named(photos):
+    root = photos(*several("cat", "dog"))
+    (root / "cat").chmod(0)
+    try:
+        with pytest.raises(InputError, match=r"the folder .*cat cannot be listed \(Permission denied\)"):
+            load(root)
+    finally:
+        (root / "cat").chmod(0o755)
 
 
 def test_a_class_may_be_called_train(photos):
@@ -122,7 +227,7 @@ def test_no_such_folder(tmp_path):
         (["cat/1.png", "cat/2.png", "dog/.1.png"], r"class 'dog' in .* has no images \(\.bmp, .*\): add some"),
         (
             ["train/cat/1.png", "train/dog/1.png"],
-            r"has train but no test, val or validation .* give folder:.*train to split",
+            r"has train but no test, val or validation .* give .*train itself to split that",
         ),
         (["train/cat/1.png", "train/dog/1.png", "test/1.png"], r"test has no class sub-folders"),
         (

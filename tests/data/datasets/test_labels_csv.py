@@ -77,7 +77,7 @@ def test_columns_keep_their_order_and_names_are_sorted_and_parts_are_read(write)
     assert read_labels(write("file,z,a\n1.png,1,1\n")).labels == ("z", "a")
     read = read_labels(write('file,labels,Split\n1.png,"z;a,b",train\n2.png,z,Test\n3.png,z,val\n'))
     assert read.labels == ("a,b", "z")
-    assert read.parts == ("train", "test", "test")
+    assert read.parts == ("train", "test", "validation")
 
 
 @pytest.mark.parametrize(

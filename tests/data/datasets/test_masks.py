@@ -1,3 +1,4 @@
+import os
 import zlib
 
 import numpy as np
@@ -70,7 +71,10 @@ def test_train_and_test_folders_and_names_of_classes(tmp_path):
             lambda f: (f / "classes.txt").write_text("Häuser\nWald\n", encoding="latin-1"),
             r"classes\.txt cannot be read \('utf-8' codec can't decode byte 0xe4 .*\); save it as text in UTF-8\.$",
         ),
-        (lambda f: [(f / "classes.txt").write_text("a\nb\n"), save(f, "s", value=2)], "holds the class 2, but classes"),
+        (
+            lambda f: [(f / "classes.txt").write_text("a\nb\n"), save(f, "s", value=2)],
+            r"the mask .*s\.png holds the class 2, but classes",
+        ),
         (lambda f: (f / "images" / "s1.png").write_bytes(b"x"), r"s1\.png cannot be read as an image"),
         (lambda f: Image.new("RGB", (6, 4)).save(f / "masks" / "s1.png"), r"s1\.png is a RGB image, expected palette"),
         (
@@ -182,3 +186,70 @@ def test_a_part_of_which_nothing_can_be_read_is_said(scans):
     (scans / file).write_bytes(b"x")
     with pytest.raises(InputError, match=r"no test image in .* can be read, expected one at least"):
         load_dataset(f"masks:{scans}", image_size=8, skip_damaged=True)
+
+
+def lines(folder, *, value, area=1, count=5, side=400):
+    """Images with masks in which a class is a line of one pixel, which no small mask has."""
+    for number in range(count):
+        save(folder, f"s{number}", image=(side, side), mask=(side, side))
+        values = np.zeros((side, side), np.uint8)
+        values[:, : side // 2] = area
+        values[number * 7 + 3, :] = value
+        Image.fromarray(values).save(folder / "masks" / f"s{number}.png")
+
+
+def test_a_class_of_thin_lines_is_neither_lost_nor_absent(tmp_path, capsys):
+    lines(tmp_path / "last", value=2)
+    dataset = load_dataset(f"masks:{tmp_path / 'last'}", image_size=8)
+    assert dataset.classes == ("class 0", "class 1", "class 2")
+    assert int(dataset.train.targets.max()) == 1
+    said = capsys.readouterr().err
+    assert f"warning: of class 2 in {tmp_path / 'last'} no pixel is left at 8 px, so it is not learned; raise" in said
+    lines(tmp_path / "between", value=1, area=2)
+    assert load_dataset(f"masks:{tmp_path / 'between'}", image_size=8).classes == ("class 0", "class 1", "class 2")
+
+
+def test_a_thin_value_beyond_the_named_classes_is_refused_with_its_file(tmp_path):
+    lines(tmp_path / "scans", value=1)
+    values = np.asarray(Image.open(tmp_path / "scans" / "masks" / "s3.png")).copy()
+    values[1, 1] = 7
+    Image.fromarray(values).save(tmp_path / "scans" / "masks" / "s3.png")
+    (tmp_path / "scans" / "classes.txt").write_text("ground\ncell\n")
+    with pytest.raises(
+        InputError, match=r"the mask .*s3\.png holds the class 7, but classes\.txt in .* names 2, 0 to 1"
+    ):
+        load_dataset(f"masks:{tmp_path / 'scans'}", image_size=8)
+
+
+@pytest.mark.parametrize(
+    "names", [("Training", "Testing", "valid"), ("train", "val", None), ("seg_train", "seg_test", "VAL")]
+)
+def test_parts_by_the_names_that_people_give_them(tmp_path, names):
+    for number, name in enumerate(filter(None, names)):
+        for i in range(number + 1):
+            save(tmp_path / name, f"{name}{i}")
+    dataset = load_dataset(f"masks:{tmp_path}", image_size=8)
+    assert (len(dataset.train), len(dataset.test)) == (1, 2)
+    assert (len(dataset.validation) if dataset.validation else 0) == (3 if names[2] else 0)
+
+
+def test_parts_beside_images_and_a_part_alone_are_asked_about(scans):
+    save(scans / "train", "x")
+    with pytest.raises(InputError, match=r"has images/ beside train, named as parts of a data set; move"):
+        load_dataset(f"masks:{scans}", image_size=8)
+    save(scans / "alone" / "train", "x")
+    with pytest.raises(InputError, match=r"has train but no test, val or validation beside it: add one"):
+        load_dataset(f"masks:{scans / 'alone'}", image_size=8)
+
+
+def test_links_to_masks_are_read_and_pipes_are_not_waited_for(scans, tmp_path):
+    (scans / "masks").rename(tmp_path / "elsewhere")
+    (scans / "masks").symlink_to(tmp_path / "elsewhere")
+    assert len(load_dataset(f"masks:{scans}", image_size=8).train) == 4
+    (tmp_path / "elsewhere" / "s1.png").unlink()
+    os.mkfifo(tmp_path / "elsewhere" / "s1.png")
+    with pytest.raises(InputError, match=r"s1\.png cannot be read as an image \(it is no regular file but a pipe"):
+        load_dataset(f"masks:{scans}", image_size=8)
+    os.mkfifo(scans / "classes.txt")
+    with pytest.raises(InputError, match=r"classes\.txt cannot be read, it is no regular file but a pipe"):
+        load_dataset(f"masks:{scans}", image_size=8)

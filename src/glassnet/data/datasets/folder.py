@@ -4,56 +4,31 @@ A reconstruction needs no classes, and takes a folder of images without sub-fold
 labels, a labels.csv says which.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from glassnet.data.dataset import Dataset, Source, Split
 from glassnet.data.datasets import labels_csv
-from glassnet.data.pictures import SUFFIXES, read_undamaged_pictures, say_ignored
-from glassnet.data.split import hash_order, labelled_split, stratified_split
+from glassnet.data.datasets.class_folders import SPLIT_SEED, TEST_SHARE, Labelled, find_layout, images_in
+from glassnet.data.listing import Part
+from glassnet.data.pictures import read_undamaged_pictures, say_ignored
+from glassnet.data.split import hash_order, labelled_split
 from glassnet.errors import InputError
 
 DEFAULT_SIZE_PIXELS = 64
-TEST_SHARE = 0.2
-SPLIT_SEED = 0
-TEST_NAMES = ("test", "val", "validation")
-ONE_CLASS = "images"
-"""Name of the one class of images without class sub-folders."""
 WITHOUT_CLASSES, WITH_LABELS = ("reconstruction",), ("multilabel",)
 """Tasks that need no classes, and tasks for which labels.csv says what an image shows."""
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Image files with the class of each, the classes mixed."""
-
-    files: list[Path]
-    labels: list[str]
-
-    def take(self, rows: Iterable[int]) -> "_Part":
-        chosen = list(rows)
-        return _Part([self.files[i] for i in chosen], [self.labels[i] for i in chosen])
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """What a folder holds before an image is read; files that are not read are counted by kind."""
-
-    train: _Part
-    test: _Part
-    note: str
-    ignored: Counter[str]
 
 
 def load(path: Path, image_size: int | None = None, *, skip_damaged: bool = False, task: str | None = None) -> Dataset:
     """Read PATH's images, the class of each being the name of its sub-folder.
 
-    If PATH has train/ and test/ (or val/, or validation/), these are the parts; else a fifth of each class is drawn for
-    the test, the same images every time. Hidden files and files that are no images are not read, and are counted.
+    If PATH has train/ and test/, or other names of parts that `part_of` knows, these are the parts, and val/ is that to
+    validate on, or without a test/ that to test on; else a fifth of each class is drawn for the test, the same images
+    every time. Links are followed. Hidden files and files that are no images are not read, and are counted.
 
     Args:
         path: Folder with a sub-folder per class; the images may lie deeper inside it. For a reconstruction they may lie
@@ -71,33 +46,70 @@ def load(path: Path, image_size: int | None = None, *, skip_damaged: bool = Fals
     if task in WITH_LABELS:
         return _load_labelled(path, image_size or DEFAULT_SIZE_PIXELS, skip_damaged=skip_damaged)
     needs_classes = task not in WITHOUT_CLASSES
-    layout = _find_layout(path, needs_classes=needs_classes)
-    classes = tuple(sorted(set(layout.train.labels)))
+    layout = find_layout(path, needs_classes=needs_classes)
+    classes = tuple(sorted(set(layout.parts["train"].labels)))
     if needs_classes and len(classes) < 2:
         raise InputError(f"{path} has one class ({classes[0]}), expected at least two class sub-folders to tell apart.")
-    _check_test_classes(path, classes, layout.test)
-    size = image_size or DEFAULT_SIZE_PIXELS
+    for part, found in layout.parts.items():
+        _check_classes(path, classes, part, found)
     ignored = say_ignored(path, layout.ignored)
-    whole = _Part(layout.train.files + layout.test.files, layout.train.labels + layout.test.labels)
-    images, rows = read_undamaged_pictures(
-        whole.files,
-        size=size,
-        description=f"Reading {len(whole.files):,} images from {path}",
+    whole = Labelled(
+        [file for part in layout.parts.values() for file in part.files],
+        [label for part in layout.parts.values() for label in part.labels],
+    )
+    names = [file.relative_to(path).as_posix() for file in whole.files]
+    splits, rows = _read_parts(
+        path,
+        names,
+        {name: len(part.files) for name, part in layout.parts.items()},
+        torch.tensor([classes.index(label) for label in whole.labels]),
+        size=image_size or DEFAULT_SIZE_PIXELS,
         skip_damaged=skip_damaged,
     )
-    n, whole = sum(row < len(layout.train.files) for row in rows), whole.take(rows)
-    _require_classes_in_both(path, classes, whole.labels[:n], whole.labels[n:])
-    targets = torch.tensor([classes.index(label) for label in whole.labels])
-    names = [file.relative_to(path).as_posix() for file in whole.files]
+    learned = {whole.labels[row] for row in rows if row < len(layout.parts["train"].files)}
+    _require_both_parts(path, sorted(set(classes) - learned), splits)
     return Dataset(
         name=f"folder:{path}",
         task="classification" if len(classes) > 1 else "reconstruction",
         classes=classes,
-        train=Split(images[:n], targets[:n], files=names[:n]),
-        test=Split(images[n:], targets[n:], files=names[n:]),
+        train=splits["train"],
+        test=splits["test"],
+        validation=splits.get("validation"),
         augmentation="photos",
-        note=f"images in {path}, {layout.note}, resized and cropped to {size} px{ignored}",
+        note=f"images in {path}, {layout.note}, resized and cropped to {image_size or DEFAULT_SIZE_PIXELS} px{ignored}",
     )
+
+
+def _read_parts(
+    path: Path, names: Sequence[str], counts: Mapping[Part, int], targets: Tensor, *, size: int, skip_damaged: bool
+) -> tuple[dict[Part, Split], list[int]]:
+    """Read images, part after part, and return the parts with the rows of the images that could be read.
+
+    Args:
+        path: The folder.
+        names: Files relative to it, part after part.
+        counts: Images of each part.
+        targets: A target for each image.
+        size: Height and width in pixels.
+        skip_damaged: Leave out what cannot be read.
+
+    Raises:
+        InputError: Files cannot be read, and are not to be left out.
+    """
+    images, rows = read_undamaged_pictures(
+        [path / name for name in names],
+        size=size,
+        description=f"Reading {len(names):,} images from {path}",
+        skip_damaged=skip_damaged,
+    )
+    splits: dict[Part, Split] = {}
+    first = start = 0
+    for part, count in counts.items():
+        stop = start + sum(first <= row < first + count for row in rows)
+        files = [names[row] for row in rows[start:stop]]
+        splits[part] = Split(images[start:stop], targets[rows[start:stop]], files=files)
+        first, start = first + count, stop
+    return splits, rows
 
 
 def learnable(path: Path) -> tuple[str, ...]:
@@ -115,146 +127,62 @@ def _load_labelled(path: Path, size: int, *, skip_damaged: bool) -> Dataset:
     if not path.is_dir():
         raise InputError(f"{path} does not exist: expected a folder of images with a {labels_csv.NAME}.")
     table = labels_csv.read_labels(path / labels_csv.NAME)
-    labels_csv.check_files(path, table, [file.relative_to(path).as_posix() for file in _images(path)])
-    order = hash_order(table.files, seed=SPLIT_SEED)
-    if table.parts is None:
-        train, test = labelled_split(table.files, table.has, test_share=TEST_SHARE, seed=SPLIT_SEED)
-    else:
-        train, test = ([i for i in order if table.parts[i] == part] for part in ("train", "test"))
-    note = f"split of {labels_csv.NAME}" if table.parts else f"fixed split {len(train):,}/{len(test):,}"
-    images, rows = read_undamaged_pictures(
-        [path / table.files[i] for i in (*train, *test)],
+    labels_csv.check_files(path, table, [file.relative_to(path).as_posix() for file in images_in(path)])
+    rows = _labelled_parts(table)
+    order = [i for part in rows.values() for i in part]
+    counts = "/".join(f"{len(part):,}" for part in rows.values())
+    splits, _ = _read_parts(
+        path,
+        [table.files[i] for i in order],
+        {name: len(part) for name, part in rows.items()},
+        torch.from_numpy(table.has[order]),
         size=size,
-        description=f"Reading {len(order):,} images from {path}",
         skip_damaged=skip_damaged,
     )
-    whole, n = [(*train, *test)[row] for row in rows], sum(row < len(train) for row in rows)
-    names, targets = [table.files[i] for i in whole], torch.from_numpy(table.has[whole])
-    lost = [name for name, times in zip(table.labels, targets[:n].sum(dim=0), strict=True) if not times]
-    _require_both_parts(path, lost, len(names) - n)
+    learned = splits["train"].targets.sum(dim=0)
+    _require_both_parts(path, [name for name, times in zip(table.labels, learned, strict=True) if not times], splits)
+    note = f"split of {labels_csv.NAME}" if table.parts else f"fixed split {counts}"
     return Dataset(
         name=f"folder:{path}",
         task=WITH_LABELS[0],
         classes=table.labels,
-        train=Split(images[:n], targets[:n], files=names[:n]),
-        test=Split(images[n:], targets[n:], files=names[n:]),
+        train=splits["train"],
+        test=splits["test"],
+        validation=splits.get("validation"),
         augmentation="photos",
         note=f"images in {path} with labels, {note}, resized and cropped to {size} px",
     )
 
 
-def _find_layout(path: Path, *, needs_classes: bool) -> _Layout:
-    """Take train/ and test/ where they hold class folders, or need none, else split the whole."""
-    if not path.is_dir():
-        problem = "is a file" if path.exists() else "does not exist"
-        raise InputError(f"{path} {problem}: expected a folder with a sub-folder of images per class, as in cat/1.jpg.")
-    folders = {child.name.lower(): child for child in _sub_folders(path)}
-    train, test = folders.get("train"), next((folders[name] for name in TEST_NAMES if name in folders), None)
-    if train is None or not (_sub_folders(train) or (test is not None and not needs_classes)):
-        return _split(path, needs_classes=needs_classes)
-    if test is None:
-        raise InputError(
-            f"{path} has train but no test, val or validation beside it: add one, or give folder:{train} to split that."
-        )
-    unused = [child.name for child in folders.values() if child not in (train, test)]
-    note = f"parts {train.name} and {test.name}" + (f", {', '.join(unused)} not used" if unused else "")
-    (train_part, ignored), (test_part, also_ignored) = (
-        _scan(part, needs_classes=needs_classes) for part in (train, test)
-    )
-    return _Layout(train_part, test_part, note, ignored + also_ignored)
+def _labelled_parts(table: labels_csv.LabelTable) -> dict[Part, list[int]]:
+    """Return the rows of each part; images to validate on are those to test on where there are no others."""
+    if table.parts is None:
+        train, test = labelled_split(table.files, table.has, test_share=TEST_SHARE, seed=SPLIT_SEED)
+        return {"train": train, "test": test}
+    order = hash_order(table.files, seed=SPLIT_SEED)
+    parts: dict[Part, list[int]] = {"train": [], "test": [], "validation": []}
+    for i in order:
+        parts[table.parts[i]].append(i)
+    if not parts["test"]:
+        parts["test"] = parts.pop("validation")
+    return {part: rows for part, rows in parts.items() if rows or part != "validation"}
 
 
-def _split(path: Path, *, needs_classes: bool) -> _Layout:
-    whole, ignored = _scan(path, needs_classes=needs_classes)
-    label, smallest = min(Counter(whole.labels).items(), key=lambda item: item[1])
-    if smallest < 2:
-        raise InputError(
-            f"class '{label}' in {path} has 1 image, expected at least 2 to split into training and test: "
-            "add images, or give train and test folders."
-        )
-    keys = [file.relative_to(path).as_posix() for file in whole.files]
-    train, test = stratified_split(keys, whole.labels, test_share=TEST_SHARE, seed=SPLIT_SEED)
-    return _Layout(whole.take(train), whole.take(test), f"fixed split {len(train):,}/{len(test):,}", ignored)
-
-
-def _scan(folder: Path, *, needs_classes: bool) -> tuple[_Part, Counter[str]]:
-    """List a folder's images by class, mixed, and count the files that are not read by kind."""
-    whole = _Part([], [])
-    for child in _sub_folders(folder):
-        images = _images(child)
-        if not images:
-            raise InputError(
-                f"class '{child.name}' in {folder} has no images ({', '.join(sorted(SUFFIXES))}): "
-                "add some, or remove the sub-folder."
-            )
-        whole = _Part(whole.files + images, whole.labels + [child.name] * len(images))
-    if not whole.files:
-        whole = _without_classes(folder, needs_classes=needs_classes)
-    taken = set(whole.files)
-    others = (file for file in folder.rglob("*") if file.is_file() and file not in taken)
-    order = hash_order([file.relative_to(folder).as_posix() for file in whole.files], seed=SPLIT_SEED)
-    return whole.take(order), Counter(_kind(file.relative_to(folder)) for file in others)
-
-
-def _without_classes(folder: Path, *, needs_classes: bool) -> _Part:
-    """Take the images that lie in a folder without sub-folders as one class.
-
-    Raises:
-        InputError: There are none, or classes are needed.
-    """
-    images = _images(folder)
-    if needs_classes:
-        instead = f"; --task reconstruction takes its {len(images):,} images without classes" if images else ""
-        raise InputError(
-            f"{folder} has no class sub-folders: expected a sub-folder of images per class, as in cat/1.jpg{instead}."
-        )
-    if not images:
-        raise InputError(f"{folder} holds no images: expected files that end in {', '.join(sorted(SUFFIXES))}.")
-    return _Part(images, [ONE_CLASS] * len(images))
-
-
-def _images(folder: Path) -> list[Path]:
-    return [file for file in sorted(folder.rglob("*")) if file.is_file() and _is_image(file.relative_to(folder))]
-
-
-def _sub_folders(folder: Path) -> list[Path]:
-    return sorted(child for child in folder.iterdir() if child.is_dir() and not _is_hidden(child.name))
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
-
-
-def _is_image(inner: Path) -> bool:
-    return inner.suffix.lower() in SUFFIXES and not any(_is_hidden(name) for name in inner.parts)
-
-
-def _kind(inner: Path) -> str:
-    """Say why a file is not read."""
-    if any(_is_hidden(name) for name in inner.parts):
-        return "hidden"
-    if inner.suffix.lower() in SUFFIXES:
-        return f"{inner.suffix.lower()} outside the sub-folders"
-    return inner.suffix.lower() or "without a suffix"
-
-
-def _check_test_classes(path: Path, classes: tuple[str, ...], test: _Part) -> None:
-    unknown = sorted(set(test.labels) - set(classes))
+def _check_classes(path: Path, classes: Sequence[str], part: Part, labelled: Labelled) -> None:
+    unknown = sorted(set(labelled.labels) - set(classes))
     if unknown:
+        what = "validate on" if part == "validation" else part
         raise InputError(
-            f"{path} has classes to test that are not in its train folder: {', '.join(unknown)}; "
+            f"{path} has classes to {what} that are not in its train folder: {', '.join(unknown)}; "
             f"it has {', '.join(classes)}."
         )
 
 
-def _require_classes_in_both(path: Path, classes: Sequence[str], train: Sequence[str], test: Sequence[str]) -> None:
-    """Refuse a class of which no training image, or a test of which no image, could be read."""
-    _require_both_parts(path, sorted(set(classes) - set(train)), len(test))
-
-
-def _require_both_parts(path: Path, lost: Sequence[str], test: int) -> None:
-    if lost or not test:
-        what = f"no training image of {', '.join(lost)}" if lost else "no test image"
+def _require_both_parts(path: Path, lost: Sequence[str], splits: Mapping[Part, Split]) -> None:
+    """Refuse a class of which no training image, or a part of which no image, could be read."""
+    empty = next((part for part, split in splits.items() if not len(split)), None)
+    if lost or empty:
+        what = f"no training image of {', '.join(lost)}" if lost else f"no {empty} image"
         raise InputError(f"{what} in {path} can be read, expected one at least; add images, or replace damaged ones.")
 
 

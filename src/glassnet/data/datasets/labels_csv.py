@@ -13,13 +13,13 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from jaxtyping import UInt8
 
+from glassnet.data.listing import Part, part_of
 from glassnet.errors import InputError
 
 NAME = "labels.csv"
 FILE, LABELS, SPLIT = "file", "labels", "split"
 DELIMITERS = (",", ";", "\t")
 VALUES = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
-PARTS = {"train": "train", "test": "test", "val": "test", "validation": "test"}
 EXPECTED = f"a column {FILE}, and a column of 0 and 1 for each label, or a column {LABELS} with names as in cat;dog"
 
 
@@ -31,13 +31,13 @@ class LabelTable:
         files: Path of each image, relative to the folder, with slashes.
         labels: Names of the labels: the columns in order, or the names in alphabetical order.
         has: 1 where an image has a label, an image a row.
-        parts: "train" or "test" for each image; None without a column split.
+        parts: Part of each image; None without a column split.
     """
 
     files: tuple[str, ...]
     labels: tuple[str, ...]
     has: UInt8[np.ndarray, "n labels"]
-    parts: tuple[str, ...] | None
+    parts: tuple[Part, ...] | None
 
 
 @dataclass(frozen=True)
@@ -138,11 +138,12 @@ def _values(file: Path, row: _Row, labels: Sequence[str]) -> Iterator[int]:
         yield VALUES[value.lower()]
 
 
-def _parts(file: Path, rows: Sequence[_Row]) -> tuple[str, ...]:
-    for row in rows:
-        if row.cells[SPLIT].lower() not in PARTS:
+def _parts(file: Path, rows: Sequence[_Row]) -> tuple[Part, ...]:
+    parts = [part_of(row.cells[SPLIT]) for row in rows]
+    for row, part in zip(rows, parts, strict=True):
+        if part is None:
             raise InputError(f"line {row.line} of {file} has the split '{row.cells[SPLIT]}', expected train or test.")
-    return tuple(PARTS[row.cells[SPLIT].lower()] for row in rows)
+    return tuple(part for part in parts if part is not None)
 
 
 def _several(names: Sequence[str], most: int = 5) -> str:

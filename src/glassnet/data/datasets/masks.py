@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +12,10 @@ import torch
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
+from glassnet.console import say
 from glassnet.data.dataset import Dataset, Source, Split
-from glassnet.data.pictures import DAMAGE, SUFFIXES, damaged, read_undamaged, say_ignored
+from glassnet.data.listing import Part, complete_parts, find_parts, require_regular, sub_folders
+from glassnet.data.pictures import DAMAGE, SUFFIXES, damaged, read_undamaged, require_picture, say_ignored
 from glassnet.data.split import hash_order
 from glassnet.errors import InputError
 from glassnet.images import VOID
@@ -34,10 +37,11 @@ class Pair:
 
 
 def load(path: Path, image_size: int | None = None, *, skip_damaged: bool = False, task: str | None = None) -> Dataset:
-    """Read PATH/images and PATH/masks, or the same in PATH/train and PATH/test.
+    """Read PATH/images and PATH/masks, or the same in PATH/train and PATH/test, and in PATH/val where there is one.
 
     A mask is an image of palette indices or grey levels: a pixel's value is its class, 0 the background, 255 void. The
-    names of the classes are the lines of PATH/classes.txt, if there is one. Without train/ and test/ a fifth of the
+    names of the classes are the lines of PATH/classes.txt, if there is one. Masks are judged at their full size, since
+    thin lines may not be left in the small ones. Without train/ and test/ a fifth of the
     images is drawn for the test, the same ones every time. Images and masks are turned as their EXIF orientation says.
 
     Args:
@@ -53,44 +57,97 @@ def load(path: Path, image_size: int | None = None, *, skip_damaged: bool = Fals
     del task
     size, (parts, ignored) = image_size or DEFAULT_PIXELS, _parts(path)
     note = say_ignored(path, ignored)
-    images, masks, pairs, n = _read(parts, size, skip_damaged=skip_damaged)
-    if not 0 < n < len(pairs):
-        raise InputError(
-            f"no {'test' if n else 'training'} image in {path} can be read, expected one at least; add images, or "
-            "replace damaged ones."
-        )
     named = _names(path)
-    _require_classes(path, masks, named=bool(named))
-    largest = int(masks[masks != VOID].max(initial=0))
+    pairs = [pair for part in parts.values() for pair in part]
+    images, masks, present, rows = _read(pairs, size, skip_damaged=skip_damaged)
+    if named:
+        _require_named(path, [pairs[row] for row in rows], present, named)
+    _require_classes(path, present, named=bool(named))
+    largest = max(value for value in set().union(*present) if value != VOID)
     classes = named or tuple(f"class {number}" for number in range(max(largest + 1, 2)))
-    if largest >= len(classes):
-        raise InputError(
-            f"a mask in {path} holds the class {largest}, but {NAMES} names {len(classes)}, 0 to {len(classes) - 1}; "
-            "add its name or mend the mask."
-        )
-    files = [pair.image.relative_to(path).as_posix() for pair in pairs]
-    train, test = (
-        Split(torch.from_numpy(images[part]), torch.from_numpy(masks[part]), files=files[part])
-        for part in (slice(n), slice(n, None))
-    )
+    _say_vanished(path, masks, present, classes, size)
+    splits = _splits(path, parts, rows, images, masks)
+    counts = f"{len(splits['train']):,} to train and {len(splits['test']):,} to test on"
+    chosen = f", {len(splits['validation']):,} to validate on" if "validation" in splits else ""
     return Dataset(
         name=f"masks:{path}",
         task="segmentation",
         classes=classes,
-        train=train,
-        test=test,
+        train=splits["train"],
+        test=splits["test"],
+        validation=splits.get("validation"),
         augmentation="objects",
-        note=f"images and masks in {path}, {len(train):,} to train and {len(test):,} to test on, squeezed to {size} px"
-        f"{note}",
+        note=f"images and masks in {path}, {counts}{chosen}, squeezed to {size} px{note}",
     )
 
 
-def _require_classes(path: Path, masks: UInt8[np.ndarray, "n s s"], *, named: bool) -> None:
+def _splits(
+    path: Path,
+    parts: Mapping[Part, list[Pair]],
+    rows: list[int],
+    images: UInt8[np.ndarray, "n 3 s s"],
+    masks: UInt8[np.ndarray, "n s s"],
+) -> dict[Part, Split]:
+    """Divide what was read into the parts it is of.
+
+    Args:
+        path: The folder.
+        parts: The pairs of each part.
+        rows: Which of all pairs, part after part, could be read.
+        images: Pixels of these.
+        masks: Classes of these.
+
+    Raises:
+        InputError: Nothing of a part could be read.
+    """
+    splits: dict[Part, Split] = {}
+    pairs = [pair for part in parts.values() for pair in part]
+    first = start = 0
+    for name, part in parts.items():
+        stop = start + sum(first <= row < first + len(part) for row in rows)
+        if stop == start:
+            raise InputError(
+                f"no {'training' if name == 'train' else name} image in {path} can be read, expected one at least; add "
+                "images, or replace damaged ones."
+            )
+        files = [pairs[row].image.relative_to(path).as_posix() for row in rows[start:stop]]
+        splits[name] = Split(torch.from_numpy(images[start:stop]), torch.from_numpy(masks[start:stop]), files=files)
+        first, start = first + len(part), stop
+    return splits
+
+
+def _require_named(path: Path, pairs: Sequence[Pair], present: Sequence[frozenset[int]], named: Sequence[str]) -> None:
+    """Refuse a mask that holds a value beyond the named classes, at its full size."""
+    for pair, values in zip(pairs, present, strict=True):
+        beyond = sorted(value for value in values if len(named) <= value != VOID)
+        if beyond:
+            raise InputError(
+                f"the mask {pair.mask} holds the class {beyond[0]}, but {NAMES} in {path} names {len(named)}, 0 to "
+                f"{len(named) - 1}; add its name or mend the mask."
+            )
+
+
+def _say_vanished(
+    path: Path,
+    masks: UInt8[np.ndarray, "n s s"],
+    present: Sequence[frozenset[int]],
+    classes: Sequence[str],
+    size: int,
+) -> None:
+    """Say which classes are in the masks, and in none of them once they are squeezed, as those of thin lines are."""
+    left = set(np.flatnonzero(np.bincount(masks.ravel(), minlength=256)).tolist())
+    lost = sorted(value for value in set().union(*present) - left if value != VOID)
+    if lost:
+        names = ", ".join(classes[value] for value in lost)
+        say(f"warning: of {names} in {path} no pixel is left at {size} px, so it is not learned; raise --image-size.")
+
+
+def _require_classes(path: Path, present: Sequence[frozenset[int]], *, named: bool) -> None:
     """Refuse masks with nothing to tell apart, as those are that mark the object by 255, which stands for void.
 
     Numbers that leave others out, as grey levels of a drawing do, are classes only where names say so.
     """
-    values = np.unique(masks).tolist()
+    values = sorted(set().union(*present))
     if len([value for value in values if value != VOID]) < 2:
         raise InputError(
             f"the masks in {path} hold only {' and '.join(map(str, values))}, where {VOID} stands for void, expected "
@@ -104,23 +161,34 @@ def _require_classes(path: Path, masks: UInt8[np.ndarray, "n s s"], *, named: bo
         )
 
 
-def _parts(path: Path) -> tuple[tuple[list[Pair], list[Pair]], Counter[str]]:
-    """List the images to train and to test on, and count the files that are not read by kind."""
+def _parts(path: Path) -> tuple[dict[Part, list[Pair]], Counter[str]]:
+    """List the images of each part, training and test first, and count the files that are not read by kind."""
     if not path.is_dir():
         problem = "is a file" if path.exists() else "does not exist"
         raise InputError(
             f"{path} {problem}; expected a folder with images/ and masks/, as in images/1.jpg, masks/1.png."
         )
-    if (path / "train").is_dir() and (path / "test").is_dir():
-        (train, ignored), (test, also_ignored) = _pairs(path / "train"), _pairs(path / "test")
-        return (train, test), ignored + also_ignored
+    given = {part: one for part, one in find_parts(path, sub_folders(path)).items() if one.name != "images"}
+    if given and not (path / "images").is_dir():
+        chosen = complete_parts(path, given)
+        read = {part: _pairs(folder) for part, folder in chosen.items()}
+        ignored = sum((counted for _, counted in read.values()), Counter[str]())
+        return {part: pairs for part, (pairs, _) in read.items()}, ignored
+    if given:
+        raise InputError(
+            f"{path} has images/ beside {' and '.join(one.name for one in given.values())}, named as parts of a data "
+            "set; move all images into the parts, or rename what is no part."
+        )
     pairs, ignored = _pairs(path)
     if len(pairs) < 2:
         raise InputError(f"{path} has one image, expected two or more to split into training and test: add images.")
     order = hash_order([pair.image.name for pair in pairs], seed=SPLIT_SEED)
     tested = set(order[: max(1, round(TEST_SHARE * len(pairs)))])
     whole = range(len(pairs))
-    return ([pairs[i] for i in whole if i not in tested], [pairs[i] for i in whole if i in tested]), ignored
+    return {
+        "train": [pairs[i] for i in whole if i not in tested],
+        "test": [pairs[i] for i in whole if i in tested],
+    }, ignored
 
 
 def _pairs(folder: Path) -> tuple[list[Pair], Counter[str]]:
@@ -142,7 +210,7 @@ def _files(folder: Path) -> tuple[dict[str, Path], Counter[str]]:
     ignored: Counter[str] = Counter()
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() not in SUFFIXES or path.name[0] == ".":
-            if path.is_file():
+            if not path.is_dir():
                 ignored["hidden" if path.name[0] == "." else path.suffix.lower() or "without a suffix"] += 1
             continue
         if path.stem in files:
@@ -161,6 +229,7 @@ def _names(path: Path) -> tuple[str, ...]:
     file = path / NAMES
     if not file.exists():
         return ()
+    require_regular(file, "Save it as text in UTF-8, or take it away.")
     try:
         names = tuple(map(str.strip, file.read_text(encoding="utf-8").rstrip().splitlines()))
     except (OSError, UnicodeDecodeError) as error:
@@ -179,25 +248,25 @@ def _names(path: Path) -> tuple[str, ...]:
 
 
 def _read(
-    parts: tuple[list[Pair], list[Pair]], size: int, *, skip_damaged: bool
-) -> tuple[UInt8[np.ndarray, "n 3 s s"], UInt8[np.ndarray, "n s s"], list[Pair], int]:
-    """Read both parts, one after the other; return images, masks, their files, and how many are to train on."""
-    pairs = [*parts[0], *parts[1]]
+    pairs: Sequence[Pair], size: int, *, skip_damaged: bool
+) -> tuple[UInt8[np.ndarray, "n 3 s s"], UInt8[np.ndarray, "n s s"], list[frozenset[int]], list[int]]:
+    """Read pairs; return images, masks, the values that each mask holds at its full size, and which could be read."""
     images = np.empty((len(pairs), 3, size, size), np.uint8)
     masks = np.empty((len(pairs), size, size), np.uint8)
-    rows = []
-    for row, pixels in read_undamaged(
+    present, rows = [], []
+    for row, (image, mask, values) in read_undamaged(
         lambda pair: _read_pair(pair, size),
         pairs,
         description=f"Reading {len(pairs):,} images with masks",
         skip_damaged=skip_damaged,
     ):
-        images[row], masks[row] = pixels
+        images[row], masks[row] = image, mask
+        present.append(values)
         rows.append(row)
-    return images[rows], masks[rows], [pairs[row] for row in rows], sum(row < len(parts[0]) for row in rows)
+    return images[rows], masks[rows], present, rows
 
 
-def _read_pair(pair: Pair, size: int) -> tuple[UInt8[np.ndarray, "3 s s"], UInt8[np.ndarray, "s s"]]:
+def _read_pair(pair: Pair, size: int) -> tuple[UInt8[np.ndarray, "3 s s"], UInt8[np.ndarray, "s s"], frozenset[int]]:
     image, mask = _open(pair.image, "RGB"), _open(pair.mask, None)
     if mask.mode not in ("P", "L", "1"):
         raise InputError(
@@ -209,10 +278,12 @@ def _read_pair(pair: Pair, size: int) -> tuple[UInt8[np.ndarray, "3 s s"], UInt8
             "make them equal."
         )
     pixels = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
-    return pixels, np.asarray(mask.resize((size, size), Image.Resampling.NEAREST), dtype=np.uint8)
+    values = frozenset(np.flatnonzero(np.bincount(np.asarray(mask, dtype=np.uint8).ravel())).tolist())
+    return pixels, np.asarray(mask.resize((size, size), Image.Resampling.NEAREST), dtype=np.uint8), values
 
 
 def _open(path: Path, mode: str | None) -> Image.Image:
+    require_picture(path)
     try:
         with Image.open(path) as file:
             upright = ImageOps.exif_transpose(file)
