@@ -213,7 +213,9 @@ def _earlier(subject: Subject, sections: Sequence[Section]) -> tuple[Block, ...]
         return ()
     shown = {_drawing(block) for section in sections for block in _unfolded(section.blocks)}
     drawn = (picture_of(entry, words) for words in entry.figures)
-    return tuple(one for one in drawn if _drawing(one) not in shown)
+    rest = [one for one in drawn if _drawing(one) not in shown]
+    lead = Prose(("An earlier version drew these. Where the page has a figure of the same numbers, it is drawn anew.",))
+    return (lead, *rest) if rest else ()
 
 
 def _drawing(block: Block) -> bytes | str:
