@@ -122,7 +122,7 @@ def test_a_chosen_name_is_checked_before_any_work(subject, capsys):
             analyse(subject, "features", layer="fc2", name=name)
     assert subject.model().passes == passes
     assert analyse(subject, "features", layer="fc1", name="other").name == "features/mine"
-    assert "features/mine has these settings already; `glassnet analyses --rename`" in capsys.readouterr().err
+    assert "features/mine has these settings; `glassnet analyses RUN --rename`" in capsys.readouterr().err
 
 
 def test_what_another_version_made_is_said(subject, monkeypatch, capsys):
