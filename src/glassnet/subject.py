@@ -101,7 +101,8 @@ class Subject:
         if targets is not None and TASKS[kind].target_dimensions not in (0, targets.ndim):
             raise InputError(f"labels have {targets.ndim} dimensions, and {kind} learns from others; leave task out.")
         whole = checked_split(pixels, targets, names)
-        self.name = name or type(model).__name__
+        self._model_name = type(model).__name__
+        self.name = name or self._model_name
         self.task: Task = TASKS[kind]
         self.run: Run | None = None
         self.labelled = targets is not None
@@ -133,7 +134,7 @@ class Subject:
     @property
     def model_name(self) -> str:
         """Name of the model, as `glassnet models` lists it, or its class."""
-        return self.name if self.run is None else str(self.run.manifest["model"]["name"])
+        return self._model_name if self.run is None else str(self.run.manifest["model"]["name"])
 
     @property
     def data(self) -> str | None:

@@ -82,7 +82,7 @@ def hit_groups(
         Group(
             name,
             title.format(name.capitalize()),
-            f"The first {share} {part} images that are {how.format(name)}, not picked.",
+            f"The first {part} images that are {how.format(name)}, not picked.",
             split.subset(chosen.nonzero().flatten()[:share]),
         )
         for name, chosen in groups.items()

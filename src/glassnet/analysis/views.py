@@ -218,12 +218,14 @@ class Views:
 
 def wanted_of_classes(subject: Subject) -> list[tuple[str, dict[str, Any]]]:
     """Return what a report needs: the evaluation, the last hidden layer embedded, every convolution explained."""
-    layer = _last_hidden_layer(subject)
+    layer, maps = _last_hidden_layer(subject), _usual_maps(subject)
+    if not subject.labelled:
+        maps |= {"images": "first:4"}
     embedded = [
         ("embedding", {"layer": layer, "method": m, "dims": d}) for m, d in (("tsne", 2), ("pca", 2), ("pca", 3))
     ]
     measured = [("evaluation", {"split": "test", "data": None})] if subject.labelled else []
-    return [*measured, *(embedded if layer else []), ("attribution", _usual_maps(subject))]
+    return [*measured, *(embedded if layer else []), ("attribution", maps)]
 
 
 def _usual_maps(subject: Subject) -> dict[str, Any]:

@@ -107,7 +107,7 @@ def _has(analysis: Analysis, asked: Mapping[str, Any]) -> bool:
 
 def run_report(gathered: Gathered) -> RunReport:
     """Put the report of one subject together."""
-    subject, views = gathered.subject, gathered.subject.task.views()
+    subject = gathered.subject
     evaluation = gathered.evaluation
     examples, material = _examples(gathered)
     metrics = metrics_of(gathered)
@@ -126,8 +126,8 @@ def run_report(gathered: Gathered) -> RunReport:
     return RunReport(
         name=subject.name,
         model=subject.model_name,
-        data=str(subject.data or "its own images"),
-        headlines=tuple(Headline(*one) for one in views.headlines(metrics)) + _about(subject, metrics),
+        data=str(subject.data or f"{count(len(subject.part('test')))} images"),
+        headlines=(*_headlines(subject, metrics), *_about(subject, metrics)),
         summary=tuple(_summary(subject, evaluation)),
         sections=tuple(one for one in sections if one.blocks),
         examples=examples,
@@ -240,6 +240,12 @@ def metrics_of(gathered: Gathered) -> dict[str, Any]:
     result = gathered.evaluation.result
     names = gathered.subject.task.saved_metrics
     return metrics | {f"test_{name}": encode(getattr(result, name))[0] for name in names}
+
+
+def _headlines(subject: Subject, metrics: Mapping[str, Any]) -> Iterator[Headline]:
+    """Yield the main numbers; none where nothing was measured."""
+    if metrics:
+        yield from (Headline(*one) for one in subject.task.views().headlines(metrics))
 
 
 def _about(subject: Subject, metrics: Mapping[str, Any]) -> tuple[Headline, ...]:

@@ -30,6 +30,9 @@ READING: dict[str, str] = {
 }
 
 
+ALIKE = "Images that lie close together look alike to the network."
+
+
 def embedding_blocks(
     subject: Subject, embedded: Sequence[Analysis], evaluation: Analysis | None, examples: Sequence[Example]
 ) -> Iterator[Block]:
@@ -74,10 +77,11 @@ def _scatter(
         shared[key] = _points(subject, analysis, evaluation, examples)
     method = EMBEDDING_TITLES[result.method]
     dims = result.points.shape[1]
+    colours = ", coloured by class" if subject.labelled else ""
     axes = " Its axes are the first three principal components." if result.method == "pca" and dims == 3 else ""
     return Scatter(
         title=f"{method} of {result.layer}",
-        alt=f"{count(len(result.points))} images as points in {dims} dimensions, coloured by class.",
+        alt=f"{count(len(result.points))} images as points in {dims} dimensions{colours}.",
         positions=np.asarray(result.points, dtype=np.float32),
         points=shared[key],
         lead=_lead(result),
@@ -111,12 +115,12 @@ def _points(subject: Subject, analysis: Analysis, evaluation: Analysis | None, e
 def _lead(result: EmbeddedLayer) -> str:
     """Say what to see: how far images of a class lie together, and how much of the features a PCA keeps."""
     near, variance = result.measures.get("knn_accuracy"), result.measures.get("explained_variance")
-    share = percent(near, 1) if is_number(near) else None
-    together = f"{share} of the images lie among images of their own class" if share else ""
+    labelled = is_number(near)
+    together = f"{percent(near, 1)} of the images lie among images of their own class"
     if not is_number(variance):
-        return f"{together}: groups that stand apart are classes that it tells apart." if together else ""
+        return f"{together}: groups that stand apart are classes that it tells apart." if labelled else ALIKE
     retained = f"{result.points.shape[1]} components keep {percent(variance, 1)} of the features’ variance"
-    return f"{retained}, and {together}." if together else f"{retained}."
+    return f"{retained}, and {together}." if labelled else f"{retained}: {ALIKE[0].lower()}{ALIKE[1:]}"
 
 
 def _measures(subject: Subject, result: EmbeddedLayer) -> Table:

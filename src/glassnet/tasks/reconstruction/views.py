@@ -133,7 +133,7 @@ def _wanted(subject: Subject) -> list[tuple[str, dict[str, Any]]]:
     wanted: list[tuple[str, dict[str, Any]]] = [("evaluation", {})] if subject.labelled else []
     if "mean" in dict(model.named_modules()):
         wanted += [("embedding", {"layer": "mean", "method": method, "dims": 2}) for method in ("tsne", "pca")]
-    asked: dict[str, Any] = {"target": ERROR, "images": EXPLAIN.images}
+    asked: dict[str, Any] = {"target": ERROR, "images": "first:4"}
     try:
         select_layers(model, "conv")
     except InputError:
