@@ -71,11 +71,12 @@ def positive(values: Float[np.ndarray, ...]) -> Float[np.ndarray, "h w"]:
 
 
 def heading(facts: Facts) -> str:
-    """Say in a few words what happened to an image."""
-    label, predicted = facts.get("label"), facts.get("predicted")
-    if label is None or label == predicted:
-        return str(predicted if predicted is not None else facts.get("target") or "")
-    return f"{label} taken for {predicted}"
+    """Say in a few words what happened to an image, and whose map it is where that is not the one predicted."""
+    label, predicted, target = facts.get("label"), facts.get("predicted"), facts.get("target")
+    if predicted is None:
+        return str(target or "")
+    happened = str(predicted) if label is None or label == predicted else f"{label} taken for {predicted}"
+    return happened if target is None or target == predicted else f"{happened}: map of {target}"
 
 
 def picture_of(entry: Entry, words: FigureWords) -> Picture | Missing:
