@@ -27,8 +27,9 @@ from glassnet.subject import Subject
 from glassnet.tasks import TASKS
 
 SOURCE = Path(gn.__file__).parent
-FILES = ("__init__.py", "learn.py", "result.py", "views.py", "report.html.j2")
-"""What the folder of a task holds."""
+PAGE = (Path(__file__).parents[2] / "docs" / "extending.md").read_text(encoding="utf-8")
+FILES = re.findall(r"^\| `([\w.]+)` \|", PAGE.partition("## A task\n")[2].partition("\n## ")[0], re.MULTILINE)
+"""What the folder of a task holds, as docs/extending.md lists it."""
 
 
 @functools.cache
@@ -53,6 +54,7 @@ def run(request, tmp_path_factory):
 def test_a_task_is_a_folder_and_a_line():
     folders = {path.parent.name for path in (SOURCE / "tasks").glob("*/__init__.py")}
     assert folders == set(TASKS)
+    assert {"learn.py", "result.py", "views.py", "report.html.j2"} <= set(FILES)
     for name, task in TASKS.items():
         assert task.name == name
         assert all((SOURCE / "tasks" / name / file).is_file() for file in FILES)
