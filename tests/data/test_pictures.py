@@ -1,7 +1,12 @@
+import struct
+import threading
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from glassnet.data import decoding
 from glassnet.data.pictures import read_pictures, read_undamaged_pictures
 from glassnet.errors import InputError
 
@@ -123,3 +128,105 @@ def test_what_is_left_out_does_not_decide_whether_all_are_grey(tmp_path):
     images, rows = read_undamaged_pictures([bad, grey, bad, grey], size=8, description="", skip_damaged=True)
     assert images.shape == (2, 1, 8, 8)
     assert rows == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([[0, 1], [3, 4]], np.int32),
+        ([[-40_000, -20_000], [20_000, 40_000]], np.int32),
+        ([[0, 1 << 28], [3 << 28, 1 << 30]], np.int32),
+        ([[0, 1 << 30], [3 << 30, 1 << 32]], np.uint32),
+        ([[1000, 2000], [4000, 5000]], np.uint32),
+        ([[-300, -200], [0, 100]], np.int16),
+    ],
+)
+def test_whole_numbers_of_32_bits_are_scaled_by_their_own_range(tmp_path, capsys, values, kind):
+    array = np.minimum(np.array(values, np.int64), np.iinfo(kind).max).astype(kind)
+    wide = save(tmp_path / "wide.tif", array)
+    if kind is np.uint32:  # which Pillow reads, but writes as numbers with a sign: tag 339 of type 3, once
+        signed, unsigned = (struct.pack("<HHII", 339, 3, 1, sign) for sign in (2, 1))
+        assert signed in wide.read_bytes()
+        wide.write_bytes(wide.read_bytes().replace(signed, unsigned))
+    assert np.abs(read(wide, size=2)[0, 0].astype(int) - [[0, 64], [191, 255]]).max() <= 1
+    assert f"{wide} has whole numbers of 32 bits; each is scaled from its lowest" in capsys.readouterr().err
+    read(wide, wide)
+    assert "2 images have whole numbers of 32 bits" in capsys.readouterr().err
+
+
+def test_whole_numbers_of_32_bits_that_are_all_alike_are_black(tmp_path):
+    assert read(save(tmp_path / "flat.tif", np.full((4, 4), 70_000, np.int32))).max() == 0
+
+
+def chunk(kind, content):
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+@pytest.mark.parametrize(
+    ("bits", "colour", "row", "clear", "seen"),
+    [
+        (16, 0, struct.pack(">2H", 1000, 257 * 90), struct.pack(">H", 1000), 90),
+        (16, 2, struct.pack(">6H", 1000, 2000, 3000, *[257 * 90] * 3), struct.pack(">3H", 1000, 2000, 3000), 90),
+        (8, 0, bytes([7, 90]), struct.pack(">H", 7), 90),
+        (8, 2, bytes([7, 8, 9, 90, 90, 90]), struct.pack(">3H", 7, 8, 9), 90),
+        (4, 0, bytes([0x1A]), struct.pack(">H", 1), 170),
+        (2, 0, bytes([0x60]), struct.pack(">H", 1), 170),
+        (1, 0, bytes([0x40]), struct.pack(">H", 1), 0),
+    ],
+)
+def test_the_transparent_level_of_a_png_hides_what_is_below_it(tmp_path, bits, colour, row, clear, seen):
+    if bits == 1:
+        row = bytes([0x80])  # the first of the two is the clear one
+    header = struct.pack(">IIBBBBB", 2, 2, bits, colour, 0, 0, 0)
+    content = zlib.compress((b"\0" + row) * 2)
+    path = tmp_path / "clear.png"
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"tRNS", clear)
+        + chunk(b"IDAT", content)
+        + chunk(b"IEND", b"")
+    )
+    pixels = read(path, size=2)[0]
+    assert pixels[:, :, 0].min() == 255
+    assert set(pixels[:, :, 1].ravel().tolist()) == {seen}
+
+
+@pytest.mark.parametrize(("budget", "most"), [(1, 1), (2 * 300 * 300 * 12, 2)])
+def test_large_images_wait_for_each_other(tmp_path, monkeypatch, budget, most):
+    paths = [save(tmp_path / f"{i}.png", np.full((300, 300), i, np.uint8)) for i in range(8)]
+    monkeypatch.setattr(decoding, "DECODED_BYTES", budget)
+    monkeypatch.setattr("glassnet.data.pictures._THREADS", 8)
+    at_once, counted, lock = [0], [], threading.Lock()
+    convert = decoding.to_eight_bits
+
+    def watched(image, mode):
+        with lock:
+            at_once[0] += 1
+            counted.append(at_once[0])
+        try:
+            threading.Event().wait(0.01)
+            return convert(image, mode)
+        finally:
+            with lock:
+                at_once[0] -= 1
+
+    monkeypatch.setattr(decoding, "to_eight_bits", watched)
+    assert read(*paths)[:, 0, 0, 0].tolist() == list(range(8))
+    assert max(counted) == most
+
+
+def test_a_huge_image_is_reduced_before_it_is_turned(tmp_path, monkeypatch):
+    levels = np.kron(quadrants(1), np.ones((8, 8), np.uint8))
+    exif = Image.Exif()
+    exif[274] = 6
+    path = save(tmp_path / "turned.png", np.stack([levels] * 3, axis=-1), exif=exif)
+    whole = read(path, size=16)
+    monkeypatch.setattr(decoding, "HUGE_PIXELS", 1000)
+    turned, transpose = [], decoding.ImageOps.exif_transpose
+    monkeypatch.setattr(
+        decoding.ImageOps, "exif_transpose", lambda image, **how: turned.append(image.size) or transpose(image, **how)
+    )
+    assert np.abs(read(path, size=16).astype(int) - whole).max() <= 60  # at the borders between the quarters
+    assert np.abs(read(path, size=16)[0, 0, 2:6, 2:6].astype(int) - 120).max() == 0
+    assert turned[0] == (32, 32)

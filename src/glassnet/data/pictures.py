@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import struct
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,18 +11,16 @@ from typing import Literal, TypeVar
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn import functional as F
 
 from glassnet.console import progress, say
 from glassnet.data.dataset import Dataset
-from glassnet.data.listing import not_regular
+from glassnet.data.decoding import DAMAGE, DamagedError, decode, is_wide, opened
 from glassnet.errors import InputError
 
 SUFFIXES = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"))
-# What Pillow's decoders raise on damaged files
-DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, Image.DecompressionBombError)
 NAMED = 10
 """Damaged files that an error names, of however many."""
 CHUNK_IMAGES = 1024  # bounds the memory that interpolation takes beside its input and output
@@ -32,22 +29,14 @@ Item = TypeVar("Item")
 Content = TypeVar("Content")
 
 
-class DamagedError(InputError):
-    """A file that cannot be read as an image."""
-
-    def __init__(self, path: Path, reason: object) -> None:
-        """Name the file and what is wrong with it."""
-        super().__init__(f"{path} cannot be read as an image ({reason}); replace it or delete it.")
-        self.path, self.reason = path, reason
-
-
 def read_pictures(
     paths: Sequence[Path], *, size: int, description: str, channels: int | None = None
 ) -> UInt8[Tensor, "n channel {size} {size}"]:
     """Read images as squares of `size` pixels.
 
     Each is turned as its EXIF orientation says, laid on white where it is transparent, scaled until its shorter side is
-    `size` (bilinear with antialias), and cropped to its centre.
+    `size` (bilinear with antialias), and cropped to its centre. 16 bits a channel are divided by 257; whole numbers of
+    32 bits are stretched from the lowest to the highest of each image.
 
     Args:
         paths: Image files.
@@ -77,7 +66,9 @@ def read_undamaged_pictures(
         InputError: Files cannot be read as images, and are not to be left out.
     """
     with ThreadPoolExecutor(_THREADS) as pool:
-        gray = channels == 1 if channels else all(pool.map(_may_be_gray, paths))
+        headers = list(pool.map(_is_gray_and_wide, paths))
+    gray = channels == 1 if channels else all(one for one, _ in headers)
+    say_wide([path for path, (_, wide) in zip(paths, headers, strict=True) if wide])
     images = np.empty((len(paths), 1 if gray else 3, size, size), dtype=np.uint8)
     rows = []
     decoded = read_undamaged(
@@ -139,6 +130,13 @@ def _refusal(damaged: Sequence[DamagedError], choice: str) -> InputError:
     return InputError(f"{_count(damaged)} cannot be read: {_names(damaged)}; replace them or delete them{them}.")
 
 
+def say_wide(paths: Sequence[Path]) -> None:
+    """Say how images of 32 bits are scaled, whose values have no usual range."""
+    if paths:
+        what = f"{len(paths):,} images have" if len(paths) > 1 else f"{paths[0]} has"
+        say(f"{what} whole numbers of 32 bits; each is scaled from its lowest to its highest value.")
+
+
 def say_ignored(folder: Path, ignored: Counter[str]) -> str:
     """Say how many files of each kind are not read; return it in short, for the note of a data set.
 
@@ -167,15 +165,13 @@ def _names(damaged: Sequence[DamagedError]) -> str:
     return names + (f" and {len(damaged) - NAMED:,} more" if len(damaged) > NAMED else "")
 
 
-def _may_be_gray(path: Path) -> bool:
-    """Tell from the file's header whether it has one channel; a damaged one does not matter."""
-    if not_regular(path):
-        return True
+def _is_gray_and_wide(path: Path) -> tuple[bool, bool]:
+    """Tell from a file's header whether it has one channel, and one of 32 bits; a damaged one does not matter."""
     try:
-        with Image.open(path) as image:
-            return image.mode in ("1", "L", "LA") or image.mode.startswith("I")
+        with opened(path) as image:
+            return image.mode in ("1", "L", "LA") or image.mode.startswith("I"), is_wide(image)
     except DAMAGE:
-        return True
+        return True, False
 
 
 def read_picture(path: Path, mode: Literal["L", "RGB"], size: int) -> UInt8[np.ndarray, "channel {size} {size}"]:
@@ -184,45 +180,9 @@ def read_picture(path: Path, mode: Literal["L", "RGB"], size: int) -> UInt8[np.n
     Raises:
         DamagedError: The file cannot be read as an image.
     """
-    require_picture(path)
-    try:
-        with Image.open(path) as file:
-            file.draft(None, (2 * size, 2 * size))  # large JPEGs are decoded at a fraction of their size, and faster
-            image = _convert(ImageOps.exif_transpose(file), mode)
-    except DAMAGE as error:
-        raise damaged(path, error) from None
+    image = decode(path, mode, size)
     pixels = np.asarray(ImageOps.fit(image, (size, size), method=Image.Resampling.BILINEAR))
     return pixels[None] if mode == "L" else pixels.transpose(2, 0, 1)
-
-
-def require_picture(path: Path) -> None:
-    """Refuse what is no regular file before it is opened, where a pipe would make its reader wait for ever.
-
-    Raises:
-        DamagedError: It is a pipe, a device, or a link that leads nowhere.
-    """
-    reason = not_regular(path)
-    if reason:
-        raise DamagedError(path, reason)
-
-
-def _convert(image: Image.Image, mode: Literal["L", "RGB"]) -> Image.Image:
-    """Convert to 8 bits a channel, on white where the image is transparent."""
-    if image.mode == "F":
-        raise ValueError("its pixels are floating-point numbers; save it with 8 or 16 bits a channel")
-    if image.mode.startswith("I"):  # Pillow would clip 16 bits to 255
-        levels = np.asarray(image).clip(0, 65535) // 257
-        image = Image.fromarray(levels.astype(np.uint8))
-    if "A" in image.getbands() or "transparency" in image.info:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert(mode)
-
-
-def damaged(path: Path, error: Exception) -> DamagedError:
-    """Say what Pillow means by an error."""
-    unknown = isinstance(error, UnidentifiedImageError)
-    return DamagedError(path, "it is damaged, or of an unknown format" if unknown else error)
 
 
 def resize_images(

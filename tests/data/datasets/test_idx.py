@@ -90,10 +90,22 @@ def test_junk_behind_the_gzip(read, idx_bytes):
 
 
 def test_a_lying_header_takes_no_memory(read):
-    with pytest.raises(InputError, match=r"ends after 16 of 79,228,162,458,924,105,385,300,197,391 bytes"):
+    with pytest.raises(InputError, match=r"announces 79,228,162,458,924,105,385,300,197,375 bytes unpacked, expected"):
         read(bytes.fromhex("00000803 ffffffff ffffffff ffffffff"))
 
 
 def test_a_folder_in_its_place(tmp_path):
     with pytest.raises(InputError, match="cannot be read: Is a directory"):
         read_idx(tmp_path, dimensions=1, remedy=REMEDY)
+
+
+def test_a_header_that_announces_too_much_is_refused_before_it_is_unpacked(read, monkeypatch):
+    bomb = gzip.compress(bytes.fromhex("00000803 00010000 00001000 00001000") + bytes(2_000_000))
+    unpacked = []
+    inflate = gzip.GzipFile.read1
+    monkeypatch.setattr(gzip.GzipFile, "read1", lambda self, size: unpacked.append(size) or inflate(self, size))
+    with pytest.raises(
+        InputError, match=r"announces 1,099,511,627,776 bytes unpacked, expected at most 47,040,000\. Delete it"
+    ):
+        read(bomb)
+    assert sum(unpacked) == 16

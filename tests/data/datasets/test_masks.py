@@ -253,3 +253,16 @@ def test_links_to_masks_are_read_and_pipes_are_not_waited_for(scans, tmp_path):
     os.mkfifo(scans / "classes.txt")
     with pytest.raises(InputError, match=r"classes\.txt cannot be read, it is no regular file but a pipe"):
         load_dataset(f"masks:{scans}", image_size=8)
+
+
+def test_images_of_16_bits_are_scaled_and_transparent_ones_lie_on_white(scans):
+    size = (4, 6)
+    Image.fromarray(np.full(size, 257 * 90, np.uint16)).save(scans / "images" / "s0.png")
+    Image.fromarray(np.zeros((*size, 4), np.uint8)).save(scans / "images" / "s1.png")
+    dataset = load_dataset(f"masks:{scans}", image_size=8)
+    values = {
+        file: set(image.unique().tolist())
+        for part in (dataset.train, dataset.test)
+        for file, image in zip(part.files, part.images, strict=True)
+    }
+    assert (values["images/s0.png"], values["images/s1.png"]) == ({90}, {255})

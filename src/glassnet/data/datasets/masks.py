@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from PIL import Image, ImageOps
+from PIL import Image
 
 from glassnet.console import say
 from glassnet.data.dataset import Dataset, Source, Split
+from glassnet.data.decoding import decode_whole
 from glassnet.data.listing import Part, complete_parts, find_parts, require_regular, sub_folders
-from glassnet.data.pictures import DAMAGE, SUFFIXES, damaged, read_undamaged, require_picture, say_ignored
+from glassnet.data.pictures import SUFFIXES, read_undamaged, say_ignored
 from glassnet.data.split import hash_order
 from glassnet.errors import InputError
 from glassnet.images import VOID
@@ -267,7 +268,7 @@ def _read(
 
 
 def _read_pair(pair: Pair, size: int) -> tuple[UInt8[np.ndarray, "3 s s"], UInt8[np.ndarray, "s s"], frozenset[int]]:
-    image, mask = _open(pair.image, "RGB"), _open(pair.mask, None)
+    image, mask = decode_whole(pair.image, "RGB"), decode_whole(pair.mask)
     if mask.mode not in ("P", "L", "1"):
         raise InputError(
             f"{pair.mask} is a {mask.mode} image, expected palette indices or grey levels, a class each; convert it."
@@ -280,16 +281,6 @@ def _read_pair(pair: Pair, size: int) -> tuple[UInt8[np.ndarray, "3 s s"], UInt8
     pixels = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
     values = frozenset(np.flatnonzero(np.bincount(np.asarray(mask, dtype=np.uint8).ravel())).tolist())
     return pixels, np.asarray(mask.resize((size, size), Image.Resampling.NEAREST), dtype=np.uint8), values
-
-
-def _open(path: Path, mode: str | None) -> Image.Image:
-    require_picture(path)
-    try:
-        with Image.open(path) as file:
-            upright = ImageOps.exif_transpose(file)
-            return upright.convert(mode) if mode else upright
-    except DAMAGE as error:
-        raise damaged(path, error) from None
 
 
 SOURCE = Source(

@@ -20,6 +20,8 @@ from glassnet.errors import InputError
 
 UNSIGNED_BYTE = 0x08
 CHUNK_BYTES = 1 << 20
+OFFICIAL_BYTES = 60_000 * 28 * 28
+"""Of the largest official file, unpacked and without its header."""
 DIGITS = tuple("0123456789")
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -121,16 +123,17 @@ def content_md5(array: UInt8[np.ndarray, "..."]) -> str:
     return digest.hexdigest()
 
 
-def read_idx(path: Path, *, dimensions: int, remedy: str) -> UInt8[np.ndarray, "..."]:
+def read_idx(path: Path, *, dimensions: int, remedy: str, most_bytes: int = OFFICIAL_BYTES) -> UInt8[np.ndarray, "..."]:
     """Read an IDX file of unsigned bytes, gzipped or not.
 
     Args:
         path: The file; gzip is told by its first two bytes, not by its suffix.
         dimensions: Dimensions that the array must have.
         remedy: Sentence for the error, on what to do with a damaged file.
+        most_bytes: Bytes that the array may have; a header that announces more is not followed.
 
     Raises:
-        InputError: The file is of another type, too short, too long, or damaged.
+        InputError: The file is of another type, too short, too long, too large, or damaged.
     """
     content = bytearray()
     try:
@@ -139,6 +142,10 @@ def read_idx(path: Path, *, dimensions: int, remedy: str) -> UInt8[np.ndarray, "
             stream = gzip.GzipFile(fileobj=file) if packed else file
             shape = _read_shape(stream, content, path, dimensions, remedy)
             start, end = len(content), len(content) + math.prod(shape)
+            if end - start > most_bytes:
+                raise InputError(
+                    f"{path} announces {end - start:,} bytes unpacked, expected at most {most_bytes:,}. {remedy}"
+                )
             _read_up_to(end, stream, content, path, remedy)
             if stream.read1(1):
                 raise InputError(f"{path} goes on after the {end:,} bytes that its header announces. {remedy}")
