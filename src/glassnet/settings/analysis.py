@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from tyro.conf import Positional
 
@@ -175,8 +175,9 @@ class ReportSettings(NetworkSettings):
 
     def __post_init__(self) -> None:
         """Take one run as a tuple of one, and refuse a seed that no generator takes."""
-        if isinstance(self.run, str | Path):
-            object.__setattr__(self, "run", (self.run,))
+        given: Any = self.run  # a script may give one path, as text too
+        if isinstance(given, str | Path):
+            object.__setattr__(self, "run", (given,))
         super().__post_init__()
         seeded(self)
         if not self.run:

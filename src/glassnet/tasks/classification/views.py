@@ -53,7 +53,7 @@ def _plots(found: EvaluationView, result: Classification) -> Iterable[Plot]:
 
 def _predictions(found: EvaluationView, result: Classification) -> tuple[Sequence[str], list[Sequence[str]]]:
     classes, predicted = found.subject.classes, result.predicted
-    rows = [
+    rows: list[Sequence[str]] = [
         (
             found.label_of(row),
             classes[int(result.targets[row])],

@@ -72,7 +72,6 @@ def _widened(marked: Bool[Tensor, "n h w"], by: int) -> Bool[Tensor, "n h w"]:
 
 
 Confusion = Int64[np.ndarray, "classes classes"]
-Masks = UInt8[Tensor, "n h w"]
 DRAWS = 1000
 
 
