@@ -333,7 +333,8 @@ def _classes(
         if names is not None and len(names) != scores:
             raise InputError(
                 f"the model tells {scores} classes apart, and there are {len(names)} names of classes "
-                f"({', '.join(map(str, names[:10]))}); give the names of all its outputs, in order, as classes=[...]."
+                f"({', '.join(map(str, names[:10]))}); give the names of all its outputs, in order, as "
+                "classes=[...], or a folder with a sub-folder for each."
             )
     else:  # a reconstruction has no scores of classes
         scores = 0 if targets is None or targets.ndim != 1 else int(targets.max()) + 1

@@ -24,10 +24,11 @@ NOTICES = {True: "yes", False: "no", None: "undecided"}
 
 def explain(settings: ExplainSettings) -> Answer:
     """Attribute a model's scores on some images, layer by layer, measure and draw the maps, and keep all of it."""
-    subject = open_subject(settings, settings.run, images=settings.images, out=settings.out)
+    subject = open_subject(settings, settings.run, images=settings.data or settings.images, out=settings.out)
+    class_folders = subject.run is None and settings.data is None and subject.labelled
     context = context_of(settings)
     asked: dict[str, Any] = {
-        "images": settings.images or "",
+        "images": "" if class_folders else settings.images or "",
         "layers": settings.layers,
         "methods": settings.methods,
         "target": settings.target,

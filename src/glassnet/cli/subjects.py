@@ -12,9 +12,10 @@ from glassnet.defaults import learned_by
 from glassnet.devices import choose_device, choose_precision
 from glassnet.errors import InputError, unknown_name
 from glassnet.experiment import Run
-from glassnet.models import MODELS, create_model, is_reference, load_reference, model_options, parse_options
+from glassnet.models import MODELS, create_model, model_options, parse_options
+from glassnet.models.references import is_reference, load_reference
 from glassnet.run.store import slug
-from glassnet.settings.analysis import NetworkSettings
+from glassnet.settings.analysis import EvalSettings, NetworkSettings
 from glassnet.subject import Subject
 from glassnet.tasks import TASKS
 
@@ -47,7 +48,8 @@ def open_subject(settings: NetworkSettings, name: Path, *, images: str | None, o
 
 def _of_run(settings: NetworkSettings, path: Path, out: Path | None) -> Subject:
     run = Run.open(path)
-    given = [option for option in _OF_A_NETWORK if getattr(settings, option)] + (["out"] if out else [])
+    options = (*_OF_A_NETWORK, *(() if isinstance(settings, EvalSettings) else ("data",)))
+    given = [option for option in options if getattr(settings, option, None)] + (["out"] if out else [])
     if given:
         raise InputError(
             f"--{given[0].replace('_', '-')} is for a network without a run, as in `glassnet explain vgg16`, but "

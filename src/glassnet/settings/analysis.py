@@ -135,6 +135,9 @@ class ExplainSettings(NetworkSettings):
     """Indices as in 3,14,15; a rule with a number: correct:N, wrong:N, mixed:N (half of each), first:N; or an image
     file or a folder. For segmentation, correct and wrong are those of highest and of lowest IoU. If not given, mixed:8,
     for reconstruction first:8."""
+    data: str | None = None
+    """Network without a run: folder:PATH with its images, best in a sub-folder for each class, among which --images
+    chooses. Without it, --images is a file or a folder, all of which is explained; of class folders, mixed:8."""
     split: Literal["train", "test"] = "test"
     """Part of the data set that indices and rules mean."""
     layers: tuple[str, ...] = ("conv",)

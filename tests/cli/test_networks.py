@@ -1,0 +1,214 @@
+"""`eval`, `features`, `explain` and `report` on a network that glassnet did not train, from the command line."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+import glassnet as gn
+from command_line import answer, call, refused
+from glassnet.data.pictures import read_pictures
+from glassnet.run.store import Store
+
+NET = """
+import torch
+from torch import nn
+
+
+def make(outputs=2):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, outputs))
+
+
+def ten():
+    return make(10)
+
+
+def smooth():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.Tanh(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+
+
+def needs(width, depth, **others):
+    return make()
+
+
+def number():
+    return 3
+
+
+def fails():
+    raise KeyError("weights\\nof two lines")
+
+
+ready = make()
+three = 3
+"""
+SIZE = ["--image-size", 16]
+DATA = ["--data", "folder:photos"]
+LINE = 1 + [line.strip().partition(" ")[0] for line in NET.splitlines()].index("raise")
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder with net.py, photos in two class folders, and a file; commands run in it."""
+    random = np.random.default_rng(0)
+    for level, name in ((0, "cat"), (100, "dog")):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(8):
+            pixels = random.integers(level, level + 150, (20, 24, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{name}{number}.png")
+    (tmp_path / "plain").mkdir()
+    Image.fromarray(pixels).save(tmp_path / "plain" / "holiday.png")
+    (tmp_path / "net.py").write_text(NET)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_network_in_a_file_is_evaluated_embedded_explained_and_reported(capsys, place):
+    data = [*DATA, *SIZE]
+    evaluation = answer(capsys, "eval", "net.py:make", *data)
+    files = sorted((place / "photos" / "cat").iterdir())
+    images = read_pictures(files, size=16, channels=3, description="reading")
+    namespace = {}
+    exec(NET, namespace)
+    right = (namespace["make"]().eval()(images / 255).argmax(1) == 0).sum()
+    assert evaluation["images"] == 16
+    assert [row["name"] for row in evaluation["per_class"]] == ["cat", "dog"]
+    assert evaluation["confusion"][0][0] == right
+    assert evaluation["path"] == "runs/network-net/analyses/evaluation/test"
+    listed = (place / evaluation["path"] / "predictions.csv").read_text()
+    assert "cat/cat0.png" in listed
+    words = ["--layers", "0", "--methods", "pca", "--dims", 2]
+    (picture,) = answer(capsys, "features", "net.py:make", *data, *words)["pictures"]
+    assert Store(place / "runs" / "network-net").entry(picture["analysis"]).arrays["points"].shape == (16, 2)
+    explained = answer(capsys, "explain", "net.py:make", *data, "--images", "first:2")["explained"]
+    assert explained["groups"][0]["names"] == ["cat/cat0.png", "cat/cat1.png"]
+    document = answer(capsys, "report", "net.py:make", *data)
+    assert document["report"] == str(place / "runs" / "network-net" / "report.html")
+    page = (place / "runs" / "network-net" / "report.html").read_text()
+    for words in ("PCA of 0, 2 dimensions", "cat/cat0.png", "cat", "dog", "Grad-CAM"):
+        assert words in page
+    listed = answer(capsys, "analyses", "runs/network-net")["analyses"]
+    assert {one["name"].partition("/")[0] for one in listed} >= {"evaluation", "embedding", "attribution"}
+
+
+def test_images_alone_are_explained_all_of_them_or_by_class_folders(capsys, place):
+    words = ["explain", "net.py:make", *SIZE, "--images"]
+    (group,) = answer(capsys, *words, "plain/holiday.png")["explained"]["groups"]
+    assert group["names"] == ["holiday.png"]
+    assert group["facts"][0].get("label") is None
+    (group,) = answer(capsys, *words, "photos/cat")["explained"]["groups"]
+    assert len(group["names"]) == 8
+    groups = answer(capsys, *words, "photos", "--out", "mine")["explained"]["groups"]
+    assert {group["name"] for group in groups} <= {"correct", "wrong"}
+    names = [name for group in groups for name in group["names"]]
+    assert all(name.startswith(("cat/cat", "dog/dog")) for name in names)
+    made = [entry.name for entry in Store(place / "runs" / "network-net").entries("attribution")]
+    assert made == ["holiday.png", "cat"]
+    assert (place / "mine" / "analyses" / "attribution" / "mixed8").is_dir()
+
+
+def test_a_network_that_is_one_already_and_one_without_relu(capsys, place):
+    assert answer(capsys, "eval", "net.py:ready", *DATA, *SIZE)["images"] == 16
+    code, _, err = call(capsys, "explain", "net.py:smooth", "--images", "plain", *SIZE)
+    assert code == 0
+    assert "Guided Grad-CAM" in err
+    assert "ReLU" in err
+
+
+def test_a_report_of_images_without_labels(capsys, place):
+    document = answer(capsys, "report", "net.py:make", "--data", "folder:photos/cat", *SIZE, "--out", "page.html")
+    page = (place / "page.html").read_text()
+    assert document["report"] == str(place / "page.html")
+    assert "cat0.png" in page
+    assert "no labels" in page
+
+
+def test_a_model_by_name_explains_image_files(capsys, place):
+    model = gn.create_model("vgg_small", in_channels=3, num_classes=7, image_size=16)
+    save_file(model.state_dict(), place / "weights.safetensors")
+    words = [*SIZE, "--num-classes", 7, "--images", "plain/holiday.png", "--out", "out"]
+    document = answer(capsys, "explain", "vgg_small", *words)
+    explained = document["explained"]
+    assert document["run"] == "out"
+    (group,) = explained["groups"]
+    assert group["facts"][0].get("label") is None
+    assert group["mask"] is None  # no digits, no mask
+    (entry,) = Store(place / "out").entries("attribution")
+    assert entry.arrays["groups/0/images"].shape == (1, 3, 16, 16)
+    assert (entry.path / f"{entry.figures[0].name}.png").exists()
+    code, _, err = call(capsys, "explain", "vgg_small", *words)
+    assert code == 0
+    assert "vgg_small has random weights; train it and give the run." in err
+    assert answer(capsys, "explain", "vgg_small", *words) == document  # random weights are the same ones
+
+
+def test_a_model_by_name_has_a_report(capsys, place):
+    words = [*DATA, "--image-size", 32, "--num-classes", 2]
+    assert answer(capsys, "eval", "alexnet_small", *words)["images"] == 16
+    document = answer(capsys, "report", "alexnet_small", *words)
+    assert document["report"] == str(place / "runs" / "network-alexnet_small" / "report.html")
+    entry = Store(place / "runs" / "network-alexnet_small").entries("attribution")[-1]
+    assert entry.result["layers"] == ["conv1", "conv2", "conv3", "conv4"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["explain", "vgg61"], "no run or model 'vgg61'. Did you mean vgg"),
+        (["explain", "no/such/run"], "no run at no/such/run"),
+        (["eval", "none.py:make", *DATA], "none.py does not exist; expected a Python file, as in"),
+        (["eval", "net.py:mkae", *DATA], "net.py has no 'mkae'; it defines make, ten, smooth"),
+        (["eval", "net.py:needs", *DATA], "net.py:needs needs width, depth; expected a function"),
+        (["eval", "net.py:number", *DATA], "gives a value of type int, expected a torch.nn.Module"),
+        (["eval", "net.py:three", *DATA], "gives a value of type int, expected a torch.nn.Module"),
+        (["eval", "net.py:fails", *DATA], f"failed in line {LINE} with KeyError: 'weights\\nof two"),
+        (["eval", "net.py:make"], "is a network without a run and has no images; give some, as in --data folder"),
+        (["report", "net.py:make"], "is a network without a run and has no images; give some, as in --data"),
+        (["explain", "vgg_small", *SIZE], "vgg_small is a network without a run and has no images"),
+        (["eval", "net.py:make", "--data", "folder:none"], "none does not exist; expected an image file or a folder"),
+        (["explain", "net.py:make", "--images", "missing.jpg"], "missing.jpg does not exist; expected an image file"),
+        (["eval", "net.py:ten", *DATA, *SIZE], "tells 10 classes apart, and there are 2 names"),
+        (["eval", "net.py:make", "--data", "folder:plain", *SIZE], "has images without labels, so that nothing"),
+        (["eval", "net.py:make", *DATA, *SIZE, "--split", "train"], "no training part; leave"),
+        (["eval", "net.py:make", *DATA, "--model-options", "a=b"], "--model-options are for models"),
+        (["explain", "vgg_small", "--images", "plain", "--model-options", "weights=x"], "no option 'weights' in"),
+        (["explain", "vgg16", "--images", "plain", "--model-options", "weights=none.pth"], "the weights none.pth"),
+        (["explain", "vgg_small", "--images", "plain", "--image-size", "0"], "--image-size is 0, expected a number"),
+        (["explain", "vgg_small", "--images", "plain", *SIZE, "--out", "net.py"], "which is a file; expected a folder"),
+        (["explain", "net.py:make", "--images", "plain", *SIZE, "--target", "dog"], "no target 'dog' in"),
+    ],
+)  # fmt: skip
+def test_wrong_input_makes_one_sentence_and_writes_nothing(capsys, place, words, message):
+    before = sorted(place.rglob("*"))
+    assert message in refused(capsys, *words)
+    assert [path for path in sorted(place.rglob("*")) if "__pycache__" not in path.parts] == before
+
+
+def test_options_of_a_network_are_refused_with_a_run(capsys, copy):
+    for words in (["--image-size", 16], ["--num-classes", 3], ["--in-channels", 3], ["--model-options", "a=b"]):
+        sentence = refused(capsys, "report", copy.path, *words)
+        assert f"{words[0]} is for a network without a run, as in `glassnet explain vgg16`, but" in sentence
+    assert "--data is for a network without a run" in refused(capsys, "explain", copy.path, "--data", "folder:photos")
+    assert "--data is for a network without a run" in refused(capsys, "features", copy.path, "--data", "folder:photos")
+    assert "--data is for a network without a run" in refused(capsys, "report", copy.path, "--data", "folder:photos")
+
+
+def test_published_weights_are_not_fetched_offline(capsys, monkeypatch, place):
+    monkeypatch.setenv("GLASSNET_DATA", str(place / "none"))
+    words = ["--model-options", "weights=imagenet", "--images", "plain", "--out", "out"]
+    assert "GLASSNET_OFFLINE forbids downloads" in refused(capsys, "explain", "vgg16", *words)
+    assert not (place / "out").exists()
+
+
+def test_a_network_is_left_in_the_file_as_it_was(capsys, place):
+    """The user's module is run by its path, and is not found by other imports afterwards."""
+    import sys
+
+    paths = list(sys.path)
+    answer(capsys, "eval", "net.py:make", *DATA, *SIZE)
+    assert sys.path == paths
+    assert "net" not in sys.modules
+    assert torch.is_grad_enabled()
