@@ -188,7 +188,9 @@ def _layers(gathered: Gathered) -> Iterator[Block]:
 def _missing(gathered: Gathered, kind: str) -> Missing:
     why = gathered.lacking.get(kind)
     where = shlex.quote(str(gathered.subject.path)) if gathered.subject.run is not None else ""
-    return Missing(f"{LACKING[kind]}: {why}" if why else f"{LACKING[kind]}.", f"{WORDS[kind]} {where}" if where else "")
+    if why:  # it says what to do
+        return Missing(f"{LACKING[kind]}: {why}")
+    return Missing(f"{LACKING[kind]}.", f"{WORDS[kind]} {where}" if where else "")
 
 
 def _others(gathered: Gathered) -> tuple[Block, ...]:
