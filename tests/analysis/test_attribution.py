@@ -139,7 +139,10 @@ def test_a_rule_that_fits_no_image_is_said(make, capsys):
         ),
         ({"images": "correct:0"}, "expected indices as in"),
         ({"images": "3,24"}, "--images names index 24, expected 0 to 23"),
-        ({"images": "nowhere.png"}, "--images is nowhere.png, which does not exist; expected an image file or a folder"),
+        (
+            {"images": "nowhere.png"},
+            "--images is nowhere.png, which does not exist; expected an image file or a folder",
+        ),
         ({"methods": "gradcamm"}, r"no method 'gradcamm'\. Did you mean gradcam"),
         ({"target": "cow"}, r"no target 'cow' in tiny\..* The targets are: predicted, label, cat, dog, owl"),
         ({"layers": "fc1"}, "layer 'fc1' gives shape .* choose a convolution"),
