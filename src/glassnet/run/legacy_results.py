@@ -97,7 +97,7 @@ def embedding(
         "clusters": picture["clusters"],
         "fitted": picture["clusters_fitted"],
         "features": found["features"],
-        "settings": picture["settings"] | more,
+        "method_settings": picture["settings"] | more,
         "measures": {"cluster_accuracy": picture["accuracy"], **{key: picture[key] for key in MEASURES}},
         "neighbours": picture["neighbours"],
         "sample": picture["sample"],

@@ -228,7 +228,7 @@ def test_images_are_chosen_by_whether_every_label_is_right(network):
     right, wrong = analyse(network, "attribution", images="mixed:4", layers=("0",), methods=("gradcam",)).result.groups
     assert (right.numbers, wrong.numbers) == ((0, 1), (3,))
     assert right.title == "Correctly labelled images"
-    assert wrong.rule == "The first 2 test images that are labelled wrongly, not picked."
+    assert wrong.rule == "The first test images that are labelled wrongly, not picked."
 
 
 def test_what_means_nothing_is_refused(network):
