@@ -35,7 +35,7 @@ def test_arrays_labels_and_classes_make_a_subject(images):
     subject = Subject(TinyNet(), images, labels=[0, 1, 2] * 3, classes=CLASSES, name="mine")
     assert repr(subject) == "Subject(mine: classification, 3 classes)"
     assert (subject.classes, subject.labelled, subject.store, subject.run) == (CLASSES, True, None, None)
-    assert (subject.model_name, subject.data, subject.seed, subject.settings) == ("mine", None, 0, None)
+    assert (subject.model_name, subject.data, subject.seed, subject.settings) == ("TinyNet", None, 0, None)
     assert subject.image_shape == (3, 12, 10)  # neither a square
     part = subject.part("test")
     assert (len(part), part.files, part.targets.tolist()) == (9, None, [0, 1, 2] * 3)

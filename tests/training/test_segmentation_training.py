@@ -60,9 +60,9 @@ def kill_in_epoch(monkeypatch, epoch):
 
 
 def test_a_training_on_masks_that_was_killed_resumes_to_the_identical_weights(scans, tmp_path, monkeypatch):
-    outlined, real = [], segmentation.outlines.boundary_counts
+    outlined, real = [], segmentation.metrics.boundary_counts
     monkeypatch.setattr(
-        segmentation.outlines,
+        segmentation.metrics,
         "boundary_counts",
         lambda guess, masks, **options: outlined.append(len(masks)) or real(guess, masks, **options),
     )
