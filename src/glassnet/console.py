@@ -1,10 +1,14 @@
 """Progress on standard error: bars on a terminal, plain lines elsewhere; standard output is for results."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_NO_NAME = re.compile(_CONTROL.pattern.replace(r"\x08\x0b-", ""))
 
 
 class Advance(Protocol):
@@ -19,10 +23,24 @@ def is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def printable(text: str, *, lines: bool = True) -> str:
+    """Write control characters, and what turns the direction of writing, as in \\x1b: a name must not move the cursor.
+
+    A byte of a file's name that is no UTF-8 is written as in \\udcff.
+
+    Args:
+        text: Any text.
+        lines: Whether line breaks and tabs stay, which a name must not have either.
+    """
+    return (_CONTROL if lines else _NO_NAME).sub(
+        lambda found: found.group().encode("unicode_escape").decode("ascii"), text
+    )
+
+
 def say(message: str) -> None:
     """Print a line on standard error, from the main process only."""
     if is_main_process():
-        print(message, file=sys.stderr, flush=True)
+        print(printable(message), file=sys.stderr, flush=True)
 
 
 def _silent(steps: float = 1, *, note: str = "") -> None:
@@ -60,18 +78,18 @@ def progress(description: str, total: float | None, *, unit: str = "", announce:
         [DownloadColumn(), TransferSpeedColumn()] if unit == "bytes" else [MofNCompleteColumn()]
     )
     columns = [
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # a path may hold brackets
         BarColumn(),
         *counts,
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     ]
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task(description, total=total, note="")
+        task = bars.add_task(printable(description), total=total, note="")
 
         def advance(steps: float = 1, *, note: str = "") -> None:
             bars.advance(task, steps)
             if note:
-                bars.update(task, note=note)
+                bars.update(task, note=printable(note))
 
         yield advance

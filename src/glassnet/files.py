@@ -10,6 +10,7 @@ import os
 import platform
 import re
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,19 @@ HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 _SCRATCH = re.compile(r"\..*\.(?P<host>[0-9a-f]{8})-(?P<process>\d+)-\d+\.tmp(\.\w+)?")
 _SCRATCH_OF_BEFORE = re.compile(r"\..*\.(?P<process>\d+)\.tmp(\.\w+)?")
 """Temporary names of version 0.1, which do not say on which computer."""
+_OF_A_RUN = frozenset(("run.json", "metrics.jsonl", "model.safetensors", "checkpoint", "analyses"))
+_MARKS = ("run.json", "metrics.jsonl", "model.safetensors")
+"""Any of these makes a folder a run."""
+_OF_AN_OLD_RUN = frozenset(("attributions", "embeddings", "evaluation", "features", "figures"))
+"""Folders of a run of version 0.1."""
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFREG: "a file",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 _DAY_SECONDS = 24 * 3600
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _counter = itertools.count()
@@ -71,10 +85,71 @@ def cannot_write(path: Path, error: OSError) -> WriteError:
     return WriteError(f"cannot write {path} ({error.strerror or error}); {todo}.")
 
 
+def writable_target(path: str | os.PathLike[str], option: str = "--out", *, folder: bool = False) -> Path:
+    """Return a path that the user names for an output, unless writing there would replace what is no output.
+
+    Links are followed, of the path and of the folders above it.
+
+    Args:
+        path: The file or folder to write; it may be there already, and is then replaced or added to.
+        option: What an error calls it.
+        folder: Whether a folder is to be written, else a file.
+
+    Raises:
+        InputError: It is a device, a pipe or a socket, a file where a folder is expected or the other way round, or
+            one of a run's own files; or nothing can have that name.
+    """
+    path = Path(path)
+    expected = "folder" if folder else "file"
+    try:
+        kind = stat.S_IFMT(path.stat().st_mode)
+    except FileNotFoundError:
+        kind = None
+    except (OSError, ValueError) as error:  # a loop of links, a file as a folder, a name too long, a zero byte
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"{option} is {path}, where nothing can be written ({reason}); give another {expected}."
+        ) from None
+    if kind not in (None, stat.S_IFDIR if folder else stat.S_IFREG):
+        raise InputError(f"{option} is {path}, which is {_KINDS.get(kind, 'no file')}; expected a {expected}.")
+    require_apart(path, option, expected)
+    return path
+
+
+def require_apart(path: Path, option: str = "--out", expected: str = "folder") -> None:
+    """Refuse an output that would be one of a run's own files, or lie in one of its own folders.
+
+    Raises:
+        InputError: It would.
+    """
+    for real in {Path(os.path.realpath(path)), Path(os.path.realpath(path.parent)) / path.name}:
+        for run in real.parents:
+            if _is_of_run(real.relative_to(run).parts[0], run):
+                raise InputError(f"{option} is {path}, which belongs to the run {run}; give another {expected}.")
+
+
+def _is_of_run(name: str, run: Path) -> bool:
+    return name.lower() in _OF_A_RUN | _OF_AN_OLD_RUN and any((run / one).exists() for one in _MARKS)
+
+
+def regular(path: Path) -> Path:
+    """Return the path of a file to read, unless it is a pipe, a device or a folder, which would be waited for.
+
+    Raises:
+        InputError: It is; nothing is said of a path where nothing is.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        kind = stat.S_IFMT(path.stat().st_mode)
+        if kind != stat.S_IFREG:
+            what = _KINDS.get(kind, "no file")
+            raise InputError(f"{path} is damaged (it is {what}, expected a file); restore it or make it again.")
+    return path
+
+
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
+    """Write a text file whole or not at all; a byte of a file's name that is no UTF-8 is written as in \\udcff."""
     with atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -92,6 +167,7 @@ def read_json(path: Path, *, remedy: str = "restore it or make it again") -> Any
     Raises:
         InputError: The file is missing or is not JSON.
     """
+    regular(path)
     try:
         return parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

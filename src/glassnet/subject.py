@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 import glassnet
+from glassnet.console import printable
 from glassnet.data import Dataset, Split, load_dataset
 from glassnet.data.dataset import check_labels
 from glassnet.data.given import (
@@ -338,7 +339,7 @@ def _classes(
             )
     else:  # a reconstruction has no scores of classes
         scores = 0 if targets is None or targets.ndim != 1 else int(targets.max()) + 1
-    return tuple(map(str, range(scores) if names is None else names))
+    return tuple(printable(str(name), lines=False) for name in (range(scores) if names is None else names))
 
 
 def _scores(model: nn.Module, image: Tensor, task: Task) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool
 from torch import Tensor, nn
 
+from glassnet.console import printable
 from glassnet.data import Dataset, Split
 from glassnet.errors import InputError, unknown_name
 from glassnet.models.layers import select_layers
@@ -85,7 +86,11 @@ def class_of(word: str, subject: Subject, others: Sequence[str]) -> int:
 
 def image_name(split: Split, row: int, part: str) -> str:
     """Name an image by its file, or as in "test image 23" where it has none."""
-    return split.files[row] if split.files is not None else f"{part} image {int(split.numbers[row])}"
+    return (
+        printable(split.files[row], lines=False)
+        if split.files is not None
+        else f"{part} image {int(split.numbers[row])}"
+    )
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from glassnet.console import is_main_process, say
+from glassnet.console import is_main_process, printable, say
 from glassnet.errors import GlassnetError, InputError, unknown_name
 
 if TYPE_CHECKING:
@@ -163,8 +163,10 @@ def _overview() -> str:
     import shutil
     import textwrap
 
+    from glassnet.cli.help import summary
+
     width = shutil.get_terminal_size((80, 24)).columns
-    about = {name: (function.__doc__ or "").splitlines()[0] for name, function in COMMANDS.items()}
+    about = {name: summary(function) for name, function in COMMANDS.items()}
     lines = [textwrap.fill(f"  {name:<10}{text}", width, subsequent_indent=" " * 12) for name, text in about.items()]
     return _OVERVIEW.format(commands="\n".join(lines), notes=textwrap.fill(_NOTES, width))
 
@@ -204,14 +206,20 @@ def _run(name: str, arguments: Sequence[str]) -> int:
     keep_freed_memory()
     answer = COMMANDS[name](settings)
     if is_main_process():
-        print(_json(answer.data) if as_json else answer.text, flush=True)
+        print(_json(answer.data) if as_json else printable(answer.text), flush=True)
     return 0
 
 
 def _json(value: Any) -> str:
+    """Write JSON, with characters that the output does not have, or that a terminal obeys, as in \\u009b."""
     import json
 
-    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+    try:
+        plain = printable(text) == text and text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeError:
+        plain = False
+    return text if plain else json.dumps(value, indent=1, allow_nan=False).replace("\x7f", "\\u007f")
 
 
 __all__ = ["COMMANDS", "run"]

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glassnet.cli.answer import Answer
+from glassnet.cli.help import summary
 from glassnet.errors import InputError
-from glassnet.files import atomic
+from glassnet.files import atomic, writable_target
 from glassnet.settings import DataSettings, ModelsSettings
 from glassnet.tables import text_table
 
@@ -117,6 +118,8 @@ def models(settings: ModelsSettings) -> Answer:
 
     if settings.name is None:
         return _list_models()
+    if settings.figure is not None:
+        _check_figure(settings.figure)
     options = parse_options(settings.name, settings.model_options)
     sizes = {
         "in_channels": settings.in_channels,
@@ -137,10 +140,7 @@ def models(settings: ModelsSettings) -> Answer:
 def _list_models() -> Answer:
     from glassnet.models import MODELS, model_options
 
-    rows = [
-        (name, (kind.__doc__ or "").splitlines()[0], _options_text(model_options(name)))
-        for name, kind in MODELS.items()
-    ]
+    rows = [(name, summary(kind), _options_text(model_options(name))) for name, kind in MODELS.items()]
     listed = [{"name": name, "about": about, "options": model_options(name)} for name, about, _ in rows]
     return Answer(text_table(("name", "about", "options"), rows), {"models": listed})
 
@@ -159,12 +159,16 @@ def _size(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape))
 
 
+def _check_figure(path: Path) -> None:
+    if path.suffix not in (".png", ".svg", ".pdf"):
+        raise InputError(f"--figure is {path}, expected a file that ends in .png, .svg or .pdf.")
+    writable_target(path, "--figure")
+
+
 def _draw(settings: ModelsSettings, rows: list[Layer]) -> None:
     from glassnet.figures import architecture
 
     assert settings.figure is not None
-    if settings.figure.suffix not in (".png", ".svg", ".pdf"):
-        raise InputError(f"--figure is {settings.figure}, expected a file that ends in .png, .svg or .pdf.")
     figure = architecture([asdict(row) for row in rows], title=str(settings.name))
     with atomic(settings.figure) as temporary:
         figure.savefig(temporary, dpi=150)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
 import shutil
+import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 OWN = "that of the task"
 """Stands in a setting's text for a value that each task brings."""
@@ -31,6 +35,22 @@ class Entry:
         """The name of the setting: learning_rate of --learning-rate; "" of a positional argument."""
         first = re.search(r"--([\w-]+)", self.words)
         return first[1].replace("-", "_") if first else ""
+
+
+def docstring(thing: Any) -> str:
+    """Return the docstring of a class or function, out of its file where Python runs without (python -OO)."""
+    if not sys.flags.optimize > 1:
+        return thing.__doc__ or ""
+    try:
+        (body,) = ast.parse(textwrap.dedent(inspect.getsource(thing))).body
+    except (OSError, TypeError, ValueError, SyntaxError):
+        return ""
+    return ast.get_docstring(body, clean=False) or "" if isinstance(body, ast.ClassDef | ast.FunctionDef) else ""
+
+
+def summary(thing: Any) -> str:
+    """Return the first line of a docstring."""
+    return docstring(thing).strip().partition("\n")[0]
 
 
 def lay_out(

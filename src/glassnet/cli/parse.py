@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from glassnet import settings
-from glassnet.cli.help import OWN, lay_out
+from glassnet.cli.help import OWN, docstring, lay_out, summary
 from glassnet.console import say
 from glassnet.errors import InputError, unknown_name
 
@@ -38,7 +38,7 @@ def parse(name: str, command: Callable[[Any], Any], arguments: Sequence[str]) ->
             parsed = tyro.cli(
                 call,
                 prog=f"glassnet {name}",
-                description=kind.__doc__,
+                description=docstring(kind),
                 args=list(arguments),
                 **_start(call, arguments),
             )
@@ -46,7 +46,7 @@ def parse(name: str, command: Callable[[Any], Any], arguments: Sequence[str]) ->
         if leaving.code in (0, None):
             raw = said.getvalue()
             own = _of_tasks() if OWN in raw else {}
-            print(lay_out(name, kind.__doc__, raw, getattr(kind, "GROUPS", {}), own), end="")
+            print(lay_out(name, docstring(kind), raw, getattr(kind, "GROUPS", {}), own), end="")
             raise
         raise InputError(_sentence(failed.getvalue() + said.getvalue(), name)) from None
     values = {field.name: getattr(parsed, field.name) for field in dataclasses.fields(kind)}
@@ -115,7 +115,7 @@ def _extended(kind: Any) -> Any:
     extra: list[Any] = [("json", as_json, dataclasses.field(default=False, kw_only=True))]
     if hasattr(kind, "PRESETS"):
         names: Any = Literal[tuple(kind.PRESETS)]
-        choice = Annotated[names, tyro.conf.arg(help=kind.preset.__doc__.splitlines()[0])]
+        choice = Annotated[names, tyro.conf.arg(help=summary(kind.preset))]
         extra.append(("preset", choice, dataclasses.field(default="default", kw_only=True)))
     return dataclasses.make_dataclass(kind.__name__, extra, bases=(kind,), frozen=True)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from glassnet.cli.answer import Answer
 from glassnet.errors import InputError, unknown_name
-from glassnet.files import write_text
+from glassnet.files import writable_target, write_text
 from glassnet.reproduction import PARTS, Reproduction, verdict_table
 from glassnet.reproduction.part import write
 from glassnet.settings.reproduce import ReproduceSettings
@@ -53,6 +53,7 @@ def _check_options(settings: ReproduceSettings, parts: tuple[str, ...]) -> None:
 
 def _one(settings: ReproduceSettings, name: str, out: Path) -> Answer:
     """Do one part, and write its text, Markdown and JSON."""
+    writable_target(out, folder=True)
     done = PARTS[name].reproduce(settings, out)
     write_text(out / f"{name}.txt", _text(done, FILE_WIDTH) + "\n")
     write(done, settings)

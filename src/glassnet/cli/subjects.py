@@ -12,6 +12,7 @@ from glassnet.defaults import learned_by
 from glassnet.devices import choose_device, choose_precision
 from glassnet.errors import InputError, unknown_name
 from glassnet.experiment import Run
+from glassnet.files import writable_target
 from glassnet.models import MODELS, create_model, model_options, parse_options
 from glassnet.models.references import is_reference, load_reference
 from glassnet.run.store import slug
@@ -67,8 +68,9 @@ def _of_network(settings: NetworkSettings, name: str, images: str, out: Path | N
         model, task, classes = _by_name(settings, name)
     short = Path(name.rpartition(":")[0]).stem if is_reference(name) else name
     where = out or Path("runs") / f"network-{slug([short])}"
-    if where.exists() and not where.is_dir():
-        raise InputError(f"--out is {where}, which is a file; expected a folder.")
+    writable_target(where, folder=True)
+    if (where / "run.json").exists():
+        raise InputError(f"--out is {where}, which is a run of another network; give another folder.")
     return Subject(
         model.to(choose_device(settings.device)),
         images.removeprefix("folder:"),

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
+from glassnet.console import printable
 from glassnet.errors import InputError
 from glassnet.images import VOID
 
@@ -207,7 +208,10 @@ class Dataset:
     validation: Split | None = None
 
     def __post_init__(self) -> None:
-        """Refuse splits that differ in image shape or point outside the classes."""
+        """Refuse splits that differ in image shape or point outside the classes; write control characters as text."""
+        object.__setattr__(
+            self, "classes", tuple(printable(name, lines=False) for name in self.classes)
+        )  # a folder may have any name
         train = self.train.image_shape
         for what, part in self.parts.items():
             if part.image_shape != train:

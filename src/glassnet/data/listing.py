@@ -79,11 +79,17 @@ def identity(folder: Path) -> Identity:
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
+            listed_here = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
         raise InputError(
             f"the folder {folder} cannot be listed ({error.strerror}); change its rights, or take it away."
         ) from None
+    for entry in listed_here:
+        if not entry.name.isprintable() and any("\ud800" <= character <= "\udfff" for character in entry.name):
+            raise InputError(
+                f"the folder {folder} holds {os.fsencode(entry.name)!r}, which is no name in UTF-8; rename it."
+            )
+    return listed_here
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

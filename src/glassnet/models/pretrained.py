@@ -99,6 +99,8 @@ def _read(path: Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # zip, pickle and safetensors each raise their own on damaged bytes
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        if "weights_only" in str(error):  # torch would have the reader switch its protection off
+            reason = "it is no file of tensors alone, or holds objects that would run code"
         raise InputError(f"{path} holds no weights that can be read ({reason}); restore it or give another.") from None
     if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise InputError(f"{path} holds a {type(state).__name__}, expected a dictionary of tensors by parameter name.")

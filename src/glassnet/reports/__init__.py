@@ -10,7 +10,7 @@ from glassnet.blocks import Page
 from glassnet.devices import choose_device
 from glassnet.errors import InputError
 from glassnet.experiment import Run
-from glassnet.files import write_text
+from glassnet.files import writable_target, write_text
 from glassnet.formats import DASH, count, duration
 from glassnet.reports.assemble import Gathered, gather, metrics_of, run_report
 from glassnet.reports.page import render
@@ -68,11 +68,11 @@ def _path(first: Subject, out: str | Path | None) -> Path:
     if out is None:
         if first.path is None:
             raise InputError(f"{first.name} has no folder to write to; give a file, as in out='report.html'.")
-        return first.path / "report.html"
+        return writable_target(first.path / "report.html", "the report")
     path = Path(out)
     if path.is_dir():
         raise InputError(f"--out is the folder {path}, expected a file, as in {path / 'report.html'}.")
-    return path
+    return writable_target(path)
 
 
 def _comparison(gathered: Sequence[Gathered]) -> Table:

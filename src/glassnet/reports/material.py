@@ -18,6 +18,7 @@ from glassnet.console import say
 from glassnet.data import Split
 from glassnet.errors import InputError
 from glassnet.figures import heat_overlay, thumbnail
+from glassnet.files import regular
 from glassnet.measures import MEASURES
 from glassnet.reports.svg import safe_svg
 from glassnet.run.store import Entry, FigureWords, Plot
@@ -87,8 +88,9 @@ def picture_of(entry: Entry, words: FigureWords) -> Picture | Missing:
         if not file.exists() or (largest is not None and file.stat().st_size > largest):
             continue
         name = f"{entry.name}-{words.name}"
-        picture = Picture(words.title, words.alt, file.read_bytes(), words.lead, words.caption, kind, name, dpi)  # type: ignore[arg-type]
         try:
+            drawing = regular(file).read_bytes()
+            picture = Picture(words.title, words.alt, drawing, words.lead, words.caption, kind, name, dpi)  # type: ignore[arg-type]
             check_picture(picture)
         except InputError as error:
             problem = str(error).rpartition(";")[0]

@@ -13,6 +13,7 @@ from markupsafe import Markup
 import glassnet
 from glassnet import blocks
 from glassnet.blocks import Block, Example, Page, Picture, Points, RunReport
+from glassnet.console import printable
 from glassnet.errors import InputError
 from glassnet.reports.confusion import confusion_view
 from glassnet.reports.scatter import points_data, scatter_view
@@ -55,7 +56,7 @@ def render(page: Page) -> str:
     writer = _Writer()
     several = len(page.runs) > 1
     runs = [writer.run(run, f"run{number}-" if several else "") for number, run in enumerate(page.runs, 1)]
-    return writer.environment.get_template("page.html.j2").render(
+    written = writer.environment.get_template("page.html.j2").render(
         page=page,
         runs=runs,
         several=several,
@@ -65,6 +66,7 @@ def render(page: Page) -> str:
         style=Markup("\n".join(_resource(f"css/{name}.css") for name in STYLES)),
         script=Markup(script),
     )
+    return printable(written)
 
 
 class _Writer:

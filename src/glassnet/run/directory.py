@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from glassnet.errors import InputError
-from glassnet.files import atomic, read_json, write_json
+from glassnet.files import atomic, read_json, regular, write_json
 from glassnet.run.unfinished import read_history, read_weights
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ class RunDirectory:
         path = Path(path)
         if not path.is_dir():
             raise InputError(f"no run at {path}: expected a run directory, as `glassnet train` writes one.")
+        for name in ("run.json", "model.safetensors", "metrics.jsonl"):
+            regular(path / name)
         if not (path / "run.json").exists():
             if (path / "checkpoint" / "state.pt").exists():
                 raise InputError(f"{path} is an unfinished run; continue it with `glassnet train --resume {path}`.")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glassnet.errors import InputError
-from glassnet.files import parse_json, write_text
+from glassnet.files import parse_json, regular, write_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -131,11 +131,11 @@ class Entry:
         file_path = self.path / "arrays.npz"
         try:
             if file_path.exists():
-                with file_path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+                with regular(file_path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                     loaded |= {key: file[key] for key in file.files}
             for file_path in sorted(self.path.rglob("*.npy")):
                 key = file_path.relative_to(self.path).with_suffix("").as_posix()
-                loaded[key] = np.load(file_path, mmap_mode="r", allow_pickle=False)
+                loaded[key] = np.load(regular(file_path), mmap_mode="r", allow_pickle=False)
         except Exception as error:  # zip, zlib and NumPy each raise their own on damaged bytes
             raise InputError(f"{file_path} is damaged ({error}); {self.again}") from None
         return loaded
@@ -205,6 +205,7 @@ def read_entry(place: Path) -> Entry | None:
         InputError: It is damaged, or of another version.
     """
     file, advice = place / FILE, again(place.parent.parent.parent, full_name(place))
+    regular(file)
     try:
         document = parse_json(file.read_bytes())
     except (ValueError, OSError) as error:

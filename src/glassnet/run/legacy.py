@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from glassnet.console import say
 from glassnet.errors import InputError
-from glassnet.files import read_json
+from glassnet.files import read_json, regular
 from glassnet.run import legacy_groups, legacy_results
 from glassnet.run.entry import Elsewhere, Entry, again
 
@@ -301,7 +301,7 @@ def _arrays(file: Path, *wanted: str) -> dict[str, np.ndarray]:
     import numpy as np
 
     try:
-        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as read:
+        with regular(file).open("rb") as opened, np.load(opened, allow_pickle=False) as read:
             return {key: read[key] for key in wanted or read.files}
     except Exception as error:  # zip, zlib and NumPy each raise their own on damaged bytes
         raise InputError(f"{file} is damaged ({error})") from None

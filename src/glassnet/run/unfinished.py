@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glassnet.errors import InputError
-from glassnet.files import atomic, write_json, write_text
+from glassnet.files import atomic, regular, require_apart, write_json, write_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,7 +26,7 @@ def read_history(path: Path) -> list[dict[str, Any]]:
     file = path / "metrics.jsonl"
     if not file.exists():
         raise InputError(f"{file} is missing.")
-    lines = file.read_bytes().split(b"\n")
+    lines = regular(file).read_bytes().split(b"\n")
     rows = []
     for number, line in enumerate(lines[:-1], 1):
         try:
@@ -72,6 +72,7 @@ def create(out: Path | None, name: str) -> Path:
                 raise InputError(f"{out} is a file, expected a folder to make or an empty one; give another --out.")
             if out.exists() and any(out.iterdir()):
                 raise InputError(f"{out} is not empty; give another --out, or remove it.")
+            require_apart(out)
             out.mkdir(parents=True, exist_ok=True)
             return out
         base = Path("runs") / name
@@ -138,7 +139,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not file.exists():
         raise InputError(f"{file} is missing: expected an unfinished run, as `glassnet train` leaves one when stopped.")
     try:
-        saved = torch.load(file, map_location="cpu", weights_only=True)
+        saved = torch.load(regular(file), map_location="cpu", weights_only=True)
         return {key: saved[key] for key in ("settings", "started", "state")}
     except Exception as error:  # torch, zip and pickle each raise their own on damaged bytes
         raise InputError(f"{file} is damaged ({type(error).__name__}); train the run again.") from None

@@ -32,9 +32,15 @@ def between(settings: Any, name: str, low: float, high: float) -> None:
 
 
 def paths(settings: Any) -> None:
-    """Turn what is given for a path as text into one, as a script will, where the command line gives paths."""
+    """Turn what is given for a path as text into one, as a script will, where the command line gives paths.
+
+    What JSON could not hold and safetensors not open, since both are for UTF-8, is refused.
+    """
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
+        if any("\ud800" <= character <= "\udfff" for character in str(value)):
+            option = f"--{field.name.replace('_', '-')}"
+            raise InputError(f"{option} is {os.fsencode(str(value))!r}, which is no text in UTF-8; rename it.")
         if "Path" not in str(field.type) or value is None:
             continue
         given = tuple(value) if "tuple" in str(field.type) and not isinstance(value, str) else (value,)

@@ -13,7 +13,7 @@ from glassnet import figures
 from glassnet.console import say
 from glassnet.data import Dataset, load_dataset
 from glassnet.errors import InputError, WorkError
-from glassnet.files import write_json
+from glassnet.files import writable_target, write_json
 from glassnet.models import create_model, parse_options
 from glassnet.run import RunDirectory
 from glassnet.settings import TrainSettings
@@ -46,6 +46,7 @@ def tune(
         WorkError: No training came to an end.
     """
     seeds = _checked(seeds)
+    writable_target(out, folder=True)
     plan = make_plan(base, axes, out)
     _check_models(plan)
     write_plan(plan, out)
