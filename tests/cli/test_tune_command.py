@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from glassnet import cli
-from glassnet.cli.tuning import describe
+from glassnet.cli.training import describe_grid
 from glassnet.stats import PairedDifference
 from glassnet.tuning import Cell, Tuning
 
@@ -36,7 +36,9 @@ def test_the_table(tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     best, second, third = cell("2,2", (0.9, 0.92)), cell("1,1", (0.8, 0.82)), cell("3,3", (0.7, 0.8), unfinished=(2,))
     differences = {"2,2": None, "1,1": PairedDifference(-0.1, -0.12, -0.08, 0.01, 0.03, 2), "3,3": None}
-    lines = describe(Tuning(tmp_path, ("filters", "dropout"), (best, second, third), differences)).text.splitlines()
+    lines = describe_grid(
+        Tuning(tmp_path, ("filters", "dropout"), (best, second, third), differences)
+    ).text.splitlines()
     rows = [[part.strip() for part in line.split("  ") if part.strip()] for line in lines]
     assert rows[2] == [
         *["filters", "dropout", "seeds", "accuracy", "loss", "parameters", "seconds"],
@@ -57,7 +59,7 @@ def test_the_table(tmp_path, monkeypatch):
 
 def test_one_cell_and_one_seed(tmp_path):
     only = cell("2,2", (0.9,))
-    text = describe(Tuning(tmp_path, ("filters",), (only,), {"2,2": None})).text
+    text = describe_grid(Tuning(tmp_path, ("filters",), (only,), {"2,2": None})).text
     assert "One setting: there is nothing to compare." in text
     assert "0.9000  0.5000" in text  # no ± where there is one seed
 

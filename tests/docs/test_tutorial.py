@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import glassnet
+from glassnet.measures import METHOD_TITLES
 from glassnet.run.store import Store
-from glassnet.titles import METHOD_TITLES
 
 PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
 BLOCKS = re.findall(r"```(bash|python)\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)

@@ -8,7 +8,7 @@ import pytest
 
 from glassnet.embedding import CLUSTERINGS, METHODS, embed
 from glassnet.errors import InputError
-from glassnet.titles import CLUSTERING_TITLES, EMBEDDING_TITLES
+from glassnet.measures import CLUSTERING_TITLES, EMBEDDING_TITLES
 
 # umap compiles for half a minute, so it is marked slow here.
 ALL = [pytest.param(name, marks=[pytest.mark.slow] if name == "umap" else []) for name in METHODS]

@@ -7,7 +7,7 @@ from glassnet.errors import InputError
 from glassnet.reproduction import classification as part
 from glassnet.reproduction.classification import Row, network_tables
 from glassnet.reproduction.reported import FIGURE_1, FIGURE_3
-from glassnet.settings.reproduce import ReproduceSettings
+from glassnet.settings.train import ReproduceSettings
 from glassnet.tuning import Cell, tune
 
 FEW = ((2, 2, 2, 2), (2, 2, 4, 4))

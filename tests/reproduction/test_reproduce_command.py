@@ -6,7 +6,7 @@ import pytest
 from glassnet.cli import reproduction as command
 from glassnet.errors import InputError
 from glassnet.reproduction import PARTS, Part, Reproduction
-from glassnet.settings.reproduce import ReproduceSettings
+from glassnet.settings.train import ReproduceSettings
 
 
 def test_the_parts_are_listed():

@@ -5,11 +5,11 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 import glassnet as gn
-from glassnet.cli.reproduction import reproduce
+from glassnet.cli.training import reproduce
 from glassnet.errors import InputError
 from glassnet.reproduction import features as part
 from glassnet.reproduction.features.embeddings import component_count, near_own_class
-from glassnet.settings.reproduce import ReproduceSettings
+from glassnet.settings.train import ReproduceSettings
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 
 import glassnet as gn
 from glassnet.attribution.faithfulness import share_inside
-from glassnet.cli.reproduction import reproduce
+from glassnet.cli.training import reproduce
 from glassnet.errors import InputError
 from glassnet.models.layers import select_layers
 from glassnet.models.vgg import VGG16, VGG19
@@ -15,7 +15,7 @@ from glassnet.reproduction import gradcam as part
 from glassnet.reproduction.claims import CLAIMS, higher_in_images
 from glassnet.reproduction.gradcam import judge
 from glassnet.reproduction.gradcam.maps import PLACES, GradcamMaps, PlaceMaps, random_roundness, rectified, roundness
-from glassnet.settings.reproduce import ReproduceSettings
+from glassnet.settings.train import ReproduceSettings
 
 
 @pytest.fixture(scope="module")

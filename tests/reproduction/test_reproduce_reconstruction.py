@@ -16,7 +16,7 @@ from glassnet.reproduction.reconstruction import plan
 from glassnet.reproduction.reconstruction.comparison import judge, summary_table
 from glassnet.reproduction.reconstruction.measures import Measurements, margins, measure, nearest
 from glassnet.run import RunDirectory
-from glassnet.settings.reproduce import ReproduceSettings
+from glassnet.settings.train import ReproduceSettings
 
 TINY = {
     "autoencoder_fc": plan.Planned(("latent=4",), 1, 0.01),

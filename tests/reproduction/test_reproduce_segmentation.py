@@ -16,7 +16,7 @@ from glassnet.reproduction.segmentation.evaluations import (
 )
 from glassnet.run import write_checkpoint
 from glassnet.settings import to_json
-from glassnet.settings.reproduce import ReproduceSettings
+from glassnet.settings.train import ReproduceSettings
 from glassnet.tasks import TASKS
 
 

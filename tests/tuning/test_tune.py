@@ -6,7 +6,7 @@ import pytest
 
 import glassnet as gn
 from glassnet import training
-from glassnet.cli.tuning import describe
+from glassnet.cli.training import describe
 from glassnet.errors import InputError, WorkError
 from glassnet.experiment import resolve
 from glassnet.stats import paired_t

@@ -21,9 +21,9 @@ from glassnet.attribution.faithfulness import STROKE_THRESHOLD, MeanCI, inside, 
 from glassnet.console import say
 from glassnet.data import DIGITS
 from glassnet.errors import InputError
+from glassnet.measures import METHOD_TITLES
 from glassnet.run.store import FigureWords, Plot
 from glassnet.subject import Part, Subject
-from glassnet.titles import METHOD_TITLES
 
 DRAWN = 16
 """A figure of more images is too tall to be read."""

@@ -16,9 +16,9 @@ from glassnet.analysis.features import FeaturesRequest, check_images_have_classe
 from glassnet.embedding import cluster, embed
 from glassnet.embedding.quality import feature_neighbours, quality_of
 from glassnet.errors import InputError
+from glassnet.measures import CLUSTERING_TITLES, EMBEDDING_TITLES
 from glassnet.run.store import FigureWords, Plot
 from glassnet.subject import Part, Subject
-from glassnet.titles import CLUSTERING_TITLES, EMBEDDING_TITLES
 
 Method = Literal["pca", "tsne", "umap"]
 Clusterer = Literal["kmeans", "agglomerative", "hdbscan"]

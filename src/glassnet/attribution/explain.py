@@ -17,9 +17,9 @@ from glassnet.attribution.methods import Method, choose_methods, ingredients, is
 from glassnet.console import say
 from glassnet.devices import autocast, choose_precision
 from glassnet.images import Images, check_images, device_of, image_batches
+from glassnet.measures import METHOD_TITLES
 from glassnet.models.capture import followed_in_place, undisturbed
 from glassnet.models.layers import LayerChoice, asked_by_name, select_layers, split_call
-from glassnet.titles import METHOD_TITLES
 
 
 def explain(

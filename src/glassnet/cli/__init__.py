@@ -32,7 +32,7 @@ def train(settings: s.TrainSettings) -> Answer:
 
 def tune(settings: s.TuneSettings) -> Answer:
     """Train every combination of some settings with several seeds, and test which differences are real."""
-    from glassnet.cli.tuning import tune
+    from glassnet.cli.training import tune
 
     return tune(settings)
 
@@ -74,7 +74,7 @@ def analyses(settings: s.AnalysesSettings) -> Answer:
 
 def reproduce(settings: s.ReproduceSettings) -> Answer:
     """Reproduce the 2019 report: tables and figures, its numbers beside ours, a verdict on each claim."""
-    from glassnet.cli.reproduction import reproduce
+    from glassnet.cli.training import reproduce
 
     return reproduce(settings)
 

@@ -12,11 +12,10 @@ from glassnet.attribution.faithfulness import MeanCI
 from glassnet.cli.answer import Answer, kept_at
 from glassnet.cli.subjects import context_of, open_subject, precision_of
 from glassnet.formats import DASH
-from glassnet.measures import MEASURES, with_interval
+from glassnet.measures import MEASURES, METHOD_TITLES, with_interval
 from glassnet.settings import ExplainSettings
 from glassnet.subject import Subject
 from glassnet.tables import text_table
-from glassnet.titles import METHOD_TITLES
 
 NOTICES = {True: "yes", False: "no", None: "undecided"}
 """What `SanityCheck.passes` says."""

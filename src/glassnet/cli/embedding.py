@@ -14,11 +14,10 @@ from glassnet.cli.answer import Answer, kept_at
 from glassnet.cli.subjects import context_of, open_subject, precision_of
 from glassnet.console import progress, say
 from glassnet.errors import InputError
-from glassnet.measures import MEASURES, show, with_interval
+from glassnet.measures import EMBEDDING_TITLES, MEASURES, show, with_interval
 from glassnet.settings import FeaturesSettings
 from glassnet.subject import Subject
 from glassnet.tables import text_table
-from glassnet.titles import EMBEDDING_TITLES
 
 
 def features(settings: FeaturesSettings) -> Answer:

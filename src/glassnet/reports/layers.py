@@ -14,11 +14,10 @@ from glassnet.analysis.layers import AlignedLayers, LayerComparison
 from glassnet.attribution.faithfulness import MeanCI
 from glassnet.blocks import Block, Fold, Picture, Prose
 from glassnet.formats import DASH, count
-from glassnet.measures import MEASURES, show, with_interval
+from glassnet.measures import MEASURES, METHOD_TITLES, show, with_interval
 from glassnet.reports.material import pictures
 from glassnet.subject import Subject
 from glassnet.tables import Table, make_table
-from glassnet.titles import METHOD_TITLES
 
 NOTICES = {True: "notices it", False: "does not notice it", None: "is undecided, for want of images"}
 

@@ -19,11 +19,10 @@ from glassnet.data import Split
 from glassnet.errors import InputError
 from glassnet.figures import heat_overlay, thumbnail
 from glassnet.files import regular
-from glassnet.measures import MEASURES
+from glassnet.measures import MEASURES, METHOD_TITLES
 from glassnet.reports.svg import safe_svg
 from glassnet.run.store import Entry, FigureWords, Plot
 from glassnet.subject import Subject
-from glassnet.titles import METHOD_TITLES
 
 MAP_PIXELS = 160
 SHEET_BYTES = 900_000

@@ -31,7 +31,7 @@ from glassnet.reproduction.reported import (
     effect_text,
 )
 from glassnet.run import RunDirectory
-from glassnet.settings.reproduce import ReproduceSettings
+from glassnet.settings.train import ReproduceSettings
 from glassnet.stats import PairedDifference, holm, paired_t
 from glassnet.tables import Table
 from glassnet.tuning import Cell, Tuning, tune

@@ -17,7 +17,7 @@ from glassnet.reproduction.claims import Verdict
 from glassnet.reproduction.reported import OWN_NETWORK, verdict_table
 from glassnet.run import RunDirectory
 from glassnet.settings import TrainSettings, to_json
-from glassnet.settings.reproduce import ReproduceSettings
+from glassnet.settings.train import ReproduceSettings
 from glassnet.tables import Table
 from glassnet.versions import versions
 

@@ -9,8 +9,7 @@ from glassnet.settings.analysis import (
 )
 from glassnet.settings.catalogue import DataSettings, ModelsSettings
 from glassnet.settings.convert import OLD_NAMES, from_json, to_json, to_text
-from glassnet.settings.reproduce import ReproduceSettings
-from glassnet.settings.train import DemoSettings, ResolvedSettings, TrainSettings, TuneSettings
+from glassnet.settings.train import DemoSettings, ReproduceSettings, ResolvedSettings, TrainSettings, TuneSettings
 
 __all__ = [
     "OLD_NAMES",

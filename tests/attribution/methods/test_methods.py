@@ -11,7 +11,7 @@ import torch
 from glassnet.attribution import METHODS, explain
 from glassnet.attribution.methods import INGREDIENTS, choose_methods, ingredients, is_of_a_layer
 from glassnet.errors import InputError
-from glassnet.titles import METHOD_TITLES
+from glassnet.measures import METHOD_TITLES
 
 CLASSES = [0, 1, 2, 3, 4, 0, 1]
 

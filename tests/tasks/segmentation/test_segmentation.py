@@ -13,7 +13,7 @@ from glassnet.run.codec import encode
 from glassnet.settings import TrainSettings
 from glassnet.tasks import TASKS
 from glassnet.tasks.segmentation import learn as segmentation
-from glassnet.tasks.segmentation.losses import class_weights, cross_entropy, dice, jaccard_steps, lovasz
+from glassnet.tasks.segmentation.learn import class_weights, cross_entropy, dice, jaccard_steps, lovasz
 
 PROBABILITIES = torch.tensor([[0.8, 0.6, 0.3, 0.5], [0.2, 0.4, 0.7, 0.5]])
 LOGITS = PROBABILITIES.log().view(1, 2, 1, 4)

@@ -29,7 +29,7 @@ from glassnet.reproduction.part import (
 )
 from glassnet.reproduction.reported import FEATURE_LAYER, OWN_NETWORK
 from glassnet.run import RunDirectory
-from glassnet.settings.reproduce import ReproduceSettings
+from glassnet.settings.train import ReproduceSettings
 from glassnet.tables import Table
 from glassnet.tuning import tune
 from glassnet.versions import code_digest, versions

@@ -18,7 +18,7 @@ from glassnet.reproduction.gradcam.maps import FIGURE_IMAGES, PLACES, GradcamMap
 from glassnet.reproduction.gradcam.shares import last_table, layer_table, measure_shares, plot_gradcam, shares_to_json
 from glassnet.reproduction.part import Part, Reproduction, base_settings, open_folder
 from glassnet.reproduction.reported import ATTRIBUTED, MAINLY, OWN_NETWORK
-from glassnet.settings.reproduce import ReproduceSettings
+from glassnet.settings.train import ReproduceSettings
 from glassnet.tuning import tune
 
 VGG_PIXELS, VGG_LEARNING_RATE = 32, 0.0005

@@ -31,7 +31,7 @@ from glassnet.reproduction.reconstruction.plan import (
 )
 from glassnet.run import RunDirectory
 from glassnet.settings import TrainSettings
-from glassnet.settings.reproduce import ReproduceSettings
+from glassnet.settings.train import ReproduceSettings
 from glassnet.tables import Table
 from glassnet.tasks.reconstruction.image_quality import psnr
 from glassnet.tasks.reconstruction.learn import mean_interval, quality

@@ -18,7 +18,7 @@ from glassnet.reproduction.part import Stage, stage
 from glassnet.rng import PerImageRNG
 from glassnet.run import RunDirectory
 from glassnet.settings import to_json
-from glassnet.settings.reproduce import ReproduceSettings
+from glassnet.settings.train import ReproduceSettings
 from glassnet.tasks.reconstruction.image_quality import QUALITY
 from glassnet.tasks.reconstruction.result import Reconstruction
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from glassnet.errors import InputError, unknown_name
 from glassnet.experiment import Run
 from glassnet.settings import TrainSettings
-from glassnet.settings.reproduce import ReproduceSettings
+from glassnet.settings.train import ReproduceSettings
 from glassnet.training import train_or_resume
 
 SIMPLE, VAE, DEEP = "autoencoder_fc", "vae_conv", "vae_deep"

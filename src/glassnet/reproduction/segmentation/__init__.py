@@ -28,7 +28,7 @@ from glassnet.reproduction.segmentation.evaluations import (
     training_settings,
 )
 from glassnet.run import RunDirectory
-from glassnet.settings.reproduce import ReproduceSettings
+from glassnet.settings.train import ReproduceSettings
 from glassnet.tasks.segmentation.metrics import mean_iou_of
 
 DATA, CLEAN = "voc-aug", "voc-aug-union-clean"

@@ -17,7 +17,7 @@ from glassnet.measuring import run_evaluation
 from glassnet.reproduction.reported import OWN_SEGMENTER, PIXEL_ACCURACY, compare
 from glassnet.rng import PerImageRNG
 from glassnet.settings import TrainSettings
-from glassnet.settings.reproduce import ReproduceSettings
+from glassnet.settings.train import ReproduceSettings
 from glassnet.stats import Interval, percentile_interval, resampled_sums
 from glassnet.tables import Table
 from glassnet.tasks import Records

@@ -11,13 +11,12 @@ from glassnet import figures
 from glassnet.analysis.views import EvaluationView, Views, wanted_of_classes
 from glassnet.blocks import ConfusionMatrix, Gallery, Section
 from glassnet.formats import count, decimal, percent
-from glassnet.measures import MEASURES, interval, show, with_interval
+from glassnet.measures import MEASURES, METHOD_TITLES, interval, show, with_interval
 from glassnet.reports.material import Material
 from glassnet.run.store import FigureWords, Plot
 from glassnet.tables import Table, make_table
 from glassnet.tasks.classification.explain import EXPLAIN
 from glassnet.tasks.classification.result import Classification
-from glassnet.titles import METHOD_TITLES
 
 MATRIX_LIMIT = 26
 """With more classes a confusion matrix is no readable table; the most frequent confusions then stand for it."""

@@ -12,13 +12,12 @@ from glassnet import figures
 from glassnet.analysis.views import EvaluationView, Views, wanted_of_classes
 from glassnet.blocks import Gallery, Picture, Section
 from glassnet.formats import count, percent
-from glassnet.measures import MEASURES, interval, show, with_interval
+from glassnet.measures import MEASURES, METHOD_TITLES, interval, show, with_interval
 from glassnet.reports.material import Material, pictures
 from glassnet.run.store import FigureWords, Plot
 from glassnet.tables import Table, make_table
 from glassnet.tasks.multilabel.explain import EXPLAIN
 from glassnet.tasks.multilabel.result import MultiLabel
-from glassnet.titles import METHOD_TITLES
 
 BARS = "Average precision by label"
 MEASURED = ("mean_average_precision", "exact_match", "hamming_loss", "loss")
