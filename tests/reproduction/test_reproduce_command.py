@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from glassnet.cli import reproduction as command
+from glassnet.cli import training as command
 from glassnet.errors import InputError
 from glassnet.reproduction import PARTS, Part, Reproduction
 from glassnet.settings.train import ReproduceSettings
