@@ -74,12 +74,11 @@ def _scatter(
     key = (analysis.request.split, len(result.points), result.numbers.tobytes())
     if key not in shared:
         shared[key] = _points(subject, analysis, evaluation, examples)
-    method = EMBEDDING_TITLES[result.method]
     dims = result.points.shape[1]
     colours = ", coloured by class" if subject.labelled else ""
     axes = " Its axes are the first three principal components." if result.method == "pca" and dims == 3 else ""
     return Scatter(
-        title=f"{method} of {result.layer}",
+        title=result.title,
         alt=f"{count(len(result.points))} images as points in {dims} dimensions{colours}.",
         positions=np.asarray(result.points, dtype=np.float32),
         points=shared[key],
