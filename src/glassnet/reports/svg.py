@@ -44,7 +44,8 @@ GEOMETRY = frozenset(
 LINK = re.compile(r"#[\w.-]+|data:image/(?:png|jpeg);base64,[A-Za-z0-9+/=]*")
 LOCAL = re.compile(r"url\(\s*[\"']?#([\w.-]+)[\"']?\s*\)")
 DANGER = re.compile(r"url\(|expression|javascript|[\\@<>{}]|/\*", re.IGNORECASE)
-FONT_SIZE = re.compile(r"\bfont(?:-size)?:[^;]*?([0-9.]+)px")
+NUMBER = r"\d{1,6}(?:\.\d{0,9})?|\.\d{1,9}"
+FONT_SIZE = re.compile(rf"\bfont(?:-size)?:[^;]*?(?<![\d.])({NUMBER})px")
 
 
 @dataclass(frozen=True)
@@ -155,15 +156,15 @@ def _least_width(root: ET.Element, width: float) -> float:
     sizes = [float(size) for text in root.iter() for size in FONT_SIZE.findall(text.get("style", ""))]
     sizes += [float(text.get("font-size", "").removesuffix("px")) for text in root.iter() if _is_size(text)]
     box = root.get("viewBox", "").replace(",", " ").split()
-    if not sizes or len(box) != 4:
+    if not sizes or len(box) != 4 or not re.fullmatch(NUMBER, box[2]):
         return 0.6 * width
     return min(float(box[2]) * LEAST_TEXT_PIXELS / max(min(sizes), 1.0), 2 * width)
 
 
 def _is_size(element: ET.Element) -> bool:
-    return bool(re.fullmatch(r"[0-9.]+(?:px)?", element.get("font-size", "")))
+    return bool(re.fullmatch(rf"(?:{NUMBER})(?:px)?", element.get("font-size", "")))
 
 
 def _pixels(length: str) -> float | None:
-    match = re.fullmatch(r"([0-9.]+)\s*([a-z]*)", length.strip())
+    match = re.fullmatch(rf"({NUMBER})\s*([a-z]*)", length.strip())
     return float(match[1]) * PIXELS_PER_UNIT[match[2]] if match and match[2] in PIXELS_PER_UNIT else None
