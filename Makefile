@@ -2,13 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check format clean
+.PHONY: demo test torture check format clean
 
 demo: .venv/installed  ## train on real digits, see through the network, write a report
 	$(BIN)/glassnet demo
 
 test: .venv/installed-dev  ## the whole test suite
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+torture: .venv/installed-dev  ## kills, full disks, mutated files: 20 minutes; PART=kill for one part
+	PYTHONPATH=tests $(BIN)/python -m torture $(if $(PART),--part $(PART)) $(TORTURE)
 
 check: .venv/installed-dev  ## lint, format, types, import layers, docs
 	$(BIN)/ruff check .

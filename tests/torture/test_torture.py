@@ -1,0 +1,41 @@
+"""A few seconds of `make torture`, in processes of their own: one with threads, as a test's, must not be forked."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import glassnet
+
+TESTS = Path(__file__).parents[1]
+
+
+def torture(tmp_path, *words):
+    """Run a part and return what it wrote."""
+    path = os.pathsep.join((str(Path(glassnet.__file__).parents[1]), str(TESTS)))
+    command = [sys.executable, "-m", "torture", *map(str, words), "--out", tmp_path / "torture.json"]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return json.loads((tmp_path / "torture.json").read_text())["parts"]
+
+
+@pytest.mark.slow
+def test_a_killed_training_goes_on_as_if_nothing_had_been(tmp_path):
+    words = ("--part", "kill", "--kills", 1, "--only", "train")
+    result = torture(tmp_path, *words)["kill"]
+    assert result["faults"] == []
+    assert result["clean"] == 1
+
+
+@pytest.mark.slow
+def test_mutated_files_are_read_or_refused_in_one_sentence(tmp_path):
+    result = torture(tmp_path, "--part", "mutate", "--mutations", 12, "--commands", 0)["mutate"]
+    kinds = {name: one for name, one in result.items() if isinstance(one, dict)}
+    assert len(kinds) == 16
+    for name, one in kinds.items():
+        assert one["files"] == one.get("read", 0) + one.get("refused", 0) == 12, name
+        assert one["slowest_seconds"] < 10
+        assert not one["exploded"]
