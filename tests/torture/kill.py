@@ -97,8 +97,8 @@ def run(place: Path, *, count: int, seed: int, until: float, only: Sequence[str]
     kills: Counter[str] = Counter()
     late: Counter[str] = Counter()
     faults: list[dict[str, Any]] = []
-    for number in range(count):
-        if time.monotonic() > until:
+    for number in range(3 * count):  # some end before they are killed
+        if time.monotonic() > until or sum(kills.values()) == count:
             break
         name = only[number % len(only)]
         folder = place / f"kill-{number}"
