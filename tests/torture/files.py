@@ -102,7 +102,7 @@ def _read_all(kind: Kind, good: bytes, cases: range, seed: str, pipe: int) -> No
     idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     os.write(pipe, line(_case(cases.start - 1 if cases.start else -1, "ready", 0, 0)) if not cases.start else b"")
     for number in cases:
-        kind.file.write_bytes(kind.change(good, random.Random(f"{seed}/{number}")))
+        kind.file.write_bytes(_changed(kind, good, f"{seed}/{number}"))
         start = time.monotonic()
         outcome, fault = _read_one(kind)
         grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - idle
@@ -111,6 +111,15 @@ def _read_all(kind: Kind, good: bytes, cases: range, seed: str, pipe: int) -> No
         os.write(pipe, line(_case(number, outcome, time.monotonic() - start, grown, fault)))
         if outcome == "memory":
             return  # a fresh process measures anew
+
+
+def _changed(kind: Kind, good: bytes, seed: str) -> bytes:
+    """Change a file; a change that by chance changes nothing does not count."""
+    draw = random.Random(seed)
+    changed = good
+    while changed == good:
+        changed = kind.change(good, draw)
+    return changed
 
 
 def _read_one(kind: Kind) -> tuple[str, str]:
@@ -138,7 +147,7 @@ def _by_command(name: str, kind: Kind, good: bytes, count: int, seed: str, until
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(template, copy)
         place = copy / kind.file.relative_to(template)
-        place.write_bytes(kind.change(good, random.Random(f"{seed}/command/{number}")))
+        place.write_bytes(_changed(kind, good, f"{seed}/command/{number}"))
         ended = command(*COMMANDS[name](copy))
         done += 1
         fault = ended.fault or (f"takes {ended.megabytes:.0f} MB" if ended.megabytes > MOST_MEGABYTES else "")
