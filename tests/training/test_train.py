@@ -1,6 +1,4 @@
-import contextlib
 import dataclasses
-import io
 import json
 import signal
 import subprocess
@@ -13,7 +11,7 @@ import torch
 from PIL import Image
 
 import glassnet as gn
-from glassnet import cli, run
+from glassnet import run
 from glassnet.errors import InputError
 from glassnet.experiment import resolve
 from glassnet.training import loop
@@ -87,11 +85,10 @@ def wait_for_epoch(path, process):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """The run that nothing stopped, as the command line makes it."""
+    """The run that nothing stopped, made in a process of its own, as those are that are compared with it."""
     out = tmp_path_factory.mktemp("runs") / "whole"
-    with contextlib.redirect_stdout(io.StringIO()) as stdout:
-        assert cli.run(words(out)) == 0
-    assert "test accuracy" in stdout.getvalue()
+    done = subprocess.run(command(*words(out)), capture_output=True, text=True, check=True)
+    assert "test accuracy" in done.stdout
     return gn.Run.open(out)
 
 
@@ -138,7 +135,8 @@ def test_control_c_leaves_a_resumable_run(whole, tmp_path):
     assert process.returncode == 130
     assert "continue with `glassnet train --resume" in stderr
     assert "Traceback" not in stderr
-    resumed = gn.train(gn.TrainSettings(resume=tmp_path / "run"))
+    subprocess.run(command("train", "--resume", str(tmp_path / "run")), capture_output=True, check=True)
+    resumed = gn.Run.open(tmp_path / "run")
     assert len(resumed.history) == 4
     assert_same_training(resumed, whole)
 

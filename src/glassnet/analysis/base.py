@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import torch
 
-from glassnet.console import say
+from glassnet.console import printable, say
 from glassnet.devices import choose_device
 from glassnet.run.codec import decode, encode
 from glassnet.run.store import Entry, FigureWords, Plot, slug
@@ -156,7 +156,11 @@ def get(
         for file, text in kind.tables(subject, request, result, context).items():
             draft.save_text(file, text)
         draft.document.update(
-            subject={"name": subject.name, "task": subject.task.name, "data": subject.data},
+            subject={
+                "name": printable(subject.name, lines=False),  # JSON in UTF-8 holds no half character
+                "task": subject.task.name,
+                "data": None if subject.data is None else printable(str(subject.data), lines=False),
+            },
             settings=settings,
             made_of=made_of,
             versions=versions(*kind.packages),
