@@ -82,6 +82,15 @@ def test_tuples_of_settings_are_found_as_the_lists_that_json_made_of_them(store)
     assert store.find("features", {"layers": ("conv", "fc1")}, MADE_OF) is not None
 
 
+def test_entries_are_listed_as_they_were_made_in_whatever_zone_the_clock_stood(store):
+    times = ["2026-11-27T08:00:00.000002+00:00", "2026-11-27T08:00:00.000001+0000", "2026-11-27T09:30:00+02:00", "soon"]
+    for name, made in zip("abcd", times, strict=True):
+        write(store, name, settings={"layer": name})
+        file = store.folder / "analyses/features" / name / "analysis.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"made": made}))
+    assert [one.name for one in store.entries()] == ["d", "c", "b", "a"]
+
+
 def test_other_settings_stand_beside_and_never_change_what_is_there(store):
     write(store)
     before = contents(store.folder)

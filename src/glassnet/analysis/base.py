@@ -9,6 +9,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -165,7 +166,7 @@ def get(
             made_of=made_of,
             versions=versions(*kind.packages),
             code=code_digest(*kind.code),
-            made=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            made=datetime.now().astimezone().isoformat(timespec="microseconds"),
             seconds=round(time.perf_counter() - started, 3),
             result=document,
         )

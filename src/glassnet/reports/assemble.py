@@ -86,7 +86,7 @@ def _readable(subject: Subject, lacking: dict[str, str]) -> Iterator[Analysis]:
         try:
             entry = place if isinstance(place, Entry) else read_entry(place)
             if entry is not None and entry.kind in KINDS:
-                readable.append((str(entry.document.get("made", "")), load(KINDS[entry.kind], subject, entry)))
+                readable.append((entry.made, load(KINDS[entry.kind], subject, entry)))
         except InputError as error:
             _leave_out(lacking, place.kind if isinstance(place, Entry) else place.parent.name, error)
     yield from (one for _, one in sorted(readable, key=lambda pair: pair[0]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,6 +100,14 @@ class Entry:
     def made_of(self) -> Mapping[str, Any]:
         """Digests and names of the model and the images."""
         return self._part("made_of")
+
+    @property
+    def made(self) -> float:
+        """When it was made, in seconds since 1970, by which entries are sorted; 0 where that is not readable."""
+        try:
+            return datetime.fromisoformat(str(self.document.get("made"))).timestamp()
+        except (ValueError, OverflowError):
+            return 0.0
 
     @property
     def result(self) -> Any:

@@ -14,10 +14,10 @@ taken for what is asked for.
 from __future__ import annotations
 
 import functools
-import time
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +70,7 @@ class OldRun:
             "kind": kind,
             "settings": more["settings"],
             "versions": more.get("versions", {}),
-            "made": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(made)),
+            "made": datetime.fromtimestamp(made).astimezone().isoformat(timespec="microseconds"),
             "result": more["result"],
             "figures": figures,
         }

@@ -63,7 +63,7 @@ class Store:
         """
         entries = [entry for place in self.places(kind) if (entry := read_entry(place)) is not None]
         entries += old_entries(self.folder, kind)
-        return sorted(entries, key=lambda one: (str(one.document.get("made", "")), one.kind, one.name))
+        return sorted(entries, key=lambda one: (one.made, one.kind, one.name))
 
     def places(self, kind: str | None = None) -> list[Path]:
         """List the entries' folders, unread, so that a damaged one can be named and removed."""
