@@ -1,7 +1,9 @@
 import hashlib
 import re
 import shutil
+from types import SimpleNamespace
 
+import jinja2
 import pytest
 import torch
 from torch import nn
@@ -10,8 +12,9 @@ import glassnet as gn
 from glassnet.analysis import Context, stored
 from glassnet.blocks import Missing
 from glassnet.errors import InputError
-from glassnet.reports.assemble import gather, metrics_of, run_report
+from glassnet.reports.assemble import _methods, _summary, gather, metrics_of, run_report
 from glassnet.subject import Subject
+from glassnet.tasks import TASKS
 
 TITLES = [
     "Which classes are confused", "Where it looks", "What it tells apart", "Layer by layer",
@@ -292,3 +295,25 @@ def test_the_other_tasks_have_a_report_too(request, fixture, words, tmp_path, ou
     assert titles[0] == "Results"
     assert titles[-3:-1] == TITLES[-2:]
     assert len([a for _, a in page.elements if a.get("class") == "drawing"]) >= 5
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(
+    ("leak", "summed", "method"),
+    [
+        (0, "The test images took no part in either.", "the test images choose nothing."),
+        (
+            1,
+            "Of the 13 test images 1 is a copy of one of these, ",
+            "of the test images 1 is among the training images ",
+        ),
+        (8, "Of the 13 test images 8 are copies of these, ", "of the test images 8 are among the training images "),
+    ],
+)
+def test_copies_among_the_test_images_are_said_where_its_numbers_are(task, leak, summed, method):
+    data = {"train": 20, "validation": 4, "test": 13, "leak": leak}
+    run = SimpleNamespace(manifest={"data": data, "settings": {}})
+    subject = SimpleNamespace(run=run, task=TASKS[task], labelled=True)
+    assert summed in " ".join(_summary(subject, None))
+    block = _methods(subject)
+    assert method in " ".join(jinja2.Template(block.source).render(block.context).split())

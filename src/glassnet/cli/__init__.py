@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from glassnet.console import is_main_process, printable, say
@@ -13,7 +14,21 @@ from glassnet.errors import GlassnetError, InputError, unknown_name
 
 if TYPE_CHECKING:
     from glassnet import settings as s
-    from glassnet.cli.answer import Answer
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command says on standard output.
+
+    Attributes:
+        text: What a person reads.
+        data: The same as JSON values, printed by --json.
+        exit_code: 2 where the answer is that something given cannot be used.
+    """
+
+    text: str
+    data: Mapping[str, Any]
+    exit_code: int = 0
 
 
 def demo(settings: s.DemoSettings) -> Answer:
@@ -207,7 +222,7 @@ def _run(name: str, arguments: Sequence[str]) -> int:
     answer = COMMANDS[name](settings)
     if is_main_process():
         print(_json(answer.data) if as_json else printable(answer.text), flush=True)
-    return 0
+    return answer.exit_code
 
 
 def _json(value: Any) -> str:
@@ -222,4 +237,4 @@ def _json(value: Any) -> str:
     return text if plain else json.dumps(value, indent=1, allow_nan=False).replace("\x7f", "\\u007f")
 
 
-__all__ = ["COMMANDS", "run"]
+__all__ = ["COMMANDS", "Answer", "run"]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from glassnet.analysis import analyse
-from glassnet.cli.answer import Answer, kept_at
-from glassnet.cli.subjects import context_of, open_subject, precision_of
+from glassnet.cli import Answer
+from glassnet.cli.subjects import context_of, kept_at, open_subject, precision_of
 from glassnet.errors import InputError
 from glassnet.formats import duration, plain
 from glassnet.reports import report as write_report

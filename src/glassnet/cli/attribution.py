@@ -9,8 +9,8 @@ from glassnet.analysis import analyse
 from glassnet.analysis.attribution import Attribution, AttributionRequest, ExplainedGroup, facts_table
 from glassnet.analysis.faithfulness import MeasuredFaithfulness, MeasuredGroup
 from glassnet.attribution.faithfulness import MeanCI
-from glassnet.cli.answer import Answer, kept_at
-from glassnet.cli.subjects import context_of, open_subject, precision_of
+from glassnet.cli import Answer
+from glassnet.cli.subjects import context_of, kept_at, open_subject, precision_of
 from glassnet.formats import DASH
 from glassnet.measures import MEASURES, METHOD_TITLES, with_interval
 from glassnet.settings import ExplainSettings

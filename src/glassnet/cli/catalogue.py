@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glassnet.cli.answer import Answer
+from glassnet.cli import Answer
 from glassnet.cli.help import summary
 from glassnet.errors import InputError
 from glassnet.files import atomic, writable_target

@@ -10,8 +10,8 @@ from glassnet.analysis.base import is_stored
 from glassnet.analysis.embedding import EMBEDDING, SHOWN, check
 from glassnet.analysis.features import layer_names, prepare, width_of
 from glassnet.analysis.layers import LayerComparison
-from glassnet.cli.answer import Answer, kept_at
-from glassnet.cli.subjects import context_of, open_subject, precision_of
+from glassnet.cli import Answer
+from glassnet.cli.subjects import context_of, kept_at, open_subject, precision_of
 from glassnet.console import progress, say
 from glassnet.errors import InputError
 from glassnet.measures import EMBEDDING_TITLES, MEASURES, show, with_interval

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from glassnet.analysis import Context
+from glassnet.analysis import Analysis, Context
 from glassnet.console import say
 from glassnet.defaults import learned_by
 from glassnet.devices import choose_device, choose_precision
@@ -117,3 +118,8 @@ def _refuse_name(name: str) -> None:
     """Refuse a plain word that is no folder here and no model."""
     error = unknown_name("run or model", name, MODELS, noun="models")
     raise InputError(f"{error} A run is the path of a folder that `glassnet train` wrote.")
+
+
+def kept_at(done: Sequence[Analysis]) -> str:
+    """Say where the analyses of a command lie."""
+    return "\n".join(f"{one.name}: {one.entry.path}" for one in done if one.entry)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glassnet.cli.answer import Answer
+from glassnet.cli import Answer
 from glassnet.errors import InputError, unknown_name
 from glassnet.experiment import Run
 from glassnet.files import writable_target, write_text

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from glassnet.data.copies import counted
 from glassnet.data.dataset import Dataset, Source, Split
 from glassnet.data.datasets import (
     cifar10,
@@ -105,6 +106,8 @@ def load_dataset(
 ) -> Dataset:
     """Read a data set into memory, after fetching it where it is missing and can be fetched.
 
+    Test images that are trained on, pixel by pixel, are counted and said.
+
     Args:
         name: A key of `DATASETS`, or folder:PATH for images in class sub-folders, or with a labels.csv.
         root: Folder that holds the data sets; default $GLASSNET_DATA, then the user's cache folder.
@@ -120,5 +123,5 @@ def load_dataset(
         raise InputError(f"image_size is {image_size}, expected at least 1 pixel.")
     source, where = find_source(name, root)
     if name.partition(":")[0] not in OF_A_PATH:
-        return source.load(where, image_size)
-    return source.load(where, image_size, skip_damaged=skip_damaged, task=task)
+        return counted(source.load(where, image_size))
+    return counted(source.load(where, image_size, skip_damaged=skip_damaged, task=task))

@@ -193,7 +193,7 @@ class Dataset:
         test: Part to measure on, disjoint from `train` but for what `leak` counts.
         augmentation: Kind of random change that suits the training images.
         note: What a reader must know to compare figures on it: its origin and its split.
-        leak: Number of test images of which the training part holds an exact copy, pixel by pixel.
+        leak: Number of test images of which the training or validation part holds an exact copy, pixel by pixel.
         validation: Part to choose the epoch by, where the data set has one of its own; else it is held out of `train`.
     """
 

@@ -270,12 +270,20 @@ def _summary(subject: Subject, evaluation: Analysis | None) -> Iterator[str]:
         data = subject.run.manifest["data"]
         yield (
             f"The network learned from {count(data['train'])} images; {count(data['validation'])} others, held out, "
-            "chose the epoch whose weights were saved. The test images took no part in either."
+            f"chose the epoch whose weights were saved. {_tested(data)}"
         )
     if evaluation is not None:
         yield from subject.task.views().summary(evaluation.result)
     elif not subject.labelled:
         yield "Its images have no labels, so that right and wrong cannot be told apart."
+
+
+def _tested(data: Mapping[str, Any]) -> str:
+    leak = data.get("leak") or 0
+    if not leak:
+        return "The test images took no part in either."
+    are = "is a copy of one" if leak == 1 else "are copies"
+    return f"Of the {count(data['test'])} test images {count(leak)} {are} of these, so that the figures are too good."
 
 
 def _methods(subject: Subject) -> Template:

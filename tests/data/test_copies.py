@@ -1,0 +1,87 @@
+import json
+import shutil
+
+import pytest
+import torch
+
+import glassnet as gn
+from glassnet.data import load_dataset
+from glassnet.data.copies import counted, digests, exact_copies
+from glassnet.data.dataset import Dataset, Split
+
+
+@pytest.fixture
+def leaky(tmp_path, save_picture):
+    """Eight of thirteen test images are copies of training images, one of them under another class."""
+    for part, count in (("train", 12), ("test", 5)):
+        for i in range(count):
+            save_picture(tmp_path / "photos" / part / "cat" / f"{part}{i}.png")
+            save_picture(tmp_path / "photos" / part / "dog" / f"{part}{i}.png")
+    root = tmp_path / "photos"
+    (root / "test" / "cat" / "test4.png").unlink()
+    (root / "test" / "dog" / "test4.png").unlink()
+    for i in range(4):
+        shutil.copy(root / "train" / "dog" / f"train{i}.png", root / "test" / "dog" / f"test{i}.png")
+    for i in range(3):
+        shutil.copy(root / "train" / "cat" / f"train{i}.png", root / "test" / "cat" / f"copy{i}.png")
+    for i in range(2):
+        save_picture(root / "test" / "dog" / f"new{i}.png")
+    (root / "test" / "cat" / "test3.png").unlink()
+    save_picture(root / "test" / "cat" / "new.png")
+    shutil.copy(root / "train" / "dog" / "train9.png", root / "test" / "cat" / "a dog.png")
+    (root / "test" / "dog" / "new1.png").unlink()
+    return root
+
+
+def test_copies_are_counted_and_said(leaky, capsys):
+    dataset = load_dataset(f"folder:{leaky}", image_size=16)
+    assert (len(dataset.test), dataset.leak) == (13, 8)
+    copied = {dataset.test.files[i] for i in exact_copies(dataset).nonzero().flatten().tolist()}
+    of_dogs, of_cats = ({f"test/{name}{i}.png" for i in range(n)} for name, n in (("dog/test", 4), ("cat/copy", 3)))
+    assert copied == of_dogs | of_cats | {"test/cat/a dog.png"}
+    warning = "8 test images are copies of training images, pixel by pixel: figures on this split are too good"
+    assert dataset.note.endswith(f"; {warning}")
+    assert f"warning: {warning}." in capsys.readouterr().err
+
+
+def test_a_run_knows_its_leak(leaky, tmp_path, capsys):
+    gn.train(
+        gn.TrainSettings(
+            data=f"folder:{leaky}", model="convnet", model_options=("filters=2,2,2,2", "hidden=4"), epochs=1,
+            image_size=16, validation=0.25, out=tmp_path / "run", device="cpu", augment=False,
+        )
+    )  # fmt: skip
+    manifest = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert manifest["data"]["leak"] == 8
+    assert "8 test images are copies" in manifest["data"]["note"]
+    assert capsys.readouterr().err.count("warning: 8 test images are copies") == 1
+
+
+def test_one_copy_and_none(tiny_folder, tmp_path, capsys):
+    dataset = load_dataset(tiny_folder[0])
+    assert dataset.leak == 0
+    assert "copies" not in dataset.note + capsys.readouterr().err
+    trained = dataset.train.files[0]
+    shutil.copy(tmp_path / "photos" / trained, tmp_path / "photos" / dataset.test.files[0])
+    assert load_dataset(tiny_folder[0]).leak == 1
+    assert "warning: 1 test image is a copy of training images" in capsys.readouterr().err
+
+
+def test_digests_of_a_mapped_part_are_of_its_own_rows():
+    images = torch.randint(0, 256, (9, 3, 4, 4), dtype=torch.uint8)
+    images[7] = images[2]
+    masks = torch.zeros(9, 4, 4, dtype=torch.uint8)
+    parts = [Split(images, masks, torch.tensor(rows)) for rows in ([0, 2, 4], [1, 7, 8])]
+    dataset = Dataset("x", "segmentation", ("a", "b"), *parts, "none", "")
+    assert exact_copies(dataset).tolist() == [False, True, False]
+    assert len(set(digests(dataset.train))) == 3
+
+
+def test_copies_of_images_to_validate_on_count_too():
+    train, validation, test = (
+        Split(torch.full((2, 1, 4, 4), 10 * level, dtype=torch.uint8), torch.tensor([0, 1])) for level in (1, 2, 2)
+    )
+    dataset = Dataset("x", "classification", ("a", "b"), train, test, "none", "note", validation=validation)
+    again = counted(dataset)
+    assert (again.leak, counted(again)) == (2, again)
+    assert again.note.startswith("note; 2 test images are copies of training or validation images, pixel by pixel")
