@@ -1,7 +1,10 @@
 import io
 import sys
 
+import pytest
+
 from glassnet import console
+from glassnet.errors import InputError
 
 
 class Terminal(io.StringIO):
@@ -27,8 +30,33 @@ def test_a_bar_on_a_terminal(monkeypatch):
 
 
 def test_only_the_first_process_speaks(capsys, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "1")
     console.say("hello")
     with console.progress("reading", 1) as advance:
         advance()
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("size", [None, "", "1"])
+def test_a_rank_that_is_left_in_the_environment_silences_nothing(capsys, monkeypatch, size):
+    monkeypatch.setenv("RANK", "1")
+    if size is None:
+        monkeypatch.delenv("WORLD_SIZE", raising=False)
+    else:
+        monkeypatch.setenv("WORLD_SIZE", size)
+    console.say("hello")
+    assert capsys.readouterr().err == "hello\n"
+
+
+@pytest.mark.parametrize("size", ["abc", "0", "-1", "1.5", "²", "9" * 5000])
+def test_a_number_of_processes_that_is_none_is_refused(monkeypatch, size):
+    monkeypatch.setenv("WORLD_SIZE", size)
+    with pytest.raises(InputError, match=r"WORLD_SIZE is '.*', expected a number of processes as torchrun sets it"):
+        console.count_processes()
+
+
+def test_a_line_is_said_once(capsys):
+    for _ in range(2):
+        console.say_once("the same for all that read it")
+    assert capsys.readouterr().err.count("the same for all") == 1

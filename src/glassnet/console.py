@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from glassnet.errors import InputError
+
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _NO_NAME = re.compile(_CONTROL.pattern.replace(r"\x08\x0b-", ""))
 
@@ -18,9 +20,21 @@ class Advance(Protocol):
         """Move on by `steps`, and show `note` behind the bar."""
 
 
+def count_processes() -> int:
+    """Return how many processes work together, as torchrun tells each of them by WORLD_SIZE.
+
+    Raises:
+        InputError: WORLD_SIZE is no number of processes.
+    """
+    text = os.environ.get("WORLD_SIZE", "") or "1"
+    if not text.isdecimal() or len(text) > 6 or int(text) < 1:
+        raise InputError(f"WORLD_SIZE is '{text[:40]}', expected a number of processes as torchrun sets it; unset it.")
+    return int(text)
+
+
 def is_main_process() -> bool:
-    """Tell whether this process is the one that may print and write files."""
-    return os.environ.get("RANK", "0") == "0"
+    """Tell whether this process is the one that may print and write files; RANK counts only among several."""
+    return os.environ.get("WORLD_SIZE", "") in ("", "1") or os.environ.get("RANK", "0") in ("", "0")
 
 
 def printable(text: str, *, lines: bool = True) -> str:
@@ -41,6 +55,16 @@ def say(message: str) -> None:
     """Print a line on standard error, from the main process only."""
     if is_main_process():
         print(printable(message), file=sys.stderr, flush=True)
+
+
+def say_once(message: str) -> None:
+    """Print a line on standard error that this process has not printed before."""
+    if message not in _printed:
+        _printed.add(message)
+        say(message)
+
+
+_printed: set[str] = set()
 
 
 def _silent(steps: float = 1, *, note: str = "") -> None:

@@ -16,6 +16,10 @@ class InputError(GlassnetError, ValueError):
     exit_code = 2
 
 
+class OtherDataError(InputError):
+    """A run's data are others than it was trained on, so that what the model says of them has no meaning."""
+
+
 class WorkError(GlassnetError, RuntimeError):
     """The input was fine, but the work failed: a loss that became NaN, a connection that broke."""
 

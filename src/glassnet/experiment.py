@@ -12,16 +12,18 @@ from typing import Any, Self
 import torch
 from torch import nn
 
+from glassnet.console import say_once
 from glassnet.data import OF_A_PATH, Dataset, find_source, load_dataset
 from glassnet.data.augment.noise import NoiseCorruption, parse_noise
 from glassnet.data.batches import Corruption, require_background
+from glassnet.data.fingerprint import changes, check_fits, fingerprint
 from glassnet.data.split import channel_statistics
 from glassnet.defaults import fill
 from glassnet.errors import InputError, unknown_name
 from glassnet.models import create_model, parse_options
 from glassnet.models.autoencoder import check_training
 from glassnet.models.blocks import Normalize
-from glassnet.run import RunDirectory
+from glassnet.run import RunDirectory, require_metrics
 from glassnet.settings import ResolvedSettings, TrainSettings, from_json
 from glassnet.settings.convert import renamed
 from glassnet.tasks import TASKS, Objective, Recorder, Task
@@ -232,7 +234,8 @@ class Run(RunDirectory):
         """
         run = super().open(path)
         task = TASKS.get(str(run.manifest["settings"]["task"]))
-        run.require({"metrics": tuple(f"test_{name}" for name in (task.required_metrics if task else ()))})
+        needed = [f"test_{name}" for name in (task.required_metrics if task else ())]
+        require_metrics(run.path / "run.json", run.manifest, needed)
         return dataclasses.replace(run, manifest={**run.manifest, "settings": renamed(run.manifest["settings"])})
 
     @property
@@ -261,30 +264,74 @@ class Run(RunDirectory):
         """
         with torch.device("meta"):  # sizes without numbers: the run's own weights take their place
             model = build_model(self.manifest["model"])
+        weights, wanted = self.weights(), model.state_dict()
+        for name in wanted.keys() & weights.keys():
+            if weights[name].dtype != wanted[name].dtype:
+                raise self._unfit(f"{name} is {weights[name].dtype}, expected {wanted[name].dtype}")
         try:
-            model.load_state_dict(self.weights(), assign=True)
+            model.load_state_dict(weights, assign=True)
         except RuntimeError as error:
-            raise InputError(
-                f"{self.path / 'model.safetensors'} does not fit {self.manifest['model']['name']}: "
-                f"{' '.join(str(error).split())[:200]}; train the run again."
-            ) from None
+            raise self._unfit(" ".join(str(error).split())[:200]) from None
         return model.eval().to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def _unfit(self, why: str) -> InputError:
+        model = self.manifest["model"]["name"]
+        return InputError(f"{self.path / 'model.safetensors'} does not fit {model}: {why}; train the run again.")
 
     def dataset(self, root: Path | None = None) -> Dataset:
         """Load its data set, from `root` or from where it was trained.
 
         Raises:
-            InputError: The files are missing or damaged.
+            InputError: The files are missing or damaged, or other data than the run was trained on.
         """
         settings = self.settings
         # The folder of a user's own images may have moved; --data-root then says where it is.
         data = settings.data
         kind = data.partition(":")[0]
         data = kind if root is not None and kind in OF_A_PATH else data
-        return load_dataset(
+        dataset = load_dataset(
             data,
             root=root or settings.data_root,
             image_size=settings.image_size,
             skip_damaged=settings.skip_damaged,
             task=self.task.name,
         )
+        self.check_data(dataset)
+        return dataset
+
+    def check_data(self, dataset: Dataset) -> None:
+        """Compare data with those that the run was trained on; what has changed is said, once.
+
+        Raises:
+            InputError: Classes, their order, channels, size or the kind of the targets are others: what the model
+                says of them would be wrong.
+        """
+        model, data = self.manifest["model"], self.manifest["data"]
+        before = data.get("fingerprint") or _counted(data, apart=dataset.validation is not None)
+        check_fits(
+            dataset,
+            data=dataset.name,
+            of=self.name,
+            channels=model["in_channels"],
+            image_size=model["image_size"],
+            classes=data["classes"],
+            targets=before.get("targets"),
+        )
+        if changed := changes(before, fingerprint(dataset)):
+            say_once(
+                f"the data of {self.name} have changed since the training: {', '.join(changed)}; what is measured is "
+                "of the data as they are now."
+            )
+
+
+def _counted(data: Mapping[str, Any], *, apart: bool) -> dict[str, Any]:
+    """Return the numbers of images in place of a fingerprint, which early versions did not write down.
+
+    Args:
+        data: What run.json says of the data.
+        apart: Whether the images to validate on are a part of their own, not held out of those to train on.
+    """
+    counts = {"train": data["train"] + data["validation"], "test": data["test"]}
+    if apart:
+        counts |= {"train": data["train"], "validation": data["validation"]}
+    return {part: {"images": count} for part, count in counts.items()}

@@ -48,6 +48,11 @@ _swept: set[Path] = set()
 class WriteError(InputError):
     """A file that cannot be written: the disk is full or broken, or the place is not to be written to."""
 
+    def __init__(self, problem: str, todo: str) -> None:
+        """Take what is wrong, and what to do about it."""
+        super().__init__(f"{problem}; {todo}.")
+        self.problem = problem
+
 
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[Path]:
@@ -82,7 +87,7 @@ def cannot_write(path: Path, error: OSError) -> WriteError:
     """Build the error for a file that the disk refuses."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     todo = "make room, or give another place" if full else "give another place or make room"
-    return WriteError(f"cannot write {path} ({error.strerror or error}); {todo}.")
+    return WriteError(f"cannot write {path} ({error.strerror or error})", todo)
 
 
 def writable_target(path: str | os.PathLike[str], option: str = "--out", *, folder: bool = False) -> Path:

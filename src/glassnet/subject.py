@@ -17,6 +17,7 @@ import glassnet
 from glassnet.console import printable
 from glassnet.data import Dataset, Split, load_dataset
 from glassnet.data.dataset import check_labels
+from glassnet.data.fingerprint import check_fits
 from glassnet.data.given import (
     checked_split,
     class_folders,
@@ -289,12 +290,14 @@ def load_other(subject: Subject, data: str, data_root: Path | None) -> Dataset:
     assert subject.run is not None
     model = subject.run.manifest["model"]
     dataset = load_dataset(data, root=data_root, image_size=model["image_size"], task=subject.task.name)
-    fits = not subject.task.compares_classes or dataset.classes == subject.classes
-    if dataset.channels != model["in_channels"] or not fits:
-        raise InputError(
-            f"{data} has {dataset.channels} channels and the classes {', '.join(dataset.classes)}; "
-            f"expected {model['in_channels']} and {', '.join(subject.classes)}, as {subject.name} was trained on."
-        )
+    check_fits(
+        dataset,
+        data=data,
+        of=subject.name,
+        channels=model["in_channels"],
+        image_size=model["image_size"],
+        classes=subject.classes if subject.task.compares_classes else None,
+    )
     return dataset
 
 

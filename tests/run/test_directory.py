@@ -122,6 +122,9 @@ def test_history_leaves_out_a_line_that_was_cut_and_refuses_a_damaged_one(finish
     (finished / "metrics.jsonl").write_text("3\n")
     with pytest.raises(InputError, match="damaged in line 1"):
         run.read_history(finished)
+    with pytest.raises(InputError, match="damaged in line 1"):
+        run.truncate_history(finished, 2)
+    (finished / "metrics.jsonl").write_text('{"epoch": 1}\n{"epoch": 2')
     with pytest.raises(InputError, match="has 1 of 2 epochs"):
         run.truncate_history(finished, 2)
     (finished / "metrics.jsonl").write_bytes(b"\xff\xfe\n")

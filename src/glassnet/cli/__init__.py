@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from glassnet.console import is_main_process, printable, say
+from glassnet.console import count_processes, is_main_process, printable, say
 from glassnet.errors import GlassnetError, InputError, unknown_name
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ def _leave_the_other_processes() -> None:
 def _run(name: str, arguments: Sequence[str]) -> int:
     if name not in COMMANDS:
         raise unknown_name("command", name, COMMANDS, noun="commands")
-    if name != "train" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if count_processes() > 1 and name != "train":
         raise InputError(
             f"`glassnet {name}` runs in one process, got {os.environ['WORLD_SIZE']}; torchrun is for train."
         )

@@ -12,7 +12,7 @@ from typing import Any
 from glassnet.analysis import KINDS, Analysis, Context, analyse, load
 from glassnet.blocks import Block, Example, Fold, Headline, Missing, Picture, Prose, RunReport, Section, Template
 from glassnet.console import say
-from glassnet.errors import InputError
+from glassnet.errors import InputError, OtherDataError
 from glassnet.formats import count, duration
 from glassnet.reports.layers import layer_blocks
 from glassnet.reports.material import Material, examples_of, picture_of, pictures
@@ -71,6 +71,8 @@ def gather(subject: Subject, *, seed: int, precision: str, context: Context) -> 
         say(f"making {kind}{''.join(f', {key} {value}' for key, value in settings.items() if isinstance(value, str))}")
         try:
             analyses.append(analyse(subject, kind, context=context, **asked, precision=precision))
+        except OtherDataError:
+            raise
         except InputError as error:
             _leave_out(lacking, kind, error)
     return Gathered(subject, analyses, lacking, context)
@@ -150,6 +152,8 @@ def _examples(gathered: Gathered) -> tuple[tuple[Example, ...], Material | None]
         return (), Material(subject, evaluation, None)
     try:
         made = analyse(subject, "examples", rows=rows, targets=targets, context=gathered.context).result
+    except OtherDataError:
+        raise
     except InputError as error:
         say(f"left out: {error}")
         return (), Material(subject, evaluation, None)

@@ -3,35 +3,47 @@
     runs/<name>/
       run.json              manifest, written last: a directory with one is a finished run
       metrics.jsonl         a line per epoch, appended and flushed
-      model.safetensors     best weights
-      checkpoint/state.pt   last full state, for --resume
+      model.safetensors     best weights, with their epoch and digest
+      checkpoint/state.pt   last full state, for --resume; owner.json there names the process that trains
       analyses/             every analysis, as the store keeps them
       report.html
 
 Every file is written to a temporary name in the same folder and renamed, so that a reader never sees half a file.
 """
 
-from glassnet.run.directory import SCHEMA_VERSION, RunDirectory
+from glassnet.run.directory import SCHEMA_VERSION, RunDirectory, require_metrics
+from glassnet.run.lock import training_lock
 from glassnet.run.unfinished import (
     append_history,
+    checkpoint_stamp,
     create,
+    discard_start,
+    history_digest,
     read_checkpoint,
     read_history,
-    read_weights,
+    sweep,
     truncate_history,
     write_checkpoint,
     write_manifest,
-    write_weights,
 )
+from glassnet.run.weights import NEXT, read_weights, settle_weights, write_weights
 
 __all__ = [
+    "NEXT",
     "SCHEMA_VERSION",
     "RunDirectory",
     "append_history",
+    "checkpoint_stamp",
     "create",
+    "discard_start",
+    "history_digest",
     "read_checkpoint",
     "read_history",
     "read_weights",
+    "require_metrics",
+    "settle_weights",
+    "sweep",
+    "training_lock",
     "truncate_history",
     "write_checkpoint",
     "write_manifest",

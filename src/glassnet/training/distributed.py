@@ -1,18 +1,75 @@
-"""Several processes that train as one: the same errors everywhere, batch-norm over the whole batch."""
+"""Several processes that train as one: how they meet, the same errors everywhere, batch-norm over the whole batch."""
 
-from collections.abc import Callable
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
 import torch.distributed
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
+from torch.distributed.rendezvous import rendezvous
 
-from glassnet.errors import GlassnetError
+from glassnet.console import count_processes
+from glassnet.errors import GlassnetError, InputError, WorkError
 
 T = TypeVar("T")
+MEETING_SECONDS = 120
+"""How long a process waits for the others to start."""
+
+
+def join_processes(device: torch.device) -> Accelerator:
+    """Return what this process trains with, together with the others that WORLD_SIZE counts.
+
+    Raises:
+        InputError: The environment does not say where the processes meet.
+        WorkError: The others do not come.
+    """
+    AcceleratorState._reset_state(reset_partial_state=True)  # a training before this one may have used another device
+    if count_processes() == 1:
+        with _alone():
+            return Accelerator(cpu=device.type == "cpu")
+    if not torch.distributed.is_initialized():
+        _meet(device)
+    return Accelerator(cpu=device.type == "cpu")
+
+
+def _meet(device: torch.device) -> None:
+    """Wait for the other processes, as torchrun or the environment says where, and connect with them."""
+    count, rank, where = count_processes(), os.environ.get("RANK", ""), ""
+    if not rank.isdecimal() or int(rank) >= count:
+        raise InputError(f"RANK is '{rank}', expected 0 to {count - 1} where WORLD_SIZE is {count}; use torchrun.")
+    for name in ("MASTER_ADDR", "MASTER_PORT"):
+        if not os.environ.get(name):
+            raise InputError(f"WORLD_SIZE is {count}, but {name} is not set; start the processes with torchrun.")
+    if not os.environ["MASTER_PORT"].isdecimal():
+        raise InputError(f"MASTER_PORT is '{os.environ['MASTER_PORT']}', expected a number.")
+    where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+    try:
+        meeting = rendezvous("env://", timeout=timedelta(seconds=MEETING_SECONDS))
+        store, _, _ = next(iter(meeting))
+    except (RuntimeError, ValueError, OSError):  # each of which torch raises, for a name, a port or a process
+        raise WorkError(
+            f"process {rank} of {count} did not meet the others at {where} within {MEETING_SECONDS} seconds; see that "
+            "MASTER_ADDR and MASTER_PORT are those of process 0, and that all processes are started."
+        ) from None
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    torch.distributed.init_process_group(backend, store=store, rank=int(rank), world_size=count)
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Hide what is left in the environment of a process among several, which this one is not."""
+    hidden = {name: os.environ.pop(name) for name in ("RANK", "LOCAL_RANK") if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
 
 
 def broadcast_from_main(accelerator: Accelerator, work: Callable[[], T]) -> T:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -46,6 +47,7 @@ class Loop:
     precision: str
     path: Path
     started: str
+    fingerprint: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def run_epochs(loop: Loop) -> None:
@@ -186,7 +188,10 @@ def evaluate_split(loop: Loop, name: Literal["validation", "test"]) -> Records:
 
 
 def _write_epoch(loop: Loop, trained: dict[str, float], validated: dict[str, float], rest: dict[str, float]) -> None:
-    """Write the epoch down: its line, the weights if the task takes them for the best, and last the checkpoint."""
+    """Write the epoch down: its line, the weights if the task takes them for the best, the checkpoint that names them.
+
+    Only then do they take the place of the old ones: a process that is killed leaves the weights of its checkpoint.
+    """
     path, state = loop.path, loop.state
     row = {f"train_{k}": v for k, v in trained.items()} | {f"validation_{k}": v for k, v in validated.items()}
     run.append_history(path, {"epoch": state.epoch, **row, **rest})
@@ -194,8 +199,10 @@ def _write_epoch(loop: Loop, trained: dict[str, float], validated: dict[str, flo
         state.reference = validated
     if loop.parts.task.should_checkpoint(validated, state.reference):
         state.best = {"epoch": state.epoch, **validated}
-        run.write_weights(path, state.eval_model.state_dict())
+        weights = state.eval_model.state_dict()
+        state.best_weights = run.write_weights(path, weights, epoch=state.epoch, file=run.NEXT)
     save_checkpoint(loop)
+    run.settle_weights(path, state.best_weights)
     figures = ", ".join(f"{k.replace('_', ' ')} {v:.4f}" for k, v in row.items() if not k.endswith("_error"))
     say(f"epoch {state.epoch}/{loop.settings.epochs}: {figures} ({rest['seconds']:.1f} s)")
 
@@ -203,4 +210,5 @@ def _write_epoch(loop: Loop, trained: dict[str, float], validated: dict[str, flo
 def save_checkpoint(loop: Loop) -> None:
     """Write the state down, so that the training can go on from here."""
     state = {"settings": to_json(loop.settings), "started": loop.started, "state": loop.state.state_dict()}
-    run.write_checkpoint(loop.path, state)
+    data = {"classes": list(loop.parts.dataset.classes), "fingerprint": dict(loop.fingerprint)}
+    run.write_checkpoint(loop.path, state | {"data": data, "history": run.history_digest(loop.path)})

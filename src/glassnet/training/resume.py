@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from pathlib import Path
 
 from glassnet.errors import InputError
@@ -39,8 +38,6 @@ def train_or_resume(settings: TrainSettings, out: Path) -> Run:
         return finished
     if began is not None:
         return train(TrainSettings(resume=out, device=settings.device, data_root=settings.data_root))
-    if out.is_dir() and {file.name for file in out.iterdir()} <= {"checkpoint"}:
-        shutil.rmtree(out)  # killed before its first checkpoint: nothing in it is whole
     return train(dataclasses.replace(settings, out=out, resume=None))
 
 

@@ -31,6 +31,8 @@ class TrainingState:
     epoch: int = 0
     seconds: float = 0.0
     best: dict[str, float] = field(default_factory=dict)
+    best_weights: str | None = None
+    """Digest of the weights of the best epoch."""
     reference: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -48,6 +50,7 @@ class TrainingState:
             "epoch": self.epoch,
             "seconds": self.seconds,
             "best": self.best,
+            "best_weights": self.best_weights,
             "reference": self.reference,
         }
 
@@ -71,6 +74,7 @@ class TrainingState:
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.epoch, self.seconds = state["epoch"], state["seconds"]
+        self.best_weights = state.get("best_weights")  # which version 0.1 did not write down
         # Version 0.1 called the reference "lowest".
         self.best, self.reference = dict(state["best"]), dict(state["lowest" if "lowest" in state else "reference"])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import platform
@@ -13,21 +14,22 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from torch import Generator
 
 from glassnet import __version__, experiment, run
-from glassnet.console import say
+from glassnet.console import say, say_once
 from glassnet.data import OF_A_PATH
 from glassnet.data.batches import batch_order
+from glassnet.data.fingerprint import changes, check_fits, fingerprint
 from glassnet.data.split import training_parts
 from glassnet.devices import choose_device, choose_precision
 from glassnet.errors import InputError
 from glassnet.experiment import Experiment, Run
+from glassnet.files import WriteError
 from glassnet.models.layers import layer_table
 from glassnet.run import SCHEMA_VERSION
 from glassnet.settings import ResolvedSettings, TrainSettings, to_json
-from glassnet.training.distributed import broadcast_from_main, main_first, synchronize_batchnorm
+from glassnet.training.distributed import broadcast_from_main, join_processes, main_first, synchronize_batchnorm
 from glassnet.training.loop import Loop, evaluate_split, run_epochs, save_checkpoint
 from glassnet.training.state import TrainingState, new_state
 from glassnet.versions import versions
@@ -53,30 +55,98 @@ def train(settings: TrainSettings, *, name: str | None = None) -> Run:
     resumed, saved = _resumed(settings)
     device = choose_device(resumed.device)
     precision = choose_precision(resumed.precision, device)
-    AcceleratorState._reset_state(reset_partial_state=True)  # a training before this one may have used another device
-    accelerator = Accelerator(cpu=device.type == "cpu")
+    accelerator = join_processes(device)
     # The first process downloads; the others find the files there, or stop with it.
     parts = main_first(accelerator, lambda: experiment.build(resumed))
+    now = fingerprint(parts.dataset)
+    if saved is not None:
+        _require_same_data(saved, parts, now, resumed)
     training, validation = training_parts(parts.dataset, resumed.validation, seed=resumed.seed)
     steps = _steps(len(training), resumed, accelerator)
     state = _start(parts, resumed, accelerator, steps=steps * resumed.epochs)
     if saved is not None:
         state.restore(saved["state"], source=resumed.out)
     started = saved["started"] if saved else time.strftime("%Y-%m-%dT%H:%M:%S%z")
-    path = settings.resume or broadcast_from_main(
-        accelerator, lambda: run.create(resumed.out, name or default_name(resumed))
-    )
-    loop = Loop(parts, resumed, accelerator, state, training.to(device), validation, precision, path, started)
-    if saved is None and accelerator.is_main_process:
-        save_checkpoint(loop)
+    with contextlib.ExitStack() as held:
+        path = broadcast_from_main(accelerator, lambda: _claim(held, saved, state, resumed, name))
+        loop = Loop(parts, resumed, accelerator, state, training.to(device), validation, precision, path, started, now)
+        if saved is None and accelerator.is_main_process:
+            _save_first(loop)
+        try:
+            with torch.random.fork_rng(devices=[accelerator.device] if accelerator.device.type == "cuda" else []):
+                run_epochs(loop)
+            return _finish(loop)
+        except KeyboardInterrupt:
+            done = f"{state.epoch} of {resumed.epochs}"
+            say(f"stopped after epoch {done}; continue with `glassnet train --resume {path}`.")
+            raise
+        except WriteError as error:
+            raise WriteError(error.problem, f"make room, then continue with `glassnet train --resume {path}`") from None
+
+
+def _claim(
+    held: contextlib.ExitStack,
+    saved: Mapping[str, Any] | None,
+    state: TrainingState,
+    settings: ResolvedSettings,
+    name: str | None,
+) -> Path:
+    """Make the run's folder, or take up the one that is resumed; no other process trains in it from here on.
+
+    Raises:
+        InputError: Another process does, or what the checkpoint needs is missing or damaged.
+    """
+    if saved is None:
+        path = run.create(settings.out, name or default_name(settings))
+        held.enter_context(run.training_lock(path))
+        return path
+    assert settings.out is not None
+    path = settings.out
+    held.enter_context(run.training_lock(path))
+    if run.checkpoint_stamp(path) != saved["stamp"]:
+        raise InputError(f"another process has just trained the run at {path} on; give the same command again.")
+    run.sweep(path)
+    run.truncate_history(path, state.epoch, saved.get("history"))
+    run.settle_weights(path, state.best_weights)
+    return path
+
+
+def _save_first(loop: Loop) -> None:
+    """Write the first checkpoint; where the disk refuses it, no folder stays."""
     try:
-        with torch.random.fork_rng(devices=[accelerator.device] if accelerator.device.type == "cuda" else []):
-            run_epochs(loop)
-    except KeyboardInterrupt:
-        done = f"{state.epoch} of {resumed.epochs}"
-        say(f"stopped after epoch {done}; continue with `glassnet train --resume {path}`.")
+        save_checkpoint(loop)
+    except BaseException:
+        run.discard_start(loop.path)
         raise
-    return _finish(loop)
+
+
+def _require_same_data(
+    saved: Mapping[str, Any], parts: Experiment, now: Mapping[str, Any], settings: ResolvedSettings
+) -> None:
+    """Refuse to go on with other data: the order of the images, and what the classes mean, follow from them.
+
+    Raises:
+        InputError: Classes, images or targets are others than those that the run began with.
+    """
+    before, dataset = saved.get("data") or {}, parts.dataset
+    check_fits(
+        dataset,
+        data=settings.data,
+        of=str(settings.out),
+        channels=dataset.channels,
+        image_size=dataset.image_size,
+        classes=before.get("classes"),
+        targets=before.get("fingerprint", {}).get("targets"),
+    )
+    if "fingerprint" not in before:  # an early version wrote none
+        return
+    if changed := changes(before["fingerprint"], now, but=("pixels",)):
+        raise InputError(
+            f"the data of {settings.out} have changed since its training began ({', '.join(changed)}); "
+            "put them back as they were, or train anew."
+        )
+    if changed := changes(before["fingerprint"], now):
+        say_once(f"the data of {settings.out} have changed since its training began: {', '.join(changed)}.")
 
 
 def default_name(settings: ResolvedSettings) -> str:
@@ -101,7 +171,8 @@ def _resumed(settings: TrainSettings) -> tuple[ResolvedSettings, dict[str, Any] 
                 f"--{field.name.replace('_', '-')} cannot be given with --resume: "
                 f"the run at {settings.resume} goes on with the settings it was started with."
             )
-    saved = run.read_checkpoint(settings.resume)
+    stamp = run.checkpoint_stamp(settings.resume)
+    saved = run.read_checkpoint(settings.resume) | {"stamp": stamp}
     began = experiment.read_settings(saved["settings"], source=settings.resume)
     root = settings.data_root or began.data_root
     device = began.device if settings.device == "auto" else settings.device
@@ -143,7 +214,11 @@ def _finish(loop: Loop) -> Run:
         how = {"device": accelerator.device.type, "precision": loop.precision, "processes": accelerator.num_processes}
         counts = {name: len(split) for name, split in sizes.items()}
         times = {"started": loop.started, "seconds": state.seconds}
-        run.write_manifest(path, _manifest(loop.parts, loop.settings, how | times, counts, metrics))
+        described = _manifest(loop.parts, loop.settings, how | times, counts, metrics)
+        described["data"]["fingerprint"] = dict(loop.fingerprint)
+        if state.best_weights is not None:
+            described["weights"] = {"epoch": state.best["epoch"], "digest": state.best_weights}
+        run.write_manifest(path, described)
     accelerator.wait_for_everyone()
     return Run.open(path)
 

@@ -11,7 +11,7 @@ from typing import Any
 from glassnet import experiment
 from glassnet.data import find_source
 from glassnet.errors import InputError
-from glassnet.files import read_json, write_json
+from glassnet.files import read_json, sweep_dead, write_json
 from glassnet.settings import ResolvedSettings, TrainSettings, from_json, to_json
 from glassnet.settings.convert import to_text
 from glassnet.settings.train import Names
@@ -100,6 +100,7 @@ def write_plan(plan: Plan, out: Path) -> None:
 def _read(out: Path) -> Plan | None:
     """Read OUT/grid.json; None where the folder is empty or not there."""
     if not (out / FILE).exists():
+        sweep_dead(out)  # killed in the first write of its plan, it has left no more than a temporary file
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise InputError(f"{out} is not empty and no grid's folder (it has no {FILE}); give another --out.")
         return None

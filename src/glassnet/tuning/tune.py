@@ -13,6 +13,7 @@ from glassnet import figures
 from glassnet.console import say
 from glassnet.data import Dataset, load_dataset
 from glassnet.errors import InputError, WorkError
+from glassnet.experiment import Run
 from glassnet.files import writable_target, write_json
 from glassnet.models import create_model, parse_options
 from glassnet.run import RunDirectory
@@ -48,7 +49,7 @@ def tune(
     seeds = _checked(seeds)
     writable_target(out, folder=True)
     plan = make_plan(base, axes, out)
-    _check_models(plan)
+    _check_models(plan, seeds, out)
     write_plan(plan, out)
     jobs = [(name, seed) for seed in seeds for name in plan.asked]
     _train_all(plan, jobs, out)
@@ -68,8 +69,11 @@ def _checked(seeds: Sequence[int]) -> tuple[int, ...]:
     return tuple(seeds)
 
 
-def _check_models(plan: Plan) -> None:
-    """Build each cell's model without weights, so that an impossible size is told before hours of training."""
+def _check_models(plan: Plan, seeds: Sequence[int], out: Path) -> None:
+    """Build each cell's model without weights, so that an impossible size is told before hours of training.
+
+    What is finished must have been trained on the data that the rest will be trained on.
+    """
     datasets: dict[tuple[str, int | None], Dataset] = {}
     for name in plan.asked:
         settings = plan.cells[name]
@@ -87,6 +91,9 @@ def _check_models(plan: Plan) -> None:
         shape = {"in_channels": data.channels, "num_classes": len(data.classes), "image_size": data.image_size}
         with torch.device("meta"):
             create_model(settings.model, **shape, **options)
+        for path in (run_path(out, name, seed) for seed in seeds):
+            if (path / "run.json").exists():
+                Run.open(path).check_data(data)
 
 
 def _train_all(plan: Plan, jobs: Sequence[tuple[str, int]], out: Path) -> None:

@@ -1,0 +1,121 @@
+"""What a model was trained on, in a few digests, by which changed data are noticed when they are read again."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from glassnet.data.dataset import KINDS, Dataset, Split
+from glassnet.errors import OtherDataError
+
+_READ_BYTES = 1 << 28
+"""Of more pixels than this, every second image is read, or every third, and so on."""
+_CHUNK_BYTES = 1 << 24
+_PARTS = {"train": "to train on", "validation": "to validate on", "test": "to test on"}
+_DIGESTS = {"names": "other files", "targets": "other labels", "pixels": "other pixels"}
+"""What it means that a digest differs, where the number of images does not; the first that differs is named."""
+
+_NOTHING = {"images": 0}
+
+
+def fingerprint(dataset: Dataset) -> dict[str, Any]:
+    """Return what goes into run.json: the kind of the targets, and for each part its number of images and digests.
+
+    The digests are of the files' names, of the targets, and of the pixels; of very many pixels a part is read.
+    """
+    parts = {name: getattr(dataset, name) for name in _PARTS}  # few data sets have a part of their own to validate on
+    digests = {name: _part(split) for name, split in parts.items() if split is not None}
+    return {"targets": KINDS[dataset.train.target_dimensions], **digests}
+
+
+def _part(split: Split) -> dict[str, Any]:
+    names = None if split.files is None else _hexdigest("\n".join(split.files).encode())
+    pixels, targets = hashlib.blake2b(digest_size=16), hashlib.blake2b(digest_size=16)
+    each = max(1, math.prod(split.image_shape))
+    step = max(1, math.ceil(len(split) * each / _READ_BYTES))
+    rows = torch.arange(0, len(split), step)
+    for some in rows.split(max(1, _CHUNK_BYTES // each)):
+        images, labels = split.take(some)
+        pixels.update(_bytes(images))
+        targets.update(_bytes(labels))
+    return {"images": len(split), "names": names, "targets": targets.hexdigest(), "pixels": pixels.hexdigest()}
+
+
+def _hexdigest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def _bytes(tensor: Tensor) -> Any:
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any], *, but: Sequence[str] = ()) -> list[str]:
+    """Say in words how data differ from what they were, part by part; nothing where all that is known is the same.
+
+    Args:
+        before: A fingerprint; of the data of an early version, which knew no digests, one with the numbers of images.
+        now: The fingerprint of the data as they are.
+        but: Digests whose differences do not matter.
+    """
+    words = []
+    for part, use in _PARTS.items():
+        old, new = before.get(part, _NOTHING), now.get(part, _NOTHING)
+        more = new["images"] - old["images"]
+        if more:
+            words.append(f"{abs(more):,} image{'s' * (abs(more) != 1)} {'more' if more > 0 else 'fewer'} {use}")
+            continue
+        different = (key for key in _DIGESTS if key not in but and old.get(key) not in (None, new.get(key)))
+        words.extend(f"{_DIGESTS[key]} {use}" for key in list(different)[:1])
+    return words
+
+
+def check_fits(
+    dataset: Dataset,
+    *,
+    data: str,
+    of: str,
+    channels: int,
+    image_size: int,
+    classes: Sequence[str] | None,
+    targets: str | None = None,
+) -> None:
+    """Refuse data whose images or classes are not those that a model was made for.
+
+    Args:
+        dataset: The data.
+        data: What they are called.
+        of: Name of the run that was trained on others.
+        channels: Of the images that it takes.
+        image_size: Their height and width in pixels.
+        classes: Names of its classes in order; None where they do not matter.
+        targets: Kind of the targets, as a fingerprint names it; None where it does not matter.
+
+    Raises:
+        OtherDataError: They are not.
+    """
+    if targets is not None and (kind := KINDS[dataset.train.target_dimensions]) != targets:
+        raise OtherDataError(f"{data} has {kind} to learn from, expected {targets}, as {of} was trained on.")
+    if dataset.image_size != image_size:
+        raise OtherDataError(
+            f"{data} has images of {dataset.image_size} pixels, expected {image_size}, as {of} was trained on."
+        )
+    if dataset.channels != channels or (classes is not None and tuple(classes) != dataset.classes):
+        got, expected = _listed(dataset.classes, classes), _listed(classes or (), dataset.classes)
+        raise OtherDataError(
+            f"{data} has {dataset.channels} channels and the classes {got}; "
+            f"expected {channels} and {expected}, as {of} was trained on."
+        )
+
+
+def _listed(names: Sequence[str], others: Sequence[str] | None) -> str:
+    """List names: of many those about the first that is another."""
+    if len(names) <= 20:
+        return ", ".join(names)
+    first = next((i for i, (a, b) in enumerate(zip(names, others or (), strict=False)) if a != b), 0)
+    around = names[max(0, first - 1) : first + 9]
+    return f"{'…, ' * (first > 1)}{', '.join(around)}, … ({len(names)} in all)"

@@ -1,0 +1,267 @@
+"""A run and its data fit each other: what was changed in a folder after the training is refused, or said."""
+
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import glassnet as gn
+from glassnet import cli, console, run
+from glassnet.data.fingerprint import changes, fingerprint
+from glassnet.errors import InputError
+from glassnet.experiment import Run
+from glassnet.files import read_json, write_json
+from glassnet.subject import Subject
+from glassnet.training import loop
+from tiny_runs import tiny
+
+SMALL = {"model_options": ("filters=2,2,2,2", "hidden=4"), "epochs": 2, "validation": 0.25, "batch_size": 8}
+
+
+def draw(file, level, random):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.clip(random.normal(level, 40, (8, 8)), 0, 255).astype(np.uint8)
+    Image.fromarray(pixels).save(file)
+
+
+@pytest.fixture(scope="module")
+def shades(tmp_path_factory):
+    """Thirty pictures in three classes."""
+    folder, random = tmp_path_factory.mktemp("data") / "shades", np.random.default_rng(0)
+    for name, level in (("bright", 200), ("dark", 40), ("middle", 120)):
+        for number in range(10):
+            draw(folder / name / f"{number}.png", level, random)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(shades, tmp_path_factory):
+    return gn.train(tiny(tmp_path_factory.mktemp("runs") / "shades", data=f"folder:{shades}", **SMALL))
+
+
+@pytest.fixture
+def own(shades, tmp_path, monkeypatch):
+    """The same folder, to be changed, and nothing said yet."""
+    monkeypatch.setattr(console, "_printed", set())
+    return shutil.copytree(shades, tmp_path / "shades")
+
+
+def rename(folder):
+    (folder / "bright").rename(folder / "light")
+
+
+def rename_to_another_order(folder):
+    (folder / "bright").rename(folder / "pale")
+
+
+def add_a_class(folder):
+    draw(folder / "white" / "0.png", 250, np.random.default_rng(1))
+    draw(folder / "white" / "1.png", 250, np.random.default_rng(2))
+
+
+def remove_a_class(folder):
+    shutil.rmtree(folder / "middle")
+
+
+def make_colourful(folder):
+    for file in folder.rglob("*.png"):
+        Image.fromarray(np.stack([np.asarray(Image.open(file)), *2 * [np.zeros((8, 8), np.uint8)]], -1)).save(file)
+
+
+def remove_the_whole(folder):
+    shutil.rmtree(folder)
+
+
+def double(folder):
+    for file in list(folder.rglob("*.png")):
+        shutil.copy(file, file.with_name(f"again-{file.name}"))
+
+
+def remove_half(folder):
+    for number in range(5):
+        for name in ("bright", "dark", "middle"):
+            (folder / name / f"{number}.png").unlink()
+
+
+def rename_files(folder):
+    for file in list(folder.rglob("*.png")):
+        file.rename(file.with_name(f"new-{file.name}"))
+
+
+def swap_two(folder):
+    """Put an image of one class into another, and one of that back, under each other's names."""
+    one, other = folder / "dark" / "3.png", folder / "bright" / "3.png"
+    content = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(content)
+
+
+REFUSED = {
+    rename: r"the classes light, dark, middle|the classes dark, light, middle",
+    rename_to_another_order: "the classes dark, middle, pale; expected 1 and bright, dark, middle, as shades was",
+    add_a_class: "the classes bright, dark, middle, white; expected 1 and bright, dark, middle",
+    remove_a_class: "the classes bright, dark; expected 1 and bright, dark, middle",
+    make_colourful: "has 3 channels and the classes bright, dark, middle; expected 1 and",
+    remove_the_whole: "does not exist",
+}
+NOTICED = {
+    double: "24 images more to train on, 6 images more to test on",
+    remove_half: "12 images fewer to train on, 3 images fewer to test on",
+    rename_files: "other files to train on, other files to test on",
+    swap_two: "other pixels to",
+}
+
+
+@pytest.mark.parametrize("change", REFUSED, ids=lambda one: one.__name__)
+def test_data_of_other_classes_or_images_are_refused_by_all_that_reads_them(trained, own, change):
+    change(own)
+    with pytest.raises(InputError, match=REFUSED[change]):
+        trained.dataset(own)
+    subject = Subject.of_run(trained, data_root=own)
+    for look in (subject.evaluate, lambda: subject.part("train"), lambda: subject.made_of("test")):
+        with pytest.raises(InputError, match=REFUSED[change]):
+            look()
+
+
+@pytest.mark.parametrize("command", ["eval", "explain", "features", "report"])
+def test_no_command_gives_a_number_that_belongs_to_other_data(trained, own, tmp_path, capfd, command):
+    rename_to_another_order(own)
+    mine = shutil.copytree(trained.path, tmp_path / "shades-run")
+    assert cli.run([command, str(mine), "--data-root", str(own)]) == 2
+    said = capfd.readouterr()
+    assert "expected 1 and bright, dark, middle, as shades-run was trained on" in said.err
+    assert not said.out
+    assert not (mine / "report.html").exists()
+
+
+@pytest.mark.parametrize("change", NOTICED, ids=lambda one: one.__name__)
+def test_other_images_of_the_same_classes_are_said_once_and_are_another_analysis(trained, own, capfd, change):
+    before = Subject.of_run(trained).made_of("test") | Subject.of_run(trained).made_of("train")
+    assert "changed" not in capfd.readouterr().err
+    change(own)
+    subject = Subject.of_run(trained, data_root=own)
+    subject.evaluate()
+    Subject.of_run(trained, data_root=own).part("train")
+    said = capfd.readouterr().err
+    assert f"the data of shades have changed since the training: {NOTICED[change]}" in said
+    assert said.count("have changed since the training") == 1
+    assert [subject.made_of(part) for part in ("train", "test")] != [before] * 2
+
+
+def test_data_that_have_only_moved_are_the_same(trained, own, capfd):
+    subject = Subject.of_run(trained, data_root=own)
+    assert subject.made_of("test") == Subject.of_run(trained).made_of("test")
+    assert "changed" not in capfd.readouterr().err
+
+
+def test_of_a_run_of_an_early_version_classes_and_counts_are_known(trained, own, tmp_path, capfd):
+    old = shutil.copytree(trained.path, tmp_path / "old")
+    manifest = read_json(old / "run.json")
+    del manifest["data"]["fingerprint"], manifest["weights"]
+    write_json(old / "run.json", manifest)
+    Run.open(old).dataset(own)
+    assert "changed" not in capfd.readouterr().err
+    double(own)
+    Run.open(old).dataset(own)
+    assert "24 images more to train on, 6 images more to test on" in capfd.readouterr().err
+    add_a_class(own)
+    with pytest.raises(InputError, match="the classes bright, dark, middle, white; expected 1 and"):
+        Run.open(old).dataset(own)
+
+
+@pytest.fixture
+def stopped(own, tmp_path, monkeypatch):
+    """A training on the folder that was stopped after its first epoch."""
+    epochs = iter([loop.train_epoch])
+
+    def once(*arguments):
+        for epoch in epochs:
+            return epoch(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "train_epoch", once)
+        with pytest.raises(KeyboardInterrupt):
+            gn.train(tiny(tmp_path / "stopped", data=f"folder:{own}", **SMALL))
+    return tmp_path / "stopped"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (rename_to_another_order, "the classes dark, middle, pale; expected 1 and bright, dark, middle, as .*stopped"),
+        (add_a_class, "the classes bright, dark, middle, white; expected 1"),
+        (remove_a_class, "the classes bright, dark; expected 1"),
+        (
+            double,
+            r"since its training began \(24 images more to train on, 6 images more to test on\); put",
+        ),
+        (remove_half, "12 images fewer to train on"),
+        (rename_files, "other files to train on, other files to test on"),
+    ],
+)
+def test_no_training_goes_on_with_other_data(stopped, own, change, message):
+    before = {file: file.read_bytes() for file in stopped.rglob("*") if file.is_file()}
+    change(own)
+    with pytest.raises(InputError, match=message):
+        gn.train(gn.TrainSettings(resume=stopped))
+    assert {file: file.read_bytes() for file in stopped.rglob("*") if file.is_file()} == before
+
+
+def test_a_training_goes_on_where_only_pixels_differ_and_says_so(stopped, own, capfd):
+    """As another version of a decoder reads them."""
+    swap_two(own)
+    assert len(gn.train(gn.TrainSettings(resume=stopped)).history) == 2
+    assert "have changed since its training began: other pixels to" in capfd.readouterr().err
+
+
+def test_a_checkpoint_of_an_early_version_goes_on(stopped):
+    saved = run.read_checkpoint(stopped)
+    del saved["data"], saved["history"], saved["state"]["best_weights"]
+    run.write_checkpoint(stopped, saved)
+    finished = gn.train(gn.TrainSettings(resume=stopped))
+    assert Run.open(finished.path).metrics == finished.metrics
+
+
+@pytest.mark.parametrize(
+    "names", ["ground\nsquare\n", "ground\nsquare\ncolumn\nmore\n", "ground\ncolumn\nsquare\n", None]
+)
+def test_masks_of_other_classes_are_refused(segmented, scans, tmp_path, names):
+    own = shutil.copytree(scans, tmp_path / "scans")
+    (own / "classes.txt").unlink()
+    if names is not None:
+        (own / "classes.txt").write_text(names.replace(" ", "\n"))
+    with pytest.raises(InputError, match=r"and the classes .* expected 3 and ground, square, column|names 2"):
+        segmented.dataset(own)
+
+
+def test_masks_drawn_anew_are_said(segmented, scans, tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(console, "_printed", set())
+    own = shutil.copytree(scans, tmp_path / "scans")
+    for file in (own / "masks").iterdir():
+        mask = np.asarray(Image.open(file)).copy()
+        mask[5:8, 5:8] = 2
+        Image.fromarray(mask).save(file)
+    segmented.dataset(own)
+    assert "other labels to train on, other labels to test on" in capfd.readouterr().err
+
+
+def test_of_very_many_pixels_some_are_read(monkeypatch, shades):
+    dataset = gn.load_dataset(f"folder:{shades}", image_size=8)
+    whole = fingerprint(dataset)
+    monkeypatch.setattr("glassnet.data.fingerprint._READ_BYTES", 8 * 8 * 12)
+    some = fingerprint(dataset)
+    assert changes(whole, some) == ["other labels to train on"]  # every second image
+    assert changes(some, fingerprint(dataset)) == []
+    monkeypatch.setattr("glassnet.data.fingerprint._CHUNK_BYTES", 64)
+    assert fingerprint(dataset) == some
+
+
+def test_a_grid_compares_its_finished_runs_with_the_data(own, tmp_path):
+    base = tiny(None, data=f"folder:{own}", **{**SMALL, "epochs": 1})
+    axes = {"hidden": [4]}
+    gn.tune(base, axes, seeds=(0,), out=tmp_path / "grid")
+    add_a_class(own)
+    with pytest.raises(InputError, match="the classes bright, dark, middle, white; expected 1 and bright,"):
+        gn.tune(base, axes, seeds=(0, 1), out=tmp_path / "grid")
