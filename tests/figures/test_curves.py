@@ -22,10 +22,10 @@ def test_curves_hold_the_history(history):
 
 def test_best_epoch_is_marked_and_told(history, texts):
     figure = learning_curves(history)
-    assert lines(figure.axes[0])["kept epoch"].get_xydata().tolist() == [[2, 0.4]]
-    np.testing.assert_allclose(lines(figure.axes[1])["kept epoch"].get_xydata(), [[2, 4]])
-    assert "Learning curves: kept epoch 2 of 3, validation accuracy 96.00%, loss 0.4000" in texts(figure)
-    assert {"training", "validation", "kept epoch"} <= set(texts(figure))
+    assert lines(figure.axes[0])["saved epoch"].get_xydata().tolist() == [[2, 0.4]]
+    np.testing.assert_allclose(lines(figure.axes[1])["saved epoch"].get_xydata(), [[2, 4]])
+    assert "Learning curves: saved epoch 2 of 3, validation accuracy 96.00%, loss 0.4000" in texts(figure)
+    assert {"training", "validation", "saved epoch"} <= set(texts(figure))
 
 
 def test_all_background_stands_beside_a_segmentations_errors(history, texts):
@@ -58,10 +58,10 @@ def test_a_segmentations_overlap_has_a_panel_with_the_kept_epoch_and_the_backgro
 
 def test_equal_accuracies_are_decided_by_the_loss_and_the_caller_decides_over_both(history):
     history[0]["validation_accuracy"] = 0.96
-    assert lines(learning_curves(history).axes[0])["kept epoch"].get_xdata() == [2]
+    assert lines(learning_curves(history).axes[0])["saved epoch"].get_xdata() == [2]
     history[0]["validation_loss"] = 0.1
-    assert lines(learning_curves(history).axes[0])["kept epoch"].get_xdata() == [1]
-    assert lines(learning_curves(history, best_epoch=3).axes[0])["kept epoch"].get_xdata() == [3]
+    assert lines(learning_curves(history).axes[0])["saved epoch"].get_xdata() == [1]
+    assert lines(learning_curves(history, best_epoch=3).axes[0])["saved epoch"].get_xdata() == [3]
     with pytest.raises(InputError, match="best_epoch is 4, expected one from 1 to 3"):
         learning_curves(history, best_epoch=4)
 
@@ -84,7 +84,7 @@ def test_no_errors_at_all_have_their_place_at_zero(history, texts):
     assert "0" in texts(figure)
     for row in history:
         row.update(train_accuracy=1.0, validation_accuracy=1.0)
-    assert "Learning curves: kept epoch 3 of 3, validation accuracy 100.00%, loss 0.2667" in texts(
+    assert "Learning curves: saved epoch 3 of 3, validation accuracy 100.00%, loss 0.2667" in texts(
         learning_curves(history)
     )
 

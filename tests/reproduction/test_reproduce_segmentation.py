@@ -81,7 +81,7 @@ def test_figures_notes_and_verdicts(done):
     assert any("test images of voc-aug-union 2 did take part in the training" in note for note in made.notes)
     assert any("the test images nothing, but for voc-aug-union, see below." in note for note in made.notes)
     assert any("8 images to learn from and voc-aug-union-clean 6" in note for note in made.notes)
-    assert any("Validation kept epoch 1 of the one and 1 of the other" in note for note in made.notes)
+    assert any("Validation saved epoch 1 of the one and 1 of the other" in note for note in made.notes)
     seeds = "Seeds 0; fcn8_small for 1 epochs, unet_small for 1 epochs; trained in fp32 on cpu, tested in fp32."
     assert any(seeds in note for note in made.notes)
     leak, _, *people = made.verdicts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from glassnet.cli import Answer
 from glassnet.errors import InputError, unknown_name
@@ -36,7 +36,7 @@ def describe(run: Run) -> Answer:
     warnings = "".join(f"{line}\n" for line in metrics.get("test_warnings", ()))
     text = (
         f"{model['name']} ({model['parameters']:,} parameters) on {data['name']}: {run.task.summary_line(metrics)} "
-        f"on {data['test']:,} images; kept epoch {metrics['epoch']}, {run.manifest['seconds']:.0f} s.\n"
+        f"on {data['test']:,} images; saved epoch {metrics['epoch']}, {run.manifest['seconds']:.0f} s.\n"
         f"{warnings}run: {run.path}\nnext: glassnet report {run.path}"
     )
     return Answer(text, {"run": str(run.path), "metrics": metrics, "seconds": run.manifest["seconds"]})
@@ -46,12 +46,10 @@ def demo(settings: DemoSettings) -> Answer:
     """Train the report's network on 4,000 real digits, then evaluate, embed, explain and report."""
     from glassnet.cli.analysis import report
 
-    common: dict[str, Any] = {"device": settings.device, "precision": settings.precision}
-    trained = train_run(
-        TrainSettings(data="mnist-sample", epochs=settings.epochs, seed=settings.seed, out=settings.out, **common),
-        name="demo",
-    )
-    written = report(ReportSettings(run=(trained.path,), seed=settings.seed, **common))
+    seed, device = settings.seed, settings.device
+    asked = TrainSettings(data="mnist-sample", epochs=settings.epochs, seed=seed, out=settings.out, device=device)
+    trained = train_run(dataclasses.replace(asked, precision=settings.precision), name="demo")
+    written = report(ReportSettings(run=(trained.path,), seed=seed, device=device))
     summary = describe(trained)
     text = "\n".join([*summary.text.splitlines()[:2], written.text])
     return Answer(text, {**summary.data, **written.data})

@@ -27,7 +27,7 @@ def learning_curves(
     of: str = "images",
     title: str = "Learning curves",
 ) -> Figure:
-    """Draw the loss and the share of what is wrong by epoch, of training and validation, with the kept epoch marked.
+    """Draw the loss and the share of what is wrong by epoch, of training and validation, with the saved epoch marked.
 
     Errors stand on a logarithmic axis: the way from 2 % to 1 % wrong is as long as the way from 20 % to 10 %.
 
@@ -35,7 +35,7 @@ def learning_curves(
         history: One mapping per epoch with `epoch`, `train_loss`, `validation_loss`, `train_accuracy` and
             `validation_accuracy` (shares, 0 to 1); of a segmentation `validation_background_accuracy` as well, which is
             drawn as a line where it is there, and `validation_mean_iou` with `validation_background_mean_iou`, which
-            make a third panel: the kept epoch of a segmentation is chosen by it.
+            make a third panel: the saved epoch of a segmentation is chosen by it.
         best_epoch: The epoch whose weights were kept; by default the one with the highest validation accuracy, the
             lowest validation loss among equals.
         of: What is right or wrong: images or pixels.
@@ -59,7 +59,7 @@ def learning_curves(
     for axes, column in ((loss, columns["validation_loss"]), (wrong, 100 * (1 - columns["validation_accuracy"]))):
         _log_scale(axes)
         _epoch_axis(axes, epochs)
-        axes.plot(epochs[best], column[best], "o", markersize=11, mfc="none", mec=INK, mew=1.4, label="kept epoch")
+        axes.plot(epochs[best], column[best], "o", markersize=11, mfc="none", mec=INK, mew=1.4, label="saved epoch")
         axes.axvline(epochs[best], color=MUTED, linewidth=0.8, linestyle=":", zorder=0.5)
     overlap = _draw_overlap(third[0], epochs, history, best) if overlaps else ""
     _legend(figure, loss, wrong)
@@ -75,7 +75,7 @@ def _draw_background(axes: Axes, history: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _draw_overlap(axes: Axes, epochs: np.ndarray, history: Sequence[Mapping[str, Any]], best: int) -> str:
-    """Draw the validation images' mean IoU with that of no object at all; return the kept epoch's as words."""
+    """Draw the validation images' mean IoU with that of no object at all; return the saved epoch's as words."""
     overlap = require_finite("the history's validation_mean_iou", [row["validation_mean_iou"] for row in history])
     _curve(axes, epochs, overlap, VALIDATION, "validation")
     axes.plot(epochs[best], overlap[best], "o", markersize=11, mfc="none", mec=INK, mew=1.4)
@@ -118,7 +118,7 @@ def _best(epochs: np.ndarray, columns: Mapping[str, np.ndarray], best_epoch: int
 
 def _headline(epochs: np.ndarray, columns: Mapping[str, np.ndarray], best: int) -> str:
     accuracy, loss = columns["validation_accuracy"][best], columns["validation_loss"][best]
-    return f"kept epoch {epochs[best]} of {epochs[-1]}, validation accuracy {accuracy:.2%}, loss {loss:.4f}"
+    return f"saved epoch {epochs[best]} of {epochs[-1]}, validation accuracy {accuracy:.2%}, loss {loss:.4f}"
 
 
 def _curve(axes: Axes, epochs: np.ndarray, values: np.ndarray, look: Mapping[str, Any], label: str) -> None:

@@ -82,13 +82,13 @@ def reconstruction_curves(
     _line(panels[-1], epochs, [float(row["validation_psnr"]) for row in history], "validation")
     panels[-1].set(title="PSNR", ylabel="PSNR (dB), higher is better")
     for axes in panels:
-        axes.axvline(best_epoch, color=INK, linewidth=0.9, linestyle=":", label="kept epoch")
+        axes.axvline(best_epoch, color=INK, linewidth=0.9, linestyle=":", label="saved epoch")
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(axis="y", color=GRID)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     best = history[epochs.index(best_epoch)] if best_epoch in epochs else history[-1]
-    figure.suptitle(f"{title}: kept epoch {best_epoch}, PSNR {best['validation_psnr']:.2f} dB", x=0.01, ha="left")
+    figure.suptitle(f"{title}: saved epoch {best_epoch}, PSNR {best['validation_psnr']:.2f} dB", x=0.01, ha="left")
     return figure
 
 

@@ -151,7 +151,9 @@ def _examples(gathered: Gathered) -> tuple[tuple[Example, ...], Material | None]
     if not rows:
         return (), Material(subject, evaluation, None)
     try:
-        made = analyse(subject, "examples", rows=rows, targets=targets, context=gathered.context).result
+        precision = evaluation.request.precision  # so that an image's numbers are those of the evaluation
+        asked = {"rows": rows, "targets": targets, "precision": precision}
+        made = analyse(subject, "examples", context=gathered.context, **asked).result
     except OtherDataError:
         raise
     except InputError as error:

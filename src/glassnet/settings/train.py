@@ -226,7 +226,7 @@ class DemoSettings:
     device: Device = "auto"
     """Where to compute; auto uses a GPU if there is one."""
     precision: Precision = "auto"
-    """auto uses bf16 where the hardware runs it faster, else fp32."""
+    """Of the training: auto uses bf16 where the hardware runs it faster, else fp32. The analyses are in fp32."""
     out: Path | None = None
     """Run directory to create; default runs/demo, with a number added if it exists."""
 

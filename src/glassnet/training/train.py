@@ -46,7 +46,7 @@ def train(settings: TrainSettings, *, name: str | None = None) -> Run:
         name: Folder below runs/ where `settings.out` is not given; by default `default_name`.
 
     Returns:
-        The finished run, with the weights of the kept epoch on the held-out part of the training images.
+        The finished run, with the weights of the saved epoch on the held-out part of the training images.
 
     Raises:
         InputError: A name, option, size or file cannot be used; nothing has been written.

@@ -34,7 +34,7 @@ class Cell:
         unfinished: Seeds that were begun and have no result: stopped, or lost to a loss that became NaN.
         runs: A run directory a seed.
         seconds: Spent in training and validation.
-        validation_accuracy: Of the kept epoch, on the held-out part of the training images.
+        validation_accuracy: Of the saved epoch, on the held-out part of the training images.
         validation_loss: Likewise.
         test_accuracy: Of the same weights; no choice was made by it.
         test_loss: Likewise.

@@ -131,7 +131,7 @@ def _cells(result: Classification) -> dict[tuple[int, int], list[int]]:
 
 
 def _typical(result: Classification) -> list[int]:
-    """Return for each class the rightly classified image of middle confidence."""
+    """Return for each class the correctly classified image of median confidence."""
     chosen = []
     for label in range(min(TYPICAL, result.probabilities.shape[1])):
         right = np.flatnonzero((result.targets == label) & (result.predicted == label))
@@ -176,7 +176,7 @@ def _galleries(result: Classification, material: Material, known: set[int]) -> I
         yield Gallery(
             "A typical image of each class",
             typical,
-            "What a class is recognised by: for each class the rightly classified image of middle confidence.",
+            "What a class is recognised by: for each class the correctly classified image of median confidence.",
             f"{how}.",
             compact=True,
         )

@@ -88,7 +88,7 @@ class MultiLabel:
         return [(int(rows[i]), int(labels[i])) for i in order]
 
     def typical(self, label: int) -> list[int]:
-        """List the images with a label that is said, those of middle confidence first, all right before others."""
+        """List the images with a label that is said, those of median confidence first, all right before others."""
         right = np.flatnonzero((self.targets[:, label] == 1) & self.answers[:, label])
         ranked = right[np.argsort(self.probabilities[right, label], kind="stable")]
         distance = np.abs(np.arange(len(ranked)) - len(ranked) // 2)

@@ -193,7 +193,7 @@ def _galleries(result: MultiLabel, material: Material) -> Iterable[Gallery]:
         yield Gallery(
             "A typical image of each label",
             typical,
-            "What a label is recognised by: for each label an image of middle confidence that has it.",
+            "What a label is recognised by: for each label an image that has it, of median confidence.",
             f"{how} of that label.",
             compact=True,
         )
