@@ -118,7 +118,10 @@ def test_an_unknown_layer_is_refused_with_the_nearest_names(convnet, layers, mes
 
 def test_the_refusal_of_a_network_without_convolutions_lists_its_layers():
     network = nn.Sequential(nn.Linear(4, 3), nn.ReLU())
-    with pytest.raises(InputError, match=r"no layer 'conv' in Sequential. Its layers are 0, 1."):
+    with pytest.raises(
+        InputError,
+        match=r"no layer 'conv' in Sequential. Its layers are 0, 1. Methods of the input alone, such as saliency, need",
+    ):
         select_layers(network, "conv")
     many = nn.Sequential(*(nn.Linear(1, 1) for _ in range(45)))
     with pytest.raises(InputError, match=r"38, 39 and 5 more\."):

@@ -163,7 +163,8 @@ def _unknown_layer(asked: str, modules: Mapping[str, nn.Module], owner: str) -> 
     convolutions, layers = KINDS["conv"](modules), KINDS["all"](modules)
     noun, names = ("convolutions", convolutions) if convolutions else ("layers", layers)
     listed = ", ".join(names[:40]) + (f" and {len(names) - 40} more" if len(names) > 40 else "")
-    return InputError(f"no layer '{asked}' in {owner}.{hint} Its {noun} are {listed or 'none'}.")
+    advice = "" if convolutions else " Methods of the input alone, such as saliency, need no layer."
+    return InputError(f"no layer '{asked}' in {owner}.{hint} Its {noun} are {listed or 'none'}.{advice}")
 
 
 @dataclass(frozen=True)

@@ -161,7 +161,7 @@ def _epoch_note(metrics: Mapping[str, Any]) -> str:
 
 def _summary(result: Reconstruction) -> list[str]:
     noise = "" if result.noise == "none" else f" from inputs with noise ({result.noise})"
-    sentences = [f"It reconstructs {count(result.images)} test images{noise} at a PSNR of {show('psnr', result.psnr)}."]
+    sentences = [f"It reconstructs {count(result.images)} images{noise} at a PSNR of {show('psnr', result.psnr)}."]
     others = [one for one in result.baselines if one.margin is not None]
     if others:
         best = min(others, key=lambda one: one.margin or 0.0)

@@ -195,7 +195,7 @@ def _wanted(subject: Subject) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _background(metrics: Mapping[str, Any], key: str) -> str:
-    """Write what calling every pixel background scores on the test images."""
+    """Write what calling every pixel background scores on the same images."""
     empty = metrics.get("test_background")
     return show(key, empty.get(key) if isinstance(empty, Mapping) else getattr(empty, key, None))
 
@@ -225,7 +225,7 @@ def _epoch_note(metrics: Mapping[str, Any]) -> str:
 def _summary(result: Segmentation) -> list[str]:
     empty = result.background
     sentences = [
-        f"On {count(result.images)} test images it labels {show('pixel_accuracy', result.pixel_accuracy)} of the "
+        f"On {count(result.images)} images it labels {show('pixel_accuracy', result.pixel_accuracy)} of the "
         f"pixels correctly; calling every pixel background would be right for "
         f"{show('pixel_accuracy', empty.pixel_accuracy)} of them.",
         f"Overlap says more: its mean IoU is {show('mean_iou', result.mean_iou)}, against "
