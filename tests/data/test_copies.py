@@ -1,13 +1,17 @@
+import dataclasses
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageEnhance, ImageOps
 
 import glassnet as gn
-from glassnet.data import load_dataset
-from glassnet.data.copies import counted, digests, exact_copies
+from glassnet.data import copies, load_dataset
+from glassnet.data.copies import NEAR, counted, digests, exact_copies, near_copies, thumbnails
 from glassnet.data.dataset import Dataset, Split
+from glassnet.data.pictures import read_pictures
 
 
 @pytest.fixture
@@ -85,3 +89,72 @@ def test_copies_of_images_to_validate_on_count_too():
     again = counted(dataset)
     assert (again.leak, counted(again)) == (2, again)
     assert again.note.startswith("note; 2 test images are copies of training or validation images, pixel by pixel")
+
+
+def scene(seed, side=96):
+    """Draw a smooth picture, as photographs are."""
+    noise = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    return Image.fromarray(noise).resize((side, side), Image.Resampling.BICUBIC)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda image, path: image.save(path.with_suffix(".jpg"), quality=40),
+        lambda image, path: image.resize((48, 48)).save(path),
+        lambda image, path: ImageEnhance.Brightness(image).enhance(0.7).save(path),
+        lambda image, path: ImageEnhance.Contrast(image).enhance(0.6).save(path),
+        lambda image, path: image.convert("L").save(path),
+        lambda image, path: image.crop((1, 1, 95, 95)).save(path),
+    ],
+    ids=["jpeg", "smaller", "darker", "contrast", "grey", "cropped"],
+)
+def test_a_near_copy_is_recognised_among_others(tmp_path, change, mirrored):
+    for i in range(12):
+        scene(i).save(tmp_path / f"train{i:02}.png")
+    (tmp_path / "test").mkdir()
+    image = ImageOps.mirror(scene(5)) if mirrored else scene(5)
+    change(image, tmp_path / "test" / "near.png")
+    scene(50).save(tmp_path / "test" / "other.png")
+
+    def small(folder):
+        return thumbnails(read_pictures(sorted(p for p in folder.iterdir() if p.is_file()), size=32, description=""))
+
+    (found,) = near_copies(small(tmp_path / "test"), small(tmp_path))
+    assert (found.image, found.other) == (0, 5)
+    assert found.correlation >= 0.99
+    assert found.mirrored == mirrored
+
+
+def test_flat_images_are_like_no_other():
+    flat = torch.full((3, 1, 32, 32), 200, dtype=torch.uint8)
+    assert near_copies(thumbnails(flat), thumbnails(flat)) == near_copies(thumbnails(flat)) == []
+
+
+def slowly(images, others):
+    """The same by the definition: the correlation of each two, one of them as it is or turned."""
+    found = []
+    for i, one in enumerate(images):
+        rows = [(float(one @ other.view(16, 16).flip(1).flatten()), j, True) for j, other in enumerate(others[i])]
+        rows += [(float(one @ other), j, False) for j, other in enumerate(others[i])]
+        score, j, mirrored = max(rows, default=(0, 0, False))
+        if score >= NEAR:
+            found.append((i, j, pytest.approx(score, abs=1e-5), mirrored))
+    return found
+
+
+@pytest.mark.parametrize("chunks", [(512, 8192), (5, 7)])
+def test_near_copies_are_those_of_the_definition_in_chunks_of_any_size(chunks, monkeypatch):
+    for name, size in zip(("CHUNK_IMAGES", "CHUNK_OTHERS"), chunks, strict=True):
+        monkeypatch.setattr(copies, name, size)
+    random = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (30, 3, 24, 24), dtype=torch.uint8, generator=random)
+    images[7], images[20] = images[3], images[19].flip(2)
+    images[29] = images[11].flip(2) // 2
+    small = thumbnails(images)
+    expected = slowly(small, [small[:i] for i in range(30)])
+    assert [(i, j, m) for i, j, _, m in expected] == [(7, 3, False), (20, 19, True), (29, 11, True)]
+    assert [dataclasses.astuple(one) for one in near_copies(small)] == expected
+    expected = slowly(small[:12], [small[12:]] * 12)
+    assert [dataclasses.astuple(one) for one in near_copies(small[:12], small[12:])] == expected

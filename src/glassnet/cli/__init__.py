@@ -95,7 +95,7 @@ def reproduce(settings: s.ReproduceSettings) -> Answer:
 
 
 def data(settings: s.DataSettings) -> Answer:
-    """List, fetch or verify data sets."""
+    """List, fetch, verify or check data sets."""
     from glassnet.cli.catalogue import data
 
     return data(settings)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import textwrap
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,17 +18,21 @@ from glassnet.tables import text_table
 
 if TYPE_CHECKING:
     from glassnet.data import Source
+    from glassnet.data.check import Finding
     from glassnet.models.layers import Layer
+
+LISTED_ITEMS = 5
+"""Files that are named of each finding of `data check`."""
 
 
 def data(settings: DataSettings) -> Answer:
-    """List the data sets, fetch what is missing, or verify what is on disk by its content.
+    """List the data sets, fetch what is missing, verify what is on disk by its content, or check one's images.
 
     Raises:
         InputError: An unknown data set, a damaged file, or one asked for by name that is not there.
         WorkError: A download failed on every mirror.
     """
-    return {"list": _list, "fetch": _fetch, "verify": _verify}[settings.action](settings)
+    return {"list": _list, "fetch": _fetch, "verify": _verify, "check": _check}[settings.action](settings)
 
 
 def _chosen(settings: DataSettings) -> dict[str, tuple[Source, Path]]:
@@ -103,6 +110,43 @@ def _verify(settings: DataSettings) -> Answer:
             status = f"not there, needs {source.needs}"
         rows.append({"name": name, "status": status, "path": str(found) if found else None})
     return Answer("\n".join(_line(row) for row in rows), {"verified": rows})
+
+
+def _check(settings: DataSettings) -> Answer:
+    """Look one data set over; an answer that a training would refuse it has exit code 2."""
+    from glassnet.data.check import check
+
+    checked = check(str(settings.name), settings.data_root)
+    refused = sum(one.refused for one in checked.findings)
+    notes = len(checked.findings) - refused
+    problems = f"{_counted(refused, 'problem')} for which a training would refuse it" if refused else "no problem"
+    parts = " and ".join(f"{number:,} {part}".removesuffix(" all") for part, number in checked.parts.items()) or "no"
+    blocks = ["\n".join(_finding_lines(one)) for one in checked.findings]
+    head = f"{checked.data}: {parts} images, {len(checked.classes):,} classes"
+    text = "\n\n".join([*blocks, _wrapped(f"{head}; {problems}, {_counted(notes, 'note')}.")])
+    return Answer(text, {**asdict(checked), "refused": refused > 0}, exit_code=2 if refused else 0)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+def _finding_lines(finding: Finding) -> Iterator[str]:
+    yield _wrapped(f"{'REFUSED' if finding.refused else 'note'}: {finding.text}")
+    for item in finding.items[:LISTED_ITEMS]:
+        other = f" = {item.other}" if item.other else ""
+        yield _wrapped(f"{item.name}{other}" + (f" ({item.about})" if item.about else ""), "  ")
+    more = len(finding.items) - LISTED_ITEMS
+    if more > 0:
+        yield f"  … and {more:,} more (--json lists all)"
+
+
+def _wrapped(text: str, indent: str = "") -> str:
+    """Wrap a line to the terminal, and indent what follows; a name stays whole."""
+    width = shutil.get_terminal_size((80, 24)).columns
+    wrap = textwrap.TextWrapper(width, break_long_words=False, break_on_hyphens=False)
+    wrap.initial_indent, wrap.subsequent_indent = indent, indent + "  "
+    return wrap.fill(text)
 
 
 def _line(row: dict[str, Any]) -> str:

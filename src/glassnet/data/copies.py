@@ -5,15 +5,43 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 
+import numpy as np
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
+from torch.nn import functional as F
 
-from glassnet.console import say
+from glassnet.console import progress, say
 from glassnet.data.dataset import Dataset, Split
 
 CHUNK_IMAGES = 512
+CHUNK_OTHERS = 8192
+THUMBNAIL_PIXELS = 16
+LUMA = (0.299, 0.587, 0.114)
+"""Shares of red, green and blue in a grey level, as where a photograph is saved in grey (ITU-R BT.601)."""
+NEAR = 0.99
+"""Correlation of two thumbnails from which on one image counts as a near copy of the other."""
+FLAT_LEVELS = 2.0
+"""Standard deviation of the grey levels of a thumbnail below which it shows nothing, and is like no other."""
+
+
+@dataclass(frozen=True)
+class NearCopy:
+    """An image and the one that it resembles most.
+
+    Attributes:
+        image: Its index.
+        other: Index of the one that it resembles.
+        correlation: Of the two thumbnails; 1 where they differ in brightness and contrast alone.
+        mirrored: Whether one of them is turned left to right.
+    """
+
+    image: int
+    other: int
+    correlation: float
+    mirrored: bool
 
 
 def counted(dataset: Dataset) -> Dataset:
@@ -38,5 +66,76 @@ def digests(split: Split) -> Iterator[bytes]:
     """Yield a digest of each image's pixels."""
     for start in range(0, len(split), CHUNK_IMAGES):
         images, _ = split.take(slice(start, start + CHUNK_IMAGES))
-        pixels = images.cpu().contiguous().view(torch.uint8).numpy().reshape(len(images), -1)
-        yield from (hashlib.blake2b(row.data, digest_size=16).digest() for row in pixels)
+        yield from map(digest, images.cpu().contiguous().view(torch.uint8).numpy().reshape(len(images), -1))
+
+
+def digest(pixels: UInt8[np.ndarray, ...]) -> bytes:
+    """Return a digest of one image's pixels, by which copies are known."""
+    return hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=16).digest()
+
+
+def thumbnails(images: UInt8[Tensor, "n channels height width"]) -> Float[Tensor, "n d"]:
+    """Return small grey images less their mean, of length 1, so that a product of two is their correlation.
+
+    What is flat has length 0.
+    """
+    width = THUMBNAIL_PIXELS
+    weights = LUMA if images.shape[1] == 3 else (1 / images.shape[1],) * images.shape[1]
+    grey = torch.einsum("nchw,c->nhw", images.float(), torch.tensor(weights))[:, None]
+    small = F.interpolate(grey, (width, width), mode="bilinear", antialias=True).flatten(1)
+    small = small - small.mean(dim=1, keepdim=True)
+    length = small.norm(dim=1, keepdim=True)
+    return torch.where(length > FLAT_LEVELS * width, small / length.clamp(min=1e-6), 0.0)
+
+
+def near_copies(images: Float[Tensor, "n d"], others: Float[Tensor, "m d"] | None = None) -> list[NearCopy]:
+    """Find the images that are nearly others: scaled, mirrored, saved anew, turned brighter or grey.
+
+    Of two thumbnails a and b, a·b = E + O and a·mirror(b) = E − O, where E is the product of their parts that are even
+    from left to right and O that of the odd ones: so E + |O| is the correlation with the more alike of b and its mirror
+    image, for the work of one product.
+
+    Args:
+        images: What `thumbnails` gives.
+        others: The same of those to compare with; None for the images themselves, each with those before it.
+    """
+    alone = others is None
+    others = images if others is None else others
+    halves, mirror_halves = _even_and_odd(images), _even_and_odd(others)
+    found: list[NearCopy] = []
+    with progress("Comparing images", len(images), announce=False) as advance:
+        for start in range(0, len(images), CHUNK_IMAGES):
+            part = slice(start, start + CHUNK_IMAGES)
+            end = min(start + CHUNK_IMAGES, len(images)) if alone else len(others)
+            found += _nearest(halves, mirror_halves, part, end, alone=alone)
+            advance(len(images[part]))
+    return found
+
+
+def _nearest(
+    images: tuple[Tensor, Tensor], others: tuple[Tensor, Tensor], part: slice, end: int, *, alone: bool
+) -> list[NearCopy]:
+    """Return the near copies of a part of the images among the first others, up to `end`."""
+    best = torch.full((len(images[0][part]),), -1.0)
+    place, mirrored = torch.zeros_like(best, dtype=torch.int64), torch.zeros_like(best, dtype=torch.bool)
+    for start in range(0, end, CHUNK_OTHERS):
+        columns = slice(start, min(start + CHUNK_OTHERS, end))
+        even, odd = (one[part] @ other[columns].T for one, other in zip(images, others, strict=True))
+        scores = even + odd.abs()
+        if alone:  # an image is compared with those before it
+            scores = scores.masked_fill(torch.ones_like(scores, dtype=torch.bool).triu(part.start - start), -1)
+        score, column = scores.max(dim=1)
+        better = score > best
+        best = torch.where(better, score, best)
+        place = torch.where(better, column + start, place)
+        mirrored = torch.where(better, odd.gather(1, column[:, None])[:, 0] < 0, mirrored)
+    rows = (best >= NEAR).nonzero().flatten().tolist()
+    return [NearCopy(part.start + i, int(place[i]), min(float(best[i]), 1.0), bool(mirrored[i])) for i in rows]
+
+
+def _even_and_odd(images: Float[Tensor, "n d"]) -> tuple[Float[Tensor, "n half"], Float[Tensor, "n half"]]:
+    """Divide thumbnails into their even and odd parts from left to right, of which one half holds all."""
+    grid = images.view(-1, THUMBNAIL_PIXELS, THUMBNAIL_PIXELS)
+    left, right = grid.chunk(2, dim=2)
+    turned = right.flip(2)
+    return ((left + turned) / 2**0.5).flatten(1), ((left - turned) / 2**0.5).flatten(1)

@@ -39,6 +39,25 @@ class Listing:
     folders: frozenset[Identity]
 
 
+@dataclass(frozen=True)
+class Listed:
+    """An image before it is read.
+
+    Attributes:
+        name: Of its file, relative to the data set's folder, or what it is called where it lies in no file of its own.
+        part: What it is for; None where that is not known.
+        labels: Its classes.
+        path: Its file, where it lies in one of its own.
+        mask: The file with the class of every pixel, where there is one.
+    """
+
+    name: str
+    part: Part | None
+    labels: tuple[str, ...] = ()
+    path: Path = Path()
+    mask: Path = Path()
+
+
 def walk(folder: Path, *, without: frozenset[Identity] = frozenset()) -> Listing:
     """List a folder and those inside it; links to folders are followed, but no folder is listed twice, nor one that
     it lies in, which would be a loop. A folder's own name is taken before that of a link to it.

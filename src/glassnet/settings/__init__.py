@@ -2,12 +2,13 @@
 
 from glassnet.settings.analysis import (
     AnalysesSettings,
+    DataSettings,
     EvalSettings,
     ExplainSettings,
     FeaturesSettings,
+    ModelsSettings,
     ReportSettings,
 )
-from glassnet.settings.catalogue import DataSettings, ModelsSettings
 from glassnet.settings.convert import OLD_NAMES, from_json, to_json, to_text
 from glassnet.settings.train import DemoSettings, ReproduceSettings, ResolvedSettings, TrainSettings, TuneSettings
 

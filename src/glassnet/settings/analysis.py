@@ -1,4 +1,4 @@
-"""What `glassnet eval`, `features`, `explain`, `report` and `analyses` are asked to do."""
+"""What `glassnet eval`, `features`, `explain`, `report` and `analyses` are asked to do, and `data` and `models`."""
 
 from __future__ import annotations
 
@@ -203,3 +203,51 @@ class AnalysesSettings:
         paths(self)
         if self.remove and self.rename:
             raise InputError("--remove and --rename cannot be given together; do one after the other.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSettings:
+    """List the data sets, download one from its official source, verify the files on disk, or check one's images.
+
+    `check` looks a data set over before a training, also folder:PATH or masks:PATH: copies between its parts and in
+    them, near copies, files that cannot be read or are not, small classes, images of odd sizes or formats. The exit
+    code is 2 where a training would refuse it.
+    """
+
+    action: Positional[Literal["list", "fetch", "verify", "check"]] = "list"
+    """What to do."""
+    name: Positional[str | None] = None
+    """Data set; if not given, all of them. `check` needs one."""
+    data_root: Path | None = None
+    """Folder of the data sets; default $GLASSNET_DATA, then the user's cache folder."""
+
+    def __post_init__(self) -> None:
+        """Refuse a check of nothing."""
+        if self.action == "check" and self.name is None:
+            raise InputError("check needs a data set, as in `glassnet data check folder:photos`.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelsSettings:
+    """List the models, or print one model's layer table: name, kind, sizes, parameters, multiply-adds."""
+
+    name: Positional[str | None] = None
+    """Model; if not given, all models are listed."""
+    model_options: tuple[str, ...] = ()
+    """Options of the model as NAME=VALUE, such as filters=64,64,64,64."""
+    in_channels: int = 1
+    """Channels of the input image."""
+    image_size: int = 28
+    """Height and width of the input image in pixels."""
+    num_classes: int = 10
+    """Classes at the output."""
+    figure: Path | None = None
+    """Also draw the table to this file (.png, .svg or .pdf)."""
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that no image has, and options without a model."""
+        positive(self, "in_channels", "image_size", "num_classes")
+        if self.name is None and (self.model_options or self.figure):
+            raise InputError(
+                "--model-options and --figure need a model, as in `glassnet models convnet --figure net.png`."
+            )

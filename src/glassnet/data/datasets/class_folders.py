@@ -8,6 +8,7 @@ from pathlib import Path
 
 from glassnet.data.listing import (
     Identity,
+    Listed,
     Part,
     complete_parts,
     find_parts,
@@ -164,6 +165,34 @@ def _without_classes(folder: Path, *, needs_classes: bool) -> Labelled:
 def images_in(folder: Path) -> list[Path]:
     """List the image files in a folder and in those inside it, in order, without what is hidden."""
     return [file for file in walk(folder).files if _is_image(file.relative_to(folder))]
+
+
+def class_folders(path: Path) -> tuple[dict[Path, list[Path]], bool]:
+    """Return the images of each sub-folder that stands for a class, also where there are none, and whether the
+    sub-folders are those of parts: so a folder can be looked over that cannot be learned from.
+    """
+    parts = list(_parts_of(path).values()) or [path]
+    return {child: images_in(child) for part in parts for child in sub_folders(part)}, parts != [path]
+
+
+def as_they_lie(path: Path) -> list[Listed]:
+    """List the images of a folder however it is laid out: the part and the class of each as far as they are known."""
+    listed_here = []
+    parts: list[tuple[Part | None, Path]] = [*_parts_of(path).items()]
+    for part, base in parts or [(None, path)]:
+        for file in images_in(base):
+            above = file.relative_to(base).parts[:-1]
+            listed_here.append(Listed(file.relative_to(path).as_posix(), part, above[:1], file))
+    return listed_here
+
+
+def _parts_of(path: Path) -> dict[Part, Path]:
+    """Return the folders of the parts; nothing where a folder has none, or they cannot be told apart."""
+    try:
+        parts = find_parts(path, sub_folders(path))
+    except InputError:
+        return {}
+    return parts if "train" in parts and sub_folders(parts["train"]) else {}
 
 
 def _is_image(inner: Path) -> bool:

@@ -12,8 +12,16 @@ from torch import Tensor
 
 from glassnet.data.dataset import Dataset, Source, Split
 from glassnet.data.datasets import labels_csv
-from glassnet.data.datasets.class_folders import SPLIT_SEED, TEST_SHARE, Labelled, find_layout, images_in
-from glassnet.data.listing import Part
+from glassnet.data.datasets.class_folders import (
+    SPLIT_SEED,
+    TEST_SHARE,
+    Labelled,
+    Layout,
+    class_folders,
+    find_layout,
+    images_in,
+)
+from glassnet.data.listing import Listed, Part
 from glassnet.data.pictures import read_undamaged_pictures, say_ignored
 from glassnet.data.split import hash_order, labelled_split
 from glassnet.errors import InputError
@@ -45,13 +53,7 @@ def load(path: Path, image_size: int | None = None, *, skip_damaged: bool = Fals
     task = task or learnable(path)[0]
     if task in WITH_LABELS:
         return _load_labelled(path, image_size or DEFAULT_SIZE_PIXELS, skip_damaged=skip_damaged)
-    needs_classes = task not in WITHOUT_CLASSES
-    layout = find_layout(path, needs_classes=needs_classes)
-    classes = tuple(sorted(set(layout.parts["train"].labels)))
-    if needs_classes and len(classes) < 2:
-        raise InputError(f"{path} has one class ({classes[0]}), expected at least two class sub-folders to tell apart.")
-    for part, found in layout.parts.items():
-        _check_classes(path, classes, part, found)
+    layout, classes = lay_out(path, needs_classes=task not in WITHOUT_CLASSES)
     ignored = say_ignored(path, layout.ignored)
     whole = Labelled(
         [file for part in layout.parts.values() for file in part.files],
@@ -78,6 +80,48 @@ def load(path: Path, image_size: int | None = None, *, skip_damaged: bool = Fals
         augmentation="photos",
         note=f"images in {path}, {layout.note}, resized and cropped to {image_size or DEFAULT_SIZE_PIXELS} px{ignored}",
     )
+
+
+def lay_out(path: Path, *, needs_classes: bool) -> tuple[Layout, tuple[str, ...]]:
+    """Return what a folder holds, and its classes, before an image is read.
+
+    Raises:
+        InputError: It cannot be learned from, as `load` says.
+    """
+    layout = find_layout(path, needs_classes=needs_classes)
+    classes = tuple(sorted(set(layout.parts["train"].labels)))
+    if needs_classes and len(classes) < 2:
+        raise InputError(f"{path} has one class ({classes[0]}), expected at least two class sub-folders to tell apart.")
+    for part, found in layout.parts.items():
+        _check_classes(path, classes, part, found)
+    return layout, classes
+
+
+def list_images(path: Path) -> list[Listed]:
+    """List the images of a folder in the parts and classes in which they would be read.
+
+    Raises:
+        InputError: It cannot be learned from, as `load` says.
+    """
+    if (path / labels_csv.NAME).is_file():
+        table, rows = _labelled_files(path)
+        labels = [tuple(name for name, has in zip(table.labels, row, strict=True) if has) for row in table.has]
+        of_part = {i: part for part, some in rows.items() for i in some}
+        return [Listed(file, of_part[i], labels[i], path / file) for i, file in enumerate(table.files)]
+    has_classes = any(class_folders(path)[0].values()) or not images_in(path)
+    layout, _ = lay_out(path, needs_classes=has_classes)
+    return [
+        Listed(file.relative_to(path).as_posix(), part, (label,) if has_classes else (), file)
+        for part, one in layout.parts.items()
+        for file, label in sorted(zip(one.files, one.labels, strict=True))
+    ]
+
+
+def _labelled_files(path: Path) -> tuple[labels_csv.LabelTable, dict[Part, list[int]]]:
+    """Return what labels.csv says, and its rows of each part; refuse one that does not fit the images."""
+    table = labels_csv.read_labels(path / labels_csv.NAME)
+    labels_csv.check_files(path, table, [file.relative_to(path).as_posix() for file in images_in(path)])
+    return table, _labelled_parts(table)
 
 
 def _read_parts(
@@ -126,9 +170,7 @@ def _load_labelled(path: Path, size: int, *, skip_damaged: bool) -> Dataset:
     """
     if not path.is_dir():
         raise InputError(f"{path} does not exist: expected a folder of images with a {labels_csv.NAME}.")
-    table = labels_csv.read_labels(path / labels_csv.NAME)
-    labels_csv.check_files(path, table, [file.relative_to(path).as_posix() for file in images_in(path)])
-    rows = _labelled_parts(table)
+    table, rows = _labelled_files(path)
     order = [i for part in rows.values() for i in part]
     counts = "/".join(f"{len(part):,}" for part in rows.values())
     splits, _ = _read_parts(

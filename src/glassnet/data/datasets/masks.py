@@ -15,7 +15,7 @@ from PIL import Image
 from glassnet.console import say
 from glassnet.data.dataset import Dataset, Source, Split
 from glassnet.data.decoding import decode_whole
-from glassnet.data.listing import Part, complete_parts, find_parts, require_regular, sub_folders
+from glassnet.data.listing import Listed, Part, complete_parts, find_parts, require_regular, sub_folders
 from glassnet.data.pictures import SUFFIXES, read_undamaged, say_ignored
 from glassnet.data.split import hash_order
 from glassnet.errors import InputError
@@ -58,12 +58,10 @@ def load(path: Path, image_size: int | None = None, *, skip_damaged: bool = Fals
     del task
     size, (parts, ignored) = image_size or DEFAULT_PIXELS, _parts(path)
     note = say_ignored(path, ignored)
-    named = _names(path)
+    named = class_names(path)
     pairs = [pair for part in parts.values() for pair in part]
     images, masks, present, rows = _read(pairs, size, skip_damaged=skip_damaged)
-    if named:
-        _require_named(path, [pairs[row] for row in rows], present, named)
-    _require_classes(path, present, named=bool(named))
+    require_classes(path, [pairs[row] for row in rows], present, named)
     largest = max(value for value in set().union(*present) if value != VOID)
     classes = named or tuple(f"class {number}" for number in range(max(largest + 1, 2)))
     _say_vanished(path, masks, present, classes, size)
@@ -117,15 +115,39 @@ def _splits(
     return splits
 
 
-def _require_named(path: Path, pairs: Sequence[Pair], present: Sequence[frozenset[int]], named: Sequence[str]) -> None:
-    """Refuse a mask that holds a value beyond the named classes, at its full size."""
-    for pair, values in zip(pairs, present, strict=True):
-        beyond = sorted(value for value in values if len(named) <= value != VOID)
+def require_classes(path: Path, pairs: Sequence[Pair], present: Sequence[frozenset[int]], named: Sequence[str]) -> None:
+    """Refuse masks with nothing to tell apart, as those are that mark the object by 255, which stands for void.
+
+    Numbers that leave others out, as grey levels of a drawing do, are classes only where names say so.
+
+    Args:
+        path: The folder.
+        pairs: Images and masks.
+        present: Values that each mask holds at its full size.
+        named: Names of the classes; none where they have none.
+
+    Raises:
+        InputError: There are fewer than two classes, one is left out, or a value is beyond the named ones.
+    """
+    for pair, values_here in zip(pairs, present, strict=True):
+        beyond = sorted(value for value in values_here if named and len(named) <= value != VOID)
         if beyond:
             raise InputError(
                 f"the mask {pair.mask} holds the class {beyond[0]}, but {NAMES} in {path} names {len(named)}, 0 to "
                 f"{len(named) - 1}; add its name or mend the mask."
             )
+    values = sorted(set().union(*present))
+    if len([value for value in values if value != VOID]) < 2:
+        raise InputError(
+            f"the masks in {path} hold only {' and '.join(map(str, values))}, where {VOID} stands for void, expected "
+            "two classes or more; number the classes 0, 1, 2 and so on."
+        )
+    missing = sorted(set(range(max(v for v in values if v != VOID))) - set(values))
+    if missing and not named:
+        raise InputError(
+            f"the masks in {path} hold {', '.join(map(str, values))} and no {missing[0]}, expected the classes 0, 1, 2 "
+            f"and so on; number them so, or name all of them, a line each, in {NAMES}."
+        )
 
 
 def _say_vanished(
@@ -141,25 +163,6 @@ def _say_vanished(
     if lost:
         names = ", ".join(classes[value] for value in lost)
         say(f"warning: of {names} in {path} no pixel is left at {size} px, so it is not learned; raise --image-size.")
-
-
-def _require_classes(path: Path, present: Sequence[frozenset[int]], *, named: bool) -> None:
-    """Refuse masks with nothing to tell apart, as those are that mark the object by 255, which stands for void.
-
-    Numbers that leave others out, as grey levels of a drawing do, are classes only where names say so.
-    """
-    values = sorted(set().union(*present))
-    if len([value for value in values if value != VOID]) < 2:
-        raise InputError(
-            f"the masks in {path} hold only {' and '.join(map(str, values))}, where {VOID} stands for void, expected "
-            "two classes or more; number the classes 0, 1, 2 and so on."
-        )
-    missing = sorted(set(range(max(v for v in values if v != VOID))) - set(values))
-    if missing and not named:
-        raise InputError(
-            f"the masks in {path} hold {', '.join(map(str, values))} and no {missing[0]}, expected the classes 0, 1, 2 "
-            f"and so on; number them so, or name all of them, a line each, in {NAMES}."
-        )
 
 
 def _parts(path: Path) -> tuple[dict[Part, list[Pair]], Counter[str]]:
@@ -190,6 +193,20 @@ def _parts(path: Path) -> tuple[dict[Part, list[Pair]], Counter[str]]:
         "train": [pairs[i] for i in whole if i not in tested],
         "test": [pairs[i] for i in whole if i in tested],
     }, ignored
+
+
+def list_images(path: Path) -> list[Listed]:
+    """List the images of a folder, with their masks, in the parts in which they would be read.
+
+    Raises:
+        InputError: It is not laid out as `load` says.
+    """
+    parts, _ = _parts(path)
+    return [
+        Listed(pair.image.relative_to(path).as_posix(), part, path=pair.image, mask=pair.mask)
+        for part, pairs in parts.items()
+        for pair in pairs
+    ]
 
 
 def _pairs(folder: Path) -> tuple[list[Pair], Counter[str]]:
@@ -225,7 +242,7 @@ def _files(folder: Path) -> tuple[dict[str, Path], Counter[str]]:
     return files, ignored
 
 
-def _names(path: Path) -> tuple[str, ...]:
+def class_names(path: Path) -> tuple[str, ...]:
     """Read the names of the classes, whose number is that of their line: none may be left out."""
     file = path / NAMES
     if not file.exists():
@@ -256,7 +273,7 @@ def _read(
     masks = np.empty((len(pairs), size, size), np.uint8)
     present, rows = [], []
     for row, (image, mask, values) in read_undamaged(
-        lambda pair: _read_pair(pair, size),
+        lambda pair: read_pair(pair, size),
         pairs,
         description=f"Reading {len(pairs):,} images with masks",
         skip_damaged=skip_damaged,
@@ -267,7 +284,13 @@ def _read(
     return images[rows], masks[rows], present, rows
 
 
-def _read_pair(pair: Pair, size: int) -> tuple[UInt8[np.ndarray, "3 s s"], UInt8[np.ndarray, "s s"], frozenset[int]]:
+def read_pair(pair: Pair, size: int) -> tuple[UInt8[np.ndarray, "3 s s"], UInt8[np.ndarray, "s s"], frozenset[int]]:
+    """Read an image and its mask as squares, and the values that the mask holds at its full size.
+
+    Raises:
+        DamagedError: One of them cannot be read.
+        InputError: The mask is no image of classes, or of another size than the image.
+    """
     image, mask = decode_whole(pair.image, "RGB"), decode_whole(pair.mask)
     if mask.mode not in ("P", "L", "1"):
         raise InputError(
