@@ -3,7 +3,7 @@ from collections import Counter
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from glassnet.data.dataset import Dataset, Split
@@ -57,8 +57,10 @@ def test_a_tenth_of_sixty_small_classes_is_a_tenth():
 
 
 @given(counts=st.lists(st.integers(1, 30), min_size=1, max_size=40), share=st.floats(0.02, 0.9), seed=st.integers(0, 3))
+@example(counts=[1, 1, 1, 13], share=0.75, seed=0)
 def test_a_held_out_share_is_that_of_the_whole_and_of_each_class(counts, share, seed):
-    wanted = min(round(share * sum(counts)), sum(counts) - len(counts))
+    largest = sum(min(n - 1, int(share * n) + 1) for n in counts)  # no class gives more than its share, rounded up
+    wanted = min(round(share * sum(counts)), largest)
     if not wanted or round(share * sum(counts)) == sum(counts):
         return
     training, validation = hold_out(classes_of(*counts), share, seed=seed)
@@ -76,8 +78,12 @@ def test_large_classes_are_held_out_each_by_itself_as_ever():
 
 
 def test_one_image_a_class_leaves_nothing_to_hold_out():
-    with pytest.raises(InputError, match=r"a validation share of 0\.5 of 3 images leaves an empty part"):
+    with pytest.raises(
+        InputError, match=r"each of the 3 images has a class of its own.* none is left to choose the epoch"
+    ):
         hold_out(classes_of(1, 1, 1), 0.5, seed=0)
+    with pytest.raises(InputError, match=r"a validation share of 0\.1 of 4 images leaves an empty part"):
+        hold_out(classes_of(2, 2), 0.1, seed=0)
 
 
 def test_a_data_set_with_a_validation_part_of_its_own_holds_nothing_out():

@@ -1,5 +1,6 @@
 """The palette against published models of colour blindness and of contrast, written out here again."""
 
+import io
 import itertools
 
 import matplotlib as mpl
@@ -8,6 +9,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from glassnet.errors import InputError
+from glassnet.figures import style
 from glassnet.figures.classes import ERRORS, RIGHT
 from glassnet.figures.overlay import heat_overlay
 from glassnet.figures.segmentation import BACKGROUND, INVENTED, MISSED, MISTAKEN, OBJECT, UNJUDGED
@@ -22,6 +24,7 @@ from glassnet.figures.style import (
     class_colour,
     class_marker,
     in_house_style,
+    new_canvas,
     require_finite,
     require_shape,
     shorten,
@@ -142,3 +145,42 @@ def test_what_is_not_finite_or_of_another_shape_is_refused():
     for wrong in ((None, 3), (None,), (2, 2)):
         with pytest.raises(InputError, match=r"points have shape \(3, 2\), expected so; pass one entry per image"):
             require_shape("points", np.zeros((3, 2)), wrong, "so")
+
+
+def saved(name):
+    """A figure with two names in it, saved: the families of each."""
+    figure, axes = new_canvas(2, 1)
+    texts = [axes.text(0.1, at, text) for at, text in ((0.2, "Größe Ωж 1"), (0.6, f"a {name}"))]
+    for _ in range(2):
+        figure.savefig(io.BytesIO())
+    return [text.get_fontfamily() for text in texts]
+
+
+def test_a_name_that_the_house_font_cannot_write_gets_one_that_can():
+    plain, other = saved("\u2312\u237d")  # two signs that DejaVu Sans Mono has, which comes with matplotlib
+    assert plain == ["sans-serif"]
+    assert len(other) == 2
+    assert style._characters(style.findfont(other[1]), frozenset("\u2312\u237d")) == frozenset("\u2312\u237d")
+
+
+def test_a_font_that_was_installed_later_is_taken_too(monkeypatch):
+    mono = style.findfont("DejaVu Sans Mono")
+    listed = [entry for entry in style.fontManager.ttflist if entry.name == "DejaVu Sans"]
+    monkeypatch.setattr(style.fontManager, "ttflist", listed)
+    monkeypatch.setattr(style, "findSystemFonts", lambda: ["/nowhere.ttf", __file__, mono])
+    style.fonts_with.cache_clear()
+    assert style.fonts_with(frozenset("\u2313")) == ("DejaVu Sans Mono",)
+
+
+def test_characters_that_no_font_has_are_said_once_and_drawn_as_boxes(monkeypatch, capsys):
+    for name in ("_listed_fonts", "_new_fonts"):
+        monkeypatch.setattr(style, name, lambda: iter(()))
+    monkeypatch.setattr(style, "_said", set())
+    style.fonts_with.cache_clear()
+    assert saved("\u732b") == saved("\u9ce5") == [["sans-serif"]] * 2
+    style.fonts_with.cache_clear()
+    said = capsys.readouterr().err
+    assert said.startswith(
+        "no installed font has \u732b, so figures show boxes in such names; install one, as Debian's"
+    )
+    assert said.count("\n") == 1

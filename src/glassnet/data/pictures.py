@@ -131,10 +131,10 @@ def _refusal(damaged: Sequence[DamagedError], choice: str) -> InputError:
 
 
 def say_wide(paths: Sequence[Path]) -> None:
-    """Say how images of 32 bits are scaled, whose values have no usual range."""
+    """Say how images of 32 bits, or of 16 with a sign, are scaled, whose values have no usual range."""
     if paths:
         what = f"{len(paths):,} images have" if len(paths) > 1 else f"{paths[0]} has"
-        say(f"{what} whole numbers of 32 bits; each is scaled from its lowest to its highest value.")
+        say(f"{what} whole numbers of 32 bits or with a sign; each is scaled from its lowest to its highest value.")
 
 
 def say_ignored(folder: Path, ignored: Counter[str]) -> str:

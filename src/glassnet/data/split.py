@@ -92,6 +92,11 @@ def hold_out(split: Split, share: float, *, seed: int) -> tuple[Split, Split]:
         members = (strata == target).nonzero().flatten()
         chosen = torch.randperm(len(members), generator=generator)[:quota]
         held[members[chosen]] = True
+    if len(held) and max(sizes.values()) == 1 and round(share * len(held)):
+        raise InputError(
+            f"each of the {len(held)} images has a class of its own and stays to learn from, so that none is left to "
+            "choose the epoch by: add images, or give a part to validate on."
+        )
     if not held.any() or round(share * len(held)) >= len(held):
         raise InputError(
             f"a validation share of {share} of {len(held)} images leaves an empty part; "

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, findSystemFonts, fontManager, get_font
 from matplotlib.style import context
+from matplotlib.text import Text
 
+from glassnet.console import say
 from glassnet.errors import InputError
 
 INK = "#1b1f27"
@@ -82,7 +86,8 @@ def in_house_style(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def styled(*args: P.args, **kwargs: P.kwargs) -> R:
-        with context(["default", STYLE]):
+        with context(["default", STYLE]), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r"Glyph \d+")  # a box instead of a character: said once, in `_give_fonts`
             return function(*args, **kwargs)
 
     return styled
@@ -91,8 +96,90 @@ def in_house_style(function: Callable[P, R]) -> Callable[P, R]:
 class HouseFigure(Figure):
     """A figure that is drawn and saved in the house style whoever does it: matplotlib reads some settings only then."""
 
-    draw = in_house_style(Figure.draw)
-    savefig = in_house_style(Figure.savefig)
+    @in_house_style
+    def draw(self, *args: Any, **kwargs: Any) -> None:
+        """Draw it."""
+        _give_fonts(self)
+        super().draw(*args, **kwargs)
+
+    @in_house_style
+    def savefig(self, *args: Any, **kwargs: Any) -> None:
+        """Save it."""
+        super().savefig(*args, **kwargs)
+
+
+def _give_fonts(figure: Figure) -> None:
+    """Give names in Chinese, say, a font that has their characters, where one is installed; say so where none is."""
+    texts = {text: _lacking(text.get_text()) for text in figure.findobj(Text) if not text.get_text().isascii()}
+    characters = frozenset[str]().union(*texts.values())
+    if not characters:
+        return
+    families = fonts_with(characters)
+    for text, lacking in texts.items():
+        if lacking:
+            text.set_fontfamily(
+                [*text.get_fontfamily(), *(one for one in families if one not in text.get_fontfamily())]
+            )
+
+
+def _lacking(text: str) -> frozenset[str]:
+    """Return the characters that the house font has not."""
+    font = get_font(findfont(STYLE["font.sans-serif"][0]))
+    return frozenset(one for one in text if one.isprintable() and not font.get_char_index(ord(one)))
+
+
+@functools.cache
+def fonts_with(characters: frozenset[str]) -> tuple[str, ...]:
+    """Return the families of as few installed fonts as have these characters; what none has is said once.
+
+    matplotlib keeps a list of the fonts that were installed when it was used first; later ones are added where the
+    listed ones do not do.
+    """
+    families: list[str] = []
+    left = characters
+    for listed in (_listed_fonts, _new_fonts):
+        has = {name: left & _characters(path, left) for name, path in listed() if left}
+        while left and has and (best := max(has, key=lambda name: len(has[name] & left))) and has[best] & left:
+            families.append(best)
+            left -= has[best]
+    if left and not _said:
+        _said.add("boxes")
+        say(
+            f"no installed font has {''.join(sorted(left)[:5])}, so figures show boxes in such names; install one, as "
+            "Debian's fonts-noto-cjk."
+        )
+    return tuple(families)
+
+
+_said: set[str] = set()
+
+
+def _listed_fonts() -> Iterator[tuple[str, str]]:
+    names = set[str]()
+    for entry in sorted(fontManager.ttflist, key=lambda entry: (entry.weight != 400, entry.style != "normal")):
+        if entry.name not in names and "Last Resort" not in entry.name:
+            names.add(entry.name)
+            yield entry.name, entry.fname
+
+
+def _new_fonts() -> Iterator[tuple[str, str]]:
+    known = {entry.fname for entry in fontManager.ttflist}
+    for path in findSystemFonts():
+        if path not in known:
+            try:
+                fontManager.addfont(path)
+            except (OSError, RuntimeError):  # of a format that is not read, as of coloured pictures
+                continue
+    yield from ((name, path) for name, path in _listed_fonts() if path not in known)
+
+
+def _characters(path: str, wanted: frozenset[str]) -> frozenset[str]:
+    """Return which of some characters a font has."""
+    try:
+        font = get_font(path)
+    except (OSError, RuntimeError):
+        return frozenset()
+    return frozenset(one for one in wanted if font.get_char_index(ord(one)))
 
 
 def new_figure(width_inches: float, height_inches: float) -> HouseFigure:

@@ -198,6 +198,13 @@ def lines(folder, *, value, area=1, count=5, side=400):
         Image.fromarray(values).save(folder / "masks" / f"s{number}.png")
 
 
+def test_masks_of_which_one_class_is_left_at_the_size_are_refused(tmp_path):
+    lines(tmp_path / "thin", value=1, area=0)
+    with pytest.raises(InputError, match=r"of which one is left at 8 px, expected two or more; raise --image-size"):
+        load_dataset(f"masks:{tmp_path / 'thin'}", image_size=8)
+    assert len(load_dataset(f"masks:{tmp_path / 'thin'}", image_size=64).classes) == 2
+
+
 def test_a_class_of_thin_lines_is_neither_lost_nor_absent(tmp_path, capsys):
     lines(tmp_path / "last", value=2)
     dataset = load_dataset(f"masks:{tmp_path / 'last'}", image_size=8)

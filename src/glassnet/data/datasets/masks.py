@@ -157,8 +157,17 @@ def _say_vanished(
     classes: Sequence[str],
     size: int,
 ) -> None:
-    """Say which classes are in the masks, and in none of them once they are squeezed, as those of thin lines are."""
+    """Say which classes are in the masks, and in none of them once they are squeezed, as those of thin lines are.
+
+    Raises:
+        InputError: One class is left.
+    """
     left = set(np.flatnonzero(np.bincount(masks.ravel(), minlength=256)).tolist())
+    if len(left - {VOID}) < 2:
+        raise InputError(
+            f"the masks in {path} hold several classes, of which one is left at {size} px, expected two or more; raise "
+            "--image-size."
+        )
     lost = sorted(value for value in set().union(*present) - left if value != VOID)
     if lost:
         names = ", ".join(classes[value] for value in lost)
