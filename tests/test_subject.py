@@ -10,9 +10,10 @@ from torch import nn
 
 from glassnet.analysis import evaluate
 from glassnet.data.dataset import Split
+from glassnet.data.fingerprint import images_digest
 from glassnet.errors import InputError
 from glassnet.experiment import Run
-from glassnet.subject import Subject, as_subject, images_digest
+from glassnet.subject import Subject, as_subject
 from tiny_nets import CLASSES, ClassMeans, TinyNet, coloured
 
 

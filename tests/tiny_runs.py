@@ -1,9 +1,12 @@
 """The smallest trainings: of a classifier on the embedded digits, of a segmentation and a VAE on pictures made here."""
 
+import json
+
 import numpy as np
 from PIL import Image
 
 import glassnet as gn
+from glassnet.run import write_weights
 
 TINY = ("filters=4,4,8,8", "hidden=16")
 
@@ -11,6 +14,14 @@ TINY = ("filters=4,4,8,8", "hidden=16")
 def tiny(out, **options):
     """Its settings; three epochs take a second."""
     return gn.TrainSettings(**{"model_options": TINY, "epochs": 3, "precision": "fp32", "out": out, **options})
+
+
+def replace_weights(path, weights):
+    """Give a run other weights, as if its training had ended at them."""
+    manifest = json.loads((path / "run.json").read_text())
+    epoch = manifest["weights"]["epoch"]
+    manifest["weights"]["digest"] = write_weights(path, weights, epoch=epoch)
+    (path / "run.json").write_text(json.dumps(manifest))
 
 
 def save_scans(folder):

@@ -284,6 +284,14 @@ class Run(RunDirectory):
         Raises:
             InputError: The files are missing or damaged, or other data than the run was trained on.
         """
+        return self.checked_dataset(root)[0]
+
+    def checked_dataset(self, root: Path | None = None) -> tuple[Dataset, str]:
+        """Load its data set, and say in a sentence how it has changed since the training; empty where it has not.
+
+        Raises:
+            InputError: The files are missing or damaged, or other data than the run was trained on.
+        """
         settings = self.settings
         # The folder of a user's own images may have moved; --data-root then says where it is.
         data = settings.data
@@ -296,11 +304,10 @@ class Run(RunDirectory):
             skip_damaged=settings.skip_damaged,
             task=self.task.name,
         )
-        self.check_data(dataset)
-        return dataset
+        return dataset, self.check_data(dataset)
 
-    def check_data(self, dataset: Dataset) -> None:
-        """Compare data with those that the run was trained on; what has changed is said, once.
+    def check_data(self, dataset: Dataset) -> str:
+        """Compare data with those that the run was trained on; what has changed is printed once, and returned.
 
         Raises:
             InputError: Classes, their order, channels, size or the kind of the targets are others: what the model
@@ -317,11 +324,15 @@ class Run(RunDirectory):
             classes=data["classes"],
             targets=before.get("targets"),
         )
-        if changed := changes(before, fingerprint(dataset)):
-            say_once(
-                f"the data of {self.name} have changed since the training: {', '.join(changed)}; what is measured is "
-                "of the data as they are now."
-            )
+        changed = changes(before, fingerprint(dataset))
+        if not changed:
+            return ""
+        sentence = (
+            f"the data of {self.name} have changed since the training: {', '.join(changed)}; what is measured is of "
+            "the data as they are now, and the model may have learned from images that are test images now."
+        )
+        say_once(sentence)
+        return sentence
 
 
 def _counted(data: Mapping[str, Any], *, apart: bool) -> dict[str, Any]:

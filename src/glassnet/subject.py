@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +16,7 @@ import glassnet
 from glassnet.console import printable
 from glassnet.data import Dataset, Split, load_dataset
 from glassnet.data.dataset import check_labels
-from glassnet.data.fingerprint import check_fits
+from glassnet.data.fingerprint import check_fits, images_digest, tensor_bytes
 from glassnet.data.given import (
     checked_split,
     class_folders,
@@ -35,7 +34,6 @@ from glassnet.settings import TrainSettings
 from glassnet.tasks import TASKS, Task
 
 Part = Literal["train", "test"]
-_CHUNK_BYTES = 1 << 24
 
 
 class Subject:
@@ -48,7 +46,10 @@ class Subject:
         run: The run that it is of; None for a network that glassnet did not train.
         store: Keeps the analyses; None where they are only returned.
         labelled: Whether the images have labels, so that right and wrong can be told apart.
+        data_changed: How a run's data have changed since the training, in a sentence, once they are read; else empty.
     """
+
+    data_changed = ""
 
     def __init__(
         self,
@@ -162,7 +163,8 @@ class Subject:
         """
         if self.run is None:
             raise InputError(f"{self.name} is no run and has no data set, only the images that it was given.")
-        return self.run.dataset(self._data_root)
+        dataset, self.data_changed = self.run.checked_dataset(self._data_root)
+        return dataset
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -239,29 +241,12 @@ class Subject:
         return f"Subject({self.name}: {self.task.name}, {len(self.classes)} classes)"
 
 
-def images_digest(split: Split) -> str:
-    """Return a digest of the images, targets and file names of a part, in order, read a chunk at a time."""
-    digest = hashlib.blake2b(digest_size=16)
-    digest.update("\n".join(split.files or ()).encode())
-    step = max(1, _CHUNK_BYTES // max(1, math.prod(split.image_shape)))
-    for start in range(0, len(split), step):
-        for tensor in split.take(slice(start, start + step)):
-            digest.update(f"{tuple(tensor.shape)}{tensor.dtype}".encode())
-            digest.update(_bytes(tensor))
-    return digest.hexdigest()
-
-
 def _weights_digest(model: nn.Module, structure: str) -> str:
     digest = hashlib.blake2b(structure.encode(), digest_size=16)
     for name, tensor in model.state_dict().items():
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        digest.update(_bytes(tensor))
+        digest.update(tensor_bytes(tensor))
     return digest.hexdigest()
-
-
-def _bytes(tensor: Tensor) -> Any:
-    """Return the bytes of a tensor, without a copy where it lies on the CPU in order."""
-    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 
 def as_subject(what: Subject | Run | str | Path, *, data_root: Path | None = None) -> Subject:

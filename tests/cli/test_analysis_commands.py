@@ -14,8 +14,8 @@ from sklearn.metrics import accuracy_score, confusion_matrix, log_loss
 
 from command_line import answer, call, refused
 from glassnet.analysis import analyse
-from glassnet.run import write_weights
 from glassnet.run.store import Store
+from tiny_runs import replace_weights
 
 HEADINGS = ("What it tells apart", "Layer by layer", "Settings and versions")
 
@@ -131,7 +131,7 @@ def test_report_does_what_is_missing_and_changes_nothing_that_is_there(capsys, c
     before = {path: path.stat().st_mtime_ns for path in copy.path.rglob("*") if path.is_file()}
     page = tmp_path / "elsewhere" / "page.html"
     assert answer(capsys, "report", copy.path, "--out", page) == {
-        "run": str(copy.path), "runs": [str(copy.path)], "report": str(page),
+        "run": str(copy.path), "runs": [str(copy.path)], "report": str(page), "data_changed": [None],
     }  # fmt: skip
     html = page.read_text()
     assert all(name in html for name in HEADINGS), re.findall("<h[23].*", html)
@@ -205,7 +205,7 @@ def test_weights_that_changed_make_another_entry(capsys, copy):
     first = answer(capsys, "eval", copy.path)
     weights = copy.weights()
     weights["fc2.bias"][3] += 100  # whatever the image, it is a 3
-    write_weights(copy.path, weights)
+    replace_weights(copy.path, weights)
     second = answer(capsys, "eval", copy.path)
     assert (first["analysis"], second["analysis"]) == ("evaluation/test", "evaluation/test-2")
     assert second["accuracy"] == pytest.approx(0.1)

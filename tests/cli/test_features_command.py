@@ -7,7 +7,6 @@ import sys
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import adjusted_rand_score
 
@@ -18,6 +17,7 @@ from glassnet.data.split import balanced_draw
 from glassnet.embedding.layers import cka
 from glassnet.experiment import build_model
 from glassnet.run.store import Draft, Store
+from tiny_runs import replace_weights
 
 PCA = ["--methods", "pca", "--dims", 2]
 
@@ -34,8 +34,8 @@ def other(copy, tmp_path):
     shutil.copytree(copy.path, tmp_path / "other")
     run = gn.Run.open(tmp_path / "other")
     weights = {name: torch.flip(value, (0,)).contiguous() for name, value in run.weights().items()}
-    save_file(weights, tmp_path / "other" / "model.safetensors")
-    return run
+    replace_weights(tmp_path / "other", weights)
+    return gn.Run.open(tmp_path / "other")
 
 
 @pytest.fixture
@@ -265,7 +265,7 @@ def test_wrong_input_makes_one_sentence_and_writes_nothing(capsys, copy, tmp_pat
     if "SHALLOW" in words:
         folder = shutil.copytree(copy.path, places["SHALLOW"])
         rewrite(folder, "model", name="allconv", options={"filters": [4] * 7})
-        save_file(build_model(gn.Run.open(folder).manifest["model"]).state_dict(), folder / "model.safetensors")
+        replace_weights(folder, build_model(gn.Run.open(folder).manifest["model"]).state_dict())
     before = sorted(copy.path.rglob("*"))
     assert message in refused(capsys, "features", copy.path, *(places.get(word, word) for word in words))
     assert sorted(copy.path.rglob("*")) == before

@@ -1,5 +1,7 @@
 """A run and its data fit each other: what was changed in a folder after the training is refused, or said."""
 
+import dataclasses
+import re
 import shutil
 
 import numpy as np
@@ -7,12 +9,14 @@ import pytest
 from PIL import Image
 
 import glassnet as gn
+from command_line import answer, call, refused
 from glassnet import cli, console, run
 from glassnet.data.fingerprint import changes, fingerprint
 from glassnet.errors import InputError
 from glassnet.experiment import Run
 from glassnet.files import read_json, write_json
 from glassnet.subject import Subject
+from glassnet.tasks.classification import views as classification_views
 from glassnet.training import loop
 from tiny_runs import tiny
 
@@ -27,10 +31,10 @@ def draw(file, level, random):
 
 @pytest.fixture(scope="module")
 def shades(tmp_path_factory):
-    """Thirty pictures in three classes."""
+    """Sixty pictures in three classes."""
     folder, random = tmp_path_factory.mktemp("data") / "shades", np.random.default_rng(0)
     for name, level in (("bright", 200), ("dark", 40), ("middle", 120)):
-        for number in range(10):
+        for number in range(20):
             draw(folder / name / f"{number}.png", level, random)
     return folder
 
@@ -79,7 +83,7 @@ def double(folder):
 
 
 def remove_half(folder):
-    for number in range(5):
+    for number in range(10):
         for name in ("bright", "dark", "middle"):
             (folder / name / f"{number}.png").unlink()
 
@@ -99,15 +103,15 @@ def swap_two(folder):
 
 REFUSED = {
     rename: r"the classes light, dark, middle|the classes dark, light, middle",
-    rename_to_another_order: "the classes dark, middle, pale; expected 1 and bright, dark, middle, as shades was",
+    rename_to_another_order: "the classes dark, middle, pale; expected 1 and bright, dark, middle, as shades",
     add_a_class: "the classes bright, dark, middle, white; expected 1 and bright, dark, middle",
     remove_a_class: "the classes bright, dark; expected 1 and bright, dark, middle",
     make_colourful: "has 3 channels and the classes bright, dark, middle; expected 1 and",
     remove_the_whole: "does not exist",
 }
 NOTICED = {
-    double: "24 images more to train on, 6 images more to test on",
-    remove_half: "12 images fewer to train on, 3 images fewer to test on",
+    double: "48 images more to train on, 12 images more to test on",
+    remove_half: "24 images fewer to train on, 6 images fewer to test on",
     rename_files: "other files to train on, other files to test on",
     swap_two: "other pixels to",
 }
@@ -124,15 +128,74 @@ def test_data_of_other_classes_or_images_are_refused_by_all_that_reads_them(trai
             look()
 
 
-@pytest.mark.parametrize("command", ["eval", "explain", "features", "report"])
-def test_no_command_gives_a_number_that_belongs_to_other_data(trained, own, tmp_path, capfd, command):
-    rename_to_another_order(own)
-    mine = shutil.copytree(trained.path, tmp_path / "shades-run")
-    assert cli.run([command, str(mine), "--data-root", str(own)]) == 2
-    said = capfd.readouterr()
-    assert "expected 1 and bright, dark, middle, as shades-run was trained on" in said.err
-    assert not said.out
-    assert not (mine / "report.html").exists()
+COMMANDS = {
+    "eval": (),
+    "explain": ("--images", "2", "--layers", "conv4", "--methods", "gradcam"),
+    "features": ("--layers", "fc1", "--methods", "pca", "--dims", "2"),
+    "report": (),
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _short_reports():
+    """A report makes the evaluation only: the rest takes seconds, and is made of the same images."""
+    whole = classification_views.VIEWS
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(classification_views, "VIEWS", dataclasses.replace(whole, wanted=lambda _: [("evaluation", {})]))
+        yield
+
+
+@pytest.fixture(scope="module")
+def analysed(trained, tmp_path_factory):
+    """A copy of the run whose data have been looked at before they change."""
+    path = shutil.copytree(trained.path, tmp_path_factory.mktemp("analysed") / "shades")
+    for command, words in COMMANDS.items():
+        assert cli.run([command, str(path), *words]) == 0
+    return path
+
+
+def files_of(folder):
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("change", [*REFUSED, *NOTICED], ids=lambda one: one.__name__)
+def test_no_command_gives_a_number_that_belongs_to_other_data(analysed, own, tmp_path, capsys, change, command):
+    """Where the classes are others it is refused; where images are, the numbers are theirs, and it is said."""
+    mine = shutil.copytree(analysed, tmp_path / "shades-run")
+    before = files_of(mine)
+    change(own)
+    words = (command, mine, *COMMANDS[command], "--data-root", own)
+    if change in REFUSED:
+        assert re.search(REFUSED[change], refused(capsys, *words))
+        assert files_of(mine) == before
+        return
+    got = answer(capsys, *words)
+    told = got["data_changed"][0] if command == "report" else got["data_changed"]
+    assert f"the data of shades-run have changed since the training: {NOTICED[change]}" in told
+    assert before.items() <= {**files_of(mine), "report.html": before["report.html"]}.items()
+    images = len(gn.load_dataset(f"folder:{own}").test)
+    if command == "report":
+        page = (mine / "report.html").read_text()
+        assert told[1:] in page
+        assert "took no part in either" not in page
+        left_out = "Left out, as they are of other images or weights than are there now: evaluation/test, " in page
+        assert left_out == ("to test on" in told)
+        assert f"{images} images" in page
+        return
+    code, out, _ = call(capsys, *words)
+    assert (code, f"note: {told}" in out) == (0, True)
+    assert f"{images} test images" in out or f"(test, {images} images)" in out or command == "explain"
+    new = set(files_of(mine)) - set(before)  # an entry beside the one of the data as they were
+    assert bool(new) == ("to test on" in told)
+
+
+def test_a_report_without_changed_data_leaves_nothing_out(analysed, own, tmp_path, capsys):
+    mine = shutil.copytree(analysed, tmp_path / "shades-run")
+    assert answer(capsys, "report", mine, "--data-root", own)["data_changed"] == [None]
+    page = (mine / "report.html").read_text()
+    assert "Left out" not in page
+    assert "took no part in either" in page
 
 
 @pytest.mark.parametrize("change", NOTICED, ids=lambda one: one.__name__)
@@ -164,7 +227,7 @@ def test_of_a_run_of_an_early_version_classes_and_counts_are_known(trained, own,
     assert "changed" not in capfd.readouterr().err
     double(own)
     Run.open(old).dataset(own)
-    assert "24 images more to train on, 6 images more to test on" in capfd.readouterr().err
+    assert "48 images more to train on, 12 images more to test on" in capfd.readouterr().err
     add_a_class(own)
     with pytest.raises(InputError, match="the classes bright, dark, middle, white; expected 1 and"):
         Run.open(old).dataset(own)
@@ -195,10 +258,14 @@ def stopped(own, tmp_path, monkeypatch):
         (remove_a_class, "the classes bright, dark; expected 1"),
         (
             double,
-            r"since its training began \(24 images more to train on, 6 images more to test on\); put",
+            r"since its training began \(48 images more to train on, 12 images more to test on\); put",
         ),
-        (remove_half, "12 images fewer to train on"),
+        (remove_half, "24 images fewer to train on"),
         (rename_files, "other files to train on, other files to test on"),
+        (swap_two, "other pixels to"),
+        (rename, "the classes dark, light, middle; expected 1"),
+        (make_colourful, r"other pixels to|3 channels"),
+        (remove_the_whole, "does not exist"),
     ],
 )
 def test_no_training_goes_on_with_other_data(stopped, own, change, message):
@@ -207,13 +274,6 @@ def test_no_training_goes_on_with_other_data(stopped, own, change, message):
     with pytest.raises(InputError, match=message):
         gn.train(gn.TrainSettings(resume=stopped))
     assert {file: file.read_bytes() for file in stopped.rglob("*") if file.is_file()} == before
-
-
-def test_a_training_goes_on_where_only_pixels_differ_and_says_so(stopped, own, capfd):
-    """As another version of a decoder reads them."""
-    swap_two(own)
-    assert len(gn.train(gn.TrainSettings(resume=stopped)).history) == 2
-    assert "have changed since its training began: other pixels to" in capfd.readouterr().err
 
 
 def test_a_checkpoint_of_an_early_version_goes_on(stopped):

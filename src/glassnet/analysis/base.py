@@ -17,6 +17,7 @@ import torch
 
 from glassnet.console import printable, say
 from glassnet.devices import choose_device
+from glassnet.errors import InputError, OtherDataError
 from glassnet.run.codec import decode, encode
 from glassnet.run.store import Entry, FigureWords, Plot, slug
 from glassnet.subject import Subject
@@ -135,7 +136,7 @@ def get(
     if store is None:
         return _computed(kind, subject, request, context)
     settings, made_of = encode(request)[0], dict(kind.made_of(subject, request, context))
-    entry = store.find(kind.name, settings, made_of)
+    entry = store.find(kind.name, settings, made_of, earlier=not subject.data_changed)
     if entry is not None:
         _say_other_code(kind, entry)
         if name not in (None, entry.name):
@@ -161,6 +162,7 @@ def get(
                 "name": printable(subject.name, lines=False),  # JSON in UTF-8 holds no half character
                 "task": subject.task.name,
                 "data": None if subject.data is None else printable(str(subject.data), lines=False),
+                **({"data_changed": subject.data_changed} if subject.data_changed else {}),
             },
             settings=settings,
             made_of=made_of,
@@ -170,7 +172,7 @@ def get(
             seconds=round(time.perf_counter() - started, 3),
             result=document,
         )
-    made = store.find(kind.name, settings, made_of)
+    made = store.find(kind.name, settings, made_of, earlier=not subject.data_changed)
     assert made is not None
     return Analysis(kind.name, request, result, made)
 
@@ -192,7 +194,32 @@ def is_stored(kind: Kind, subject: Subject, request: Any, context: Context) -> b
         return False
     request = kind.resolve(subject, request)
     made_of = dict(kind.made_of(subject, request, context))
-    return subject.store.find(kind.name, encode(request)[0], made_of) is not None
+    earlier = not subject.data_changed
+    return subject.store.find(kind.name, encode(request)[0], made_of, earlier=earlier) is not None
+
+
+def is_current(kind: Kind, subject: Subject, analysis: Analysis, context: Context) -> bool:
+    """Tell whether an analysis that is kept is of the model and the images as they are now.
+
+    Where its images cannot be read, it counts as current unless it says itself that they had changed. Other data than
+    the subject's own are not read again: they are named, and only the model is compared.
+
+    Raises:
+        OtherDataError: The run's data are others than it was trained on.
+    """
+    entry = analysis.entry
+    if entry is None:
+        return True
+    try:
+        if getattr(analysis.request, "data", None) is not None:
+            return entry.elsewhere is not None or entry.made_of.get("model") == subject.weights_digest
+        made_of = dict(kind.made_of(subject, analysis.request, context))
+    except OtherDataError:
+        raise
+    except InputError:
+        described = entry.document.get("subject")
+        return not (isinstance(described, Mapping) and described.get("data_changed"))
+    return not subject.data_changed if entry.elsewhere else dict(entry.made_of) == made_of
 
 
 def load(kind: Kind, subject: Subject, entry: Entry) -> Analysis:

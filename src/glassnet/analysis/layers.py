@@ -310,6 +310,8 @@ def _words(_subject: Subject, request: LayersRequest) -> Iterable[str]:
 
 def _made_of(subject: Subject, request: LayersRequest, _context: Context) -> dict[str, Any]:
     digests = subject.made_of("test")
+    if subject.run is not None:  # whose training images are fitted to
+        digests |= {"training": subject.made_of("train")["images"]}
     if request.against is None:
         return digests
     return digests | {"against": Subject.of_run(Run.open(request.against)).weights_digest}

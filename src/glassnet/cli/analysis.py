@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from glassnet.analysis import analyse
 from glassnet.cli import Answer
-from glassnet.cli.subjects import context_of, kept_at, open_subject, precision_of
+from glassnet.cli.subjects import answer_about, context_of, kept_at, open_subject, precision_of
 from glassnet.errors import InputError
 from glassnet.formats import duration, plain
 from glassnet.reports import report as write_report
@@ -32,7 +32,8 @@ def evaluate(settings: EvalSettings) -> Answer:
     text = (
         f"{subject.name} on {data} ({settings.split}, {done.result.images:,} images): {measured}\n\n{kept_at([done])}"
     )
-    return Answer(text, {"run": str(subject.path), "data": data, "split": settings.split, **done.to_json()})
+    about = {"run": str(subject.path), "data": data, "split": settings.split, **done.to_json()}
+    return answer_about(subject, text, about)
 
 
 def report(settings: ReportSettings) -> Answer:
@@ -47,7 +48,10 @@ def report(settings: ReportSettings) -> Answer:
         data_root=settings.data_root,
     )
     folders = [str(subject.path) for subject in subjects]
-    return Answer(f"report: {path.resolve()}", {"run": folders[0], "runs": folders, "report": str(path.resolve())})
+    changed = [subject.data_changed or None for subject in subjects]
+    notes = [f"note: {one}" for one in changed if one]
+    about = {"run": folders[0], "runs": folders, "report": str(path.resolve()), "data_changed": changed}
+    return Answer("\n".join([f"report: {path.resolve()}", *notes]), about)
 
 
 def analyses(settings: AnalysesSettings) -> Answer:

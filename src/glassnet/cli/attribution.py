@@ -10,7 +10,7 @@ from glassnet.analysis.attribution import Attribution, AttributionRequest, Expla
 from glassnet.analysis.faithfulness import MeasuredFaithfulness, MeasuredGroup
 from glassnet.attribution.faithfulness import MeanCI
 from glassnet.cli import Answer
-from glassnet.cli.subjects import context_of, kept_at, open_subject, precision_of
+from glassnet.cli.subjects import answer_about, context_of, kept_at, open_subject, precision_of
 from glassnet.formats import DASH
 from glassnet.measures import MEASURES, METHOD_TITLES, with_interval
 from glassnet.settings import ExplainSettings
@@ -46,7 +46,7 @@ def explain(settings: ExplainSettings) -> Answer:
         done.append(measured)
     about = {"run": str(subject.path), "explained": explained.to_json()}
     about |= {"faithfulness": done[1].to_json()} if settings.faithfulness else {}
-    return Answer("\n\n".join([*parts, kept_at(done)]), about)
+    return answer_about(subject, "\n\n".join([*parts, kept_at(done)]), about)
 
 
 def _facts(subject: Subject, result: Attribution) -> str:

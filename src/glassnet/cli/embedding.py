@@ -11,7 +11,7 @@ from glassnet.analysis.embedding import EMBEDDING, SHOWN, check
 from glassnet.analysis.features import layer_names, prepare, width_of
 from glassnet.analysis.layers import LayerComparison
 from glassnet.cli import Answer
-from glassnet.cli.subjects import context_of, kept_at, open_subject, precision_of
+from glassnet.cli.subjects import answer_about, context_of, kept_at, open_subject, precision_of
 from glassnet.console import progress, say
 from glassnet.errors import InputError
 from glassnet.measures import EMBEDDING_TITLES, MEASURES, show, with_interval
@@ -39,7 +39,7 @@ def features(settings: FeaturesSettings) -> Answer:
         parts += _comparison(compared.result)
         done.append(compared)
         answer["comparison"] = compared.to_json()
-    return Answer("\n\n".join([*parts, kept_at(done)]), answer)
+    return answer_about(subject, "\n\n".join([*parts, kept_at(done)]), answer)
 
 
 def _compared(subject: Subject, settings: FeaturesSettings, context: Context) -> Analysis:

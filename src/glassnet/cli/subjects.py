@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from glassnet.analysis import Analysis, Context
+from glassnet.cli import Answer
 from glassnet.console import say
 from glassnet.defaults import learned_by
 from glassnet.devices import choose_device, choose_precision
@@ -118,6 +120,13 @@ def _refuse_name(name: str) -> None:
     """Refuse a plain word that is no folder here and no model."""
     error = unknown_name("run or model", name, MODELS, noun="models")
     raise InputError(f"{error} A run is the path of a folder that `glassnet train` wrote.")
+
+
+def answer_about(subject: Subject, text: str, data: Mapping[str, Any]) -> Answer:
+    """Return what a command found, and with it how the subject's data have changed since the training."""
+    changed = subject.data_changed
+    note = f"\n\nnote: {changed}" if changed else ""
+    return Answer(text + note, {**data, "data_changed": changed or None})
 
 
 def kept_at(done: Sequence[Analysis]) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from glassnet.analysis import KINDS, Analysis, Context, analyse, load
+from glassnet.analysis.base import is_current
 from glassnet.blocks import Block, Example, Fold, Headline, Missing, Picture, Prose, RunReport, Section, Template
 from glassnet.console import say
 from glassnet.errors import InputError, OtherDataError
@@ -41,6 +42,7 @@ class Gathered:
         subject: The subject.
         analyses: All of them, the oldest first.
         lacking: What could not be made, by kind: why.
+        outdated: Names of those that are left out, as they are of other images or weights than are there now.
         context: What they share.
     """
 
@@ -48,6 +50,7 @@ class Gathered:
     analyses: Sequence[Analysis]
     lacking: Mapping[str, str]
     context: Context
+    outdated: Sequence[str] = ()
 
     def of(self, kind: str) -> list[Analysis]:
         """Return the analyses of a kind."""
@@ -63,7 +66,13 @@ class Gathered:
 def gather(subject: Subject, *, seed: int, precision: str, context: Context) -> Gathered:
     """Make what a report needs and does not find; what cannot be made is left out, and said."""
     lacking: dict[str, str] = {}
-    analyses = list(_readable(subject, lacking))
+    analyses, outdated = [], []
+    for one in _readable(subject, lacking):
+        if is_current(KINDS[one.kind], subject, one, context):
+            analyses.append(one)
+        else:
+            say(f"left out: {one.name} is of other images or weights than are there now")
+            outdated.append(one.name)
     for kind, settings in subject.task.views().wanted(subject):
         asked = settings | ({"seed": seed} if kind == "embedding" and seed else {})
         if any(one.kind == kind and _has(one, asked) for one in analyses):
@@ -75,7 +84,7 @@ def gather(subject: Subject, *, seed: int, precision: str, context: Context) -> 
             raise
         except InputError as error:
             _leave_out(lacking, kind, error)
-    return Gathered(subject, analyses, lacking, context)
+    return Gathered(subject, analyses, lacking, context, outdated)
 
 
 def _readable(subject: Subject, lacking: dict[str, str]) -> Iterator[Analysis]:
@@ -130,7 +139,7 @@ def run_report(gathered: Gathered) -> RunReport:
         model=subject.model_name,
         data=str(subject.data or f"{count(len(subject.part('test')))} images"),
         headlines=(*_headlines(subject, metrics), *_about(subject, metrics)),
-        summary=tuple(_summary(subject, evaluation)),
+        summary=(*_changed(gathered), *_summary(subject, evaluation)),
         sections=tuple(one for one in sections if one.blocks),
         examples=examples,
         when=_when(subject),
@@ -271,12 +280,21 @@ def _about(subject: Subject, metrics: Mapping[str, Any]) -> tuple[Headline, ...]
     )
 
 
+def _changed(gathered: Gathered) -> Iterator[str]:
+    """Say, before all else, where numbers and data no longer belong together."""
+    if changed := gathered.subject.data_changed:
+        yield f"{changed[0].upper()}{changed[1:]} The learning curves are of the data as they were."
+    if gathered.outdated:
+        names = ", ".join(gathered.outdated)
+        yield f"Left out, as they are of other images or weights than are there now: {names}."
+
+
 def _summary(subject: Subject, evaluation: Analysis | None) -> Iterator[str]:
     if subject.run is not None:
         data = subject.run.manifest["data"]
         yield (
             f"The network learned from {count(data['train'])} images; {count(data['validation'])} others, held out, "
-            f"chose the epoch whose weights were saved. {_tested(data)}"
+            f"chose the epoch whose weights were saved. {'' if subject.data_changed else _tested(data)}".rstrip()
         )
     if evaluation is not None:
         yield from subject.task.views().summary(evaluation.result)

@@ -70,14 +70,17 @@ class Store:
         files = self.root.glob(f"{kind or '*'}/*/{FILE}")
         return sorted(file.parent for file in files if not file.parent.name.startswith("."))
 
-    def find(self, kind: str, settings: Mapping[str, Any], made_of: Mapping[str, Any]) -> Entry | None:
+    def find(
+        self, kind: str, settings: Mapping[str, Any], made_of: Mapping[str, Any], *, earlier: bool = True
+    ) -> Entry | None:
         """Return the entry of these settings, made of these things; None where there is none.
 
-        What an entry of an earlier version was made of is not known: it is taken where the run's weights are no newer.
+        What an entry of an earlier version was made of is not known: it is taken where the run's weights are no newer,
+        unless `earlier` is false.
         """
         wanted, parts = _canonical(settings), _canonical(made_of)
         for entry in self.entries(kind):
-            same = entry.elsewhere.current if entry.elsewhere else _canonical(entry.made_of) == parts
+            same = (earlier and entry.elsewhere.current) if entry.elsewhere else _canonical(entry.made_of) == parts
             if same and _canonical(entry.settings) == wanted:
                 return entry
         return None

@@ -17,7 +17,7 @@ from accelerate import Accelerator
 from torch import Generator
 
 from glassnet import __version__, experiment, run
-from glassnet.console import say, say_once
+from glassnet.console import say
 from glassnet.data import OF_A_PATH
 from glassnet.data.batches import batch_order
 from glassnet.data.fingerprint import changes, check_fits, fingerprint
@@ -140,13 +140,11 @@ def _require_same_data(
     )
     if "fingerprint" not in before:  # an early version wrote none
         return
-    if changed := changes(before["fingerprint"], now, but=("pixels",)):
+    if changed := changes(before["fingerprint"], now):
         raise InputError(
             f"the data of {settings.out} have changed since its training began ({', '.join(changed)}); "
             "put them back as they were, or train anew."
         )
-    if changed := changes(before["fingerprint"], now):
-        say_once(f"the data of {settings.out} have changed since its training began: {', '.join(changed)}.")
 
 
 def default_name(settings: ResolvedSettings) -> str:

@@ -93,7 +93,16 @@ def _check_models(plan: Plan, seeds: Sequence[int], out: Path) -> None:
             create_model(settings.model, **shape, **options)
         for path in (run_path(out, name, seed) for seed in seeds):
             if (path / "run.json").exists():
-                Run.open(path).check_data(data)
+                _require_same_data(Run.open(path), data)
+
+
+def _require_same_data(run: Run, data: Dataset) -> None:
+    """Refuse data other than a finished cell's: the table would compare trainings on different images."""
+    if run.check_data(data):
+        raise InputError(
+            f"the data have changed since {run.path} was trained on them; put them back as they were, or give another "
+            "--out."
+        )
 
 
 def _train_all(plan: Plan, jobs: Sequence[tuple[str, int]], out: Path) -> None:

@@ -17,13 +17,13 @@ from glassnet.data.batches import ordered_batches
 from glassnet.denoising import DENOISERS
 from glassnet.experiment import build_corruption
 from glassnet.rng import PerImageRNG
-from glassnet.run import write_weights
 from glassnet.subject import Subject
 from glassnet.tasks import TASKS
 from glassnet.tasks.reconstruction import elbo, pictures
 from glassnet.tasks.reconstruction.image_quality import psnr
 from glassnet.tasks.reconstruction.pictures import code_spread
 from references.attributions import occlusion
+from tiny_runs import replace_weights
 
 VIEWS = TASKS["reconstruction"].views()
 DRAWN = ["reconstructions", "interpolation", "traversals", "prior-samples", "latent-kl"]
@@ -236,7 +236,7 @@ def test_the_error_that_is_explained_is_the_mean_squared_one(copy):
     weights = copy.weights()  # after two epochs hardly any pixel matters, and rounding would be all that is compared
     weights["mean.weight"] *= 10
     weights["decoder.deconv2.weight"] *= 10
-    write_weights(copy.path, weights)
+    replace_weights(copy.path, weights)
     copy = gn.Run.open(copy.path)
     asked = {"target": "error", "images": "0,3", "methods": ("saliency", "occlusion")}
     (group,) = analyse(copy, "attribution", **asked).result.groups
@@ -280,7 +280,7 @@ def test_training_images_get_the_noise_of_their_part(copy):
 def test_an_exploded_variance_is_drawn_and_told(copy):
     weights = copy.weights()
     weights["log_variance.bias"] += 200.0  # exp of it is no finite number in single precision
-    write_weights(copy.path, weights)
+    replace_weights(copy.path, weights)
     analysis = analyse(copy.path, "evaluation")
     result = analysis.result
     assert VIEWS.text(result).count("The variance exploded: a code has a standard deviation of") == 1

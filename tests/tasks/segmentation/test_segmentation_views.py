@@ -13,11 +13,11 @@ from PIL import Image
 import glassnet as gn
 from glassnet import figures
 from glassnet.analysis import analyse
-from glassnet.run import write_weights
 from glassnet.subject import Subject
 from glassnet.tasks import TASKS
 from glassnet.tasks.segmentation.metrics import pixel_counts
 from glassnet.tasks.segmentation.result import Overlap, Segmentation
+from tiny_runs import replace_weights
 
 VIEWS = TASKS["segmentation"].views()
 
@@ -203,7 +203,7 @@ def test_an_explanation_outlines_the_region_and_says_where_there_is_none(copy, m
     assert "predicted nowhere" not in group.note
     weights = copy.weights()
     weights["up1.weight"][:, 2] = weights["up1.weight"][:, 0]  # never more than the first: predicted nowhere
-    write_weights(copy.path, weights)
+    replace_weights(copy.path, weights)
     (empty,) = analyse(gn.Run.open(copy.path), "attribution", target="column", **asked).result.groups
     assert "column is predicted nowhere in 2 of 2 images: their maps are all zero." in empty.note
 
