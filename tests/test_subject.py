@@ -352,3 +352,40 @@ def test_a_model_is_left_as_it_was_found(images, change):
     assert all(one.grad is None and one.requires_grad for one in model.parameters())
     assert not any(one._forward_hooks for one in model.modules())
     assert subject.model() is model
+
+
+# A network that gives images back.
+
+
+def autoencoder():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 3, 3, padding=1), nn.Sigmoid())
+
+
+def test_a_network_that_gives_images_alone_is_measured_explained_and_reported(images, tmp_path):
+    network = autoencoder()
+    subject = Subject(network, images, task="reconstruction", out=tmp_path, name="mine")
+    result = subject.evaluate()
+    clean = torch.from_numpy(images).float() / 255
+    errors = (network(clean) - clean).square().mean(dim=(1, 2, 3)).detach()
+    assert result.images == 9
+    assert np.allclose(result.values["mse"], errors, rtol=1e-5)
+    assert (result.likelihood, result.kl, result.negative_elbo, result.latent) == (None, None, None, None)
+    explained = subject.explain(images="first:2").result
+    assert [fact["score"] for fact in explained.groups[0].facts] == pytest.approx(errors[:2].tolist(), rel=1e-4)
+    assert "It reconstructs 9 images at a PSNR of" in subject.report().read_text()
+    with pytest.raises(InputError, match=r"--target is 'latent:0', expected error: mine gives images alone"):
+        subject.explain(target="latent:0")
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (TinyNet(), r"gives a tensor of shape \(1, 3\) for an image of shape \(1, 3, 12, 10\), expected an image of"),
+        (nn.Conv2d(3, 3, 3), r"gives a tensor of shape \(1, 3, 10, 8\) for an image of shape \(1, 3, 12, 10\)"),
+        (nn.LSTM(10, 10), r"LSTM fails on images|gives a tuple for an image"),
+    ],
+)
+def test_a_reconstruction_of_another_shape_is_refused(images, model, message):
+    with pytest.raises(InputError, match=message):
+        Subject(model, images, task="reconstruction")

@@ -326,6 +326,7 @@ def _classes(
                 "classes=[...], or a folder with a sub-folder for each."
             )
     else:  # a reconstruction has no scores of classes
+        _check_images_given_back(model, split.take(slice(0, 1))[0], task)
         scores = 0 if targets is None or targets.ndim != 1 else int(targets.max()) + 1
     return tuple(printable(str(name), lines=False) for name in (range(scores) if names is None else names))
 
@@ -336,9 +337,27 @@ def _scores(model: nn.Module, image: Tensor, task: Task) -> int:
         (output,) = outputs(model, [image])
     dims = 4 if task.target_dimensions == 3 else 2
     if not isinstance(output, Tensor) or output.ndim != dims or len(output) != 1:
-        got = f"a tensor of shape {tuple(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"
-        raise InputError(f"the model gives {got} for an image, expected a score for each class, as {task.name} has.")
+        raise InputError(
+            f"the model gives {_described(output)} for an image, expected a score for each class, as {task.name} has."
+        )
     return int(output.shape[1])
+
+
+def _check_images_given_back(model: nn.Module, image: Tensor, task: Task) -> None:
+    """Refuse a model that gives no image back of the size that it was given."""
+    with translate_torch_errors(model, image):
+        (output,) = outputs(model, [image])
+    given = output if isinstance(output, Tensor) else getattr(output, "images", None)
+    if not isinstance(given, Tensor) or given.shape != image.shape:
+        got = _described(output if given is None else given)
+        raise InputError(
+            f"the model gives {got} for an image of shape {tuple(image.shape)}, expected an image of that shape, as "
+            f"{task.name} has."
+        )
+
+
+def _described(output: object) -> str:
+    return f"a tensor of shape {tuple(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"
 
 
 def _check_labels(targets: Tensor | None, classes: tuple[str, ...]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -20,6 +20,7 @@ from glassnet.models.autoencoder import Autoencoder
 from glassnet.models.layers import select_layers
 from glassnet.rng import PerImageRNG
 from glassnet.subject import Subject
+from glassnet.tasks.reconstruction.learn import output_images
 
 ERROR = "error"
 
@@ -66,7 +67,11 @@ def _target(subject: Subject, model: nn.Module, group: Group, request: Attributi
     word = request.target
     if word == ERROR:
         return _error(_pair(subject, group, request)[1].to(device_of(model)))
-    dimensions = math.prod(cast(Autoencoder, model).latent_shape)
+    if not isinstance(model, Autoencoder):
+        raise InputError(
+            f"--target is '{word}', expected error: {subject.name} gives images alone, and no code for latent:K."
+        )
+    dimensions = math.prod(model.latent_shape)
     kind, _, number = word.partition(":")
     if kind == "latent" and number.isdecimal() and int(number) < dimensions:
         return lambda output: output.mean.flatten(1)[:, int(number)]
@@ -79,8 +84,9 @@ def _error(clean: Tensor) -> Callable[..., Tensor]:
     """Return the mean squared error of each image's reconstruction, also for a pack of variants of the images."""
 
     def error(output: Any) -> Tensor:
-        copies = len(output.images) // len(clean)
-        return (output.images - clean.repeat(copies, 1, 1, 1)).square().mean(dim=(1, 2, 3))
+        images = output_images(output)
+        copies = len(images) // len(clean)
+        return (images - clean.repeat(copies, 1, 1, 1)).square().mean(dim=(1, 2, 3))
 
     return error
 

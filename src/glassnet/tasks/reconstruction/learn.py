@@ -62,13 +62,21 @@ def recorder(settings: TrainSettings, _classes: int) -> Recorder:
     """Return what is remembered of a batch: quality and terms by image, sums over the code's dimensions as one row."""
 
     @torch.no_grad()
-    def of_batch(output: Output, targets: Tensor, normal: Normal) -> Records:
-        images = output.images
+    def of_batch(output: Output | Tensor, targets: Tensor, normal: Normal) -> Records:
+        images = output_images(output)
         records = {name: measure(images, targets) for name, measure in QUALITY.items()}
-        return records | _terms(output, targets, normal) | _code(output)
+        records["values"] = torch.full((len(targets),), targets[0].numel())
+        if isinstance(output, Tensor):
+            return records
+        return _weighted(records | _terms(output, targets, normal) | _code(output), settings.beta) | kind
 
     kind = {"binarized": torch.tensor([settings.binarize])}
-    return lambda output, targets, normal: _weighted(of_batch(output, targets, normal), settings.beta) | kind
+    return of_batch
+
+
+def output_images(output: Output | Tensor) -> Tensor:
+    """Return the reconstructed images of an output, which may be these images alone, with no code and no likelihood."""
+    return output if isinstance(output, Tensor) else output.images
 
 
 def _weighted(records: Records, beta: float) -> Records:
@@ -84,7 +92,7 @@ def _terms(output: Output, targets: Tensor, normal: Normal) -> Records:
         logits = output.decode(output.mean + (output.log_variance / 2).exp() * eps)
         kl = kl_per_dimension(output.mean, output.log_variance).sum(dim=1)
     told = LIKELIHOODS[output.likelihood](logits, targets, output.log_deviation)
-    records = {"reconstruction": told, "kl": kl, "values": torch.full_like(kl, targets[0].numel())}
+    records = {"reconstruction": told, "kl": kl}
     records["likelihood"] = torch.tensor([list(LIKELIHOODS).index(output.likelihood)])
     if output.log_deviation is not None:
         records["discretized"] = LIKELIHOODS["discretized_gaussian"](logits, targets, output.log_deviation)
@@ -148,14 +156,15 @@ def mean_interval(each: np.ndarray) -> tuple[float, float] | None:
 
 
 def _evaluate(records: Records, _classes: Sequence[str]) -> Reconstruction:
-    """All that the report shows of a reconstruction; terms in nats per image, None where they are not finite."""
+    """All that the report shows of a reconstruction; terms in nats per image, None where not finite or not there."""
     values, likelihood = int(records["values"][0]), _likelihood(records)
     deviation = records["deviation"][0].tolist() if "deviation" in records else None
     code = _latent(use_of(records)) if "code_kl" in records else None
     warnings = deviation_warnings(deviation or [], likelihood == TITLES["gaussian"])
-    measures = _measure(records) | quality({name: records[name].numpy() for name in QUALITY})
+    terms = _measure(records) if "loss" in records else dict.fromkeys(("loss", "loss_error", "reconstruction", "kl"))
+    measures = terms | quality({name: records[name].numpy() for name in QUALITY})
     return Reconstruction(
-        images=len(records["loss"]),
+        images=len(records["psnr"]),
         **{name: _finite(value) for name, value in measures.items()},
         variational=code is not None,
         values_per_image=values,
@@ -167,11 +176,13 @@ def _evaluate(records: Records, _classes: Sequence[str]) -> Reconstruction:
         noise="none",
         baselines=(),
         left_out=(),
-        values={name: records[name].numpy() for name in (*QUALITY, "reconstruction", "kl")},
+        values={name: records[name].numpy() for name in (*QUALITY, "reconstruction", "kl") if name in records},
     )
 
 
-def _likelihood(records: Records) -> str:
+def _likelihood(records: Records) -> str | None:
+    if "likelihood" not in records:
+        return None
     name = list(LIKELIHOODS)[int(records["likelihood"][0])]
     return TITLES["binarized" if name == "bernoulli" and bool(records["binarized"][0]) else name]
 

@@ -17,12 +17,14 @@ from glassnet.console import say
 from glassnet.data.split import balanced_draw
 from glassnet.denoising import DENOISERS
 from glassnet.denoising.baselines import BaselineQuality, measure_baselines, noisy_and_clean
-from glassnet.images import to_float
+from glassnet.images import first_weight, to_float
 from glassnet.measures import show
 from glassnet.models.autoencoder import Autoencoder
+from glassnet.models.inference import evaluating
 from glassnet.run.store import FigureWords, Plot
 from glassnet.tasks.base import Records
 from glassnet.tasks.reconstruction.image_quality import psnr
+from glassnet.tasks.reconstruction.learn import Output, output_images
 from glassnet.tasks.reconstruction.result import Reconstruction
 
 PICTURED, SAMPLED, TRAVERSED, STEPS = 10, 20, 6, 7
@@ -72,15 +74,22 @@ def plots(found: EvaluationView, result: Reconstruction) -> list[Plot]:
     """Draw what there is to see of an evaluated reconstruction."""
     comparison = compared(found)
     noisy, clean = _given(found, comparison.places)
+    weight = first_weight(found.model)
+    with torch.no_grad(), evaluating(found.model):  # which a generator would leave on for its caller
+        output = found.model(noisy.to(weight.device, weight.dtype))
+        images = output_images(output).float().cpu()
+        drawn = [_rows(found, result, comparison.pictures, (noisy, images, clean))]
+        return drawn if isinstance(output, Tensor) else [*drawn, *_of_code(found, result, output)]
+
+
+def _of_code(found: EvaluationView, result: Reconstruction, output: Output) -> Iterator[Plot]:
+    """Draw what there is to see of a code: the way from one to another, and of a distribution what its parts do."""
     model = cast(Autoencoder, found.model)
-    device = next(model.parameters()).device
-    with torch.no_grad():  # which a generator would leave on for its caller
-        output = model(noisy.to(device))
-        drawn = [_rows(found, result, comparison.pictures, (noisy, output.images.cpu(), clean))]
-        drawn += _interpolation(model, output.mean)
-        if output.log_variance is not None:
-            drawn += [_traversals(found, result, model, output.mean[:1]), _prior(model, device), *_use(result)]
-    return drawn
+    yield from _interpolation(model, output.mean)
+    if output.log_variance is not None:
+        yield _traversals(found, result, model, output.mean[:1])
+        yield _prior(model, output.mean.device)
+        yield from _use(result)
 
 
 def _given(found: EvaluationView, places: Tensor) -> tuple[Tensor, Tensor]:

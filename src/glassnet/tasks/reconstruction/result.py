@@ -81,7 +81,7 @@ class Reconstruction:
         mse_interval: Its bounds.
         variational: Whether there is a bound at all.
         values_per_image: Pixels times channels.
-        likelihood: What the nats are of; those of different ones are not comparable.
+        likelihood: What the nats are of; those of different ones are not comparable. None for plain images.
         likelihood_deviation: Learned standard deviation of a pixel, per channel.
         negative_elbo: Sum of the two terms.
         negative_elbo_interval: Its bounds.
@@ -91,7 +91,7 @@ class Reconstruction:
         noise: What was put on the input.
         baselines: Methods without a network on the same images.
         left_out: A sentence on each baseline that was not measured.
-        values: psnr, ssim, mse, reconstruction and kl of each image, and of the baselines as NAME/MEASURE.
+        values: psnr, ssim, mse, and of a likelihood reconstruction and kl, of each image; of baselines as NAME/MEASURE.
     """
 
     images: int
@@ -107,7 +107,7 @@ class Reconstruction:
     mse_interval: Bounds
     variational: bool
     values_per_image: int
-    likelihood: str
+    likelihood: str | None
     likelihood_deviation: tuple[float | None, ...] | None
     negative_elbo: float | None
     negative_elbo_interval: Bounds

@@ -130,7 +130,7 @@ def _bound(result: Reconstruction) -> list[Table]:
 def _wanted(subject: Subject) -> list[tuple[str, dict[str, Any]]]:
     """What a report needs: the evaluation, the codes embedded, and the error of a few images explained."""
     model = subject.model()
-    wanted: list[tuple[str, dict[str, Any]]] = [("evaluation", {})] if subject.labelled else []
+    wanted: list[tuple[str, dict[str, Any]]] = [("evaluation", {})]  # which needs no labels
     if "mean" in dict(model.named_modules()):
         wanted += [("embedding", {"layer": "mean", "method": method, "dims": 2}) for method in ("tsne", "pca")]
     asked: dict[str, Any] = {"target": ERROR, "images": "first:4"}
@@ -179,6 +179,9 @@ def _curves(history: Sequence[Mapping[str, Any]], best: int) -> Any:
 
 
 def _network(model: Mapping[str, Any]) -> Iterable[Plot]:
+    parts = {str(layer["name"]).partition(".")[0] for layer in model["layers"]}
+    if not {"mean", "decoder"} <= parts:  # a user's own network, whose code nothing names
+        return
     yield Plot(
         figures.autoencoder_diagram(model["layers"], f"{model['name']}: encoder, code, decoder"),
         FigureWords(
