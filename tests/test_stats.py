@@ -11,7 +11,7 @@ from scipy import stats
 from scipy.stats import binomtest
 
 from glassnet.errors import InputError
-from glassnet.stats import bootstrap_ci, holm, paired_t, percentile_interval, resampled_sums, wilson_interval
+from glassnet.stats import bootstrap_ci, holm, paired_t, percentile_interval, resampled_sums, share_ci, wilson_interval
 
 
 def test_wilson_interval_by_hand():
@@ -144,6 +144,16 @@ def test_too_few_pairs(first, second):
 def test_a_figure_that_is_no_number():
     with pytest.raises(InputError, match="a figure that is not finite"):
         paired_t([1.0, math.nan], [1.0, 2.0])
+
+
+def test_four_of_four_is_a_share_of_at_least_a_half():
+    """With n = 4 and z = 1.96 Wilson's lower bound of 4 is 1 / (1 + z² / 4) = 0.51."""
+    share = share_ci(np.array([1.0, np.nan, 1.0, 1.0, 1.0]))
+    assert (share.mean, share.high, share.count) == (1.0, 1.0, 4)
+    assert share.low == pytest.approx(1 / (1 + 1.959964**2 / 4), abs=1e-6)
+    tie = share_ci(np.array([1.0, 0.5, 0.0]))
+    assert (tie.mean, tie.low, tie.high) == (0.5, wilson_interval(1, 3)[0], wilson_interval(2, 3)[1])
+    assert share_ci(np.array([np.nan])).mean is None
 
 
 def test_holm_by_hand():

@@ -5,6 +5,7 @@ An interval is a pair (low, high), or None where the data have no spread to judg
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -175,7 +176,8 @@ class MeanCI:
     Attributes:
         values: NaN where an image has none, as the share of a map that is all zero.
         mean: Over the images that have a value; None where none has.
-        low: Lower bound of the mean, bootstrap over images; None where all values are the same, as where there is one.
+        low: Lower bound of the mean: Wilson's of a share of successes; of other values by bootstrap over images, and
+            None where all are the same, as where there is one.
         high: Upper bound; None likewise.
         count: Images that have a value.
     """
@@ -194,3 +196,19 @@ def mean_ci(values: Float[np.ndarray, " n"], *, seed: int = 0) -> MeanCI:
         return MeanCI(values, None, None, None, 0)
     low, high = bootstrap_ci(defined, seed=seed) or (None, None)
     return MeanCI(values, float(defined.mean()), low, high, len(defined))
+
+
+def share_ci(successes: Float[np.ndarray, " n"]) -> MeanCI:
+    """Take the share of images that succeed, 1 or 0 each, with its Wilson interval, leaving out NaN.
+
+    Where some count in part, as a tie does, the bounds are those of the next whole numbers below and above.
+
+    Raises:
+        InputError: A value is not between 0 and 1.
+    """
+    defined = np.asarray(successes[~np.isnan(successes)], dtype=np.float64)
+    if not len(defined):
+        return MeanCI(successes, None, None, None, 0)
+    total = float(defined.sum())
+    low, high = (wilson_interval(whole, len(defined)) for whole in (math.floor(total), math.ceil(total)))
+    return MeanCI(successes, float(defined.mean()), low[0], high[1], len(defined))

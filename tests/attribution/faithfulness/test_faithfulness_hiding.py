@@ -117,6 +117,7 @@ def test_all_numbers_of_an_explanation_and_a_clean_model(build_network, images):
         assert numbers["deletion"].mean == pytest.approx(drawn.deletion_area.mean())
         low, high = numbers["insertion"].low, numbers["insertion"].high
         assert low <= numbers["insertion"].mean <= high
+        assert numbers["increase"].high - numbers["increase"].low > 0.1  # Wilson's, also where all or none are hits
     assert "mask_share" not in faithfulness(model, images, explanation, steps=2).numbers["gradcam", "conv1"]
     assert model.training
     assert all(p.requires_grad and p.grad is None for p in model.parameters())

@@ -20,7 +20,7 @@ from glassnet.attribution.faithfulness.comparison import (
 from glassnet.attribution.faithfulness.hiding import Curves, confidence_change, deletion_insertion
 from glassnet.attribution.faithfulness.sanity import SanityCheck, sanity_check
 from glassnet.images import Images
-from glassnet.stats import MeanCI, mean_ci
+from glassnet.stats import MeanCI, mean_ci, share_ci
 
 __all__ = [
     "STROKE_THRESHOLD",
@@ -45,6 +45,8 @@ __all__ = [
 
 Key = tuple[str, str]
 """Method and layer."""
+SUCCESSES = ("increase", "pointing_game")
+"""Measures that are 1 or 0 for an image."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ class Faithfulness:
 
     Attributes:
         numbers: By name: "deletion" and "insertion" (areas below the curves, 0 to 1), "average_drop" and "increase"
-            (shares of 1), and with a mask "mask_share" and "pointing_game" (shares of 1).
+            (shares of 1), and with a mask "mask_share" and "pointing_game" (shares of 1). "increase" and
+            "pointing_game" are shares of the images, with Wilson's interval; all others have that of the bootstrap.
         curves: Deletion and insertion curves.
     """
 
@@ -96,7 +99,7 @@ def faithfulness(
         values = {"deletion": hidden.deletion_area, "insertion": hidden.insertion_area}
         values |= {"average_drop": drop, "increase": increase}
         curves[key] = hidden
-        numbers[key] = {name: mean_ci(value, seed=seed) for name, value in values.items()}
+        numbers[key] = _means(values, seed)
         if mask is not None:
             numbers[key] |= inside(maps, mask, seed=seed)
     return Faithfulness(numbers, curves)
@@ -106,4 +109,8 @@ def inside(maps: np.ndarray, mask: np.ndarray | Tensor, *, seed: int = 0) -> dic
     """Measure maps by a mask alone, which costs no forward pass."""
     array = mask.cpu().numpy() if isinstance(mask, Tensor) else mask
     values = {"mask_share": share_inside(maps, array), "pointing_game": pointing_game(maps, array)}
-    return {name: mean_ci(value, seed=seed) for name, value in values.items()}
+    return _means(values, seed)
+
+
+def _means(values: Mapping[str, np.ndarray], seed: int) -> dict[str, MeanCI]:
+    return {name: share_ci(each) if name in SUCCESSES else mean_ci(each, seed=seed) for name, each in values.items()}
