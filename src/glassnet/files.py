@@ -21,7 +21,7 @@ from glassnet.errors import InputError
 HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 """Stands for this computer in names and files."""
 _SCRATCH = re.compile(r"\..*\.(?P<host>[0-9a-f]{8})-(?P<process>\d+)-\d+\.tmp(\.\w+)?")
-_SCRATCH_OF_BEFORE = re.compile(r"\..*\.(?P<process>\d+)\.tmp(\.\w+)?")
+_SCRATCH_OF_BEFORE = re.compile(r"\..*\.\d+\.tmp(\.\w+)?|\.unpacking-\w{8}")
 """Temporary names of version 0.1, which do not say on which computer."""
 _OF_A_RUN = frozenset(("run.json", "metrics.jsonl", "model.safetensors", "checkpoint", "analyses"))
 _MARKS = ("run.json", "metrics.jsonl", "model.safetensors")
@@ -237,7 +237,7 @@ def scratch_folder(place: Path, name: str) -> Iterator[Path]:
 def sweep_dead(folder: Path) -> list[str]:
     """Remove the temporary files and folders that killed processes of this computer left in a folder, and name them."""
     swept = []
-    for path in folder.glob(".*.tmp*"):
+    for path in (*folder.glob(".*.tmp*"), *folder.glob(".unpacking-*")):
         if path not in _in_use and is_left(path):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
@@ -251,16 +251,14 @@ def sweep_dead(folder: Path) -> list[str]:
 def is_left(path: Path) -> bool:
     """Tell whether a temporary name is a dead process's; one of another computer cannot be asked and is given a day."""
     named = _SCRATCH.fullmatch(path.name)
-    other = named is None or named["host"] != HOST
-    named = named or _SCRATCH_OF_BEFORE.fullmatch(path.name)
-    if named is None:
+    if named is not None and named["host"] == HOST:
+        process = int(named["process"])
+        return process == os.getpid() or not is_alive(process)  # of this process's number, an earlier one had it
+    if named is None and not _SCRATCH_OF_BEFORE.fullmatch(path.name):
         return False
-    if other:
-        with contextlib.suppress(OSError):
-            return time.time() - path.lstat().st_mtime > _DAY_SECONDS
-        return False
-    process = int(named["process"])
-    return process == os.getpid() or not is_alive(process)  # of this process's number, an earlier one had it
+    with contextlib.suppress(OSError):
+        return time.time() - path.lstat().st_mtime > _DAY_SECONDS
+    return False
 
 
 def is_alive(process: int) -> bool:

@@ -1,10 +1,14 @@
 import io
+import os
+import subprocess
+import sys
 import tarfile
 
 import pytest
 
 from glassnet.data.archive import unpack
 from glassnet.errors import InputError
+from glassnet.files import HOST
 
 
 def unpacked(tmp_path, content, *members):
@@ -56,3 +60,22 @@ def test_a_damaged_archive(pack, tmp_path, keep):
     with pytest.raises(InputError, match=r"a.tar.gz (is damaged \(.*\)|could not be unpacked|lacks in/a).* Delete it"):
         unpacked(tmp_path, content[: min(keep, len(content) - 40)], "in/a")
     assert left(tmp_path) == ["a.tar.gz"]
+
+
+def test_what_a_killed_process_was_unpacking_is_gone_when_the_next_one_unpacks(tmp_path, pack):
+    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    gone = tmp_path / f".unpacking.{HOST}-{int(ended.stdout)}-0.tmp"
+    of_before, too_new = tmp_path / ".unpacking-ab12_xyz", tmp_path / ".unpacking-ab12_xy0"
+    for folder in (gone, of_before, too_new):
+        folder.mkdir()
+        (folder / "half").write_bytes(b"1")
+    os.utime(of_before, (0, 0))
+    unpacked(tmp_path, pack({"in/a": b"1"}), "in/a")
+    assert [path.name for path in tmp_path.glob(".*")] == [too_new.name]
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path, pack):
+    (tmp_path / "a.tar.gz").write_bytes(pack({"in/a": b"1"}))
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(InputError, match=r"a.tar.gz could not be unpacked \(Not a directory\)\. Delete it"):
+        unpack(tmp_path / "a.tar.gz", ["in/a"], folder=tmp_path / "file" / "deep", remedy="Delete it.")

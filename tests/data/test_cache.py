@@ -71,7 +71,7 @@ def test_another_origin_makes_another_cache(tmp_path):
     assert int(images[0, 0, 0, 0]) == 50
 
 
-@pytest.mark.parametrize("name", ["images.u8", "masks.u8", "done.u8", "cache.json"])
+@pytest.mark.parametrize("name", ["images.u8", "masks.u8", "sums.u32", "cache.json"])
 def test_a_cache_with_a_cut_file_is_made_anew(tmp_path, name):
     images, masks = (one.clone() for one in build(tmp_path / "c"))
     os.truncate(tmp_path / "c" / name, 5)
@@ -84,6 +84,35 @@ def test_a_complete_cache_is_only_read(tmp_path, monkeypatch):
     images, _ = build(tmp_path / "c")
     monkeypatch.setattr(cache.np, "memmap", lambda *given, **options: pytest.fail("opened to be written"))
     assert torch.equal(build(tmp_path / "c")[0], images)
+
+
+@pytest.mark.parametrize("name", ["images.u8", "masks.u8", "sums.u32", "cache.json"])
+def test_one_wrong_bit_is_noticed_and_the_image_is_read_again(tmp_path, name):
+    images, masks = (one.clone() for one in build(tmp_path / "c"))
+    file = tmp_path / "c" / name
+    before = file.read_bytes()
+    for bit in np.random.default_rng(0).integers(0, 8 * len(before), 25).tolist():
+        damaged = bytearray(before)
+        damaged[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(damaged)
+        asked = []
+        again = build(tmp_path / "c", lambda index, asked=asked: asked.append(index) or picture(index))
+        assert torch.equal(again[0], images)
+        assert torch.equal(again[1], masks)
+        assert len(asked) in ((1,) if name != "cache.json" else (0, 10)), bit
+        assert file.read_bytes() == before
+
+
+def test_of_a_very_large_cache_a_share_is_verified_at_a_time(tmp_path, monkeypatch):
+    build(tmp_path / "c")
+    monkeypatch.setattr(cache, "_VERIFIED_BYTES", 4 * SIZE * SIZE * 5)
+    checked, real = [], cache._checksum
+    monkeypatch.setattr(cache, "_checksum", lambda arrays, index: checked.append(int(index)) or real(arrays, index))
+    for start in (0, 1):
+        checked.clear()
+        monkeypatch.setattr(cache.random, "randrange", lambda step, start=start: start)
+        build(tmp_path / "c")
+        assert sorted(checked) == list(range(start, 10, 2))
 
 
 def test_a_disk_without_room_is_said_and_leaves_nothing(tmp_path, monkeypatch):

@@ -2,14 +2,14 @@
 
 import hashlib
 import tarfile
-import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from glassnet.download import RemoteFile, fetch_files
 from glassnet.errors import InputError
+from glassnet.files import scratch_folder
 
 
 def file_sha256(path: Path) -> str:
@@ -113,9 +113,9 @@ def _require_members(archive: Path, members: Sequence[str | Path], temporary: Pa
 @contextmanager
 def _extracted(archive: Path, folder: Path, remedy: str) -> Iterator[Path]:
     """Unpack an archive into a folder that vanishes at the end, so that what lies in place is whole."""
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".unpacking-") as name:
-        temporary = Path(name)
+    with ExitStack() as stack:
         try:
+            temporary = stack.enter_context(scratch_folder(folder, "unpacking"))
             with tarfile.open(archive) as tar:
                 tar.extractall(temporary, filter="data")
         except tarfile.FilterError as error:

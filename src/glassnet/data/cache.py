@@ -1,7 +1,8 @@
 """Images of one size, and their masks, in files mapped into memory: made once, in parallel, gone on with after a stop.
 
-A cache is a folder: images.u8, and masks.u8, hold the pixels of all images one after another, done.u8 a byte an image
-that says whether its pixels are there, and cache.json what all of it was made from. Another origin, another cache.
+A cache is a folder: images.u8, and masks.u8, hold the pixels of all images one after another, sums.u32 a checksum an
+image (CRC-32 of its pixels and its mask; 0 where they are not there yet), and cache.json what all of it was made from.
+Another origin, another cache. An image whose checksum is wrong is read again.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ import hashlib
 import json
 import math
 import os
+import random
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,7 +25,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from glassnet.console import progress
+from glassnet.console import progress, say
 from glassnet.download import one_process_at_a_time
 from glassnet.errors import InputError
 from glassnet.files import read_json, write_json
@@ -30,6 +33,11 @@ from glassnet.files import read_json, write_json
 Picture = tuple[UInt8[np.ndarray, "..."], ...]
 FLUSHED_EVERY = 256
 """Images after which what is done is written down: so many are done again after a stop."""
+
+
+_VERIFIED_BYTES = 1 << 33
+"""Of larger caches every second image is verified when they are opened, or every third, and so on, others each time."""
+_PART = 64
 
 
 class CacheError(InputError):
@@ -64,7 +72,7 @@ def cached_pictures(
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with one_process_at_a_time(folder.parent):  # another one would begin anew what this one is at
-            sizes = {path: math.prod(shape) for path, shape in files.items()} | {folder / "done.u8": count}
+            sizes = {path: math.prod(shape) for path, shape in files.items()} | {folder / "sums.u32": 4 * count}
             if not _is_of(folder, origin, sizes):
                 _begin(folder, origin, sizes)
             _complete(folder, files, read, description)
@@ -130,10 +138,10 @@ def _allocate(file: int, size: int) -> None:
 def _complete(
     folder: Path, files: Mapping[Path, tuple[int, ...]], read: Callable[[int], Picture], description: str
 ) -> None:
-    waiting = np.flatnonzero(np.fromfile(folder / "done.u8", np.uint8) == 0)
+    waiting = _waiting(np.fromfile(folder / "sums.u32", np.uint32), [_mapped(*file).numpy() for file in files.items()])
     if not len(waiting):
         return
-    done = np.memmap(folder / "done.u8", np.uint8, "r+")
+    sums = np.memmap(folder / "sums.u32", np.uint32, "r+")
     arrays = [np.memmap(path, np.uint8, "r+", shape=shape) for path, shape in files.items()]
     pool = ThreadPoolExecutor((os.cpu_count() or 1) + 1)
     try:
@@ -145,11 +153,36 @@ def _complete(
                         array[index] = pixels
                     advance()
                 for array in arrays:
-                    array.flush()  # the pixels first, then that they are there
-                done[part] = 1
-                done.flush()
+                    array.flush()  # the pixels first, then their checksums, which say that they are there
+                sums[part] = [_checksum(arrays, index) for index in part.tolist()]
+                sums.flush()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _waiting(sums: np.ndarray, arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Return which images are not there, or are damaged."""
+    size = sum(array.nbytes for array in arrays)
+    step = max(1, math.ceil(size / _VERIFIED_BYTES))
+    there = np.flatnonzero(sums)[random.randrange(step) :: step]
+    parts = [there[start : start + _PART] for start in range(0, len(there), _PART)]
+
+    def damaged(part: np.ndarray) -> list[int]:
+        return [index for index in part.tolist() if _checksum(arrays, index) != sums[index]]
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        wrong = [index for some in pool.map(damaged, parts) for index in some]
+    if wrong:
+        say(f"{len(wrong):,} of {len(sums):,} images of a cache are damaged and are read again")
+    return np.sort(np.concatenate([np.flatnonzero(sums == 0), np.array(wrong, np.int64)]))
+
+
+def _checksum(arrays: Sequence[np.ndarray], index: int) -> int:
+    """Return the CRC-32 of an image, and of its mask, but never 0, which says that there is none."""
+    value = 0
+    for array in arrays:
+        value = zlib.crc32(array[index].data, value)
+    return value or 1
 
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> UInt8[Tensor, ...]:

@@ -120,7 +120,7 @@ def test_the_photographs_are_decoded_once_for_each_size(tiny_stanford_dogs, monk
     [
         ("images.u8", lambda b: b[: len(b) // 2]),
         ("images.u8", lambda b: b""),
-        ("done.u8", lambda b: b[:-1]),
+        ("sums.u32", lambda b: b[:-1]),
         ("cache.json", lambda b: b"x" * len(b)),
     ],
 )
