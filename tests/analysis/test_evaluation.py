@@ -153,3 +153,24 @@ def test_one_or_two_images_are_measured(make, tmp_path, n):
     assert analysis.result.images == n
     assert len(rows_of(analysis)) == n
     assert [row.images for row in analysis.result.per_class] == [1, n - 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("output", "labels"),
+    [
+        (lambda x: x.mean(dim=(2, 3)), torch.tensor([0, 1, 2, 0])),
+        (lambda x: x.mean(dim=(2, 3)), torch.tensor([[1, 0, 0]] * 4, dtype=torch.uint8)),
+        (lambda x: x, torch.ones(4, 8, 8, dtype=torch.uint8)),
+    ],
+    ids=["classification", "multilabel", "segmentation"],
+)
+def test_a_network_that_gives_no_numbers_has_no_measures(output, labels):
+    class Bad(torch.nn.Module):
+        def forward(self, x):
+            return output(x / (x < 1) - x / (x < 1) + x)  # NaN where an image is white
+
+    images = torch.zeros(4, 3, 8, 8)
+    images[[1, 3]] = 1
+    subject = Subject(Bad(), images, labels=labels, classes=("a", "b", "c"))
+    with pytest.raises(InputError, match="the model gives NaN for 2 of 4 images; look for NaN in its weights"):
+        evaluate(subject)

@@ -98,3 +98,8 @@ def test_as_many_components_as_values_give_the_image_back():
 def test_impossible_components():
     with pytest.raises(InputError, match="got 3 images of 4 values and 5 components, expected 2 images and 1 to 4"):
         principal_components(torch.rand(3, 4), 5)
+
+
+def test_images_that_are_all_the_same_are_their_mean():
+    same = torch.full((4, 1, 3, 3), 0.25)
+    assert torch.allclose(project(same, same, 2).images, same)

@@ -210,7 +210,8 @@ def check(subject: Subject, request: EmbeddingRequest, context: Context) -> None
     images = len(drawn(subject, request, context))
     largest = (images - 1) / 3
     if images < LEAST:
-        raise InputError(f"{images} images are too few for a picture of {request.layer}, expected at least {LEAST}.")
+        too_few = "1 image is" if images == 1 else f"{images} images are"
+        raise InputError(f"{too_few} too few for a picture of {request.layer}, expected at least {LEAST}.")
     for perplexity in request.perplexity or ():
         if request.method == "tsne" and perplexity > largest:
             raise InputError(

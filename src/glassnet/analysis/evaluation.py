@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from glassnet.analysis.base import Context, Kind, Precision
 from glassnet.analysis.views import EvaluationView
@@ -22,7 +22,7 @@ from glassnet.rng import PerImageRNG
 from glassnet.run.store import Plot
 from glassnet.settings import TrainSettings
 from glassnet.subject import Part, Subject, load_other
-from glassnet.tasks import Records
+from glassnet.tasks import Normal, Recorder, Records
 
 
 @dataclass(frozen=True)
@@ -92,13 +92,26 @@ def _records(found: EvaluationView, model: nn.Module, context: Context) -> Recor
     return run_evaluation(
         model,
         found.split,
-        subject.task.test_stats(settings, len(subject.classes)),
+        _of_numbers(subject.task.test_stats(settings, len(subject.classes))),
         task=subject.task,
         batch_size=context.batch_size,
         precision=found.precision,
         corruption=build_corruption(settings, subject.task),
         rng=PerImageRNG(subject.seed, found.part),
     )
+
+
+def _of_numbers(recorder: Recorder) -> Recorder:
+    """Refuse what is no number, of which the largest, a class, would be measured all the same."""
+
+    def record(output: Any, targets: Tensor, normal: Normal) -> Records:
+        bad = int(output.isnan().flatten(1).any(dim=1).sum()) if isinstance(output, Tensor) else 0
+        if bad:
+            where = f"{bad} of {len(output)} images"
+            raise InputError(f"the model gives NaN for {where}; look for NaN in its weights, or too large inputs.")
+        return recorder(output, targets, normal)
+
+    return record
 
 
 def made_of(subject: Subject, request: EvaluationRequest, context: Context) -> dict[str, Any]:

@@ -115,7 +115,8 @@ def principal_components(rows: Float[Tensor, "n d"], count: int) -> PCA:
     n, d = training.shape
     if n < 2 or not 1 <= count <= d:
         raise InputError(f"got {n} images of {d} values and {count} components, expected 2 images and 1 to {d}.")
-    return PCA(min(count, n - 1), svd_solver="full").fit(training.numpy())
+    with np.errstate(invalid="ignore"):  # of images that are all the same, whose variance no share can be of
+        return PCA(min(count, n - 1), svd_solver="full").fit(training.numpy())
 
 
 def project(noisy: Images, training: Float[Tensor, "m channel height width"], components: int) -> Baseline:
