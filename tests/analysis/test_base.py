@@ -209,3 +209,17 @@ def test_settings_may_be_given_as_one_has_them():
     maps = AttributionRequest(images="0,1", layers=("conv2",))
     faithfulness = build_request("faithfulness", {"attribution": maps})
     assert build_request("faithfulness", {"attribution": {"images": "0,1", "layers": ["conv2"]}}) == faithfulness
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"rows": (99,)}, "rows names 99, expected places of the"),
+        ({"rows": (-1,)}, "rows names -1, expected places of the"),
+        ({"rows": ()}, "rows is empty, expected places of the"),
+        ({"rows": (0, 1), "targets": (0,)}, "there are 1 targets for 2 rows; give one for each"),
+    ],
+)
+def test_examples_that_are_not_there_are_refused(subject_kept, settings, words):
+    with pytest.raises(InputError, match=words):
+        analyse(subject_kept[0], "examples", **settings)

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import jinja2
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import glassnet as gn
@@ -231,6 +232,32 @@ def test_a_network_with_a_folder_keeps_its_analyses_there(digits, tmp_path, outl
     assert metrics_of(gathered)["test_accuracy"] == gathered.evaluation.result.accuracy
     assert not any(isinstance(block, Missing) for part in run_report(gathered).sections for block in part.blocks)
     assert [words for level, words in page.headings if level == 2][:-1] == [*TITLES[:4], "The network", TITLES[5]]
+
+
+def test_numbers_of_other_weights_and_images_are_left_out_and_said(digits, tmp_path, outline, capsys):
+    images, labels = digits
+    net = network(10)
+    subject = gn.Subject(net, images, labels, out=tmp_path / "mine")
+    Image.fromarray(images[0, 0].numpy()).save(tmp_path / "own.png")
+    gn.evaluate(subject)
+    explained = {"layers": ("conv",), "methods": ("gradcam",)}
+    for chosen in ("first:1", str(tmp_path / "own.png")):
+        gn.analyse(subject, "attribution", images=chosen, **explained)
+    nn.init.zeros_(net[-1].weight)
+    nn.init.zeros_(net[-1].bias)
+    gn.analyse(subject, "attribution", images=str(tmp_path / "own.png"), **explained)
+    (tmp_path / "own.png").unlink()  # what was found of it is of this network all the same
+    page = page_of(gn.report(subject), outline)
+    outdated = ("evaluation/test", "attribution/first1-gradcam", "attribution/own.png-gradcam")
+    assert f"Left out, as they are of other images or weights than are there now: {', '.join(outdated)}." in page.text
+    err = capsys.readouterr().err
+    assert all(f"left out: {one} is of other images or weights" in err for one in outdated)
+    accuracy = f"{100 * (labels == 0).float().mean():.2f}%"
+    assert accuracy in page.text.partition("95% interval")[0]
+    assert page.text.count("Also explained: own.png") == 1
+    half = gn.Subject(net, images[:20], labels[:20], out=tmp_path / "mine")
+    gathered = gather(half, seed=0, precision="fp32", context=Context())
+    assert gathered.evaluation.result.images == 20
 
 
 def test_without_labels_nothing_is_said_of_right_and_wrong(digits, tmp_path, outline):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from glassnet import figures
 from glassnet.analysis.base import Context, Kind, Precision
-from glassnet.analysis.selection import is_file, select
+from glassnet.analysis.selection import is_elsewhere, is_file, select
 from glassnet.analysis.views import Facts, Group
 from glassnet.attribution import Explanation, explain
 from glassnet.attribution.faithfulness import STROKE_THRESHOLD, MeanCI, inside, share_inside, stroke_mask
@@ -286,6 +286,7 @@ ATTRIBUTION = Kind(
     plots=plots,
     made_of=made_of,
     resolve=resolve,
+    elsewhere=lambda request: is_elsewhere(request.images),
     packages=("torch", "numpy", "matplotlib"),
     code=("analysis", "attribution", "models", "tasks"),
 )

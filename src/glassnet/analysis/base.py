@@ -62,6 +62,7 @@ class Kind:
         plots: Its figures.
         made_of: Digests of all that it is made of.
         resolve: Fills in settings that are left open.
+        elsewhere: Whether what is asked is of other images than the subject's own, such as own photographs.
         tables: Text files beside it by name, such as predictions.csv.
         packages: Whose versions are recorded.
         code: Packages of glassnet whose source is digested.
@@ -75,6 +76,7 @@ class Kind:
     plots: Callable[[Subject, Any, Any, Context], Iterable[Plot]]
     made_of: Callable[[Subject, Any, Context], Mapping[str, Any]]
     resolve: Callable[[Subject, Any], Any] = lambda _subject, request: request
+    elsewhere: Callable[[Any], bool] = lambda _request: False
     tables: Callable[[Subject, Any, Any, Context], Mapping[str, str]] = lambda _subject, _request, _result, _context: {}
     packages: tuple[str, ...] = ("torch", "numpy")
     code: tuple[str, ...] = ("analysis", "models", "tasks")
@@ -201,8 +203,8 @@ def is_stored(kind: Kind, subject: Subject, request: Any, context: Context) -> b
 def is_current(kind: Kind, subject: Subject, analysis: Analysis, context: Context) -> bool:
     """Tell whether an analysis that is kept is of the model and the images as they are now.
 
-    Where its images cannot be read, it counts as current unless it says itself that they had changed. Other data than
-    the subject's own are not read again: they are named, and only the model is compared.
+    Where its images cannot be read, it counts as current unless it says itself that they had changed. Other images than
+    the subject's own are not read again, and may be gone: they are named, and only the model is compared.
 
     Raises:
         OtherDataError: The run's data are others than it was trained on.
@@ -211,7 +213,7 @@ def is_current(kind: Kind, subject: Subject, analysis: Analysis, context: Contex
     if entry is None:
         return True
     try:
-        if getattr(analysis.request, "data", None) is not None:
+        if kind.elsewhere(analysis.request):
             return entry.elsewhere is not None or entry.made_of.get("model") == subject.weights_digest
         made_of = dict(kind.made_of(subject, analysis.request, context))
     except OtherDataError:

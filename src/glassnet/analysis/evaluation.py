@@ -147,6 +147,7 @@ EVALUATION = Kind(
     words=_words,
     plots=_plots,
     made_of=made_of,
+    elsewhere=lambda request: request.data is not None,
     tables=_tables,
     packages=("torch", "numpy", "matplotlib"),
     code=("analysis", "models", "tasks", "data"),

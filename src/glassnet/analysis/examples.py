@@ -57,7 +57,12 @@ class Examples:
 
 
 def compute(subject: Subject, request: ExamplesRequest, context: Context) -> Examples:
-    """Explain the prediction for each image at the last convolution, or at the input where there is none."""
+    """Explain the prediction for each image at the last convolution, or at the input where there is none.
+
+    Raises:
+        InputError: There is no such image, or not a target for each.
+    """
+    _check(request, len(subject.part(request.split)))
     model = context.once(("model", id(subject)), lambda: subject.model(context.device))
     try:
         select_layers(model, list(LAST))
@@ -71,6 +76,16 @@ def compute(subject: Subject, request: ExamplesRequest, context: Context) -> Exa
     explained = explain_group(subject, model, group, asked)
     (method, layer), *_ = explained.maps
     return Examples(request.rows, method, layer, explained)
+
+
+def _check(request: ExamplesRequest, images: int) -> None:
+    """Refuse places that the part has not, and targets that are not one an image."""
+    wrong = [row for row in request.rows if not 0 <= row < images]
+    if wrong or not request.rows:
+        got = f"rows names {wrong[0]}" if wrong else "rows is empty"
+        raise InputError(f"{got}, expected places of the {images} {request.split} images, 0 to {images - 1}.")
+    if request.targets and len(request.targets) != len(request.rows):
+        raise InputError(f"there are {len(request.targets)} targets for {len(request.rows)} rows; give one for each.")
 
 
 def _words(_subject: Subject, request: ExamplesRequest) -> Iterable[str]:

@@ -199,6 +199,7 @@ FAITHFULNESS = Kind(
     plots=plots,
     made_of=made_of,
     resolve=resolve,
+    elsewhere=lambda request: ATTRIBUTION.elsewhere(request.attribution),
     packages=("torch", "numpy", "matplotlib"),
     code=("analysis", "attribution", "models", "tasks"),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ from glassnet.errors import InputError
 from glassnet.subject import Part, Subject
 
 FIRST = "first"
+_RULE = re.compile(r"\w+:\d+")
 
 
 def select(subject: Subject, words: str, part: Part, precision: str, context: Context) -> list[Group]:
@@ -110,6 +112,9 @@ def _from_files(subject: Subject, path: Path) -> Group:
 
 def is_file(words: str) -> bool:
     """Tell whether --images names a file or a folder, not images of the data set."""
-    return (
-        ":" not in words.replace(":\\", "") and not words.replace(",", "").strip().isdecimal() and Path(words).exists()
-    )
+    return is_elsewhere(words) and Path(words).exists()
+
+
+def is_elsewhere(words: str) -> bool:
+    """Tell whether --images means no images of the data set: whether it is neither indices nor a rule with a number."""
+    return bool(words) and not words.replace(",", "").replace(" ", "").isdecimal() and not _RULE.fullmatch(words)
