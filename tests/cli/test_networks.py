@@ -77,21 +77,28 @@ def test_a_network_in_a_file_is_evaluated_embedded_explained_and_reported(capsys
     assert evaluation["images"] == 16
     assert [row["name"] for row in evaluation["per_class"]] == ["cat", "dog"]
     assert evaluation["confusion"][0][0] == right
-    assert evaluation["path"] == "runs/network-net/analyses/evaluation/test"
+    assert evaluation["path"] == "runs/network-net-make/analyses/evaluation/test"
     listed = (place / evaluation["path"] / "predictions.csv").read_text()
     assert "cat/cat0.png" in listed
     words = ["--layers", "0", "--methods", "pca", "--dims", 2]
     (picture,) = answer(capsys, "features", "net.py:make", *data, *words)["pictures"]
-    assert Store(place / "runs" / "network-net").entry(picture["analysis"]).arrays["points"].shape == (16, 2)
+    assert Store(place / "runs" / "network-net-make").entry(picture["analysis"]).arrays["points"].shape == (16, 2)
     explained = answer(capsys, "explain", "net.py:make", *data, "--images", "first:2")["explained"]
     assert explained["groups"][0]["names"] == ["cat/cat0.png", "cat/cat1.png"]
     document = answer(capsys, "report", "net.py:make", *data)
-    assert document["report"] == str(place / "runs" / "network-net" / "report.html")
-    page = (place / "runs" / "network-net" / "report.html").read_text()
+    assert document["report"] == str(place / "runs" / "network-net-make" / "report.html")
+    page = (place / "runs" / "network-net-make" / "report.html").read_text()
     for words in ("PCA of 0, 2 dimensions", "cat/cat0.png", "cat", "dog", "Grad-CAM"):
         assert words in page
-    listed = answer(capsys, "analyses", "runs/network-net")["analyses"]
+    listed = answer(capsys, "analyses", "runs/network-net-make")["analyses"]
     assert {one["name"].partition("/")[0] for one in listed} >= {"evaluation", "embedding", "attribution"}
+
+
+def test_two_networks_of_one_file_have_names_and_folders_of_their_own(capsys, place):
+    for name in ("make", "smooth"):
+        _, out, _ = call(capsys, "eval", f"net.py:{name}", *DATA, *SIZE)
+        assert out.startswith(f"net:{name} on folder:photos")
+        assert [one.name for one in Store(place / "runs" / f"network-net-{name}").entries()] == ["test"]
 
 
 def test_images_alone_are_explained_all_of_them_or_by_class_folders(capsys, place):
@@ -105,7 +112,7 @@ def test_images_alone_are_explained_all_of_them_or_by_class_folders(capsys, plac
     assert {group["name"] for group in groups} <= {"correct", "wrong"}
     names = [name for group in groups for name in group["names"]]
     assert all(name.startswith(("cat/cat", "dog/dog")) for name in names)
-    made = [entry.name for entry in Store(place / "runs" / "network-net").entries("attribution")]
+    made = [entry.name for entry in Store(place / "runs" / "network-net-make").entries("attribution")]
     assert made == ["holiday.png", "cat"]
     assert (place / "mine" / "analyses" / "attribution" / "mixed8").is_dir()
 

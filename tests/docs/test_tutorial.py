@@ -99,7 +99,7 @@ def test_all_of_them_are_in_the_one_report(followed):
 @pytest.mark.timeout(600)
 def test_a_network_of_ones_own_has_a_report_too(followed):
     folder, _ = followed
-    assert (folder / "runs" / "network-net" / "report.html").stat().st_size > 10_000
+    assert (folder / "runs" / "network-net-make" / "report.html").stat().st_size > 10_000
     assert (folder / "runs" / "photos-convnet-seed0" / "run.json").exists()
 
 

@@ -69,7 +69,8 @@ def _of_network(settings: NetworkSettings, name: str, images: str, out: Path | N
         model, task, classes = load_reference(name).eval(), None, None
     else:
         model, task, classes = _by_name(settings, name)
-    short = Path(name.rpartition(":")[0]).stem if is_reference(name) else name
+    file, _, factory = name.rpartition(":")
+    short = f"{Path(file).stem}:{factory}" if is_reference(name) else name
     where = out or Path("runs") / f"network-{slug([short])}"
     writable_target(where, folder=True)
     if (where / "run.json").exists():
