@@ -12,17 +12,18 @@ from typing import Any, Self
 import torch
 from torch import nn
 
+import glassnet
 from glassnet.console import say_once
 from glassnet.data import OF_A_PATH, Dataset, find_source, load_dataset
 from glassnet.data.augment.noise import NoiseCorruption, parse_noise
 from glassnet.data.batches import Corruption, require_background
-from glassnet.data.fingerprint import changes, check_fits, fingerprint
+from glassnet.data.fingerprint import changes, check_fits, counted, fingerprint
 from glassnet.data.split import channel_statistics
 from glassnet.defaults import fill
 from glassnet.errors import InputError, unknown_name
-from glassnet.models import create_model, parse_options
+from glassnet.models import build_model, parse_options
 from glassnet.models.autoencoder import check_training
-from glassnet.models.blocks import Normalize
+from glassnet.models.blocks import set_normalization
 from glassnet.run import RunDirectory, require_metrics
 from glassnet.settings import ResolvedSettings, TrainSettings, from_json
 from glassnet.settings.convert import renamed
@@ -117,7 +118,7 @@ def build(settings: ResolvedSettings) -> Experiment:
         torch.manual_seed(settings.seed)
         model = build_model(description)
     check_training(model, beta=settings.beta, kl_warmup=settings.kl_warmup, binarize=settings.binarize)
-    _set_normalization(model, *channel_statistics(dataset.train))
+    set_normalization(model, *channel_statistics(dataset.train))
     classes = len(dataset.classes)
     return Experiment(
         dataset=dataset,
@@ -200,29 +201,34 @@ def corruption_of(settings: TrainSettings) -> NoiseCorruption:
     return NoiseCorruption(parse_noise(settings.noise), settings.binarize)
 
 
-def build_model(description: Mapping[str, Any]) -> nn.Module:
-    """Build the model that a description in run.json names."""
-    try:
-        options = {k: tuple(v) if isinstance(v, list) else v for k, v in description["options"].items()}
-        return create_model(
-            description["name"],
-            in_channels=description["in_channels"],
-            num_classes=description["num_classes"],
-            image_size=description["image_size"],
-            **options,
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"the model's description is damaged ({error!r}); train the run again.") from None
+class Questions:
+    """What a run or a subject can be asked: each is the public function with this one as its first argument.
+
+    The functions lie above this module, which needs none of them: they are taken from the package when one is called.
+    """
+
+    def evaluate(self: Any, **options: Any) -> Any:
+        """Measure the model on its images; see `glassnet.evaluate`."""
+        return glassnet.evaluate(self, **options)
+
+    def features(self: Any, layer: str | nn.Module, **options: Any) -> Any:
+        """Return the features of a layer, a row an image; see `glassnet.analyse`."""
+        return glassnet.analyse(self, "features", layer=layer, **options)
+
+    def embed(self: Any, layer: str | nn.Module, **options: Any) -> Any:
+        """Draw the features of a layer as points, and measure the picture; see `glassnet.analyse`."""
+        return glassnet.analyse(self, "embedding", layer=layer, **options)
+
+    def explain(self: Any, **options: Any) -> Any:
+        """Show where the layers look; see `glassnet.analyse`."""
+        return glassnet.analyse(self, "attribution", **options)
+
+    def report(self: Any, **options: Any) -> Any:
+        """Write the report; see `glassnet.report`."""
+        return glassnet.report([self], **options)
 
 
-def _set_normalization(model: nn.Module, mean: list[float], std: list[float]) -> None:
-    for module in model.modules():
-        if isinstance(module, Normalize) and not module.fixed:
-            module.mean.copy_(torch.tensor(mean).view_as(module.mean))
-            module.std.copy_(torch.tensor(std).view_as(module.std))
-
-
-class Run(RunDirectory):
+class Run(RunDirectory, Questions):
     """A finished run: its settings, metrics, history, trained model and data set."""
 
     @classmethod
@@ -314,7 +320,7 @@ class Run(RunDirectory):
                 says of them would be wrong.
         """
         model, data = self.manifest["model"], self.manifest["data"]
-        before = data.get("fingerprint") or _counted(data, apart=dataset.validation is not None)
+        before = data.get("fingerprint") or counted(data, apart=dataset.validation is not None)
         check_fits(
             dataset,
             data=dataset.name,
@@ -333,16 +339,3 @@ class Run(RunDirectory):
         )
         say_once(sentence)
         return sentence
-
-
-def _counted(data: Mapping[str, Any], *, apart: bool) -> dict[str, Any]:
-    """Return the numbers of images in place of a fingerprint, which early versions did not write down.
-
-    Args:
-        data: What run.json says of the data.
-        apart: Whether the images to validate on are a part of their own, not held out of those to train on.
-    """
-    counts = {"train": data["train"] + data["validation"], "test": data["test"]}
-    if apart:
-        counts |= {"train": data["train"], "validation": data["validation"]}
-    return {part: {"images": count} for part, count in counts.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -12,11 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-import glassnet
 from glassnet.console import printable
 from glassnet.data import Dataset, Split, load_dataset
 from glassnet.data.dataset import check_labels
-from glassnet.data.fingerprint import check_fits, images_digest, tensor_bytes
+from glassnet.data.fingerprint import check_fits, images_digest, model_digest
 from glassnet.data.given import (
     checked_split,
     class_folders,
@@ -26,7 +25,7 @@ from glassnet.data.given import (
     read_folder,
 )
 from glassnet.errors import InputError, unknown_name
-from glassnet.experiment import Run
+from glassnet.experiment import Questions, Run
 from glassnet.images import Images, check_images
 from glassnet.models.inference import outputs, translate_torch_errors
 from glassnet.run.store import Store
@@ -36,7 +35,7 @@ from glassnet.tasks import TASKS, Task
 Part = Literal["train", "test"]
 
 
-class Subject:
+class Subject(Questions):
     """A model with images, which every analysis takes; a run is one way to get one, an `nn.Module` another.
 
     Attributes:
@@ -118,12 +117,14 @@ class Subject:
         self._origin: dict[str, Any] = {"data": str(images) if isinstance(images, str | Path) else None}
 
     @classmethod
-    def of_run(cls, run: Run, *, data_root: Path | None = None) -> Subject:
-        """Return the subject that a run is: its model, its data set, its folder for the analyses."""
+    def of_run(cls, run: Run | str | Path, *, data_root: Path | None = None) -> Subject:
+        """Return the subject that a run, or the run at a path, is: model, data set, folder for the analyses."""
+        run = run if isinstance(run, Run) else Run.open(run)
         self = cls.__new__(cls)
         self.name, self.task, self.classes, self.run, self.labelled = run.name, run.task, run.classes, run, True
         self.store = Store(run.path)
-        self._load_model = lambda device: run.model(device or "cpu")
+        load = cache(run.model)
+        self._load_model = lambda device: load(str(device or "cpu"))
         self._data_root = data_root
         self._load_part = lambda part: getattr(self.dataset, part)
         self._origin = {"data": run.manifest["data"]["name"]}
@@ -175,7 +176,7 @@ class Subject:
         return self.part("test").image_shape
 
     def model(self, device: torch.device | None = None) -> nn.Module:
-        """Return the model in evaluation mode; a run's is loaded onto `device`, a user's stays where it is."""
+        """Return the model in evaluation mode; a run's is loaded onto `device`, once, a user's stays where it is."""
         return self._load_model(device)
 
     def part(self, name: Part) -> Split:
@@ -191,14 +192,13 @@ class Subject:
     @property
     def weights_digest(self) -> str:
         """A digest of the model's parameters and buffers; a user's model may be trained on, and is digested anew."""
+        model = self.model()
         if self.run is None:
-            model = self.model()
-            return _weights_digest(model, f"{type(model).__qualname__} {model}")  # as weights may fit two networks
-        return self._run_digest
-
-    @cached_property
-    def _run_digest(self) -> str:
-        return _weights_digest(self.model(), "")
+            return model_digest(model, f"{type(model).__qualname__} {model}")  # as weights may fit two networks
+        written = tuple((id(one), one._version) for one in (*model.parameters(), *model.buffers()))
+        if self.__dict__.get("_digested", ("", ()))[1] != written:
+            self._digested = model_digest(model), written
+        return self._digested[0]
 
     def made_of(self, part: Part, *, split: Split | None = None) -> dict[str, Any]:
         """Return what an analysis of a part is made of: digests by which it is found again.
@@ -218,35 +218,9 @@ class Subject:
         classes = hashlib.blake2b(named, digest_size=8).hexdigest()
         return {"model": self.weights_digest, "images": images, "classes": classes}
 
-    # What a subject can be asked; each is the public function with this subject as its first argument.
-
-    def evaluate(self, **options: Any) -> Any:
-        """Measure the model on its images; see `glassnet.evaluate`."""
-        return glassnet.evaluate(self, **options)
-
-    def embed(self, layer: str, **options: Any) -> Any:
-        """Draw the features of a layer as points, and measure the picture; see `glassnet.analyse`."""
-        return glassnet.analyse(self, "embedding", layer=layer, **options)
-
-    def explain(self, **options: Any) -> Any:
-        """Show where the layers look; see `glassnet.analyse`."""
-        return glassnet.analyse(self, "attribution", **options)
-
-    def report(self, **options: Any) -> Any:
-        """Write the report; see `glassnet.report`."""
-        return glassnet.report([self], **options)
-
     def __repr__(self) -> str:
         """Say in one line what it is."""
         return f"Subject({self.name}: {self.task.name}, {len(self.classes)} classes)"
-
-
-def _weights_digest(model: nn.Module, structure: str) -> str:
-    digest = hashlib.blake2b(structure.encode(), digest_size=16)
-    for name, tensor in model.state_dict().items():
-        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        digest.update(tensor_bytes(tensor))
-    return digest.hexdigest()
 
 
 def as_subject(what: Subject | Run | str | Path, *, data_root: Path | None = None) -> Subject:
@@ -262,8 +236,7 @@ def as_subject(what: Subject | Run | str | Path, *, data_root: Path | None = Non
             f"got a {type(what).__name__}, expected a run, its path, or a subject; a network needs images, as in "
             "glassnet.Subject(model, images, labels)."
         )
-    run = what if isinstance(what, Run) else Run.open(what)
-    return Subject.of_run(run, data_root=data_root)
+    return Subject.of_run(what, data_root=data_root)
 
 
 def load_other(subject: Subject, data: str, data_root: Path | None) -> Dataset:

@@ -1,5 +1,6 @@
 """Any analysis: found if it is there, computed and kept if not, and never at the cost of another."""
 
+import copy as copying
 import dataclasses
 import json
 import os
@@ -13,7 +14,7 @@ from glassnet.analysis import base as base_module
 from glassnet.analysis.attribution import AttributionRequest
 from glassnet.errors import InputError
 from glassnet.run.codec import encode
-from glassnet.subject import as_subject
+from glassnet.subject import Subject, as_subject
 from tiny_nets import make_subject
 
 QUICK = {
@@ -191,7 +192,7 @@ def test_what_is_remembered_of_one_subject_is_never_given_for_another(make, cont
         ("evaluation", {"precision": "fp8"}, "the setting precision is 'fp8', expected one of fp32, bf16"),
         ("attribution", {"mask": "circle"}, "the setting mask is 'circle', expected one of auto, stroke, none"),
         ("attribution", {"layers": ("conv1", 3)}, "the setting layers is .*, expected a list, each value a name"),
-        ("faithfulness", {"attribution": {"mask": 1}}, "the setting attribution is"),
+        ("faithfulness", {"attribution": {"mask": 1}}, "the setting mask is 1, expected one of auto"),
     ],
 )
 def test_settings_that_mean_nothing_are_refused_before_any_work(subject, kind, settings, message):
@@ -223,3 +224,62 @@ def test_settings_may_be_given_as_one_has_them():
 def test_examples_that_are_not_there_are_refused(subject_kept, settings, words):
     with pytest.raises(InputError, match=words):
         analyse(subject_kept[0], "examples", **settings)
+
+
+# Settings as a notebook gives them.
+
+
+def test_layers_may_be_modules_and_are_kept_as_names(subject):
+    network = subject.model()
+    explained = subject.explain(images="first:2", layers=[network.conv2, "conv1"])
+    assert explained.request.layers == ("conv2", "conv1")
+    assert explained.entry.settings["layers"] == ["conv2", "conv1"]
+    assert subject.features(network.fc1).request.layer == "fc1"
+    assert analyse(subject, "embedding", layer=network.fc1, method="pca").request.layer == "fc1"
+    measured = analyse(subject, "faithfulness", attribution={"images": "first:2", "layers": [network.conv2]})
+    assert measured.request.attribution.layers == ("conv2",)
+
+
+def test_a_module_of_a_copy_is_known_by_its_weights_or_refused(subject):
+    other = copying.deepcopy(subject.model())
+    assert subject.explain(images="first:2", layers=other.conv2).request.layers == ("conv2",)
+    other.conv2.weight.data += 1
+    with pytest.raises(InputError, match=r"layers holds a Conv2d that is not in this TinyNet; pass one of this very"):
+        subject.explain(layers=[other.conv2])
+    with pytest.raises(InputError, match=r"layers holds a ReLU that is not in this TinyNet"):
+        subject.explain(layers=[other.relu])
+
+
+@pytest.mark.parametrize("images", [[0, 1], (0, 1), np.array([0, 1]), torch.tensor([0, 1]), ["0", "1"], "0,1"])
+def test_images_are_indices_in_any_form(images):
+    assert build_request("attribution", {"images": images}).images == "0,1"
+
+
+def test_faithfulness_takes_the_settings_of_its_attribution():
+    asked = AttributionRequest("first:2", ("conv2",), ("gradcam",))
+    by_words = {"images": "first:2", "layers": "conv2", "methods": "gradcam"}
+    for settings in ({"attribution": asked}, {"attribution": by_words}, by_words):
+        request = build_request("faithfulness", {**settings, "seed": 3})
+        assert (request.attribution, request.seed) == (asked, 3)
+    with pytest.raises(InputError, match="the setting attribution"):
+        build_request("faithfulness", {"attribution": 5})
+    with pytest.raises(InputError, match="no setting 'imagess' of attribution"):
+        build_request("faithfulness", {"attribution": {"imagess": 5}})
+
+
+def test_a_subjects_run_is_loaded_once_and_digested_anew_only_where_it_was_written_to(copy):
+    subject = Subject.of_run(str(copy.path))
+    model, digest = subject.model(), subject.weights_digest
+    assert subject.model(torch.device("cpu")) is model
+    assert digest == Subject.of_run(copy).weights_digest
+    with torch.no_grad():
+        next(model.parameters()).add_(1)
+    assert subject.weights_digest != digest
+
+
+def test_a_run_is_asked_as_a_subject_is(copy):
+    assert copy.evaluate().images == len(copy.dataset().test)
+    layer = copy.model().conv1
+    assert copy.explain(images=[0, 1], layers=layer).request.layers == ("conv1",)
+    assert copy.features(layer, images=8).result.features.shape[0] == 8
+    assert copy.embed(layer, images=8, method="pca").result.points.shape == (8, 2)

@@ -15,7 +15,7 @@ from command_line import answer, call, refused
 from glassnet.analysis import analyse, features, layers
 from glassnet.data.split import balanced_draw
 from glassnet.embedding.layers import cka
-from glassnet.experiment import build_model
+from glassnet.models import build_model
 from glassnet.run.store import Draft, Store
 from tiny_runs import replace_weights
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from glassnet import experiment
+from glassnet import experiment, models
 from glassnet.download import RemoteFile
 from glassnet.errors import InputError, WorkError
 from glassnet.models import MODELS, pretrained
@@ -198,7 +198,7 @@ def test_a_run_keeps_the_normalization_and_needs_the_file_no_more(state, tmp_pat
     assert parts.model.normalize.mean.flatten().tolist() == pytest.approx([0.485, 0.456, 0.406])
     path.unlink()
     with torch.device("meta"):
-        again = experiment.build_model(parts.description)
+        again = models.build_model(parts.description)
     again.load_state_dict(parts.model.state_dict(), assign=True)
     images = torch.rand(2, 1, 32, 32)
     assert torch.equal(again.eval()(images), parts.model.eval()(images))

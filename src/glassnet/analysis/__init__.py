@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+from torch import nn
 
 from glassnet.analysis.attribution import ATTRIBUTION
 from glassnet.analysis.base import Analysis, Context, Kind, get, load
@@ -23,6 +24,7 @@ from glassnet.analysis.layers import LAYERS
 from glassnet.devices import choose_device
 from glassnet.errors import InputError, unknown_name
 from glassnet.experiment import Run
+from glassnet.models.layers import layer_words
 from glassnet.settings import from_json
 from glassnet.subject import Subject, as_subject
 
@@ -58,7 +60,8 @@ def analyse(
         device: Where to compute: "auto", "cpu" or "cuda".
         data_root: Folder of the data sets; default as when the run was trained.
         context: What further analyses of the same subject share; made anew if not given.
-        settings: Fields of the kind's request, as in layer="fc1".
+        settings: Fields of the kind's request, as in layer="fc1" or layers=[model.conv1], and for faithfulness those
+            of its attribution.
 
     Returns:
         The settings, the result, and where it is kept.
@@ -68,18 +71,45 @@ def analyse(
     """
     if kind not in KINDS:
         raise unknown_name("kind of analysis", kind, KINDS, noun="kinds")
-    request = build_request(kind, settings)
-    context = context or Context(choose_device(device), data_root)
-    return get(KINDS[kind], as_subject(subject, data_root=data_root), request, context=context, name=name)
+    context, subject = context or Context(choose_device(device), data_root), as_subject(subject, data_root=data_root)
+    request = build_request(kind, _with_layer_names(subject, settings, context))
+    return get(KINDS[kind], subject, request, context=context, name=name)
+
+
+def _with_layer_names(subject: Subject, settings: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """Put names in place of the modules that stand for layers.
+
+    Raises:
+        InputError: One is not in the model.
+    """
+
+    def named(key: str, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return _with_layer_names(subject, value, context)
+        several = value if isinstance(value, list | tuple) else [value]
+        if key not in ("layer", "layers") or not any(isinstance(one, nn.Module) for one in several):
+            return value
+        words = layer_words(context.once(("model", id(subject)), lambda: subject.model(context.device)), value)
+        return words[0] if key == "layer" and len(words) == 1 else words
+
+    return {key: named(key, value) for key, value in settings.items()}
 
 
 def build_request(kind: str, settings: dict[str, Any]) -> Any:
-    """Build a kind's request from its fields.
+    """Build a kind's request from its fields, and from those of a request that is one of its fields.
 
     Raises:
         InputError: There is no such field, one that must be given is not, or a value is none of its field's.
     """
-    fields = {field.name: field for field in dataclasses.fields(KINDS[kind].request)}
+    return _built(KINDS[kind].request, kind, settings)
+
+
+def _built(request: type, kind: str, settings: Mapping[str, Any]) -> Any:
+    fields = {field.name: field for field in dataclasses.fields(request)}
+    for name, field in fields.items():
+        inner: Any = field.default_factory
+        if dataclasses.is_dataclass(inner):
+            settings = _with_inner(name, cast(type, inner), fields, settings)
     for name in settings:
         if name not in fields:
             raise unknown_name("setting", name, fields, where=f" of {kind}", noun="settings")
@@ -89,7 +119,19 @@ def build_request(kind: str, settings: dict[str, Any]) -> Any:
     values = {name: _plain(fields[name], value) for name, value in settings.items()}
     requests = {name: value for name, value in values.items() if dataclasses.is_dataclass(value)}
     plain = {name: value for name, value in values.items() if name not in requests}
-    return dataclasses.replace(from_json(KINDS[kind].request, plain), **requests)
+    return dataclasses.replace(from_json(request, plain), **requests)
+
+
+def _with_inner(name: str, inner: type, outer: Collection[str], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Gather the settings of a field that is a request itself: a mapping under its name, or loose among the others."""
+    given = settings.get(name, {})
+    if not isinstance(given, Mapping) and not dataclasses.is_dataclass(given):
+        return dict(settings)  # refused as no value of the field
+    own = {field.name for field in dataclasses.fields(inner)} - set(outer)
+    loose = {key: value for key, value in settings.items() if key in own}
+    known = {**(vars(given) if dataclasses.is_dataclass(given) else given), **loose}
+    rest = {key: value for key, value in settings.items() if key not in own}
+    return {**rest, name: _built(inner, name, known)}
 
 
 def _must_be_given(field: dataclasses.Field[Any]) -> bool:
@@ -97,8 +139,10 @@ def _must_be_given(field: dataclasses.Field[Any]) -> bool:
 
 
 def _plain(field: dataclasses.Field[Any], value: Any) -> Any:
-    """Take a list, or one text, where a tuple is wanted, and NumPy's numbers; 30 and 30.0 are one setting."""
+    """Take a list, or one text, where a tuple is wanted, numbers for --images, and NumPy's; 30 and 30.0 are one."""
     value = value.item() if isinstance(value, np.generic) else value
+    if field.name == "images" and field.type == "str" and not isinstance(value, str):
+        return str(value) if isinstance(value, Path) else ",".join(map(str, np.atleast_1d(value).tolist()))
     if "tuple" not in str(field.type) or value is None:
         return value
     several = (value,) if isinstance(value, str | int | float) else tuple(value)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from glassnet.data.dataset import KINDS, Dataset, Split
 from glassnet.errors import OtherDataError
@@ -67,6 +67,15 @@ def images_digest(split: Split) -> str:
     return digest.hexdigest()
 
 
+def model_digest(model: nn.Module, structure: str = "") -> str:
+    """Return a digest of a model's parameters and buffers, and of words on how it is built."""
+    digest = hashlib.blake2b(structure.encode(), digest_size=16)
+    for name, tensor in model.state_dict().items():
+        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        digest.update(tensor_bytes(tensor))
+    return digest.hexdigest()
+
+
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Say in words how data differ from what they were, part by part; nothing where all that is known is the same.
 
@@ -84,6 +93,19 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         different = (key for key in _DIGESTS if old.get(key) not in (None, new.get(key)))
         words.extend(f"{_DIGESTS[key]} {use}" for key in list(different)[:1])
     return words
+
+
+def counted(data: Mapping[str, Any], *, apart: bool) -> dict[str, Any]:
+    """Return the numbers of images in place of a fingerprint, which early versions did not write down.
+
+    Args:
+        data: What run.json says of the data.
+        apart: Whether the images to validate on are a part of their own, not held out of those to train on.
+    """
+    counts = {"train": data["train"] + data["validation"], "test": data["test"]}
+    if apart:
+        counts |= {"train": data["train"], "validation": data["validation"]}
+    return {part: {"images": count} for part, count in counts.items()}
 
 
 def check_fits(

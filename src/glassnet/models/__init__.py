@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -17,7 +17,7 @@ from glassnet.models.vae import VAEConv, VAEDeep
 from glassnet.models.vgg import VGG16, VGG19, VGG16BatchNorm, VGG19BatchNorm
 from glassnet.settings.convert import from_text, to_text, type_of
 
-__all__ = ["MODELS", "create_model", "model_options", "model_output", "models_giving", "parse_options"]
+__all__ = ["MODELS", "build_model", "create_model", "model_options", "model_output", "models_giving", "parse_options"]
 
 MODELS: dict[str, type[nn.Module]] = {
     "alexnet_small": AlexNetSmall,
@@ -95,6 +95,21 @@ def create_model(
         if not isinstance(value, int) or value < 1:
             raise InputError(f"{what} is {value!r}, expected a whole number of at least 1.")
     return MODELS[name](**sizes, **options)
+
+
+def build_model(description: Mapping[str, Any]) -> nn.Module:
+    """Build the model that a description in run.json names."""
+    try:
+        options = {k: tuple(v) if isinstance(v, list) else v for k, v in description["options"].items()}
+        return create_model(
+            description["name"],
+            in_channels=description["in_channels"],
+            num_classes=description["num_classes"],
+            image_size=description["image_size"],
+            **options,
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"the model's description is damaged ({error!r}); train the run again.") from None
 
 
 def parse_options(name: str, words: Sequence[str]) -> dict[str, Any]:

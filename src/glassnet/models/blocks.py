@@ -50,6 +50,14 @@ class Normalize(nn.Module):
         return f"mean={self.mean.flatten().tolist()}, std={self.std.flatten().tolist()}"
 
 
+def set_normalization(model: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
+    """Let a model normalise images by these means and deviations of the channels, but where they are fixed."""
+    for module in model.modules():
+        if isinstance(module, Normalize) and not module.fixed:
+            module.mean.copy_(torch.tensor(mean).view_as(module.mean))
+            module.std.copy_(torch.tensor(std).view_as(module.std))
+
+
 def begin(in_channels: int) -> Layers:
     """Start with the normalisation, which changes nothing until it is told the data set's mean and deviation."""
     return OrderedDict(normalize=Normalize([0.0] * in_channels, [1.0] * in_channels))

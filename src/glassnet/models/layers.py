@@ -71,6 +71,15 @@ def asked_by_name(model: nn.Module, layers: LayerChoice) -> list[str]:
     return [one if isinstance(one, str) else _name_in(model, one) for one in _listed(layers)]
 
 
+def layer_words(model: nn.Module, layers: LayerChoice) -> tuple[str, ...]:
+    """Return what `layers` says word by word, each module by its name; also one of a copy with the same weights.
+
+    Raises:
+        InputError: A module is not in the model, and no single one of its kind has its weights.
+    """
+    return tuple(one if isinstance(one, str) else _name_in(model, one, alike=True) for one in _listed(layers))
+
+
 def choice_in_copy(model: nn.Module, layers: LayerChoice, copied: nn.Module) -> list[str | nn.Module]:
     """Return the same choice for a copy of the model, whose modules are others."""
     return [one if isinstance(one, str) else copied.get_submodule(_name_in(model, one)) for one in _listed(layers)]
@@ -123,7 +132,7 @@ def _listed(layers: LayerChoice) -> list[str | nn.Module]:
     return [layers] if isinstance(layers, str | nn.Module) else list(layers)
 
 
-def _name_in(model: nn.Module, module: nn.Module) -> str:
+def _name_in(model: nn.Module, module: nn.Module, *, alike: bool = False) -> str:
     owner = type(model).__name__
     if not isinstance(module, nn.Module):
         raise InputError(
@@ -134,8 +143,22 @@ def _name_in(model: nn.Module, module: nn.Module) -> str:
     for name, one in model.named_modules():
         if one is module:
             return name
+    twins = [name for name, one in model.named_modules() if alike and _same_weights(one, module)]
+    if len(twins) == 1:
+        return twins[0]
     raise InputError(
         f"layers holds a {type(module).__name__} that is not in this {owner}; pass one of this very network, or a name."
+    )
+
+
+def _same_weights(first: nn.Module, second: nn.Module) -> bool:
+    """Tell whether two modules are of one kind and have the same weights, not none."""
+    weights, others = first.state_dict(), second.state_dict()
+    return (
+        type(first) is type(second)
+        and bool(weights)
+        and weights.keys() == others.keys()
+        and all(torch.equal(weights[name].cpu(), others[name].cpu()) for name in weights)
     )
 
 
