@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import re
 import shutil
@@ -212,6 +213,29 @@ def test_nothing_to_report_is_an_input_error():
         gn.report([])
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"precision": "fp8"}, "no precision 'fp8'. Did you mean fp32"),
+        ({"seed": "x"}, "seed is 'x', expected a whole number of at least 0"),
+        ({"seed": -1}, "seed is -1, expected a whole number of at least 0"),
+        ({"seed": 0.5}, "seed is 0.5, expected a whole number of at least 0"),
+        ({"device": "x"}, "'x'"),
+    ],
+)
+def test_wrong_options_are_refused_before_any_work(digits, tmp_path, options, words):
+    subject = gn.Subject(network(), digits[0], out=tmp_path / "mine")
+    with pytest.raises(InputError, match=words):
+        gn.report(subject, **options)
+    assert not (tmp_path / "mine").exists()
+
+
+@pytest.mark.parametrize("what", [None, 3, network()])
+def test_what_is_no_subject_is_refused_by_its_type(what):
+    with pytest.raises(InputError, match=f"got a {type(what).__name__}, expected a run, its path, or a subject"):
+        gn.report(what)
+
+
 # ---- networks with images ----
 
 
@@ -308,6 +332,40 @@ def test_what_cannot_be_made_is_left_out_and_said_and_the_rest_is_written(name, 
     assert not any("onerror" in attributes for _, attributes in page.elements)
     assert {a.get("type") for a in page.having("script")} <= {None, "application/json"}
     assert all(one in page.text for one in (name, *classes))
+
+
+class Copies(nn.Module):
+    """A segmentation without a layer."""
+
+    def forward(self, images):
+        return torch.cat([images, 1 - images], 1)
+
+
+def test_a_segmentation_without_convolutions_has_a_report(digits, tmp_path, outline):
+    subject = gn.Subject(Copies(), digits[0][:4] / 255, (digits[0][:4, 0] > 127).long())
+    page = page_of(gn.report(subject, out=tmp_path / "page.html"), outline)
+    assert "Test mean IoU" in page.text
+    assert [words for level, words in page.headings if level == 2][:2] == ["Results", "Layer by layer"]
+
+
+@pytest.mark.parametrize("name", ["wanted", "network", "results"])
+def test_a_part_that_its_task_cannot_make_is_said_and_the_rest_is_written(digits, monkeypatch, capsys, name):
+    def cannot(_):
+        raise InputError(f"no {name} here; change it.")
+
+    subject = gn.Subject(network(10), digits[0][:3], digits[1][:3])
+    views = dataclasses.replace(subject.task.views(), **{name: cannot})
+    task = dataclasses.replace(subject.task)
+    object.__setattr__(task, "views", lambda: views)
+    subject.task = task
+    report = run_report(gather(subject, seed=0, precision="fp32", context=Context()))
+    blocks = [
+        inner for section in report.sections for block in section.blocks for inner in getattr(block, "blocks", [block])
+    ]
+    assert any(f"no {name} here; change it." in block.what for block in blocks if isinstance(block, Missing))
+    assert f"left out: no {name} here" in capsys.readouterr().err
+    assert {"layers", "network", "methods"} <= {section.key for section in report.sections}
+    assert report.headlines[0].name == "Test accuracy"
 
 
 # ---- the other tasks ----

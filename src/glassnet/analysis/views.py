@@ -221,6 +221,10 @@ class Views:
     history_total: Callable[[Mapping[str, Any]], Mapping[str, str]] = lambda _last: {}
 
 
+OF_THE_INPUT: dict[str, Any] = {"layers": ("linear",), "methods": ("saliency", "input_x_gradient")}
+"""Maps that a report shows of a network without a convolution."""
+
+
 def wanted_of_classes(subject: Subject) -> list[tuple[str, dict[str, Any]]]:
     """Return what a report needs: the evaluation, the last hidden layer embedded, every convolution explained."""
     layer, maps = _last_hidden_layer(subject), _usual_maps(subject)
@@ -238,7 +242,7 @@ def _usual_maps(subject: Subject) -> dict[str, Any]:
     try:
         select_layers(subject.model(), "conv")
     except InputError:
-        return {"layers": ("linear",), "methods": ("saliency", "input_x_gradient")}
+        return OF_THE_INPUT
     return {"layers": ("conv",), "methods": ("gradcam", "guided_gradcam")}
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, get_args
 
 from glassnet.analysis import Context
+from glassnet.analysis.base import Precision
 from glassnet.blocks import Page
 from glassnet.devices import choose_device
-from glassnet.errors import InputError
+from glassnet.errors import InputError, unknown_name
 from glassnet.experiment import Run
 from glassnet.files import writable_target, write_text
 from glassnet.formats import DASH, count, duration
@@ -47,14 +49,17 @@ def report(
         The path of the page.
 
     Raises:
-        InputError: There is no run, or nowhere to write.
+        InputError: There is no run, or nowhere to write, or no such precision, seed or device.
     """
-    given = [subjects] if isinstance(subjects, Subject | Run | str | Path) else list(subjects)
+    _check(seed, precision)
+    several = isinstance(subjects, Sequence | Iterator) and not isinstance(subjects, str)
+    given: list[Any] = list(subjects) if several else [subjects]  # type: ignore[arg-type]
     if not given:
         raise InputError("no run was given, expected at least one run directory; train one with `glassnet train`.")
+    where = choose_device(device)
     chosen = [as_subject(one, data_root=data_root) for one in given]
     path = _path(chosen[0], out)
-    contexts = (Context(choose_device(device), data_root) for _ in chosen)
+    contexts = (Context(where, data_root) for _ in chosen)
     gathered = [
         gather(subject, seed=seed, precision=precision, context=context)
         for subject, context in zip(chosen, contexts, strict=True)
@@ -62,6 +67,14 @@ def report(
     reports = tuple(map(run_report, gathered))
     write_text(path, render(Page(reports, _comparison(gathered) if len(gathered) > 1 else None)))
     return path
+
+
+def _check(seed: Any, precision: Any) -> None:
+    """Refuse, before any work is done, what every analysis would refuse."""
+    if precision not in get_args(Precision):
+        raise unknown_name("precision", str(precision), get_args(Precision), noun="precisions")
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise InputError(f"seed is {seed!r}, expected a whole number of at least 0.")
 
 
 def _path(first: Subject, out: str | Path | None) -> Path:

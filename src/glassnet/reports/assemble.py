@@ -11,18 +11,19 @@ from typing import Any
 
 from glassnet.analysis import KINDS, Analysis, Context, analyse, load
 from glassnet.analysis.base import is_current
-from glassnet.blocks import Block, Example, Fold, Headline, Missing, Picture, Prose, RunReport, Section, Template
+from glassnet.analysis.views import Views
+from glassnet.blocks import Block, Example, Fold, Headline, Missing, Prose, RunReport, Section, Template
 from glassnet.console import say
 from glassnet.errors import InputError, OtherDataError
 from glassnet.formats import count, duration
 from glassnet.reports.layers import layer_blocks
-from glassnet.reports.material import Material, examples_of, picture_of, pictures
+from glassnet.reports.material import Material, as_far_as_made, examples_of, pictures
 from glassnet.reports.network import learning_blocks, network_blocks
 from glassnet.reports.pictures import embedding_blocks
-from glassnet.reports.provenance import provenance
+from glassnet.reports.provenance import earlier_figures, provenance
 from glassnet.run.codec import encode
 from glassnet.run.entry import Entry, read_entry
-from glassnet.run.legacy import old_entries, old_figures
+from glassnet.run.legacy import old_entries
 from glassnet.subject import Subject
 
 WORDS = {"evaluation": "glassnet eval", "embedding": "glassnet features", "attribution": "glassnet explain"}
@@ -73,7 +74,7 @@ def gather(subject: Subject, *, seed: int, precision: str, context: Context) -> 
         else:
             say(f"left out: {one.name} is of other images or weights than are there now")
             outdated.append(one.name)
-    for kind, settings in subject.task.views().wanted(subject):
+    for kind, settings in _wanted(subject, lacking):
         asked = settings | ({"seed": seed} if kind == "embedding" and seed else {})
         if any(one.kind == kind and _has(one, asked) for one in analyses):
             continue
@@ -85,6 +86,15 @@ def gather(subject: Subject, *, seed: int, precision: str, context: Context) -> 
         except InputError as error:
             _leave_out(lacking, kind, error)
     return Gathered(subject, analyses, lacking, context, outdated)
+
+
+def _wanted(subject: Subject, lacking: dict[str, str]) -> list[tuple[str, dict[str, Any]]]:
+    """Return what the task wants a report to have; the evaluation alone where its layers do not tell the rest."""
+    try:
+        return subject.task.views().wanted(subject)
+    except InputError as error:
+        _leave_out(lacking, "attribution", error)
+        return [("evaluation", {"split": "test", "data": None})] if subject.labelled else []
 
 
 def _readable(subject: Subject, lacking: dict[str, str]) -> Iterator[Analysis]:
@@ -124,13 +134,17 @@ def run_report(gathered: Gathered) -> RunReport:
     metrics = metrics_of(gathered)
     sections = [
         *_results(gathered, material),
-        Section("embedding", "What it tells apart", tuple(_embedding(gathered, examples))),
-        Section("layers", "Layer by layer", tuple(_layers(gathered))),
+        Section("embedding", "What it tells apart", tuple(as_far_as_made(_embedding(gathered, examples)))),
+        Section("layers", "Layer by layer", tuple(as_far_as_made(_layers(gathered)))),
         *([Section("other", "The same network on other images", others)] if (others := _others(gathered)) else []),
-        Section("network", _network_title(subject), (*learning_blocks(subject), *network_blocks(subject))),
+        Section(
+            "network",
+            _network_title(subject),
+            tuple(as_far_as_made(learning_blocks(subject), network_blocks(subject))),
+        ),
         Section("methods", "How these numbers were made", (_methods(subject),), folded=True),
     ]
-    if earlier := _earlier(subject, sections):
+    if earlier := earlier_figures(subject, sections):
         sections.append(Section("earlier", "Figures of an earlier version", earlier, folded=True))
     if subject.run is not None:
         sections.append(Section("settings", "Settings and versions", provenance(subject.run), folded=True))
@@ -179,10 +193,22 @@ def _results(gathered: Gathered, material: Material | None) -> list[Section]:
         return [Section("results", "Results", (_missing(gathered, "evaluation"),))]
     views = subject.task.views()
     tables = Fold("Measures, classes and confusions as tables", tuple(views.tables(evaluation.result)))
-    if views.results is not None:
-        first, *more = views.results(material)
-        return [first, *more[:-1], *[dataclasses.replace(one, blocks=(*one.blocks, tables)) for one in more[-1:]]]
-    return [Section("results", "Results", (*pictures(evaluation), tables))]
+    *others, last = _task_sections(views, material)
+    return [*others, dataclasses.replace(last, blocks=(*last.blocks, tables))]
+
+
+def _task_sections(views: Views, material: Material) -> list[Section]:
+    """Return the task's own sections, or the evaluation's figures where it has none or they cannot be made."""
+    figures, reason = pictures(material.evaluation), []
+    try:
+        if views.results is not None:
+            return list(views.results(material))
+    except OtherDataError:
+        raise
+    except InputError as error:
+        say(f"left out: {error}")
+        reason = [Missing(f"Some pictures of the results are left out: {error}")]
+    return [Section("results", "Results", (*reason, *figures))]
 
 
 def _embedding(gathered: Gathered, examples: Sequence[Example]) -> Iterator[Block]:
@@ -221,28 +247,6 @@ def _others(gathered: Gathered) -> tuple[Block, ...]:
         )
         for one in others
     )
-
-
-def _earlier(subject: Subject, sections: Sequence[Section]) -> tuple[Block, ...]:
-    """Return the figures of a run of an earlier version that no section shows."""
-    entry = None if subject.run is None else old_figures(subject.run.path)
-    if entry is None:
-        return ()
-    shown = {_drawing(block) for section in sections for block in _unfolded(section.blocks)}
-    drawn = (picture_of(entry, words) for words in entry.figures)
-    rest = [one for one in drawn if _drawing(one) not in shown]
-    lead = Prose(("An earlier version drew these. Where the page has a figure of the same numbers, it is drawn anew.",))
-    return (lead, *rest) if rest else ()
-
-
-def _drawing(block: Block) -> bytes | str:
-    """Return what tells figures apart, those that cannot be shown too."""
-    return block.drawing if isinstance(block, Picture) else block.what if isinstance(block, Missing) else ""
-
-
-def _unfolded(blocks: Sequence[Block]) -> Iterator[Block]:
-    for block in blocks:
-        yield from _unfolded(block.blocks) if isinstance(block, Fold) else (block,)
 
 
 def metrics_of(gathered: Gathered) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,10 +13,10 @@ from PIL import Image
 from glassnet.analysis import Analysis
 from glassnet.analysis.examples import Examples
 from glassnet.analysis.views import Facts, image_name
-from glassnet.blocks import Example, Map, Missing, Picture, Thumbnails
+from glassnet.blocks import Block, Example, Map, Missing, Picture, Thumbnails
 from glassnet.console import say
 from glassnet.data import Split
-from glassnet.errors import InputError
+from glassnet.errors import InputError, OtherDataError
 from glassnet.figures import heat_overlay, thumbnail
 from glassnet.files import regular
 from glassnet.measures import MEASURES, METHOD_TITLES
@@ -48,6 +48,18 @@ class Material:
     def name_of(self, row: int) -> str:
         """Name a test image by its file or number."""
         return image_name(self.subject.part("test"), row, "test")
+
+
+def as_far_as_made(*parts: Iterable[Block]) -> Iterator[Block]:
+    """Yield each part's blocks, up to one that cannot be made; that is said, and the rest of the page is written."""
+    for blocks in parts:
+        try:
+            yield from blocks
+        except OtherDataError:
+            raise
+        except InputError as error:
+            say(f"left out: {error}")
+            yield Missing(f"A part of this section is left out: {error}")
 
 
 def examples_of(found: Examples) -> tuple[Example, ...]:

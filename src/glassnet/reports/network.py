@@ -13,7 +13,7 @@ from glassnet.blocks import Block, Fold
 from glassnet.errors import InputError
 from glassnet.formats import DASH, count, decimal, duration, shape
 from glassnet.models.layers import layer_table
-from glassnet.reports.material import drawn
+from glassnet.reports.material import as_far_as_made, drawn
 from glassnet.run.store import FigureWords, Plot
 from glassnet.subject import Subject
 from glassnet.tables import Table, make_table
@@ -61,15 +61,20 @@ def network_blocks(subject: Subject) -> Iterator[Block]:
     described = _described(subject)
     if described is None:
         return
+    drawings = as_far_as_made(map(drawn, _plots(subject, described)))
+    yield Fold("The network, layer by layer", (*drawings, _layers(described["layers"])))
+
+
+def _plots(subject: Subject, described: Mapping[str, Any]) -> Iterator[Plot]:
+    """Draw the network, and what its task draws of it."""
     words = FigureWords(
         name="architecture",
         title=f"The network: {subject.model_name}",
         alt=f"{len(described['layers'])} layers from input to output, each with its sizes.",
         lead="The layers from input to output; a taller block has a larger map, a wider one more channels.",
     )
-    plots = [Plot(figures.architecture(described["layers"], subject.model_name), words)]
-    plots += subject.task.views().network(described)
-    yield Fold("The network, layer by layer", (*map(drawn, plots), _layers(described["layers"])))
+    yield Plot(figures.architecture(described["layers"], subject.model_name), words)
+    yield from subject.task.views().network(described)
 
 
 def _described(subject: Subject) -> Mapping[str, Any] | None:

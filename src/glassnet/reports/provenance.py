@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
 
-from glassnet.blocks import Block, Prose
+from glassnet.blocks import Block, Fold, Missing, Picture, Prose, Section
 from glassnet.experiment import Run
 from glassnet.formats import count, duration, plain, shape
+from glassnet.reports.material import picture_of
+from glassnet.run.legacy import old_figures
 from glassnet.settings import TrainSettings, to_json
+from glassnet.subject import Subject
 from glassnet.tables import Table, make_table
 from glassnet.tasks import TASKS
 
@@ -102,3 +105,25 @@ def _execution(manifest: Mapping[str, Any]) -> dict[str, Any]:
         "Training time": duration(manifest.get("seconds")),
         **{name.replace("_", " ").capitalize(): value for name, value in machine.items()},
     }
+
+
+def earlier_figures(subject: Subject, sections: Sequence[Section]) -> tuple[Block, ...]:
+    """Return the figures of a run of an earlier version that no section shows."""
+    entry = None if subject.run is None else old_figures(subject.run.path)
+    if entry is None:
+        return ()
+    shown = {_drawing(block) for section in sections for block in _unfolded(section.blocks)}
+    drawn = (picture_of(entry, words) for words in entry.figures)
+    rest = [one for one in drawn if _drawing(one) not in shown]
+    lead = Prose(("An earlier version drew these. Where the page has a figure of the same numbers, it is drawn anew.",))
+    return (lead, *rest) if rest else ()
+
+
+def _drawing(block: Block) -> bytes | str:
+    """Return what tells figures apart, those that cannot be shown too."""
+    return block.drawing if isinstance(block, Picture) else block.what if isinstance(block, Missing) else ""
+
+
+def _unfolded(blocks: Sequence[Block]) -> Iterator[Block]:
+    for block in blocks:
+        yield from _unfolded(block.blocks) if isinstance(block, Fold) else (block,)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from glassnet import figures
-from glassnet.analysis.views import EvaluationView, Views
+from glassnet.analysis.views import OF_THE_INPUT, EvaluationView, Views
 from glassnet.denoising.baselines import BaselineQuality
 from glassnet.errors import InputError
 from glassnet.formats import DASH, count, decimal
@@ -137,7 +137,7 @@ def _wanted(subject: Subject) -> list[tuple[str, dict[str, Any]]]:
     try:
         select_layers(model, "conv")
     except InputError:
-        asked |= {"layers": ("linear",), "methods": ("saliency", "input_x_gradient")}
+        asked |= OF_THE_INPUT
     return [*wanted, ("attribution", asked)]
 
 

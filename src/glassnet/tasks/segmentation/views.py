@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from glassnet import figures
-from glassnet.analysis.views import EPOCHS, EvaluationView, Views
+from glassnet.analysis.views import EPOCHS, OF_THE_INPUT, EvaluationView, Views
 from glassnet.errors import InputError
 from glassnet.formats import DASH, count, percent
 from glassnet.measures import MEASURES, interval, show
@@ -187,10 +187,13 @@ def _tables(result: Segmentation) -> list[Table]:
 
 def _wanted(subject: Subject) -> list[tuple[str, dict[str, Any]]]:
     """What a report needs: the evaluation, and the regions of a few images explained from the first to the last."""
-    names = select_layers(subject.model(), "conv")
+    measured: list[tuple[str, dict[str, Any]]] = [("evaluation", {})] if subject.labelled else []
+    try:
+        names = select_layers(subject.model(), "conv")
+    except InputError:
+        return [*measured, ("attribution", OF_THE_INPUT)]
     steps = [round(i * (len(names) - 1) / (EXPLAINED_LAYERS - 1)) for i in range(EXPLAINED_LAYERS)]
     layers = tuple(dict.fromkeys(names[step] for step in steps))
-    measured: list[tuple[str, dict[str, Any]]] = [("evaluation", {})] if subject.labelled else []
     return [*measured, ("attribution", {"layers": layers, "methods": ("gradcam",)})]
 
 
