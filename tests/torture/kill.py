@@ -20,7 +20,7 @@ class Case:
 
     Attributes:
         words: Its words, RUN standing for the folder.
-        prepared: What the folder holds before: "" for nothing, "started" or "finished".
+        prepared: What the folder holds before: "" for nothing, "started", "finished" or "analysed".
         again: The words that go on after the kill, by what the folder then holds.
     """
 
@@ -46,6 +46,9 @@ CASES = {
     "eval": Case(("eval", "RUN"), "finished"),
     "features": Case(("features", "RUN", "--images", "120"), "finished"),
     "explain": Case(("explain", "RUN", "--images", "first:3"), "finished"),
+    "eval-again": Case(("eval", "RUN", "--precision", "bf16"), "finished"),
+    "features-again": Case(("features", "RUN", "--images", "120", "--seed", "1"), "analysed"),
+    "explain-again": Case(("explain", "RUN", "--images", "first:3", "--target", "3"), "analysed"),
     "report": Case(("report", "RUN"), "finished"),
     "tune": Case(TUNE, ""),
     "analyses": Case(("analyses", "RUN", "--remove", "evaluation/test"), "finished"),
@@ -58,18 +61,22 @@ def words_for(words: Sequence[str], run: Path) -> list[str]:
 
 
 def prepare(place: Path, needed: Sequence[str] = ("", "started", "finished")) -> dict[str, Path]:
-    """Make what commands begin with: nothing, a run that was stopped after an epoch, and an evaluated one.
+    """Make what commands begin with: nothing, a run that was stopped after an epoch, an evaluated one, one with more.
 
     Args:
         place: Where to make it.
         needed: Which of them; of the finished run the evaluation alone is left out.
     """
     place.mkdir(parents=True, exist_ok=True)
-    made = {"": place / "nothing", "started": place / "started", "finished": place / "finished"}
+    made = {"": place / "nothing"} | {name: place / name for name in ("started", "finished", "analysed")}
     made[""].mkdir(exist_ok=True)
     must("train", *SETTINGS, "--out", made["finished"])
-    if "finished" in needed:
+    if {"finished", "analysed"} & set(needed):
         must("eval", made["finished"])
+    if "analysed" in needed:
+        shutil.copytree(made["finished"], made["analysed"])
+        for name in ("features", "explain"):
+            must(*words_for(CASES[name].words, made["analysed"]))
     for _ in range(20 if "started" in needed else 0):
         process = start("train", *SETTINGS, "--out", made["started"])
         while process.is_running() and not (made["started"] / "checkpoint" / "state.pt").exists():
@@ -140,7 +147,7 @@ def _kill_once(
     ended = _go_on(case, folder)
     if ended.code and not (case.words[0] == "analyses" and "no analysis" in ended.text):
         return f"goes not on ({ended.code}): {ended.text[-400:]}", killed
-    return _differs(case, folder, whole, expected), killed
+    return _differs(case, folder, whole, expected) or _overwritten(case, folder, made), killed
 
 
 def _go_on(case: Case, folder: Path) -> Ended:
@@ -161,3 +168,13 @@ def _differs(case: Case, folder: Path, whole: Whole, expected: str) -> str:
     if case.words[0] != "tune" and weights_digest(folder) != expected:
         return "other weights"
     return ""
+
+
+def _overwritten(case: Case, folder: Path, made: dict[str, Path]) -> str:
+    """Say which file was changed that was there before: none may be, but what was to be removed."""
+    if case.prepared not in ("finished", "analysed") or case.words[0] == "analyses":
+        return ""
+    before = made[case.prepared]
+    files = [path for path in before.rglob("*") if path.is_file()]
+    changed = [path for path in files if (folder / path.relative_to(before)).read_bytes() != path.read_bytes()]
+    return f"changed: {[str(path.relative_to(before)) for path in changed[:5]]}" if changed else ""
