@@ -38,7 +38,7 @@ def test_only_the_first_process_speaks(capsys, monkeypatch):
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("size", [None, "", "1"])
+@pytest.mark.parametrize("size", [None, "", "1", "abc", "0", "-1"])
 def test_a_rank_that_is_left_in_the_environment_silences_nothing(capsys, monkeypatch, size):
     monkeypatch.setenv("RANK", "1")
     if size is None:

@@ -34,7 +34,9 @@ def count_processes() -> int:
 
 def is_main_process() -> bool:
     """Tell whether this process is the one that may print and write files; RANK counts only among several."""
-    return os.environ.get("WORLD_SIZE", "") in ("", "1") or os.environ.get("RANK", "0") in ("", "0")
+    size = os.environ.get("WORLD_SIZE", "")
+    several = size.isdecimal() and size.lstrip("0") not in ("", "1")
+    return not several or os.environ.get("RANK", "0") in ("", "0")
 
 
 def printable(text: str, *, lines: bool = True) -> str:

@@ -12,9 +12,11 @@ from accelerate import Accelerator
 from torch import nn
 
 import glassnet as gn
+from glassnet import cli
 from glassnet.tasks import TASKS
+from glassnet.training import distributed
 from glassnet.training.distributed import synchronize_batchnorm
-from tiny_runs import tiny
+from tiny_runs import TINY, save_bars, tiny
 from training.two_processes import all_first_steps
 
 OPTIONS = ("filters=8,8,16,16", "hidden=64")
@@ -134,3 +136,37 @@ def test_synchronized_batchnorm_alone_is_batchnorm(one_process, shape):
     torch.testing.assert_close(common.state_dict(), plain.state_dict())
     plain.eval(), common.eval()
     torch.testing.assert_close(common(inputs[0]), plain(inputs[0]))
+
+
+HERE = {"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"WORLD_SIZE": "abc"}, "WORLD_SIZE is 'abc', expected a number of processes"),
+        ({"RANK": ""}, "RANK is '', expected 0 to 1 where WORLD_SIZE is 2; use torchrun"),
+        ({"RANK": "2"}, "RANK is '2', expected 0 to 1"),
+        ({"MASTER_ADDR": ""}, "WORLD_SIZE is 2, but MASTER_ADDR is not set; start the processes with torchrun"),
+        ({"MASTER_PORT": ""}, "WORLD_SIZE is 2, but MASTER_PORT is not set"),
+        ({"MASTER_PORT": "x"}, "MASTER_PORT is 'x', expected a number from 1 to 65,535"),
+        ({"MASTER_PORT": "70000"}, "MASTER_PORT is '70000', expected a number from 1 to 65,535"),
+        ({"MASTER_ADDR": "nowhere.invalid"}, "MASTER_ADDR is 'nowhere.invalid', expected the name of a computer"),
+        ({}, "process 1 of 2 did not meet the others at 127.0.0.1:1 within 1 seconds; see that MASTER_ADDR"),
+    ],
+)
+def test_processes_that_cannot_meet_are_told_why(monkeypatch, tmp_path, capsys, environment, message):
+    monkeypatch.setattr(distributed, "MEETING_SECONDS", 1)
+    for name, value in {**HERE, **environment}.items():
+        monkeypatch.setenv(name, value)
+    assert cli.run(["train", "--model-options", *TINY, "--out", str(tmp_path / "run")]) in (1, 2)
+    assert [line for line in capsys.readouterr().err.splitlines() if line.startswith(f"glassnet: {message}")]
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_rank_that_is_left_in_the_environment_changes_nothing(monkeypatch, tmp_path, capsys):
+    for name, value in {"RANK": "1", "LOCAL_RANK": "3", "MASTER_ADDR": "nowhere.invalid"}.items():
+        monkeypatch.setenv(name, value)
+    small = ["--data", f"folder:{save_bars(tmp_path / 'bars')}", "--model-options", "filters=2,2,2,2", "hidden=4"]
+    assert cli.run(["train", *small, "--epochs", "1", "--out", str(tmp_path / "run")]) == 0
+    assert "test accuracy" in capsys.readouterr().out

@@ -210,6 +210,8 @@ def _leave_the_other_processes() -> None:
 def _run(name: str, arguments: Sequence[str]) -> int:
     if name not in COMMANDS:
         raise unknown_name("command", name, COMMANDS, noun="commands")
+    if count_processes() > 1:
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # else torch prints a stack for every second of waiting
     if count_processes() > 1 and name != "train":
         raise InputError(
             f"`glassnet {name}` runs in one process, got {os.environ['WORLD_SIZE']}; torchrun is for train."

@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import socket
+import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import TypeVar
@@ -15,7 +17,7 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.distributed.rendezvous import rendezvous
 
-from glassnet.console import count_processes
+from glassnet.console import count_processes, is_main_process, printable
 from glassnet.errors import GlassnetError, InputError, WorkError
 
 T = TypeVar("T")
@@ -35,28 +37,37 @@ def join_processes(device: torch.device) -> Accelerator:
         with _alone():
             return Accelerator(cpu=device.type == "cpu")
     if not torch.distributed.is_initialized():
-        _meet(device)
+        try:
+            _meet(device)
+        except GlassnetError as error:
+            if not is_main_process():  # the first process speaks for all, but knows nothing of this
+                print(f"glassnet: {printable(str(error))}", file=sys.stderr, flush=True)
+            raise
     return Accelerator(cpu=device.type == "cpu")
 
 
 def _meet(device: torch.device) -> None:
     """Wait for the other processes, as torchrun or the environment says where, and connect with them."""
-    count, rank, where = count_processes(), os.environ.get("RANK", ""), ""
+    count, rank = count_processes(), os.environ.get("RANK", "")
     if not rank.isdecimal() or int(rank) >= count:
         raise InputError(f"RANK is '{rank}', expected 0 to {count - 1} where WORLD_SIZE is {count}; use torchrun.")
     for name in ("MASTER_ADDR", "MASTER_PORT"):
         if not os.environ.get(name):
             raise InputError(f"WORLD_SIZE is {count}, but {name} is not set; start the processes with torchrun.")
-    if not os.environ["MASTER_PORT"].isdecimal():
-        raise InputError(f"MASTER_PORT is '{os.environ['MASTER_PORT']}', expected a number.")
-    where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+    address, port = os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"]
+    if not port.isdecimal() or len(port) > 5 or not 0 < int(port) < 1 << 16:
+        raise InputError(f"MASTER_PORT is '{port[:40]}', expected a number from 1 to 65,535.")
+    try:
+        socket.getaddrinfo(address, int(port))
+    except (OSError, UnicodeError):
+        raise InputError(f"MASTER_ADDR is '{address[:80]}', expected the name of a computer that is known.") from None
     try:
         meeting = rendezvous("env://", timeout=timedelta(seconds=MEETING_SECONDS))
         store, _, _ = next(iter(meeting))
     except (RuntimeError, ValueError, OSError):  # each of which torch raises, for a name, a port or a process
         raise WorkError(
-            f"process {rank} of {count} did not meet the others at {where} within {MEETING_SECONDS} seconds; see that "
-            "MASTER_ADDR and MASTER_PORT are those of process 0, and that all processes are started."
+            f"process {rank} of {count} did not meet the others at {address}:{port} within {MEETING_SECONDS} seconds; "
+            "see that MASTER_ADDR and MASTER_PORT are those of process 0, and that all processes are started."
         ) from None
     backend = "nccl" if device.type == "cuda" else "gloo"
     torch.distributed.init_process_group(backend, store=store, rank=int(rank), world_size=count)
