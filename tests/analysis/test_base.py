@@ -123,7 +123,8 @@ def test_a_chosen_name_is_checked_before_any_work(subject, capsys):
             analyse(subject, "features", layer="fc2", name=name)
     assert subject.model().passes == passes
     assert analyse(subject, "features", layer="fc1", name="other").name == "features/mine"
-    assert "features/mine has these settings; `glassnet analyses RUN --rename`" in capsys.readouterr().err
+    command = f"`glassnet analyses {subject.store.folder} --rename features/mine other`"
+    assert f"features/mine has these settings; for another name: {command}." in capsys.readouterr().err
 
 
 def test_what_another_version_made_is_said(subject, monkeypatch, capsys):
@@ -232,8 +233,8 @@ def test_examples_that_are_not_there_are_refused(subject_kept, settings, words):
 def test_layers_may_be_modules_and_are_kept_as_names(subject):
     network = subject.model()
     explained = subject.explain(images="first:2", layers=[network.conv2, "conv1"])
-    assert explained.request.layers == ("conv2", "conv1")
-    assert explained.entry.settings["layers"] == ["conv2", "conv1"]
+    assert explained.request.layers == ("conv1", "conv2")
+    assert explained.entry.settings["layers"] == ["conv1", "conv2"]
     assert subject.features(network.fc1).request.layer == "fc1"
     assert analyse(subject, "embedding", layer=network.fc1, method="pca").request.layer == "fc1"
     measured = analyse(subject, "faithfulness", attribution={"images": "first:2", "layers": [network.conv2]})
@@ -283,3 +284,20 @@ def test_a_run_is_asked_as_a_subject_is(copy):
     assert copy.explain(images=[0, 1], layers=layer).request.layers == ("conv1",)
     assert copy.features(layer, images=8).result.features.shape[0] == 8
     assert copy.embed(layer, images=8, method="pca").result.points.shape == (8, 2)
+
+
+def test_layers_and_methods_in_another_order_are_the_same_analysis(subject):
+    asked = {"images": "first:2", "methods": ("gradcam", "saliency")}
+    first = analyse(subject, "attribution", layers=("conv1", "conv2"), **asked)
+    again = {"layers": ("conv2", "conv1", "conv2"), "methods": ("saliency", "gradcam", "saliency")}
+    assert analyse(subject, "attribution", **asked | again).entry.path == first.entry.path
+    assert first.entry.name == "first2-conv1+conv2-gradcam+saliency"
+    one, other = ({"layer": "fc1", "perplexity": given} for given in ((2, 3), (3, 2)))
+    assert resolved("embedding", subject, one) == resolved("embedding", subject, other)
+    one, other = ({"layers": given} for given in (("linear", "conv"), ("conv", "linear")))
+    assert resolved("layers", subject, one) == resolved("layers", subject, other) == build_request("layers", {})
+    assert resolved("layers", subject, {"layers": ("none", "conv1")}).layers == ("none", "conv1")
+
+
+def resolved(kind, subject, settings):
+    return KINDS[kind].resolve(subject, build_request(kind, settings))

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from glassnet import figures
 from glassnet.analysis.base import Context, Kind, Precision
+from glassnet.analysis.features import in_order
 from glassnet.analysis.selection import is_elsewhere, is_file, select
 from glassnet.analysis.views import Facts, Group
-from glassnet.attribution import Explanation, explain
+from glassnet.attribution import METHODS, Explanation, explain
 from glassnet.attribution.faithfulness import STROKE_THRESHOLD, MeanCI, inside, share_inside, stroke_mask
 from glassnet.console import say
 from glassnet.data import DIGITS
@@ -102,7 +103,7 @@ class Attribution:
 
     Attributes:
         groups: The groups, each with its maps.
-        methods: The methods, in the order asked.
+        methods: The methods, each once.
         layers: The layers, in the model's order.
         threshold: Grey value above which a pixel belongs to the mask; None without a mask.
     """
@@ -144,11 +145,14 @@ def _groups(subject: Subject, request: AttributionRequest, context: Context) -> 
 
 
 def resolve(subject: Subject, request: AttributionRequest) -> AttributionRequest:
-    """Fill in the images and the target that are explained where none are named."""
+    """Fill in the images and the target where none are named; the order of layers and methods does not matter."""
     views = subject.task.views().explain
     images = request.images or (views.images if subject.labelled else "first:8")
     target = views.default_target if request.target == DEFAULTS[2] else request.target
-    return dataclasses.replace(request, images=images, target=target)
+    rank = {method: place for place, method in enumerate(METHODS)}
+    methods = tuple(sorted(dict.fromkeys(request.methods), key=lambda method: rank.get(method, len(rank))))
+    layers = in_order(subject, request.layers)
+    return dataclasses.replace(request, images=images, target=target, layers=layers, methods=methods)
 
 
 def explain_group(subject: Subject, model: nn.Module, group: Group, request: AttributionRequest) -> ExplainedGroup:

@@ -6,6 +6,7 @@ Command, report, explorer and notebook all ask `get`; none computes by itself.
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from glassnet.console import printable, say
 from glassnet.devices import choose_device
 from glassnet.errors import InputError, OtherDataError
 from glassnet.run.codec import decode, encode
-from glassnet.run.store import Entry, FigureWords, Plot, slug
+from glassnet.run.store import Entry, FigureWords, Plot, Store, slug
 from glassnet.subject import Subject
 from glassnet.versions import code_digest, versions
 
@@ -140,9 +141,10 @@ def get(
     settings, made_of = encode(request)[0], dict(kind.made_of(subject, request, context))
     entry = store.find(kind.name, settings, made_of, earlier=not subject.data_changed)
     if entry is not None:
-        _say_other_code(kind, entry)
+        _say_other_code(kind, entry, store)
         if name not in (None, entry.name):
-            say(f"{kind.name}/{entry.name} has these settings; `glassnet analyses RUN --rename` gives it another name.")
+            names = f"{kind.name}/{entry.name} {shlex.quote(name)}"
+            say(f"{kind.name}/{entry.name} has these settings; for another name: `{_listing(store)} --rename {names}`.")
         return load(kind, subject, entry)
     if not store.writable:
         context.once(("read-only", store.folder), lambda: say(f"{store.folder} is read-only: analyses are not kept."))
@@ -237,10 +239,15 @@ def load(kind: Kind, subject: Subject, entry: Entry) -> Analysis:
     return Analysis(kind.name, request, result, entry)
 
 
-def _say_other_code(kind: Kind, entry: Entry) -> None:
+def _listing(store: Store) -> str:
+    """Return the command that lists, renames and removes what is kept."""
+    return f"glassnet analyses {shlex.quote(str(store.folder))}"
+
+
+def _say_other_code(kind: Kind, entry: Entry, store: Store) -> None:
     """Say where another version of glassnet made what is given back."""
     if entry.document.get("code") != code_digest(*kind.code):
         say(
             f"{kind.name}/{entry.name} was made by another version of glassnet's code; remove it with "
-            f"`glassnet analyses RUN --remove` to have it made anew."
+            f"`{_listing(store)} --remove {kind.name}/{entry.name}` to have it made anew."
         )

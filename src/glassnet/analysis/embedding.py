@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -305,6 +306,13 @@ def words(_subject: Subject, request: EmbeddingRequest) -> Iterable[str]:
         yield f"k{request.clusters}"
 
 
+def _resolve(_subject: Subject, request: EmbeddingRequest) -> EmbeddingRequest:
+    """Put perplexities, whose neighbourhoods are averaged, in order."""
+    return dataclasses.replace(
+        request, perplexity=None if not request.perplexity else tuple(sorted(request.perplexity))
+    )
+
+
 EMBEDDING = Kind(
     name="embedding",
     request=EmbeddingRequest,
@@ -313,6 +321,7 @@ EMBEDDING = Kind(
     words=words,
     plots=plots,
     made_of=lambda subject, request, _context: subject.made_of(request.split),
+    resolve=_resolve,
     packages=("torch", "numpy", "scikit-learn", "scipy", "numba", "faiss-cpu", "openTSNE", "matplotlib"),
     code=("analysis", "embedding", "models"),
 )

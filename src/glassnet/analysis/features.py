@@ -146,6 +146,23 @@ def layer_names(subject: Subject, words: Sequence[str], context: Context) -> lis
     return list(select_layers(context.once(("model", id(subject)), lambda: subject.model(context.device)), list(words)))
 
 
+def in_order(subject: Subject, words: Sequence[str]) -> tuple[str, ...]:
+    """Return words for layers each once, in the order of the model's layers, so that any order is one setting.
+
+    Words that mean no layer stay where they are: who needs the layers refuses them.
+    """
+    each = tuple(dict.fromkeys(words))
+    if len(each) < 2:
+        return each
+    model = subject.model()
+    try:
+        names = select_layers(model, list(each))
+        first = {word: names.index(select_layers(model, [word])[0]) for word in each}
+    except InputError:
+        return each
+    return tuple(sorted(each, key=lambda word: (first[word], word)))
+
+
 def features_of(subject: Subject, request: FeaturesRequest, context: Context) -> Features:
     """Return a layer's features: those that are kept, or new ones."""
     found: Features = get(FEATURES, subject, request, context=context).result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from jaxtyping import Float64
 
 from glassnet import figures
 from glassnet.analysis.base import Context, Kind, Precision
-from glassnet.analysis.features import check_images_have_classes, image_labels
+from glassnet.analysis.features import check_images_have_classes, image_labels, in_order
 from glassnet.console import say
 from glassnet.data import Split
 from glassnet.data.split import balanced_draw
@@ -325,6 +326,7 @@ LAYERS = Kind(
     words=_words,
     plots=plots,
     made_of=_made_of,
+    resolve=lambda subject, request: dataclasses.replace(request, layers=in_order(subject, request.layers)),
     packages=("torch", "numpy", "scikit-learn", "matplotlib"),
     code=("analysis", "embedding", "models"),
 )

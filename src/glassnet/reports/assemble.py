@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from glassnet.analysis import KINDS, Analysis, Context, analyse, load
+from glassnet.analysis import KINDS, Analysis, Context, analyse, build_request, load
 from glassnet.analysis.base import is_current
 from glassnet.analysis.views import Views
 from glassnet.blocks import Block, Example, Fold, Headline, Missing, Prose, RunReport, Section, Template
@@ -76,7 +76,8 @@ def gather(subject: Subject, *, seed: int, precision: str, context: Context) -> 
             outdated.append(one.name)
     for kind, settings in _wanted(subject, lacking):
         asked = settings | ({"seed": seed} if kind == "embedding" and seed else {})
-        if any(one.kind == kind and _has(one, asked) for one in analyses):
+        resolved = KINDS[kind].resolve(subject, build_request(kind, dict(asked)))
+        if any(one.kind == kind and _has(one, {key: getattr(resolved, key) for key in asked}) for one in analyses):
             continue
         say(f"making {kind}{''.join(f', {key} {value}' for key, value in settings.items() if isinstance(value, str))}")
         try:
