@@ -90,7 +90,16 @@ def cannot_write(path: Path, error: OSError) -> WriteError:
     return WriteError(f"cannot write {path} ({error.strerror or error})", todo)
 
 
-def writable_target(path: str | os.PathLike[str], option: str = "--out", *, folder: bool = False) -> Path:
+def may_write(folder: Path) -> bool:
+    """Tell whether files can be made in a folder, or in the one that it will lie in."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+
+
+def writable_target(
+    path: str | os.PathLike[str], option: str = "--out", *, folder: bool = False, read_only: bool = False
+) -> Path:
     """Return a path that the user names for an output, unless writing there would replace what is no output.
 
     Links are followed, of the path and of the folders above it.
@@ -99,10 +108,11 @@ def writable_target(path: str | os.PathLike[str], option: str = "--out", *, fold
         path: The file or folder to write; it may be there already, and is then replaced or added to.
         option: What an error calls it.
         folder: Whether a folder is to be written, else a file.
+        read_only: Whether a place that may only be read will do, as where what is kept is not needed.
 
     Raises:
         InputError: It is a device, a pipe or a socket, a file where a folder is expected or the other way round, or
-            one of a run's own files; or nothing can have that name.
+            one of a run's own files; or nothing can have that name, or nobody may write there.
     """
     path = Path(path)
     expected = "folder" if folder else "file"
@@ -118,6 +128,8 @@ def writable_target(path: str | os.PathLike[str], option: str = "--out", *, fold
     if kind not in (None, stat.S_IFDIR if folder else stat.S_IFREG):
         raise InputError(f"{option} is {path}, which is {_KINDS.get(kind, 'no file')}; expected a {expected}.")
     require_apart(path, option, expected)
+    if not (read_only or may_write(path if folder else path.parent)):
+        raise InputError(f"{option} is {path}, where you may not write; give another {expected}.")
     return path
 
 

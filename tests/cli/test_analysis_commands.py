@@ -215,6 +215,9 @@ def test_a_report_of_a_run_that_may_only_be_read_is_written_elsewhere(capsys, co
     real = os.access  # root may write anywhere, but on a disk that is mounted for reading
     monkeypatch.setattr(os, "access", lambda path, mode: not Path(path).is_relative_to(copy.path) and real(path, mode))
     before = sorted(copy.path.rglob("*"))
+    sentence = refused(capsys, "report", copy.path)
+    assert sentence.endswith("the report cannot be written there; give a file elsewhere, as in --out report.html.")
+    assert "making" not in sentence
     copy.path.chmod(0o555)
     try:
         code, _, err = call(capsys, "report", copy.path, "--out", tmp_path / "page.html")

@@ -1,5 +1,7 @@
 """`eval`, `features`, `explain` and `report` on a network that glassnet did not train, from the command line."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,9 @@ from safetensors.torch import save_file
 import glassnet as gn
 from command_line import answer, call, refused
 from glassnet.data.pictures import read_pictures
+from glassnet.reports import _each_once
 from glassnet.run.store import Store
+from glassnet.subject import as_subject
 
 NET = """
 import torch
@@ -201,6 +205,31 @@ def test_options_of_a_network_are_refused_with_a_run(capsys, copy):
     assert "--data is for a network without a run" in refused(capsys, "explain", copy.path, "--data", "folder:photos")
     assert "--data is for a network without a run" in refused(capsys, "features", copy.path, "--data", "folder:photos")
     assert "--data is for a network without a run" in refused(capsys, "report", copy.path, "--data", "folder:photos")
+
+
+def test_a_network_and_a_run_have_one_report_and_a_run_is_in_it_once(capsys, place, monkeypatch, copy):
+    """The options of networks mean the network alone."""
+    shutil.copytree(copy.path, place / "r1")
+    opened = []
+    monkeypatch.setattr("glassnet.cli.analysis.write_report", lambda subjects, **_: opened.extend(subjects) or place)
+    code, _, err = call(capsys, "report", "net.py:make", "r1", "r1", *DATA, *SIZE)
+    assert code == 0, err
+    assert [subject.name for subject in opened] == ["net:make", "r1"]
+    assert opened[0].image_shape == (3, 16, 16)
+
+
+def test_a_run_that_is_given_twice_is_reported_once(copy, capsys):
+    (copy.path.parent / "link").symlink_to(copy.path)
+    each = _each_once(as_subject(path) for path in (copy.path, copy.path.parent / "link"))
+    assert [subject.path for subject in each] == [copy.path]
+    assert "run is given more than once; the report has it once." in capsys.readouterr().err
+
+
+def test_a_folder_of_a_networks_analyses_says_what_to_type(capsys, place):
+    answer(capsys, "eval", "net.py:make", *DATA, *SIZE)
+    sentence = refused(capsys, "report", "runs/network-net-make")
+    assert "runs/network-net-make keeps the analyses of a network without a run; give the network" in sentence
+    assert "`glassnet report net.py:make --data folder:photos`" in sentence
 
 
 def test_published_weights_are_not_fetched_offline(capsys, monkeypatch, place):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from glassnet.analysis import analyse
 from glassnet.cli import Answer
-from glassnet.cli.subjects import answer_about, context_of, kept_at, open_subject, precision_of
+from glassnet.cli.subjects import answer_about, context_of, kept_at, open_subject, open_subjects, precision_of
 from glassnet.errors import InputError
 from glassnet.formats import duration, plain
 from glassnet.reports import report as write_report
@@ -38,7 +38,7 @@ def evaluate(settings: EvalSettings) -> Answer:
 
 def report(settings: ReportSettings) -> Answer:
     """Complete what a report needs, and write it."""
-    subjects = [open_subject(settings, one, images=settings.data) for one in settings.run]
+    subjects = open_subjects(settings)
     path = write_report(
         subjects,
         out=settings.out,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from glassnet.files import writable_target
 from glassnet.models import MODELS, create_model, model_options, parse_options
 from glassnet.models.references import is_reference, load_reference
 from glassnet.run.store import slug
-from glassnet.settings.analysis import EvalSettings, NetworkSettings
+from glassnet.settings.analysis import EvalSettings, NetworkSettings, ReportSettings
 from glassnet.subject import Subject
 from glassnet.tasks import TASKS
 
@@ -41,13 +42,31 @@ def open_subject(settings: NetworkSettings, name: Path, *, images: str | None, o
         InputError: It is neither, or options do not fit it.
     """
     text = str(name)
-    if name.is_dir() or not (text in MODELS or is_reference(text)):
+    if not _is_network(name):
         if not name.exists() and name.name == text:
             _refuse_name(text)
         return _of_run(settings, name, out)
     if images is None:
         raise InputError(f"{text} is a network without a run and has no images; give some, as in --data folder:photos.")
     return _of_network(settings, text, images, out)
+
+
+def open_subjects(settings: ReportSettings) -> list[Subject]:
+    """Open the runs and networks of one report; where there is a network, the options of networks mean it alone.
+
+    Raises:
+        InputError: As `open_subject` says.
+    """
+    names, of_runs = dict.fromkeys(settings.run), settings
+    if any(map(_is_network, names)):
+        usual = {one.name: one.default for one in dataclasses.fields(settings)}
+        of_runs = dataclasses.replace(settings, **{option: usual[option] for option in (*_OF_A_NETWORK, "data")})
+    return [open_subject(settings if _is_network(name) else of_runs, name, images=settings.data) for name in names]
+
+
+def _is_network(name: Path) -> bool:
+    """Tell whether a word of the command line is no run's path, but a model by name or file.py:factory."""
+    return not name.is_dir() and (str(name) in MODELS or is_reference(str(name)))
 
 
 def _of_run(settings: NetworkSettings, path: Path, out: Path | None) -> Subject:
@@ -72,7 +91,7 @@ def _of_network(settings: NetworkSettings, name: str, images: str, out: Path | N
     file, _, factory = name.rpartition(":")
     short = f"{Path(file).stem}:{factory}" if is_reference(name) else name
     where = out or Path("runs") / f"network-{slug([short])}"
-    writable_target(where, folder=True)
+    writable_target(where, folder=True, read_only=out is None)
     if (where / "run.json").exists():
         raise InputError(f"--out is {where}, which is a run of another network; give another folder.")
     return Subject(

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 from glassnet.analysis import Context
 from glassnet.analysis.base import Precision
 from glassnet.blocks import Page
+from glassnet.console import say
 from glassnet.devices import choose_device
 from glassnet.errors import InputError, unknown_name
 from glassnet.experiment import Run
-from glassnet.files import writable_target, write_text
+from glassnet.files import may_write, writable_target, write_text
 from glassnet.formats import DASH, count, duration
 from glassnet.reports.assemble import Gathered, gather, metrics_of, run_report
 from glassnet.reports.page import render
@@ -57,7 +58,7 @@ def report(
     if not given:
         raise InputError("no run was given, expected at least one run directory; train one with `glassnet train`.")
     where = choose_device(device)
-    chosen = [as_subject(one, data_root=data_root) for one in given]
+    chosen = _each_once(as_subject(one, data_root=data_root) for one in given)
     path = _path(chosen[0], out)
     contexts = (Context(where, data_root) for _ in chosen)
     gathered = [
@@ -77,10 +78,26 @@ def _check(seed: Any, precision: Any) -> None:
         raise InputError(f"seed is {seed!r}, expected a whole number of at least 0.")
 
 
+def _each_once(subjects: Iterable[Subject]) -> list[Subject]:
+    """Return the subjects, a run that is given twice once."""
+    each: dict[Any, Subject] = {}
+    for subject in subjects:
+        key = id(subject) if subject.run is None else subject.run.path.resolve()
+        if key in each:
+            say(f"{subject.name} is given more than once; the report has it once.")
+        each.setdefault(key, subject)
+    return list(each.values())
+
+
 def _path(first: Subject, out: str | Path | None) -> Path:
     if out is None:
         if first.path is None:
             raise InputError(f"{first.name} has no folder to write to; give a file, as in out='report.html'.")
+        if not may_write(first.path):
+            raise InputError(
+                f"{first.path} is read-only, and the report cannot be written there; give a file elsewhere, as in "
+                "--out report.html."
+            )
         return writable_target(first.path / "report.html", "the report")
     path = Path(out)
     if path.is_dir():

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from glassnet.errors import InputError
 from glassnet.files import atomic, read_json, regular, write_json
+from glassnet.run.entry import FILE, read_entry
 from glassnet.run.unfinished import read_history
 from glassnet.run.weights import check_weights, read_weights
 
@@ -46,6 +47,7 @@ class RunDirectory:
         if not (path / "run.json").exists():
             if (path / "checkpoint" / "state.pt").exists():
                 raise InputError(f"{path} is an unfinished run; continue it with `glassnet train --resume {path}`.")
+            _refuse_network(path)
             raise InputError(f"{path} has no run.json: expected a run directory, as `glassnet train` writes one.")
         manifest = read_manifest(path, newest=SCHEMA_VERSION)
         check_weights(path, manifest.get("weights"))
@@ -321,3 +323,18 @@ def _of(values: Mapping[str, Any], kinds: Mapping[str, Kind], where: str) -> Ite
 def _part(manifest: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     part = manifest.get(name)
     return part if isinstance(part, dict) else {}
+
+
+def _refuse_network(path: Path) -> None:
+    """Refuse a folder that keeps the analyses of a network without a run, and say what to type."""
+    for place in sorted(file.parent for file in path.glob(f"analyses/*/*/{FILE}")):
+        entry = read_entry(place)
+        about = entry.document.get("subject") if entry else None
+        if isinstance(about, dict):
+            file, colon, factory = str(about.get("name")).partition(":")
+            network = f"{file}.py:{factory}" if colon else file
+            typed = f"{network} --data folder:{about.get('data') or 'photos'}"
+            raise InputError(
+                f"{path} keeps the analyses of a network without a run; give the network and its images, as in "
+                f"`glassnet report {typed}`, or list them by `glassnet analyses {path}`."
+            )

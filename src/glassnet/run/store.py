@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from glassnet.errors import InputError, unknown_name
-from glassnet.files import scratch_folder, write_json
+from glassnet.files import may_write, scratch_folder, write_json
 from glassnet.run.entry import ENTRY_VERSION, FILE, Draft, Entry, FigureWords, Plot, full_name, read_entry
 from glassnet.run.legacy import old_entries, remove_old
 
@@ -50,10 +50,7 @@ class Store:
     @property
     def writable(self) -> bool:
         """Whether entries can be made: whether the folder, or the one that it will lie in, may be written to."""
-        place = self.root
-        while not place.exists() and place != place.parent:
-            place = place.parent
-        return place.is_dir() and os.access(place, os.W_OK | os.X_OK)
+        return may_write(self.root)
 
     def entries(self, kind: str | None = None) -> list[Entry]:
         """List the entries, of one kind or of all, the oldest first; also those that an earlier version made.
