@@ -154,6 +154,8 @@ def test_four_of_four_is_a_share_of_at_least_a_half():
     tie = share_ci(np.array([1.0, 0.5, 0.0]))
     assert (tie.mean, tie.low, tie.high) == (0.5, wilson_interval(1, 3)[0], wilson_interval(2, 3)[1])
     assert share_ci(np.array([np.nan])).mean is None
+    one = share_ci(np.array([1.0]))
+    assert (one.mean, one.low, one.high, one.count) == (1.0, None, None, 1)
 
 
 def test_holm_by_hand():

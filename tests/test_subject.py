@@ -252,6 +252,40 @@ def test_what_cannot_be_read_is_named(tmp_path):
             Subject(TinyNet(), path)
 
 
+def test_what_cannot_be_read_may_be_left_out(tmp_path, capsys):
+    write_images(tmp_path, 2)
+    (tmp_path / "1.png").write_bytes(b"nonsense")
+    with pytest.raises(InputError, match=r"1\.png cannot be read as an image.*, or leave it out with --skip-damaged"):
+        Subject(TinyNet(), tmp_path, size=9)
+    assert Subject(TinyNet(), tmp_path, size=9, skip_damaged=True).part("test").files == ("0.png",)
+    assert f"1 image cannot be read and is left out: {tmp_path}/1.png" in capsys.readouterr().err
+    (tmp_path / "0.png").unlink()
+    with pytest.raises(InputError, match=r"no image of .* can be read, expected one at least"):
+        Subject(TinyNet(), tmp_path, size=9, skip_damaged=True)
+
+
+@pytest.mark.parametrize("wrong", [{"channels": 2}, {"channels": 4}, {"size": 0}])
+def test_image_files_have_one_channel_or_three(tmp_path, wrong):
+    write_images(tmp_path, 1)
+    with pytest.raises(InputError, match="expected 3 channels for colour or 1 for grey, and at least 1 pixel"):
+        Subject(TinyNet(), tmp_path, **wrong)
+
+
+def test_own_images_that_are_explained_are_read_as_those_of_a_subject(images, tmp_path, capsys):
+    write_images(tmp_path / "deeper", 2)
+    (tmp_path / "a.heic").write_bytes(b"x")
+    (tmp_path / "b.png").write_bytes(b"nonsense")
+    subject = Subject(TinyNet(), images, skip_damaged=True)
+    (group,) = subject.explain(images=tmp_path, layers="conv2").result.groups
+    assert group.names == ("deeper/0.png", "deeper/1.png")
+    told = capsys.readouterr().err
+    assert "1 file in" in told
+    assert "not read: 1 .heic" in told
+    assert "1 image cannot be read and is left out" in told
+    with pytest.raises(InputError, match=r"b\.png cannot be read"):
+        Subject(TinyNet(), images).explain(images=tmp_path)
+
+
 # Runs.
 
 

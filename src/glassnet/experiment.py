@@ -292,8 +292,10 @@ class Run(RunDirectory, Questions):
         """
         return self.checked_dataset(root)[0]
 
-    def checked_dataset(self, root: Path | None = None) -> tuple[Dataset, str]:
+    def checked_dataset(self, root: Path | None = None, *, skip_damaged: bool = False) -> tuple[Dataset, str]:
         """Load its data set, and say in a sentence how it has changed since the training; empty where it has not.
+
+        Files that cannot be read are left out if `skip_damaged` says so, or the training did.
 
         Raises:
             InputError: The files are missing or damaged, or other data than the run was trained on.
@@ -307,7 +309,7 @@ class Run(RunDirectory, Questions):
             data,
             root=root or settings.data_root,
             image_size=settings.image_size,
-            skip_damaged=settings.skip_damaged,
+            skip_damaged=skip_damaged or settings.skip_damaged,
             task=self.task.name,
         )
         return dataset, self.check_data(dataset)

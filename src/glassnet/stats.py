@@ -177,7 +177,7 @@ class MeanCI:
         values: NaN where an image has none, as the share of a map that is all zero.
         mean: Over the images that have a value; None where none has.
         low: Lower bound of the mean: Wilson's of a share of successes; of other values by bootstrap over images, and
-            None where all are the same, as where there is one.
+            None where all are the same. None of one image.
         high: Upper bound; None likewise.
         count: Images that have a value.
     """
@@ -201,14 +201,15 @@ def mean_ci(values: Float[np.ndarray, " n"], *, seed: int = 0) -> MeanCI:
 def share_ci(successes: Float[np.ndarray, " n"]) -> MeanCI:
     """Take the share of images that succeed, 1 or 0 each, with its Wilson interval, leaving out NaN.
 
-    Where some count in part, as a tie does, the bounds are those of the next whole numbers below and above.
+    Where some count in part, as a tie does, the bounds are those of the next whole numbers below and above. One image
+    has no bounds, as in `mean_ci`.
 
     Raises:
         InputError: A value is not between 0 and 1.
     """
     defined = np.asarray(successes[~np.isnan(successes)], dtype=np.float64)
-    if not len(defined):
-        return MeanCI(successes, None, None, None, 0)
+    if len(defined) < 2:
+        return MeanCI(successes, float(defined[0]) if len(defined) else None, None, None, len(defined))
     total = float(defined.sum())
     low, high = (wilson_interval(whole, len(defined)) for whole in (math.floor(total), math.ceil(total)))
     return MeanCI(successes, float(defined.mean()), low[0], high[1], len(defined))

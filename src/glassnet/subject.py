@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from glassnet.console import printable
 from glassnet.data import Dataset, Split, load_dataset
-from glassnet.data.dataset import check_labels
 from glassnet.data.fingerprint import check_fits, images_digest, model_digest
 from glassnet.data.given import (
+    check_classes,
     checked_split,
     class_folders,
     images_as_tensor,
@@ -45,6 +45,7 @@ class Subject(Questions):
         run: The run that it is of; None for a network that glassnet did not train.
         store: Keeps the analyses; None where they are only returned.
         labelled: Whether the images have labels, so that right and wrong can be told apart.
+        skip_damaged: Whether image files that cannot be read are left out, not refused.
         data_changed: How a run's data have changed since the training, in a sentence, once they are read; else empty.
     """
 
@@ -61,6 +62,7 @@ class Subject(Questions):
         task: str | None = None,
         size: int = 224,
         channels: int = 3,
+        skip_damaged: bool = False,
         out: str | Path | None = None,
     ) -> None:
         """Take a network and images.
@@ -79,6 +81,7 @@ class Subject(Questions):
             task: Key of TASKS; if not given, the first that learns from such labels, for none classification.
             size: Height and width that image files are brought to, in pixels.
             channels: 3 reads image files in colour, 1 in grey.
+            skip_damaged: Leave out image files that cannot be read, and say so, instead of refusing them.
             out: Folder that keeps the analyses, as a run does; if not given, they are returned and not kept.
 
         Raises:
@@ -89,7 +92,7 @@ class Subject(Questions):
                 f"model is a {type(model).__name__}, expected a torch.nn.Module; open a run with Run.open."
             )
         if isinstance(images, str | Path):
-            pixels, names, folders = read_folder(Path(images), size, channels)
+            pixels, names, folders = read_folder(Path(images), size, channels, skip_damaged=skip_damaged)
             if labels is None and folders is not None:
                 classes = class_folders(Path(images)) if classes is None else tuple(classes)
                 labels = labels_by_folder(folders, classes)
@@ -107,17 +110,17 @@ class Subject(Questions):
         self.name = name or self._model_name
         self.task: Task = TASKS[kind]
         self.run: Run | None = None
-        self.labelled = targets is not None
+        self.labelled, self.skip_damaged = targets is not None, skip_damaged
         self.store = None if out is None else Store(Path(out))
         self.classes = _classes(model, whole, self.task, classes, targets)
-        _check_labels(targets, self.classes)
+        check_classes(targets, self.classes)
         self._data_root: Path | None = None
         self._load_model: Callable[[torch.device | None], nn.Module] = lambda _device: model
         self._load_part: Callable[[Part], Split] = lambda part: _only_test(part, whole, self.name)
         self._origin: dict[str, Any] = {"data": str(images) if isinstance(images, str | Path) else None}
 
     @classmethod
-    def of_run(cls, run: Run | str | Path, *, data_root: Path | None = None) -> Subject:
+    def of_run(cls, run: Run | str | Path, *, data_root: Path | None = None, skip_damaged: bool = False) -> Subject:
         """Return the subject that a run, or the run at a path, is: model, data set, folder for the analyses."""
         run = run if isinstance(run, Run) else Run.open(run)
         self = cls.__new__(cls)
@@ -125,7 +128,7 @@ class Subject(Questions):
         self.store = Store(run.path)
         load = cache(run.model)
         self._load_model = lambda device: load(str(device or "cpu"))
-        self._data_root = data_root
+        self._data_root, self.skip_damaged = data_root, skip_damaged
         self._load_part = lambda part: getattr(self.dataset, part)
         self._origin = {"data": run.manifest["data"]["name"]}
         return self
@@ -164,7 +167,7 @@ class Subject(Questions):
         """
         if self.run is None:
             raise InputError(f"{self.name} is no run and has no data set, only the images that it was given.")
-        dataset, self.data_changed = self.run.checked_dataset(self._data_root)
+        dataset, self.data_changed = self.run.checked_dataset(self._data_root, skip_damaged=self.skip_damaged)
         return dataset
 
     @property
@@ -247,7 +250,13 @@ def load_other(subject: Subject, data: str, data_root: Path | None) -> Dataset:
     """
     assert subject.run is not None
     model = subject.run.manifest["model"]
-    dataset = load_dataset(data, root=data_root, image_size=model["image_size"], task=subject.task.name)
+    dataset = load_dataset(
+        data,
+        root=data_root,
+        image_size=model["image_size"],
+        skip_damaged=subject.skip_damaged,
+        task=subject.task.name,
+    )
     check_fits(
         dataset,
         data=data,
@@ -331,17 +340,3 @@ def _check_images_given_back(model: nn.Module, image: Tensor, task: Task) -> Non
 
 def _described(output: object) -> str:
     return f"a tensor of shape {tuple(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"
-
-
-def _check_labels(targets: Tensor | None, classes: tuple[str, ...]) -> None:
-    if targets is None:
-        return
-    if targets.ndim == 2:
-        check_labels(targets, len(classes))
-        return
-    known = targets[targets != 255] if targets.ndim == 3 else targets
-    if len(known) and not 0 <= int(known.min()) <= int(known.max()) < len(classes):
-        raise InputError(
-            f"labels run from {int(known.min())} to {int(known.max())}, expected 0 to {len(classes) - 1}, an index "
-            f"into the {len(classes)} classes."
-        )

@@ -13,7 +13,8 @@ from torch import Tensor
 from glassnet.analysis.base import Context
 from glassnet.analysis.views import Group
 from glassnet.data import Split
-from glassnet.data.pictures import SUFFIXES, read_pictures
+from glassnet.data.given import read_folder
+from glassnet.data.pictures import SUFFIXES
 from glassnet.errors import InputError
 from glassnet.subject import Part, Subject
 
@@ -60,7 +61,7 @@ def select(subject: Subject, words: str, part: Part, precision: str, context: Co
     usual = ", ".join(f"{one}:8" for one in rules)
     raise InputError(
         f"--images is '{words}', expected indices as in 3,14,15, a rule as in {usual}, or "
-        "an image file or a folder of them that exists."
+        "an image file or a folder of them; there is none of this name."
     )
 
 
@@ -100,12 +101,10 @@ def _by_index(subject: Subject, indices: list[int], part: Part) -> Group:
 
 
 def _from_files(subject: Subject, path: Path) -> Group:
-    files = sorted(one for one in path.iterdir() if one.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
-    if not files:
-        raise InputError(f"{path} holds no image files; expected some that end in {', '.join(sorted(SUFFIXES))}.")
     channels, size = subject.image_shape[0], subject.image_shape[1]
-    images = read_pictures(files, size=size, channels=channels, description="reading images")
-    split = Split(images, torch.zeros(len(files), dtype=torch.int64), files=[one.name for one in files])
+    own = None if subject.store is None else subject.store.root  # whose figures are no images to explain
+    images, names, _ = read_folder(path, size, channels, skip_damaged=subject.skip_damaged, without=own)
+    split = Split(images, torch.zeros(len(images), dtype=torch.int64), files=names)
     title = f"Images of {path.name}" if path.is_dir() else path.name
     return Group(path.stem, title, f"All images of {path.name}.", split, labelled=False)
 

@@ -78,7 +78,7 @@ def _of_run(settings: NetworkSettings, path: Path, out: Path | None) -> Subject:
             f"--{given[0].replace('_', '-')} is for a network without a run, as in `glassnet explain vgg16`, but "
             f"{run.path} is a run; leave it out."
         )
-    return Subject.of_run(run, data_root=settings.data_root)
+    return Subject.of_run(run, data_root=settings.data_root, skip_damaged=settings.skip_damaged)
 
 
 def _of_network(settings: NetworkSettings, name: str, images: str, out: Path | None) -> Subject:
@@ -102,6 +102,7 @@ def _of_network(settings: NetworkSettings, name: str, images: str, out: Path | N
         task=task,
         size=settings.image_size or PIXELS,
         channels=settings.in_channels or CHANNELS,
+        skip_damaged=settings.skip_damaged,
         out=where,
     )
 

@@ -10,14 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from glassnet.data.dataset import Split
-from glassnet.data.listing import is_hidden_in, listed, not_regular, part_of, sub_folders, walk
-from glassnet.data.pictures import SUFFIXES, read_pictures, say_ignored
+from glassnet.data.dataset import Split, check_labels
+from glassnet.data.listing import identity, is_hidden_in, listed, not_regular, part_of, sub_folders, walk
+from glassnet.data.pictures import SUFFIXES, read_undamaged_pictures, say_ignored
 from glassnet.errors import InputError
-from glassnet.images import Images
+from glassnet.images import VOID, Images
 
 
-def read_folder(path: Path, size: int, channels: int) -> tuple[Tensor, tuple[str, ...], tuple[str, ...] | None]:
+def read_folder(
+    path: Path, size: int, channels: int, *, skip_damaged: bool = False, without: Path | None = None
+) -> tuple[Tensor, tuple[str, ...], tuple[str, ...] | None]:
     """Read a file, a folder of images, or a folder of class folders.
 
     Hidden files and folders are left out; where images lie beside the folders, these are no classes.
@@ -26,24 +28,37 @@ def read_folder(path: Path, size: int, channels: int) -> tuple[Tensor, tuple[str
         path: The file or folder.
         size: Height and width in pixels.
         channels: 3 for colour, 1 for grey.
+        skip_damaged: Leave out images that cannot be read, and say so, instead of refusing them.
+        without: A folder in it that holds no images of the user's.
 
     Returns:
         Pixels, names relative to the folder, and the class folder of each image; None where there are none.
 
     Raises:
-        InputError: There is nothing there, or nothing that can be read as an image.
+        InputError: There is nothing there, or nothing that can be read as an image, or images cannot be so.
     """
+    if channels not in (1, 3) or size < 1:
+        raise InputError(
+            f"images are to be read with {channels} channels and {size} pixels, expected 3 channels for colour or 1 "
+            "for grey, and at least 1 pixel; give other images as an array."
+        )
     if not path.exists():
         raise InputError(f"{path} does not exist; expected an image file or a folder of images.")
     if not path.is_file() and not path.is_dir():
         raise InputError(f"{path} cannot be read, {not_regular(path)}; give an image file or a folder of images.")
-    files_there = (path,) if path.is_file() else walk(path).files
+    apart = frozenset([identity(without)] if without is not None and without.is_dir() else [])
+    files_there = (path,) if path.is_file() else walk(path, without=apart).files
     visible = [one for one in files_there if not is_hidden_in(one.relative_to(path))]
     files = visible if path.is_file() else [one for one in visible if one.suffix.lower() in SUFFIXES]
     if not files:
         raise InputError(f"{path} holds no image files; expected some that end in {', '.join(sorted(SUFFIXES))}.")
     say_ignored(path, Counter(one.suffix.lower() or "without suffix" for one in visible if one not in set(files)))
-    pixels = read_pictures(files, size=size, channels=channels, description=f"reading {path}")
+    pixels, rows = read_undamaged_pictures(
+        files, size=size, channels=channels, description=f"reading {path}", skip_damaged=skip_damaged
+    )
+    if not rows:
+        raise InputError(f"no image of {path} can be read, expected one at least; add images, or replace these.")
+    files = [files[row] for row in rows]
     if path.is_file():
         return pixels, (path.name,), None
     inside = [one.relative_to(path) for one in files]
@@ -122,3 +137,22 @@ def checked_split(images: Tensor, targets: Tensor | None, names: tuple[str, ...]
             f"{' by '.join(map(str, images.shape[2:]))}; expected masks of the images' size."
         )
     return Split(images, targets.to(torch.int64 if targets.ndim == 1 else torch.uint8), files=names)
+
+
+def check_classes(targets: Tensor | None, classes: Sequence[str]) -> None:
+    """Refuse labels that are the index of no class.
+
+    Raises:
+        InputError: There are such.
+    """
+    if targets is None:
+        return
+    if targets.ndim == 2:
+        check_labels(targets, len(classes))
+        return
+    known = targets[targets != VOID] if targets.ndim == 3 else targets
+    if len(known) and not 0 <= int(known.min()) <= int(known.max()) < len(classes):
+        raise InputError(
+            f"labels run from {int(known.min())} to {int(known.max())}, expected 0 to {len(classes) - 1}, an index "
+            f"into the {len(classes)} classes."
+        )

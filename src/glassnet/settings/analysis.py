@@ -25,6 +25,8 @@ class NetworkSettings:
     """Model by name: classes at its output; 1000 if not given, 21 for segmentation."""
     in_channels: int | None = None
     """Network without a run: channels of its images; 3 if not given."""
+    skip_damaged: bool = False
+    """Skip image files of your own that cannot be read, and say how many, instead of stopping."""
     device: Device = "auto"
     """Where to compute; auto takes a GPU if there is one."""
     precision: Precision = "fp32"
