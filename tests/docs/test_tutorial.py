@@ -1,5 +1,6 @@
 """The tutorial, followed from top to bottom in an empty folder: it leaves every analysis it made, all in one report."""
 
+import html
 import json
 import os
 import re
@@ -10,8 +11,13 @@ from pathlib import Path
 import pytest
 
 import glassnet
+from glassnet.analysis import stored
+from glassnet.analysis.attribution import ATTRIBUTION
+from glassnet.experiment import Run
 from glassnet.measures import METHOD_TITLES
+from glassnet.reports.layers import explained_words
 from glassnet.run.store import Store
+from glassnet.subject import Subject
 
 PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
 BLOCKS = re.findall(r"```(bash|python)\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
@@ -74,8 +80,12 @@ def test_all_of_them_are_in_the_one_report(followed):
     entries = Store(folder / "runs" / "first").entries()
     attributions = [entry for entry in entries if entry.kind == "attribution"]
     assert len(attributions) >= 6
-    for entry in attributions[:-1]:
-        assert f"Also explained: {entry.name}" in page
+    subject = Subject.of_run(Run.open(folder / "runs" / "first"))
+    explained = stored(subject, "attribution")
+    leading = [one for one in explained if not ATTRIBUTION.elsewhere(one.request)][-1]
+    for one in explained:
+        words = f"Also explained: {html.escape(explained_words(subject, one))}"
+        assert one is leading or words in page, one.name
     for entry in attributions:
         for group in entry.result["groups"]:
             assert all(name in page for name in group["names"])
@@ -90,7 +100,9 @@ def test_all_of_them_are_in_the_one_report(followed):
     assert "The layers compared" in page
     assert all(figure.alt in page for figure in compared.figures)
     (faithful,) = (entry for entry in entries if entry.kind == "faithfulness")
-    assert f"How faithful the maps are: {faithful.name}" in page
+    (measured,) = stored(subject, "faithfulness")
+    assert measured.name == f"faithfulness/{faithful.name}"
+    assert f"How faithful the maps are: {html.escape(explained_words(subject, measured))}" in page
     assert {entry.name for entry in entries if entry.kind == "evaluation"} == {"test", "train"}
     assert "mnist-sample (train, 4,000 images" in page
 

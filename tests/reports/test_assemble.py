@@ -15,6 +15,8 @@ from glassnet.analysis import Context, stored
 from glassnet.blocks import Missing
 from glassnet.errors import InputError
 from glassnet.reports.assemble import _methods, _summary, gather, metrics_of, run_report
+from glassnet.reports.layers import layer_blocks
+from glassnet.reports.pictures import _lead, embedding_blocks, heading_of
 from glassnet.subject import Subject
 from glassnet.tasks import TASKS
 
@@ -175,13 +177,44 @@ def test_evaluations_of_other_images_have_a_section_of_their_own(run, outline):
 
 
 def test_other_explanations_and_the_layers_compared_are_folded(run, outline):
-    gn.analyse(run, "attribution", images="correct:1", layers=("conv4",), methods=("gradcam",))
-    made = stored(Subject.of_run(run), "attribution")[-1]
-    gn.analyse(run, "faithfulness", attribution=made.entry.name)
+    asked = {"images": "correct:1", "layers": ("conv4",), "methods": ("gradcam",)}
+    gn.analyse(run, "attribution", **asked)
+    gn.analyse(run, "faithfulness", attribution=asked)
     page = page_of(gn.report(run), outline)
-    assert "Also explained: mixed8" in page.text
-    assert "How faithful the maps are: " in page.text
+    assert "Also explained: Correctly classified images (4), Wrongly classified images (4): Grad-CAM, " in page.text
+    assert "How faithful the maps are: Correctly classified images (1): Grad-CAM at conv4" in page.text
     assert "Pixels in random order have a deletion area of" in page.text
+
+
+def test_pictures_of_one_title_say_in_what_they_differ_and_own_photographs_follow(digits, tmp_path):
+    images, labels = digits
+    subject = gn.Subject(network(10), images, labels)
+    Image.fromarray(images[0, 0].numpy()).save(tmp_path / "own.png")
+    usual = {"layer": "4", "method": "pca"}
+    asked = [usual, usual | {"precision": "bf16"}, usual | {"images": 20, "seed": 1}, usual | {"dims": 3}]
+    embedded = [gn.analyse(subject, "embedding", **one) for one in asked]
+    assert [heading_of(one, embedded).partition(" dimensions")[2] for one in embedded] == [
+        ", at most 5,000 images, seed 0, fp32", ", at most 5,000 images, seed 0, bf16",
+        ", at most 20 images, seed 1, fp32", "",
+    ]  # fmt: skip
+    blocks = list(embedding_blocks(subject, embedded, None, ()))
+    titles = [one.title for one in blocks[0].blocks] + [one.summary for one in blocks[1:]]
+    assert len(set(titles)) == len(titles)
+    explained = [
+        gn.analyse(subject, "attribution", images=chosen, layers=("conv",), methods=("gradcam",))
+        for chosen in ("first:2", str(tmp_path / "own.png"))
+    ]
+    first, *others = layer_blocks(subject, explained, [], [])
+    assert first.title == "First images"
+    assert others[-1].summary == "Also explained: own.png (1): Grad-CAM at 0"
+
+
+def test_the_sentence_above_a_picture_claims_what_was_measured(digits, outline):
+    images, labels = digits
+    subjects = [gn.Subject(network(10), images, given) for given in (labels, None)]
+    leads = [_lead(gn.analyse(one, "embedding", layer="4", method="tsne").result) for one in subjects]
+    assert leads[0].endswith("lie among images of their own class: so far does this picture of 4 separate the classes.")
+    assert "neighbours here are neighbours in 4 at a trustworthiness of " in leads[1]
 
 
 # ---- several ----

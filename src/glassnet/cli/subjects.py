@@ -59,7 +59,7 @@ def open_subjects(settings: ReportSettings) -> list[Subject]:
     """
     names, of_runs = dict.fromkeys(settings.run), settings
     if any(map(_is_network, names)):
-        usual = {one.name: one.default for one in dataclasses.fields(settings)}
+        usual: dict[str, Any] = {one.name: one.default for one in dataclasses.fields(settings)}
         of_runs = dataclasses.replace(settings, **{option: usual[option] for option in (*_OF_A_NETWORK, "data")})
     return [open_subject(settings if _is_network(name) else of_runs, name, images=settings.data) for name in names]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from markupsafe import Markup
 
 from glassnet.analysis import Analysis
-from glassnet.analysis.attribution import facts_table
+from glassnet.analysis.attribution import ATTRIBUTION, ExplainedGroup, facts_table
 from glassnet.analysis.faithfulness import MeasuredGroup
 from glassnet.analysis.layers import AlignedLayers, LayerComparison
 from glassnet.attribution.faithfulness import MeanCI
@@ -25,21 +25,43 @@ NOTICES = {True: "notices it", False: "does not notice it", None: "is undecided,
 def layer_blocks(
     subject: Subject, explained: Sequence[Analysis], faithful: Sequence[Analysis], compared: Sequence[Analysis]
 ) -> Iterator[Block]:
-    """Return the newest attribution, the older ones folded, and what was measured of them and of the layers."""
-    for place, one in enumerate(reversed(explained)):
+    """Return the newest attribution, the older ones folded, and what was measured of them and of the layers.
+
+    Attributions of the subject's own images come before those of others, such as own photographs.
+    """
+    newest = list(reversed(explained))
+    for place, one in enumerate(sorted(newest, key=lambda one: ATTRIBUTION.elsewhere(one.request))):
         blocks = tuple(_explained(subject, one))
         if place == 0:
             yield from blocks
         else:
-            yield Fold(f"Also explained: {_title(one)}", blocks)
+            yield Fold(f"Also explained: {explained_words(subject, one)}", blocks)
     for one in reversed(faithful):
-        yield Fold(f"How faithful the maps are: {_title(one)}", tuple(_faithful(one)))
+        yield Fold(f"How faithful the maps are: {explained_words(subject, one)}", tuple(_faithful(one)))
     for one in reversed(compared):
         yield Fold("The layers compared", tuple(_compared(one)))
 
 
-def _title(analysis: Analysis) -> str:
-    return analysis.name.partition("/")[2] or analysis.kind
+def explained_words(subject: Subject, analysis: Analysis) -> str:
+    """Say what an attribution, or the faithfulness of one, is of: images, methods, layers, and what is not usual."""
+    request = getattr(analysis.request, "attribution", analysis.request)
+    groups = analysis.result.groups
+    images = ", ".join(f"{group.title} ({_number(group)})" for group in groups)
+    keys = list(dict.fromkeys(key for group in groups for key in getattr(group, "maps", getattr(group, "numbers", ()))))
+    methods = ", ".join(dict.fromkeys(METHOD_TITLES.get(method, method) for method, _ in keys))
+    layers = list(dict.fromkeys(layer for _, layer in keys if layer != "input"))
+    where = f"{layers[0]} to {layers[-1]}" if len(layers) > 3 else ", ".join(layers) or "the input"
+    unusual = [
+        *([f"of {request.target}"] if request.target != subject.task.views().explain.default_target else []),
+        *([f"{request.split} images"] if request.split != "test" else []),
+        *([f"mask: {request.mask}"] if request.mask != "auto" else []),
+        *([request.precision] if request.precision != "fp32" else []),
+    ]
+    return f"{images}: {', '.join([f'{methods} at {where}', *unusual])}"
+
+
+def _number(group: ExplainedGroup | MeasuredGroup) -> int:
+    return group.images if isinstance(group, MeasuredGroup) else len(group.names)
 
 
 def _explained(subject: Subject, analysis: Analysis) -> Iterator[Block]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -29,7 +30,17 @@ READING: dict[str, str] = {
 }
 
 
-ALIKE = "Images that lie close together look alike to the network."
+SETTINGS: dict[str, Callable[[Any], str]] = {
+    "images": lambda value: f"at most {count(value)} images",
+    "split": lambda value: f"{value} images",
+    "seed": lambda value: f"seed {value}",
+    "engine": str,
+    "perplexity": lambda value: f"perplexity {plain(value)}" if value else "usual perplexity",
+    "clustering": lambda value: f"{CLUSTERING_TITLES[value]} clusters",
+    "clusters": lambda value: f"{value} clusters" if value else "usual number of clusters",
+    "precision": str,
+}
+"""Settings by which pictures of one title may differ, and how a heading says them."""
 
 
 def embedding_blocks(
@@ -37,13 +48,16 @@ def embedding_blocks(
 ) -> Iterator[Block]:
     """Return the pictures of features: the last two side by side, the others folded, and how to read them."""
     shared: dict[tuple[str, int, bytes], Points] = {}
-    drawn = [(one, _scatter(subject, one, shared, evaluation, examples)) for one in _ordered(embedded)]
+    drawn = [
+        (one, _scatter(subject, one, heading_of(one, embedded), shared, evaluation, examples))
+        for one in _ordered(embedded)
+    ]
     first = tuple(scatter for _, scatter in drawn[:2])
     yield first[0] if len(first) == 1 else Row(first)
     for one, scatter in drawn[2:]:
-        yield Fold(f"{one.result.title} ({count(len(one.result.points))} images)", (scatter,))
+        yield Fold(f"{scatter.title} ({count(len(one.result.points))} images)", (scatter,))
     if len(drawn) > 1:
-        yield Fold("All pictures compared", (_summary([one.result for one in embedded]),))
+        yield Fold("All pictures compared", (_summary(embedded),))
     components = [picture for one in embedded for picture in pictures(one) if _is_scree(picture)]
     if components:
         yield Fold("Variance by principal component", tuple(components))
@@ -52,6 +66,20 @@ def embedding_blocks(
 
 def _is_scree(block: Block) -> bool:
     return isinstance(block, Picture) and "scree" in block.name
+
+
+def heading_of(analysis: Analysis, embedded: Sequence[Analysis]) -> str:
+    """Return a picture's title, with the settings by which others of the same title differ from it."""
+    return ", ".join([analysis.result.title, *_differences(analysis, embedded)])
+
+
+def _differences(analysis: Analysis, embedded: Sequence[Analysis]) -> list[str]:
+    alike = [one.request for one in embedded if one.result.title == analysis.result.title]
+    return [
+        write(getattr(analysis.request, key))
+        for key, write in SETTINGS.items()
+        if len({getattr(request, key) for request in alike}) > 1
+    ]
 
 
 def _ordered(embedded: Sequence[Analysis]) -> list[Analysis]:
@@ -66,6 +94,7 @@ def _ordered(embedded: Sequence[Analysis]) -> list[Analysis]:
 def _scatter(
     subject: Subject,
     analysis: Analysis,
+    title: str,
     shared: dict[tuple[str, int, bytes], Points],
     evaluation: Analysis | None,
     examples: Sequence[Example],
@@ -78,7 +107,7 @@ def _scatter(
     colours = ", coloured by class" if subject.labelled else ""
     axes = " Its axes are the first three principal components." if result.method == "pca" and dims == 3 else ""
     return Scatter(
-        title=result.title,
+        title=title,
         alt=f"{count(len(result.points))} images as points in {dims} dimensions{colours}.",
         positions=np.asarray(result.points, dtype=np.float32),
         points=shared[key],
@@ -113,12 +142,14 @@ def _points(subject: Subject, analysis: Analysis, evaluation: Analysis | None, e
 def _lead(result: EmbeddedLayer) -> str:
     """Say what to see: how far images of a class lie together, and how much of the features a PCA keeps."""
     near, variance = result.measures.get("knn_accuracy"), result.measures.get("explained_variance")
-    labelled = is_number(near)
-    together = f"{percent(near, 1)} of the images lie among images of their own class"
-    if not is_number(variance):
-        return f"{together}: groups that stand apart are classes that it tells apart." if labelled else ALIKE
+    together = f"{percent(near, 1)} of the images lie among images of their own class" if is_number(near) else ""
     retained = f"{result.points.shape[1]} components keep {percent(variance, 1)} of the features’ variance"
-    return f"{retained}, and {together}." if labelled else f"{retained}: {ALIKE[0].lower()}{ALIKE[1:]}"
+    if is_number(variance):
+        return f"{retained}, and {together}." if together else f"{retained}; each point is an image."
+    if together:
+        return f"{together}: so far does this picture of {result.layer} separate the classes."
+    close = show("trustworthiness", result.measures.get("trustworthiness"))
+    return f"Each point is an image; neighbours here are neighbours in {result.layer} at a trustworthiness of {close}."
 
 
 def _measures(subject: Subject, result: EmbeddedLayer) -> Table:
@@ -147,17 +178,18 @@ def _ends(subject: Subject, key: str) -> str:
     return MEASURES[key].ends.format(chance=percent(1 / max(1, len(subject.classes)), 0))
 
 
-def _summary(results: Sequence[EmbeddedLayer]) -> Table:
+def _summary(embedded: Sequence[Analysis]) -> Table:
     """Set all pictures side by side, the best value of each measure standing out."""
+    results: list[EmbeddedLayer] = [one.result for one in embedded]
     keys = [key for key in SHOWN if any(result.measures.get(key) is not None for result in results)]
     best = {key: _best(key, [result.measures.get(key) for result in results]) for key in keys}
     rows = [
         (
             Markup("<code>{}</code>").format(result.layer),
-            f"{EMBEDDING_TITLES[result.method]} {result.points.shape[1]}-D",
+            ", ".join([f"{EMBEDDING_TITLES[result.method]} {result.points.shape[1]}-D", *_differences(one, embedded)]),
             *(_cell(key, result.measures.get(key), best[key]) for key in keys),
         )
-        for result in results
+        for one, result in zip(embedded, results, strict=True)
     ]
     columns = ("Layer", "Picture", *(MEASURES[key].title for key in keys))
     return make_table("All pictures; the best value of each measure is bold", columns, rows, words=(0, 1), names=2)
