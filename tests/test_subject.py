@@ -308,6 +308,24 @@ def test_a_run_its_path_and_a_subject_are_the_same_thing(finished):
         as_subject("nowhere")
 
 
+def test_analyses_are_kept_in_a_folder_not_in_a_file(images, tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match=r"out is .*file, which is a file; expected a folder"):
+        Subject(TinyNet(), images, out=tmp_path / "file")
+    with pytest.raises(InputError, match=r"out is .*file/deeper, where nothing can be written"):
+        Subject(TinyNet(), images, out=tmp_path / "file" / "deeper")
+
+
+def test_a_network_that_gives_a_dictionary_is_refused_with_how_to_wrap_it(images):
+    class Scores(nn.Module):
+        def forward(self, x):
+            return {"out": x, "aux": x}
+
+    for task in ("segmentation", "reconstruction"):
+        with pytest.raises(InputError, match=r"gives a dict of out, aux \(wrap it .*, as in model\(images\)\['out'\]"):
+            Subject(Scores(), images, task=task)
+
+
 # Digests.
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -26,6 +26,7 @@ from glassnet.data.given import (
 )
 from glassnet.errors import InputError, unknown_name
 from glassnet.experiment import Questions, Run
+from glassnet.files import writable_target
 from glassnet.images import Images, check_images
 from glassnet.models.inference import outputs, translate_torch_errors
 from glassnet.run.store import Store
@@ -111,7 +112,7 @@ class Subject(Questions):
         self.task: Task = TASKS[kind]
         self.run: Run | None = None
         self.labelled, self.skip_damaged = targets is not None, skip_damaged
-        self.store = None if out is None else Store(Path(out))
+        self.store = None if out is None else Store(writable_target(out, "out", folder=True, read_only=True))
         self.classes = _classes(model, whole, self.task, classes, targets)
         check_classes(targets, self.classes)
         self._data_root: Path | None = None
@@ -339,4 +340,9 @@ def _check_images_given_back(model: nn.Module, image: Tensor, task: Task) -> Non
 
 
 def _described(output: object) -> str:
+    if isinstance(output, Mapping) and output:
+        return (
+            f"a {type(output).__name__} of {', '.join(map(str, output))} (wrap it in a module that returns one "
+            f"tensor, as in model(images)[{next(iter(output))!r}])"
+        )
     return f"a tensor of shape {tuple(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+import glassnet as gn
 from glassnet.analysis import KINDS, analyse, build_request, stored
 from glassnet.analysis import base as base_module
 from glassnet.analysis.attribution import AttributionRequest
@@ -301,3 +302,15 @@ def test_layers_and_methods_in_another_order_are_the_same_analysis(subject):
 
 def resolved(kind, subject, settings):
     return KINDS[kind].resolve(subject, build_request(kind, settings))
+
+
+def test_an_analysis_is_one_line_and_in_a_notebook_its_first_figure_too(subject):
+    for one in (subject, make_subject()):
+        explained = one.explain(images="first:2", layers="conv2", methods="gradcam")
+        line = f"Analysis({explained.name}: Attribution(2 images, gradcam at conv2))"
+        assert repr(explained) == line
+        assert explained._repr_html_().startswith(f'<div>{line}<br><img alt="" src="data:image/png;base64,iVBOR')
+    assert "<img" not in one.features("fc1")._repr_html_()
+    assert repr(gn.explain(one.model(), one.part("test").images[:2], layers="conv2", methods="gradcam")) == (
+        "Explanation(2 images, gradcam at conv2)"
+    )

@@ -248,3 +248,27 @@ def test_a_network_is_left_in_the_file_as_it_was(capsys, place):
     assert sys.path == paths
     assert "net" not in sys.modules
     assert torch.is_grad_enabled()
+
+
+def test_a_file_without_its_factory_and_a_folder_that_is_no_run_are_told_apart(place, capsys):
+    message = refused(capsys, "eval", "net.py", *DATA)
+    assert message == "glassnet: net.py is a Python file; name what makes the network in it, as in net.py:factory."
+    assert "photos is no run and holds no analyses; expected a run" in refused(capsys, "analyses", "photos")
+    (place / "photos" / "bad.png").write_bytes(b"x")
+    assert "or leave it out with --skip-damaged" in refused(capsys, "report", "net.py:make", *DATA, *SIZE)
+    code, _, err = call(
+        capsys,
+        "features",
+        "net.py:make",
+        *DATA,
+        *SIZE,
+        "--skip-damaged",
+        "--layers",
+        "0",
+        "--methods",
+        "pca",
+        "--dims",
+        2,
+    )
+    assert code == 0
+    assert "1 image cannot be read and is left out" in err

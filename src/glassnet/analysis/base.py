@@ -6,8 +6,11 @@ Command, report, explorer and notebook all ask `get`; none computes by itself.
 from __future__ import annotations
 
 import dataclasses
+import html
+import io
 import shlex
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -110,6 +113,26 @@ class Analysis:
     def figures(self) -> tuple[FigureWords, ...]:
         """The words of the figures."""
         return self.entry.figures if self.entry else tuple(plot.words for plot in self.plots)
+
+    def __repr__(self) -> str:
+        """Say in one line what was found."""
+        return f"Analysis({self.name}: {self.result!r})"
+
+    def _repr_html_(self) -> str:
+        """Show in a notebook what was found, and its first figure."""
+        picture, text = self._first_picture(), html.escape(repr(self))
+        shown = f'<br><img alt="" src="data:image/png;base64,{b64encode(picture).decode()}">' if picture else ""
+        return f"<div>{text}{shown}</div>"
+
+    def _first_picture(self) -> bytes:
+        """Return its first figure as PNG; nothing where there is none."""
+        if self.entry is not None:
+            files = [self.entry.figure_file(words.name, "png") for words in self.figures]
+            return files[0].read_bytes() if files and files[0].is_file() else b""
+        written = io.BytesIO()
+        for plot in self.plots[:1]:
+            plot.figure.savefig(written, format="png")
+        return written.getvalue()
 
     def to_json(self) -> dict[str, Any]:
         """Return settings and result as JSON values; arrays are named, and lie in the entry."""

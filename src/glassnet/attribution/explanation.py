@@ -67,6 +67,11 @@ class Explanation:
         """
         return self.maps[key]
 
+    def __repr__(self) -> str:
+        """Say in one line what was explained."""
+        where = ", ".join(self.layers) or "the input"
+        return f"Explanation({len(self.scores):,} images, {', '.join(self.methods)} at {where})"
+
 
 class ResultCollector:
     """Collects attributions, scores and outputs batch by batch."""

@@ -62,6 +62,11 @@ def analyses(settings: AnalysesSettings) -> Answer:
     """
     if not settings.run.is_dir():
         raise InputError(f"no run at {settings.run}: expected a run directory, as `glassnet train` writes one.")
+    if not any((settings.run / name).exists() for name in ("run.json", "metrics.jsonl", "analyses")):
+        raise InputError(
+            f"{settings.run} is no run and holds no analyses; expected a run directory, or the folder of a network's "
+            "analyses."
+        )
     store = Store(settings.run)
     if settings.remove:
         gone = store.remove(settings.remove)

@@ -43,6 +43,8 @@ def open_subject(settings: NetworkSettings, name: Path, *, images: str | None, o
     """
     text = str(name)
     if not _is_network(name):
+        if name.suffix == ".py" and name.is_file():
+            raise InputError(f"{text} is a Python file; name what makes the network in it, as in {text}:factory.")
         if not name.exists() and name.name == text:
             _refuse_name(text)
         return _of_run(settings, name, out)
