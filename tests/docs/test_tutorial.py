@@ -1,18 +1,18 @@
 """The tutorial, followed from top to bottom in an empty folder: it leaves every analysis it made, all in one report."""
 
+import contextlib
 import html
-import json
-import os
+import io
 import re
-import subprocess
-import sys
+import shlex
 from pathlib import Path
 
 import pytest
 
-import glassnet
+from command_line import answer
 from glassnet.analysis import stored
 from glassnet.analysis.attribution import ATTRIBUTION
+from glassnet.cli import run
 from glassnet.experiment import Run
 from glassnet.measures import METHOD_TITLES
 from glassnet.reports.layers import explained_words
@@ -23,64 +23,44 @@ PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
 BLOCKS = re.findall(r"```(bash|python)\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
 
 
-@pytest.fixture(scope="module")
-def followed(tmp_path_factory):
-    """The folder in which every block was run as it stands, and what each printed."""
-    folder = tmp_path_factory.mktemp("tutorial")
-    programs = folder / ".bin"  # what .venv/bin is to a reader
-    programs.mkdir()
-    for name, words in (("glassnet", "-m glassnet"), ("python", "")):
-        (programs / name).write_text(f'#!/bin/sh\nexec {sys.executable} {words} "$@"\n')
-        (programs / name).chmod(0o755)
-    places = {"PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(Path(glassnet.__file__).parents[1])}
-    printed = []
-    for language, block in BLOCKS:
-        words = ["bash", "-euo", "pipefail", "-c", block] if language == "bash" else [str(programs / "python"), "-"]
-        done = subprocess.run(
-            words,
-            input=None if language == "bash" else block,
-            cwd=folder,
-            env={**os.environ, **places},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
-        printed.append(done.stdout)
-    return folder, "\n".join(printed)
+def follow(language, block):
+    """Run a block as it stands, and return what it prints; commands run in this process, which has torch loaded."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        if language == "python":
+            exec(compile(block, "a block of the tutorial", "exec"), {"__name__": "__main__"})
+        for line in block.splitlines() if language == "bash" else ():
+            program, *words = shlex.split(line, comments=True)
+            assert program == "glassnet"
+            assert run(words) == 0, line
+    return printed.getvalue()
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_every_analysis_that_the_tutorial_makes_is_left(followed):
-    folder, printed = followed
+def test_the_tutorial_leaves_every_analysis_that_it_makes_all_in_one_report(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    printed = "".join(follow(*block) for block in BLOCKS)
+    every_analysis_is_left(printed, capsys)
+    all_of_them_are_in_the_one_report(Path("runs/first"))
+    assert Path("runs/network-net-make/report.html").stat().st_size > 10_000
+    assert Path("runs/photos-convnet-seed0/run.json").exists()
+
+
+def every_analysis_is_left(printed, capsys):
     made = set(re.findall(r"^\w+/\S+: (runs/\S+/analyses/\S+)$", printed, flags=re.MULTILINE))
-    assert len([path for path in made if path.startswith("runs/first/")]) >= 13
-    left = {
-        str(entry.path.relative_to(folder)) for run in (folder / "runs").iterdir() for entry in Store(run).entries()
-    }
-    assert made <= left
-    listed = subprocess.run(
-        [sys.executable, "-m", "glassnet", "analyses", "runs/first", "--json"],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(Path(glassnet.__file__).parents[1])},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    names = {one["name"] for one in json.loads(listed.stdout)["analyses"]}
-    assert {path.partition("/analyses/")[2] for path in made if path.startswith("runs/first/")} <= names
+    first = {path.partition("/analyses/")[2] for path in made if path.startswith("runs/first/")}
+    assert len(first) >= 13
+    assert made <= {str(entry.path) for folder in Path("runs").iterdir() for entry in Store(folder).entries()}
+    assert first <= {one["name"] for one in answer(capsys, "analyses", "runs/first")["analyses"]}
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_all_of_them_are_in_the_one_report(followed):
-    folder, _ = followed
-    page = (folder / "runs" / "first" / "report.html").read_text()
-    entries = Store(folder / "runs" / "first").entries()
+def all_of_them_are_in_the_one_report(folder):
+    page = (folder / "report.html").read_text()
+    entries = Store(folder).entries()
     attributions = [entry for entry in entries if entry.kind == "attribution"]
     assert len(attributions) >= 6
-    subject = Subject.of_run(Run.open(folder / "runs" / "first"))
+    subject = Subject.of_run(Run.open(folder))
     explained = stored(subject, "attribution")
     leading = [one for one in explained if not ATTRIBUTION.elsewhere(one.request)][-1]
     for one in explained:
@@ -105,14 +85,6 @@ def test_all_of_them_are_in_the_one_report(followed):
     assert f"How faithful the maps are: {html.escape(explained_words(subject, measured))}" in page
     assert {entry.name for entry in entries if entry.kind == "evaluation"} == {"test", "train"}
     assert "mnist-sample (train, 4,000 images" in page
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_a_network_of_ones_own_has_a_report_too(followed):
-    folder, _ = followed
-    assert (folder / "runs" / "network-net-make" / "report.html").stat().st_size > 10_000
-    assert (folder / "runs" / "photos-convnet-seed0" / "run.json").exists()
 
 
 def test_every_option_in_the_prose_exists():
