@@ -16,6 +16,15 @@ _SHAPED = ("data", "models", "tasks", "embedding", "attribution", "denoising", "
 install_import_hook([f"glassnet.{package}" for package in _SHAPED], "shapes.check")
 
 
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """A test that leaves torch more threads slows every one after it: they wait for each other on a busy machine."""
+    import torch
+
+    yield
+    assert torch.get_num_threads() == 1
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
     """A small run on real digits, to be read only: one for all tests of a process."""

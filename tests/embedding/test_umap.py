@@ -2,6 +2,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 from glassnet.embedding import embed, quality
 from glassnet.errors import InputError
@@ -32,6 +33,14 @@ def test_takes_many_equal_rows(blobs):
     pytest.importorskip("umap")
     result = embed(np.repeat(blobs[0][:6], 20, axis=0), method="umap", neighbours=5)
     assert np.isfinite(result.points).all()
+
+
+def test_torch_keeps_its_number_of_threads(blobs):
+    pytest.importorskip("umap")
+    placed = embed(blobs[0], method="umap", neighbours=5)
+    assert torch.get_num_threads() == 1
+    placed.transform(blobs[0][:3])
+    assert torch.get_num_threads() == 1
 
 
 def test_refuses_what_does_not_fit(blobs):

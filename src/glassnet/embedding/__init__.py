@@ -89,16 +89,4 @@ def embed(
         neighbours=checked_integer("neighbours", neighbours),
         min_distance=checked_number("min_distance", min_distance),
     )
-    with _same_threads():
-        return METHODS[method](features, options)
-
-
-@contextlib.contextmanager
-def _same_threads() -> Iterator[None]:
-    """Leave torch as many threads as it had: numba's parallel loops, as in UMAP, set them to one a core."""
-    threads = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        if torch.get_num_threads() != threads:
-            torch.set_num_threads(threads)
+    return METHODS[method](features, options)

@@ -1,14 +1,28 @@
 """UMAP: points whose fuzzy neighbour graph is the features'; needs the extra `umap`."""
 
+import contextlib
 import warnings
+from collections.abc import Iterator
 from types import ModuleType
 
 import numpy as np
+import torch
 from jaxtyping import Float
 
 from glassnet.embedding.checks import check_seed, check_varied, checked_rows
 from glassnet.embedding.result import Embedding, Options, Rows
 from glassnet.errors import InputError
+
+
+@contextlib.contextmanager
+def _same_threads() -> Iterator[None]:
+    """Leave torch as many threads as it had: umap's parallel loops make them one a core for all that runs later."""
+    threads = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
 
 
 def umap(features: Rows, options: Options) -> Embedding:
@@ -35,7 +49,7 @@ def umap(features: Rows, options: Options) -> Embedding:
         transform_seed=options.seed,
         n_jobs=1,
     )
-    with warnings.catch_warnings():
+    with _same_threads(), warnings.catch_warnings():
         # Both concern only where UMAP starts: at random, by the same seed, where equal rows leave the eigenvectors
         # undetermined, and apart from each other where groups of rows have no neighbours in common.
         warnings.filterwarnings("ignore", message="Spectral initialisation failed", category=UserWarning)
@@ -43,7 +57,8 @@ def umap(features: Rows, options: Options) -> Embedding:
         points = model.fit_transform(rows)
 
     def place(new: Rows) -> Float[np.ndarray, "m dims"]:
-        return model.transform(new.astype(np.float64))
+        with _same_threads():
+            return model.transform(new.astype(np.float64))
 
     return Embedding(
         points=np.ascontiguousarray(points, dtype=np.float32),
