@@ -17,6 +17,7 @@ from glassnet.console import say
 from glassnet.data.archive import fetch_again, fetched_archive, unpack, unpack_folder
 from glassnet.data.cache import CacheError, cached_pictures, files_digest
 from glassnet.data.dataset import Dataset, Source, Split
+from glassnet.data.mat import read_mat
 from glassnet.data.pictures import read_picture, read_pictures
 from glassnet.download import RemoteFile
 from glassnet.errors import InputError
@@ -180,27 +181,26 @@ def read_file_list(path: Path, *, remedy: str) -> FileList:
     lacking = [name for name in ("file_list", "labels") if name not in content]
     if lacking:
         raise InputError(f"{path} lacks {' and '.join(lacking)}, expected file_list and labels. {remedy}")
-    if not all(isinstance(content[name], np.ndarray) for name in ("file_list", "labels")):
+    if content["file_list"] is None or content["labels"] is None:
         raise InputError(f"{path} holds a sparse matrix, expected plain arrays file_list and labels. {remedy}")
-    cells, labels = content["file_list"].ravel(), content["labels"].ravel()
-    if not len(cells) or len(cells) != len(labels):
-        raise InputError(f"{path} has {len(cells)} files and {len(labels)} labels, expected one for each. {remedy}")
-    try:
-        return FileList(tuple(str(cell.item()) for cell in cells), tuple(int(label) for label in labels))
-    except (AttributeError, OverflowError, TypeError, ValueError) as error:
-        raise InputError(f"{path} holds no list of names and numbers ({error}). {remedy}") from None
+    cells, labels = content["file_list"], content["labels"]
+    if not len(cells) or np.size(cells) != np.size(labels):
+        raise InputError(
+            f"{path} has {np.size(cells)} files and {np.size(labels)} labels, expected one for each. {remedy}"
+        )
+    named = isinstance(cells, list) and all(isinstance(one, str) for one in cells)
+    if not named or not isinstance(labels, np.ndarray) or not np.isfinite(labels).all():
+        raise InputError(f"{path} holds no list of names and numbers. {remedy}")
+    return FileList(tuple(cells), tuple(int(label) for label in labels.ravel()))
 
 
 def _load(path: Path, remedy: str) -> dict[str, Any]:
-    from scipy.io import loadmat  # half a second to import
-
     if not path.is_file():
         raise InputError(f"{path} is missing. {remedy}")
     try:
-        return loadmat(path, variable_names=("file_list", "labels"))
-    except Exception as error:  # scipy raises its own, zlib's, struct's and plain errors on damaged bytes
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path} is damaged ({reason}). {remedy}") from None
+        return read_mat(path, ("file_list", "labels"))
+    except (ValueError, OSError) as error:
+        raise InputError(f"{path} is damaged ({error}). {remedy}") from None
 
 
 SOURCE = Source(

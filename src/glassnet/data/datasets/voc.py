@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Integer, UInt8
 from PIL import Image, UnidentifiedImageError
-from scipy.io import loadmat
 
+from glassnet.data.mat import MatError, read_mat
 from glassnet.errors import InputError
 from glassnet.images import VOID
 
@@ -187,12 +187,16 @@ def _mat(path: Path) -> Integer[np.ndarray, "height width"]:
     if not path.exists():
         raise InputError(f"the mask {path} is missing; {_remedy(path)}.")
     try:
-        mask = loadmat(path, variable_names=["GTcls"])["GTcls"][0, 0]["Segmentation"]
-        if mask.ndim != 2 or not np.issubdtype(mask.dtype, np.integer):
-            raise ValueError(f"its Segmentation is {mask.dtype} of shape {mask.shape}")
-    except Exception as error:  # scipy, zlib and NumPy each raise their own on damaged bytes
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path} cannot be read as a mask ({reason}); {_remedy(path)}.") from None
+        content = read_mat(path, ("GTcls",)).get("GTcls")
+        mask = content.get("Segmentation") if isinstance(content, dict) else None
+        if not isinstance(mask, np.ndarray):
+            raise MatError("it has no GTcls.Segmentation")
+        if mask.dtype.kind == "f" and np.isfinite(mask).all() and (mask == mask.round()).all():
+            mask = mask.astype(np.int64)  # MATLAB's numbers are of double precision where nothing else is said
+        if mask.ndim != 2 or mask.dtype.kind not in "iu":
+            raise MatError(f"its Segmentation is {mask.dtype} of shape {mask.shape}")
+    except (ValueError, OSError) as error:
+        raise InputError(f"{path} cannot be read as a mask ({error}); {_remedy(path)}.") from None
     return np.asarray(mask)
 
 
