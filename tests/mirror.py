@@ -13,6 +13,7 @@ class Mirror:
         self.content, self.status, self.delay_seconds = content, 200, 0.0
         self.knows_ranges, self.tells_length, self.never_ends = True, True, False
         self.cuts = []  # bytes after which each of the next answers breaks off
+        self.silent, self.drip_seconds = 0, 0.0  # how many requests get no answer; the time between two bytes
         self.ranges = []
         mirror = self
 
@@ -35,6 +36,10 @@ class Mirror:
         asked = request.headers["Range"]
         self.ranges.append(asked)
         time.sleep(self.delay_seconds)
+        if self.silent:
+            self.silent -= 1
+            request.connection.close()
+            return
         start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and self.knows_ranges else 0
         body = self.content[start:]
         request.send_response(206 if start else self.status)
@@ -43,6 +48,9 @@ class Mirror:
             request.send_header("Content-Length", str(len(body)))
         request.end_headers()
         with suppress(ConnectionError):  # the client may have enough
+            for i in range(len(body) if self.drip_seconds else 0):
+                request.wfile.write(body[i : i + 1])
+                time.sleep(self.drip_seconds)
             request.wfile.write(body[: self.cuts.pop(0)] if self.cuts else body)
             while self.never_ends:
                 request.wfile.write(body)

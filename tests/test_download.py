@@ -4,7 +4,8 @@ import threading
 import numpy as np
 import pytest
 
-from glassnet.download import RemoteFile, fetch_files
+from glassnet import download
+from glassnet.download import RemoteFile, fetch_files, one_process_at_a_time
 from glassnet.errors import InputError, WorkError
 from mirror import Mirror
 
@@ -201,3 +202,41 @@ def test_two_at_once_download_once(mirror, tmp_path):
         thread.join()
     assert_fetched(tmp_path)
     assert len(mirror.ranges) == 1
+
+
+def test_a_connection_that_is_closed_before_any_reply_is_tried_again(mirror, tmp_path):
+    mirror.silent = 2
+    fetch(tmp_path, mirror)
+    assert_fetched(tmp_path)
+    assert mirror.ranges == [None] * 3
+
+
+def test_a_mirror_that_never_replies_gives_way_to_the_next(start_mirror, tmp_path):
+    closed, good = start_mirror(), start_mirror()
+    closed.silent = 99
+    with pytest.raises(WorkError, match="closed the connection before any reply"):
+        fetch(tmp_path, closed)
+    fetch(tmp_path, closed, good)
+    assert_fetched(tmp_path)
+
+
+def test_a_mirror_that_dribbles_is_left_and_the_next_goes_on(start_mirror, tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "SLOWEST", (0.1, 1000))
+    slow, good = start_mirror(), start_mirror()
+    slow.drip_seconds = 0.01
+    with pytest.raises(WorkError, match=r"sent \d\d? bytes in 0\.1 seconds"):
+        fetch(tmp_path, slow)
+    fetch(tmp_path, slow, good)
+    assert_fetched(tmp_path)
+    assert int(good.ranges[0].removeprefix("bytes=").removesuffix("-")) > 20
+
+
+def test_waiting_for_another_process_is_said(tmp_path, capsys):
+    with one_process_at_a_time(tmp_path):
+        thread = threading.Thread(target=lambda: one_process_at_a_time(tmp_path).__enter__())
+        thread.start()
+        said = ""
+        while not said:
+            said += capsys.readouterr().err
+    thread.join()
+    assert said == f"waiting for another process that is at work in {tmp_path}; Ctrl-C ends the wait\n"

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -14,12 +15,14 @@ import pooch
 import requests  # comes with pooch, which downloads through it
 import urllib3
 
-from glassnet.console import progress
+from glassnet.console import progress, say
 from glassnet.errors import InputError, WorkError
 
 ATTEMPTS_PER_MIRROR = 4
 TIMEOUT_SECONDS = (10, 30)  # to connect, between two pieces
 CHUNK_BYTES = 1 << 16
+SLOWEST = (60, 1 << 16)
+"""Seconds, and the bytes that a mirror must send in them: one that dribbles would be waited for, for days."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,10 @@ def _download(url: str, output_file: str, _pooch: Any, *, file: RemoteFile, part
     if done != file.size_bytes:
         try:
             _append(url, file, part, done if done < file.size_bytes else 0)
+        except requests.ConnectionError as error:
+            if any(isinstance(cause, urllib3.exceptions.ProtocolError) for cause in error.args):
+                raise _CutError("closed the connection before any reply") from None
+            raise _MirrorError(f"could not be reached ({type(error).__name__})") from None
         except requests.RequestException as error:
             raise _MirrorError(f"could not be reached ({type(error).__name__})") from None
     part.replace(output_file)
@@ -142,7 +149,7 @@ def _append(url: str, file: RemoteFile, part: Path, done: int) -> None:
             advance(done)
             # a server of .gz files may declare them as an encoding; unpacked they would not be the published file
             with suppress(urllib3.exceptions.HTTPError):
-                for chunk in response.raw.stream(CHUNK_BYTES, decode_content=False):
+                for chunk in _pieces(response.raw):
                     sink.write(chunk[: file.size_bytes - done])
                     done += len(chunk)
                     advance(len(chunk))
@@ -153,6 +160,20 @@ def _append(url: str, file: RemoteFile, part: Path, done: int) -> None:
         raise _MirrorError(f"sent more than the expected {file.size_bytes:,} bytes")
     if done < file.size_bytes:
         raise _CutError(f"cut the connection after {done:,} of {file.size_bytes:,} bytes")
+
+
+def _pieces(raw: Any) -> Iterator[bytes]:
+    """Yield what a server sends as it comes, as long as it comes fast enough."""
+    seconds, least = SLOWEST
+    start, sent = time.monotonic(), 0
+    read = getattr(raw, "read1", raw.read)  # urllib3 1 waits for whole chunks
+    while piece := read(CHUNK_BYTES, decode_content=False):
+        yield piece
+        sent += len(piece)
+        if time.monotonic() - start >= seconds:
+            if sent < least:
+                raise _CutError(f"sent {sent:,} bytes in {seconds} seconds")
+            start, sent = time.monotonic(), 0
 
 
 @contextmanager
@@ -177,7 +198,11 @@ def one_process_at_a_time(folder: Path) -> Iterator[None]:
     handle = os.open(folder, os.O_RDONLY)
     try:
         with suppress(OSError):  # some network file systems have no locks
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                say(f"waiting for another process that is at work in {folder}; Ctrl-C ends the wait")
+                fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
         os.close(handle)

@@ -6,7 +6,8 @@ import tarfile
 
 import pytest
 
-from glassnet.data.archive import unpack
+from glassnet.data.archive import fetched_archive, unpack
+from glassnet.download import RemoteFile
 from glassnet.errors import InputError
 from glassnet.files import HOST
 
@@ -79,3 +80,13 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path, pack):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(InputError, match=r"a.tar.gz could not be unpacked \(Not a directory\)\. Delete it"):
         unpack(tmp_path / "a.tar.gz", ["in/a"], folder=tmp_path / "file" / "deep", remedy="Delete it.")
+
+
+def test_a_pipe_in_place_of_an_archive_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.tar.gz")
+    remote = RemoteFile("a.tar.gz", 9, "0" * 64)
+    with (
+        pytest.raises(InputError, match=r"a\.tar\.gz cannot be read, it is no regular file .* Delete it and run"),
+        fetched_archive(remote, mirrors=(), folder=tmp_path, dataset="a"),
+    ):
+        pass

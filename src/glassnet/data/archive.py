@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from glassnet.data.listing import require_regular
 from glassnet.download import RemoteFile, fetch_files
 from glassnet.errors import InputError
 from glassnet.files import scratch_folder
@@ -27,8 +28,9 @@ def require_published(path: Path, remote: RemoteFile, remedy: str) -> None:
     """Refuse a file whose content is not the published one.
 
     Raises:
-        InputError: Its SHA-256 differs.
+        InputError: Its SHA-256 differs, or it is no regular file.
     """
+    require_regular(path, remedy)
     sha256 = file_sha256(path)
     if sha256 != remote.sha256:
         raise InputError(f"{path} has SHA-256 {sha256}, expected the official file's {remote.sha256}. {remedy}")

@@ -1,3 +1,4 @@
+import os
 import shutil
 
 import numpy as np
@@ -158,6 +159,9 @@ def test_files_and_rows_that_do_not_fit_are_named(pets, tmp_path):
     (root / "more.png").unlink()
     (root / "labels.csv").unlink()
     with pytest.raises(InputError, match=r"labels\.csv does not exist; expected a table with a column file, and"):
+        load_dataset(f"folder:{root}", task="multilabel")
+    os.mkfifo(root / "labels.csv")
+    with pytest.raises(InputError, match=r"labels\.csv is no regular file but a pipe, .*; expected a table"):
         load_dataset(f"folder:{root}", task="multilabel")
     with pytest.raises(InputError, match=r"nowhere does not exist: expected a folder of images with a labels\.csv"):
         load_dataset(f"folder:{root / 'nowhere'}", task="multilabel")

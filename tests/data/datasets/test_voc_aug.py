@@ -1,5 +1,6 @@
 import hashlib
 import io
+import os
 import re
 import shutil
 from pathlib import PurePosixPath
@@ -149,6 +150,21 @@ def test_what_is_damaged_is_named(tmp_path, changed, message):
     remedy = rf"; delete {tmp_path}/(voc2012/{tiny.VOC}|sbd/{tiny.SBD}) and run"
     with pytest.raises(InputError, match=f"{message}.*{remedy}"):
         load_dataset("voc-aug", root=tiny.lay_out(tmp_path, **changed), image_size=SIZE)
+
+
+@pytest.mark.parametrize("file", ["c2.jpg", "a2.png", "c1.mat"])
+def test_a_pipe_is_not_waited_for(tmp_path, file):
+    root = tiny.lay_out(tmp_path)
+    folders = {
+        "jpg": f"sbd/{tiny.SBD}/img",
+        "png": f"voc2012/{tiny.VOC}/SegmentationClass",
+        "mat": f"sbd/{tiny.SBD}/cls",
+    }
+    path = root / folders[file[-3:]] / file
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(InputError, match=rf"{file} cannot be read as an? (image|mask) \(it is no regular file"):
+        load_dataset("voc-aug", root=root, image_size=SIZE)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from jaxtyping import UInt8
 
-from glassnet.data.listing import Part, part_of
+from glassnet.data.listing import Part, not_regular, part_of
 from glassnet.errors import InputError
 
 NAME = "labels.csv"
@@ -73,8 +73,8 @@ def read_labels(file: Path) -> LabelTable:
 
 def _cells(file: Path) -> tuple[list[str], list[_Row]]:
     """Read the header and the rows that are not blank, each with its line and its cells by column."""
-    if not file.is_file():
-        raise InputError(f"{file} does not exist; expected a table with {EXPECTED}.")
+    if reason := not_regular(file):
+        raise InputError(f"{file} {reason.removeprefix('it ')}; expected a table with {EXPECTED}.")
     try:
         text = file.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:

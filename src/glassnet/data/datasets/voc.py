@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Integer, UInt8
 from PIL import Image, UnidentifiedImageError
 
+from glassnet.data.decoding import DamagedError, opened
 from glassnet.data.mat import MatError, read_mat
 from glassnet.errors import InputError
 from glassnet.images import VOID
@@ -155,28 +156,37 @@ def _names(path: Path) -> tuple[str, ...]:
 
 def _image(path: Path, size: int) -> tuple[UInt8[np.ndarray, "3 s s"], tuple[int, int]]:
     try:
-        with Image.open(path) as file:
+        with opened(path) as file:
             original = (file.height, file.width)
             file.draft("RGB", (2 * size, 2 * size))  # a large JPEG is decoded at a fraction of its size, and faster
             small = file.convert("RGB").resize((size, size), Image.Resampling.BILINEAR)
-    except FileNotFoundError:
-        raise InputError(f"the image {path} is missing; {_remedy(path)}.") from None
+    except DamagedError as error:
+        raise _unread("image", path, error) from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         reason = "it is damaged" if isinstance(error, UnidentifiedImageError) else error
         raise InputError(f"{path} cannot be read as an image ({reason}); {_remedy(path)}.") from None
     return np.asarray(small).transpose(2, 0, 1), original
 
 
+def _unread(what: str, path: Path, error: DamagedError) -> InputError:
+    """Say that a file is missing, or that it is no regular one."""
+    if not path.exists():
+        return InputError(f"the {what} {path} is missing; {_remedy(path)}.")
+    return InputError(
+        f"{path} cannot be read as {'an' if what == 'image' else 'a'} {what} ({error.reason}); {_remedy(path)}."
+    )
+
+
 def _png(path: Path) -> UInt8[np.ndarray, "height width"]:
     try:
-        with Image.open(path) as file:
+        with opened(path) as file:
             if file.mode not in ("P", "L"):
                 raise InputError(
                     f"{path} is a {file.mode} image, expected palette indices or grey levels; {_remedy(path)}."
                 )
             return np.array(file, dtype=np.uint8)
-    except FileNotFoundError:
-        raise InputError(f"the mask {path} is missing; {_remedy(path)}.") from None
+    except DamagedError as error:
+        raise _unread("mask", path, error) from None
     except (OSError, SyntaxError, ValueError) as error:
         if isinstance(error, InputError):
             raise
