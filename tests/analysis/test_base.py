@@ -8,15 +8,17 @@ import os
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import glassnet as gn
 from glassnet.analysis import KINDS, analyse, build_request, stored
 from glassnet.analysis import base as base_module
 from glassnet.analysis.attribution import AttributionRequest
+from glassnet.analysis.evaluation import listed_images
 from glassnet.errors import InputError
 from glassnet.run.codec import encode
 from glassnet.subject import Subject, as_subject
-from tiny_nets import make_subject
+from tiny_nets import CLASSES, TinyNet, coloured, make_subject
 
 QUICK = {
     "evaluation": {},
@@ -85,9 +87,10 @@ def test_an_entry_holds_all_that_made_it_in_order(subject_kept, kind):
     subject, firsts = subject_kept
     entry = firsts[kind].entry
     document = json.loads((entry.path / "analysis.json").read_text())
+    about = {"evaluation": ["images"], "embedding": ["used"]}.get(kind, [])
     assert list(document) == [
-        "entry_version", "kind", "subject", "settings", "made_of", "versions", "code", "made", "seconds", "result",
-        "figures",
+        "entry_version", "kind", "subject", "settings", "made_of", *about, "versions", "code", "made", "seconds",
+        "result", "figures",
     ]  # fmt: skip
     assert document["subject"] == {"name": "tiny", "task": "classification", "data": None}
     assert document["settings"].keys() == {one.name for one in dataclasses.fields(KINDS[kind].request)}
@@ -314,3 +317,27 @@ def test_an_analysis_is_one_line_and_in_a_notebook_its_first_figure_too(subject)
     assert repr(gn.explain(one.model(), one.part("test").images[:2], layers="conv2", methods="gradcam")) == (
         "Explanation(2 images, gradcam at conv2)"
     )
+
+
+# What an entry says of what it was made of.
+
+
+def test_an_entry_names_its_images_and_what_open_settings_came_to(tmp_path, monkeypatch):
+    images, labels = coloured(12)
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+        (tmp_path / "photos" / CLASSES[label]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image.transpose(1, 2, 0)).save(tmp_path / "photos" / CLASSES[label] / f"{number}.png")
+    monkeypatch.chdir(tmp_path)
+    subject = Subject(TinyNet(), "photos", size=12, out=tmp_path / "kept")
+    measured = analyse(subject, "evaluation").entry.document["images"]
+    assert (measured["count"], measured["numbers"], measured["folder"]) == (12, "0-11", str(tmp_path / "photos"))
+    assert measured["files"][:2] == ["cat/0.png", "cat/3.png"]
+    explained = subject.explain(images="photos/cat/0.png", layers="conv2")
+    assert explained.entry.document["images"] == {"path": str(tmp_path / "photos" / "cat" / "0.png")}
+    assert subject.embed("fc1").entry.document["used"] == {"images": 12, "clusters": 3, "perplexity": 11 / 3}
+    assert subject.embed("fc1").entry.settings["perplexity"] is None
+
+
+def test_numbers_are_listed_in_ranges(subject):
+    part = subject.part("test").subset(torch.tensor([0, 1, 2, 7, 5, 6]))
+    assert listed_images(subject, part) == {"count": 6, "numbers": "0-2,7,5-6"}

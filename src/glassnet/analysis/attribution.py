@@ -19,7 +19,7 @@ from glassnet.analysis.selection import is_elsewhere, is_file, select
 from glassnet.analysis.views import Facts, Group
 from glassnet.attribution import METHODS, Explanation, explain
 from glassnet.attribution.faithfulness import STROKE_THRESHOLD, MeanCI, inside, share_inside, stroke_mask
-from glassnet.console import say
+from glassnet.console import printable, say
 from glassnet.data import DIGITS
 from glassnet.errors import InputError
 from glassnet.measures import METHOD_TITLES
@@ -281,6 +281,13 @@ def facts_table(subject: Subject, result: Attribution) -> tuple[tuple[str, ...],
     return ("images", "image", *(head for _, head in present)), rows
 
 
+def about(_subject: Subject, request: AttributionRequest, _result: Any, _context: Context) -> dict[str, Any]:
+    """Say where a user's own images lie, whatever folder the command was given in; the result names their files."""
+    if not is_file(request.images):
+        return {}
+    return {"images": {"path": printable(str(Path(request.images).resolve()), lines=False)}}
+
+
 ATTRIBUTION = Kind(
     name="attribution",
     request=AttributionRequest,
@@ -290,6 +297,7 @@ ATTRIBUTION = Kind(
     plots=plots,
     made_of=made_of,
     resolve=resolve,
+    about=about,
     elsewhere=lambda request: is_elsewhere(request.images),
     packages=("torch", "numpy", "matplotlib"),
     code=("analysis", "attribution", "models", "tasks"),

@@ -68,6 +68,7 @@ class Kind:
         resolve: Fills in settings that are left open.
         elsewhere: Whether what is asked is of other images than the subject's own, such as own photographs.
         tables: Text files beside it by name, such as predictions.csv.
+        about: What is recorded with it, and found by nobody: which images, and what open settings came to.
         packages: Whose versions are recorded.
         code: Packages of glassnet whose source is digested.
     """
@@ -82,6 +83,7 @@ class Kind:
     resolve: Callable[[Subject, Any], Any] = lambda _subject, request: request
     elsewhere: Callable[[Any], bool] = lambda _request: False
     tables: Callable[[Subject, Any, Any, Context], Mapping[str, str]] = lambda _subject, _request, _result, _context: {}
+    about: Callable[[Subject, Any, Any, Context], Mapping[str, Any]] = lambda _subject, _request, _result, _context: {}
     packages: tuple[str, ...] = ("torch", "numpy")
     code: tuple[str, ...] = ("analysis", "models", "tasks")
 
@@ -193,6 +195,7 @@ def get(
             },
             settings=settings,
             made_of=made_of,
+            **kind.about(subject, request, result, context),
             versions=versions(*kind.packages),
             code=code_digest(*kind.code),
             made=datetime.now().astimezone().isoformat(timespec="microseconds"),

@@ -313,6 +313,12 @@ def _resolve(_subject: Subject, request: EmbeddingRequest) -> EmbeddingRequest:
     )
 
 
+def _about(_subject: Subject, request: EmbeddingRequest, result: EmbeddedLayer, _context: Context) -> dict[str, Any]:
+    """Say what the settings that are left open came to; they stay open, so that the same question finds the entry."""
+    perplexity = {"perplexity": result.method_settings["perplexity"]} if request.method == "tsne" else {}
+    return {"used": {"images": len(result.points), "clusters": result.clusters, **perplexity}}
+
+
 EMBEDDING = Kind(
     name="embedding",
     request=EmbeddingRequest,
@@ -321,6 +327,7 @@ EMBEDDING = Kind(
     words=words,
     plots=plots,
     made_of=lambda subject, request, _context: subject.made_of(request.split),
+    about=_about,
     resolve=_resolve,
     packages=("torch", "numpy", "scikit-learn", "scipy", "numba", "faiss-cpu", "openTSNE", "matplotlib"),
     code=("analysis", "embedding", "models"),

@@ -7,12 +7,15 @@ import dataclasses
 import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 
 from glassnet.analysis.base import Context, Kind, Precision
 from glassnet.analysis.views import EvaluationView
+from glassnet.console import printable
 from glassnet.data import Dataset, Split
 from glassnet.errors import InputError
 from glassnet.experiment import build_corruption
@@ -139,6 +142,24 @@ def _tables(subject: Subject, request: EvaluationRequest, result: Any, context: 
     return {"predictions.csv": written.getvalue()}
 
 
+def _about(subject: Subject, request: EvaluationRequest, _result: Any, context: Context) -> dict[str, Any]:
+    split = images_of(subject, request.data, request.split, context)[1]
+    return {"images": listed_images(subject, split)}
+
+
+def listed_images(subject: Subject, split: Split) -> dict[str, Any]:
+    """Name images for later: how many, their numbers as in 0-9,12, and where they are files, these and their folder."""
+    numbers = split.numbers.numpy()
+    runs = np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1)
+    ranges = [str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs if len(run)]
+    listed: dict[str, Any] = {"count": len(split), "numbers": ",".join(ranges)}
+    if split.files is None:
+        return listed
+    of_network = subject.run is None and subject.data is not None
+    folder = {"folder": printable(str(Path(str(subject.data)).resolve()), lines=False)} if of_network else {}
+    return {**listed, **folder, "files": [printable(file, lines=False) for file in split.files]}
+
+
 EVALUATION = Kind(
     name="evaluation",
     request=EvaluationRequest,
@@ -149,6 +170,7 @@ EVALUATION = Kind(
     made_of=made_of,
     elsewhere=lambda request: request.data is not None,
     tables=_tables,
+    about=_about,
     packages=("torch", "numpy", "matplotlib"),
     code=("analysis", "models", "tasks", "data"),
 )

@@ -199,6 +199,7 @@ FAITHFULNESS = Kind(
     plots=plots,
     made_of=made_of,
     resolve=resolve,
+    about=lambda subject, request, result, context: attribution.about(subject, request.attribution, result, context),
     elsewhere=lambda request: ATTRIBUTION.elsewhere(request.attribution),
     packages=("torch", "numpy", "matplotlib"),
     code=("analysis", "attribution", "models", "tasks"),
