@@ -21,10 +21,10 @@ from glassnet.tasks import Records
 
 if TYPE_CHECKING:
     from glassnet.analysis.attribution import AttributionRequest
-    from glassnet.analysis.base import Context
+    from glassnet.analysis.base import Analysis, Context
+    from glassnet.analysis.examples import Examples
     from glassnet.attribution import Explanation
     from glassnet.blocks import Section
-    from glassnet.reports.material import Material
 
 Facts = Mapping[str, str | float | bool | None]
 """What is known of an explained image, by name: label, predicted, target, probability, correct, share, iou, score."""
@@ -172,6 +172,25 @@ class ExplainViews:
     classes: bool
     together: bool = False
     default_target: str = "predicted"
+
+
+@dataclass(frozen=True)
+class Material:
+    """What the first sections of a report are made from.
+
+    Attributes:
+        subject: What the report is of.
+        evaluation: How good it is on its test images.
+        examples: Some of these images with their last-layer maps; None where there are none.
+    """
+
+    subject: Subject
+    evaluation: Analysis
+    examples: Examples | None
+
+    def name_of(self, row: int) -> str:
+        """Name a test image by its file or number."""
+        return image_name(self.subject.part("test"), row, "test")
 
 
 @dataclass(frozen=True)

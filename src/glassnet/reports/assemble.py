@@ -11,13 +11,13 @@ from typing import Any
 
 from glassnet.analysis import KINDS, Analysis, Context, analyse, build_request, load
 from glassnet.analysis.base import is_current
-from glassnet.analysis.views import Views
+from glassnet.analysis.views import Material, Views
 from glassnet.blocks import Block, Example, Fold, Headline, Missing, Prose, RunReport, Section, Template
 from glassnet.console import say
 from glassnet.errors import InputError, OtherDataError
 from glassnet.formats import count, duration
 from glassnet.reports.layers import layer_blocks
-from glassnet.reports.material import Material, as_far_as_made, examples_of, pictures
+from glassnet.reports.material import as_far_as_made, examples_of, pictures
 from glassnet.reports.network import learning_blocks, network_blocks
 from glassnet.reports.pictures import embedding_blocks
 from glassnet.reports.provenance import earlier_figures, provenance

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -12,7 +11,7 @@ from PIL import Image
 
 from glassnet.analysis import Analysis
 from glassnet.analysis.examples import Examples
-from glassnet.analysis.views import Facts, image_name
+from glassnet.analysis.views import Facts
 from glassnet.blocks import Block, Example, Map, Missing, Picture, Thumbnails
 from glassnet.console import say
 from glassnet.data import Split
@@ -22,32 +21,12 @@ from glassnet.files import regular
 from glassnet.measures import MEASURES, METHOD_TITLES
 from glassnet.reports.svg import safe_svg
 from glassnet.run.store import Entry, FigureWords, Plot
-from glassnet.subject import Subject
 
 MAP_PIXELS = 160
 SHEET_BYTES = 900_000
 """What the thumbnails of an embedding may take before they are compressed."""
 LARGEST_SVG = 1_500_000
 """A larger SVG would make the page slow to open, so its PNG is shown instead."""
-
-
-@dataclass(frozen=True)
-class Material:
-    """What the first sections of a report are made from.
-
-    Attributes:
-        subject: What the report is of.
-        evaluation: How good it is on its test images.
-        examples: Some of these images with their last-layer maps; None where there are none.
-    """
-
-    subject: Subject
-    evaluation: Analysis
-    examples: Examples | None
-
-    def name_of(self, row: int) -> str:
-        """Name a test image by its file or number."""
-        return image_name(self.subject.part("test"), row, "test")
 
 
 def as_far_as_made(*parts: Iterable[Block]) -> Iterator[Block]:

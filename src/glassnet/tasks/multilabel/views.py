@@ -9,11 +9,11 @@ import numpy as np
 import torch
 
 from glassnet import figures
-from glassnet.analysis.views import EvaluationView, Views, wanted_of_classes
+from glassnet.analysis.views import EvaluationView, Material, Views, wanted_of_classes
 from glassnet.blocks import Gallery, Picture, Section
 from glassnet.formats import count, percent
 from glassnet.measures import MEASURES, METHOD_TITLES, interval, show, with_interval
-from glassnet.reports.material import Material, pictures
+from glassnet.reports.material import pictures
 from glassnet.run.store import FigureWords, Plot
 from glassnet.tables import Table, make_table
 from glassnet.tasks.multilabel.explain import EXPLAIN
