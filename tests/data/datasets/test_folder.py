@@ -9,6 +9,7 @@ from PIL import Image
 from glassnet.data import load_dataset
 from glassnet.data.split import hold_out
 from glassnet.errors import InputError
+from glassnet.tasks import TASKS
 
 
 @pytest.fixture
@@ -327,3 +328,12 @@ def test_a_reconstruction_is_happy_with_one_class_and_keeps_several(photos):
 def test_an_empty_folder_is_said_to_a_reconstruction_too(tmp_path):
     with pytest.raises(InputError, match=r"holds no images: expected files that end in \.bmp"):
         load(tmp_path, task="reconstruction")
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("kind", ["folder", "masks"])
+def test_what_is_absent_is_said_to_be_absent_and_a_file_to_be_one(tmp_path, kind, task):
+    (tmp_path / "file").write_text("x")
+    for name, problem in (("nodir", "does not exist"), ("file", "is a file")):
+        with pytest.raises(InputError, match=f"{name} {problem}[;:] expected a folder"):
+            load_dataset(f"{kind}:{tmp_path / name}", task=task)

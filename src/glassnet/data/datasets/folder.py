@@ -169,7 +169,8 @@ def _load_labelled(path: Path, size: int, *, skip_damaged: bool) -> Dataset:
         InputError: Table and images do not fit each other, or no training image has one of the labels.
     """
     if not path.is_dir():
-        raise InputError(f"{path} does not exist: expected a folder of images with a {labels_csv.NAME}.")
+        problem = "is a file" if path.exists() else "does not exist"
+        raise InputError(f"{path} {problem}: expected a folder of images with a {labels_csv.NAME}.")
     table, rows = _labelled_files(path)
     order = [i for part in rows.values() for i in part]
     counts = "/".join(f"{len(part):,}" for part in rows.values())
