@@ -113,11 +113,11 @@ def plain(*words, **environment):
 @pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_an_output_of_few_characters_gets_the_others_escaped(copy, encoding):
-    for words in (("train", "--help"), ("eval", copy.path)):
+    for words in (("train", "--help"), ("analyses", copy.path)):
         code, out, err = plain(*words, PYTHONIOENCODING=encoding)
         assert code == 0, err
         out.decode(encoding)
-    code, out, err = plain("analyses", copy.path.parent, "--json", PYTHONIOENCODING=encoding)
+    code, out, err = plain("eval", copy.path, "--json", PYTHONIOENCODING=encoding)
     assert code == 0, err
     json.loads(out.decode(encoding))
 
@@ -126,11 +126,11 @@ def test_an_output_of_few_characters_gets_the_others_escaped(copy, encoding):
 @pytest.mark.parametrize(
     "environment",
     [
-        {"MPLBACKEND": "nonsense"},
-        {"PYTHONOPTIMIZE": "2"},
-        {"COLUMNS": "abc", "NO_COLOR": "1", "TERM": "dumb"},
-        {"COLUMNS": "0", "LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-        {"HOME": None, "XDG_CACHE_HOME": None, "USER": None},
+        {"MPLBACKEND": "nonsense", "PYTHONOPTIMIZE": "2", "COLUMNS": "abc", "NO_COLOR": "1", "TERM": "dumb"},
+        {
+            **{"COLUMNS": "0", "LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+            **{"HOME": None, "XDG_CACHE_HOME": None, "USER": None},
+        },
         {"HOME": "/proc/1", "XDG_CACHE_HOME": "/proc/1/x", "MPLCONFIGDIR": "/proc/1/y", "NUMBA_CACHE_DIR": "/proc/1/z"},
     ],
     ids=lambda environment: ",".join(environment),
