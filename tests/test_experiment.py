@@ -1,5 +1,8 @@
+import json
+from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -8,9 +11,10 @@ from torch import nn
 from glassnet import create_model
 from glassnet.data import Split
 from glassnet.data.augment.noise import NoiseCorruption, parse_noise
-from glassnet.errors import InputError
-from glassnet.experiment import build, read_settings, resolve
+from glassnet.errors import GlassnetError, InputError
+from glassnet.experiment import Run, build, read_settings, resolve
 from glassnet.measuring import run_evaluation
+from glassnet.reports.provenance import provenance
 from glassnet.rng import PerImageRNG
 from glassnet.settings import ResolvedSettings, TrainSettings, from_json
 from glassnet.tasks import TASKS
@@ -144,3 +148,37 @@ def test_a_run_on_a_flat_folder_leaves_damaged_images_out(tmp_path):
     assert len(parts.dataset.train) + len(parts.dataset.test) == 9
     with pytest.raises(InputError, match="has no class sub-folders"):
         build(resolve(TrainSettings(data=f"folder:{tmp_path}")))
+
+
+def places(value, before=()):
+    """Yield the way to every value in a document, two of each list."""
+    yield before
+    keys = value if isinstance(value, dict) else range(min(2, len(value))) if isinstance(value, list) else ()
+    for key in keys:
+        yield from places(value[key], (*before, key))
+
+
+WRONG = ("x", -1, 1.5, None, True, [], {}, ["a"], 2**40, "x" * 3000)
+
+
+def test_a_run_with_any_value_of_another_kind_is_read_or_refused_in_one_sentence(copy):
+    file = copy.path / "run.json"
+    whole = json.loads(file.read_text())
+    random, outcomes = np.random.default_rng(0), Counter()
+    ways = [way for way in places(whole) if way]
+    for number in random.permutation(len(ways) * len(WRONG))[:250]:
+        way, value = ways[number // len(WRONG)], WRONG[number % len(WRONG)]
+        damaged = json.loads(json.dumps(whole))
+        holder = damaged
+        for key in way[:-1]:
+            holder = holder[key]
+        holder[way[-1]] = value
+        file.write_text(json.dumps(damaged))
+        try:
+            run = Run.open(copy.path)
+            run.model()
+            outcomes["read"] += bool(run.settings and run.task and provenance(run))
+        except GlassnetError as error:
+            outcomes["refused"] += "\n" not in str(error)
+    assert outcomes.total() == 250
+    assert min(outcomes.values()) > 30

@@ -39,3 +39,9 @@ def unknown_name(kind: str, got: str, choices: Iterable[str], *, where: str = ""
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
     listed = ", ".join(names) if len(names) <= 40 else ", ".join(names[:40]) + f" and {len(names) - 40} more"
     return InputError(f"no {kind} '{got}'{where}.{hint} The {noun} are: {listed or 'none'}.")
+
+
+def is_too_large(error: Exception) -> bool:
+    """Tell whether an error means that there is too little memory, as Python or torch says it on any device."""
+    said = ("allocate memory", "out of memory", "Storage size calculation overflowed", "numel")
+    return isinstance(error, MemoryError | OverflowError) or any(words in str(error) for words in said)

@@ -211,3 +211,34 @@ def test_python_m_glassnet_runs_the_command_line():
     done = subprocess.run([sys.executable, "-m", "glassnet", "nonsense"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("glassnet: no command 'nonsense'.")
+
+
+def test_a_network_that_no_memory_holds_is_refused(capsys, tmp_path):
+    words = ("train", "--model-options", "hidden=999999999999", "--out", tmp_path / "run")
+    message = "convnet cannot be built at 28 pixels, hidden=999999999999 (not enough memory); give other sizes."
+    code, out, err = call(capsys, *map(str, words))
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1].endswith(message)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            RuntimeError("[enforce fail at alloc_cpu.cpp:127] . can't allocate memory"),
+            "not enough memory; take a smaller network",
+        ),
+        (RuntimeError("CUDA out of memory. Tried to allocate"), "not enough memory; take a smaller"),
+        (MemoryError(), "not enough memory; take"),
+        (OSError(), "OSError."),
+    ],
+)
+def test_too_little_memory_is_one_sentence(capsys, monkeypatch, error, message):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("glassnet.cli._run", fail)
+    code, out, err = call(capsys, "models")
+    assert (code, out) == (1, "")
+    assert err.startswith(f"glassnet: the work failed: {message}")

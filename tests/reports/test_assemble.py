@@ -430,7 +430,7 @@ def test_the_other_tasks_have_a_report_too(request, fixture, words, tmp_path, ou
 )
 def test_copies_among_the_test_images_are_said_where_its_numbers_are(task, leak, summed, method):
     data = {"train": 20, "validation": 4, "test": 13, "leak": leak}
-    run = SimpleNamespace(manifest={"data": data, "settings": {}})
+    run = SimpleNamespace(manifest={"data": data, "settings": {}}, settings={})
     subject = SimpleNamespace(run=run, task=TASKS[task], labelled=True, data_changed="")
     assert summed in " ".join(_summary(subject, None))
     block = _methods(subject)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from glassnet.console import count_processes, is_main_process, printable, say
-from glassnet.errors import GlassnetError, InputError, unknown_name
+from glassnet.errors import GlassnetError, InputError, is_too_large, unknown_name
 
 if TYPE_CHECKING:
     from glassnet import settings as s
@@ -164,8 +164,13 @@ def run(arguments: Sequence[str]) -> int:
     except GlassnetError as error:
         say(f"glassnet: {error}")
         return error.exit_code
-    except (OSError, MemoryError) as error:  # a full disk, a folder without rights, too little memory
-        say(f"glassnet: the work failed: {error or type(error).__name__}.")
+    except (OSError, MemoryError, RuntimeError) as error:  # a full disk, a folder without rights, too little memory
+        if is_too_large(error):
+            say("glassnet: the work failed: not enough memory; take a smaller network, image size or batch.")
+        elif isinstance(error, OSError):
+            say(f"glassnet: the work failed: {str(error) or type(error).__name__}.")
+        else:
+            raise
         return 1
     except KeyboardInterrupt:
         say("glassnet: interrupted.")

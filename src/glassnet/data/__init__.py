@@ -84,6 +84,8 @@ def find_source(name: str, root: Path | str | None = None) -> tuple[Source, Path
 def _refuse_path(name: str) -> None:
     """Refuse a path that is given without saying how it is laid out, or that leads nowhere."""
     path = Path(name).expanduser()
+    if len(name) > 4000 or any(len(part) > 255 for part in path.parts):  # which no file system takes
+        return
     quoted = f'"{name}"' if " " in name else name
     if path.is_dir():
         kind = "masks" if (path / "images").is_dir() and (path / "masks").is_dir() else "folder"

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from glassnet.errors import InputError, unknown_name
+from glassnet.errors import GlassnetError, InputError, is_too_large, unknown_name
 from glassnet.models.autoencoder import AutoencoderFC
 from glassnet.models.convnets import AlexNetSmall, AllConv, ConvNet, VGGSmall
 from glassnet.models.resnet import ResNetSmall
@@ -94,7 +94,15 @@ def create_model(
     for what, value in sizes.items():
         if not isinstance(value, int) or value < 1:
             raise InputError(f"{what} is {value!r}, expected a whole number of at least 1.")
-    return MODELS[name](**sizes, **options)
+    try:
+        return MODELS[name](**sizes, **options)
+    except GlassnetError:
+        raise
+    except (RuntimeError, MemoryError, OverflowError, ValueError) as error:  # as torch says it of each layer
+        with_options = "".join(f", {key}={value}" for key, value in options.items())
+        why = "not enough memory" if is_too_large(error) else str(error).partition("\n")[0][:200]
+        at = f"at {image_size} pixels{with_options}"[:300]
+        raise InputError(f"{name} cannot be built {at} ({why}); give other sizes.") from None
 
 
 def build_model(description: Mapping[str, Any]) -> nn.Module:

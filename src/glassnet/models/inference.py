@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from glassnet.devices import autocast
-from glassnet.errors import GlassnetError, InputError, WorkError
+from glassnet.errors import GlassnetError, InputError, WorkError, is_too_large
 from glassnet.images import first_weight
 
 
@@ -39,7 +39,7 @@ def check_memory(error: Exception, count: int) -> None:
     Raises:
         WorkError: The memory does not suffice.
     """
-    if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
+    if is_too_large(error):
         raise WorkError(f"not enough memory for {count} images at once; pass a smaller batch_size.") from error
 
 

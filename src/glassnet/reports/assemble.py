@@ -24,6 +24,7 @@ from glassnet.reports.provenance import earlier_figures, provenance
 from glassnet.run.codec import encode
 from glassnet.run.entry import Entry, read_entry
 from glassnet.run.legacy import old_entries
+from glassnet.settings import to_json
 from glassnet.subject import Subject
 
 WORDS = {"evaluation": "glassnet eval", "embedding": "glassnet features", "attribution": "glassnet explain"}
@@ -318,7 +319,7 @@ def _tested(data: Mapping[str, Any]) -> str:
 def _methods(subject: Subject) -> Template:
     """Return the task's own page on how its numbers are made."""
     source = (files("glassnet.tasks") / subject.task.name / "report.html.j2").read_text(encoding="utf-8")
-    settings = {} if subject.run is None else dict(subject.run.manifest["settings"])
+    settings = {} if subject.run is None else to_json(subject.run.settings)
     leak = 0 if subject.run is None else subject.run.manifest["data"].get("leak") or 0
     return Template(source, {"settings": settings, "leak": leak})
 

@@ -190,7 +190,8 @@ def _is_object(value: Any) -> bool:
 def _is_fingerprint(value: Any) -> bool:
     """Of each part of the data its number of images and digests, and in a word what the targets are."""
     return isinstance(value, dict) and all(
-        _is_text(part) or (isinstance(part, dict) and _is_count(part.get("images"))) for part in value.values()
+        _is_text(part) if name == "targets" else isinstance(part, dict) and _is_count(part.get("images"))
+        for name, part in value.items()
     )
 
 

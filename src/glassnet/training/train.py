@@ -26,6 +26,7 @@ from glassnet.devices import choose_device, choose_precision
 from glassnet.errors import InputError
 from glassnet.experiment import Experiment, Run
 from glassnet.files import WriteError
+from glassnet.models.inference import check_memory
 from glassnet.models.layers import layer_table
 from glassnet.run import SCHEMA_VERSION
 from glassnet.settings import ResolvedSettings, TrainSettings, to_json
@@ -79,6 +80,9 @@ def train(settings: TrainSettings, *, name: str | None = None) -> Run:
         except KeyboardInterrupt:
             done = f"{state.epoch} of {resumed.epochs}"
             say(f"stopped after epoch {done}; continue with `glassnet train --resume {path}`.")
+            raise
+        except RuntimeError as error:
+            check_memory(error, resumed.batch_size)
             raise
         except WriteError as error:
             raise WriteError(error.problem, f"make room, then continue with `glassnet train --resume {path}`") from None
