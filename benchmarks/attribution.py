@@ -26,7 +26,7 @@ import torch
 from attribution_run import CONTENDERS, scene
 from results_file import machine, save
 
-from glassnet.versions import code_digest
+from glassnet.devices import code_digest
 
 PACKAGES = ("glassnet", "torch", "captum", "torchcam")
 TARGETS = (

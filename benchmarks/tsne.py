@@ -28,7 +28,7 @@ from tsne_rows import describe_rows, make_rows
 from tsne_run import ENGINES
 from tsne_summary import print_scaling, print_summary
 
-from glassnet.versions import code_digest
+from glassnet.devices import code_digest
 
 SCALING_POINTS = (10_000, 20_000, 50_000, 100_000, 200_000, 500_000)
 QUALITY_UP_TO = 60_000

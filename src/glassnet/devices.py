@@ -1,10 +1,15 @@
-"""Where to compute and in which precision: what the hardware gains from, chosen once and written into the run."""
+"""Where to compute and in which precision, and which versions made a number; all of it is written into the run."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import hashlib
+import platform
 from contextlib import AbstractContextManager
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from glassnet.errors import InputError
@@ -71,3 +76,23 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
         mallopt(m_mmap_threshold, 2**30)
         mallopt(m_trim_threshold, largest)
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Return the versions of glassnet, Python and the named packages."""
+    from glassnet import __version__
+
+    return {"glassnet": __version__, "python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+@cache
+def code_digest(*packages: str) -> str:
+    """Return a digest of the source files of some of glassnet's packages, as in "embedding".
+
+    A version number stays while code is worked on; a result that is kept for later must know the code that made it.
+    """
+    digest = hashlib.sha256()
+    for package in packages:
+        for file in sorted((Path(__file__).parent / package).rglob("*.py")):
+            digest.update(file.relative_to(Path(__file__).parent).as_posix().encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:16]

@@ -9,7 +9,7 @@ from command_line import answer, call, refused
 from glassnet.analysis import analyse
 from glassnet.analysis.faithfulness import MeasuredFaithfulness
 from glassnet.attribution.faithfulness import share_inside
-from glassnet.cli.attribution import NOTICES
+from glassnet.cli.analysis import NOTICES
 from glassnet.run.store import Store
 
 

@@ -20,12 +20,11 @@ from typing import Any, Literal
 import torch
 
 from glassnet.console import printable, say
-from glassnet.devices import choose_device
+from glassnet.devices import choose_device, code_digest, versions
 from glassnet.errors import InputError, OtherDataError
 from glassnet.run.codec import decode, encode
 from glassnet.run.store import Entry, FigureWords, Plot, Store, slug
 from glassnet.subject import Subject
-from glassnet.versions import code_digest, versions
 
 Precision = Literal["fp32", "bf16"]
 

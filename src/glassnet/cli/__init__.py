@@ -68,7 +68,7 @@ def features(settings: s.FeaturesSettings) -> Answer:
 
 def explain(settings: s.ExplainSettings) -> Answer:
     """Show where each layer looks: Grad-CAM and Guided Grad-CAM at every convolution."""
-    from glassnet.cli.attribution import explain
+    from glassnet.cli.analysis import explain
 
     return explain(settings)
 

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from glassnet.console import say
+from glassnet.devices import versions
 from glassnet.errors import InputError
 from glassnet.files import write_json, write_text
 from glassnet.reproduction.claims import Verdict
@@ -19,7 +20,6 @@ from glassnet.run import RunDirectory
 from glassnet.settings import TrainSettings, to_json
 from glassnet.settings.train import ReproduceSettings
 from glassnet.tables import Table
-from glassnet.versions import versions
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from tyro.conf import Positional
 
 from glassnet.errors import InputError
-from glassnet.settings.checks import Device, Precision, paths, positive, seeded
+from glassnet.settings.convert import Device, Precision, paths, positive, seeded
 
 
 @dataclass(frozen=True, kw_only=True)

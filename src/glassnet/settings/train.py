@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from tyro.conf import Fixed, Positional, Suppress, UseAppendAction, arg
 
 from glassnet.errors import InputError, unknown_name
-from glassnet.settings.checks import Device, Precision, between, paths, positive, seeded
+from glassnet.settings.convert import Device, Precision, between, paths, positive, seeded
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ from glassnet.data import OF_A_PATH
 from glassnet.data.batches import batch_order
 from glassnet.data.fingerprint import changes, check_fits, fingerprint
 from glassnet.data.split import training_parts
-from glassnet.devices import choose_device, choose_precision
+from glassnet.devices import choose_device, choose_precision, versions
 from glassnet.errors import InputError
 from glassnet.experiment import Experiment, Run
 from glassnet.files import WriteError
@@ -33,7 +33,6 @@ from glassnet.settings import ResolvedSettings, TrainSettings, to_json
 from glassnet.training.distributed import broadcast_from_main, join_processes, main_first, synchronize_batchnorm
 from glassnet.training.loop import Loop, evaluate_split, run_epochs, save_checkpoint
 from glassnet.training.state import TrainingState, new_state
-from glassnet.versions import versions
 
 
 def train(settings: TrainSettings, *, name: str | None = None) -> Run:

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from glassnet import figures
-from glassnet.devices import choose_device
+from glassnet.devices import choose_device, code_digest, versions
 from glassnet.errors import InputError
 from glassnet.experiment import Run
 from glassnet.models.features import extract_features
@@ -32,7 +32,6 @@ from glassnet.run import RunDirectory
 from glassnet.settings.train import ReproduceSettings
 from glassnet.tables import Table
 from glassnet.tuning import tune
-from glassnet.versions import code_digest, versions
 
 COLUMNS = {
     "explained_variance": "variance",

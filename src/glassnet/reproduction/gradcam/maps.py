@@ -19,10 +19,10 @@ from glassnet.attribution import explain
 from glassnet.attribution.faithfulness import STROKE_THRESHOLD, share_inside, stroke_mask
 from glassnet.data import Split
 from glassnet.data.split import balanced_draw
+from glassnet.devices import code_digest
 from glassnet.experiment import Run
 from glassnet.reproduction.part import Stage, stage
 from glassnet.run import RunDirectory
-from glassnet.versions import code_digest
 
 FIGURE_IMAGES = 4
 """Images of the figures: the first ones of the test set, not picked."""
