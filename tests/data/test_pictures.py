@@ -232,3 +232,24 @@ def test_a_huge_image_is_reduced_before_it_is_turned(tmp_path, monkeypatch):
     assert np.abs(read(path, size=16).astype(int) - whole).max() <= 60  # at the borders between the quarters
     assert np.abs(read(path, size=16)[0, 0, 2:6, 2:6].astype(int) - 120).max() == 0
     assert turned[0] == (32, 32)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "clear"])
+@pytest.mark.parametrize("strip", [1, 700, 1 << 22])
+def test_a_huge_image_is_averaged_strip_by_strip_as_it_is_whole(tmp_path, monkeypatch, mode, strip):
+    levels = (np.add.outer(np.arange(100), np.arange(70)) * 3).astype(np.uint8)
+    if mode in ("I;16", "I"):
+        image = Image.fromarray(levels.astype(np.uint16) * 200 if mode == "I;16" else levels.astype(np.int32) * 70_000)
+    else:
+        alpha = Image.fromarray(levels[::-1])
+        image = Image.merge("RGBA", [*[Image.fromarray(np.roll(levels, i, 1)) for i in range(3)], alpha])
+        image = image if mode == "RGBA" else image.convert("P" if mode == "clear" else mode)
+    how = {"transparency": 5} if mode == "clear" else {}
+    path = tmp_path / ("huge.tif" if mode in ("CMYK", "I") else "huge.png")
+    image.save(path, **how)
+    whole = decoding.decode(path, "RGB", 7).reduce(5)
+    monkeypatch.setattr(decoding, "HUGE_PIXELS", 1000)
+    monkeypatch.setattr(decoding, "STRIP_PIXELS", strip)
+    reduced = decoding.decode(path, "RGB", 7)
+    assert reduced.size == (14, 20)
+    assert np.array_equal(np.asarray(reduced), np.asarray(whole))

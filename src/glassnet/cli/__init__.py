@@ -221,8 +221,12 @@ def _run(name: str, arguments: Sequence[str]) -> int:
         raise InputError(
             f"`glassnet {name}` runs in one process, got {os.environ['WORLD_SIZE']}; torchrun is for train."
         )
+    import warnings
+
     from glassnet.cli.parse import parse
     from glassnet.devices import keep_freed_memory
+
+    warnings.filterwarnings("ignore", r"Image size \(\d+ pixels\) exceeds limit")  # large images are read all the same
 
     settings, as_json = parse(name, COMMANDS[name], arguments)
     keep_freed_memory()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import struct
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,9 +22,13 @@ from glassnet.errors import InputError
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, Image.DecompressionBombError)
 DECODED_BYTES = 512 << 20
 """What images that are decoded at the same time may take together; one that takes more is decoded alone."""
+BLOCK_BYTES = 128 << 20
+"""What Pillow asks malloc for at once, at most. Its own 16 MB glibc would keep for each thread that freed them."""
 BYTES_PER_PIXEL = 4
 COPIES = 3
 """Of an image, while it is turned, laid on white and converted."""
+STRIP_PIXELS = 1 << 22
+"""Pixels of more than 8 bits that are converted at once."""
 HUGE_PIXELS = 1 << 24
 """Pixels from which on an image is reduced by whole numbers before it is copied."""
 ORIENTATION = 0x0112
@@ -82,11 +87,15 @@ def decode(path: Path, mode: Literal["L", "RGB"], size: int) -> Image.Image:
     Raises:
         DamagedError: The file cannot be read as an image.
     """
+    _take_large_blocks()
     try:
         with opened(path) as file:
             file.draft(None, (2 * size, 2 * size))
-            with _room.taken(math.prod(file.size) * BYTES_PER_PIXEL * (1 if _is_huge(file) else COPIES)):
-                return to_eight_bits(_upright(file, size), mode)
+            factor = min(file.size) // (2 * size) if math.prod(file.size) > HUGE_PIXELS else 1
+            with _room.taken(math.prod(file.size) * BYTES_PER_PIXEL * (COPIES if factor < 2 else 1)):
+                image = _upright(file, mode, factor)
+                file.close()  # its pixels go before another's come
+                return image
     except DAMAGE as error:
         raise _named(path, error) from None
 
@@ -97,6 +106,7 @@ def decode_whole(path: Path, mode: Literal["L", "RGB"] | None = None) -> Image.I
     Raises:
         DamagedError: The file cannot be read as an image.
     """
+    _take_large_blocks()
     try:
         with opened(path) as file, _room.taken(math.prod(file.size) * BYTES_PER_PIXEL * COPIES):
             _mend_transparency(file)
@@ -105,6 +115,13 @@ def decode_whole(path: Path, mode: Literal["L", "RGB"] | None = None) -> Image.I
             return to_eight_bits(upright, mode) if mode else upright
     except DAMAGE as error:
         raise _named(path, error) from None
+
+
+@functools.cache
+def _take_large_blocks() -> None:
+    """Have Pillow take memory that malloc gives back to the system: eight threads had kept an image each, of 700 MB."""
+    with suppress(AttributeError, ValueError):  # as PILLOW_BLOCK_SIZE does, which is read when Pillow is imported
+        Image.core.set_block_size(BLOCK_BYTES)  # type: ignore[attr-defined]
 
 
 @contextmanager
@@ -125,20 +142,27 @@ def _named(path: Path, error: Exception) -> DamagedError:
     return error if isinstance(error, DamagedError) else damaged(path, error)
 
 
-def _is_huge(file: Image.Image) -> bool:
-    return math.prod(file.size) > HUGE_PIXELS and file.mode in ("L", "RGB", "RGBA", "CMYK")
-
-
-def _upright(file: Image.Image, size: int) -> Image.Image:
+def _upright(file: Image.Image, mode: Literal["L", "RGB"], factor: int) -> Image.Image:
+    """Convert an image to 8 bits, upright; by a factor from 2 on averaged over squares of so many pixels."""
     _mend_transparency(file)
-    factor = min(file.size) // (2 * size) if _is_huge(file) and "transparency" not in file.info else 1
     if factor < 2:
         ImageOps.exif_transpose(file, in_place=True)
-        return file
+        return to_eight_bits(file, mode)
     turn = file.getexif().get(ORIENTATION, 1)
-    small = file.reduce(factor)
+    if file.info.get("wide"):
+        file.info["range"] = _range(file)
+    small = Image.new(mode, (-(-file.width // factor), -(-file.height // factor)))
+    for top, strip in _strips(file, factor):
+        small.paste(to_eight_bits(strip, mode).reduce(factor), (0, top // factor))
     small.getexif()[ORIENTATION] = turn
     return ImageOps.exif_transpose(small)
+
+
+def _strips(image: Image.Image, multiple: int) -> Iterator[tuple[int, Image.Image]]:
+    """Yield an image a few rows at a time, a multiple of some number, since its copies would take memory."""
+    height = multiple * max(1, STRIP_PIXELS // (image.width * multiple))
+    for top in range(0, image.height, height):
+        yield top, image.crop((0, top, image.width, min(top + height, image.height)))
 
 
 def _mend_transparency(file: Image.Image) -> None:
@@ -176,7 +200,8 @@ def to_eight_bits(image: Image.Image, mode: Literal["L", "RGB"]) -> Image.Image:
     if image.mode == "F":
         raise ValueError("its pixels are floating-point numbers; save it with 8 or 16 bits a channel")
     if image.mode.startswith("I"):  # Pillow would clip 16 bits to 255
-        image = _with_clear(_levels(image), np.asarray(image) == image.info.get("transparency", -1))
+        clear = image.info.get("transparency")
+        image = _with_clear(_levels(image), None if clear is None else np.asarray(image) == clear)
     if "A" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -184,17 +209,28 @@ def to_eight_bits(image: Image.Image, mode: Literal["L", "RGB"]) -> Image.Image:
 
 
 def _levels(image: Image.Image) -> UInt8[np.ndarray, "height width"]:
-    values: Integer[np.ndarray, "height width"] = np.asarray(image)
+    values = _values(image)
     if not image.info.get("wide"):
         return (values.clip(0, 65535) // 257).astype(np.uint8)
-    exact = (values.view(np.uint32) if image.info.get("unsigned") else values).astype(np.float64)
-    low, high = exact.min(), exact.max()
+    low, high = image.info.get("range") or _range(image)
+    exact = values.astype(np.float64)
     return ((exact - low) * (255 / (high - low) if high > low else 0)).round().astype(np.uint8)
 
 
-def _with_clear(levels: UInt8[np.ndarray, "height width"], clear: np.ndarray) -> Image.Image:
+def _range(image: Image.Image) -> tuple[float, float]:
+    """Return the lowest and the highest value of an image."""
+    ends = [(float(one.min()), float(one.max())) for one in (_values(strip) for _, strip in _strips(image, 1))]
+    return min(low for low, _ in ends), max(high for _, high in ends)
+
+
+def _values(image: Image.Image) -> Integer[np.ndarray, "height width"]:
+    values = np.asarray(image)
+    return values.view(np.uint32) if image.info.get("wide") and image.info.get("unsigned") else values
+
+
+def _with_clear(levels: UInt8[np.ndarray, "height width"], clear: np.ndarray | None) -> Image.Image:
     """Make a grey image of which some pixels are transparent."""
     image = Image.fromarray(levels)
-    if clear.any():
+    if clear is not None and clear.any():
         image.putalpha(Image.fromarray(np.where(clear, 0, 255).astype(np.uint8)))
     return image
