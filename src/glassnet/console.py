@@ -49,7 +49,7 @@ def printable(text: str, *, lines: bool = True) -> str:
         lines: Whether line breaks and tabs stay, which a name must not have either.
     """
     return (_CONTROL if lines else _NO_NAME).sub(
-        lambda found: found.group().encode("unicode_escape").decode("ascii"), text
+        lambda match: match.group().encode("unicode_escape").decode("ascii"), text
     )
 
 

@@ -329,5 +329,5 @@ def interval(key: str, bounds: Any) -> str:
 
 def with_interval(key: str, value: Any, bounds: Any) -> str:
     """Write a value and its interval, as in 98.40% (98.12 to 98.74%); without the interval where there is none."""
-    shown, bounded = show(key, value), interval(key, bounds)
-    return shown if bounded == DASH else f"{shown} ({bounded})"
+    text, bounded = show(key, value), interval(key, bounds)
+    return text if bounded == DASH else f"{text} ({bounded})"

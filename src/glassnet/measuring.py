@@ -49,11 +49,11 @@ def run_evaluation(
         ordered_batches(split, batch_size=size, device=device, part=part, corruption=corruption, rng=rng)
     )
     given = outputs(model, (images for images, _ in batches), precision=precision)
-    found = [
+    pieces = [
         {key: value.cpu() for key, value in recorder(output, targets, _normal(rng, batch)).items()}
         for output, (_, targets), batch in zip(given, again, places, strict=True)
     ]
-    return {key: torch.cat([one[key] for one in found]) for key in (found[0] if found else ())}
+    return {key: torch.cat([one[key] for one in pieces]) for key in (pieces[0] if pieces else ())}
 
 
 def _normal(rng: PerImageRNG, places: range) -> Normal:

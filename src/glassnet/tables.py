@@ -92,9 +92,9 @@ def make_table(
     names: int = 1,
 ) -> Table:
     """Build a table from cells of any kind, which are written with `str`; the arguments are `Table`'s."""
-    kept = None if words is None else frozenset(words)
+    left_aligned = None if words is None else frozenset(words)
     cells = tuple(tuple(map(_text, row)) for row in rows)
-    return Table(caption, tuple(columns), cells, kept, tuple(map(_text, total)), note, names)
+    return Table(caption, tuple(columns), cells, left_aligned, tuple(map(_text, total)), note, names)
 
 
 def text_table(

@@ -19,7 +19,7 @@ from glassnet.data import load_dataset as load
 from glassnet.defaults import learned_by
 from glassnet.measures import MEASURES
 from glassnet.models import MODELS
-from glassnet.reports.assemble import Gathered, run_report
+from glassnet.reports.assemble import ReportAnalyses, run_report
 from glassnet.reports.page import render
 from glassnet.run.codec import decode, encode
 from glassnet.settings import TrainSettings
@@ -155,13 +155,13 @@ def test_a_report_is_put_together(run):
     assert (wanted[0], wanted[-1]) == ("evaluation", "attribution")
     asked = {"images": "first:2", "layers": ("last-conv",), "methods": ("gradcam",)}
     made = [analyse(subject, "evaluation", context=context), analyse(subject, "attribution", context=context, **asked)]
-    page = run_report(Gathered(subject, made, {}, context))
+    page = run_report(ReportAnalyses(subject, made, {}, context))
     assert page.headlines[0].value
     assert len(page.summary) > 1
     titles = [section.title for section in page.sections]
     assert len(titles) == len(set(titles)) > 3
     assert "How these numbers were made" in titles
-    rows, targets = (tuple(choose(made[0].result)) for choose in (views.shown, views.shown_targets))
+    rows, targets = (tuple(choose(made[0].result)) for choose in (views.example_rows, views.example_targets))
     assert [example.id for example in page.examples] == list(rows)
     assert len(set(rows)) == len(rows)
     assert len(targets) in (0, len(rows))

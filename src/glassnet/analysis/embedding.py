@@ -27,8 +27,10 @@ COMPONENTS = 50
 PERPLEXITY, NEIGHBOURS, UMAP_NEIGHBOURS = 30.0, 10, 15
 LEAST = 5
 """Images of which every method makes a picture."""
-SHOWN = ("explained_variance", "ari", "nmi", "cluster_accuracy", "silhouette", "trustworthiness", "continuity",
-         "neighbours_kept", "distance_correlation", "kl_divergence", "knn_accuracy")  # fmt: skip
+QUALITY_MEASURES = (
+    "explained_variance", "ari", "nmi", "cluster_accuracy", "silhouette", "trustworthiness", "continuity",
+    "neighbours_kept", "distance_correlation", "kl_divergence", "knn_accuracy",
+)  # fmt: skip
 """Measures in the order of a table."""
 
 

@@ -214,8 +214,8 @@ class Views:
         history_caption: What that table shows, from all epochs.
         history_total: Cells of its last row by key, its name under "epoch", from the last epoch; empty for no such row.
         network: Further figures of the network's layers.
-        shown: Places of the images that the report shows with their maps.
-        shown_targets: The class explained for each of them; what the task explains where none is asked for, if empty.
+        example_rows: Places of the images that the report shows with their maps.
+        example_targets: The class explained for each of them; what the task explains where none is asked for, if empty.
         results: The report's first sections, from the evaluation and these images; its tables and figures where None.
     """
 
@@ -232,8 +232,8 @@ class Views:
     comparison: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...]
     curves: Callable[[Sequence[Mapping[str, Any]], int], Any]
     network: Callable[[Mapping[str, Any]], Iterable[Plot]] = lambda _model: ()
-    shown: Callable[[Any], Sequence[int]] = lambda _result: ()
-    shown_targets: Callable[[Any], Sequence[int]] = lambda _result: ()
+    example_rows: Callable[[Any], Sequence[int]] = lambda _result: ()
+    example_targets: Callable[[Any], Sequence[int]] = lambda _result: ()
     results: Callable[[Material], Sequence[Section]] | None = None
     history: tuple[tuple[str, str, Callable[[Any], str]], ...] = field(default=())
     history_caption: Callable[[Sequence[Mapping[str, Any]]], str] = lambda _history: EPOCHS

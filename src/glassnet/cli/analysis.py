@@ -89,8 +89,8 @@ def _faithfulness(result: MeasuredFaithfulness, explained: Attribution) -> Itera
         yield _measured(group.numbers)
         yield from _mask(maps, explained.threshold)
         areas = [float(area.mean()) for area in (group.random.deletion_area, group.random.insertion_area)]
-        shown = [MEASURES[key].show(area) for key, area in zip(("deletion", "insertion"), areas, strict=True)]
-        yield f"pixels in random order: deletion {shown[0]}, insertion {shown[1]}"
+        texts = [MEASURES[key].show(area) for key, area in zip(("deletion", "insertion"), areas, strict=True)]
+        yield f"pixels in random order: deletion {texts[0]}, insertion {texts[1]}"
         yield from _agreement(group)
         yield _sanity(group)
 

@@ -55,7 +55,7 @@ def _find(name: str, source: Source, where: Path) -> Path | None:
 def _list(settings: DataSettings) -> Answer:
     from glassnet.data import data_root
 
-    rows = [_describe(name, *found) for name, found in _chosen(settings).items()]
+    rows = [_describe(name, *location) for name, location in _chosen(settings).items()]
     header = ("name", "what", "classes", "image", "train", "test", "where")
     root = data_root(settings.data_root)
     text = text_table(header, [_cells(row) for row in rows])
@@ -65,13 +65,13 @@ def _list(settings: DataSettings) -> Answer:
 
 
 def _describe(name: str, source: Source, where: Path) -> dict[str, Any]:
-    found = _find(name, source, where)
+    location = _find(name, source, where)
     keys = ("summary", "classes", "channels", "image_size", "train", "test")
     return {
         "name": name,
         **{key: getattr(source, key) for key in keys},
-        "path": str(found) if found else None,
-        "needs": None if found else source.needs,
+        "path": str(location) if location else None,
+        "needs": None if location else source.needs,
     }
 
 
@@ -100,15 +100,15 @@ def _verify(settings: DataSettings) -> Answer:
     """Read every set that is on disk: loading refuses what differs from the published content."""
     rows = []
     for name, (source, where) in _chosen(settings).items():
-        found = _find(name, source, where)
-        if found:
+        location = _find(name, source, where)
+        if location:
             dataset = source.load(where, None)
             status = f"verified, {len(dataset.train):,} training and {len(dataset.test):,} test images"
         elif settings.name:
             raise InputError(f"{name} cannot be verified, it is not there: it needs {source.needs}.")
         else:
             status = f"not there, needs {source.needs}"
-        rows.append({"name": name, "status": status, "path": str(found) if found else None})
+        rows.append({"name": name, "status": status, "path": str(location) if location else None})
     return Answer("\n".join(_line(row) for row in rows), {"verified": rows})
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from glassnet.analysis import Analysis, Context, analyse, build_request
 from glassnet.analysis.base import is_stored
-from glassnet.analysis.embedding import EMBEDDING, SHOWN, check
+from glassnet.analysis.embedding import EMBEDDING, QUALITY_MEASURES, check
 from glassnet.analysis.features import layer_names, prepare, width_of
 from glassnet.analysis.layers import LayerComparison
 from glassnet.cli import Answer
@@ -103,14 +103,15 @@ def _pictures(done: list[Analysis]) -> str:
         (
             one.result.layer,
             f"{EMBEDDING_TITLES[one.result.method]} {one.request.dims}-D",
-            *(show(key, one.result.measures[key]) for key in SHOWN),
+            *(show(key, one.result.measures[key]) for key in QUALITY_MEASURES),
         )
         for one in done
     ]
     sizes = sorted({(len(one.result.points), one.result.sample) for one in done})
     split = done[0].request.split
     measured = ", ".join(f"{images:,} {split} images, measured on {sample:,}" for images, sample in sizes)
-    return f"{text_table(('layer', 'picture', *(MEASURES[key].heading for key in SHOWN)), rows, names=2)}\n{measured}"
+    columns = ("layer", "picture", *(MEASURES[key].heading for key in QUALITY_MEASURES))
+    return f"{text_table(columns, rows, names=2)}\n{measured}"
 
 
 def _comparison(result: LayerComparison) -> Iterator[str]:

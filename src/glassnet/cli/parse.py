@@ -152,8 +152,8 @@ def _sentence(box: str, name: str) -> str:
     parts = [" ".join(re.sub(r"[╭╮╰╯│├┤]", " ", part).split()) for part in re.split(r"[-─]{8,}", plain)]
     message = next((part for part in parts[1:] if part), parts[0])
     message = re.sub(r"^Error parsing (settings|\w+Settings): ", "", message).rstrip(".")
-    message = re.sub(_OPTIONAL, lambda found: f"got {found[2]}, expected {_KINDS[found[1]]}", message)
-    message = re.sub(r"one of \(('[^)]*)\)", lambda found: f"one of {_choices(found[1])}", message)
+    message = re.sub(_OPTIONAL, lambda match: f"got {match[2]}, expected {_KINDS[match[1]]}", message)
+    message = re.sub(r"one of \(('[^)]*)\)", lambda match: f"one of {_choices(match[1])}", message)
     message = re.sub(r"--[\w-]+/(--[\w-]+)", r"\1", message)  # an option with a short form: --lr/--learning-rate
     near = [m.group(0) for part in parts if part.startswith("Perhaps") for m in re.finditer(r"--[\w-]+", part)]
     hint = f" Did you mean {' or '.join(dict.fromkeys(near))}?" if near else ""

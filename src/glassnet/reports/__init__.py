@@ -15,7 +15,7 @@ from glassnet.errors import InputError, unknown_name
 from glassnet.experiment import Run
 from glassnet.files import may_write, writable_target, write_text
 from glassnet.formats import DASH, count, duration
-from glassnet.reports.assemble import Gathered, gather, metrics_of, run_report
+from glassnet.reports.assemble import ReportAnalyses, gather, metrics_of, run_report
 from glassnet.reports.page import render
 from glassnet.subject import Subject, as_subject
 from glassnet.tables import Table, make_table
@@ -105,7 +105,7 @@ def _path(first: Subject, out: str | Path | None) -> Path:
     return writable_target(path)
 
 
-def _comparison(gathered: Sequence[Gathered]) -> Table:
+def _comparison(gathered: Sequence[ReportAnalyses]) -> Table:
     """Set the main numbers of several subjects side by side: those that their own headlines show."""
     heads = list(dict.fromkeys(head for one in gathered for head, _ in one.subject.task.views().comparison))
     rows = []

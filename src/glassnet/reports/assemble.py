@@ -37,7 +37,7 @@ LACKING = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Gathered:
+class ReportAnalyses:
     """A subject's analyses for its report.
 
     Attributes:
@@ -65,7 +65,7 @@ class Gathered:
         return own[-1] if own else None
 
 
-def gather(subject: Subject, *, seed: int, precision: str, context: Context) -> Gathered:
+def gather(subject: Subject, *, seed: int, precision: str, context: Context) -> ReportAnalyses:
     """Make what a report needs and does not find; what cannot be made is left out, and said."""
     lacking: dict[str, str] = {}
     analyses, outdated = [], []
@@ -87,7 +87,7 @@ def gather(subject: Subject, *, seed: int, precision: str, context: Context) -> 
             raise
         except InputError as error:
             _leave_out(lacking, kind, error)
-    return Gathered(subject, analyses, lacking, context, outdated)
+    return ReportAnalyses(subject, analyses, lacking, context, outdated)
 
 
 def _wanted(subject: Subject, lacking: dict[str, str]) -> list[tuple[str, dict[str, Any]]]:
@@ -128,7 +128,7 @@ def _has(analysis: Analysis, asked: Mapping[str, Any]) -> bool:
     return all(settings.get(key) == value for key, value in wanted.items())
 
 
-def run_report(gathered: Gathered) -> RunReport:
+def run_report(gathered: ReportAnalyses) -> RunReport:
     """Put the report of one subject together."""
     subject = gathered.subject
     evaluation = gathered.evaluation
@@ -166,13 +166,13 @@ def _network_title(subject: Subject) -> str:
     return "Learning curves and the network" if subject.run is not None else "The network"
 
 
-def _examples(gathered: Gathered) -> tuple[tuple[Example, ...], Material | None]:
+def _examples(gathered: ReportAnalyses) -> tuple[tuple[Example, ...], Material | None]:
     """Explain the images that the first sections show."""
     evaluation, subject = gathered.evaluation, gathered.subject
     if evaluation is None:
         return (), None
     views = subject.task.views()
-    rows, targets = tuple(views.shown(evaluation.result)), tuple(views.shown_targets(evaluation.result))
+    rows, targets = tuple(views.example_rows(evaluation.result)), tuple(views.example_targets(evaluation.result))
     if not rows:
         return (), Material(subject, evaluation, None)
     try:
@@ -187,7 +187,7 @@ def _examples(gathered: Gathered) -> tuple[tuple[Example, ...], Material | None]
     return examples_of(made), Material(subject, evaluation, made)
 
 
-def _results(gathered: Gathered, material: Material | None) -> list[Section]:
+def _results(gathered: ReportAnalyses, material: Material | None) -> list[Section]:
     evaluation, subject = gathered.evaluation, gathered.subject
     if evaluation is None or material is None:
         if not subject.labelled:
@@ -213,7 +213,7 @@ def _task_sections(views: Views, material: Material) -> list[Section]:
     return [Section("results", "Results", (*reason, *figures))]
 
 
-def _embedding(gathered: Gathered, examples: Sequence[Example]) -> Iterator[Block]:
+def _embedding(gathered: ReportAnalyses, examples: Sequence[Example]) -> Iterator[Block]:
     embedded = gathered.of("embedding")
     if embedded:
         yield from embedding_blocks(gathered.subject, embedded, gathered.evaluation, examples)
@@ -221,14 +221,14 @@ def _embedding(gathered: Gathered, examples: Sequence[Example]) -> Iterator[Bloc
         yield _missing(gathered, "embedding")
 
 
-def _layers(gathered: Gathered) -> Iterator[Block]:
+def _layers(gathered: ReportAnalyses) -> Iterator[Block]:
     explained = gathered.of("attribution")
     yield from layer_blocks(gathered.subject, explained, gathered.of("faithfulness"), gathered.of("layers"))
     if "attribution" in gathered.lacking or not explained:
         yield _missing(gathered, "attribution")
 
 
-def _missing(gathered: Gathered, kind: str) -> Missing:
+def _missing(gathered: ReportAnalyses, kind: str) -> Missing:
     why = gathered.lacking.get(kind)
     where = shlex.quote(str(gathered.subject.path)) if gathered.subject.run is not None else ""
     if why:  # it says what to do
@@ -236,7 +236,7 @@ def _missing(gathered: Gathered, kind: str) -> Missing:
     return Missing(f"{LACKING[kind]}.", f"{WORDS[kind]} {where}" if where else "")
 
 
-def _others(gathered: Gathered) -> tuple[Block, ...]:
+def _others(gathered: ReportAnalyses) -> tuple[Block, ...]:
     """Return the evaluations but that of the test images, each folded."""
     views = gathered.subject.task.views()
     own = gathered.evaluation
@@ -251,7 +251,7 @@ def _others(gathered: Gathered) -> tuple[Block, ...]:
     )
 
 
-def metrics_of(gathered: Gathered) -> dict[str, Any]:
+def metrics_of(gathered: ReportAnalyses) -> dict[str, Any]:
     """Return the run's metrics, those of the test images as they were evaluated, where they were.
 
     A training tests in its own precision and an evaluation in fp32 by default: their last digits differ, and a report
@@ -286,7 +286,7 @@ def _about(subject: Subject, metrics: Mapping[str, Any]) -> tuple[Headline, ...]
     )
 
 
-def _changed(gathered: Gathered) -> Iterator[str]:
+def _changed(gathered: ReportAnalyses) -> Iterator[str]:
     """Say, before all else, where numbers and data no longer belong together."""
     if changed := gathered.subject.data_changed:
         yield f"{changed[0].upper()}{changed[1:]} The learning curves are of the data as they were."

@@ -94,8 +94,8 @@ def _faithful(analysis: Analysis) -> Iterator[Block]:
 
 def _notes(group: MeasuredGroup) -> Iterator[str]:
     areas = (float(group.random.deletion_area.mean()), float(group.random.insertion_area.mean()))
-    shown = [show(key, area) for key, area in zip(("deletion", "insertion"), areas, strict=True)]
-    yield f"Pixels in random order have a deletion area of {shown[0]} and an insertion area of {shown[1]}."
+    texts = [show(key, area) for key, area in zip(("deletion", "insertion"), areas, strict=True)]
+    yield f"Pixels in random order have a deletion area of {texts[0]} and an insertion area of {texts[1]}."
     verdicts = [f"{METHOD_TITLES.get(method, method)} {NOTICES[passed]}" for method, passed in group.passes.items()]
     yield f"When the weights are replaced by random ones, from the output down: {'; '.join(verdicts)}."
 

@@ -41,18 +41,18 @@ def as_far_as_made(*parts: Iterable[Block]) -> Iterator[Block]:
             yield Missing(f"A part of this section is left out: {error}")
 
 
-def examples_of(found: Examples) -> tuple[Example, ...]:
+def examples_of(result: Examples) -> tuple[Example, ...]:
     """Turn images with their maps into what the page shows; ids are their places in the part."""
     made = []
-    for place, row in enumerate(found.rows):
-        facts, group = found.group.facts[place], found.group
+    for place, row in enumerate(result.rows):
+        facts, group = result.group.facts[place], result.group
         (key, maps), *_ = group.maps.items()
         numbers = {key: value for key, value in facts.items() if value is not None and key in MEASURES}
-        shown = tuple((MEASURES[key].title.lower(), MEASURES[key].show(value)) for key, value in numbers.items())
+        texts = tuple((MEASURES[key].title.lower(), MEASURES[key].show(value)) for key, value in numbers.items())
         title = f"{METHOD_TITLES.get(key[0], key[0])} at {key[1]}"
         overlay = png(heat_overlay(group.images[place], positive(maps[place]), size_pixels=MAP_PIXELS))
         picture = png(thumbnail(group.images[place], MAP_PIXELS))
-        made.append(Example(row, group.names[place], heading(facts), picture, shown, (Map(title, overlay),)))
+        made.append(Example(row, group.names[place], heading(facts), picture, texts, (Map(title, overlay),)))
     return tuple(made)
 
 

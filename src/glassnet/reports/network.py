@@ -40,19 +40,19 @@ def learning_blocks(subject: Subject) -> Iterator[Block]:
 
 def _epochs(subject: Subject, history: Sequence[Mapping[str, Any]], best: int) -> Table:
     views = subject.task.views()
-    shown = [(key, head, write) for key, head, write in views.history if any(key in row for row in history)]
+    measured = [(key, head, write) for key, head, write in views.history if any(key in row for row in history)]
     rows = [
         (
             Markup("<strong>{} (saved)</strong>").format(row["epoch"]) if row["epoch"] == best else str(row["epoch"]),
-            *(write(row.get(key)) for key, _, write in shown),
+            *(write(row.get(key)) for key, _, write in measured),
             decimal(row.get("learning_rate"), 5),
             duration(row.get("seconds")),
         )
         for row in history
     ]
     last = views.history_total(history[-1])
-    total = [last.get("epoch", ""), *(last.get(key, DASH) for key, _, _ in shown), DASH, DASH] if last else []
-    columns = ("Epoch", *(head for _, head, _ in shown), "Learning rate", "Time")
+    total = [last.get("epoch", ""), *(last.get(key, DASH) for key, _, _ in measured), DASH, DASH] if last else []
+    columns = ("Epoch", *(head for _, head, _ in measured), "Learning rate", "Time")
     return make_table(views.history_caption(history), columns, rows, words=(), total=total)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from markupsafe import Markup
 
 from glassnet.analysis import Analysis
-from glassnet.analysis.embedding import SHOWN, EmbeddedLayer, label_names
+from glassnet.analysis.embedding import QUALITY_MEASURES, EmbeddedLayer, label_names
 from glassnet.analysis.views import image_name
 from glassnet.blocks import Block, Example, Fold, Picture, Points, Row, Scatter, Terms
 from glassnet.figures.style import PALETTE
@@ -155,10 +155,10 @@ def _lead(result: EmbeddedLayer) -> str:
 def _measures(subject: Subject, result: EmbeddedLayer) -> Table:
     rows = [
         (MEASURES[key].title, show(key, result.measures[key]), _ends(subject, key))
-        for key in SHOWN
+        for key in QUALITY_MEASURES
         if result.measures.get(key) is not None
     ]
-    told = [
+    notes = [
         *(
             f"{key.replace('_', ' ')} {plain(value)}"
             for key, value in result.method_settings.items()
@@ -170,7 +170,7 @@ def _measures(subject: Subject, result: EmbeddedLayer) -> Table:
         *([f"{percent(result.noise_share, 1)} in no cluster"] if result.noise_share is not None else []),
     ]
     return make_table(
-        "What the picture keeps", ("Measure", "Value", "Scale"), rows, words=(0, 2), note=f"{'; '.join(told)}."
+        "What the picture keeps", ("Measure", "Value", "Scale"), rows, words=(0, 2), note=f"{'; '.join(notes)}."
     )
 
 
@@ -181,7 +181,7 @@ def _ends(subject: Subject, key: str) -> str:
 def _summary(embedded: Sequence[Analysis]) -> Table:
     """Set all pictures side by side, the best value of each measure standing out."""
     results: list[EmbeddedLayer] = [one.result for one in embedded]
-    keys = [key for key in SHOWN if any(result.measures.get(key) is not None for result in results)]
+    keys = [key for key in QUALITY_MEASURES if any(result.measures.get(key) is not None for result in results)]
     best = {key: _best(key, [result.measures.get(key) for result in results]) for key in keys}
     rows = [
         (
@@ -203,8 +203,8 @@ def _best(key: str, values: Sequence[float | None]) -> float | None:
 
 
 def _cell(key: str, value: float | None, best: float | None) -> str:
-    shown = show(key, value)
-    return Markup("<strong>{}</strong>").format(shown) if best is not None and value == best else shown
+    written = show(key, value)
+    return Markup("<strong>{}</strong>").format(written) if best is not None and value == best else written
 
 
 def _reading(subject: Subject, embedded: Sequence[Analysis]) -> Terms:
@@ -213,6 +213,6 @@ def _reading(subject: Subject, embedded: Sequence[Analysis]) -> Terms:
         for method, text in READING.items()
         if any(a.request.method == method for a in embedded)
     ]
-    keys = [key for key in SHOWN if any(one.result.measures.get(key) is not None for one in embedded)]
+    keys = [key for key in QUALITY_MEASURES if any(one.result.measures.get(key) is not None for one in embedded)]
     measures = [(MEASURES[key].title, f"{MEASURES[key].meaning} {_ends(subject, key)}.") for key in keys]
     return Terms((*methods, *measures))

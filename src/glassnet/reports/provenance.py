@@ -112,9 +112,9 @@ def earlier_figures(subject: Subject, sections: Sequence[Section]) -> tuple[Bloc
     entry = None if subject.run is None else old_figures(subject.run.path)
     if entry is None:
         return ()
-    shown = {_drawing(block) for section in sections for block in _unfolded(section.blocks)}
+    drawings = {_drawing(block) for section in sections for block in _unfolded(section.blocks)}
     drawn = (picture_of(entry, words) for words in entry.figures)
-    rest = [one for one in drawn if _drawing(one) not in shown]
+    rest = [one for one in drawn if _drawing(one) not in drawings]
     lead = Prose(("An earlier version drew these. Where the page has a figure of the same numbers, it is drawn anew.",))
     return (lead, *rest) if rest else ()
 

@@ -158,14 +158,14 @@ def _read(run: OldRun, pattern: str, make: Callable[[OldRun, Path, Any], Iterabl
             say(f"left out: {file} is damaged ({type(error).__name__}: {error}); an earlier version made it.")
 
 
-def _evaluation(run: OldRun, file: Path, found: Mapping[str, Any]) -> Iterator[Entry]:
+def _evaluation(run: OldRun, file: Path, record: Mapping[str, Any]) -> Iterator[Entry]:
     name, arrays = file.stem, file.with_suffix(".npz")
     suffix = "" if name == "test" else f"-{name}"
     settings = {
-        "split": found["split"],
-        "data": None if name in ("test", "train") else found["data"],
-        "flip": "flipped" in found,
-        "precision": found["precision"],
+        "split": record["split"],
+        "data": None if name in ("test", "train") else record["data"],
+        "flip": "flipped" in record,
+        "precision": record["precision"],
     }
     yield run.entry(
         "evaluation",
@@ -173,21 +173,21 @@ def _evaluation(run: OldRun, file: Path, found: Mapping[str, Any]) -> Iterator[E
         file,
         (file, arrays),
         settings=settings,
-        versions=found["versions"],
-        result=legacy_results.evaluation(found, _names(arrays)),
+        versions=record["versions"],
+        result=legacy_results.evaluation(record, _names(arrays)),
         figures=[f"{one}{suffix}" for one in EVALUATION_FIGURES],
         arrays=lambda: _arrays(arrays),
     )
 
 
-def _embeddings(run: OldRun, file: Path, found: Mapping[str, Any]) -> Iterator[Entry]:
+def _embeddings(run: OldRun, file: Path, record: Mapping[str, Any]) -> Iterator[Entry]:
     """The features of a layer, and each picture of them; the file of all goes with the features."""
-    layer, rows = found["layer"], run.folder / "features" / f"{found['layer']}.npz"
+    layer, rows = record["layer"], run.folder / "features" / f"{record['layer']}.npz"
     whole = run.folder / "features" / f"{layer}.npy"
-    common = {key: found[key] for key in ("layer", "split", "seed", "precision")}
-    common["images"] = legacy_results.images_asked(run.manifest, found["images"], found["split"])
-    pictures = [one for one in found["pictures"] if (file.parent / f"{layer}-{one['name']}.npz").exists()]
-    scree: Mapping[str, Any] = found.get("scree") or {}
+    common = {key: record[key] for key in ("layer", "split", "seed", "precision")}
+    common["images"] = legacy_results.images_asked(run.manifest, record["images"], record["split"])
+    pictures = [one for one in record["pictures"] if (file.parent / f"{layer}-{one['name']}.npz").exists()]
+    scree: Mapping[str, Any] = record.get("scree") or {}
     for one in pictures:
         points = file.parent / f"{layer}-{one['name']}.npz"
         first = scree and one is next((each for each in pictures if each["method"] == "pca"), None)
@@ -197,9 +197,9 @@ def _embeddings(run: OldRun, file: Path, found: Mapping[str, Any]) -> Iterator[E
             f"{layer}-{one['name']}",
             file,
             (points,),
-            settings=common | legacy_results.embedding_settings(run.manifest, one, found["images"]),
-            versions=found["versions"],
-            result=legacy_results.embedding(found, one, components),
+            settings=common | legacy_results.embedding_settings(run.manifest, one, record["images"]),
+            versions=record["versions"],
+            result=legacy_results.embedding(record, one, components),
             figures=[one["figure"], *([scree["figure"]] if first else [])],
             arrays=functools.partial(_points, points, rows, components),
         )
@@ -211,14 +211,14 @@ def _embeddings(run: OldRun, file: Path, found: Mapping[str, Any]) -> Iterator[E
             file,
             (rows, whole, file),
             settings=common,
-            versions=found["versions"],
+            versions=record["versions"],
             result=legacy_results.features(layer),
             arrays=lambda: _rows(rows, whole),
             within=f"embedding/{PREFIX}{layer}-{last}" if last else "",
         )
 
 
-def _layers(run: OldRun, file: Path, found: Mapping[str, Any]) -> Iterator[Entry]:
+def _layers(run: OldRun, file: Path, record: Mapping[str, Any]) -> Iterator[Entry]:
     read = _read(run, "embeddings/comparison/cka*.json", lambda _run, one, document: [(one, document)])
     aligned = sorted(read, key=lambda pair: str(pair[1]["against"] or ""))
     yield run.entry(
@@ -226,10 +226,10 @@ def _layers(run: OldRun, file: Path, found: Mapping[str, Any]) -> Iterator[Entry
         "layers",
         file,
         (file, *(one for one, _ in aligned)),
-        settings=legacy_results.layers_settings(run.manifest, found),
-        versions=found["versions"],
-        result=legacy_results.layers(found, [document for _, document in aligned]),
-        figures=[found["figure"], *(document["figure"] for _, document in aligned)],
+        settings=legacy_results.layers_settings(run.manifest, record),
+        versions=record["versions"],
+        result=legacy_results.layers(record, [document for _, document in aligned]),
+        figures=[record["figure"], *(document["figure"] for _, document in aligned)],
         arrays=lambda: _as_arrays(legacy_results.matrices([document for _, document in aligned])),
     )
 
@@ -237,9 +237,9 @@ def _layers(run: OldRun, file: Path, found: Mapping[str, Any]) -> Iterator[Entry
 def _attributions(run: OldRun) -> Iterator[Entry]:
     """Each group of images, the right and the wrong ones of one call together; their faithfulness apart."""
 
-    def group(_run: OldRun, file: Path, found: Mapping[str, Any]) -> list[legacy_groups.OldGroup]:
+    def group(_run: OldRun, file: Path, record: Mapping[str, Any]) -> list[legacy_groups.OldGroup]:
         title = _figure_words(run.folder / "figures" / f"explain-{file.stem}.json", file.stem)["title"]
-        return [legacy_groups.read_group(found, _names(file.with_suffix(".npz")), title, run.manifest)]
+        return [legacy_groups.read_group(record, _names(file.with_suffix(".npz")), title, run.manifest)]
 
     files = run.folder / "attributions"
     for name, groups in legacy_groups.joined(list(_read(run, "attributions/*.json", group))).items():
@@ -324,13 +324,13 @@ def _points(points: Path, rows: Path, components: Sequence[float] | None) -> dic
 def _rows(rows: Path, whole: Path) -> dict[str, np.ndarray]:
     import numpy as np
 
-    found = _arrays(rows)
-    if "features" not in found:
+    record = _arrays(rows)
+    if "features" not in record:
         try:
-            found["features"] = np.load(whole, mmap_mode="r", allow_pickle=False)
+            record["features"] = np.load(whole, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as error:
             raise InputError(f"{whole} is damaged ({error})") from None
-    return {"features": found["features"], "labels": found["targets"], "numbers": found["indices"]}
+    return {"features": record["features"], "labels": record["targets"], "numbers": record["indices"]}
 
 
 def _maps(files: Path, groups: Sequence[legacy_groups.OldGroup]) -> dict[str, np.ndarray]:

@@ -77,19 +77,19 @@ class OldGroup:
         return list(self.document["scores"] if "scores" in self.document else self.document["images"])
 
 
-def read_group(found: Mapping[str, Any], arrays: Sequence[str], title: str, manifest: Mapping[str, Any]) -> OldGroup:
+def read_group(record: Mapping[str, Any], arrays: Sequence[str], title: str, manifest: Mapping[str, Any]) -> OldGroup:
     """Read a group's file; `arrays` are the keys of its arrays.
 
     Raises:
         InputError: The arrays are not those of maps.
     """
     if "images" not in arrays:
-        raise InputError(f"the attributions '{found['name']}' are damaged (their arrays hold no images).")
+        raise InputError(f"the attributions '{record['name']}' are damaged (their arrays hold no images).")
     maps = tuple(key for key in arrays if "/" in key)
-    classes, rows = manifest["data"]["classes"], found.get("images", ())
+    classes, rows = manifest["data"]["classes"], record.get("images", ())
     one_class = manifest["settings"]["task"] == "classification"
     targets = [classes.index(row["target"]) for row in rows] if one_class else None
-    group = OldGroup(found, title, maps, "regions" in arrays, targets)
+    group = OldGroup(record, title, maps, "regions" in arrays, targets)
     _ = (_group(group), group.asked, group.figures[0], group.versions)  # here, where what is damaged is left out
     return group
 

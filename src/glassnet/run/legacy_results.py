@@ -22,17 +22,17 @@ def array(key: str) -> dict[str, str]:
     return {"array": key}
 
 
-def evaluation(found: Mapping[str, Any], arrays: Sequence[str]) -> dict[str, Any]:
+def evaluation(record: Mapping[str, Any], arrays: Sequence[str]) -> dict[str, Any]:
     """Return the result of an evaluation, whatever the task."""
-    result = {key: value for key, value in found.items() if key not in _APART}
-    if "per_class" in found:
+    result = {key: value for key, value in record.items() if key not in _APART}
+    if "per_class" in record:
         result["per_class"] = [
             {"name": row["class"], **{key: value for key, value in row.items() if key != "class"}}
-            for row in found["per_class"]
+            for row in record["per_class"]
         ]
-    if "psnr" in found:
+    if "psnr" in record:
         return result | {"values": {name: array(name) for name in arrays}}
-    if "mean_iou" in found:
+    if "mean_iou" in record:
         return _segmentation(result)
     return result | {name: array(name) for name in ("probabilities", "targets")}
 
@@ -82,13 +82,13 @@ def embedding_settings(manifest: Mapping[str, Any], picture: Mapping[str, Any], 
 
 
 def embedding(
-    found: Mapping[str, Any], picture: Mapping[str, Any], components: Sequence[float] | None
+    record: Mapping[str, Any], picture: Mapping[str, Any], components: Sequence[float] | None
 ) -> dict[str, Any]:
     """Return a picture of a layer's features."""
     silhouette = picture.get("class_silhouette")
     more = {} if silhouette is None else {"silhouette of the classes": round(silhouette, 3)}
     return {
-        "layer": found["layer"],
+        "layer": record["layer"],
         "method": picture["method"],
         **{key: array(key) for key in ("points", "labels", "numbers", "assignment")},
         "files": None,
@@ -96,7 +96,7 @@ def embedding(
         "matching": None,
         "clusters": picture["clusters"],
         "fitted": picture["clusters_fitted"],
-        "features": found["features"],
+        "features": record["features"],
         "method_settings": picture["settings"] | more,
         "measures": {"cluster_accuracy": picture["accuracy"], **{key: picture[key] for key in MEASURES}},
         "neighbours": picture["neighbours"],
@@ -106,22 +106,22 @@ def embedding(
     }
 
 
-def layers_settings(manifest: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+def layers_settings(manifest: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
     """Return what was compared."""
-    names = [row["layer"] for row in found["layers"]]
+    names = [row["layer"] for row in record["layers"]]
     return {
         "layers": ["conv", "linear"] if names == of_kind(manifest, "Conv", "Linear") else names,
         "against": None,
-        "images": images_asked(manifest, found["test_images"], "test"),
-        "seed": found["seed"],
-        "precision": found["precision"],
+        "images": images_asked(manifest, record["test_images"], "test"),
+        "seed": record["seed"],
+        "precision": record["precision"],
     }
 
 
-def layers(found: Mapping[str, Any], aligned: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def layers(record: Mapping[str, Any], aligned: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the layers compared, and how alike they are within the run and with others."""
     return {
-        "rows": found["layers"],
+        "rows": record["layers"],
         "alignments": [
             {
                 "against": one["against"] or "",
@@ -130,9 +130,9 @@ def layers(found: Mapping[str, Any], aligned: Sequence[Mapping[str, Any]]) -> di
             }
             for place, one in enumerate(aligned)
         ],
-        "fitted": found["train_images"],
-        "scored": found["test_images"],
-        "neighbours": found["neighbours"],
+        "fitted": record["train_images"],
+        "scored": record["test_images"],
+        "neighbours": record["neighbours"],
         "part": "training images",
     }
 

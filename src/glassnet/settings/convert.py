@@ -51,8 +51,8 @@ def paths(settings: Any) -> None:
         given = tuple(value) if "tuple" in str(field.type) and not isinstance(value, str) else (value,)
         if not all(isinstance(one, str | os.PathLike) for one in given):
             raise InputError(f"--{field.name.replace('_', '-')} is {value!r}, expected a path.")
-        found = tuple(map(Path, given))
-        object.__setattr__(settings, field.name, found if "tuple" in str(field.type) else found[0])
+        converted = tuple(map(Path, given))
+        object.__setattr__(settings, field.name, converted if "tuple" in str(field.type) else converted[0])
 
 
 def seeded(settings: Any) -> None:
@@ -152,8 +152,8 @@ def _structure(converter: cattrs.Converter, value: Any, hint: Any, what: str, ex
     try:
         return converter.structure(value, hint)
     except Exception:  # cattrs hands on whatever a value's type raises
-        shown = f"'{value}'" if isinstance(value, str) else repr(value)
-        raise InputError(f"{what} is {shown}, expected {expected or _described(hint)}.") from None
+        quoted = f"'{value}'" if isinstance(value, str) else repr(value)
+        raise InputError(f"{what} is {quoted}, expected {expected or _described(hint)}.") from None
 
 
 def _described(hint: Any) -> str:

@@ -283,10 +283,10 @@ class ReproduceSettings:
         positive(self, "epochs", "images")
         seeded(self)
         if not self.seeds or min(self.seeds) < 0 or max(self.seeds) >= 2**31 or len(set(self.seeds)) < len(self.seeds):
-            shown = " ".join(map(str, self.seeds)) or "empty"
-            raise InputError(f"--seeds is {shown}, expected different numbers of 0 or more, below 2^31.")
-        for option, given, told in (("run", self.run, "the run is"), ("runs", self.runs, "the runs are")):
+            text = " ".join(map(str, self.seeds)) or "empty"
+            raise InputError(f"--seeds is {text}, expected different numbers of 0 or more, below 2^31.")
+        for option, given, subject in (("run", self.run, "the run is"), ("runs", self.runs, "the runs are")):
             if given and (self.data != "mnist" or self.epochs is not None):
                 raise InputError(
-                    f"--data and --epochs cannot be given with --{option}: {told} trained already; leave them out."
+                    f"--data and --epochs cannot be given with --{option}: {subject} trained already; leave them out."
                 )

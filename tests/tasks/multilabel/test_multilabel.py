@@ -143,7 +143,7 @@ def test_the_most_confident_mistake_comes_first_and_each_image_is_explained_once
     targets = torch.tensor([[1, 1, 0], [1, 1, 1], [1, 0, 0]]).byte()
     result = learn.evaluate(logits, targets, CLASSES)
     assert result.mistakes() == [(0, 1), (0, 2), (0, 0)]
-    rows, explained = VIEWS.shown(result), VIEWS.shown_targets(result)
+    rows, explained = VIEWS.example_rows(result), VIEWS.example_targets(result)
     assert rows[0] == 0
     assert explained[0] == 1
     assert len(set(rows)) == len(rows)

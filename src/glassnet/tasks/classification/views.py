@@ -23,8 +23,8 @@ CONFUSIONS = 12
 MEASURED = ("accuracy", "loss", "calibration_error")
 
 
-def _plots(found: EvaluationView, result: Classification) -> Iterable[Plot]:
-    classes, wrong = found.subject.classes, len(result.wrong)
+def _plots(view: EvaluationView, result: Classification) -> Iterable[Plot]:
+    classes, wrong = view.subject.classes, len(result.wrong)
     yield Plot(
         figures.confusion_matrix(np.array(result.confusion), classes),
         FigureWords(
@@ -37,7 +37,7 @@ def _plots(found: EvaluationView, result: Classification) -> Iterable[Plot]:
     )
     yield Plot(
         figures.worst_mistakes(
-            found.split.images.numpy(), result.targets, result.predicted, result.probabilities, classes
+            view.split.images.numpy(), result.targets, result.predicted, result.probabilities, classes
         ),
         FigureWords(
             name="worst-mistakes",
@@ -49,19 +49,19 @@ def _plots(found: EvaluationView, result: Classification) -> Iterable[Plot]:
     )
 
 
-def _predictions(found: EvaluationView, result: Classification) -> tuple[Sequence[str], list[Sequence[str]]]:
-    classes, predicted = found.subject.classes, result.predicted
+def _predictions(view: EvaluationView, result: Classification) -> tuple[Sequence[str], list[Sequence[str]]]:
+    classes, predicted = view.subject.classes, result.predicted
     rows: list[Sequence[str]] = [
         (
-            found.label_of(row),
+            view.label_of(row),
             classes[int(result.targets[row])],
             classes[int(predicted[row])],
             f"{result.probabilities[row, predicted[row]]:.6f}",
-            found.part,
+            view.part,
         )
         for row in range(result.images)
     ]
-    return ("file" if found.split.files is not None else "image", "true", "predicted", "probability", "split"), rows
+    return ("file" if view.split.files is not None else "image", "true", "predicted", "probability", "split"), rows
 
 
 def _text(result: Classification) -> str:
@@ -225,7 +225,7 @@ VIEWS = Views(
         ("Test loss", lambda metrics: show("loss", metrics.get("test_loss"))),
     ),
     curves=_curves,
-    shown=_shown,
+    example_rows=_shown,
     results=_results,
     history=(
         ("train_loss", "Training loss", MEASURES["loss"].show),

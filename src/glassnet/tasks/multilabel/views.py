@@ -25,11 +25,11 @@ DRAWN, MISTAKES, TYPICAL = 20, 24, 20
 """Mistakes in the figure, mistakes explained for the report, and labels of which it explains a typical image."""
 
 
-def _plots(found: EvaluationView, result: MultiLabel) -> Iterable[Plot]:
+def _plots(view: EvaluationView, result: MultiLabel) -> Iterable[Plot]:
     if result.mean_average_precision is not None:
         yield _bars(result)
     if result.wrong:
-        yield _worst(found, result)
+        yield _worst(view, result)
 
 
 def _bars(result: MultiLabel) -> Plot:
@@ -65,13 +65,13 @@ def _absent(result: MultiLabel) -> str:
     return f"Left out, since no image has it: {', '.join(result.absent)}."
 
 
-def _worst(found: EvaluationView, result: MultiLabel) -> Plot:
+def _worst(view: EvaluationView, result: MultiLabel) -> Plot:
     chosen = result.mistakes()[:DRAWN]
-    images = found.split.take(torch.tensor([row for row, _ in chosen]))[0].numpy()
+    images = view.split.take(torch.tensor([row for row, _ in chosen]))[0].numpy()
     title = "Worst mistakes"
     note = f"{len(result.mistakes()):,} labels of {result.wrong:,} of {result.images:,} images are wrong."
     figure = figures.image_grid(
-        images, [_mistake(found, result, row, label) for row, label in chosen], title=title, note=note
+        images, [_mistake(view, result, row, label) for row, label in chosen], title=title, note=note
     )
     words = FigureWords(
         name="worst-mistakes",
@@ -83,25 +83,25 @@ def _worst(found: EvaluationView, result: MultiLabel) -> Plot:
     return Plot(figure, words)
 
 
-def _mistake(found: EvaluationView, result: MultiLabel, row: int, label: int) -> str:
+def _mistake(view: EvaluationView, result: MultiLabel, row: int, label: int) -> str:
     what = "missed" if result.targets[row, label] else "invented"
     name, probability = result.per_label[label].name, show("probability", float(result.probabilities[row, label]))
-    return f"{what} {name}\n{found.label_of(row)}, p = {probability}"
+    return f"{what} {name}\n{view.label_of(row)}, p = {probability}"
 
 
-def _predictions(found: EvaluationView, result: MultiLabel) -> tuple[Sequence[str], list[Sequence[str]]]:
+def _predictions(view: EvaluationView, result: MultiLabel) -> tuple[Sequence[str], list[Sequence[str]]]:
     names, answers = [row.name for row in result.per_label], result.answers
     rows: list[Sequence[str]] = [
         (
-            found.label_of(row),
+            view.label_of(row),
             ";".join(names[label] for label in np.flatnonzero(result.targets[row])),
             ";".join(names[label] for label in np.flatnonzero(answers[row])),
-            found.part,
+            view.part,
             *(f"{value:.6f}" for value in result.probabilities[row]),
         )
         for row in range(result.images)
     ]
-    first = "file" if found.split.files is not None else "image"
+    first = "file" if view.split.files is not None else "image"
     return (first, "true", "predicted", "split", *(f"p({name})" for name in names)), rows
 
 
@@ -256,8 +256,8 @@ VIEWS = Views(
         ("Test loss", lambda metrics: show("loss", metrics.get("test_loss"))),
     ),
     curves=_curves,
-    shown=lambda result: tuple(_examples(result)),
-    shown_targets=lambda result: tuple(_examples(result).values()),
+    example_rows=lambda result: tuple(_examples(result)),
+    example_targets=lambda result: tuple(_examples(result).values()),
     results=_results,
     history=(
         ("train_loss", "Training loss", MEASURES["loss"].show),

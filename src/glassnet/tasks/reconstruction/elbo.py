@@ -127,21 +127,21 @@ class LatentUse:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What a reader must know: a code that carries nothing, or deviations that left all bounds."""
-        found = []
+        sentences = []
         if not self.active.any():
-            found.append(
+            sentences.append(
                 "The KL term collapsed: no latent dimension depends on the image; all are reconstructed alike; "
                 "train with a smaller --beta, or with --kl-warmup."
             )
         elif self.active.float().mean() < 0.5:
             count, total = int(self.active.sum()), len(self.active)
-            found.append(f"Only {count} of {total} latent dimensions depend on the image.")
+            sentences.append(f"Only {count} of {total} latent dimensions depend on the image.")
         if not self.largest_deviation < EXPLODED:
-            found.append(
+            sentences.append(
                 f"The variance exploded: a code has a standard deviation of {self.largest_deviation:.3g}, "
                 "where the prior's is 1."
             )
-        return tuple(found)
+        return tuple(sentences)
 
 
 def deviation_warnings(deviation: Sequence[float], density: bool) -> tuple[str, ...]:

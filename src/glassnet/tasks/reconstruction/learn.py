@@ -48,12 +48,15 @@ def objective(settings: TrainSettings, _targets: Iterable[Tensor], _classes: int
     """Return the negative ELBO of a batch, its KL term weighted by beta and the warm-up, with both terms apart."""
 
     def of_batch(output: Output, targets: Tensor, progress: float) -> tuple[Tensor, Mapping[str, Tensor]]:
-        told = LIKELIHOODS[output.likelihood](output.logits, targets, output.log_deviation).mean()
+        negative_log_likelihood = LIKELIHOODS[output.likelihood](output.logits, targets, output.log_deviation).mean()
         if output.log_variance is None:
-            return told, {"reconstruction": told.detach()}
+            return negative_log_likelihood, {"reconstruction": negative_log_likelihood.detach()}
         kl = kl_per_dimension(output.mean, output.log_variance).sum(dim=1).mean()
         weight = settings.beta * warm_up(progress, settings.kl_warmup)
-        return told + weight * kl, {"reconstruction": told.detach(), "kl": kl.detach()}
+        return negative_log_likelihood + weight * kl, {
+            "reconstruction": negative_log_likelihood.detach(),
+            "kl": kl.detach(),
+        }
 
     return of_batch
 
@@ -91,8 +94,8 @@ def _terms(output: Output, targets: Tensor, normal: Normal) -> Records:
         eps = normal(tuple(output.mean.shape[1:])).to(output.mean)
         logits = output.decode(output.mean + (output.log_variance / 2).exp() * eps)
         kl = kl_per_dimension(output.mean, output.log_variance).sum(dim=1)
-    told = LIKELIHOODS[output.likelihood](logits, targets, output.log_deviation)
-    records = {"reconstruction": told, "kl": kl}
+    negative_log_likelihood = LIKELIHOODS[output.likelihood](logits, targets, output.log_deviation)
+    records = {"reconstruction": negative_log_likelihood, "kl": kl}
     records["likelihood"] = torch.tensor([list(LIKELIHOODS).index(output.likelihood)])
     if output.log_deviation is not None:
         records["discretized"] = LIKELIHOODS["discretized_gaussian"](logits, targets, output.log_deviation)

@@ -51,18 +51,18 @@ class Comparison:
     pictures: dict[str, Tensor]
 
 
-def compared(found: EvaluationView) -> Comparison:
+def compared(evaluated: EvaluationView) -> Comparison:
     """Measure the baselines, once for an evaluation."""
-    return found.once("baselines", lambda: _compared(found))
+    return evaluated.once("baselines", lambda: _compared(evaluated))
 
 
-def _compared(found: EvaluationView) -> Comparison:
-    run, targets = found.subject.run, found.split.targets
-    if run is None or found.dataset is None:
+def _compared(evaluated: EvaluationView) -> Comparison:
+    run, targets = evaluated.subject.run, evaluated.split.targets
+    if run is None or evaluated.dataset is None:
         reason = "Baselines are left out: they need training images, which only a run has."
         return Comparison([], [reason], balanced_draw(targets, PICTURED, seed=SEED), {})
     say("measuring baselines without a network on the same images")
-    measured, left_out = measure_baselines(run, found.model, found.dataset, found.part)
+    measured, left_out = measure_baselines(run, evaluated.model, evaluated.dataset, evaluated.part)
     denoisers = [one for one in measured if one.name in DENOISERS and one.name != "noisy"]
     fewest = min((len(one.images) for one in denoisers), default=len(targets))
     places = balanced_draw(targets[:fewest], PICTURED, seed=SEED)
@@ -70,41 +70,41 @@ def _compared(found: EvaluationView) -> Comparison:
     return Comparison([dataclasses.replace(one, images=one.images[:0]) for one in measured], left_out, places, pictures)
 
 
-def plots(found: EvaluationView, result: Reconstruction) -> list[Plot]:
+def plots(evaluated: EvaluationView, result: Reconstruction) -> list[Plot]:
     """Draw what there is to see of an evaluated reconstruction."""
-    comparison = compared(found)
-    noisy, clean = _given(found, comparison.places)
-    weight = first_weight(found.model)
-    with torch.no_grad(), evaluating(found.model):  # which a generator would leave on for its caller
-        output = found.model(noisy.to(weight.device, weight.dtype))
+    comparison = compared(evaluated)
+    noisy, clean = _given(evaluated, comparison.places)
+    weight = first_weight(evaluated.model)
+    with torch.no_grad(), evaluating(evaluated.model):  # which a generator would leave on for its caller
+        output = evaluated.model(noisy.to(weight.device, weight.dtype))
         images = output_images(output).float().cpu()
-        drawn = [_rows(found, result, comparison.pictures, (noisy, images, clean))]
-        return drawn if isinstance(output, Tensor) else [*drawn, *_of_code(found, result, output)]
+        drawn = [_rows(evaluated, result, comparison.pictures, (noisy, images, clean))]
+        return drawn if isinstance(output, Tensor) else [*drawn, *_of_code(evaluated, result, output)]
 
 
-def _of_code(found: EvaluationView, result: Reconstruction, output: Output) -> Iterator[Plot]:
+def _of_code(evaluated: EvaluationView, result: Reconstruction, output: Output) -> Iterator[Plot]:
     """Draw what there is to see of a code: the way from one to another, and of a distribution what its parts do."""
-    model = cast(Autoencoder, found.model)
+    model = cast(Autoencoder, evaluated.model)
     yield from _interpolation(model, output.mean)
     if output.log_variance is not None:
-        yield _traversals(found, result, model, output.mean[:1])
+        yield _traversals(evaluated, result, model, output.mean[:1])
         yield _prior(model, output.mean.device)
         yield from _use(result)
 
 
-def _given(found: EvaluationView, places: Tensor) -> tuple[Tensor, Tensor]:
+def _given(evaluated: EvaluationView, places: Tensor) -> tuple[Tensor, Tensor]:
     """Return some images as the model is given them, and their originals."""
-    if found.subject.run is None or found.dataset is None:
-        images = to_float(found.split.take(places)[0])
+    if evaluated.subject.run is None or evaluated.dataset is None:
+        images = to_float(evaluated.split.take(places)[0])
         return images, images
-    return noisy_and_clean(found.subject.run, found.dataset, found.part, places)
+    return noisy_and_clean(evaluated.subject.run, evaluated.dataset, evaluated.part, places)
 
 
 def _rows(
-    found: EvaluationView, result: Reconstruction, others: dict[str, Tensor], own: tuple[Tensor, Tensor, Tensor]
+    evaluated: EvaluationView, result: Reconstruction, others: dict[str, Tensor], own: tuple[Tensor, Tensor, Tensor]
 ) -> Plot:
     noisy, images, clean = own
-    name, noise = found.subject.model_name, result.noise
+    name, noise = evaluated.subject.model_name, result.noise
     first, second = ("input", "reconstructed") if noise == "none" else ("noisy", "network")
     named = {title.replace(" (", "\n("): row for title, row in others.items()}
     compared_rows = {second: images, **named} | ({} if noise == "none" else {first: noisy})
@@ -155,11 +155,11 @@ def _prior(model: Autoencoder, device: torch.device) -> Plot:
     )
 
 
-def _traversals(found: EvaluationView, result: Reconstruction, model: Autoencoder, code: Tensor) -> Plot:
+def _traversals(evaluated: EvaluationView, result: Reconstruction, model: Autoencoder, code: Tensor) -> Plot:
     assert result.latent is not None
     kl = np.array(result.latent.kl_per_dimension, dtype=np.float64)  # NaN where it was infinite
     steps = torch.linspace(-REACH, REACH, STEPS)
-    centre, deviation = code_spread(found.records)
+    centre, deviation = code_spread(evaluated.records)
     rows = {}
     for dimension in np.argsort(-kl, kind="stable")[:TRAVERSED].tolist():
         codes = code.flatten(1).repeat(STEPS, 1)

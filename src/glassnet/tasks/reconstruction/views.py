@@ -29,9 +29,9 @@ NETWORK = "this network"
 """What tables call the network next to baselines."""
 
 
-def _complete(found: EvaluationView, result: Reconstruction) -> Reconstruction:
+def _complete(view: EvaluationView, result: Reconstruction) -> Reconstruction:
     """Add the noise and the baselines."""
-    comparison, settings = compared(found), found.subject.settings
+    comparison, settings = compared(view), view.subject.settings
     own = result.values["psnr"]
     return dataclasses.replace(
         result,
@@ -59,12 +59,12 @@ def _baseline(one: BaselineQuality, own: np.ndarray) -> Baseline:
     )
 
 
-def _predictions(found: EvaluationView, result: Reconstruction) -> tuple[Sequence[str], list[Sequence[str]]]:
+def _predictions(view: EvaluationView, result: Reconstruction) -> tuple[Sequence[str], list[Sequence[str]]]:
     rows: list[Sequence[str]] = [
-        (found.label_of(row), *(f"{result.values[key][row]:.6g}" for key in ORDER), found.part)
+        (view.label_of(row), *(f"{result.values[key][row]:.6g}" for key in ORDER), view.part)
         for row in range(result.images)
     ]
-    return ("file" if found.split.files is not None else "image", *ORDER, "split"), rows
+    return ("file" if view.split.files is not None else "image", *ORDER, "split"), rows
 
 
 def _text(result: Reconstruction) -> str:

@@ -158,7 +158,7 @@ def records(logits: Tensor, masks: Tensor, classes: int, *, outlined: bool = Tru
     """
     predicted = logits.argmax(dim=1).to(torch.uint8)
     losses = F.cross_entropy(logits, masks.long(), ignore_index=VOID, reduction="none")
-    found = {
+    remembered = {
         "confusion": metrics.pixel_confusion(predicted, masks, classes)[None],
         "counts": metrics.pixel_counts(predicted, masks, classes),
         "losses": losses.double().sum(dim=(1, 2)),
@@ -166,16 +166,16 @@ def records(logits: Tensor, masks: Tensor, classes: int, *, outlined: bool = Tru
     }
     if outlined:
         tolerance = max(1, round(TOLERANCE_SHARE * float(np.hypot(*masks.shape[1:]))))
-        found["outlines"] = metrics.boundary_counts(predicted, masks, tolerance=tolerance)
-    return found
+        remembered["outlines"] = metrics.boundary_counts(predicted, masks, tolerance=tolerance)
+    return remembered
 
 
-def measure(found: Records) -> Measures:
+def measure(remembered: Records) -> Measures:
     """Mean cross-entropy in nats per pixel, pixel accuracy and mean IoU, and the latter two of all background."""
-    confusion = found["confusion"].sum(dim=0).numpy()
+    confusion = remembered["confusion"].sum(dim=0).numpy()
     scored, empty = metrics.scores(confusion), metrics.scores(metrics.background_confusion(confusion))
     return {
-        "loss": float(found["losses"].sum() / found["pixels"].sum().clamp(min=1)),
+        "loss": float(remembered["losses"].sum() / remembered["pixels"].sum().clamp(min=1)),
         "accuracy": scored.pixel_accuracy or 0.0,
         "mean_iou": scored.mean_iou or 0.0,
         "background_accuracy": empty.pixel_accuracy or 0.0,

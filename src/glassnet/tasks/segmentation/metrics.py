@@ -21,11 +21,11 @@ def outlines(masks: Masks) -> Bool[Tensor, "n h w"]:
     """Mark the pixels that have a pixel of another class above, below, left or right; void borders nothing."""
     padded = F.pad(masks.float()[:, None], (1, 1, 1, 1), mode="replicate")[:, 0].to(torch.uint8)
     height, width = masks.shape[1:]
-    found = torch.zeros_like(masks, dtype=torch.bool)
+    differs = torch.zeros_like(masks, dtype=torch.bool)
     for down, right in ((0, 1), (2, 1), (1, 0), (1, 2)):
-        beside = padded[:, down : down + height, right : right + width]
-        found |= (beside != masks) & (beside != VOID)
-    return found & (masks != VOID)
+        neighbour = padded[:, down : down + height, right : right + width]
+        differs |= (neighbour != masks) & (neighbour != VOID)
+    return differs & (masks != VOID)
 
 
 def without_void(masks: Masks) -> Masks:
@@ -33,13 +33,13 @@ def without_void(masks: Masks) -> Masks:
 
     VOC rings every object with a void band: without this, an object and its background would never meet.
     """
-    found = masks.clone()
+    completed = masks.clone()
     for row in (masks == VOID).flatten(1).any(dim=1).nonzero().flatten().tolist():
         mask = masks[row].cpu().numpy()
         if (mask != VOID).any():
             nearest = distance_transform_edt(mask == VOID, return_distances=False, return_indices=True)
-            found[row] = torch.from_numpy(mask[tuple(nearest)]).to(masks.device)
-    return found
+            completed[row] = torch.from_numpy(mask[tuple(nearest)]).to(masks.device)
+    return completed
 
 
 def boundary_counts(predicted: Masks, masks: Masks, *, tolerance: int) -> Int64[Tensor, "n 4"]:
@@ -60,10 +60,10 @@ def boundary_counts(predicted: Masks, masks: Masks, *, tolerance: int) -> Int64[
 
 def boundary_f(counts: Int64[np.ndarray, "n 4"]) -> float | None:
     """Return the harmonic mean of the outlines' precision and recall over all images; None without an outline."""
-    found, predicted, recalled, true = counts.sum(axis=0).tolist()
+    matched, predicted, recalled, true = counts.sum(axis=0).tolist()
     if not predicted or not true:
         return None if not predicted and not true else 0.0
-    precision, recall = found / predicted, recalled / true
+    precision, recall = matched / predicted, recalled / true
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 

@@ -30,24 +30,24 @@ EXPLAINED_LAYERS = 6
 REGION_LOSSES = {"train_dice": "Dice", "train_lovasz": "Lovász-softmax"}
 
 
-def _complete(found: EvaluationView, result: Segmentation) -> Segmentation:
+def _complete(view: EvaluationView, result: Segmentation) -> Segmentation:
     if result.mean_iou is None:
-        raise InputError(f"{nothing_known(found.part)} on {found.data}; give other images by --data or --split.")
+        raise InputError(f"{nothing_known(view.part)} on {view.data}; give other images by --data or --split.")
     flipped = result.flipped
     if flipped is not None:  # the measures alone: the rest of another evaluation would double the document
         flipped = Overlap(**{key: getattr(flipped, key) for key in MEASURED})
     return dataclasses.replace(result, flipped=flipped)
 
 
-def _plots(found: EvaluationView, result: Segmentation) -> Iterable[Plot]:
+def _plots(view: EvaluationView, result: Segmentation) -> Iterable[Plot]:
     chosen = result.chosen
     yield _grid(
-        found,
+        view,
         result,
         dict.fromkeys(chosen.unpicked, ""),
         name="segmentations",
         title="Segmentations",
-        note=f"Not picked: {len(chosen.unpicked)} of {len(found.split):,} images at equal steps.",
+        note=f"Not picked: {len(chosen.unpicked)} of {len(view.split):,} images at equal steps.",
         lead="Compare truth and prediction, then see in the last picture which kind of mistake prevails.",
     )
     ranks: dict[int, str] = {}
@@ -55,7 +55,7 @@ def _plots(found: EvaluationView, result: Segmentation) -> Iterable[Plot]:
         for row in rows:
             ranks.setdefault(row, rank)  # of few images one may be both
     yield _grid(
-        found,
+        view,
         result,
         ranks,
         name="segmentations-ranked",
@@ -63,11 +63,11 @@ def _plots(found: EvaluationView, result: Segmentation) -> Iterable[Plot]:
         note="By the mean IoU of the classes in each image: the highest first, then the middle, then the lowest.",
         lead="The last images are those that it segments worst.",
     )
-    yield _bars(found, result)
+    yield _bars(view, result)
 
 
 def _grid(
-    found: EvaluationView,
+    view: EvaluationView,
     result: Segmentation,
     ranks: Mapping[int, str],
     *,
@@ -77,28 +77,28 @@ def _grid(
     lead: str,
 ) -> Plot:
     """Draw images by their row, each with a word on its rank or none."""
-    images, masks = found.split.take(torch.tensor(list(ranks), dtype=torch.int64))
-    predicted = predict(found.model, images, batch_size=64, precision=found.precision).argmax(dim=1).to(torch.uint8)
-    captions = [_ranked(found, result, row, rank) for row, rank in ranks.items()]
+    images, masks = view.split.take(torch.tensor(list(ranks), dtype=torch.int64))
+    predicted = predict(view.model, images, batch_size=64, precision=view.precision).argmax(dim=1).to(torch.uint8)
+    captions = [_ranked(view, result, row, rank) for row, rank in ranks.items()]
     figure = figures.segmentation_grid(
-        images.numpy(), masks.numpy(), predicted.numpy(), found.subject.classes, captions, title=title, note=note
+        images.numpy(), masks.numpy(), predicted.numpy(), view.subject.classes, captions, title=title, note=note
     )
     alt = f"{len(ranks)} images, each with its true mask, its predicted mask, and what is right and wrong of it."
     return Plot(figure, FigureWords(name=name, title=title, alt=alt, caption=note, lead=lead))
 
 
-def _ranked(found: EvaluationView, result: Segmentation, row: int, rank: str) -> str:
+def _ranked(view: EvaluationView, result: Segmentation, row: int, rank: str) -> str:
     value = result.by_image[row]
     overlap = "no pixel has a label" if value is None else f"IoU {show('iou', value)}"
-    return f"{rank and f'{rank}, '}{found.label_of(row)}: {overlap}"
+    return f"{rank and f'{rank}, '}{view.label_of(row)}: {overlap}"
 
 
-def _bars(found: EvaluationView, result: Segmentation) -> Plot:
+def _bars(view: EvaluationView, result: Segmentation) -> Plot:
     rows = result.per_class
     figure = figures.class_bars(
         [row.iou for row in rows],
         [row.interval for row in rows],
-        found.subject.classes,
+        view.subject.classes,
         baselines=[row.background for row in rows],
     )
     return Plot(
@@ -114,18 +114,18 @@ def _bars(found: EvaluationView, result: Segmentation) -> Plot:
     )
 
 
-def _predictions(found: EvaluationView, result: Segmentation) -> tuple[Sequence[str], list[Sequence[str]]]:
+def _predictions(view: EvaluationView, result: Segmentation) -> tuple[Sequence[str], list[Sequence[str]]]:
     right, known = result.counts[:, 0].sum(axis=1), result.counts[:, 1].sum(axis=1)
     rows: list[Sequence[str]] = [
         (
-            found.label_of(row),
+            view.label_of(row),
             "" if iou is None else f"{iou:.6f}",
             f"{right[row] / known[row]:.6f}" if known[row] else "",
-            found.part,
+            view.part,
         )
         for row, iou in enumerate(result.by_image)
     ]
-    return ("file" if found.split.files is not None else "image", "mean_iou", "pixel_accuracy", "split"), rows
+    return ("file" if view.split.files is not None else "image", "mean_iou", "pixel_accuracy", "split"), rows
 
 
 def _text(result: Segmentation) -> str:
