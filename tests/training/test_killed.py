@@ -23,7 +23,7 @@ from glassnet import cli, run
 from glassnet.errors import InputError
 from glassnet.experiment import Run
 from glassnet.files import HOST, WriteError
-from glassnet.run import lock, weights
+from glassnet.run import training_files, unfinished
 from glassnet.training import loop
 from glassnet.training.resume import train_or_resume
 from glassnet.training.train import train
@@ -150,8 +150,8 @@ def test_killed_between_weights_and_checkpoint_the_weights_are_those_of_the_chec
         patch.setattr(loop, "save_checkpoint", killed)
         with pytest.raises(KeyboardInterrupt):
             gn.train(gn.TrainSettings(resume=stopped))
-    assert (stopped / weights.NEXT).exists()
-    assert weights.weights_about(stopped / "model.safetensors") == {"epoch": "1", "digest": first}
+    assert (stopped / run.NEXT).exists()
+    assert training_files.weights_about(stopped / "model.safetensors") == {"epoch": "1", "digest": first}
     if worse:
         real = loop._write_epoch
         monkeypatch.setattr(loop, "_write_epoch", lambda one, *rest: real(_unconvinced(one), *rest))
@@ -159,7 +159,7 @@ def test_killed_between_weights_and_checkpoint_the_weights_are_those_of_the_chec
     assert resumed.metrics["epoch"] == resumed.manifest["weights"]["epoch"] == (1 if worse else 2)
     assert (resumed.manifest["weights"]["digest"] == first) == worse
     resumed.weights()
-    assert not (stopped / weights.NEXT).exists()
+    assert not (stopped / run.NEXT).exists()
 
 
 def _unconvinced(one):
@@ -195,7 +195,7 @@ def test_what_is_the_users_is_not_taken_for_a_start(settings, tmp_path, name):
 def test_a_start_under_a_default_name_is_taken_up(settings, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs/bars-convnet-seed0/checkpoint").mkdir(parents=True)
-    (tmp_path / "runs/bars-convnet-seed0/checkpoint" / lock.FILE).write_text("")
+    (tmp_path / "runs/bars-convnet-seed0/checkpoint" / unfinished.OWNER).write_text("")
     assert trained(settings, None).name == "bars-convnet-seed0"
     assert run.create(None, "bars-convnet-seed0").name == "bars-convnet-seed0-2"
 
@@ -222,7 +222,7 @@ def test_a_second_training_of_a_run_is_refused_and_changes_nothing(stopped, sett
         with pytest.raises(InputError, match="is being trained by process"):
             train_or_resume(settings, stopped)
         assert content(stopped) == before
-    assert not (stopped / "checkpoint" / lock.FILE).exists()
+    assert not (stopped / "checkpoint" / unfinished.OWNER).exists()
     assert_same(gn.train(gn.TrainSettings(resume=stopped)), whole)
 
 
@@ -252,7 +252,7 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from types import SimpleNamespace
-from glassnet.run.lock import training_lock
+from glassnet.run import training_lock
 with training_lock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)
@@ -263,16 +263,16 @@ def test_the_lock_of_a_killed_process_is_free(stopped):
     process = subprocess.Popen([sys.executable, "-c", HOLD, str(stopped)], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout.readline() == "held\n"
-        assert not lock.is_free(stopped)
+        assert not unfinished.is_free(stopped)
         with pytest.raises(InputError, match=f"is being trained by process {process.pid} on .* since "), _held(stopped):
             pass
     finally:
         process.kill()
         process.communicate()
-    assert (stopped / "checkpoint" / lock.FILE).exists()
-    assert lock.is_free(stopped)
+    assert (stopped / "checkpoint" / unfinished.OWNER).exists()
+    assert unfinished.is_free(stopped)
     assert len(gn.train(gn.TrainSettings(resume=stopped)).history) == 2
-    assert not (stopped / "checkpoint" / lock.FILE).exists()
+    assert not (stopped / "checkpoint" / unfinished.OWNER).exists()
 
 
 def _held(path):
@@ -291,11 +291,11 @@ def without_locks(monkeypatch):
 
 
 def test_without_locks_the_owner_is_asked(stopped, without_locks):
-    file = stopped / "checkpoint" / lock.FILE
+    file = stopped / "checkpoint" / unfinished.OWNER
     sleeping = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     owner = {
         "process": sleeping.pid,
-        "began": lock._began(sleeping.pid),
+        "began": unfinished._began(sleeping.pid),
         "host": HOST,
         "computer": "here",
         "at": "noon",
@@ -318,7 +318,7 @@ def test_without_locks_the_owner_is_asked(stopped, without_locks):
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"process": "x"}', '{"process": -1}', '{"process": 0}', "9" * 5000])
 def test_a_damaged_lock_is_nobodys(stopped, without_locks, text):
-    (stopped / "checkpoint" / lock.FILE).write_text(text)
+    (stopped / "checkpoint" / unfinished.OWNER).write_text(text)
     with run.training_lock(stopped):
         pass
 
@@ -386,7 +386,7 @@ def test_a_full_disk_at_any_write_is_one_sentence_and_the_run_goes_on_when_there
         if writes < 2:
             assert not out.exists()
             continue
-        assert not [name for name in content(out) if ".tmp" in name or name.endswith(lock.FILE)]
+        assert not [name for name in content(out) if ".tmp" in name or name.endswith(unfinished.OWNER)]
         assert_same(gn.train(gn.TrainSettings(resume=out)), whole)
     assert writes > 10
 
@@ -539,13 +539,13 @@ def test_weights_that_are_not_finite_or_of_another_precision_are_refused(whole, 
 
 
 def test_what_the_manifest_of_weights_names_is_what_the_checkpoint_named(whole):
-    about = weights.weights_about(whole.path / "model.safetensors")
-    assert about == {"epoch": str(whole.metrics["epoch"]), "digest": weights.tensors_digest(whole.weights())}
+    about = training_files.weights_about(whole.path / "model.safetensors")
+    assert about == {"epoch": str(whole.metrics["epoch"]), "digest": training_files.tensors_digest(whole.weights())}
     assert whole.manifest["weights"] == {"epoch": whole.metrics["epoch"], "digest": about["digest"]}
 
 
 def test_weights_that_the_checkpoint_does_not_name_are_refused(stopped):
-    state = {name: tensor + 1 for name, tensor in weights.read_weights(stopped).items()}
+    state = {name: tensor + 1 for name, tensor in run.read_weights(stopped).items()}
     run.write_weights(stopped, state, epoch=1)
     with pytest.raises(InputError, match=r"model\.safetensors is not what the checkpoint of .* names; restore it"):
         train(gn.TrainSettings(resume=stopped))

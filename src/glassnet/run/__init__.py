@@ -12,21 +12,26 @@ Every file is written to a temporary name in the same folder and renamed, so tha
 """
 
 from glassnet.run.directory import SCHEMA_VERSION, RunDirectory, require_metrics
-from glassnet.run.lock import training_lock
-from glassnet.run.unfinished import (
+from glassnet.run.training_files import (
+    NEXT,
     append_history,
+    history_digest,
+    read_history,
+    read_weights,
+    settle_weights,
+    truncate_history,
+    write_checkpoint,
+    write_weights,
+)
+from glassnet.run.unfinished import (
     checkpoint_stamp,
     create,
     discard_start,
-    history_digest,
     read_checkpoint,
-    read_history,
     sweep,
-    truncate_history,
-    write_checkpoint,
+    training_lock,
     write_manifest,
 )
-from glassnet.run.weights import NEXT, read_weights, settle_weights, write_weights
 
 __all__ = [
     "NEXT",

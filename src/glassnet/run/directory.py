@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from glassnet.errors import InputError
 from glassnet.files import atomic, read_json, regular, write_json
 from glassnet.run.entry import FILE, read_entry
-from glassnet.run.unfinished import read_history
-from glassnet.run.weights import check_weights, read_weights
+from glassnet.run.training_files import check_weights, read_history, read_weights
 
 if TYPE_CHECKING:
     import numpy as np

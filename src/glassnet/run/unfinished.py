@@ -1,118 +1,25 @@
-"""A run while it trains: its folder, its history and its checkpoint."""
+"""A run while it trains: its folder, and the one process that trains it."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import hashlib
 import itertools
 import json
 import os
+import platform
 import shutil
-import zipfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from glassnet.console import say
 from glassnet.errors import InputError
-from glassnet.files import atomic, cannot_write, parse_json, regular, require_apart, sweep_dead, write_json, write_text
-from glassnet.run import lock
-from glassnet.run.weights import disk_error
+from glassnet.files import HOST, cannot_write, is_alive, parse_json, require_apart, sweep_dead, write_json
+from glassnet.run.training_files import load_checkpoint
 
-
-def read_history(path: Path) -> list[dict[str, Any]]:
-    """Read metrics.jsonl of the run at `path`; an unfinished last line is left out.
-
-    Raises:
-        InputError: The file is missing, or a line other than the last is damaged: it is no object of finite numbers, or
-            not that of the epoch whose place it has.
-    """
-    file = path / "metrics.jsonl"
-    if not file.exists():
-        raise InputError(f"{file} is missing.")
-    return _rows(file, _lines(file))
-
-
-def _lines(file: Path) -> list[bytes]:
-    """Return the whole lines; none where there is no file."""
-    return regular(file).read_bytes().split(b"\n")[:-1] if file.exists() else []
-
-
-def _rows(file: Path, lines: Sequence[bytes]) -> list[dict[str, Any]]:
-    rows = []
-    for number, line in enumerate(lines, 1):
-        try:
-            rows.append(_row(line, number))
-        except ValueError as error:
-            raise InputError(
-                f"{file} is damaged in line {number} ({error}); restore it or train the run again."
-            ) from None
-    return rows
-
-
-def _row(line: bytes, number: int) -> dict[str, Any]:
-    row = parse_json(line)
-    if not isinstance(row, dict):
-        raise ValueError("it holds no JSON object")
-    for key, value in row.items():
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError(f"{key} is {json.dumps(value)[:50]}, expected a number")
-    if row.get("epoch") != number:
-        raise ValueError(f"it holds epoch {row.get('epoch')}, expected {number}")
-    return row
-
-
-def append_history(path: Path, row: Mapping[str, Any]) -> None:
-    """Append a line to metrics.jsonl and flush it to the disk; where the disk refuses, the file stays as it was.
-
-    Raises:
-        WriteError: The disk refuses.
-    """
-    file_path = path / "metrics.jsonl"
-    line = (json.dumps(row, allow_nan=False) + "\n").encode()
-    try:
-        with file_path.open("ab", buffering=0) as file:
-            before = file.tell()
-            try:
-                if file.write(line) < len(line):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                os.fsync(file.fileno())
-            except OSError:
-                file.truncate(before)
-                raise
-    except OSError as error:
-        raise cannot_write(file_path, error) from None
-
-
-def history_digest(path: Path) -> str:
-    """Return a digest of metrics.jsonl, by which a resumed run knows its own."""
-    return _digest_of_lines(_lines(path / "metrics.jsonl"))
-
-
-def _digest_of_lines(lines: Sequence[bytes]) -> str:
-    return hashlib.blake2b(b"".join(line + b"\n" for line in lines), digest_size=16).hexdigest()
-
-
-def truncate_history(path: Path, epochs: int, digest: str | None = None) -> None:
-    """Keep the first `epochs` lines of metrics.jsonl, which a resumed run writes on from.
-
-    Args:
-        path: The run.
-        epochs: Epochs that are done.
-        digest: `history_digest` of these epochs, where the checkpoint has one.
-
-    Raises:
-        InputError: It has fewer whole lines, one of them is damaged, or they are not those that were written.
-    """
-    file = path / "metrics.jsonl"
-    lines = _lines(file)[:epochs]
-    _rows(file, lines)
-    if len(lines) < epochs:
-        raise InputError(f"{file} has {len(lines)} of {epochs} epochs; restore it or train the run again.")
-    if digest not in (None, _digest_of_lines(lines)):
-        raise InputError(f"{file} is damaged (it is not what the training wrote); restore it or train the run again.")
-    write_text(file, "".join(line.decode() + "\n" for line in lines))
+OWNER = "owner.json"
+"""Below checkpoint/: who trains the run."""
 
 
 def create(out: Path | None, name: str) -> Path:
@@ -136,7 +43,7 @@ def create(out: Path | None, name: str) -> Path:
         base.parent.mkdir(exist_ok=True)
         for number in itertools.count(1):
             path = base if number == 1 else base.with_name(f"{name}-{number}")
-            if (path / "checkpoint" / lock.FILE).exists() and _is_empty(path):
+            if (path / "checkpoint" / OWNER).exists() and _is_empty(path):
                 return path
             with contextlib.suppress(FileExistsError):
                 path.mkdir()
@@ -155,7 +62,7 @@ def _is_empty(path: Path) -> bool:
         return not any(path.iterdir())
     say(f"{path} holds a training that was stopped before its first checkpoint; it begins anew")
     for file in (path / "checkpoint").iterdir():
-        if file.name != lock.FILE:  # which the next owner takes as it lies there
+        if file.name != OWNER:  # which the next owner takes as it lies there
             file.unlink()
     return True
 
@@ -165,11 +72,11 @@ def holds_only_a_start(path: Path) -> bool:
     below = path / "checkpoint"
     if not below.is_dir() or below.is_symlink() or any(file != below for file in path.iterdir()):
         return False
-    return all(_is_of_a_start(file) for file in below.iterdir()) and lock.is_free(path)
+    return all(_is_of_a_start(file) for file in below.iterdir()) and is_free(path)
 
 
 def _is_of_a_start(file: Path) -> bool:
-    return file.is_file() and (file.name == lock.FILE or (file.name.startswith(".state.pt.") and ".tmp" in file.name))
+    return file.is_file() and (file.name == OWNER or (file.name.startswith(".state.pt.") and ".tmp" in file.name))
 
 
 def discard_start(path: Path) -> None:
@@ -182,29 +89,12 @@ def write_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
     write_json(path / "run.json", dict(manifest))
 
 
-def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
-    """Write checkpoint/state.pt of the run at `path`: tensors and plain values, each with a checksum (CRC-32).
-
-    Raises:
-        WriteError: The disk refuses.
-    """
-    import torch
-
-    with atomic(path / "checkpoint" / "state.pt") as temporary:
-        try:
-            torch.save(dict(state), temporary)
-        except RuntimeError as error:  # torch's writer says "enforce fail at inline_container.cc"
-            raise disk_error(temporary, error) from None
-
-
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read checkpoint/state.pt of the unfinished run at `path`; nothing in it can run code.
 
     Raises:
         InputError: There is none, it is damaged, or the run is finished.
     """
-    import torch
-
     file = path / "checkpoint" / "state.pt"
     if (path / "run.json").exists():
         _leave_finished(path)
@@ -215,22 +105,14 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
                 f"the run at {path} was stopped before its first checkpoint; give the command that began it again."
             )
         raise InputError(f"{file} is missing: expected an unfinished run, as `glassnet train` leaves one when stopped.")
-    try:
-        if (wrong := zipfile.ZipFile(regular(file)).testzip()) is not None:
-            raise ValueError(f"the checksum of {wrong}")
-        saved = torch.load(file, map_location="cpu", weights_only=True)
-        return {key: saved[key] for key in ("settings", "started", "state")} | {
-            key: saved[key] for key in ("data", "history") if key in saved
-        }
-    except Exception as error:  # torch, zip and pickle each raise their own on damaged bytes
-        raise InputError(f"{file} is damaged ({type(error).__name__}); train the run again.") from None
+    return load_checkpoint(file)
 
 
 def _leave_finished(path: Path) -> None:
     """Remove what a process left that was killed between its last file and its end."""
     with contextlib.suppress(OSError):
-        if lock.is_free(path):
-            (path / "checkpoint" / lock.FILE).unlink(missing_ok=True)
+        if is_free(path):
+            (path / "checkpoint" / OWNER).unlink(missing_ok=True)
         sweep(path)
 
 
@@ -247,3 +129,115 @@ def sweep(path: Path) -> None:
     """Remove the temporary files that killed processes left in a run."""
     for folder in (path, path / "checkpoint"):
         sweep_dead(folder)
+
+
+# One process trains a run at a time: a lock that names its owner, and is free again however the owner ends
+
+
+@contextlib.contextmanager
+def training_lock(path: Path) -> Iterator[None]:
+    """Hold the lock of the run at `path`, which no other process then trains.
+
+    The system gives the lock up when the owner ends, in whatever way; where a file system has no locks, the owner that
+    the file names is asked whether it lives: process, computer, and when the process began, as numbers are used again.
+
+    Raises:
+        InputError: Another process trains the run.
+        WriteError: The disk refuses.
+    """
+    file = path / "checkpoint" / OWNER
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle = _taken(file)
+    except OSError as error:
+        raise cannot_write(file, error) from None
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            file.unlink()  # before the lock is given up: who comes next makes a file anew
+        os.close(handle)
+
+
+def is_free(path: Path) -> bool:
+    """Tell whether no living process trains the run at `path`; nothing is changed."""
+    file = path / "checkpoint" / OWNER
+    try:
+        handle = os.open(file, os.O_RDWR)
+    except OSError:
+        return True
+    try:
+        return _locked(handle) and not _lives(_read(handle))
+    finally:
+        os.close(handle)
+
+
+def _taken(file: Path) -> int:
+    """Open the file, lock it and put our name into it; again where its owner has removed it meanwhile."""
+    while True:
+        handle = os.open(file, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
+        try:
+            locked, owner = _locked(handle), _read(handle)
+            if not locked or _lives(owner):
+                raise InputError(_occupied(file, owner))
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(handle), file.stat()):
+                    os.ftruncate(handle, 0)
+                    os.pwrite(handle, json.dumps(_myself()).encode(), 0)
+                    return handle
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
+
+
+def _locked(handle: int) -> bool:
+    """Lock an open file; False where another holds it, True also where there are no locks."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # some network file systems have none
+        return True
+    return True
+
+
+def _read(handle: int) -> dict[str, Any]:
+    try:
+        owner = parse_json(os.pread(handle, 10_000, 0))
+    except (OSError, ValueError):  # new, or killed while it wrote
+        return {}
+    return owner if isinstance(owner, dict) else {}
+
+
+def _myself() -> dict[str, Any]:
+    now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    return {"process": os.getpid(), "began": _began(os.getpid()), "computer": platform.node(), "host": HOST, "at": now}
+
+
+def _lives(owner: dict[str, Any]) -> bool:
+    """Tell whether an owner is another process of this computer that runs; of other computers, only locks tell."""
+    process = owner.get("process")
+    if owner.get("host") != HOST or type(process) is not int or process in (0, os.getpid()) or not is_alive(process):
+        return False
+    return owner.get("began") in (None, _began(process))
+
+
+def _began(process: int) -> str | None:
+    """Return when a process began, in ticks since the computer did; None where the system does not tell."""
+    try:
+        about = Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return None
+    return about.rpartition(")")[2].split()[19]
+
+
+def _occupied(file: Path, owner: dict[str, Any]) -> str:
+    run = file.parent.parent
+    who = f"process {owner['process']} on {owner.get('computer')}" if "process" in owner else "another process"
+    since = f" since {owner['at']}" if "at" in owner else ""
+    return f"the run at {run} is being trained by {who}{since}; wait until it is done, or end that process."

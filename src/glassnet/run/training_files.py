@@ -1,4 +1,4 @@
-"""A run's weights: model.safetensors, with the epoch they are of and a digest that finds a single wrong bit.
+"""What a training writes: weights with their epoch and a digest that finds a single wrong bit, checkpoint, history.
 
 A better epoch's weights are written to checkpoint/ first, then the checkpoint that names them, and then they take the
 place of the old ones. So whenever the process is killed, the weights that the checkpoint names are there.
@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import shutil
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glassnet.errors import InputError
-from glassnet.files import atomic, cannot_write
+from glassnet.files import atomic, cannot_write, parse_json, regular, write_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -158,3 +160,134 @@ def check_weights(path: Path, expected: Any) -> None:
 
 def _damaged(file: Path, why: object) -> InputError:
     return InputError(f"{file} is damaged ({why}); train the run again.")
+
+
+def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
+    """Write checkpoint/state.pt of the run at `path`: tensors and plain values, each with a checksum (CRC-32).
+
+    Raises:
+        WriteError: The disk refuses.
+    """
+    import torch
+
+    with atomic(path / "checkpoint" / "state.pt") as temporary:
+        try:
+            torch.save(dict(state), temporary)
+        except RuntimeError as error:  # torch's writer says "enforce fail at inline_container.cc"
+            raise disk_error(temporary, error) from None
+
+
+def load_checkpoint(file: Path) -> dict[str, Any]:
+    """Read a checkpoint after comparing its checksums; nothing in it can run code.
+
+    Raises:
+        InputError: It is damaged.
+    """
+    import torch
+
+    try:
+        if (wrong := zipfile.ZipFile(regular(file)).testzip()) is not None:
+            raise ValueError(f"the checksum of {wrong}")
+        saved = torch.load(file, map_location="cpu", weights_only=True)
+        return {key: saved[key] for key in ("settings", "started", "state")} | {
+            key: saved[key] for key in ("data", "history") if key in saved
+        }
+    except Exception as error:  # torch, zip and pickle each raise their own on damaged bytes
+        raise InputError(f"{file} is damaged ({type(error).__name__}); train the run again.") from None
+
+
+# metrics.jsonl
+
+
+def read_history(path: Path) -> list[dict[str, Any]]:
+    """Read metrics.jsonl of the run at `path`; an unfinished last line is left out.
+
+    Raises:
+        InputError: The file is missing, or a line other than the last is damaged: it is no object of finite numbers, or
+            not that of the epoch whose place it has.
+    """
+    file = path / "metrics.jsonl"
+    if not file.exists():
+        raise InputError(f"{file} is missing.")
+    return _rows(file, _lines(file))
+
+
+def _lines(file: Path) -> list[bytes]:
+    """Return the whole lines; none where there is no file."""
+    return regular(file).read_bytes().split(b"\n")[:-1] if file.exists() else []
+
+
+def _rows(file: Path, lines: Sequence[bytes]) -> list[dict[str, Any]]:
+    rows = []
+    for number, line in enumerate(lines, 1):
+        try:
+            rows.append(_row(line, number))
+        except ValueError as error:
+            raise InputError(
+                f"{file} is damaged in line {number} ({error}); restore it or train the run again."
+            ) from None
+    return rows
+
+
+def _row(line: bytes, number: int) -> dict[str, Any]:
+    row = parse_json(line)
+    if not isinstance(row, dict):
+        raise ValueError("it holds no JSON object")
+    for key, value in row.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(f"{key} is {json.dumps(value)[:50]}, expected a number")
+    if row.get("epoch") != number:
+        raise ValueError(f"it holds epoch {row.get('epoch')}, expected {number}")
+    return row
+
+
+def append_history(path: Path, row: Mapping[str, Any]) -> None:
+    """Append a line to metrics.jsonl and flush it to the disk; where the disk refuses, the file stays as it was.
+
+    Raises:
+        WriteError: The disk refuses.
+    """
+    file_path = path / "metrics.jsonl"
+    line = (json.dumps(row, allow_nan=False) + "\n").encode()
+    try:
+        with file_path.open("ab", buffering=0) as file:
+            before = file.tell()
+            try:
+                if file.write(line) < len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(before)
+                raise
+    except OSError as error:
+        raise cannot_write(file_path, error) from None
+
+
+def history_digest(path: Path) -> str:
+    """Return a digest of metrics.jsonl, by which a resumed run knows its own."""
+    return _digest_of_lines(_lines(path / "metrics.jsonl"))
+
+
+def _digest_of_lines(lines: Sequence[bytes]) -> str:
+    return hashlib.blake2b(b"".join(line + b"\n" for line in lines), digest_size=16).hexdigest()
+
+
+def truncate_history(path: Path, epochs: int, digest: str | None = None) -> None:
+    """Keep the first `epochs` lines of metrics.jsonl, which a resumed run writes on from.
+
+    Args:
+        path: The run.
+        epochs: Epochs that are done.
+        digest: `history_digest` of these epochs, where the checkpoint has one.
+
+    Raises:
+        InputError: It has fewer whole lines, one of them is damaged, or they are not those that were written.
+    """
+    file = path / "metrics.jsonl"
+    lines = _lines(file)[:epochs]
+    _rows(file, lines)
+    if len(lines) < epochs:
+        raise InputError(f"{file} has {len(lines)} of {epochs} epochs; restore it or train the run again.")
+    if digest not in (None, _digest_of_lines(lines)):
+        raise InputError(f"{file} is damaged (it is not what the training wrote); restore it or train the run again.")
+    write_text(file, "".join(line.decode() + "\n" for line in lines))
