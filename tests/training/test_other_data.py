@@ -166,6 +166,11 @@ def test_no_command_gives_a_number_that_belongs_to_other_data(analysed, own, tmp
     before = files_of(mine)
     change(own)
     words = (command, mine, *COMMANDS[command], "--data-root", own)
+    if (change, command) == (remove_the_whole, "report"):  # what was measured before is of the run's own data
+        assert answer(capsys, *words)["data_changed"] == [None]
+        assert f"{own} does not exist" in (mine / "report.html").read_text()
+        assert {name: one for name, one in files_of(mine).items() if name != "report.html"}.items() <= before.items()
+        return
     if change in REFUSED:
         assert re.search(REFUSED[change], refused(capsys, *words))
         assert files_of(mine) == before
@@ -196,6 +201,16 @@ def test_a_report_without_changed_data_leaves_nothing_out(analysed, own, tmp_pat
     page = (mine / "report.html").read_text()
     assert "Left out" not in page
     assert "took no part in either" in page
+
+
+def test_where_data_are_gone_what_was_measured_when_they_had_changed_is_left_out(analysed, own, tmp_path, capsys):
+    mine = shutil.copytree(analysed, tmp_path / "shades-run")
+    double(own)
+    assert answer(capsys, "eval", mine, "--data-root", own)["analysis"] == "evaluation/test-2"
+    remove_the_whole(own)
+    answer(capsys, "report", mine, "--data-root", own)
+    page = (mine / "report.html").read_text()
+    assert "Left out, as they are of other images or weights than are there now: evaluation/test-2." in page
 
 
 @pytest.mark.parametrize("change", NOTICED, ids=lambda one: one.__name__)
