@@ -141,7 +141,7 @@ def check_fits(
     if dataset.channels != channels or (classes is not None and tuple(classes) != dataset.classes):
         got, expected = _listed(dataset.classes, classes), _listed(classes or (), dataset.classes)
         raise OtherDataError(
-            f"{data} has {dataset.channels} channels and the classes {got}; "
+            f"{data} has {dataset.channels} channel{'s' * (dataset.channels > 1)} and the classes {got}; "
             f"expected {channels} and {expected}, as {of} was trained on."
         )
 
