@@ -1,5 +1,6 @@
 """What all tests share: one thread a process, no network, jaxtyping's shapes checked by beartype."""
 
+import hashlib
 import os
 import shutil
 
@@ -23,6 +24,29 @@ def _one_thread():
 
     yield
     assert torch.get_num_threads() == 1
+
+
+_tsne_made = {}
+
+
+@pytest.fixture(autouse=True)
+def _tsne_once(request, monkeypatch):
+    """Equal features and options give equal points, as the tests of t-SNE show: for all others each runs once."""
+    if "embedding" in request.path.parts:
+        return
+    import numpy as np
+
+    from glassnet import embedding
+
+    whole = embedding.METHODS["tsne"]
+
+    def once(features, options):
+        key = hashlib.blake2b(np.ascontiguousarray(features)).hexdigest(), np.shape(features), repr(options)
+        if key not in _tsne_made:
+            _tsne_made[key] = whole(features, options)
+        return _tsne_made[key]
+
+    monkeypatch.setitem(embedding.METHODS, "tsne", once)
 
 
 @pytest.fixture(scope="session")

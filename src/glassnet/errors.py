@@ -44,4 +44,6 @@ def unknown_name(kind: str, got: str, choices: Iterable[str], *, where: str = ""
 def is_too_large(error: Exception) -> bool:
     """Tell whether an error means that there is too little memory, as Python or torch says it on any device."""
     said = ("allocate memory", "out of memory", "Storage size calculation overflowed", "numel")
-    return isinstance(error, MemoryError | OverflowError) or any(words in str(error) for words in said)
+    if isinstance(error, MemoryError | OverflowError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return any(words in str(error) for words in said)

@@ -147,7 +147,7 @@ CALLS = {
 @pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("call", "calls"),
-    [(c, 100) for c in CALLS] + [pytest.param(c, 1000, marks=pytest.mark.slow) for c in ("cheap", "raises")],
+    [("several classes", 100), *(pytest.param(c, 400, marks=pytest.mark.slow) for c in ("cheap", "raises"))],
 )
 def test_memory_is_flat(build_network, call, calls):
     model, images = build_network("in-place"), torch.rand(2, 3, 20, 20)
@@ -155,7 +155,7 @@ def test_memory_is_flat(build_network, call, calls):
         CALLS[call](model, images)
         if number == 10:
             before = resident_bytes()
-    assert resident_bytes() - before < 10e6
+    assert resident_bytes() - before < max(10e3 * calls, 2e6)  # so a leak of 10 kB a call is noticed
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's /proc")

@@ -189,6 +189,7 @@ class Draft:
         """Write a figure as PNG (150 dpi) and SVG, and put its words into the document."""
         name = plot.words.name
         plot.figure.savefig(self.folder / f"{name}.png", dpi=150)
+        plot.figure.set_layout_engine("none")  # every part has its place now, in both files the same
         plot.figure.savefig(self.folder / f"{name}.svg", transparent=True, metadata={"Date": None})
         self.document.setdefault("figures", []).append(vars(plot.words))
 

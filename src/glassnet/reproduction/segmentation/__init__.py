@@ -172,7 +172,7 @@ def _notes_on_leak(runs: Runs, tests: Evaluations) -> list[str]:
     return [
         f"Of the test images of {LEAKY} {leaked:,} did take part in the training or in the choice of the epoch. "
         f"It has {learned[0]} images to learn from and {CLEAN} {learned[1]}, so that their difference in the "
-        "table is not the leak's alone; the verdict sets the leaked test images against the others. Validation kept "
+        "table is not the leak's alone; the verdict sets the leaked test images against the others. Validation saved "
         f"epoch {epochs[0]} of the one and {epochs[1]} of the other: the later, the better a network knows its own "
         "images.",
     ]
