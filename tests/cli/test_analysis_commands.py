@@ -148,6 +148,7 @@ def test_report_does_what_is_missing_and_changes_nothing_that_is_there(capsys, c
 
 
 def test_report_of_two_runs_compares_them(capsys, copy, tmp_path):
+    answer(capsys, "report", copy.path)
     shutil.copytree(copy.path, tmp_path / "second")
     document = answer(capsys, "report", copy.path, tmp_path / "second", "--out", tmp_path / "both.html")
     assert document["runs"] == [str(copy.path), str(tmp_path / "second")]

@@ -29,9 +29,6 @@ FIGURE_IMAGES = 4
 CHUNK = 250
 """Images whose maps are in memory at once."""
 METHODS = ("gradcam", "guided_gradcam")
-WHAT = ("shares", "sides", "last")
-"""Arrays of a stage that each place has, in the order of `Maps`."""
-
 
 Place = Literal["convolution", "ReLU"]
 PLACES: tuple[Place, Place] = ("convolution", "ReLU")
