@@ -147,7 +147,7 @@ def _lead(result: EmbeddedLayer) -> str:
     if is_number(variance):
         return f"{retained}, and {together}." if together else f"{retained}; each point is an image."
     if together:
-        return f"{together}: so far does this picture of {result.layer} separate the classes."
+        return f"{together}; the more, the better this picture of {result.layer} separates the classes."
     close = show("trustworthiness", result.measures.get("trustworthiness"))
     return f"Each point is an image; neighbours here are neighbours in {result.layer} at a trustworthiness of {close}."
 
