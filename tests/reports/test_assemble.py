@@ -213,7 +213,7 @@ def test_the_sentence_above_a_picture_claims_what_was_measured(digits, outline):
     images, labels = digits
     subjects = [gn.Subject(network(10), images, given) for given in (labels, None)]
     leads = [_lead(gn.analyse(one, "embedding", layer="4", method="tsne").result) for one in subjects]
-    assert leads[0].endswith("lie among images of their own class; the more, the better this picture of 4 separates the classes.")
+    assert leads[0].endswith("own class; the more, the better this picture of 4 separates the classes.")
     assert "neighbours here are neighbours in 4 at a trustworthiness of " in leads[1]
 
 
