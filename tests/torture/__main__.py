@@ -30,6 +30,7 @@ def main() -> int:
     load_everything()
     parts = [asked.part] if asked.part else list(SHARES)
     results: dict[str, Any] = {}
+    about = {"machine": platform.platform(), "python": platform.python_version(), "seed": asked.seed}
     with tempfile.TemporaryDirectory(prefix="torture-") as name:
         for part in parts:
             seconds = asked.minutes * 60 * (1 if asked.part else SHARES[part])
@@ -37,9 +38,8 @@ def main() -> int:
             results[part] = _parts(asked, start + seconds)[part](Path(name) / part)
             results[part] = {"seconds": round(time.monotonic() - start), **results[part]}
             print(json.dumps({part: results[part]}, indent=1), flush=True)
-    about = {"machine": platform.platform(), "python": platform.python_version(), "seed": asked.seed}
-    asked.out.parent.mkdir(parents=True, exist_ok=True)
-    asked.out.write_text(json.dumps({**about, "parts": results}, indent=1) + "\n")
+            asked.out.parent.mkdir(parents=True, exist_ok=True)
+            asked.out.write_text(json.dumps({**about, "parts": results}, indent=1) + "\n")  # so far
     print(f"written: {asked.out}")
     return int(any(_faults(result) for result in results.values()))
 

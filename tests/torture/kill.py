@@ -60,7 +60,7 @@ def words_for(words: Sequence[str], run: Path) -> list[str]:
     return [str(run) if word == "RUN" else word for word in words]
 
 
-def prepare(place: Path, needed: Sequence[str] = ("", "started", "finished")) -> dict[str, Path]:
+def prepare(place: Path, needed: Sequence[str] = ("", "started", "finished", "analysed")) -> dict[str, Path]:
     """Make what commands begin with: nothing, a run that was stopped after an epoch, an evaluated one, one with more.
 
     Args:
