@@ -184,8 +184,16 @@ def test_a_mat_of_something_else(tmp_path):
     savemat(file, {"labels": np.arange(3)})
     with pytest.raises(InputError, match=r"list\.mat lacks file_list, expected file_list and labels\. Mend it"):
         read_file_list(file, remedy="Mend it.")
-    savemat(file, {"file_list": np.arange(4), "labels": np.arange(3)})
+    names = np.array(list("abcd"), dtype=object)
+    savemat(file, {"file_list": names, "labels": np.arange(3)})
     with pytest.raises(InputError, match="has 4 files and 3 labels, expected one for each"):
+        read_file_list(file, remedy="")
+    for labels in (np.array([np.arange(2), np.arange(3)], dtype=object), names):  # found by a mutated file
+        savemat(file, {"file_list": names[:2], "labels": labels})
+        with pytest.raises(InputError, match="holds no list of names and numbers"):
+            read_file_list(file, remedy="")
+    savemat(file, {"file_list": np.arange(4), "labels": np.arange(4)})
+    with pytest.raises(InputError, match="holds no list of names and numbers"):
         read_file_list(file, remedy="")
     savemat(file, {"file_list": np.array(["a.jpg", "b.jpg"], dtype=object), "labels": np.array([1, np.inf])})
     with pytest.raises(InputError, match="holds no list of names and numbers"):

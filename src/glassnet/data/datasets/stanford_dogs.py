@@ -184,13 +184,12 @@ def read_file_list(path: Path, *, remedy: str) -> FileList:
     if content["file_list"] is None or content["labels"] is None:
         raise InputError(f"{path} holds a sparse matrix, expected plain arrays file_list and labels. {remedy}")
     cells, labels = content["file_list"], content["labels"]
-    if not len(cells) or np.size(cells) != np.size(labels):
-        raise InputError(
-            f"{path} has {np.size(cells)} files and {np.size(labels)} labels, expected one for each. {remedy}"
-        )
     named = isinstance(cells, list) and all(isinstance(one, str) for one in cells)
-    if not named or not isinstance(labels, np.ndarray) or not np.isfinite(labels).all():
+    numbers = isinstance(labels, np.ndarray) and labels.dtype.kind in "biuf" and bool(np.isfinite(labels).all())
+    if not named or not numbers:
         raise InputError(f"{path} holds no list of names and numbers. {remedy}")
+    if not cells or len(cells) != labels.size:
+        raise InputError(f"{path} has {len(cells)} files and {labels.size} labels, expected one for each. {remedy}")
     return FileList(tuple(cells), tuple(int(label) for label in labels.ravel()))
 
 
