@@ -9,9 +9,10 @@ from PIL import Image, ImageEnhance, ImageOps
 
 import glassnet as gn
 from glassnet.data import copies, load_dataset
-from glassnet.data.copies import NEAR, counted, digests, exact_copies, near_copies, thumbnails
+from glassnet.data.copies import NEAR, counted, digests, exact_copies, held_out_copies, near_copies, thumbnails
 from glassnet.data.dataset import Dataset, Split
 from glassnet.data.pictures import read_pictures
+from glassnet.data.split import training_parts
 
 
 @pytest.fixture
@@ -49,6 +50,8 @@ def test_copies_are_counted_and_said(leaky, capsys):
 
 
 def test_a_run_knows_its_leak(leaky, tmp_path, capsys):
+    for image in [*(leaky / "train").rglob("*.png")]:  # so that a validation image has its copy to learn from
+        shutil.copy(image, image.with_name(f"again-{image.name}"))
     gn.train(
         gn.TrainSettings(
             data=f"folder:{leaky}", model="convnet", model_options=("filters=2,2,2,2", "hidden=4"), epochs=1,
@@ -58,7 +61,15 @@ def test_a_run_knows_its_leak(leaky, tmp_path, capsys):
     manifest = json.loads((tmp_path / "run" / "run.json").read_text())
     assert manifest["data"]["leak"] == 8
     assert "8 test images are copies" in manifest["data"]["note"]
-    assert capsys.readouterr().err.count("warning: 8 test images are copies") == 1
+    run = gn.Run.open(tmp_path / "run")
+    training, validation = training_parts(run.dataset(), 0.25, seed=0)
+    copies = manifest["data"]["validation_leak"]
+    assert copies == held_out_copies(training, validation)
+    assert 0 < copies <= len(validation)
+    written = capsys.readouterr().err
+    assert written.count("warning: 8 test images are copies") == 2  # of the training, and of the run that is opened
+    assert written.count(f"warning: {copies} validation images are copies of training images") == 2
+    assert f"{copies} of them are copies of training images" in run.report(out=tmp_path / "page.html").read_text()
 
 
 def test_one_copy_and_none(tiny_folder, tmp_path, capsys):

@@ -56,6 +56,16 @@ def counted(dataset: Dataset) -> Dataset:
     return dataclasses.replace(dataset, leak=copies, note=f"{dataset.note}; {warning}")
 
 
+def held_out_copies(training: Split, validation: Split) -> int:
+    """Count the images to choose the epoch by whose pixels are learned from; copies are said."""
+    known = set(digests(training))
+    copies = sum(digest in known for digest in digests(validation))
+    if copies:
+        what = "1 validation image is a copy" if copies == 1 else f"{copies:,} validation images are copies"
+        say(f"warning: {what} of training images, pixel by pixel: validation figures are too good.")
+    return copies
+
+
 def exact_copies(dataset: Dataset) -> Bool[Tensor, " n"]:
     """Tell of each test image whether an image with the same pixels is trained on, or chooses the epoch."""
     known = {digest for name, part in dataset.parts.items() if name != "test" for digest in digests(part)}

@@ -300,12 +300,19 @@ def _summary(subject: Subject, evaluation: Analysis | None) -> Iterator[str]:
         data = subject.run.manifest["data"]
         yield (
             f"The network learned from {count(data['train'])} images; {count(data['validation'])} others, held out, "
-            f"chose the epoch whose weights were saved. {'' if subject.data_changed else _tested(data)}".rstrip()
+            f"chose the epoch whose weights were saved. {_held_out(data)}"
+            f"{'' if subject.data_changed else _tested(data)}".rstrip()
         )
     if evaluation is not None:
         yield from subject.task.views().summary(evaluation.result)
     elif not subject.labelled:
         yield "Its images have no labels, so that right and wrong cannot be told apart."
+
+
+def _held_out(data: Mapping[str, Any]) -> str:
+    leak = data.get("validation_leak") or 0
+    are = "of them is a copy" if leak == 1 else "of them are copies"
+    return f"{count(leak)} {are} of training images, so that validation figures are too good. " if leak else ""
 
 
 def _tested(data: Mapping[str, Any]) -> str:

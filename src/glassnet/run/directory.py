@@ -222,7 +222,10 @@ _REQUIRED: Mapping[str, Mapping[str, Kind]] = {
     "metrics": {"epoch": COUNT, "test_loss": MEASURE},
 }
 _IF_THERE: Mapping[str, Mapping[str, Kind]] = {
-    "data": {"note": TEXT, "channels": SIZE, "image_size": SIZE, "leak": COUNT, "fingerprint": FINGERPRINT},
+    "data": {
+        **{"note": TEXT, "channels": SIZE, "image_size": SIZE, "fingerprint": FINGERPRINT},
+        **{"leak": COUNT, "validation_leak": COUNT},
+    },
     "weights": {"epoch": COUNT, "digest": TEXT},
     "machine": {},
     "versions": {},

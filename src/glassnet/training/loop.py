@@ -48,6 +48,7 @@ class Loop:
     path: Path
     started: str
     fingerprint: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    validation_leak: int = 0
 
 
 def run_epochs(loop: Loop) -> None:

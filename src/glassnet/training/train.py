@@ -20,6 +20,7 @@ from glassnet import __version__, experiment, run
 from glassnet.console import say
 from glassnet.data import OF_A_PATH
 from glassnet.data.batches import batch_order
+from glassnet.data.copies import held_out_copies
 from glassnet.data.fingerprint import changes, check_fits, fingerprint
 from glassnet.data.split import training_parts
 from glassnet.devices import choose_device, choose_precision, versions
@@ -62,6 +63,7 @@ def train(settings: TrainSettings, *, name: str | None = None) -> Run:
     if saved is not None:
         _require_same_data(saved, parts, now, resumed)
     training, validation = training_parts(parts.dataset, resumed.validation, seed=resumed.seed)
+    copies = held_out_copies(training, validation) if accelerator.is_main_process else 0
     steps = _steps(len(training), resumed, accelerator)
     state = _start(parts, resumed, accelerator, steps=steps * resumed.epochs)
     if saved is not None:
@@ -69,7 +71,9 @@ def train(settings: TrainSettings, *, name: str | None = None) -> Run:
     started = saved["started"] if saved else time.strftime("%Y-%m-%dT%H:%M:%S%z")
     with contextlib.ExitStack() as held:
         path = broadcast_from_main(accelerator, lambda: _claim(held, saved, state, resumed, name))
-        loop = Loop(parts, resumed, accelerator, state, training.to(device), validation, precision, path, started, now)
+        loop = Loop(
+            parts, resumed, accelerator, state, training.to(device), validation, precision, path, started, now, copies
+        )
         if saved is None and accelerator.is_main_process:
             _save_first(loop)
         try:
@@ -216,7 +220,7 @@ def _finish(loop: Loop) -> Run:
         counts = {name: len(split) for name, split in sizes.items()}
         times = {"started": loop.started, "seconds": state.seconds}
         described = _manifest(loop.parts, loop.settings, how | times, counts, metrics)
-        described["data"]["fingerprint"] = dict(loop.fingerprint)
+        described["data"] |= {"fingerprint": dict(loop.fingerprint), "validation_leak": loop.validation_leak}
         if state.best_weights is not None:
             described["weights"] = {"epoch": state.best["epoch"], "digest": state.best_weights}
         run.write_manifest(path, described)
