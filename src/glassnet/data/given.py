@@ -11,7 +11,16 @@ import torch
 from torch import Tensor
 
 from glassnet.data.dataset import Split, check_labels
-from glassnet.data.listing import identity, is_hidden_in, listed, not_regular, part_of, sub_folders, walk
+from glassnet.data.listing import (
+    are_classes,
+    find_parts,
+    identity,
+    is_hidden_in,
+    listed,
+    not_regular,
+    sub_folders,
+    walk,
+)
 from glassnet.data.pictures import SUFFIXES, read_undamaged_pictures, say_ignored
 from glassnet.errors import InputError
 from glassnet.images import VOID, Images
@@ -67,13 +76,21 @@ def read_folder(
 
 
 def class_folders(path: Path) -> tuple[str, ...]:
-    """Return the names of the folders in a folder that are not hidden, in order; one may hold no image."""
-    names = tuple(sorted(one.name for one in sub_folders(path)))
-    if "train" in map(part_of, names) and all(map(part_of, names)) and len(names) > 1:
+    """Return the names of the folders in a folder that are not hidden, in order; one may hold no image.
+
+    Raises:
+        InputError: Some of them are parts of a data set, by the rule of a training.
+    """
+    folders = sub_folders(path)
+    parts = find_parts(path, folders)
+    if not are_classes(parts, [one for one in folders if one not in parts.values()], needs_classes=True):
+        names = [one.name for one in folders]
+        of = "which are parts and no classes" if len(folders) == len(parts) else "of which some are parts, no classes"
         raise InputError(
-            f"{path} has {listed(names)}, which are parts and no classes; give one of them, as {names[0]}."
+            f"{path} has {listed(names)}, {of}; give one of them, as {path / next(iter(parts.values())).name}, or "
+            "rename what is no part."
         )
-    return names
+    return tuple(sorted(one.name for one in folders))
 
 
 def labels_by_folder(folders: tuple[str, ...], classes: Sequence[str]) -> np.ndarray:

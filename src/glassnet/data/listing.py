@@ -146,6 +146,13 @@ def part_of(name: str) -> Part | None:
     return PART_WORDS.get(telling[0]) if len(telling) == 1 else None
 
 
+def part_in(name: str) -> Part | None:
+    """Tell which one part a name speaks of among other words, as asl_alphabet_train, TrainData, X_test or train1 do."""
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[^\W\d])(?=\d)|(?<=\d)(?=[^\W\d])", " ", name)
+    spoken = {PART_WORDS[word] for word in re.split(r"[\W_]+", apart.lower()) if word in PART_WORDS}
+    return part_of(name) or (spoken.pop() if len(spoken) == 1 else None)
+
+
 def find_parts(path: Path, folders: Sequence[Path]) -> dict[Part, Path]:
     """Find the folders that are parts of a data set by their names.
 
@@ -153,11 +160,47 @@ def find_parts(path: Path, folders: Sequence[Path]) -> dict[Part, Path]:
         InputError: Two of them stand for one part.
     """
     named = [(part, folder) for folder in folders if (part := part_of(folder.name))]
+    if not _has_two_parts(named):
+        named = _parts_among_words(folders) or named
     for part, times in Counter(part for part, _ in named).items():
         if times > 1:
             both = " and ".join(folder.name for one, folder in named if one == part)
             raise InputError(f"{path} has {both}, which both stand for the {part} part; merge or rename them.")
     return dict(named)
+
+
+def _has_two_parts(named: Sequence[tuple[Part, Path]]) -> bool:
+    parts = {part for part, _ in named}
+    return "train" in parts and len(parts) > 1
+
+
+def _parts_among_words(folders: Sequence[Path]) -> list[tuple[Part, Path]]:
+    """Find the parts in names of several words, where all folders are named so, or they hold the same folders: a class
+    may be called steam train.
+    """
+    named = [(part, folder) for folder in folders if (part := part_in(folder.name))]
+    if not _has_two_parts(named):
+        return []
+    if all(part_in(one.name) or is_without_labels(one.name) for one in folders):
+        return named
+    times = Counter(child.name for _, folder in named for child in sub_folders(folder))
+    alike = [(part, one) for part, one in named if any(times[child.name] > 1 for child in sub_folders(one))]
+    return alike if _has_two_parts(alike) else []
+
+
+def are_classes(parts: Mapping[Part, Path], others: Sequence[Path], *, needs_classes: bool) -> bool:
+    """Tell whether folders are classes, since none is a part: a class may be called train, as of vehicles.
+
+    Args:
+        parts: Those that are named as parts.
+        others: Those that are not.
+        needs_classes: Whether images without classes are of no use.
+    """
+    if not parts:
+        return True
+    if "train" not in parts:
+        return not needs_classes and not others
+    return len(parts) == 1 and not sub_folders(parts["train"])
 
 
 def complete_parts(path: Path, parts: Mapping[Part, Path]) -> dict[Part, Path]:

@@ -10,12 +10,12 @@ from glassnet.data.listing import (
     Identity,
     Listed,
     Part,
+    are_classes,
     complete_parts,
     find_parts,
     is_hidden_in,
     is_without_labels,
     listed,
-    part_of,
     sub_folders,
     walk,
 )
@@ -68,8 +68,8 @@ def find_layout(path: Path, *, needs_classes: bool) -> Layout:
         raise InputError(f"{path} {problem}: expected a folder with a sub-folder of images per class, as in cat/1.jpg.")
     folders = sub_folders(path)
     parts = find_parts(path, folders)
-    others = [one for one in folders if part_of(one.name) is None and not is_without_labels(one.name)]
-    if _is_split(parts, others, needs_classes=needs_classes):
+    others = [one for one in folders if one not in parts.values() and not is_without_labels(one.name)]
+    if are_classes(parts, others, needs_classes=needs_classes):
         return _split(path, needs_classes=needs_classes)
     mixed = [one.name for one in others if images_in(one)]
     if mixed:
@@ -78,15 +78,6 @@ def find_layout(path: Path, *, needs_classes: bool) -> Layout:
             f"{listed(mixed)}, named as classes: move the classes into the parts, or rename what is no part."
         )
     return _given_parts(path, parts, [one.name for one in folders if one not in parts.values()], needs_classes)
-
-
-def _is_split(parts: Mapping[Part, Path], others: Sequence[Path], *, needs_classes: bool) -> bool:
-    """Tell whether a folder is to be split, since none in it is a part: a class may be called train, as of vehicles."""
-    if not parts:
-        return True
-    if "train" not in parts:
-        return not needs_classes and not others
-    return len(parts) == 1 and not sub_folders(parts["train"])
 
 
 def _given_parts(path: Path, parts: Mapping[Part, Path], unused: Sequence[str], needs_classes: bool) -> Layout:
@@ -101,6 +92,8 @@ def _given_parts(path: Path, parts: Mapping[Part, Path], unused: Sequence[str], 
 
 def _split(path: Path, *, needs_classes: bool) -> Layout:
     whole, ignored = _scan(path, needs_classes=needs_classes)
+    if inside := _parts_inside(path, sub_folders(path)):
+        return Layout(_divide(path, whole, inside), "parts inside the classes", ignored)
     label, smallest = min(Counter(whole.labels).items(), key=lambda item: item[1])
     if smallest < 2:
         raise InputError(
@@ -111,6 +104,44 @@ def _split(path: Path, *, needs_classes: bool) -> Layout:
     train, test = stratified_split(keys, whole.labels, test_share=TEST_SHARE, seed=SPLIT_SEED)
     parts: dict[Part, Labelled] = {"train": whole.take(train), "test": whole.take(test)}
     return Layout(parts, f"fixed split {len(train):,}/{len(test):,}", ignored)
+
+
+def _parts_inside(path: Path, classes: Sequence[Path]) -> dict[tuple[str, str], Part]:
+    """Find the parts inside the classes, as cat/train and cat/test are, each by its class and its name; else nothing.
+
+    Raises:
+        InputError: Some classes have them, and others have not, or have others.
+    """
+    inside = {one: find_parts(one, sub_folders(one)) for one in classes}
+    if not any("train" in parts and len(parts) > 1 for parts in inside.values()):
+        return {}
+    first = next(one for one, parts in inside.items() if "train" in parts and len(parts) > 1)
+    for one, parts in inside.items():
+        if parts.keys() != inside[first].keys():
+            raise InputError(
+                f"the class '{first.name}' in {path} is divided into {listed(f.name for f in inside[first].values())}, "
+                f"but '{one.name}' is not; divide each class so, or none."
+            )
+    completed = {one: complete_parts(one, parts) for one, parts in inside.items()}
+    return {(one.name, folder.name): part for one, parts in completed.items() for part, folder in parts.items()}
+
+
+def _divide(path: Path, whole: Labelled, inside: Mapping[tuple[str, str], Part]) -> dict[Part, Labelled]:
+    """Divide images into the parts inside their classes.
+
+    Raises:
+        InputError: An image lies in none of them.
+    """
+    above = [file.relative_to(path).parts[:2] for file in whole.files]
+    rows: dict[Part, list[int]] = {part: [] for part in dict.fromkeys(inside.values())}
+    for i, (label, name) in enumerate(above):
+        if (label, name) not in inside:
+            raise InputError(
+                f"{whole.files[i]} lies beside the parts of the class '{label}', "
+                f"{listed(folder for one, folder in inside if one == label)}; move it into one of them."
+            )
+        rows[inside[label, name]].append(i)
+    return {part: whole.take(some) for part, some in rows.items()}
 
 
 def _scan(folder: Path, *, needs_classes: bool) -> tuple[Labelled, Counter[str]]:
