@@ -17,7 +17,7 @@ from glassnet.console import say_once
 from glassnet.data import OF_A_PATH, Dataset, find_source, load_dataset
 from glassnet.data.augment.noise import NoiseCorruption, parse_noise
 from glassnet.data.batches import Corruption, require_background
-from glassnet.data.fingerprint import changes, check_fits, counted, fingerprint
+from glassnet.data.fingerprint import changes, check_classes_stay, check_fits, counted, fingerprint
 from glassnet.data.split import channel_statistics
 from glassnet.defaults import fill
 from glassnet.errors import InputError, unknown_name
@@ -332,7 +332,9 @@ class Run(RunDirectory, Questions):
             classes=data["classes"],
             targets=before.get("targets"),
         )
-        changed = changes(before, fingerprint(dataset))
+        now = fingerprint(dataset, before)
+        check_classes_stay(before, now, data=dataset.name, of=self.name)
+        changed = changes(before, now)
         if not changed:
             return ""
         sentence = (

@@ -101,7 +101,14 @@ def swap_two(folder):
     other.write_bytes(content)
 
 
+def exchange_two(folder):
+    (folder / "bright").rename(folder / "for-a-while")
+    (folder / "dark").rename(folder / "bright")
+    (folder / "for-a-while").rename(folder / "dark")
+
+
 REFUSED = {
+    exchange_two: "has the images of 'dark' now under 'bright', expected",
     rename: r"the classes light, dark, middle|the classes dark, light, middle",
     rename_to_another_order: "the classes dark, middle, pale; expected 1 and bright, dark, middle, as shades",
     add_a_class: "the classes bright, dark, middle, white; expected 1 and bright, dark, middle",
@@ -275,6 +282,7 @@ def stopped(own, tmp_path, monkeypatch):
             double,
             r"since its training began \(48 images more to train on, 12 images more to test on\); put",
         ),
+        (exchange_two, "has the images of 'dark' now under 'bright', expected"),
         (remove_half, "24 images fewer to train on"),
         (rename_files, "other files to train on, other files to test on"),
         (swap_two, "other pixels to"),
@@ -322,15 +330,30 @@ def test_masks_drawn_anew_are_said(segmented, scans, tmp_path, capfd, monkeypatc
     assert "other labels to train on, other labels to test on" in capfd.readouterr().err
 
 
-def test_of_very_many_pixels_some_are_read(monkeypatch, shades):
+def test_of_very_many_pixels_some_are_read_and_of_the_targets_all(monkeypatch, shades):
     dataset = gn.load_dataset(f"folder:{shades}", image_size=8)
     whole = fingerprint(dataset)
     monkeypatch.setattr("glassnet.data.fingerprint._READ_BYTES", 8 * 8 * 12)
     some = fingerprint(dataset)
-    assert changes(whole, some) == ["other labels to train on"]  # every second image
+    assert changes(whole, some) == ["other pixels to train on"]  # every fourth image
     assert changes(some, fingerprint(dataset)) == []
     monkeypatch.setattr("glassnet.data.fingerprint._CHUNK_BYTES", 64)
     assert fingerprint(dataset) == some
+    dataset.train.targets[1] = (dataset.train.targets[1] + 1) % 3
+    assert changes(some, fingerprint(dataset)) == ["other labels to train on"]
+
+
+def test_a_fingerprint_of_before_leaves_out_what_it_left_out(monkeypatch, shades):
+    dataset = gn.load_dataset(f"folder:{shades}", image_size=8)
+    early = {"targets": "classes", "train": {"images": 48}, "test": {"images": 12}}
+    assert fingerprint(dataset, early) == fingerprint(dataset)
+    monkeypatch.setattr("glassnet.data.fingerprint._EARLY_READ_BYTES", 8 * 8 * 24)
+    sampled = fingerprint(dataset, early)
+    assert "every" not in sampled["train"]
+    dataset.train.targets[1] = (dataset.train.targets[1] + 1) % 3
+    assert changes(sampled, fingerprint(dataset, sampled)) == []
+    dataset.train.targets[2] = (dataset.train.targets[2] + 1) % 3
+    assert changes(sampled, fingerprint(dataset, sampled)) == ["other labels to train on"]
 
 
 def test_a_grid_compares_its_finished_runs_with_the_data(own, tmp_path):

@@ -112,7 +112,8 @@ class Split:
     def target_parts(self, size: int = 512) -> Iterator[Tensor]:
         """Yield the targets of the part in order, so many at a time in memory."""
         for start in range(0, len(self), size):
-            yield self.take(slice(start, start + size))[1]
+            part = slice(start, start + size)
+            yield self._targets[part if self._rows is None else self._rows[part].to(self._targets.device)]
 
     def take(self, indices: Int64[Tensor, " m"] | slice) -> tuple[Tensor, Tensor]:
         """Return images and targets of some images of the part, in memory."""

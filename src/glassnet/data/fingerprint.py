@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from glassnet.data.dataset import KINDS, Dataset, Split
 from glassnet.errors import OtherDataError
 
-_READ_BYTES = 1 << 28
-"""Of more pixels than this, every second image is read, or every third, and so on."""
+_READ_BYTES = 1 << 33
+"""Of more pixels than this, every second image is read, or every third, and so on; of the targets all are."""
+_EARLY_READ_BYTES = 1 << 28
+"""The same in fingerprints of before, which left out the targets of the others, too."""
 _CHUNK_BYTES = 1 << 24
 _PARTS = {"train": "to train on", "validation": "to validate on", "test": "to test on"}
 _DIGESTS = {"names": "other files", "targets": "other labels", "pixels": "other pixels"}
@@ -23,27 +25,55 @@ _DIGESTS = {"names": "other files", "targets": "other labels", "pixels": "other 
 _NOTHING = {"images": 0}
 
 
-def fingerprint(dataset: Dataset) -> dict[str, Any]:
+def fingerprint(dataset: Dataset, like: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return what goes into run.json: the kind of the targets, and for each part its number of images and digests.
 
-    The digests are of the files' names, of the targets, and of the pixels; of very many pixels a part is read.
+    The digests are of the files' names, of the targets, and of the pixels. Of class folders there is also one for each
+    class, of the set of its images, in each part and in all: by these it is noticed that two folders were exchanged.
+
+    Args:
+        dataset: The data.
+        like: A fingerprint to compare with; what it left out of many images is left out again.
     """
-    parts = {name: getattr(dataset, name) for name in _PARTS}  # few data sets have a part of their own to validate on
-    digests = {name: _part(split) for name, split in parts.items() if split is not None}
-    return {"targets": KINDS[dataset.train.target_dimensions], **digests}
+    parts = {name: split for name in _PARTS if (split := getattr(dataset, name)) is not None}
+    early = {name for name, part in (like or {}).items() if name in parts and "every" not in part}
+    members: dict[str, list[set[bytes]]] = {name: [set() for _ in dataset.classes] for name in parts}
+    digests = {name: _part(split, members[name], early=name in early) for name, split in parts.items()}
+    members["all"] = [set().union(*of_parts) for of_parts in zip(*members.values(), strict=True)]
+    classes = {where: _of_classes(dataset.classes, sets) for where, sets in members.items()}
+    whole = all(part.get("every") == 1 for part in digests.values())
+    return {
+        "targets": KINDS[dataset.train.target_dimensions],
+        **digests,
+        **({"classes": classes} if whole and any(classes.values()) else {}),
+    }
 
 
-def _part(split: Split) -> dict[str, Any]:
+def _part(split: Split, members: Sequence[set[bytes]], *, early: bool) -> dict[str, Any]:
+    """Digest a part, and add the digest of each image to those of its class."""
     names = None if split.files is None else _hexdigest("\n".join(split.files).encode())
     pixels, targets = hashlib.blake2b(digest_size=16), hashlib.blake2b(digest_size=16)
     each = max(1, math.prod(split.image_shape))
-    step = max(1, math.ceil(len(split) * each / _READ_BYTES))
-    rows = torch.arange(0, len(split), step)
-    for some in rows.split(max(1, _CHUNK_BYTES // each)):
+    step = max(1, math.ceil(len(split) * each / (_EARLY_READ_BYTES if early else _READ_BYTES)))
+    early = early and step > 1
+    of_class_folders = split.files is not None and split.target_dimensions == 1 and step == 1
+    for some in torch.arange(0, len(split), step).split(max(1, _CHUNK_BYTES // each)):
         images, labels = split.take(some)
         pixels.update(tensor_bytes(images))
+        if early:
+            targets.update(tensor_bytes(labels))
+        if of_class_folders:
+            for image, label in zip(images, labels.tolist(), strict=True):
+                members[label].add(hashlib.blake2b(tensor_bytes(image), digest_size=16).digest())
+    for labels in () if early else split.target_parts():
         targets.update(tensor_bytes(labels))
-    return {"images": len(split), "names": names, "targets": targets.hexdigest(), "pixels": pixels.hexdigest()}
+    described = {"images": len(split), "names": names, "targets": targets.hexdigest(), "pixels": pixels.hexdigest()}
+    return described if early else described | {"every": step}
+
+
+def _of_classes(classes: Sequence[str], members: Sequence[set[bytes]]) -> dict[str, str]:
+    """Digest the set of images of each class that has any, whatever their order and their files' names."""
+    return {name: _hexdigest(b"".join(sorted(own))) for name, own in zip(classes, members, strict=True) if own}
 
 
 def _hexdigest(content: bytes) -> str:
@@ -93,6 +123,28 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         different = (key for key in _DIGESTS if old.get(key) not in (None, new.get(key)))
         words.extend(f"{_DIGESTS[key]} {use}" for key in list(different)[:1])
     return words
+
+
+def check_classes_stay(before: Mapping[str, Any], now: Mapping[str, Any], *, data: str, of: str) -> None:
+    """Refuse data where all the images of a class are now under the name of another.
+
+    Args:
+        before: The fingerprint of the data that were trained on; one of an early version knows no classes.
+        now: That of the data as they are.
+        data: What they are called.
+        of: Name of the run.
+
+    Raises:
+        OtherDataError: The images of a class are another's.
+    """
+    for where, old in before.get("classes", {}).items():
+        for name, images in now.get("classes", {}).get(where, {}).items():
+            was = next((other for other, digest in old.items() if digest == images), name)
+            if was != name and old.get(name) != images:
+                raise OtherDataError(
+                    f"{data} has the images of '{was}' now under '{name}', expected each class's images under its "
+                    f"name, as {of} was trained on; name the classes as they were."
+                )
 
 
 def counted(data: Mapping[str, Any], *, apart: bool) -> dict[str, Any]:

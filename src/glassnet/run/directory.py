@@ -189,9 +189,16 @@ def _is_object(value: Any) -> bool:
 def _is_fingerprint(value: Any) -> bool:
     """Of each part of the data its number of images and digests, and in a word what the targets are."""
     return isinstance(value, dict) and all(
-        _is_text(part) if name == "targets" else isinstance(part, dict) and _is_count(part.get("images"))
+        _is_text(part)
+        if name == "targets"
+        else isinstance(part, dict) and (_is_digests(part) if name == "classes" else _is_count(part.get("images")))
         for name, part in value.items()
     )
+
+
+def _is_digests(value: Mapping[str, Any]) -> bool:
+    """Of each part a digest of each class."""
+    return all(isinstance(part, dict) and all(map(_is_text, part.values())) for part in value.values())
 
 
 Kind = tuple[Callable[[Any], bool], str]

@@ -21,7 +21,7 @@ from glassnet.console import say
 from glassnet.data import OF_A_PATH
 from glassnet.data.batches import batch_order
 from glassnet.data.copies import held_out_copies
-from glassnet.data.fingerprint import changes, check_fits, fingerprint
+from glassnet.data.fingerprint import changes, check_classes_stay, check_fits, fingerprint
 from glassnet.data.split import training_parts
 from glassnet.devices import choose_device, choose_precision, versions
 from glassnet.errors import InputError
@@ -59,7 +59,7 @@ def train(settings: TrainSettings, *, name: str | None = None) -> Run:
     accelerator = join_processes(device)
     # The first process downloads; the others find the files there, or stop with it.
     parts = main_first(accelerator, lambda: experiment.build(resumed))
-    now = fingerprint(parts.dataset)
+    now = fingerprint(parts.dataset, ((saved or {}).get("data") or {}).get("fingerprint"))
     if saved is not None:
         _require_same_data(saved, parts, now, resumed)
     training, validation = training_parts(parts.dataset, resumed.validation, seed=resumed.seed)
@@ -147,6 +147,7 @@ def _require_same_data(
     )
     if "fingerprint" not in before:  # an early version wrote none
         return
+    check_classes_stay(before["fingerprint"], now, data=settings.data, of=str(settings.out))
     if changed := changes(before["fingerprint"], now):
         raise InputError(
             f"the data of {settings.out} have changed since its training began ({', '.join(changed)}); "
