@@ -28,12 +28,12 @@ def main() -> int:
     """Run the parts; 1 if any found a fault."""
     asked = _arguments().parse_args()
     load_everything()
-    parts = [asked.part] if asked.part else list(SHARES)
+    parts = asked.part or list(SHARES)
     results: dict[str, Any] = {}
     about = {"machine": platform.platform(), "python": platform.python_version(), "seed": asked.seed}
     with tempfile.TemporaryDirectory(prefix="torture-") as name:
         for part in parts:
-            seconds = asked.minutes * 60 * (1 if asked.part else SHARES[part])
+            seconds = asked.minutes * 60 * SHARES[part] / sum(SHARES[one] for one in parts)
             start = time.monotonic()
             results[part] = _parts(asked, start + seconds)[part](Path(name) / part)
             results[part] = {"seconds": round(time.monotonic() - start), **results[part]}
@@ -46,7 +46,7 @@ def main() -> int:
 
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make torture", description=__doc__)
-    parser.add_argument("--part", choices=list(SHARES))
+    parser.add_argument("--part", choices=list(SHARES), nargs="+")
     parser.add_argument(
         "--minutes", type=float, default=20, help="no part begins anything new after its share of these"
     )
@@ -64,9 +64,9 @@ def _parts(asked: argparse.Namespace, until: float) -> dict[str, Callable[[Path]
         "kill": lambda place: kill.run(
             place, count=asked.kills, seed=asked.seed, until=until, only=asked.only or tuple(kill.CASES)
         ),
-        "disk": disk.full,
-        "readonly": disk.read_only,
-        "writers": disk.writers,
+        "disk": lambda place: disk.full(place, asked.only or tuple(kill.CASES)),
+        "readonly": lambda place: disk.read_only(place, asked.only or tuple(kill.CASES)),
+        "writers": lambda place: disk.writers(place, asked.only or tuple(kill.CASES)),
         "mutate": lambda place: files.run(
             place, count=asked.mutations, by_command=asked.commands, seed=asked.seed, until=until, only=asked.only
         ),

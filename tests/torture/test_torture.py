@@ -23,11 +23,14 @@ def torture(tmp_path, *words):
 
 
 @pytest.mark.slow
-def test_a_killed_training_goes_on_as_if_nothing_had_been(tmp_path):
-    words = ("--part", "kill", "--kills", 1, "--only", "train")
-    result = torture(tmp_path, *words)["kill"]
-    assert result["faults"] == []
-    assert result["clean"] == 1
+def test_a_training_is_killed_meets_a_full_disk_one_that_is_read_only_and_another_training(tmp_path):
+    result = torture(tmp_path, "--part", "kill", "disk", "readonly", "writers", "--kills", 1, "--only", "train")
+    tried = {"kill": 1, "disk": 4, "readonly": 2, "writers": 1}
+    for part, one in result.items():
+        if "skipped" in one:  # only root may mount a small disk
+            continue
+        assert one["faults"] == [], part
+        assert one["clean"] == tried[part]
 
 
 @pytest.mark.slow
