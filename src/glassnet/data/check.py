@@ -183,7 +183,7 @@ def _of_masks(where: Path, findings: list[Finding]) -> tuple[list[Look], tuple[s
         names, images = masks.class_names(where), masks.list_images(where)
     except InputError as error:
         findings.append(Finding("layout", str(error), refused=True))
-        alone = [one for one in as_they_lie(where) if one.path.parent.name != "masks"]
+        alone = [one for one in as_they_lie(where) if "masks" not in one.path.relative_to(where).parts]
         return _read(alone, lambda one: (read_picture(one.path, "RGB", size), frozenset()), findings), ()
     looks = _read(images, lambda one: masks.read_pair(masks.Pair(one.path, one.mask), size)[::2], findings)
     values = [one.values for one in looks]
@@ -247,7 +247,7 @@ def _about_unread(where: Path, kind: str, looks: Sequence[Look], findings: Seque
     unread: dict[str, list[Item]] = defaultdict(list)
     for file in walk(where).files:
         name = file.relative_to(where)
-        is_mask = kind == "masks" and file.parent.name == "masks"  # also that of an image that cannot be read
+        is_mask = kind == "masks" and "masks" in name.parts  # also that of an image that cannot be read
         if name.as_posix() not in aside:
             why = "hidden" if is_hidden_in(name) else "stray" if name.suffix.lower() in SUFFIXES else "unread"
             if why != "stray" or not is_mask:

@@ -18,6 +18,7 @@ from glassnet.data.listing import (
     is_hidden_in,
     listed,
     not_regular,
+    require_live_folders,
     sub_folders,
     walk,
 )
@@ -79,8 +80,9 @@ def class_folders(path: Path) -> tuple[str, ...]:
     """Return the names of the folders in a folder that are not hidden, in order; one may hold no image.
 
     Raises:
-        InputError: Some of them are parts of a data set, by the rule of a training.
+        InputError: Some of them are parts of a data set, by the rule of a training, or a link leads nowhere.
     """
+    require_live_folders(path)
     folders = sub_folders(path)
     parts = find_parts(path, folders)
     if not are_classes(parts, [one for one in folders if one not in parts.values()], needs_classes=True):

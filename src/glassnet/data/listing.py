@@ -128,6 +128,22 @@ def sub_folders(folder: Path) -> list[Path]:
     return [folder / entry.name for entry in entries if _is_folder(entry) and not is_hidden(entry.name)]
 
 
+def require_live_folders(folder: Path) -> None:
+    """Refuse a link in a folder that leads nowhere and is named as a folder is: a class on a disk that is not there.
+
+    Raises:
+        InputError: There is one.
+    """
+    for entry in _entries(folder):
+        path = folder / entry.name
+        is_file = is_hidden(entry.name) or re.fullmatch(r"\.\w{1,5}", path.suffix)
+        if entry.is_symlink() and not is_file and not path.exists():
+            raise InputError(
+                f"{path} is a link to {path.readlink()}, which does not exist: connect the disk where it lies, or "
+                "remove the link."
+            )
+
+
 def is_hidden(name: str) -> bool:
     """Tell whether a file or folder of this name is none of the user's."""
     return name.startswith(".") or name == "__MACOSX"

@@ -98,3 +98,15 @@ def test_a_network_without_a_run_takes_parts_for_no_classes(lay_out, tmp_path):
     with pytest.raises(InputError, match="has holdout and train, of which some are parts, no classes; give one of"):
         given.class_folders(tmp_path)
     assert given.class_folders(tmp_path / "train") == ("cat", "dog")
+
+
+@pytest.mark.parametrize("place", ["", "train/", "test/"])
+def test_a_class_or_part_that_is_a_link_to_nowhere_is_named(lay_out, tmp_path, place):
+    names = several(f"{place}cat", f"{place}dog", *(["train/cat", "test/cat"] if place else []))
+    lay_out(*names) if not place else lay_out(*names, *several("train/dog"))
+    (tmp_path / place / "bird").symlink_to(tmp_path / "unmounted" / "bird")
+    (tmp_path / place / "notes.txt").symlink_to(tmp_path / "unmounted" / "notes.txt")
+    with pytest.raises(InputError, match=re.escape(f"{place}bird is a link to {tmp_path}/unmounted/bird, which does")):
+        lay_out()
+    with pytest.raises(InputError, match="connect the disk where it lies, or remove the link"):
+        given.class_folders(tmp_path / place)

@@ -198,3 +198,34 @@ def test_a_split_leaves_every_label_an_image_to_learn_from():
     assert labelled_split(keys, has, test_share=0.2, seed=1) != (train, test)
     single = np.eye(5, dtype=np.uint8)  # of each label one image, which none can spare
     assert labelled_split(keys[:5], single, test_share=0.2, seed=0)[1] == []
+
+
+@pytest.mark.parametrize("names", ["cat,dog", "cat, dog", "cat dog", "cat dog,bird"])
+def test_names_joined_by_commas_or_spaces_are_no_label(write, names):
+    file = write(f'file,labels\na.png,cat;bird\nb.png,dog\nc.png,"{names}"\n')
+    with pytest.raises(InputError, match=f"has the label '{names}' besides cat, dog.*, as in cat;dog"):
+        read_labels(file)
+
+
+def test_a_label_may_be_of_several_words(write):
+    file = write('file,labels\na.png,big dog|dog\nb.png,"dog, black"\n')
+    assert read_labels(file).labels == ("big dog", "dog", "dog, black")
+
+
+def test_the_column_is_valid_is_the_split(write):
+    columns = read_labels(write("file,cat,is_valid\na.png,1,False\nb.png,0,True\n"))
+    assert (columns.labels, columns.parts) == (("cat",), ("train", "validation"))
+    names = read_labels(write("file,labels,is_valid\na.png,cat,True\nb.png,dog,False\n"))
+    assert (names.labels, names.parts) == (("cat", "dog"), ("validation", "train"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,cat,is_valid\na.png,1,maybe\n", "has 'maybe' for the label is_valid, expected 0 or 1"),
+        ("file,cat,is_valid,split\na.png,1,True,test\n", "has a column split and a column is_valid; remove one"),
+    ],
+)
+def test_a_column_is_valid_that_leaves_a_doubt_is_refused(write, text, message):
+    with pytest.raises(InputError, match=message):
+        read_labels(write(text))

@@ -273,3 +273,22 @@ def test_images_of_16_bits_are_scaled_and_transparent_ones_lie_on_white(scans):
         for file, image in zip(part.files, part.images, strict=True)
     }
     assert (values["images/s0.png"], values["images/s1.png"]) == ({90}, {255})
+
+
+def test_folders_inside_pair_by_their_paths(scans):
+    for number in (0, 1):
+        save(scans / "inner", f"s{number}", value=2)
+        for kind in ("images", "masks"):
+            (scans / kind / "ward" / "a").mkdir(parents=True, exist_ok=True)
+            (scans / "inner" / kind / f"s{number}.png").rename(scans / kind / "ward" / "a" / f"s{number}.png")
+    for kind in ("images", "masks"):
+        (scans / "inner" / kind).rmdir()
+    (scans / "inner").rmdir()
+    dataset = load_dataset(f"masks:{scans}", image_size=8)
+    files = [*dataset.train.files, *dataset.test.files]
+    assert sorted(files) == [f"images/s{i}.png" for i in range(5)] + [f"images/ward/a/s{i}.png" for i in (0, 1)]
+    part = dataset.train if "images/ward/a/s0.png" in dataset.train.files else dataset.test
+    assert 2 in part.targets[list(part.files).index("images/ward/a/s0.png")]
+    (scans / "masks" / "ward" / "a" / "s0.png").unlink()
+    with pytest.raises(InputError, match=r"the image ward/a/s0 in .* has no partner in masks/"):
+        load_dataset(f"masks:{scans}", image_size=8)

@@ -16,6 +16,7 @@ from glassnet.data.listing import (
     is_hidden_in,
     is_without_labels,
     listed,
+    require_live_folders,
     sub_folders,
     walk,
 )
@@ -61,11 +62,13 @@ def find_layout(path: Path, *, needs_classes: bool) -> Layout:
     """Take the parts of a data set where their names and class folders are there, else split the whole.
 
     Raises:
-        InputError: There is no such folder, a part is missing, or names of parts and of classes are mixed.
+        InputError: There is no such folder, a part is missing, or names of parts and of classes are mixed, or a link
+            leads nowhere.
     """
     if not path.is_dir():
         problem = "is a file" if path.exists() else "does not exist"
         raise InputError(f"{path} {problem}: expected a folder with a sub-folder of images per class, as in cat/1.jpg.")
+    require_live_folders(path)
     folders = sub_folders(path)
     parts = find_parts(path, folders)
     others = [one for one in folders if one not in parts.values() and not is_without_labels(one.name)]
@@ -146,6 +149,7 @@ def _divide(path: Path, whole: Labelled, inside: Mapping[tuple[str, str], Part])
 
 def _scan(folder: Path, *, needs_classes: bool) -> tuple[Labelled, Counter[str]]:
     """List a folder's images by class, mixed, and count the files that are not read by kind."""
+    require_live_folders(folder)
     whole = Labelled([], [])
     listings = {child: walk(child) for child in sub_folders(folder)}
     _require_folders_apart(folder, {child: one.folders for child, one in listings.items()})

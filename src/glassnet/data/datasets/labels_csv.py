@@ -18,6 +18,8 @@ from glassnet.errors import InputError
 
 NAME = "labels.csv"
 FILE, LABELS, SPLIT = "file", "labels", "split"
+IS_VALID = "is_valid"
+"""fastai's column: whether an image is one to validate on."""
 DELIMITERS = (",", ";", "\t")
 VALUES = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
 EXPECTED = f"a column {FILE}, and a column of 0 and 1 for each label, or a column {LABELS} with names as in cat;dog"
@@ -63,6 +65,8 @@ def read_labels(file: Path) -> LabelTable:
     twice = [name for name, times in Counter(files).items() if times > 1]
     if twice:
         raise InputError(f"{file} has {_several(twice)} more than once, expected one row for each image.")
+    if LABELS in others:
+        _require_names_apart(file, rows)
     labels, has = _names(rows) if LABELS in others else (tuple(others), _columns(file, rows, others))
     unused = [name for name, times in zip(labels, has.sum(axis=0), strict=True) if not times]
     if unused or not labels:
@@ -93,7 +97,26 @@ def _cells(file: Path) -> tuple[list[str], list[_Row]]:
     (_, header), *rows = table
     header = [name.lower() if name.lower() in (FILE, LABELS, SPLIT) else name for name in header]
     _check_header(file, header)
-    return header, [_Row(line, dict(zip(header, _as_wide(file, line, row, header), strict=True))) for line, row in rows]
+    read = [_Row(line, dict(zip(header, _as_wide(file, line, row, header), strict=True))) for line, row in rows]
+    return _with_split(file, header, read)
+
+
+def _with_split(file: Path, header: list[str], rows: list[_Row]) -> tuple[list[str], list[_Row]]:
+    """Return a table whose column is_valid, if it has one, is a column split.
+
+    Raises:
+        InputError: It has both, or a value is neither True nor False.
+    """
+    if IS_VALID not in header:
+        return header, rows
+    if SPLIT in header:
+        raise InputError(f"{file} has a column {SPLIT} and a column {IS_VALID}; remove one of them.")
+    values = _columns(file, rows, [IS_VALID])[:, 0]
+    new = [
+        _Row(row.line, row.cells | {SPLIT: "valid" if is_valid else "train"})
+        for row, is_valid in zip(rows, values, strict=True)
+    ]
+    return [SPLIT if name == IS_VALID else name for name in header], new
 
 
 def _check_header(file: Path, header: Sequence[str]) -> None:
@@ -124,6 +147,18 @@ def _names(rows: Sequence[_Row]) -> tuple[tuple[str, ...], np.ndarray]:
     named = [{name.strip() for name in re.split("[;|]", row.cells[LABELS])} - {""} for row in rows]
     labels = tuple(sorted(set().union(*named)))
     return labels, np.array([[name in one for name in labels] for one in named], dtype=np.uint8).reshape(len(rows), -1)
+
+
+def _require_names_apart(file: Path, rows: Sequence[_Row]) -> None:
+    """Refuse a name that is several others joined by commas or spaces, as cat,dog is beside cat and dog."""
+    labels = set(_names(rows)[0])
+    for name in sorted(labels):
+        for parts in (re.split(r"\s*,\s*", name), name.split(), re.split(r"[,\s]+", name)):
+            if len(parts) > 1 and labels.issuperset(parts):
+                raise InputError(
+                    f"{file} has the label '{name}' besides {_several(parts)}; put a semicolon between names, as in "
+                    f"{';'.join(parts)}."
+                )
 
 
 def _columns(file: Path, rows: Sequence[_Row], labels: Sequence[str]) -> np.ndarray:

@@ -15,7 +15,16 @@ from PIL import Image
 from glassnet.console import say
 from glassnet.data.dataset import Dataset, Source, Split
 from glassnet.data.decoding import decode_whole
-from glassnet.data.listing import Listed, Part, complete_parts, find_parts, require_regular, sub_folders
+from glassnet.data.listing import (
+    Listed,
+    Part,
+    complete_parts,
+    find_parts,
+    is_hidden_in,
+    require_regular,
+    sub_folders,
+    walk,
+)
 from glassnet.data.pictures import SUFFIXES, read_undamaged, say_ignored
 from glassnet.data.split import hash_order
 from glassnet.errors import InputError
@@ -42,7 +51,8 @@ def load(path: Path, image_size: int | None = None, *, skip_damaged: bool = Fals
 
     A mask is an image of palette indices or grey levels: a pixel's value is its class, 0 the background, 255 void. The
     names of the classes are the lines of PATH/classes.txt, if there is one. Masks are judged at their full size, since
-    thin lines may not be left in the small ones. Without train/ and test/ a fifth of the
+    thin lines may not be left in the small ones. Files in folders inside images/ pair with those in the same folders
+    inside masks/. Without train/ and test/ a fifth of the
     images is drawn for the test, the same ones every time. Images and masks are turned as their EXIF orientation says.
 
     Args:
@@ -195,7 +205,7 @@ def _parts(path: Path) -> tuple[dict[Part, list[Pair]], Counter[str]]:
     pairs, ignored = _pairs(path)
     if len(pairs) < 2:
         raise InputError(f"{path} has one image, expected two or more to split into training and test: add images.")
-    order = hash_order([pair.image.name for pair in pairs], seed=SPLIT_SEED)
+    order = hash_order([pair.image.relative_to(path / "images").as_posix() for pair in pairs], seed=SPLIT_SEED)
     tested = set(order[: max(1, round(TEST_SHARE * len(pairs)))])
     whole = range(len(pairs))
     return {
@@ -230,22 +240,23 @@ def _pairs(folder: Path) -> tuple[list[Pair], Counter[str]]:
 
 
 def _files(folder: Path) -> tuple[dict[str, Path], Counter[str]]:
-    """List a folder's image files by name, and count its other files by kind."""
+    """List a folder's image files, also deeper inside, by their path without its suffix; count others by kind."""
     if not folder.is_dir():
         raise InputError(f"{folder} does not exist; expected images/ and masks/ with files of the same names.")
     files: dict[str, Path] = {}
     ignored: Counter[str] = Counter()
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in SUFFIXES or path.name[0] == ".":
-            if not path.is_dir():
-                ignored["hidden" if path.name[0] == "." else path.suffix.lower() or "without a suffix"] += 1
+    for path in walk(folder).files:
+        inner = path.relative_to(folder)
+        if path.suffix.lower() not in SUFFIXES or is_hidden_in(inner):
+            ignored["hidden" if is_hidden_in(inner) else path.suffix.lower() or "without a suffix"] += 1
             continue
-        if path.stem in files:
+        stem = inner.with_suffix("").as_posix()
+        if stem in files:
             raise InputError(
-                f"{folder} holds both {files[path.stem].name} and {path.name}, expected one file of a name; "
+                f"{folder} holds both {files[stem].relative_to(folder)} and {inner}, expected one file of a name; "
                 "rename one, and its partner."
             )
-        files[path.stem] = path
+        files[stem] = path
     if not files:
         raise InputError(f"{folder} holds no images; expected images/ and masks/ with files of the same names.")
     return files, ignored
