@@ -292,6 +292,12 @@ class Run(RunDirectory, Questions):
         """
         return self.checked_dataset(root)[0]
 
+    def source(self, root: Path | None) -> tuple[str, Path | None]:
+        """Return name and root that its data set is loaded by; `root` is where a user's own folder has moved to."""
+        kind = self.settings.data.partition(":")[0]
+        moved = root is not None and kind in OF_A_PATH
+        return kind if moved else self.settings.data, root or self.settings.data_root
+
     def checked_dataset(self, root: Path | None = None, *, skip_damaged: bool = False) -> tuple[Dataset, str]:
         """Load its data set, and say in a sentence how it has changed since the training; empty where it has not.
 
@@ -301,13 +307,10 @@ class Run(RunDirectory, Questions):
             InputError: The files are missing or damaged, or other data than the run was trained on.
         """
         settings = self.settings
-        # The folder of a user's own images may have moved; --data-root then says where it is.
-        data = settings.data
-        kind = data.partition(":")[0]
-        data = kind if root is not None and kind in OF_A_PATH else data
+        data, root = self.source(root)
         dataset = load_dataset(
             data,
-            root=root or settings.data_root,
+            root=root,
             image_size=settings.image_size,
             skip_damaged=skip_damaged or settings.skip_damaged,
             task=self.task.name,

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from glassnet.console import printable
-from glassnet.data import Dataset, Split, load_dataset
-from glassnet.data.fingerprint import check_fits, images_digest, model_digest
+from glassnet.data import Dataset, Split, find_source
+from glassnet.data.fingerprint import images_digest, model_digest
 from glassnet.data.given import (
     check_classes,
     checked_split,
@@ -171,6 +171,14 @@ class Subject(Questions):
         dataset, self.data_changed = self.run.checked_dataset(self._data_root, skip_damaged=self.skip_damaged)
         return dataset
 
+    def owns(self, data: str, root: Path | None) -> bool:
+        """Tell whether a name leads to the run's own data set, by whatever path."""
+        if self.run is None:
+            return False
+        own, place = find_source(*self.run.source(self._data_root))
+        other, elsewhere = find_source(data, root)
+        return own is other and place.resolve() == elsewhere.resolve()
+
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """Channels, height and width of the images that the model takes."""
@@ -241,32 +249,6 @@ def as_subject(what: Subject | Run | str | Path, *, data_root: Path | None = Non
             "glassnet.Subject(model, images, labels)."
         )
     return Subject.of_run(what, data_root=data_root)
-
-
-def load_other(subject: Subject, data: str, data_root: Path | None) -> Dataset:
-    """Load another data set that the subject's model can be measured on.
-
-    Raises:
-        InputError: Its channels or classes are not those of the model.
-    """
-    assert subject.run is not None
-    model = subject.run.manifest["model"]
-    dataset = load_dataset(
-        data,
-        root=data_root,
-        image_size=model["image_size"],
-        skip_damaged=subject.skip_damaged,
-        task=subject.task.name,
-    )
-    check_fits(
-        dataset,
-        data=data,
-        of=subject.name,
-        channels=model["in_channels"],
-        image_size=model["image_size"],
-        classes=subject.classes if subject.task.compares_classes else None,
-    )
-    return dataset
 
 
 def _usual_task(dimensions: int) -> str:

@@ -11,6 +11,8 @@ from PIL import Image
 import glassnet as gn
 from command_line import answer, call, refused
 from glassnet import cli, console, run
+from glassnet.analysis.base import Context
+from glassnet.analysis.evaluation import EvaluationRequest, made_of
 from glassnet.data.fingerprint import changes, fingerprint
 from glassnet.errors import InputError
 from glassnet.experiment import Run
@@ -202,6 +204,33 @@ def test_no_command_gives_a_number_that_belongs_to_other_data(analysed, own, tmp
     assert bool(new) == ("to test on" in told)
 
 
+def test_the_own_folder_given_as_other_data_is_compared_with_that_of_the_training(
+    trained, own, tmp_path, capsys, monkeypatch
+):
+    mine = shutil.copytree(trained.path, tmp_path / "shades-run")
+    monkeypatch.chdir(own.parent)
+    words = ("eval", mine, "--data-root", own, "--data", "folder:shades")
+    assert answer(capsys, *words)["data_changed"] is None
+    rename_files(own)
+    assert NOTICED[rename_files] in answer(capsys, *words)["data_changed"]
+    exchange_two(own)
+    assert re.search(REFUSED[exchange_two], refused(capsys, *words))
+
+
+def test_an_evaluation_by_the_training_images_is_another_where_they_are(vae, trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(console, "_printed", set())
+    own = shutil.copytree(vae.settings.data.partition(":")[2], tmp_path / "bars")
+    before = made_of(Subject.of_run(vae), EvaluationRequest(), Context())
+    file = own / vae.dataset().train.files[0]
+    Image.fromarray(255 - np.asarray(Image.open(file))).save(file)
+    moved = Context(data_root=own)
+    now = made_of(Subject.of_run(vae, data_root=own), EvaluationRequest(), moved)
+    assert {key for key in before if before[key] != now[key]} == {"training"}
+    as_other = made_of(Subject.of_run(vae), EvaluationRequest(data=f"folder:{own}"), Context())
+    assert as_other["training"] == now["training"]
+    assert "training" not in made_of(Subject.of_run(trained), EvaluationRequest(), Context())
+
+
 def test_a_report_without_changed_data_leaves_nothing_out(analysed, own, tmp_path, capsys):
     mine = shutil.copytree(analysed, tmp_path / "shades-run")
     assert answer(capsys, "report", mine, "--data-root", own)["data_changed"] == [None]
@@ -297,6 +326,15 @@ def test_no_training_goes_on_with_other_data(stopped, own, change, message):
     with pytest.raises(InputError, match=message):
         gn.train(gn.TrainSettings(resume=stopped))
     assert {file: file.read_bytes() for file in stopped.rglob("*") if file.is_file()} == before
+
+
+def test_a_training_goes_on_with_data_that_have_moved(stopped, own, tmp_path):
+    moved = own.rename(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="does not exist"):
+        gn.train(gn.TrainSettings(resume=stopped))
+    finished = gn.train(gn.TrainSettings(resume=stopped, data_root=moved))
+    assert finished.settings.data == f"folder:{moved}"
+    assert finished.dataset().train.files == gn.load_dataset(f"folder:{moved}").train.files
 
 
 def test_a_checkpoint_of_an_early_version_goes_on(stopped):

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from glassnet.analysis.base import Context, Kind, Precision
 from glassnet.analysis.views import EvaluationView
 from glassnet.console import printable
-from glassnet.data import Dataset, Split
+from glassnet.data import Dataset, Split, load_dataset
+from glassnet.data.fingerprint import check_fits, images_digest
 from glassnet.errors import InputError
 from glassnet.experiment import build_corruption
 from glassnet.measuring import run_evaluation
@@ -24,7 +25,7 @@ from glassnet.models.inference import FlipTTA
 from glassnet.rng import PerImageRNG
 from glassnet.run.store import Plot
 from glassnet.settings import TrainSettings
-from glassnet.subject import Part, Subject, load_other
+from glassnet.subject import Part, Subject
 from glassnet.tasks import Normal, Recorder, Records
 
 
@@ -85,8 +86,36 @@ def images_of(subject: Subject, data: str | None, part: Part, context: Context) 
         return (subject.dataset if subject.run else None), subject.part(part)
     if subject.run is None:
         raise InputError(f"--data {data} needs a run, and {subject.name} is a network with images; leave it out.")
-    dataset = context.once(("data", data), lambda: load_other(subject, data, context.data_root))
+    dataset = context.once(("data", data), lambda: _load_other(subject, data, context.data_root))
     return dataset, getattr(dataset, part)
+
+
+def _load_other(subject: Subject, data: str, data_root: Path | None) -> Dataset:
+    """Load another data set that the subject's model can be measured on; its own, by whatever path, is checked as such.
+
+    Raises:
+        InputError: Its channels or classes are not those of the model.
+    """
+    assert subject.run is not None
+    if subject.owns(data, data_root):
+        return subject.dataset
+    model = subject.run.manifest["model"]
+    dataset = load_dataset(
+        data,
+        root=data_root,
+        image_size=model["image_size"],
+        skip_damaged=subject.skip_damaged,
+        task=subject.task.name,
+    )
+    check_fits(
+        dataset,
+        data=data,
+        of=subject.name,
+        channels=model["in_channels"],
+        image_size=model["image_size"],
+        classes=subject.classes if subject.task.compares_classes else None,
+    )
+    return dataset
 
 
 def _records(found: EvaluationView, model: nn.Module, context: Context) -> Records:
@@ -118,9 +147,13 @@ def _of_numbers(recorder: Recorder) -> Recorder:
 
 
 def made_of(subject: Subject, request: EvaluationRequest, context: Context) -> dict[str, Any]:
-    """Digests of the model and of the images measured."""
-    other = None if request.data is None else images_of(subject, request.data, request.split, context)[1]
-    return subject.made_of(request.split, split=other)
+    """Digests of the model, of the images measured, and of those learned from where the task measures by them."""
+    dataset, split = images_of(subject, request.data, request.split, context)
+    digests = subject.made_of(request.split, split=None if request.data is None else split)
+    if dataset is None or not subject.task.views().reads_training:
+        return digests
+    training = subject.made_of("train")["images"] if request.data is None else images_digest(dataset.train)
+    return digests | {"training": training}
 
 
 def _words(_subject: Subject, request: EvaluationRequest) -> Iterable[str]:

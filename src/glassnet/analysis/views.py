@@ -213,6 +213,7 @@ class Views:
         history: Columns of the table of epochs: key, heading, way of writing.
         history_caption: What that table shows, from all epochs.
         history_total: Cells of its last row by key, its name under "epoch", from the last epoch; empty for no such row.
+        reads_training: Whether an evaluation measures by the training images, too, and is another where they are.
         network: Further figures of the network's layers.
         example_rows: Places of the images that the report shows with their maps.
         example_targets: The class explained for each of them; what the task explains where none is asked for, if empty.
@@ -231,6 +232,7 @@ class Views:
     summary: Callable[[Any], list[str]]
     comparison: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...]
     curves: Callable[[Sequence[Mapping[str, Any]], int], Any]
+    reads_training: bool = False
     network: Callable[[Mapping[str, Any]], Iterable[Plot]] = lambda _model: ()
     example_rows: Callable[[Any], Sequence[int]] = lambda _result: ()
     example_targets: Callable[[Any], Sequence[int]] = lambda _result: ()

@@ -37,7 +37,10 @@ def train_or_resume(settings: TrainSettings, out: Path) -> Run:
     if finished is not None:
         return finished
     if began is not None:
-        return train(TrainSettings(resume=out, device=settings.device, data_root=settings.data_root))
+        root = (
+            None if ":" in began.data else settings.data_root
+        )  # a path leads to the same folder, wherever the others are
+        return train(TrainSettings(resume=out, device=settings.device, data_root=root))
     return train(dataclasses.replace(settings, out=out, resume=None))
 
 

@@ -180,9 +180,12 @@ def _resumed(settings: TrainSettings) -> tuple[ResolvedSettings, dict[str, Any] 
     stamp = run.checkpoint_stamp(settings.resume)
     saved = run.read_checkpoint(settings.resume) | {"stamp": stamp}
     began = experiment.read_settings(saved["settings"], source=settings.resume)
-    root = settings.data_root or began.data_root
+    kind, _, path = began.data.partition(":")
+    data, root = began.data, settings.data_root or began.data_root
+    if path and root is not None and root != began.data_root:  # a user's own folder has moved there
+        data, root = f"{kind}:{root.expanduser().resolve()}", began.data_root
     device = began.device if settings.device == "auto" else settings.device
-    return dataclasses.replace(began, out=settings.resume, data_root=root, device=device), saved
+    return dataclasses.replace(began, out=settings.resume, data=data, data_root=root, device=device), saved
 
 
 def _steps(images: int, settings: ResolvedSettings, accelerator: Accelerator) -> int:

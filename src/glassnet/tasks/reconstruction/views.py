@@ -196,6 +196,7 @@ def _network(model: Mapping[str, Any]) -> Iterable[Plot]:
 
 VIEWS = Views(
     complete=_complete,
+    reads_training=True,  # the baselines are fitted to them
     plots=plots,
     predictions=_predictions,
     text=_text,
