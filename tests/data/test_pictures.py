@@ -1,11 +1,16 @@
+import os
 import struct
+import subprocess
+import sys
 import threading
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import glassnet as gn
 from glassnet.data import decoding
 from glassnet.data.pictures import read_pictures, read_undamaged_pictures
 from glassnet.errors import InputError
@@ -253,3 +258,31 @@ def test_a_huge_image_is_averaged_strip_by_strip_as_it_is_whole(tmp_path, monkey
     reduced = decoding.decode(path, "RGB", 7)
     assert reduced.size == (14, 20)
     assert np.array_equal(np.asarray(reduced), np.asarray(whole))
+
+
+PEAK = """
+import re, sys
+from pathlib import Path
+from glassnet.data.pictures import read_pictures
+
+def peak():
+    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
+
+small, big = Path(sys.argv[1]), Path(sys.argv[2])
+read_pictures([small] * 4, size=32, description="small")
+idle = peak()
+images = read_pictures([big] * 4, size=32, description="big")
+assert images.unique().tolist() == [9, 99, 200]
+print(peak() - idle)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's peak of memory")
+def test_images_of_177_megapixels_each_take_less_than_a_gigabyte(tmp_path):
+    for name, side in (("small", 64), ("big", 13_300)):
+        Image.new("RGB", (side, side), (9, 99, 200)).save(tmp_path / f"{name}.png")
+    words = [sys.executable, "-c", PEAK, str(tmp_path / "small.png"), str(tmp_path / "big.png")]
+    source = str(Path(gn.__file__).parents[1])
+    done = subprocess.run(words, env={**os.environ, "PYTHONPATH": source}, capture_output=True, text=True, check=True)
+    assert 0 < float(done.stdout.splitlines()[-1]) < 1024  # MB above the idle process
