@@ -153,28 +153,28 @@ def test_a_layout_that_is_refused_is_said_and_the_images_are_looked_at(parted, c
 
 
 def test_images_without_classes_and_with_a_table(tmp_path):
-    for i in range(5):
+    for i in range(8):
         scene(i).save(tmp_path / f"{i}.png")
     assert found(f"folder:{tmp_path}") == {"classes": []}
-    rows = ["file,labels", *(f"{i}.png,{'cat;dog' if i % 2 else 'cat'}" for i in range(5))]
+    rows = ["file,labels", *(f"{i}.png,{'cat;dog' if i % 2 else 'cat'}" for i in range(8))]
     (tmp_path / "labels.csv").write_text("\n".join(rows))
     checked = check(f"folder:{tmp_path}")
-    assert (checked.findings, checked.classes) == ((), {"cat": 5, "dog": 2})
+    assert (checked.findings, checked.classes) == ((), {"cat": 8, "dog": 4})
     (tmp_path / "labels.csv").write_text("\n".join(rows[:-1]))
     (finding,) = check(f"folder:{tmp_path}").findings
     assert finding.refused
-    assert "has no row for 4.png" in finding.text
+    assert "has no row for 7.png" in finding.text
 
 
 def test_masks(tmp_path):
     for kind in ("images", "masks"):
         (tmp_path / kind).mkdir()
-    for i in range(5):
+    for i in range(8):
         scene(i).save(tmp_path / "images" / f"{i}.png")
         Image.fromarray(np.eye(96, dtype=np.uint8) * (1 + (i == 0))).save(tmp_path / "masks" / f"{i}.png")
     checked = check(f"masks:{tmp_path}")
     assert checked.findings == ()
-    assert checked.classes == {"class 0": 5, "class 1": 4, "class 2": 1}
+    assert checked.classes == {"class 0": 8, "class 1": 7, "class 2": 1}
     Image.new("L", (40, 40)).save(tmp_path / "masks" / "1.png")
     (tmp_path / "classes.txt").write_text("ground\nline\n")
     by_kind = {one.kind: one for one in check(f"masks:{tmp_path}").findings}
@@ -184,7 +184,7 @@ def test_masks(tmp_path):
     (tmp_path / "masks" / "2.png").unlink()
     checked = check(f"masks:{tmp_path}")
     assert [one.kind for one in checked.findings] == ["layout"]
-    assert checked.parts == {"all": 5}
+    assert checked.parts == {"all": 8}
 
 
 def test_a_published_set_and_what_is_not_there(tiny_mnist, tmp_path):
@@ -222,3 +222,21 @@ def test_the_command_tells_all_in_80_columns_and_its_exit_code(photos, capsys, m
     assert "1 problem for which a training would refuse it, 3 notes." in " ".join(capsys.readouterr().out.split())
     assert run(["data", "check"]) == 2
     assert "glassnet: check needs a data set, as in `glassnet data check folder:photos`." in capsys.readouterr().err
+
+
+def test_a_folder_of_which_nothing_can_be_held_out_is_refused_as_a_training_does(photos):
+    for name in ("cat", "dog", "Dog "):
+        for i in range(2, 6):
+            (photos / name / f"{i}.png").unlink()
+    shutil.rmtree(photos / "Dog ")
+    (finding,) = (one for one in check(f"folder:{photos}").findings if one.refused)
+    assert (finding.kind, finding.items) == ("hold-out", ())
+    assert "each of the 2 images has a class of its own" in finding.text or "leaves an empty part" in finding.text
+
+
+def test_a_part_to_validate_on_needs_no_hold_out(parted):
+    for file in parted.glob("train/*/train[12].png"):
+        file.unlink()
+    assert "HOLD-OUT" not in found(f"folder:{parted}")
+    shutil.rmtree(parted / "val")
+    assert "HOLD-OUT" in found(f"folder:{parted}")

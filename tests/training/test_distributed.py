@@ -13,6 +13,7 @@ from torch import nn
 
 import glassnet as gn
 from glassnet import cli
+from glassnet.errors import WorkError
 from glassnet.tasks import TASKS
 from glassnet.training import distributed
 from glassnet.training.distributed import synchronize_batchnorm
@@ -162,6 +163,15 @@ def test_processes_that_cannot_meet_are_told_why(monkeypatch, tmp_path, capsys, 
     assert cli.run(["train", "--model-options", *TINY, "--out", str(tmp_path / "run")]) in (1, 2)
     assert [line for line in capsys.readouterr().err.splitlines() if line.startswith(f"glassnet: {message}")]
     assert not (tmp_path / "run").exists()
+
+
+def test_a_process_says_at_once_what_it_waits_for(monkeypatch, capsys):
+    monkeypatch.setattr(distributed, "MEETING_SECONDS", 0.01)
+    for name, value in {**HERE, "WORLD_SIZE": "3"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(WorkError, match="process 1 of 3 did not meet the others"):
+        distributed.join_processes(torch.device("cpu"))
+    assert "process 1 of 3: waiting for 2 other processes at 127.0.0.1:1\n" in capsys.readouterr().err
 
 
 def test_a_rank_that_is_left_in_the_environment_changes_nothing(monkeypatch, tmp_path, capsys):

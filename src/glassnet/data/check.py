@@ -21,11 +21,13 @@ from glassnet.data.copies import CHUNK_IMAGES, NEAR, digest, digests, near_copie
 from glassnet.data.dataset import Dataset
 from glassnet.data.datasets import folder, labels_csv, masks
 from glassnet.data.datasets.class_folders import as_they_lie, class_folders
-from glassnet.data.decoding import DAMAGE, DamagedError, opened
+from glassnet.data.decoding import DAMAGE, DamagedError, format_of, opened
 from glassnet.data.listing import Listed, Part, is_hidden_in, walk
 from glassnet.data.pictures import SUFFIXES, read_picture, read_undamaged
+from glassnet.data.split import why_not_held_out
 from glassnet.errors import InputError
 from glassnet.images import VOID
+from glassnet.settings.train import TrainSettings
 
 PARTS: dict[Part | None, str] = {"train": "training ", "validation": "validation ", "test": "test ", None: ""}
 """Names of the parts, those first that are learned from: a copy is one of an image before it."""
@@ -125,13 +127,12 @@ def check(name: str, root: Path | str | None = None) -> Checked:
         looks, classes = (_of_masks if kind == "masks" else _of_folder)(where, findings)
         findings += [*_about_unread(where, kind, looks, findings), *_about_files(looks)]
     findings += [*_about_names(classes), *_about_pixels(looks)]
+    if not any(one.refused for one in findings):
+        findings += _about_hold_out(looks, classes, one_each=not (where / labels_csv.NAME).exists() and kind != "masks")
     times = Counter(label for one in looks for label in one.listed.labels)
     parts = Counter(PARTS[one.listed.part].strip() or "all" for one in looks)
     ordered = sorted(findings, key=lambda one: not one.refused)
     return Checked(name, dict(parts), {label: times[label] for label in classes}, tuple(ordered))
-
-
-# ---- what is there ----
 
 
 def _of_dataset(dataset: Dataset) -> list[Look]:
@@ -229,9 +230,6 @@ def _read(
     return [one for one in done if isinstance(one, Look)]
 
 
-# ---- what is to be known of it ----
-
-
 def _several(kind: str, items: Iterable[Item], noun: str, rest: str, *, refused: bool = False) -> list[Finding]:
     """Return a finding about so many items; none about none."""
     some = tuple(items)
@@ -250,8 +248,9 @@ def _about_unread(where: Path, kind: str, looks: Sequence[Look], findings: Seque
         is_mask = kind == "masks" and "masks" in name.parts  # also that of an image that cannot be read
         if name.as_posix() not in aside:
             why = "hidden" if is_hidden_in(name) else "stray" if name.suffix.lower() in SUFFIXES else "unread"
+            is_a = format_of(file) if why == "unread" else ""
             if why != "stray" or not is_mask:
-                unread[why].append(Item(name.as_posix(), about=_format(file) if why == "unread" else ""))
+                unread[why].append(Item(name.as_posix(), about=f"a {is_a} image; rename it" if is_a else ""))
     return [
         *_several("stray", unread["stray"], "image", "not read: in no folder of a class or a part"),
         *_several("unread", unread["unread"], "file", "not read: a name that ends so is no image's"),
@@ -259,22 +258,25 @@ def _about_unread(where: Path, kind: str, looks: Sequence[Look], findings: Seque
     ]
 
 
-def _format(file: Path) -> str:
-    try:
-        with opened(file) as image:
-            return f"a {image.format} image; rename it"
-    except (InputError, *DAMAGE):
-        return ""
+def _about_hold_out(looks: Sequence[Look], classes: Sequence[str], *, one_each: bool) -> Iterator[Finding]:
+    """Tell that a training could not hold out images to choose the epoch by, where no part is given for that."""
+    if any(one.listed.part == "validation" for one in looks):
+        return
+    labels = [one.listed.labels for one in looks if one.listed.part == "train"]
+    targets = [classes.index(of[0]) if one_each and len(of) == 1 else 0 for of in labels]
+    if reason := why_not_held_out(torch.tensor(targets, dtype=torch.int64), TrainSettings().validation):
+        yield Finding("hold-out", reason, refused=True)
 
 
 def _about_files(looks: Sequence[Look]) -> Iterator[Finding]:
     """Tell of sizes and formats of files."""
     formats = Image.registered_extensions()
-    tiny = (one for one in looks if min(one.size) < TINY_PIXELS)
-    long = (one for one in looks if max(one.size) > LONGEST * min(one.size))
+    sized = [(one.size, Item(one.listed.name, about="{}×{}".format(*one.size))) for one in looks]
+    tiny = (item for size, item in sized if min(size) < TINY_PIXELS)
+    long = (item for size, item in sized if max(size) > LONGEST * min(size))
     several = (one for one in looks if one.pictures > 1 and one.format not in READ_WITH_ANY_SUFFIX)
-    yield from _several("tiny", map(_sized, tiny), "image", f"of less than {TINY_PIXELS} pixels on a side")
-    yield from _several("long", map(_sized, long), "image", f"longer than {LONGEST} times the shorter side")
+    yield from _several("tiny", tiny, "image", f"of less than {TINY_PIXELS} pixels on a side")
+    yield from _several("long", long, "image", f"longer than {LONGEST} times the shorter side")
     suffixed = [(one, formats.get(one.listed.path.suffix.lower())) for one in looks]
     other = [
         Item(one.listed.name, about=one.format)
@@ -284,11 +286,6 @@ def _about_files(looks: Sequence[Look]) -> Iterator[Finding]:
     yield from _several("format", other, "file", "of another format than the name says, read all the same")
     frames = (Item(one.listed.name, about=f"{one.pictures:,} pictures") for one in several)
     yield from _several("pictures", frames, "file", "with several pictures, of which the first is read")
-
-
-def _sized(one: Look) -> Item:
-    width, height = one.size
-    return Item(one.listed.name, about=f"{width}×{height}")
 
 
 def _about_names(classes: Sequence[str]) -> list[Finding]:
@@ -314,17 +311,19 @@ def _about_pixels(looks: Sequence[Look]) -> Iterator[Finding]:
             continue
         copies[one.listed.part, of.listed.part].append(Item(one.listed.name, of.listed.name))
         if one.listed.labels != of.listed.labels:
-            conflicts.append(Item(one.listed.name, of.listed.name, f"{_classes(one)} and {_classes(of)}"))
+            conflicts.append(
+                Item(
+                    one.listed.name,
+                    of.listed.name,
+                    " and ".join(", ".join(look.listed.labels) or "none" for look in (one, of)),
+                )
+            )
     for (part, other), items in copies.items():
         rest = "others" if part == other else f"{PARTS[other]}images: figures on them are too good"
         kind = "copies" if part == other else "leak"
         yield from _several(kind, items, f"{PARTS[part]}image", f"with the very pixels of {rest}")
     yield from _several("labels", conflicts, "image", "of which a copy has other classes")
     yield from _about_near_copies(list(first.values()))
-
-
-def _classes(one: Look) -> str:
-    return ", ".join(one.listed.labels) or "none"
 
 
 def _about_near_copies(looks: Sequence[Look]) -> Iterator[Finding]:

@@ -124,6 +124,15 @@ def _take_large_blocks() -> None:
         Image.core.set_block_size(BLOCK_BYTES)  # type: ignore[attr-defined]
 
 
+def format_of(path: Path) -> str:
+    """Return the format of a file as Pillow calls it; nothing where it is no image."""
+    try:
+        with opened(path) as image:
+            return str(image.format)
+    except (InputError, *DAMAGE):
+        return ""
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[Image.Image]:
     """Open an image file, of which only the header is read yet; a pipe, which could be waited for, is refused.

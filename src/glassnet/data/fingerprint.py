@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
+from unicodedata import normalize
 
 import torch
 from torch import Tensor, nn
@@ -194,8 +195,16 @@ def check_fits(
         got, expected = _listed(dataset.classes, classes), _listed(classes or (), dataset.classes)
         raise OtherDataError(
             f"{data} has {dataset.channels} channel{'s' * (dataset.channels > 1)} and the classes {got}; "
-            f"expected {channels} and {expected}, as {of} was trained on."
+            f"expected {channels} and {expected}, as {of} was trained on{_but_for_accents(dataset.classes, classes)}."
         )
+
+
+def _but_for_accents(names: Sequence[str], others: Sequence[str] | None) -> str:
+    """Say where two lists differ only in how Unicode writes an accent, as folders from a Mac do: they look alike."""
+    plain, other = ([normalize("NFC", name) for name in some] for some in (names, others or ()))
+    if sorted(plain) != sorted(other) or list(names) == list(others or ()):
+        return ""
+    return "; the names differ only in how Unicode writes their accents (NFC or NFD), so rename the folders"
 
 
 def _listed(names: Sequence[str], others: Sequence[str] | None) -> str:

@@ -105,6 +105,15 @@ def hold_out(split: Split, share: float, *, seed: int) -> tuple[Split, Split]:
     return split.subset((~held).nonzero().flatten()), split.subset(held.nonzero().flatten())
 
 
+def why_not_held_out(targets: Int64[Tensor, " n"], share: float) -> str:
+    """Say why no validation part can be held out of images of these classes; nothing where it can."""
+    try:
+        hold_out(Split(torch.zeros((len(targets), 1, 1, 1), dtype=torch.uint8), targets), share, seed=0)
+    except InputError as error:
+        return str(error)
+    return ""
+
+
 def training_parts(dataset: Dataset, share: float, *, seed: int) -> tuple[Split, Split]:
     """Return what to learn from and what to choose the epoch by: the data set's own part, else one that is held out.
 

@@ -61,6 +61,8 @@ def _meet(device: torch.device) -> None:
         socket.getaddrinfo(address, int(port))
     except (OSError, UnicodeError):
         raise InputError(f"MASTER_ADDR is '{address[:80]}', expected the name of a computer that is known.") from None
+    others = f"{count - 1} other process{'es' * (count > 2)}"  # each says so: it may be the only one that was started
+    print(f"process {rank} of {count}: waiting for {others} at {address}:{port}", file=sys.stderr, flush=True)
     try:
         meeting = rendezvous("env://", timeout=timedelta(seconds=MEETING_SECONDS))
         store, _, _ = next(iter(meeting))

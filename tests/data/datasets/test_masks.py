@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from glassnet.data import load_dataset
+from glassnet.data.datasets.masks import class_names
 from glassnet.errors import InputError
 
 
@@ -292,3 +293,8 @@ def test_folders_inside_pair_by_their_paths(scans):
     (scans / "masks" / "ward" / "a" / "s0.png").unlink()
     with pytest.raises(InputError, match=r"the image ward/a/s0 in .* has no partner in masks/"):
         load_dataset(f"masks:{scans}", image_size=8)
+
+
+def test_names_of_classes_may_begin_with_a_byte_order_mark(scans):
+    (scans / "classes.txt").write_text("ground\ncell\n", encoding="utf-8-sig")
+    assert class_names(scans) == ("ground", "cell")

@@ -269,7 +269,7 @@ def class_names(path: Path) -> tuple[str, ...]:
         return ()
     require_regular(file, "Save it as text in UTF-8, or take it away.")
     try:
-        names = tuple(map(str.strip, file.read_text(encoding="utf-8").rstrip().splitlines()))
+        names = tuple(map(str.strip, file.read_text(encoding="utf-8-sig").rstrip().splitlines()))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file} cannot be read ({error}); save it as text in UTF-8.") from None
     if "" in names:
