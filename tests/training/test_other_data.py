@@ -217,6 +217,23 @@ def test_the_own_folder_given_as_other_data_is_compared_with_that_of_the_trainin
     assert re.search(REFUSED[exchange_two], refused(capsys, *words))
 
 
+def test_images_of_another_folder_that_were_learned_from_are_counted(trained, shades, tmp_path, capsys):
+    mine = shutil.copytree(trained.path, tmp_path / "shades-run")
+    other, random = tmp_path / "other", np.random.default_rng(5)
+    for part in ("train", "test"):
+        for name, level in (("bright", 200), ("dark", 40), ("middle", 120)):
+            for number in range(3):
+                draw(other / part / name / f"{number}.png", level, random)
+    words = ("eval", mine, "--data", f"folder:{other}")
+    assert answer(capsys, *words)["leak"] == 0
+    for number, file in enumerate(trained.dataset().train.files[:2]):
+        shutil.copy(shades / file, other / "test" / file.partition("/")[0] / f"copy-{number}.png")
+    got = answer(capsys, *words)
+    assert (got["leak"], got["data_changed"]) == (2, None)
+    assert "note: 2 of these images are copies of images that shades-run was trained on" in call(capsys, *words)[1]
+    assert "leak" not in answer(capsys, "eval", mine)
+
+
 def test_an_evaluation_by_the_training_images_is_another_where_they_are(vae, trained, tmp_path, monkeypatch):
     monkeypatch.setattr(console, "_printed", set())
     own = shutil.copytree(vae.settings.data.partition(":")[2], tmp_path / "bars")

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from glassnet.analysis.base import Context, Kind, Precision
 from glassnet.analysis.views import EvaluationView
 from glassnet.console import printable
-from glassnet.data import Dataset, Split, load_dataset
+from glassnet.data import Dataset, Split, find_source, load_dataset, read_dataset
+from glassnet.data.copies import digests
 from glassnet.data.fingerprint import check_fits, images_digest
 from glassnet.errors import InputError
 from glassnet.experiment import build_corruption
@@ -118,6 +119,33 @@ def _load_other(subject: Subject, data: str, data_root: Path | None) -> Dataset:
     return dataset
 
 
+def copies_learned_from(subject: Subject, data: str, part: Part, context: Context) -> int | None:
+    """Count the images of another data set whose pixels the run was trained on, or chose its epoch by.
+
+    None where the run's own data cannot be read, or are these.
+    """
+    own = None if subject.owns(data, context.data_root) else _own_data(subject, context.data_root)
+    if own is None:
+        return None
+    known = {one for name, split in own.parts.items() if name != "test" for one in digests(split)}
+    return sum(one in known for one in digests(images_of(subject, data, part, context)[1]))
+
+
+def _own_data(subject: Subject, data_root: Path | None) -> Dataset | None:
+    """Read a run's own data, where they were or where they are now; nothing is fetched for it."""
+    assert subject.run is not None
+    settings, size = subject.run.settings, subject.run.manifest["model"]["image_size"]
+    skip = subject.skip_damaged or settings.skip_damaged
+    for name, root in dict.fromkeys((subject.run.source(None), subject.run.source(data_root))):
+        try:
+            source, where = find_source(name, root)
+            if source.find(where) is not None:
+                return read_dataset(name, root, size, skip_damaged=skip, task=subject.task.name)
+        except InputError:
+            continue
+    return None
+
+
 def _records(found: EvaluationView, model: nn.Module, context: Context) -> Records:
     subject = found.subject
     settings = subject.settings or TrainSettings()
@@ -149,11 +177,11 @@ def _of_numbers(recorder: Recorder) -> Recorder:
 def made_of(subject: Subject, request: EvaluationRequest, context: Context) -> dict[str, Any]:
     """Digests of the model, of the images measured, and of those learned from where the task measures by them."""
     dataset, split = images_of(subject, request.data, request.split, context)
-    digests = subject.made_of(request.split, split=None if request.data is None else split)
+    made = subject.made_of(request.split, split=None if request.data is None else split)
     if dataset is None or not subject.task.views().reads_training:
-        return digests
+        return made
     training = subject.made_of("train")["images"] if request.data is None else images_digest(dataset.train)
-    return digests | {"training": training}
+    return made | {"training": training}
 
 
 def _words(_subject: Subject, request: EvaluationRequest) -> Iterable[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from glassnet.analysis import analyse
 from glassnet.analysis.attribution import Attribution, AttributionRequest, ExplainedGroup, facts_table
+from glassnet.analysis.evaluation import copies_learned_from
 from glassnet.analysis.faithfulness import MeasuredFaithfulness, MeasuredGroup
 from glassnet.attribution.faithfulness import MeanCI
 from glassnet.cli import Answer
@@ -136,6 +137,7 @@ def _cell(key: str, value: MeanCI | None) -> str:
 def evaluate(settings: EvalSettings) -> Answer:
     """Measure a run or a network on images, and keep the evaluation."""
     subject = open_subject(settings, settings.run, images=settings.data, out=settings.out)
+    context = context_of(settings, batch_size=settings.batch_size)
     done = analyse(
         subject,
         "evaluation",
@@ -144,7 +146,7 @@ def evaluate(settings: EvalSettings) -> Answer:
         flip=settings.flip,
         precision=precision_of(settings),
         name=settings.name,
-        context=context_of(settings, batch_size=settings.batch_size),
+        context=context,
     )
     data = settings.data or subject.data or subject.name
     measured = subject.task.views().text(done.result)
@@ -152,6 +154,14 @@ def evaluate(settings: EvalSettings) -> Answer:
         f"{subject.name} on {data} ({settings.split}, {done.result.images:,} images): {measured}\n\n{kept_at([done])}"
     )
     about = {"run": str(subject.path), "data": data, "split": settings.split, **done.to_json()}
+    if settings.data and subject.run:
+        about["leak"] = leak = copies_learned_from(subject, settings.data, settings.split, context)
+        if leak:
+            are = "is a copy of one" if leak == 1 else "are copies of images"
+            text += (
+                f"\n\nnote: {leak:,} of these images {are} that {subject.name} was trained on or its epoch chosen by, "
+                "pixel by pixel: the figures are too good."
+            )
     return answer_about(subject, text, about)
 
 

@@ -32,6 +32,7 @@ __all__ = [
     "data_root",
     "find_source",
     "load_dataset",
+    "read_dataset",
 ]
 
 DATASETS: dict[str, Source] = {
@@ -121,9 +122,16 @@ def load_dataset(
         InputError: An unknown name, a missing or damaged file, an unreadable image.
         WorkError: The download failed on every mirror.
     """
+    return counted(read_dataset(name, root, image_size, skip_damaged=skip_damaged, task=task))
+
+
+def read_dataset(
+    name: str, root: Path | str | None, image_size: int | None, *, skip_damaged: bool, task: str | None
+) -> Dataset:
+    """Read a data set as `load_dataset` does, and count no copies in it."""
     if image_size is not None and image_size < 1:
         raise InputError(f"image_size is {image_size}, expected at least 1 pixel.")
     source, where = find_source(name, root)
     if name.partition(":")[0] not in OF_A_PATH:
-        return counted(source.load(where, image_size))
-    return counted(source.load(where, image_size, skip_damaged=skip_damaged, task=task))
+        return source.load(where, image_size)
+    return source.load(where, image_size, skip_damaged=skip_damaged, task=task)
