@@ -42,27 +42,56 @@ def test_a_write_changes_no_file(tmp_path):
     assert not (build(tmp_path / "c")[0] == 7).all()
 
 
+def counting(asked, fails=None):
+    def read(index):
+        asked.append(index)
+        if fails:
+            fails(index)
+        return picture(index)
+
+    return read
+
+
 def test_what_was_done_before_a_stop_is_not_done_again(tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "FLUSHED_EVERY", 3)
-    asked = []
 
-    def stops(index):
-        asked.append(index)
+    def stop(index):
         if index == 7:
-            raise InputError("image 7 is damaged.")
-        return picture(index)
+            raise KeyboardInterrupt
 
-    with pytest.raises(InputError, match="image 7 is damaged"):
-        build(tmp_path / "c", stops)
-    asked.clear()
-
-    def counted(index):
-        asked.append(index)
-        return picture(index)
-
-    images, _ = build(tmp_path / "c", counted)
+    with pytest.raises(KeyboardInterrupt):
+        build(tmp_path / "c", counting([], stop))
+    asked = []
+    images, _ = build(tmp_path / "c", counting(asked))
     assert sorted(asked) == [6, 7, 8, 9]
     assert [int(image[0, 0, 0]) for image in images] == list(range(10))
+
+
+@pytest.mark.parametrize("flushed", [3, 256])
+def test_damaged_images_are_named_all_at_once_and_the_others_are_kept(tmp_path, monkeypatch, flushed):
+    monkeypatch.setattr(cache, "FLUSHED_EVERY", flushed)
+
+    def damaged(count):
+        def fail(index):
+            if index % 3 == 1 and index < count:
+                raise InputError(f"image {index} is damaged; fetch it again.")
+
+        return fail
+
+    named = "; ".join(f"image {index} is damaged; fetch it again" for index in (1, 4, 7))
+    with pytest.raises(InputError, match=rf"^3 images cannot be read, the others are kept: {named}\.$"):
+        build(tmp_path / "c", counting([], damaged(9)))
+    asked = []
+    with pytest.raises(InputError, match=r"^image 1 is damaged; fetch it again\.$"):
+        build(tmp_path / "c", counting(asked, damaged(3)))
+    assert sorted(asked) == [1, 4, 7]
+    asked.clear()
+    images, masks = build(tmp_path / "c", counting(asked))
+    assert asked == [1]
+    assert [int(image[0, 0, 0]) for image in images] == list(range(10))
+    assert [int(mask[0, 0]) for mask in masks] == list(range(100, 110))
+    with pytest.raises(InputError, match=r"^20 images .*image 13 is damaged; fetch it again; and 15 more\.$"):
+        build(tmp_path / "d", counting([], damaged(60)), count=60)
 
 
 def test_another_origin_makes_another_cache(tmp_path):

@@ -38,6 +38,8 @@ FLUSHED_EVERY = 256
 _VERIFIED_BYTES = 1 << 33
 """Of larger caches every second image is verified when they are opened, or every third, and so on, others each time."""
 _PART = 64
+NAMED = 5
+"""Damaged images that an error names."""
 
 
 class CacheError(InputError):
@@ -143,21 +145,42 @@ def _complete(
         return
     sums = np.memmap(folder / "sums.u32", np.uint32, "r+")
     arrays = [np.memmap(path, np.uint8, "r+", shape=shape) for path, shape in files.items()]
+    refused: dict[int, InputError] = {}
+
+    def attempt(index: int) -> Picture | None:
+        try:
+            return read(index)
+        except InputError as error:
+            refused[index] = error
+            return None
+
     pool = ThreadPoolExecutor((os.cpu_count() or 1) + 1)
     try:
         with progress(description, len(waiting)) as advance:
             for start in range(0, len(waiting), FLUSHED_EVERY):
                 part = waiting[start : start + FLUSHED_EVERY]
-                for index, picture in zip(part, pool.map(read, part.tolist()), strict=True):
-                    for array, pixels in zip(arrays, picture, strict=True):
+                for index, picture in zip(part, pool.map(attempt, part.tolist()), strict=True):
+                    for array, pixels in zip(arrays, picture or (), strict=picture is not None):
                         array[index] = pixels
                     advance()
                 for array in arrays:
                     array.flush()  # the pixels first, then their checksums, which say that they are there
-                sums[part] = [_checksum(arrays, index) for index in part.tolist()]
+                for index in set(part.tolist()) - refused.keys():
+                    sums[index] = _checksum(arrays, index)
                 sums.flush()
     finally:
         pool.shutdown(cancel_futures=True)
+    if refused:
+        raise _named([refused[index] for index in sorted(refused)])
+
+
+def _named(errors: Sequence[InputError]) -> InputError:
+    """Name what cannot be read, all of it at once; the rest is in the cache."""
+    if len(errors) == 1:
+        return errors[0]
+    listed = "; ".join(str(error).rstrip(".") for error in errors[:NAMED])
+    more = f"; and {len(errors) - NAMED:,} more" if len(errors) > NAMED else ""
+    return InputError(f"{len(errors):,} images cannot be read, the others are kept: {listed}{more}.")
 
 
 def _waiting(sums: np.ndarray, arrays: Sequence[np.ndarray]) -> np.ndarray:
