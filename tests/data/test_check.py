@@ -240,3 +240,14 @@ def test_a_part_to_validate_on_needs_no_hold_out(parted):
     assert "HOLD-OUT" not in found(f"folder:{parted}")
     shutil.rmtree(parted / "val")
     assert "HOLD-OUT" in found(f"folder:{parted}")
+
+
+def test_images_of_12_bits_in_16_are_dim_and_not_of_one_colour(photos):
+    shutil.rmtree(photos / "Dog ")
+    values = np.random.default_rng(0).integers(0, 1024, (96, 96)).astype(np.uint16)
+    Image.fromarray(values).save(photos / "cat" / "0.png")
+    Image.fromarray(np.full((96, 96), 1000, np.uint16)).save(photos / "cat" / "1.png")
+    assert {key: of for key, of in found(f"folder:{photos}").items() if key in ("dim", "flat")} == {
+        "dim": ["cat/0.png"],
+        "flat": ["cat/1.png"],
+    }

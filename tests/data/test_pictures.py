@@ -286,3 +286,15 @@ def test_images_of_177_megapixels_each_take_less_than_a_gigabyte(tmp_path):
     source = str(Path(gn.__file__).parents[1])
     done = subprocess.run(words, env={**os.environ, "PYTHONPATH": source}, capture_output=True, text=True, check=True)
     assert 0 < float(done.stdout.splitlines()[-1]) < 1024  # MB above the idle process
+
+
+@pytest.mark.parametrize(("highest", "told"), [(4095, True), (40_000, False), (0, False)])
+def test_images_of_16_bits_that_use_little_of_their_range_are_said_once(tmp_path, capsys, highest, told):
+    values = np.linspace(0, highest, 256).reshape(16, 16).astype(np.uint16)
+    paths = [save(tmp_path / f"{i}.png", values) for i in range(40)]
+    read_pictures(paths, size=16, description="")
+    err = capsys.readouterr().err
+    assert (
+        err.count("use 6% of the range, 0 to 65,535, and so are read nearly black; multiply their values by 16") == told
+    )
+    assert ("warning" in err) is told

@@ -21,9 +21,9 @@ from glassnet.data.copies import CHUNK_IMAGES, NEAR, digest, digests, near_copie
 from glassnet.data.dataset import Dataset
 from glassnet.data.datasets import folder, labels_csv, masks
 from glassnet.data.datasets.class_folders import as_they_lie, class_folders
-from glassnet.data.decoding import DAMAGE, DamagedError, format_of, opened
+from glassnet.data.decoding import DAMAGE, DamagedError, format_of, opened, used_range
 from glassnet.data.listing import Listed, Part, is_hidden_in, walk
-from glassnet.data.pictures import SUFFIXES, read_picture, read_undamaged
+from glassnet.data.pictures import DIM_SHARE, SUFFIXES, read_picture, read_undamaged
 from glassnet.data.split import why_not_held_out
 from glassnet.errors import InputError
 from glassnet.images import VOID
@@ -300,7 +300,10 @@ def _about_names(classes: Sequence[str]) -> list[Finding]:
 
 def _about_pixels(looks: Sequence[Look]) -> Iterator[Finding]:
     """Tell of images that show nothing, of copies, and of what is nearly a copy."""
-    flat = [Item(one.listed.name) for one in looks if not one.thumbnail.any()]
+    ranges = {one.listed.name: used_range(one.listed.path) for one in looks if not one.thumbnail.any()}
+    dim = [Item(name) for name, ends in ranges.items() if ends and ends[0] < ends[1] < DIM_SHARE]
+    flat = [Item(name) for name in ranges if Item(name) not in dim]
+    yield from _several("dim", dim, "image", "of 16 bits read nearly black: little of the range is used")
     yield from _several("flat", flat, "image", "of one colour")
     first: dict[bytes, Look] = {}
     copies: dict[tuple[Part | None, Part | None], list[Item]] = defaultdict(list)

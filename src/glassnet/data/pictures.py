@@ -17,10 +17,14 @@ from torch.nn import functional as F
 
 from glassnet.console import progress, say
 from glassnet.data.dataset import Dataset
-from glassnet.data.decoding import DAMAGE, DamagedError, decode, is_wide, opened
+from glassnet.data.decoding import DAMAGE, DamagedError, decode, is_wide, opened, used_range
 from glassnet.errors import InputError
 
 SUFFIXES = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"))
+DIM_SHARE = 1 / 8
+"""Share of the range of 16 bits below which all values of an image lie that is read nearly black."""
+SAMPLED = 16
+"""Files of a folder that are looked at for their range."""
 NAMED = 10
 """Damaged files that an error names, of however many."""
 CHUNK_IMAGES = 1024  # bounds the memory that interpolation takes beside its input and output
@@ -69,6 +73,7 @@ def read_undamaged_pictures(
         headers = list(pool.map(_is_gray_and_wide, paths))
     gray = channels == 1 if channels else all(one for one, _ in headers)
     say_wide([path for path, (_, wide) in zip(paths, headers, strict=True) if wide])
+    say_dim(paths)
     images = np.empty((len(paths), 1 if gray else 3, size, size), dtype=np.uint8)
     rows = []
     decoded = read_undamaged(
@@ -135,6 +140,18 @@ def say_wide(paths: Sequence[Path]) -> None:
     if paths:
         what = f"{len(paths):,} images have" if len(paths) > 1 else f"{paths[0]} has"
         say(f"{what} whole numbers of 32 bits or with a sign; each is scaled from its lowest to its highest value.")
+
+
+def say_dim(paths: Sequence[Path]) -> None:
+    """Say that images of 16 bits use little of their range, by a sample: they are read nearly black."""
+    some = paths[:: max(1, -(-len(paths) // SAMPLED))]
+    highest = max((ends[1] for one in some if (ends := used_range(one))), default=1.0)
+    if 0 < highest < DIM_SHARE:
+        what = f"the images of 16 bits, as {some[0]}, use" if len(some) > 1 else f"{some[0]} has 16 bits and uses"
+        say(
+            f"warning: {what} {highest:.0%} of the range, 0 to 65,535, and so are read nearly black; multiply their "
+            f"values by {int(1 / highest)} in the files."
+        )
 
 
 def say_ignored(folder: Path, ignored: Counter[str]) -> str:

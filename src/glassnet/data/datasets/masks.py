@@ -25,7 +25,7 @@ from glassnet.data.listing import (
     sub_folders,
     walk,
 )
-from glassnet.data.pictures import SUFFIXES, read_undamaged, say_ignored
+from glassnet.data.pictures import SUFFIXES, read_undamaged, say_dim, say_ignored
 from glassnet.data.split import hash_order
 from glassnet.errors import InputError
 from glassnet.images import VOID
@@ -292,6 +292,7 @@ def _read(
     images = np.empty((len(pairs), 3, size, size), np.uint8)
     masks = np.empty((len(pairs), size, size), np.uint8)
     present, rows = [], []
+    say_dim([pair.image for pair in pairs])
     for row, (image, mask, values) in read_undamaged(
         lambda pair: read_pair(pair, size),
         pairs,
