@@ -13,7 +13,7 @@ from command_line import answer, call, refused
 from glassnet import cli, console, run
 from glassnet.analysis.base import Context
 from glassnet.analysis.evaluation import EvaluationRequest, made_of
-from glassnet.data.fingerprint import changes, fingerprint
+from glassnet.data.fingerprint import changes, check_classes_stay, fingerprint
 from glassnet.errors import InputError
 from glassnet.experiment import Run
 from glassnet.files import read_json, write_json
@@ -396,6 +396,19 @@ def test_of_very_many_pixels_some_are_read_and_of_the_targets_all(monkeypatch, s
     assert fingerprint(dataset) == some
     dataset.train.targets[1] = (dataset.train.targets[1] + 1) % 3
     assert changes(some, fingerprint(dataset)) == ["other labels to train on"]
+
+
+def test_folders_exchanged_in_one_part_alone_are_refused(own, tmp_path):
+    for part in ("train", "test"):
+        shutil.copytree(own, tmp_path / "parts" / part)
+    draw(tmp_path / "parts" / "test" / "bright" / "more.png", 200, np.random.default_rng(3))
+    before = fingerprint(gn.load_dataset(f"folder:{tmp_path / 'parts'}"))
+    check_classes_stay(before, before, data="these", of="a run")
+    exchange_two(tmp_path / "parts" / "test")
+    now = fingerprint(gn.load_dataset(f"folder:{tmp_path / 'parts'}"))
+    with pytest.raises(InputError, match=REFUSED[exchange_two]):
+        check_classes_stay(before, now, data="these", of="a run")
+    check_classes_stay({"test": {"images": 61}}, now, data="these", of="a run of before")
 
 
 def test_a_fingerprint_of_before_leaves_out_what_it_left_out(monkeypatch, shades):
