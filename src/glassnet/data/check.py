@@ -301,9 +301,9 @@ def _about_names(classes: Sequence[str]) -> list[Finding]:
 def _about_pixels(looks: Sequence[Look]) -> Iterator[Finding]:
     """Tell of images that show nothing, of copies, and of what is nearly a copy."""
     ranges = {one.listed.name: used_range(one.listed.path) for one in looks if not one.thumbnail.any()}
-    dim = [Item(name) for name, ends in ranges.items() if ends and ends[0] < ends[1] < DIM_SHARE]
-    flat = [Item(name) for name in ranges if Item(name) not in dim]
-    yield from _several("dim", dim, "image", "of 16 bits read nearly black: little of the range is used")
+    dim = {name: Item(name) for name, ends in ranges.items() if ends and ends[0] < ends[1] < DIM_SHARE}
+    flat = [Item(name) for name in ranges if name not in dim]
+    yield from _several("dim", dim.values(), "image", "of 16 bits read nearly black: little of the range is used")
     yield from _several("flat", flat, "image", "of one colour")
     first: dict[bytes, Look] = {}
     copies: dict[tuple[Part | None, Part | None], list[Item]] = defaultdict(list)
