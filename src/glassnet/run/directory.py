@@ -188,19 +188,17 @@ def _is_object(value: Any) -> bool:
 
 def _is_fingerprint(value: Any) -> bool:
     """Of each part of the data its number of images and digests, and in a word what the targets are."""
-    return isinstance(value, dict) and all(
-        _is_text(part)
-        if name == "targets"
-        else isinstance(part, dict) and (_is_digests(part) if name == "classes" else _is_count(part.get("images")))
-        for name, part in value.items()
-    )
+    return isinstance(value, dict) and all(_OF_A_FINGERPRINT.get(name, _is_part)(part) for name, part in value.items())
 
 
-def _is_digests(value: Mapping[str, Any]) -> bool:
-    """Of each part a digest of each class."""
-    return all(isinstance(part, dict) and all(map(_is_text, part.values())) for part in value.values())
+def _is_part(value: Any) -> bool:
+    return isinstance(value, dict) and _is_count(value.get("images"))
 
 
+_OF_A_FINGERPRINT: Mapping[str, Callable[[Any], bool]] = {
+    "targets": _is_text,
+    "classes": lambda value: _is_object(value) and all(map(_is_object, value.values())),
+}
 Kind = tuple[Callable[[Any], bool], str]
 COUNT: Kind = (_is_count, "a whole number of 0 or more")
 SIZE: Kind = (_is_size, "a whole number of 1 or more")
