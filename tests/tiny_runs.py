@@ -1,12 +1,15 @@
 """The smallest trainings: of a classifier on the embedded digits, of a segmentation and a VAE on pictures made here."""
 
+import contextlib
 import json
 
 import numpy as np
+import pytest
 from PIL import Image
 
 import glassnet as gn
 from glassnet.run import write_weights
+from glassnet.training import loop
 
 TINY = ("filters=4,4,8,8", "hidden=16")
 
@@ -68,3 +71,19 @@ def tiny_vae(bars, out, **options):
     small = ("filters=4,8", "hidden=8", "latent=3")
     more = {"model_options": small, "kl_warmup": 0.5, "batch_size": 16, "precision": "fp32", "augment": False}
     return gn.TrainSettings(**{**base, **more, "out": out, **options})
+
+
+@contextlib.contextmanager
+def stops_after_an_epoch(monkeypatch):
+    """Within the block a training is stopped when its second epoch begins, as by Ctrl-C."""
+    epochs = iter([loop.train_epoch])
+
+    def once(*arguments):
+        for epoch in epochs:
+            return epoch(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "train_epoch", once)
+        with pytest.raises(KeyboardInterrupt):
+            yield

@@ -27,7 +27,7 @@ from glassnet.run import training_files, unfinished
 from glassnet.training import loop
 from glassnet.training.resume import train_or_resume
 from glassnet.training.train import train
-from tiny_runs import save_bars, tiny
+from tiny_runs import save_bars, stops_after_an_epoch, tiny
 
 SMALL = {"model_options": ("filters=2,2,2,2", "hidden=4"), "epochs": 2, "validation": 0.25, "batch_size": 16}
 
@@ -54,17 +54,8 @@ def whole(settings, tmp_path_factory):
 @pytest.fixture
 def stopped(settings, tmp_path, monkeypatch):
     """A training that was stopped after its first epoch."""
-    epochs = iter([loop.train_epoch])
-
-    def once(*arguments):
-        for epoch in epochs:
-            return epoch(*arguments)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "train_epoch", once)
-        with pytest.raises(KeyboardInterrupt):
-            trained(settings, tmp_path / "run")
+    with stops_after_an_epoch(monkeypatch):
+        trained(settings, tmp_path / "run")
     return tmp_path / "run"
 
 
@@ -318,9 +309,11 @@ def test_without_locks_the_owner_is_asked(stopped, without_locks):
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"process": "x"}', '{"process": -1}', '{"process": 0}', "9" * 5000])
 def test_a_damaged_lock_is_nobodys(stopped, without_locks, text):
-    (stopped / "checkpoint" / unfinished.OWNER).write_text(text)
+    file = stopped / "checkpoint" / unfinished.OWNER
+    file.write_text(text)
     with run.training_lock(stopped):
-        pass
+        assert json.loads(file.read_text())["process"] == os.getpid()
+    assert not file.exists()
 
 
 def test_a_run_that_another_process_has_trained_on_meanwhile_is_not_trained_twice(stopped, monkeypatch):

@@ -19,8 +19,7 @@ from glassnet.experiment import Run
 from glassnet.files import read_json, write_json
 from glassnet.subject import Subject
 from glassnet.tasks.classification import views as classification_views
-from glassnet.training import loop
-from tiny_runs import tiny
+from tiny_runs import stops_after_an_epoch, tiny
 
 SMALL = {"model_options": ("filters=2,2,2,2", "hidden=4"), "epochs": 2, "validation": 0.25, "batch_size": 8}
 
@@ -304,17 +303,8 @@ def test_of_a_run_of_an_early_version_classes_and_counts_are_known(trained, own,
 @pytest.fixture
 def stopped(own, tmp_path, monkeypatch):
     """A training on the folder that was stopped after its first epoch."""
-    epochs = iter([loop.train_epoch])
-
-    def once(*arguments):
-        for epoch in epochs:
-            return epoch(*arguments)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "train_epoch", once)
-        with pytest.raises(KeyboardInterrupt):
-            gn.train(tiny(tmp_path / "stopped", data=f"folder:{own}", **SMALL))
+    with stops_after_an_epoch(monkeypatch):
+        gn.train(tiny(tmp_path / "stopped", data=f"folder:{own}", **SMALL))
     return tmp_path / "stopped"
 
 

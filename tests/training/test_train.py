@@ -14,9 +14,8 @@ import glassnet as gn
 from glassnet import run
 from glassnet.errors import InputError
 from glassnet.experiment import resolve
-from glassnet.training import loop
 from glassnet.training.train import default_name
-from tiny_runs import TINY, tiny
+from tiny_runs import TINY, stops_after_an_epoch, tiny
 
 
 def words(out, *more):
@@ -144,17 +143,8 @@ def test_control_c_leaves_a_resumable_run(whole, tmp_path):
 @pytest.fixture
 def stopped(tmp_path, monkeypatch):
     """A run that was stopped in its second epoch."""
-    epochs = iter([loop.train_epoch])
-
-    def once(*arguments):
-        for epoch in epochs:
-            return epoch(*arguments)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(loop, "train_epoch", once)
-    with pytest.raises(KeyboardInterrupt):
+    with stops_after_an_epoch(monkeypatch):
         gn.train(tiny(tmp_path / "stopped", epochs=2))
-    monkeypatch.undo()
     return tmp_path / "stopped"
 
 

@@ -173,12 +173,29 @@ def get(
     if not store.writable:
         context.once(("read-only", store.folder), lambda: say(f"{store.folder} is read-only: analyses are not kept."))
         return _computed(kind, subject, request, context)
-    words = name or slug(list(kind.words(subject, request)))
     if name is not None:
         store.check_free(kind.name, name)
+    result = _make(kind, subject, request, context, store, name, settings, made_of)
+    made = store.find(kind.name, settings, made_of, earlier=not subject.data_changed)
+    assert made is not None
+    return Analysis(kind.name, request, result, made)
+
+
+def _make(
+    kind: Kind,
+    subject: Subject,
+    request: Any,
+    context: Context,
+    store: Store,
+    name: str | None,
+    settings: Mapping[str, Any],
+    made_of: Mapping[str, Any],
+) -> Any:
+    """Compute an analysis, write its entry, and return its result."""
     started = time.perf_counter()
     result = kind.compute(subject, request, context)
     document, arrays = encode(result)
+    words = name or slug(list(kind.words(subject, request)))
     with store.draft(kind.name, words, chosen=name is not None) as draft:
         draft.save_arrays(arrays)
         for plot in kind.plots(subject, request, result, context):
@@ -186,12 +203,7 @@ def get(
         for file, text in kind.tables(subject, request, result, context).items():
             draft.save_text(file, text)
         draft.document.update(
-            subject={
-                "name": printable(subject.name, lines=False),  # JSON in UTF-8 holds no half character
-                "task": subject.task.name,
-                "data": None if subject.data is None else printable(str(subject.data), lines=False),
-                **({"data_changed": subject.data_changed} if subject.data_changed else {}),
-            },
+            subject=_about(subject),
             settings=settings,
             made_of=made_of,
             **kind.about(subject, request, result, context),
@@ -201,9 +213,17 @@ def get(
             seconds=round(time.perf_counter() - started, 3),
             result=document,
         )
-    made = store.find(kind.name, settings, made_of, earlier=not subject.data_changed)
-    assert made is not None
-    return Analysis(kind.name, request, result, made)
+    return result
+
+
+def _about(subject: Subject) -> dict[str, Any]:
+    """Name the subject of an entry; JSON in UTF-8 holds no half character."""
+    return {
+        "name": printable(subject.name, lines=False),
+        "task": subject.task.name,
+        "data": None if subject.data is None else printable(str(subject.data), lines=False),
+        **({"data_changed": subject.data_changed} if subject.data_changed else {}),
+    }
 
 
 def _computed(kind: Kind, subject: Subject, request: Any, context: Context) -> Analysis:

@@ -14,8 +14,9 @@ from jaxtyping import Float, Float32, Int64
 from glassnet import figures
 from glassnet.analysis.base import Context, Kind, Precision
 from glassnet.analysis.features import FeaturesRequest, check_images_have_classes, drawn, features_of, unusual
-from glassnet.embedding import cluster, embed
+from glassnet.embedding import Clustering, Embedding, Quality, cluster, embed
 from glassnet.embedding.quality import feature_neighbours, quality_of
+from glassnet.embedding.result import Rows
 from glassnet.errors import InputError
 from glassnet.measures import CLUSTERING_TITLES, EMBEDDING_TITLES
 from glassnet.run.store import FigureWords, Plot
@@ -134,17 +135,7 @@ def compute(subject: Subject, request: EmbeddingRequest, context: Context) -> Em
         ("neighbours", id(subject), _of_features(request)),
         lambda: feature_neighbours(rows, neighbours=neighbours, seed=request.seed),
     )
-    given = request.perplexity or (min(PERPLEXITY, (len(rows) - 1) / 3),)
-    embedding = embed(
-        rows,
-        method=request.method,
-        dims=request.dims,
-        seed=request.seed,
-        engine=request.engine,
-        device=context.device.type if request.engine == "glassnet" else "cpu",
-        perplexity=given[0] if len(given) == 1 else given,
-        neighbours=min(UMAP_NEIGHBOURS, len(rows) - 1),
-    )
+    embedding = _placed(rows, request, context)
     clusters = cluster(
         embedding.points,
         method=request.clustering,
@@ -153,18 +144,6 @@ def compute(subject: Subject, request: EmbeddingRequest, context: Context) -> Em
         labels=labels,
     )
     quality = quality_of(known, embedding.points, labels=labels)
-    variance = embedding.explained_variance
-    measures = {
-        "explained_variance": None if variance is None else float(variance.sum()),
-        "kl_divergence": embedding.kl_divergence,
-        "ari": clusters.ari,
-        "nmi": clusters.nmi,
-        "cluster_accuracy": clusters.accuracy,
-        "silhouette": clusters.silhouette,
-        **{key: getattr(quality, key) for key in ("trustworthiness", "continuity", "neighbours_kept")},
-        "distance_correlation": quality.distance_correlation,
-        "knn_accuracy": quality.knn_accuracy,
-    }
     return EmbeddedLayer(
         layer=request.layer,
         method=request.method,
@@ -179,12 +158,43 @@ def compute(subject: Subject, request: EmbeddingRequest, context: Context) -> Em
         fitted=clusters.fitted,
         features=rows.shape[1],
         method_settings=dict(embedding.settings),
-        measures=measures,
+        measures=_measures(embedding, clusters, quality),
         neighbours=quality.neighbours,
         sample=quality.sample,
         noise_share=clusters.noise_share if request.clustering == "hdbscan" else None,
         components=_components(request, rows) if request.method == "pca" else None,
     )
+
+
+def _placed(rows: Rows, request: EmbeddingRequest, context: Context) -> Embedding:
+    """Place the features' points by the method that is asked for."""
+    given = request.perplexity or (min(PERPLEXITY, (len(rows) - 1) / 3),)
+    return embed(
+        rows,
+        method=request.method,
+        dims=request.dims,
+        seed=request.seed,
+        engine=request.engine,
+        device=context.device.type if request.engine == "glassnet" else "cpu",
+        perplexity=given[0] if len(given) == 1 else given,
+        neighbours=min(UMAP_NEIGHBOURS, len(rows) - 1),
+    )
+
+
+def _measures(embedding: Embedding, clusters: Clustering, quality: Quality) -> dict[str, float | None]:
+    """Return what is measured of a picture, by the keys of MEASURES."""
+    variance = embedding.explained_variance
+    return {
+        "explained_variance": None if variance is None else float(variance.sum()),
+        "kl_divergence": embedding.kl_divergence,
+        "ari": clusters.ari,
+        "nmi": clusters.nmi,
+        "cluster_accuracy": clusters.accuracy,
+        "silhouette": clusters.silhouette,
+        **{key: getattr(quality, key) for key in ("trustworthiness", "continuity", "neighbours_kept")},
+        "distance_correlation": quality.distance_correlation,
+        "knn_accuracy": quality.knn_accuracy,
+    }
 
 
 def _number(subject: Subject, request: EmbeddingRequest, images: int) -> int:
