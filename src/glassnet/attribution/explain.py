@@ -19,6 +19,7 @@ from glassnet.devices import autocast, choose_precision
 from glassnet.images import Images, check_images, device_of, image_batches
 from glassnet.measures import METHOD_TITLES
 from glassnet.models.capture import followed_in_place, undisturbed
+from glassnet.models.inference import ModelCall, call_model
 from glassnet.models.layers import LayerChoice, asked_by_name, select_layers, split_call
 
 
@@ -33,6 +34,7 @@ def explain(
     batch_size: int | Literal["auto"] = "auto",
     memory_bytes: int = MEMORY_BYTES,
     precision: Literal["auto", "fp32", "bf16"] = "fp32",
+    forward: ModelCall | None = None,
 ) -> Explanation:
     """Attribute one score per image, or several, to any layers, by any methods, and leave the model as it was found.
 
@@ -42,7 +44,7 @@ def explain(
     more passes, those of a layer for each layer; their docstrings say how many.
 
     Args:
-        model: Any module that takes one image batch.
+        model: Any module that takes one image batch, or what `forward` gives it.
         images: (n, channel, height, width): uint8 (scaled to [0, 1] here) or float as the model takes it; a tensor or a
             NumPy array.
         target: What is explained: "predicted", a class number, one class number an image (n,), several an image, as
@@ -64,6 +66,9 @@ def explain(
         memory_bytes: What "auto" fills: activations and gradients; weights and results come on top.
         precision: "bf16" computes the passes under autocast, "auto" where the hardware gains from it; methods and
             results are float32 in all.
+        forward: How the model is called on a batch of images, for one that takes more than them, as in
+            lambda model, images: model(images, text). Methods that look at changed images call it with these, of which
+            there may be several times as many.
 
     Raises:
         InputError: A name is unknown, a shape or the target is wrong, images, scores or attributions are NaN, a layer
@@ -77,11 +82,12 @@ def explain(
     of_layers = any(is_of_a_layer(method, known_methods) for method in chosen)
     names, asked = (select_layers(model, layers), asked_by_name(model, layers)) if of_layers else ([], [])
     memory_format = torch.channels_last if device.type == "cpu" else torch.preserve_format
-    network = Network(model, choose_precision(precision, device), followed_in_place(model), memory_format)
+    call = forward or call_model
+    network = Network(model, choose_precision(precision, device), followed_in_place(model), memory_format, call)
     # The caller's modes must not matter: gradients are needed, and only the passes may run in bf16.
     with undisturbed(model), torch.inference_mode(False), torch.enable_grad(), autocast(device, "fp32"):
         modules = {split_call(name)[0] for name in names}
-        size = choose_batch_size(model, images, modules, batch_size, memory_bytes)
+        size = choose_batch_size(model, images, modules, batch_size, memory_bytes, call)
         plan = Plan(network, chosen, known_methods, asked, names, reshape, size)
         try:
             return _in_batches(plan, images, wanted)

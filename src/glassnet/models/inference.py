@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,14 @@ from torch.utils._pytree import tree_map
 from glassnet.devices import autocast
 from glassnet.errors import GlassnetError, InputError, WorkError, is_too_large
 from glassnet.images import first_weight
+
+ModelCall = Callable[[nn.Module, Tensor], Any]
+"""How a model is called on a batch of images, as in lambda model, images: model(images, text)."""
+
+
+def call_model(model: nn.Module, images: Tensor) -> Any:
+    """Call a model on a batch of images, the way of one that takes nothing else."""
+    return model(images)
 
 
 @contextmanager

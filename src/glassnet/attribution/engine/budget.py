@@ -12,7 +12,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from glassnet.errors import InputError
 from glassnet.images import Images, image_batches
 from glassnet.models.capture import tapped
-from glassnet.models.inference import translate_torch_errors
+from glassnet.models.inference import ModelCall, call_model, translate_torch_errors
 
 MEMORY_BYTES = 2 * 2**30
 
@@ -25,7 +25,12 @@ Rerun = Callable[[str, Iterable[Tensor]], Iterator[Tensor]]
 
 
 def choose_batch_size(
-    model: nn.Module, images: Images, modules: Collection[str], batch_size: object, memory_bytes: int
+    model: nn.Module,
+    images: Images,
+    modules: Collection[str],
+    batch_size: object,
+    memory_bytes: int,
+    call: ModelCall = call_model,
 ) -> int:
     """Return a batch size as given, or for "auto" the largest that the memory budget holds, at least 1.
 
@@ -44,10 +49,10 @@ def choose_batch_size(
     if len(images) * plenty <= memory_bytes or len(images) == 1:
         return min(len(images), _MOST_IMAGES)
     _, image = next(image_batches(model, images[:1], 1))
-    return max(1, min(memory_bytes // max(bytes_of_a_pass(model, image, modules), 1), len(images), _MOST_IMAGES))
+    return max(1, min(memory_bytes // max(bytes_of_a_pass(model, image, modules, call), 1), len(images), _MOST_IMAGES))
 
 
-def bytes_of_a_pass(model: nn.Module, images: Tensor, modules: Collection[str]) -> int:
+def bytes_of_a_pass(model: nn.Module, images: Tensor, modules: Collection[str], call: ModelCall = call_model) -> int:
     """Measure what the graph of these images holds, what the modules give, and as much again for gradients.
 
     It measures in the precision of the weights; under autocast to bf16 it is about half.
@@ -69,7 +74,7 @@ def bytes_of_a_pass(model: nn.Module, images: Tensor, modules: Collection[str]) 
     hooks = saved_tensors_hooks(pack, lambda tensor: tensor)
     with translate_torch_errors(model, images), tapped(model, modules, tap), hooks:
         # Bound to a name, so that the graph holds what it saved until all of it is counted.
-        _graph = model(images.requires_grad_().clone())
+        _graph = call(model, images.requires_grad_().clone())
     return sum(saved.values()) + 2 * given
 
 

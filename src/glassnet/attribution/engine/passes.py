@@ -17,7 +17,7 @@ from glassnet.attribution.engine.targets import Classes, Scorer, score
 from glassnet.devices import autocast
 from glassnet.errors import InputError
 from glassnet.models.capture import Recorder, record
-from glassnet.models.inference import translate_torch_errors
+from glassnet.models.inference import ModelCall, call_model, translate_torch_errors
 from glassnet.models.layers import Call
 
 # Activations that stand where a ReLU would, but pass some of a negative input on, so that the rule does not fit.
@@ -131,12 +131,14 @@ class Network:
         overwritten: Modules whose outputs it overwrites in place; grows as more are seen.
         memory_format: Of the images, and so of all maps. Convolutions on a CPU are faster where a pixel's channels lie
             together, but a model that calls `view` may refuse that, and then goes on with what it is used to.
+        call: How the model is called on a batch of images.
     """
 
     model: nn.Module
     precision: str
     overwritten: set[str]
     memory_format: torch.memory_format
+    call: ModelCall = call_model
 
 
 @dataclass
@@ -176,7 +178,7 @@ def forward(
         watching = guided_relu if guided else nullcontext()
         with translate_torch_errors(network.model, images), autocast(images.device, network.precision), watching:
             # A copy, since the model may write into what it is given, but not into a graph's root.
-            output = network.model(images.clone(memory_format=network.memory_format))
+            output = network.call(network.model, images.clone(memory_format=network.memory_format))
         return output, *score(output, target, len(images))
 
     with torch.set_grad_enabled(guided or not {"gradient", "input_gradient"}.isdisjoint(needs)):
