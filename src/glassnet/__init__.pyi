@@ -36,7 +36,7 @@ from .models import MODELS as MODELS
 from .models import create_model as create_model
 from .models.features import extract_features as extract_features
 from .models.inference import predict as predict
-from .models.layers import layer_table as layer_table
+from .models.layer_table import layer_table as layer_table
 from .reports import report as report
 from .settings import TrainSettings as TrainSettings
 from .subject import Subject as Subject

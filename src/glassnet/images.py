@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from glassnet.errors import InputError
 
@@ -71,5 +73,19 @@ def image_batches(
 
 
 def first_weight(model: nn.Module) -> Tensor:
-    """Return the first of a model's weights, for its device and type; an empty one on the CPU where it has none."""
+    """Return the weight that images meet first, for its device and type; an empty one on the CPU where there is none.
+
+    That is the weight matrix of the first convolution or linear layer, else the first parameter of two or more axes,
+    else any: a scalar or a class token before the layers may be of another type than these.
+    """
+    layers = (m for m in model.modules() if isinstance(m, _ConvNd | nn.Linear))
+    matrices = (p for source in (*layers, model) for p in source.parameters() if p.is_floating_point())
+    matrix = next((p for p in matrices if not is_uninitialized(p) and p.ndim > 1), None)
+    if matrix is not None:
+        return matrix
     return next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
+
+
+def is_uninitialized(parameter: Tensor) -> bool:
+    """Tell whether a lazy layer's parameter has no shape yet."""
+    return isinstance(parameter, UninitializedParameter | UninitializedBuffer)

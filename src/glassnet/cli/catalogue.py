@@ -13,13 +13,14 @@ from glassnet.cli import Answer
 from glassnet.cli.help import summary
 from glassnet.errors import InputError
 from glassnet.files import atomic, writable_target
+from glassnet.formats import DASH
 from glassnet.settings import DataSettings, ModelsSettings
 from glassnet.tables import text_table
 
 if TYPE_CHECKING:
     from glassnet.data import Source
     from glassnet.data.check import Finding
-    from glassnet.models.layers import Layer
+    from glassnet.models.layer_table import Layer
 
 LISTED_ITEMS = 5
 """Files that are named of each finding of `data check`."""
@@ -158,7 +159,7 @@ def models(settings: ModelsSettings) -> Answer:
     import torch
 
     from glassnet.models import create_model, parse_options
-    from glassnet.models.layers import layer_table
+    from glassnet.models.layer_table import layer_table
 
     if settings.name is None:
         return _list_models()
@@ -199,8 +200,8 @@ def _layer_text(rows: list[Layer]) -> str:
     return text_table(("name", "kind", "input", "output", "parameters", "MACs"), lines, total=total)
 
 
-def _size(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape))
+def _size(shape: tuple[int, ...] | None) -> str:
+    return DASH if shape is None else "x".join(map(str, shape))
 
 
 def _check_figure(path: Path) -> None:

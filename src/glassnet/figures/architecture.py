@@ -12,6 +12,7 @@ from matplotlib.patches import FancyArrowPatch, Polygon, Rectangle
 
 from glassnet.errors import InputError
 from glassnet.figures.style import GRID, INK, MUTED, PALETTE, SURFACE, in_house_style, new_canvas, shorten
+from glassnet.formats import DASH
 
 KEYS = ("name", "kind", "input", "output", "parameters", "macs")
 WIDTH = 4.9
@@ -45,7 +46,8 @@ def architecture(layers: Sequence[Mapping[str, Any]], title: str = "Network") ->
 
     Args:
         layers: In the order in which an image passes them, mappings with `name`, `kind` (the layer's class), `input`
-            and `output` (sizes without the batch), `parameters` and `macs` (multiply-accumulates per image).
+            and `output` (sizes without the batch; None where it is never called, or takes or gives no tensor),
+            `parameters` and `macs` (multiply-accumulates per image).
         title: The figure's heading, as the model's name.
 
     Raises:
@@ -78,15 +80,22 @@ def _rows(layers: Sequence[Mapping[str, Any]]) -> list[_Row]:
         lacking = [key for key in KEYS if key not in layer]
         if lacking:
             raise InputError(f"layer {number} lacks {', '.join(lacking)}, expected {', '.join(KEYS)}.")
-    first = tuple(layers[0]["input"])
+    first = next((tuple(layer["input"]) for layer in layers if layer["input"] is not None), ())
     rows = [_Row("image", "", _size(first), first, 0, 0, "input", True)]
     for layer in layers:
-        taken, output = tuple(layer["input"]), tuple(layer["output"])
-        family = _family(layer["kind"])
-        sizes = f"{_size(taken)} → {_size(output)}" if family or taken != output else _size(output)
-        counts = int(layer["parameters"]), int(layer["macs"])
-        rows.append(_Row(layer["name"], layer["kind"], sizes, output, *counts, family, taken == rows[-1].output))
+        rows.append(_row(layer, rows[-1].output))
     return rows
+
+
+def _row(layer: Mapping[str, Any], before: tuple[int, ...]) -> _Row:
+    """Make a row of what follows on an output; what takes or gives no tensor is thin and leaves the chain as it is."""
+    counts = int(layer["parameters"]), int(layer["macs"])
+    if layer["input"] is None or layer["output"] is None:
+        return _Row(layer["name"], layer["kind"], DASH, before, *counts, None, True)
+    taken, output = tuple(layer["input"]), tuple(layer["output"])
+    family = _family(layer["kind"])
+    sizes = f"{_size(taken)} → {_size(output)}" if family or taken != output else _size(output)
+    return _Row(layer["name"], layer["kind"], sizes, output, *counts, family, taken == before)
 
 
 def _family(kind: str) -> str | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
 import torch
@@ -65,11 +66,57 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     """Put every part of a model into evaluation mode, and back also when the block raises."""
     modes = [(module, module.training) for module in model.modules()]
     try:
-        model.eval()
+        with suppress(NotImplementedError):  # an exported program has one mode
+            model.eval()
         yield
     finally:
         for module, mode in modes:
             module.training = mode
+
+
+@contextmanager
+def keeping_state(model: nn.Module) -> Iterator[None]:
+    """Leave a model's buffers, the tensors that it keeps as attributes, and torch's random generators as they were.
+
+    A spiking or recurrent network writes its state over its buffers, or puts others in their place.
+    """
+    places = [held for module in model.modules() for held in (module._buffers, vars(module))]
+    found = [(held, name, value, value._version, value.clone()) for held in places for name, value in _tensors(held)]
+    device = first_weight(model).device
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for held, name, value, version, copy in found:
+                    held[name] = value
+                    if value._version != version or not _equal(value, copy):
+                        value.copy_(copy)
+
+
+def _tensors(held: Any) -> list[tuple[str, Tensor]]:
+    """Return what may be written to; a tensor of inference mode may not, and one without numbers needs no copy."""
+    return [
+        (name, value)
+        for name, value in held.items()
+        if isinstance(value, Tensor) and value.device.type != "meta" and not value.is_inference()
+    ]
+
+
+def _equal(value: Tensor, copy: Tensor) -> bool:
+    """Tell whether two tensors are equal, for those that write past the version (`.data`); else the version counts."""
+    try:
+        return torch.equal(value, copy)
+    except RuntimeError:  # sparse, or a type that torch cannot compare
+        return True
+
+
+def eager() -> AbstractContextManager[Any]:
+    """Run what was compiled by `torch.compile` as it was written, since hooks are lost in compiled code.
+
+    Nothing can be compiled before torch._dynamo is loaded, which takes a second.
+    """
+    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
 
 
 def predict(

@@ -12,7 +12,7 @@ from glassnet import figures
 from glassnet.blocks import Block, Fold
 from glassnet.errors import InputError
 from glassnet.formats import DASH, count, decimal, duration, shape
-from glassnet.models.layers import layer_table
+from glassnet.models.layer_table import layer_table
 from glassnet.reports.material import as_far_as_made, drawn
 from glassnet.run.store import FigureWords, Plot
 from glassnet.subject import Subject

@@ -17,7 +17,7 @@ from glassnet import figures
 from glassnet.errors import unknown_name
 from glassnet.experiment import Run
 from glassnet.models import create_model
-from glassnet.models.layers import layer_table
+from glassnet.models.layer_table import layer_table
 from glassnet.reproduction.claims import CLAIMS, Verdict, both, higher_over_seeds
 from glassnet.reproduction.part import Part, Reproduction, SavedFigure, base_settings, open_folder, save_plot
 from glassnet.reproduction.reported import (

@@ -207,7 +207,7 @@ MEASURE: Kind = (_is_measure, "a number or null")
 INTERVAL: Kind = (_is_interval, "two numbers")
 TEXT: Kind = (_is_text, "a text")
 TEXTS: Kind = (_is_list_of(_is_text), "a list of texts")
-COUNTS: Kind = (_is_list_of(_is_count), "a list of whole numbers")
+SHAPE: Kind = (lambda value: value is None or _is_list_of(_is_count)(value), "a list of whole numbers, or null")
 OBJECT: Kind = (_is_object, "an object")
 FINGERPRINT: Kind = (_is_fingerprint, "the number of images of each part, and digests")
 LIST: Kind = (_is_list_of(lambda _: True), "a list")
@@ -239,8 +239,8 @@ _TOP: Mapping[str, Kind] = {"seconds": NUMBER, "started": TEXT, "device": TEXT, 
 _LAYER: Mapping[str, Kind] = {
     "name": TEXT,
     "kind": TEXT,
-    "input": COUNTS,
-    "output": COUNTS,
+    "input": SHAPE,
+    "output": SHAPE,
     "parameters": COUNT,
     "macs": COUNT,
 }

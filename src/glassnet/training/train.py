@@ -28,7 +28,7 @@ from glassnet.errors import InputError
 from glassnet.experiment import Experiment, Run
 from glassnet.files import WriteError
 from glassnet.models.inference import check_memory
-from glassnet.models.layers import layer_table
+from glassnet.models.layer_table import layer_table
 from glassnet.run import SCHEMA_VERSION
 from glassnet.settings import ResolvedSettings, TrainSettings, to_json
 from glassnet.training.distributed import broadcast_from_main, join_processes, main_first, synchronize_batchnorm

@@ -15,7 +15,7 @@ from glassnet.denoising.baselines import noisy_and_clean
 from glassnet.experiment import Run
 from glassnet.formats import between
 from glassnet.models import create_model, parse_options
-from glassnet.models.layers import layer_table
+from glassnet.models.layer_table import layer_table
 from glassnet.reproduction.claims import Verdict
 from glassnet.reproduction.part import Part, Reproduction, SavedFigure, open_folder, save_plot
 from glassnet.reproduction.reconstruction.comparison import judge, margin_table, quality_table, summary_table

@@ -1,0 +1,172 @@
+"""The table of a network's layers: what each takes and gives, holds and costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from glassnet.console import say
+from glassnet.errors import GlassnetError, InputError
+from glassnet.images import first_weight, is_uninitialized
+from glassnet.models.inference import check_memory, eager, evaluating, keeping_state
+from glassnet.models.macs import ModuleCall, charged_calls, own_children, own_parameters, whole_modules
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One call of one layer, or a layer that is never called.
+
+    Attributes:
+        name: The module's name; of the model itself its class.
+        kind: The module's class.
+        input: Shape without the batch of the first tensor it takes; None where it takes none, or is never called.
+        output: So too of what it gives.
+        parameters: Its own, each counted in the first row that uses it.
+        macs: Multiply-accumulates per image.
+        trainable: Those of its parameters that are not frozen.
+    """
+
+    name: str
+    kind: str
+    input: tuple[int, ...] | None
+    output: tuple[int, ...] | None
+    parameters: int
+    macs: int
+    trainable: int
+
+
+def layer_table(
+    model: nn.Module,
+    input_shape: Sequence[int],
+    *,
+    forward: Callable[[nn.Module, Tensor], Any] | None = None,
+) -> list[Layer]:
+    """List a model's layers in the order in which an image passes them.
+
+    There is a row for each call of each module without children, for each call of a module with children that holds
+    parameters of its own or multiplies by itself (attention does both), and for each module that holds parameters but
+    is never called, as attention's out_proj or a ParameterList: it follows its neighbours, and its shapes are None.
+    What computes a layer's weight (weight_norm, spectral_norm) is part of the layer. Parameters are counted once each,
+    frozen ones too, so that they add up to all of the model's.
+
+    Multiply-accumulates are those of the operations that run, by the shapes they run with: convolutions, products of
+    matrices (linear layers, attention, einsum), fused attention and recurrent layers, half of the flops that
+    `torch.utils.flop_counter` counts. Each is charged to the innermost module that runs it. All else (sums, norms,
+    products with a vector) is counted as 0, as is usual.
+
+    The model runs once, in evaluation mode, on an image of zeros, and is left as it was found. Inside a scripted,
+    traced or exported model nothing is seen running: one row has all of its cost, and the others hold its parameters.
+
+    Args:
+        model: Any module that takes one tensor, or what `forward` gives it.
+        input_shape: (batch, channel, height, width), or any other shape that the model takes.
+        forward: How the model is called on the images, for one that takes more than these, as in
+            lambda model, images: model(images, text).
+
+    Raises:
+        InputError: The model cannot take an input of that shape, or has lazy layers that were never called.
+    """
+    batch = _check(model, input_shape)
+    with keeping_state(model), evaluating(model), eager(), torch.no_grad(), charged_calls(model) as calls:
+        _run(model, input_shape, forward)
+    called = _with_something(calls)
+    rows = _rows(model, called, batch)
+    if _in_one_piece(model, called):
+        say(
+            f"{type(model).__name__} runs in one piece, as scripted, traced and exported models do: its layers' sizes "
+            "are not known, and one row has all its multiply-accumulates."
+        )
+    return rows
+
+
+def _in_one_piece(model: nn.Module, called: Sequence[ModuleCall]) -> bool:
+    """Tell whether layers hold parameters, but none of these layers was seen running."""
+    seen = any(own_parameters(one.module) for one in called if one.module is not model)
+    return not seen and any(own_parameters(module) for module in model.modules() if module is not model)
+
+
+def _check(model: nn.Module, shape: Sequence[int]) -> int:
+    if not shape or not all(isinstance(n, int) and n > 0 for n in shape):
+        raise InputError(f"input_shape is {shape!r}, expected whole numbers of at least 1, as in (1, 3, 32, 32).")
+    for name, module in model.named_modules():
+        if any(map(is_uninitialized, own_parameters(module))):
+            raise InputError(
+                f"layer '{name}' ({type(module).__name__}) has no weights yet; call the model once on a batch of "
+                "images first."
+            )
+    return shape[0]
+
+
+def _run(model: nn.Module, shape: Sequence[int], forward: Callable[[nn.Module, Tensor], Any] | None) -> None:
+    weight = first_weight(model)
+    # On several devices DataParallel works in threads, where operations are not counted.
+    called = model.module if isinstance(model, nn.DataParallel) else model
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # it runs whole blocks in one operation, past their layers
+    try:
+        images = torch.zeros(tuple(shape), device=weight.device, dtype=weight.dtype)
+        called(images) if forward is None else forward(called, images)
+    except GlassnetError:
+        raise
+    except Exception as error:  # whatever anybody's model raises
+        check_memory(error, shape[0])
+        raise InputError(_refusal(model, shape, error)) from error
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+def _refusal(model: nn.Module, shape: Sequence[int], error: Exception) -> str:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")
+    sentence = f"{type(model).__name__} cannot take an input of shape {tuple(shape)}: {reason}."
+    if isinstance(error, TypeError | AttributeError | KeyError):
+        sentence += " If it takes more than images, pass forward=lambda model, images: …, which calls it."
+    return sentence
+
+
+def _with_something(calls: Sequence[ModuleCall]) -> list[ModuleCall]:
+    """Keep the calls of modules without children, and of those that hold or multiply something themselves."""
+    outside, *inside = calls
+    fine = [one for one in inside if one.macs or not own_children(one.module) or own_parameters(one.module)]
+    return [*fine, *([outside] if outside.macs or not fine else [])]
+
+
+def _rows(model: nn.Module, calls: Sequence[ModuleCall], batch: int) -> list[Layer]:
+    counted: dict[int, nn.Parameter] = {}  # kept, since the number of what is gone may be given again
+
+    def row(call: ModuleCall) -> Layer:
+        new = {id(p): p for p in own_parameters(call.module) if id(p) not in counted}
+        counted.update(new)
+        held = sum(p.numel() for p in new.values())
+        trainable = sum(p.numel() for p in new.values() if p.requires_grad)
+        kind = getattr(call.module, "original_name", None) or _kind(call.module)
+        name = call.name or type(model).__name__
+        return Layer(name, kind, call.input, call.output, held, call.macs // batch, trainable)
+
+    called = {one.module for one in calls}
+    rows = [(one.name, row(one)) for one in calls]
+    for name, module in whole_modules(model).items():
+        if module not in called and any(id(p) not in counted for p in own_parameters(module)):
+            place = _place(name, [one for one, _ in rows])
+            rows.insert(place, (name, row(ModuleCall(name, module, None))))
+    return [one for _, one in rows]
+
+
+def _kind(module: nn.Module) -> str:
+    """Name a module's class; a parametrized layer's is one that torch made from the layer's own."""
+    made = type(module)
+    return made.__mro__[1].__name__ if made.__module__ == "torch.nn.utils.parametrize" else made.__name__
+
+
+def _place(name: str, before: Sequence[str]) -> int:
+    """Find the place behind the last row of the nearest module around `name` that has rows, or of one inside it."""
+    around = name
+    while around:
+        around = around.rpartition(".")[0]
+        inside = [i for i, one in enumerate(before) if one == around or one.startswith(f"{around}.")]
+        if around and inside:
+            return inside[-1] + 1
+    return len(before)
