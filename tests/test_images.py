@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from glassnet.errors import InputError
-from glassnet.images import check_images, device_of, image_batches, to_float
+from glassnet.images import check_images, device_of, first_weight, image_batches, to_float
 
 
 def test_grey_values_become_shares():
@@ -43,6 +43,18 @@ def test_not_finite_pixels_are_said_with_the_images_number():
 def test_the_device_is_the_first_weights():
     assert device_of(nn.Linear(1, 1, device="meta")).type == "meta"
     assert device_of(nn.Flatten()).type == "cpu"
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_the_type_is_that_of_the_first_layers_weights_not_of_what_stands_before_them(dtype):
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Linear(4, 2).double())
+    network.register_parameter("scale", nn.Parameter(torch.ones((), dtype=dtype)))
+    network.register_parameter("token", nn.Parameter(torch.ones(1, 2, dtype=dtype)))
+    assert next(network.parameters()).dtype == dtype
+    assert first_weight(network) is network[0].weight
+    assert next(image_batches(network, torch.rand(1, 3, 4, 4, dtype=torch.float64), 1))[1].dtype == torch.float32
+    del network[0], network[0]
+    assert first_weight(network) is network.token
 
 
 def test_images_of_every_kind_pass():

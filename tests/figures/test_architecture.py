@@ -67,6 +67,13 @@ def test_vectors_alone_and_scalars(layers):
     assert "64 → 1" in drawn(figure)
 
 
+def test_what_is_never_called_is_a_thin_row_that_keeps_the_chain(layers):
+    uncalled = {**layers[4], "name": "out_proj", "input": None, "output": None, "macs": 0}
+    texts = drawn(architecture([uncalled, *layers[:4], uncalled, layers[4]], "net"))
+    assert {"1×8×8", "out_proj  Linear", "–", "64 → 10"} <= set(texts)
+    assert "another input" not in texts
+
+
 @pytest.mark.parametrize(
     ("count", "written"), [(0, "0"), (999, "999"), (1000, "1 k"), (7_225_344, "7.23 M"), (15_470_264_320, "15.5 G")]
 )

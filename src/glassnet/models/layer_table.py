@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from glassnet.console import say
 from glassnet.errors import GlassnetError, InputError
 from glassnet.images import first_weight, is_uninitialized
-from glassnet.models.inference import check_memory, eager, evaluating, keeping_state
+from glassnet.models.inference import ModelCall, call_model, check_memory, eager, evaluating, keeping_state
 from glassnet.models.macs import ModuleCall, charged_calls, own_children, own_parameters, whole_modules
 
 
@@ -43,7 +42,7 @@ def layer_table(
     model: nn.Module,
     input_shape: Sequence[int],
     *,
-    forward: Callable[[nn.Module, Tensor], Any] | None = None,
+    forward: ModelCall | None = None,
 ) -> list[Layer]:
     """List a model's layers in the order in which an image passes them.
 
@@ -72,7 +71,7 @@ def layer_table(
     """
     batch = _check(model, input_shape)
     with keeping_state(model), evaluating(model), eager(), torch.no_grad(), charged_calls(model) as calls:
-        _run(model, input_shape, forward)
+        _run(model, input_shape, forward or call_model)
     called = _with_something(calls)
     rows = _rows(model, called, batch)
     if _in_one_piece(model, called):
@@ -101,7 +100,7 @@ def _check(model: nn.Module, shape: Sequence[int]) -> int:
     return shape[0]
 
 
-def _run(model: nn.Module, shape: Sequence[int], forward: Callable[[nn.Module, Tensor], Any] | None) -> None:
+def _run(model: nn.Module, shape: Sequence[int], forward: ModelCall) -> None:
     weight = first_weight(model)
     # On several devices DataParallel works in threads, where operations are not counted.
     called = model.module if isinstance(model, nn.DataParallel) else model
@@ -109,7 +108,7 @@ def _run(model: nn.Module, shape: Sequence[int], forward: Callable[[nn.Module, T
     torch.backends.mha.set_fastpath_enabled(False)  # it runs whole blocks in one operation, past their layers
     try:
         images = torch.zeros(tuple(shape), device=weight.device, dtype=weight.dtype)
-        called(images) if forward is None else forward(called, images)
+        forward(called, images)
     except GlassnetError:
         raise
     except Exception as error:  # whatever anybody's model raises
