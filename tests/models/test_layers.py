@@ -3,9 +3,13 @@
 import copy
 from collections import OrderedDict
 
+import jaxtyping
 import pytest
+import torch
 from torch import nn
+from torch.nn.utils import parametrizations
 
+import glassnet as gn
 from glassnet.errors import InputError
 from glassnet.models import create_model
 from glassnet.models.layers import asked_by_name, choice_in_copy, name_calls, select_layers, split_call
@@ -166,3 +170,102 @@ def test_calls_get_names(names, asked, expected):
 def test_unusable_calls_are_refused_when_asked_for_by_name_or_when_nothing_else_is_left(names, asked, message):
     with pytest.raises(InputError, match=message):
         name_calls(names, asked, RAN)
+
+
+class Same(nn.Conv2d):
+    """A convolution that pads by a module of its own."""
+
+    def __init__(self):
+        super().__init__(4, 2, 3)
+        self.pad = nn.ZeroPad2d(1)
+
+    def forward(self, x):
+        return super().forward(self.pad(x))
+
+
+def test_layers_with_children_stay_in_their_kinds():
+    linear = parametrizations.spectral_norm(nn.Linear(2 * 6 * 6, 3))
+    network = nn.Sequential(parametrizations.weight_norm(nn.Conv2d(3, 4, 3)), Same(), nn.Flatten(), linear)
+    assert select_layers(network, "conv") == ["0", "1"]
+    assert select_layers(network, "linear") == ["3"]
+    assert select_layers(network, "all") == ["0", "1", "1.pad", "2", "3"]
+    assert select_layers(network, "last-conv") == ["1"]
+    images = torch.rand(2, 3, 8, 8)
+    assert list(gn.explain(network, images, layers="all", methods="gradcam").layers) == ["0", "1", "1.pad"]
+    assert {name: rows.shape for name, rows in gn.extract_features(network, images, "all").items()} == {
+        "0": (2, 4), "1": (2, 2), "1.pad": (2, 4), "2": (2, 72), "3": (2, 3),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("layers", [None, 3])
+def test_what_is_no_choice_of_layers_is_refused(convnet, layers, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as users run it
+    with pytest.raises(InputError, match=f"layers is {layers} of type .*, expected names, patterns, kinds or modules"):
+        select_layers(convnet, layers)
+
+
+def named(**modules):
+    network = nn.Sequential()
+    for name, module in modules.items():
+        network.add_module(name, module)
+    return network
+
+
+def test_a_list_of_modules_is_a_choice_of_layers(convnet):
+    images = torch.rand(2, 1, 28, 28)
+    assert list(gn.explain(convnet, images, layers=[convnet.conv2], methods="gradcam").layers) == ["conv2"]
+    assert list(gn.extract_features(convnet, images, [convnet.conv2])) == ["conv2"]
+
+
+def test_a_module_named_like_a_call_is_refused_where_it_is_chosen():
+    network = named(**{"a:0": nn.Conv2d(3, 4, 3), "f": nn.Conv2d(4, 2, 1)})
+    for layers in ("conv", "a:0", "a*", network[0]):
+        with pytest.raises(InputError, match="names a module 'a:0', which reads as a call of 'a'; rename it"):
+            select_layers(network, layers)
+    assert select_layers(network, "f") == ["f"]
+
+
+def test_a_layer_named_input_stands_under_its_call_since_input_is_the_image():
+    network = named(input=nn.Conv2d(3, 4, 3), pool=nn.AdaptiveAvgPool2d(1), flat=nn.Flatten())
+    explanation = gn.explain(network, torch.rand(2, 3, 8, 8), layers="conv", methods=("gradcam", "saliency"))
+    assert list(explanation.layers) == ["input:0"]
+    assert explanation["gradcam", "input:0"].shape == explanation["saliency", "input"].shape == (2, 8, 8)
+    assert list(gn.extract_features(network, torch.rand(2, 3, 8, 8), "input")) == ["input:0"]
+
+
+def block():
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_a_scripted_network_is_refused_and_a_scripted_layer_is_one(capsys):
+    images = torch.rand(2, 3, 8, 8)
+    for whole in (torch.jit.script(block()), torch.jit.trace(block(), images)):
+        for layers in ("conv", "0", "all"):
+            with pytest.raises(InputError, match="scripted and traced layers run unseen; pass the network"):
+                gn.explain(whole, images, layers=layers, methods="gradcam")
+    plain, part = block(), block()
+    part.load_state_dict(plain.state_dict())
+    part[0] = torch.jit.script(part[0])
+    assert select_layers(part, "conv") == ["0", "2"]
+    ours, theirs = (gn.explain(one, images, layers="conv", methods="gradcam") for one in (part, plain))
+    assert (ours.raw["gradcam", "0"] == theirs.raw["gradcam", "0"]).all()
+    assert not capsys.readouterr().err
+    nested = nn.Sequential(torch.jit.script(block()), nn.Linear(2, 3))
+    with pytest.raises(InputError, match=r"layer '0.2' is inside '0', which is scripted or traced, so it runs unseen"):
+        select_layers(nested, "0.2")
+    assert select_layers(nested, "all") == ["1"]
+    assert "left out what is inside 0: scripted" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore:Lazy modules:UserWarning")
+def test_weights_that_are_not_there_are_one_sentence():
+    images = torch.rand(2, 3, 8, 8)
+    for network, message in (
+        (nn.Sequential(nn.LazyConv2d(4, 3)), "layer '0' .LazyConv2d. has no weights yet; call the model once"),
+        (block().to("meta"), "Sequential is on the device meta, so its weights have no numbers"),
+    ):
+        with pytest.raises(InputError, match=message):
+            gn.explain(network, images, methods="gradcam")
+        with pytest.raises(InputError, match=message):
+            gn.extract_features(network, images, "conv")

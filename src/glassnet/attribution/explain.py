@@ -20,6 +20,7 @@ from glassnet.images import Images, check_images, device_of, image_batches
 from glassnet.measures import METHOD_TITLES
 from glassnet.models.capture import followed_in_place, undisturbed
 from glassnet.models.inference import ModelCall, call_model
+from glassnet.models.last_layer import settle_last
 from glassnet.models.layers import LayerChoice, asked_by_name, select_layers, split_call
 
 
@@ -79,10 +80,11 @@ def explain(
     check_images(images, batch_size if isinstance(batch_size, int) else 1)
     wanted, device = check_target(target, len(images)), device_of(model)
     chosen, known_methods = choose_methods(methods)
+    call = forward or call_model
     of_layers = any(is_of_a_layer(method, known_methods) for method in chosen)
+    layers = settle_last(model, layers, images, forward=call) if of_layers else layers
     names, asked = (select_layers(model, layers), asked_by_name(model, layers)) if of_layers else ([], [])
     memory_format = torch.channels_last if device.type == "cpu" else torch.preserve_format
-    call = forward or call_model
     network = Network(model, choose_precision(precision, device), followed_in_place(model), memory_format, call)
     # The caller's modes must not matter: gradients are needed, and only the passes may run in bf16.
     with undisturbed(model), torch.inference_mode(False), torch.enable_grad(), autocast(device, "fp32"):

@@ -13,6 +13,7 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from glassnet.images import device_of
 from glassnet.models.inference import evaluating
 from glassnet.models.layers import Call
+from glassnet.models.structure import check_weights
 
 R = TypeVar("R")
 
@@ -22,7 +23,11 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
     """Evaluate the model with frozen parameters, and leave it and the random generators as they were found.
 
     Frozen parameters get no gradients, and cost no memory for what those would need.
+
+    Raises:
+        InputError: Weights are not there: a lazy layer was never called, or they are on the device "meta".
     """
+    check_weights(model)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     device = device_of(model)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), evaluating(model):
@@ -54,8 +59,8 @@ def tapped(
         return hook
 
     with ExitStack() as hooks:
-        for name in names:
-            hooks.enter_context(model.get_submodule(name).register_forward_hook(hook_for(name)))
+        for name in names:  # by the class: scripted modules refuse the method, but call what it leaves
+            hooks.enter_context(nn.Module.register_forward_hook(model.get_submodule(name), hook_for(name)))
         yield counts
 
 

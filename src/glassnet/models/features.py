@@ -15,6 +15,7 @@ from glassnet.images import Images, check_images, device_of, image_batches
 from glassnet.models.array_buffers import ArrayBuffers, FileBuffers
 from glassnet.models.capture import tapped, undisturbed
 from glassnet.models.inference import translate_torch_errors
+from glassnet.models.last_layer import settle_last
 from glassnet.models.layers import Call, LayerChoice, asked_by_name, name_calls, select_layers, split_call
 
 
@@ -53,6 +54,7 @@ def extract_features(
     if pool not in ("mean", "none"):
         raise InputError(f"pool is '{pool}', expected mean or none.")
     check_images(images, batch_size)
+    layers = settle_last(model, layers, images)
     names, asked = select_layers(model, layers), asked_by_name(model, layers)
     device = device_of(model)
     chosen = choose_precision(precision, device)

@@ -10,9 +10,10 @@ from torch import nn
 
 from glassnet.console import say
 from glassnet.errors import GlassnetError, InputError
-from glassnet.images import first_weight, is_uninitialized
+from glassnet.images import first_weight
 from glassnet.models.inference import ModelCall, call_model, check_memory, eager, evaluating, keeping_state
-from glassnet.models.macs import ModuleCall, charged_calls, own_children, own_parameters, whole_modules
+from glassnet.models.macs import ModuleCall, charged_calls
+from glassnet.models.structure import check_weights, own_children, own_parameters, whole_modules
 
 
 @dataclass(frozen=True)
@@ -91,12 +92,7 @@ def _in_one_piece(model: nn.Module, called: Sequence[ModuleCall]) -> bool:
 def _check(model: nn.Module, shape: Sequence[int]) -> int:
     if not shape or not all(isinstance(n, int) and n > 0 for n in shape):
         raise InputError(f"input_shape is {shape!r}, expected whole numbers of at least 1, as in (1, 3, 32, 32).")
-    for name, module in model.named_modules():
-        if any(map(is_uninitialized, own_parameters(module))):
-            raise InputError(
-                f"layer '{name}' ({type(module).__name__}) has no weights yet; call the model once on a batch of "
-                "images first."
-            )
+    check_weights(model, numbers=False)
     return shape[0]
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 import torch
 from torch import nn
 
+from glassnet.console import say
 from glassnet.errors import InputError
+from glassnet.models.structure import inside_scripted, is_a, is_layer, whole_modules
 
 Call = tuple[str, int]
 """A module's name and the number of its call in one forward pass, from 0."""
@@ -17,20 +19,30 @@ Call = tuple[str, int]
 LayerChoice = str | nn.Module | Sequence[str | nn.Module]
 """What `select_layers` takes."""
 
+INPUT = "input"
+"""Where the methods of the input alone stand among a result's layers, and so no layer's name there."""
+
 _CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 
 
 def _last_convolution(modules: Mapping[str, nn.Module]) -> list[str]:
     """Name the last convolution of more than one pixel, if any is, and so no residual shortcut or 1x1 head."""
-    wide = [name for name, one in modules.items() if isinstance(one, _CONVOLUTIONS) and max(one.kernel_size) > 1]
-    return (wide or KINDS["conv"](modules))[-1:]
+    convolutions = KINDS["conv"](modules)
+    return ([name for name in convolutions if is_wide(modules[name])] or convolutions)[-1:]
+
+
+def is_wide(convolution: nn.Module) -> bool:
+    """Tell whether a convolution sees more than one pixel at a time."""
+    # A parametrized weight is computed anew when it is asked for, a traced module has nothing else.
+    sizes = getattr(convolution, "kernel_size", None) or next(convolution.parameters()).shape[2:]
+    return max(int(size) for size in sizes) > 1
 
 
 KINDS: dict[str, Callable[[Mapping[str, nn.Module]], list[str]]] = {
-    "conv": lambda modules: [name for name, module in modules.items() if isinstance(module, _CONVOLUTIONS)],
+    "conv": lambda modules: [name for name, module in modules.items() if is_a(module, _CONVOLUTIONS)],
     "last-conv": _last_convolution,
-    "linear": lambda modules: [name for name, module in modules.items() if isinstance(module, nn.Linear)],
-    "all": lambda modules: [name for name, module in modules.items() if not any(True for _ in module.children())],
+    "linear": lambda modules: [name for name, module in modules.items() if is_a(module, (nn.Linear,))],
+    "all": lambda modules: [name for name, module in modules.items() if is_layer(module)],
 }
 
 
@@ -41,7 +53,8 @@ def select_layers(model: nn.Module, layers: LayerChoice) -> list[str]:
         model: Any module.
         layers: One of these, or a sequence that mixes them: a kind ("conv": every 2-D convolution and transposed
             convolution; "last-conv": the last of them that is larger than 1x1, where one is, and so no shortcut of a
-            residual network; "linear"; "all": every module without children), a pattern as in "features.*" or
+            residual network, here in the order of definition, with images in that of the calls; "linear"; "all": every
+            module without children, or with a weight of its own next to them), a pattern as in "features.*" or
             "conv[12]" (over all modules; * also matches dots), a module's name, a name and the number of a call as in
             "relu:0", for a module that runs more than once, or a module of the model, as in model.conv1. A kind goes
             before a module of the same name.
@@ -49,10 +62,10 @@ def select_layers(model: nn.Module, layers: LayerChoice) -> list[str]:
     Raises:
         InputError: The model has no such layer; the nearest names come first.
     """
-    asked = _listed(layers)
+    asked = choose_words(layers)
     if not asked:
         raise InputError('layers is empty, expected at least one name, pattern or kind, as in "conv".')
-    modules = {name: module for name, module in model.named_modules() if name}
+    modules, hidden = _in_sight(model)
     # A module that is shared under several names answers to each of them, but a kind or pattern counts it once.
     order = {name: i for i, (name, _) in enumerate(model.named_modules(remove_duplicate=False)) if name}
     names = {
@@ -60,12 +73,43 @@ def select_layers(model: nn.Module, layers: LayerChoice) -> list[str]:
         for one in asked
         for name in (_matches(one, modules, order, model) if isinstance(one, str) else [_name_in(model, one)])
     }
+    _check_names(names, order, hidden)
+    if hidden and any(isinstance(one, str) and one in KINDS for one in asked):
+        say(
+            f"left out what is inside {', '.join(sorted(set(hidden.values())))}: scripted and traced layers run unseen."
+        )
     return sorted(names, key=lambda name: (order[split_call(name)[0]], name.count(":"), split_call(name)[1] or 0))
+
+
+def _in_sight(model: nn.Module) -> tuple[dict[str, nn.Module], dict[str, str]]:
+    """Return the modules whose calls can be seen, and those inside scripted ones, with the names of these."""
+    if isinstance(model, torch.jit.ScriptModule):
+        raise InputError(
+            f"the model is a {type(model).__name__}: scripted and traced layers run unseen; pass the network that it "
+            "was made from, or methods of the input alone, such as saliency, which need no layer."
+        )
+    hidden = inside_scripted(model)
+    return {name: one for name, one in whole_modules(model).items() if name and name not in hidden}, hidden
+
+
+def _check_names(names: Collection[str], order: Collection[str], hidden: Mapping[str, str]) -> None:
+    for name in names:
+        module = name if name in order else split_call(name)[0]
+        if module in hidden:
+            raise InputError(
+                f"layer '{module}' is inside '{hidden[module]}', which is scripted or traced, so it runs unseen; ask "
+                f"for '{hidden[module]}', or put the module there that it was made from."
+            )
+        if split_call(module)[1] is not None:
+            raise InputError(
+                f"the model names a module '{module}', which reads as a call of '{split_call(module)[0]}'; rename it, "
+                f"as to '{module.replace(':', '_')}'."
+            )
 
 
 def asked_by_name(model: nn.Module, layers: LayerChoice) -> list[str]:
     """Return what `layers` says word by word, with the name of each module that it holds."""
-    return [one if isinstance(one, str) else _name_in(model, one) for one in _listed(layers)]
+    return [one if isinstance(one, str) else _name_in(model, one) for one in choose_words(layers)]
 
 
 def layer_words(model: nn.Module, layers: LayerChoice) -> tuple[str, ...]:
@@ -74,12 +118,12 @@ def layer_words(model: nn.Module, layers: LayerChoice) -> tuple[str, ...]:
     Raises:
         InputError: A module is not in the model, and no single one of its kind has its weights.
     """
-    return tuple(one if isinstance(one, str) else _name_in(model, one, alike=True) for one in _listed(layers))
+    return tuple(one if isinstance(one, str) else _name_in(model, one, alike=True) for one in choose_words(layers))
 
 
 def choice_in_copy(model: nn.Module, layers: LayerChoice, copied: nn.Module) -> list[str | nn.Module]:
     """Return the same choice for a copy of the model, whose modules are others."""
-    return [one if isinstance(one, str) else copied.get_submodule(_name_in(model, one)) for one in _listed(layers)]
+    return [one if isinstance(one, str) else copied.get_submodule(_name_in(model, one)) for one in choose_words(layers)]
 
 
 def split_call(name: str) -> tuple[str, int | None]:
@@ -91,7 +135,8 @@ def split_call(name: str) -> tuple[str, int | None]:
 def name_calls(names: Sequence[str], asked: str | Sequence[str], ran: Mapping[Call, str]) -> dict[str, Call]:
     """Give each usable call of the selected layers its public name, in order.
 
-    A layer that ran once keeps its name; one that ran twice becomes "relu:0" and "relu:1", less the calls that cannot
+    A layer that ran once keeps its name, but for one named "input", which becomes "input:0", since methods of the
+    images stand under "input"; one that ran twice becomes "relu:0" and "relu:1", less the calls that cannot
     be used. A layer of which no call can be used is left out where a kind or a pattern brought it in, and refused where
     it was asked for by name.
 
@@ -117,7 +162,7 @@ def name_calls(names: Sequence[str], asked: str | Sequence[str], ran: Mapping[Ca
             if name in outright:
                 raise InputError(refused[-1])
         elif len(chosen) == 1:
-            usable[name] = fine[0]
+            usable[f"{name}:0" if name == INPUT else name] = fine[0]
         else:
             usable |= {f"{module}:{call[1]}": call for call in fine}
     if not usable:
@@ -125,8 +170,20 @@ def name_calls(names: Sequence[str], asked: str | Sequence[str], ran: Mapping[Ca
     return usable
 
 
-def _listed(layers: LayerChoice) -> list[str | nn.Module]:
-    return [layers] if isinstance(layers, str | nn.Module) else list(layers)
+def choose_words(layers: LayerChoice) -> list[str | nn.Module]:
+    """Return a choice as a list of what it says.
+
+    Raises:
+        InputError: It is no text, module or sequence of these.
+    """
+    if isinstance(layers, str | nn.Module):
+        return [layers]
+    if not isinstance(layers, Iterable):
+        raise InputError(
+            f"layers is {layers!r} of type {type(layers).__name__}, expected names, patterns, kinds or modules, as in "
+            '"conv".'
+        )
+    return list(layers)
 
 
 def _name_in(model: nn.Module, module: nn.Module, *, alike: bool = False) -> str:
@@ -168,7 +225,7 @@ def _not_run(number: int | None, calls: int) -> str:
 def _matches(asked: str, modules: Mapping[str, nn.Module], order: Mapping[str, int], model: nn.Module) -> list[str]:
     if asked in KINDS:
         names = KINDS[asked](modules)
-    elif split_call(asked)[0] in order:
+    elif asked in order or split_call(asked)[0] in order:
         names = [asked]
     else:
         names = [name for name in modules if fnmatchcase(name, asked)]

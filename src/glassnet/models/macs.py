@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch._ops import HigherOrderOperator
-from torch.nn.utils.parametrize import is_parametrized
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
+
+from glassnet.models.structure import whole_modules
 
 aten = torch.ops.aten
 
@@ -148,28 +149,6 @@ def _hooked(
     finally:
         first.remove()
         last.remove()
-
-
-def whole_modules(model: nn.Module) -> dict[str, nn.Module]:
-    """Return all modules by name, the model itself as "", without those that only compute another's weights."""
-    inner = {part for module in model.modules() if is_parametrized(module) for part in _parametrizations(module)}
-    return {name: module for name, module in model.named_modules() if module not in inner}
-
-
-def own_children(module: nn.Module) -> list[nn.Module]:
-    """Return a module's children, less the parametrizations of its weights."""
-    inner = set(_parametrizations(module))
-    return [child for child in module.children() if child not in inner]
-
-
-def own_parameters(module: nn.Module) -> list[nn.Parameter]:
-    """Return the parameters that are a module's own and no child's, those behind its parametrized weights included."""
-    behind = [p for part in _parametrizations(module) for p in part.parameters(recurse=False)]
-    return [*module.parameters(recurse=False), *behind]
-
-
-def _parametrizations(module: nn.Module) -> list[nn.Module]:
-    return list(module.get_submodule("parametrizations").modules()) if is_parametrized(module) else []
 
 
 def _size(value: Any) -> tuple[int, ...] | None:
