@@ -53,7 +53,7 @@ def test_a_network_of_small_convolutions_gives_its_last_and_other_choices_cost_n
 def test_refusals_are_those_of_the_choice_and_of_the_images():
     with pytest.raises(InputError, match="no layer 'last-conv' in Sequential"):
         settle_last(nn.Sequential(nn.Linear(3, 2)), "last-conv", IMAGES)
-    with pytest.raises(InputError, match="Turned fails on images of shape .1, 1, 8, 8.: .* to have 3 channels"):
+    with pytest.raises(InputError, match=r"Turned fails on images of shape .1, 1, 8, 8.: .* to have 3 channels"):
         settle_last(Turned(), "last-conv", torch.rand(1, 1, 8, 8))
 
 
