@@ -10,6 +10,7 @@ from torch import nn
 from glassnet.attribution.engine.batch import Plan, explain_batch
 from glassnet.attribution.engine.budget import MEMORY_BYTES, choose_batch_size
 from glassnet.attribution.engine.maps import Reshape
+from glassnet.attribution.engine.outputs import Output, OutputReader, model_call
 from glassnet.attribution.engine.passes import GuidedReLUError, Network
 from glassnet.attribution.engine.targets import Classes, Scorer, Target, check_target, of_batch
 from glassnet.attribution.explanation import Explanation, ResultCollector
@@ -19,7 +20,7 @@ from glassnet.devices import autocast, choose_precision
 from glassnet.images import Images, check_images, device_of, image_batches
 from glassnet.measures import METHOD_TITLES
 from glassnet.models.capture import followed_in_place, undisturbed
-from glassnet.models.inference import ModelCall, call_model
+from glassnet.models.inference import ModelCall
 from glassnet.models.last_layer import settle_last
 from glassnet.models.layers import LayerChoice, asked_by_name, select_layers, split_call
 
@@ -35,6 +36,7 @@ def explain(
     batch_size: int | Literal["auto"] = "auto",
     memory_bytes: int = MEMORY_BYTES,
     precision: Literal["auto", "fp32", "bf16"] = "fp32",
+    output: Output = None,
     forward: ModelCall | None = None,
 ) -> Explanation:
     """Attribute one score per image, or several, to any layers, by any methods, and leave the model as it was found.
@@ -67,6 +69,11 @@ def explain(
         memory_bytes: What "auto" fills: activations and gradients; weights and results come on top.
         precision: "bf16" computes the passes under autocast, "auto" where the hardware gains from it; methods and
             results are float32 in all.
+        output: Where the class scores (n, classes) are in what the model gives: a key or name, an index, or a callable
+            from the model's output to them. None finds them where there is one such tensor, `logits` first, and says
+            which. "logits", "probabilities" or "sigmoid" says what the scores are; that matters here for a network of
+            one output y alone, which is read as a binary classifier: class 1 has the score y, class 0 -y, or 1 - y
+            where y comes out of a sigmoid. A callable target gets what the model gives, or what is named here.
         forward: How the model is called on a batch of images, for one that takes more than them, as in
             lambda model, images: model(images, text). Methods that look at changed images call it with these, of which
             there may be several times as many.
@@ -80,12 +87,12 @@ def explain(
     check_images(images, batch_size if isinstance(batch_size, int) else 1)
     wanted, device = check_target(target, len(images)), device_of(model)
     chosen, known_methods = choose_methods(methods)
-    call = forward or call_model
+    call, reader = model_call(forward), OutputReader(output)
     of_layers = any(is_of_a_layer(method, known_methods) for method in chosen)
     layers = settle_last(model, layers, images, forward=call) if of_layers else layers
     names, asked = (select_layers(model, layers), asked_by_name(model, layers)) if of_layers else ([], [])
     memory_format = torch.channels_last if device.type == "cpu" else torch.preserve_format
-    network = Network(model, choose_precision(precision, device), followed_in_place(model), memory_format, call)
+    network = Network(model, choose_precision(precision, device), followed_in_place(model), memory_format, call, reader)
     # The caller's modes must not matter: gradients are needed, and only the passes may run in bf16.
     with undisturbed(model), torch.inference_mode(False), torch.enable_grad(), autocast(device, "fp32"):
         modules = {split_call(name)[0] for name in names}

@@ -31,15 +31,15 @@ def test_one_pixel_by_hand():
     with torch.no_grad():
         model[0].weight.copy_(torch.tensor([2.0, -1.0, 4.0, 3.0]).view(4, 1, 1, 1))
         model[3].weight.copy_(torch.tensor([[5.0, 7.0, -3.0, 2.0]]))
-    assert guided(model, torch.ones(1, 1, 1, 1), target=0).item() == 16
+    assert guided(model, torch.ones(1, 1, 1, 1), target=1).item() == 16
 
 
 def test_two_by_two_by_hand(signed):
     # h1 = relu(x) = [[1, 0], [3, 0]] and h2 = relu(-x) = [[0, 2], [0, 4]], so the plain gradient is V1 where x > 0 and
     # -V2 elsewhere: [[2, 1], [-3, -8]]. The guided one leaves out the negative of V, which are -3 and -1.
     model, image = signed
-    assert explain(model, image, target=0, methods="saliency")["saliency", "input"].tolist() == [[[2, 1], [3, 8]]]
-    assert guided(model, image, target=0).tolist() == [[[[2, 0], [0, -8]]]]
+    assert explain(model, image, target=1, methods="saliency")["saliency", "input"].tolist() == [[[2, 1], [3, 8]]]
+    assert guided(model, image, target=1).tolist() == [[[[2, 0], [0, -8]]]]
 
 
 def test_the_sign_is_asked_of_the_sum_over_branches():
@@ -49,7 +49,7 @@ def test_the_sign_is_asked_of_the_sum_over_branches():
             h = x.relu()
             return (3 * h - 5 * h).flatten(1)
 
-    assert guided(Branches(), torch.ones(1, 1, 1, 1), target=0).item() == 0
+    assert guided(Branches(), torch.ones(1, 1, 1, 1), target=1).item() == 0
 
 
 @pytest.mark.parametrize("name", ["convnet", "in-place", "shared", "shared-in-place"])

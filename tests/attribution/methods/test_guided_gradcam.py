@@ -19,7 +19,7 @@ def test_two_by_two_by_hand(signed):
     # At the convolution A1 = x and A2 = -x, with gradients [[2, 0], [-3, 0]] and [[0, -1], [0, 8]] of means -1/4 and
     # 7/4: the map is relu(-x/4 - 7x/4) = relu(-2x) = [[0, 4], [0, 8]]. Guided backpropagation is [[2, 0], [0, -8]].
     model, image = signed
-    explanation = explain(model, image, target=0, layers="0", methods=("gradcam", "guided_gradcam"))
+    explanation = explain(model, image, target=1, layers="0", methods=("gradcam", "guided_gradcam"))
     assert explanation["gradcam", "0"].tolist() == [[[0, 4], [0, 8]]]
     assert explanation["guided_gradcam", "0"].tolist() == [[[[0, 0], [0, -64]]]]
 

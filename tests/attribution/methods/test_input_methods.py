@@ -15,7 +15,7 @@ X = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]])
 
 
 class Weighed(nn.Module):
-    """y = sum_p (w_p x_p + v_p x_p²)."""
+    """y = sum_p (w_p x_p + v_p x_p²), a single output, which is the score of class 1."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class Weighed(nn.Module):
         return (self.linear * x + self.square * x**2).sum((2, 3))
 
 
-def of(method, images=X, model=None, target=0, **options):
+def of(method, images=X, model=None, target=1, **options):
     explained = explain(model or Weighed(), images, target=target, methods={"it": partial(METHODS[method], **options)})
     return explained["it", "input"]
 
@@ -75,7 +75,7 @@ def test_smoothgrad_by_hand():
     expected = (model.linear + 2 * model.square * (X + 0.3 * mean)).detach()
     smoothgrad = partial(METHODS["smoothgrad"], of="plain", samples=4, noise=0.1, seed=5)
     methods = {"smooth": smoothgrad, "plain": lambda input_gradient: input_gradient}
-    explanation = explain(model, X, target=0, methods=methods)
+    explanation = explain(model, X, target=1, methods=methods)
     np.testing.assert_allclose(explanation["smooth", "input"], expected, atol=1e-5)
     assert np.abs(explanation["plain", "input"] - expected.numpy()).max() > 0.1
 

@@ -5,20 +5,23 @@ Guided backward passes go through every ReLU, however it is called, on the graph
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from glassnet.attribution.engine.outputs import OutputReader
 from glassnet.attribution.engine.targets import Classes, Scorer, score
 from glassnet.devices import autocast
 from glassnet.errors import InputError
 from glassnet.models.capture import Recorder, record
 from glassnet.models.inference import ModelCall, call_model, translate_torch_errors
 from glassnet.models.layers import Call
+
+R = TypeVar("R")
 
 # Activations that stand where a ReLU would, but pass some of a negative input on, so that the rule does not fit.
 _UNDEFINED = {
@@ -132,6 +135,7 @@ class Network:
         memory_format: Of the images, and so of all maps. Convolutions on a CPU are faster where a pixel's channels lie
             together, but a model that calls `view` may refuse that, and then goes on with what it is used to.
         call: How the model is called on a batch of images.
+        reader: Takes the class scores from its outputs.
     """
 
     model: nn.Module
@@ -139,6 +143,32 @@ class Network:
     overwritten: set[str]
     memory_format: torch.memory_format
     call: ModelCall = call_model
+    reader: OutputReader = field(default_factory=OutputReader)
+
+    def run(self, images: Float[Tensor, "batch channel height width"]) -> Any:
+        """Return what the model gives for images, which it may write into."""
+        with translate_torch_errors(self.model, images), autocast(images.device, self.precision):
+            return self.call(self.model, images.to(memory_format=self.memory_format))
+
+    def in_its_layout(self, run: Callable[[], R]) -> R:
+        """Return what `run` gives, run again in torch's own layout of images if the model cannot `view` the other."""
+        try:
+            return run()
+        except InputError as error:
+            if self.memory_format is not torch.channels_last or _VIEW not in str(error):
+                raise
+        # Outside of the handler, whose error holds the failed pass with its graph.
+        self.memory_format = torch.contiguous_format
+        return run()
+
+    def with_graph(self, images: Float[Tensor, "batch channel height width"]) -> Any:
+        """Return what the model gives with the graph behind it, which shows how it was made, if it can have one."""
+        try:
+            with torch.inference_mode(False), torch.enable_grad():
+                return self.in_its_layout(lambda: self.run(images.detach().clone().requires_grad_().clone()))
+        except InputError:  # what was made in inference mode cannot stand in a graph
+            with torch.no_grad():
+                return self.in_its_layout(lambda: self.run(images.detach().clone()))
 
 
 @dataclass
@@ -147,7 +177,7 @@ class Forward:
 
     Attributes:
         images: What the model took, the root of the graph where a gradient there is needed.
-        output: What it gave.
+        output: What it gave: of it the class scores, or what the caller named.
         scores: (n,), or (n, m) for several classes an image; they carry the graph.
         classes: The classes explained, shaped as the scores; None for a callable target.
         recorder: What the layers gave.
@@ -160,6 +190,10 @@ class Forward:
     classes: Int[Tensor, "batch ..."] | None
     recorder: Recorder
     guided_relu: GuidedReLU
+
+
+class _ScaleUnknownError(Exception):
+    """A network's single output has no graph behind it here that tells a probability from a logit."""
 
 
 def forward(
@@ -175,20 +209,23 @@ def forward(
     guided_relu = GuidedReLU()
 
     def run() -> tuple[Any, Tensor, Tensor | None]:
-        watching = guided_relu if guided else nullcontext()
-        with translate_torch_errors(network.model, images), autocast(images.device, network.precision), watching:
+        with guided_relu if guided else nullcontext():
             # A copy, since the model may write into what it is given, but not into a graph's root.
-            output = network.call(network.model, images.clone(memory_format=network.memory_format))
-        return output, *score(output, target, len(images))
+            output = network.run(images.clone(memory_format=network.memory_format))
+        if not callable(target) and not network.reader.knows_scale(output, len(images)):
+            raise _ScaleUnknownError
+        scores = score(output, target, len(images), network.reader)
+        return network.reader.reported(output, len(images), of_a_class=not callable(target)), *scores
+
+    def recorded() -> tuple[tuple[Any, Tensor, Tensor | None], Recorder]:
+        return network.in_its_layout(lambda: record(network.model, modules, run, copied=network.overwritten))
 
     with torch.set_grad_enabled(guided or not {"gradient", "input_gradient"}.isdisjoint(needs)):
         try:
-            (output, scores, classes), recorder = record(network.model, modules, run, copied=network.overwritten)
-        except InputError as error:
-            if network.memory_format is not torch.channels_last or _VIEW not in str(error):
-                raise
-            network.memory_format = torch.contiguous_format
-            (output, scores, classes), recorder = record(network.model, modules, run, copied=network.overwritten)
+            (output, scores, classes), recorder = recorded()
+        except _ScaleUnknownError:
+            network.reader.settle(network.with_graph(images), len(images))
+            (output, scores, classes), recorder = recorded()
     network.overwritten |= recorder.touched
     return Forward(images, output, scores, classes, recorder, guided_relu)
 

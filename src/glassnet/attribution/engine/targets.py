@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
+from glassnet.attribution.engine.outputs import OutputReader, require_table
 from glassnet.errors import GlassnetError, InputError
 from glassnet.models.inference import check_memory
 
@@ -90,24 +91,26 @@ def check_target(target: Target, count: int) -> Scorer | Classes | None:
 
 
 def score(
-    output: Any, target: Scorer | Classes | None, size: int
+    output: Any, target: Scorer | Classes | None, size: int, reader: OutputReader | None = None
 ) -> tuple[Float[Tensor, "batch ..."], Int[Tensor, "batch ..."] | None]:
     """Return each image's score and, for a class target, its class; of several classes, several.
+
+    Args:
+        output: What the model gives.
+        target: As `check_target` returns it.
+        size: Images in the batch.
+        reader: Takes the class scores from the output.
 
     Raises:
         InputError: The output is no (n, classes) tensor, the class is out of range, the callable fails or gave
             something other than (n,) scores, or a score is NaN.
         WorkError: The memory does not suffice for the callable.
     """
+    reader = reader or OutputReader()
     if callable(target):
-        scores, classes = _check_scores(_called(target, output, size), size), None
+        scores, classes = _check_scores(_called(target, reader.given(output), size), size), None
     else:
-        if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != size:
-            shape = f"of shape {tuple(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"
-            raise InputError(
-                f"the model's output is {shape}, not class scores (n, classes); pass as target a callable from the "
-                "output to one score an image, as in target=lambda output: output.mean(dim=(1, 2, 3))."
-            )
+        output = require_table(reader.classes(output, size), reader.given(output), size)
         classes = output.argmax(dim=1) if target is None else target.to(output.device)
         if int(classes.max()) >= output.shape[1]:
             raise InputError(

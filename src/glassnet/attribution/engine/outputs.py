@@ -1,0 +1,292 @@
+"""The class scores in what a model gives: a tensor, or one entry of a dict, a tuple or a ModelOutput."""
+
+import dataclasses
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from glassnet.attribution.engine.scales import SCALES, Scale, complement, scale_of_one
+from glassnet.console import say
+from glassnet.errors import GlassnetError, InputError, unknown_name
+from glassnet.models.inference import ModelCall, call_model, check_memory
+
+Output = str | int | Callable[[Any], Any] | None
+"""A key, an attribute, an index or a function that picks the class scores; or one of `SCALES`, which says what they
+are; or None to find both out."""
+
+
+@dataclass
+class OutputReader:
+    """Reads the class scores of a model's outputs, always in the same way, and says once what it decided by itself.
+
+    Attributes:
+        output: What the caller said of it.
+        scale: Whether a single column is a probability or a logit; None where that was not asked yet.
+        notices: What was said already.
+    """
+
+    output: Output = None
+    scale: Scale | None = None
+    notices: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        """Check what the caller said.
+
+        Raises:
+            InputError: It is nothing that picks an output.
+        """
+        if isinstance(self.output, bool) or not (
+            self.output is None or isinstance(self.output, str | int) or callable(self.output)
+        ):
+            raise InputError(
+                f"output is {self.output!r:.60}, expected a name or an index of what the model gives, one of the words "
+                f"{', '.join(SCALES)}, or a callable from the output to class scores (n, classes)."
+            )
+        if isinstance(self.output, str) and self.output in SCALES:
+            self.scale = "probabilities" if self.output == "probabilities" else "sigmoid"
+
+    def picks(self) -> bool:
+        """Tell whether the caller said where the scores are."""
+        return self.output is not None and self.output not in SCALES
+
+    def given(self, output: Any) -> Any:
+        """Return what a callable target is given: the model's output, or the part of it that the caller named.
+
+        Raises:
+            InputError: There is no such part.
+        """
+        return pick(output, self.output) if self.picks() else output
+
+    def table(self, output: Any, size: int) -> Any:
+        """Return the (n, classes) scores, one column as it is; what has no such scores is returned as it was given.
+
+        Raises:
+            InputError: The part that the caller named is not there, or several could be meant.
+        """
+        scores = self.given(output)
+        if not isinstance(scores, Tensor) and not self.picks():
+            where, scores = self._obvious(scores, size)
+            if where:
+                self._say(f"the class scores are taken from the output's {where} (output= picks another).")
+        return _as_table(scores, size)
+
+    def reported(self, output: Any, size: int, *, of_a_class: bool) -> Any:
+        """Return what of an output a result holds: the class scores, if a class is explained, else what is `given`."""
+        return self.table(output, size) if of_a_class else self.given(output)
+
+    def knows_scale(self, output: Any, size: int) -> bool:
+        """Tell whether it is known what a single column is, or can be told by its graph; others need no scale here."""
+        table = self.table(output, size) if self.scale is None else None
+        return table is None or not _is_table(table, size) or table.shape[1] > 1 or table.requires_grad
+
+    def settle(self, output: Any, size: int) -> None:
+        """Find out by an output with its graph whether a single column is a probability or a logit."""
+        with torch.enable_grad():  # so that a reshaped output still knows where it came from
+            self.scale = scale_of_one(self.table(output, size))
+
+    def classes(self, output: Any, size: int) -> Any:
+        """Return one column for each class: of a single output y, a binary classifier's, -y and y, or 1 - p and p.
+
+        Raises:
+            InputError: As `table` says.
+        """
+        table = self.table(output, size)
+        if not _is_table(table, size) or table.shape[1] != 1:
+            return table
+        if self.scale is None:
+            self.scale = scale_of_one(table)
+        self._say(_one_output(self.scale))
+        return torch.cat([complement(table, self.scale), table], dim=1)
+
+    def _obvious(self, output: Any, size: int) -> tuple[str, Any]:
+        """Return where the one obvious tensor of class scores is, and the tensor; "" and the output if there is none.
+
+        Raises:
+            InputError: There are several.
+        """
+        entries = entries_of(output)
+        for name in (self.output, "logits"):
+            if name in entries and isinstance(entries[name], Tensor):
+                return repr(name), entries[name]
+        # One number an image may be anything, as a loss: it counts only where there is no table.
+        flat = {name: one for name, one in entries.items() if isinstance(one, Tensor) and one.ndim != 0}
+        tables = {name: one for name, one in flat.items() if one.ndim > 1 and _is_table(_as_table(one, size), size)}
+        tables = tables or {name: one for name, one in flat.items() if _is_table(_as_table(one, size), size)}
+        if len(tables) > 1:
+            shapes = ", ".join(f"{name!r} of shape {tuple(table.shape)}" for name, table in tables.items())
+            raise InputError(
+                f"the model's output is a {type(output).__name__} with several tensors that may be class scores, "
+                f"{shapes}; say which by output={next(iter(tables))!r}."
+            )
+        return next(((repr(name), table) for name, table in tables.items()), ("", output))
+
+    def _say(self, sentence: str) -> None:
+        if sentence not in self.notices:
+            self.notices.add(sentence)
+            say(sentence)
+
+
+def _one_output(scale: Scale) -> str:
+    low = {"probabilities": "1 minus it", "logarithms": "that of 1 minus it"}.get(scale, "its negative")
+    kind = {"probabilities": "probability", "logarithms": "log-probability"}.get(scale, "logit")
+    return (
+        f"the model has one output, read as a binary classifier's {kind}: class 1 is the output, class 0 {low} "
+        "(for any other number, as of a regression, pass target=lambda output: output[:, 0])."
+    )
+
+
+def model_call(forward: ModelCall | None) -> ModelCall:
+    """Return how the model is called: on the images alone, or as the caller says, whose errors become a sentence."""
+    return call_model if forward is None else partial(_called, forward)
+
+
+def _called(forward: ModelCall, model: nn.Module, images: Tensor) -> Any:
+    try:
+        return forward(model, images)
+    except (GlassnetError, RuntimeError):
+        raise  # torch's own words are translated where the model runs
+    except Exception as error:
+        check_memory(error, len(images))
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        raise InputError(
+            f"the forward callable fails on images of shape {tuple(images.shape)}: {reason}; expected the model's "
+            "output for any number of images, as in forward=lambda model, images: model(images)."
+        ) from error
+
+
+def pick(output: Any, which: str | int | Callable[[Any], Any] | None) -> Any:
+    """Return the part of a model's output that the caller named.
+
+    Raises:
+        InputError: There is no such part, or the callable fails.
+    """
+    if callable(which):
+        try:
+            return which(output)
+        except GlassnetError:
+            raise
+        except Exception as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+            raise InputError(
+                f"the output callable fails on the model's output, {describe(output)}: {reason}; expected class scores "
+                "(n, classes)."
+            ) from error
+    if isinstance(output, Tensor):
+        raise InputError(
+            f"output is {which!r}, but the model gives {describe(output)}, which has no parts; leave it out, or pass "
+            "a callable."
+        )
+    entries = entries_of(output)
+    if which in entries:
+        return entries[which]
+    if isinstance(which, int):
+        positions = list(entries.values())
+        try:
+            return positions[operator.index(which)]
+        except IndexError:
+            raise InputError(
+                f"output is index {which}, but the model gives {describe(output)} of {len(positions)} entries."
+            ) from None
+    raise unknown_name("output", str(which), map(str, entries), where=f" in the {type(output).__name__} that it gives")
+
+
+def entries_of(output: Any) -> dict[Any, Any]:
+    """Return the parts of a model's output by key, by name or by index, without those that are None."""
+    if isinstance(output, Mapping):
+        entries = dict(output)
+    elif hasattr(output, "_asdict"):
+        entries = output._asdict()
+    elif dataclasses.is_dataclass(output):
+        entries = {one.name: getattr(output, one.name) for one in dataclasses.fields(output)}
+    elif isinstance(output, tuple | list):
+        entries = dict(enumerate(output))
+    else:
+        entries = dict(getattr(output, "__dict__", {}))
+    return {name: value for name, value in entries.items() if value is not None}
+
+
+def describe(output: Any) -> str:
+    """Say what a model gives, as in "a tensor of shape (2, 5)" or "a dict of logits, loss"."""
+    if isinstance(output, Tensor):
+        return f"a tensor of shape {tuple(output.shape)}"
+    names = ", ".join(map(str, entries_of(output)))
+    return f"a {type(output).__name__}" + (f" of {names}" if names and not isinstance(output, tuple | list) else "")
+
+
+def _as_table(scores: Any, size: int) -> Any:
+    """Return (n,) as (n, 1), and (n, classes, 1, 1), as a fully convolutional classifier gives it, as (n, classes)."""
+    if not isinstance(scores, Tensor) or not scores.is_floating_point():
+        return scores
+    if scores.shape == (size,) or (size == 1 and scores.ndim == 0):
+        return scores.reshape(size, 1)
+    if scores.ndim > 2 and len(scores) == size and scores.shape[2:].numel() == 1:
+        return scores.flatten(1)
+    return scores
+
+
+def _is_table(scores: Any, size: int) -> bool:
+    return isinstance(scores, Tensor) and scores.is_floating_point() and scores.ndim == 2 and len(scores) == size
+
+
+def require_table(scores: Any, output: Any, size: int) -> Float[Tensor, "batch classes"]:
+    """Return class scores as they are.
+
+    Raises:
+        InputError: They are none; the message says what to pass for an output of this shape.
+    """
+    if isinstance(scores, Tensor) and _is_table(scores, size):
+        return scores
+    shape = f"of shape {tuple(scores.shape)}" if isinstance(scores, Tensor) else f"a {type(scores).__name__}"
+    raise InputError(f"the model's output is {shape}, not class scores (n, classes); {_advice(scores, output, size)}.")
+
+
+def _advice(scores: Any, output: Any, size: int) -> str:
+    """Say what can be passed for an output that holds no class scores; what is said works for its shape."""
+    if not isinstance(scores, Tensor):
+        return _advice_of_parts(scores)
+    if not scores.is_floating_point():
+        kind = str(scores.dtype).removeprefix("torch.")
+        return f"it is {kind}, which has no gradient: let the model return its scores before they are rounded"
+    if scores.ndim == 0 or len(scores) != size:
+        return _advice_of_rows(scores, size)
+    entries = {} if scores is output else entries_of(output)
+    name = next((name for name, one in entries.items() if one is scores), None)
+    return _advice_of_a_target("output" if name is None else _reach(output, name), scores)
+
+
+def _advice_of_rows(scores: Tensor, size: int) -> str:
+    rows = len(scores) if scores.ndim else 0
+    if rows and rows % size == 0 and scores.ndim == 2:
+        each = rows // size
+        return (
+            f"it has {each} rows an image: join them, as in "
+            f"output=lambda output: output.unflatten(0, (-1, {each})).mean(dim=1) where those of an image lie together"
+        )
+    return f"it has no row for each of the {size} images: let the model return one score or row an image"
+
+
+def _advice_of_parts(output: Any) -> str:
+    tensors = {name: value for name, value in entries_of(output).items() if isinstance(value, Tensor)}
+    where = next((name for name, value in tensors.items() if value.is_floating_point() and value.ndim > 1), None)
+    if where is None:
+        return "pass output, a callable from what the model gives to class scores (n, classes)"
+    return _advice_of_a_target(_reach(output, where), tensors[where])
+
+
+def _reach(output: Any, name: Any) -> str:
+    """Write how a part is got at: by an index or a key, or as an attribute where there is neither."""
+    return f"output[{name!r}]" if isinstance(output, Mapping | tuple | list) else f"output.{name}"
+
+
+def _advice_of_a_target(reach: str, tensor: Tensor) -> str:
+    places = tuple(range(1, tensor.ndim))
+    return (
+        "pass as target a callable from the output to one score an image, as in "
+        f"target=lambda output: {reach}.mean(dim={places if len(places) > 1 else places[0]})"
+    )
