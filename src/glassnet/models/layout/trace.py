@@ -1,0 +1,152 @@
+"""One forward pass of two images, watched below autograd, that tells how every layer's output is laid out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from glassnet.models.capture import tapped, undisturbed
+from glassnet.models.layers import Call
+from glassnet.models.layout.axes import Axes, fresh, size_of
+from glassnet.models.layout.reading import Reading
+from glassnet.models.layout.rules import RULES, Operation, default
+
+_Key = tuple[int, tuple[int, ...], tuple[int, ...]]
+
+_MAPS = (
+    nn.Conv2d,
+    nn.ConvTranspose2d,
+    nn.BatchNorm2d,
+    nn.InstanceNorm2d,
+    nn.Dropout2d,
+    nn.MaxPool2d,
+    nn.AvgPool2d,
+    nn.AdaptiveAvgPool2d,
+    nn.AdaptiveMaxPool2d,
+)
+"""Modules that take and give (n, channel, height, width), whatever else the model does."""
+
+IMAGES_TRACED = 2
+
+
+class AxisTrace(TorchDispatchMode):
+    """Follows the axes of all tensors that come of the images, operation by operation.
+
+    Tensors are known by their memory, shape and strides: what autograd wraps anew keeps these, and memory that is used
+    again is written by another operation, which is seen.
+    """
+
+    def __init__(self, images: Tensor) -> None:
+        super().__init__()
+        names = ("batch", "channel", "height", "width")
+        axes = tuple(axis for name, size in zip(names, images.shape, strict=True) for axis in [fresh(name, size)])  # type: ignore[arg-type]
+        self._known: dict[_Key, Axes | None] = {_key(images): axes}
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Run an operation and note the axes of what it gives."""
+        options = dict(kwargs or {})
+        # Before the call, which may write over its arguments.
+        given = {id(one): self.axes_of(one) for one in tree_leaves((args, options)) if isinstance(one, Tensor)}
+        output = func(*args, **options)
+        outputs = output if isinstance(output, tuple | list) else [output]
+        name = func._schema.name.split("::")[1]
+        for place, tensor in enumerate(outputs):
+            if isinstance(tensor, Tensor):
+                operation = Operation(args, options, lambda one: given.get(id(one)), tensor, place)
+                self._known[_key(tensor)] = _axes_after(name, operation)
+        return output
+
+    def axes_of(self, tensor: Tensor) -> Axes | None:
+        """Return what the axes of a tensor are made of; None where no image reached it."""
+        axes = self._known.get(_key(tensor))
+        return axes if axes is not None and tuple(map(size_of, axes)) == tuple(tensor.shape) else None
+
+
+def _axes_after(name: str, operation: Operation) -> Axes | None:
+    rule: Callable[[Operation], Axes | None] = RULES.get(name) or RULES.get(name.rstrip("_")) or default
+    shape = tuple(operation.output.shape)
+    try:
+        axes = rule(operation)
+    except (LookupError, TypeError, ValueError, AssertionError):  # a form of the operation that the rule does not know
+        axes = tuple(fresh("other", size) for size in shape)
+    if axes is not None and tuple(map(size_of, axes)) != shape:
+        return tuple(fresh("other", size) for size in shape)
+    return axes
+
+
+def _key(tensor: Tensor) -> _Key:
+    return tensor.data_ptr(), tuple(tensor.shape), tuple(tensor.stride())
+
+
+def trace(
+    model: nn.Module,
+    images: Tensor,
+    modules: Collection[str],
+    call: Callable[[nn.Module, Tensor], Any] | None = None,
+) -> dict[Call, Reading]:
+    """Return how each call of the named modules gives its output.
+
+    Args:
+        model: Any module; it is left as it was found.
+        images: (n, channel, height, width), of which two are taken, the first twice where there is one.
+        modules: Names of modules.
+        call: How the model is called on images; as model(images) without it.
+
+    Returns:
+        By call; a call that gives no tensor is not there.
+    """
+    two = images[:IMAGES_TRACED] if len(images) > 1 else images.expand(IMAGES_TRACED, -1, -1, -1)
+    two = two.detach().contiguous().clone()
+    readings: dict[Call, Reading] = {}
+    mode = AxisTrace(two)
+
+    def tap(made: Call, output: Any) -> None:
+        if isinstance(output, Tensor) and output.ndim:
+            readings[made] = _reading(mode.axes_of(output), output, model.get_submodule(made[0]))
+
+    with undisturbed(model), torch.no_grad(), tapped(model, modules, tap), mode:
+        call(model, two) if call else model(two)
+    return readings
+
+
+def _reading(axes: Axes | None, output: Tensor, module: nn.Module) -> Reading:
+    shape = tuple(output.shape)
+    traced = Reading(_untangled(axes or tuple(fresh("other", size) for size in shape)), shape, IMAGES_TRACED)
+    if is_plain(module, shape, IMAGES_TRACED) and traced.problem_as_map():
+        return plain_reading(shape)
+    return traced
+
+
+def plain_reading(shape: Sequence[int]) -> Reading:
+    """Return the reading of a map (n, channel, height, width) as it is."""
+    batch, channel, height, width = shape
+    axes = (fresh("batch", batch), fresh("channel", channel), fresh("height", height), fresh("width", width))
+    return Reading(axes, tuple(shape), batch)
+
+
+def is_plain(module: nn.Module, shape: Sequence[int], images: int) -> bool:
+    """Tell whether a module's kind alone says that its output is (n, channel, height, width)."""
+    return isinstance(module, _MAPS) and len(shape) == 4 and shape[0] == images
+
+
+def _untangled(axes: Axes) -> Axes:
+    """Take an axis of pixels that holds channels within, as after a pixel shuffle, as one of pixels."""
+    if not any(axis and axis[0].kind == "channel" for axis in axes):
+        return axes
+    return tuple(
+        fresh(axis[0].kind, size_of(axis))
+        if axis and axis[0].kind in ("height", "width") and axis[0].whole and _holds_channels(axis[1:])
+        else axis
+        for axis in axes
+    )
+
+
+def _holds_channels(factors: Sequence[Any]) -> bool:
+    return bool(factors) and all(factor.kind == "channel" for factor in factors)
