@@ -9,7 +9,7 @@ from torch import nn
 
 from glassnet.attribution.engine.batch import Plan, explain_batch
 from glassnet.attribution.engine.budget import MEMORY_BYTES, choose_batch_size
-from glassnet.attribution.engine.maps import Reshape
+from glassnet.attribution.engine.maps import Maps, Reshapes, check_reshape
 from glassnet.attribution.engine.outputs import Output, OutputReader, model_call
 from glassnet.attribution.engine.passes import GuidedReLUError, Network
 from glassnet.attribution.engine.targets import Classes, Scorer, Target, check_target, of_batch
@@ -32,7 +32,7 @@ def explain(
     target: Target = "predicted",
     layers: LayerChoice = "conv",
     methods: str | Sequence[str] | Mapping[str, Method] = ("gradcam", "guided_gradcam"),
-    reshape: Reshape | None = None,
+    reshape: Reshapes | None = None,
     batch_size: int | Literal["auto"] = "auto",
     memory_bytes: int = MEMORY_BYTES,
     precision: Literal["auto", "fp32", "bf16"] = "fp32",
@@ -63,8 +63,10 @@ def explain(
             {"smooth": functools.partial(METHODS["smoothgrad"], of="gradcam")}. Those that explain the input alone stand
             at the layer "input".
         reshape: From each layer's output to (n, channel, height, width), and so its gradient, for what is no map; it
-            may only pick and rearrange. Without it, token sequences (n, tokens, d) that form a square grid, after a
-            class token or not, are read so, and that is said.
+            may only pick and rearrange. A mapping from names or patterns of layers gives each its own. All others are
+            read as a trace of the forward pass tells, which follows images, channels, rows and columns through it:
+            (n, height, width, channel), tokens on any grid with others around it, sequences first, windows of Swin. How
+            tokens are read is said; a layer whose layout the trace does not tell cannot be explained.
         batch_size: Images per pass; it changes memory and time, not the result. "auto" measures how many fit.
         memory_bytes: What "auto" fills: activations and gradients; weights and results come on top.
         precision: "bf16" computes the passes under autocast, "auto" where the hardware gains from it; methods and
@@ -86,6 +88,7 @@ def explain(
     """
     check_images(images, batch_size if isinstance(batch_size, int) else 1)
     wanted, device = check_target(target, len(images)), device_of(model)
+    check_reshape(reshape, dict(model.named_modules()))
     chosen, known_methods = choose_methods(methods)
     call, reader = model_call(forward), OutputReader(output)
     of_layers = any(is_of_a_layer(method, known_methods) for method in chosen)
@@ -97,7 +100,7 @@ def explain(
     with undisturbed(model), torch.inference_mode(False), torch.enable_grad(), autocast(device, "fp32"):
         modules = {split_call(name)[0] for name in names}
         size = choose_batch_size(model, images, modules, batch_size, memory_bytes, call)
-        plan = Plan(network, chosen, known_methods, asked, names, reshape, size)
+        plan = Plan(network, chosen, known_methods, asked, names, Maps(model, call, reshape), size)
         try:
             return _in_batches(plan, images, wanted)
         except GuidedReLUError as error:

@@ -1,7 +1,9 @@
 """Features: what any layers give for any number of images, in one pass over batches."""
 
 import os
-from contextlib import ExitStack
+from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -14,9 +16,11 @@ from glassnet.errors import InputError
 from glassnet.images import Images, check_images, device_of, image_batches
 from glassnet.models.array_buffers import ArrayBuffers, FileBuffers
 from glassnet.models.capture import tapped, undisturbed
-from glassnet.models.inference import translate_torch_errors
+from glassnet.models.inference import ModelCall, call_model, translate_torch_errors
 from glassnet.models.last_layer import settle_last
 from glassnet.models.layers import Call, LayerChoice, asked_by_name, name_calls, select_layers, split_call
+from glassnet.models.layout.reading import Reading
+from glassnet.models.layout.trace import MODULES_OF_MAPS, is_plain, plain_reading, trace_or_reason
 
 
 def extract_features(
@@ -28,44 +32,49 @@ def extract_features(
     batch_size: int = 512,
     precision: Literal["auto", "fp32", "bf16"] = "fp32",
     out: str | os.PathLike[str] | None = None,
+    forward: ModelCall | None = None,
 ) -> dict[str, Float[np.ndarray, "n d"]]:
     """Return what layers give for each image, as one float32 row of d numbers an image.
 
     The model stays on its device and is left as it was found, also when it raises.
 
     Args:
-        model: Any module that takes one image batch.
+        model: Any module that takes one image batch, or what `forward` gives it.
         images: (n, channel, height, width): uint8 (scaled to [0, 1] here, a batch at a time) or float as the model
             takes it; a tensor or a NumPy array.
         layers: What `select_layers` takes: names, patterns, kinds, modules (which stand under their names). A layer
             that runs twice gives "relu:0" and "relu:1".
-        pool: "mean" averages feature maps (n, d, height, width) over their pixels and tokens (n, t, d) over t;
-            "none" keeps every number, d = everything flattened.
+        pool: "mean" averages each channel over all that is no channel: pixels, tokens, the class token among them;
+            "none" keeps every number, d = everything flattened. Which axis holds channels, and which one runs over the
+            images, a trace of the forward pass tells: (n, d, height, width), (n, height, width, d), (n, tokens, d),
+            (tokens, n, d), windows.
         batch_size: Images per forward pass; it changes memory and time, not the result.
         precision: "bf16" computes under autocast, "auto" where the hardware gains from it; the rows are always float32.
         out: Folder to which the rows stream as LAYER.npy, a file a layer, so that memory does not grow with the number
             of images (which may be a memory map themselves); the arrays returned are read-only memory maps of these
             files. A file takes its name when all its rows are there, in place of an older one of that name.
+        forward: How the model is called on a batch, as `explain` takes it.
 
     Raises:
-        InputError: An image is NaN, the shape is wrong, a layer is unknown, did not run or gives no tensor, or `out`
-            cannot be written.
+        InputError: An image is NaN, the shape is wrong, a layer is unknown, did not run, gives no tensor or one of
+            which it cannot be told which axis holds channels, or `out` cannot be written.
     """
     if pool not in ("mean", "none"):
         raise InputError(f"pool is '{pool}', expected mean or none.")
     check_images(images, batch_size)
-    layers = settle_last(model, layers, images)
+    layers = settle_last(model, layers, images, forward=forward)
     names, asked = select_layers(model, layers), asked_by_name(model, layers)
     device = device_of(model)
     chosen = choose_precision(precision, device)
     ran: dict[Call, str] = {}
+    modules = {split_call(name)[0] for name in names}
+    layouts = Layouts(model, modules, forward or call_model)
 
     def store(call: Call, output: Any) -> None:
-        ran[call] = _problem(output, size)
+        ran[call] = _problem(output) or layouts.problem(call, output, size, pool)
         if not ran[call]:
-            rows.put(call, _one_row_each(output, pool))
+            rows.put(call, layouts.rows(call, output, size, pool))
 
-    modules = {split_call(name)[0] for name in names}
     # no_grad, not inference_mode: what a model keeps for itself (a cached position table) must stay fit for training.
     with ExitStack() as stack:
         rows: ArrayBuffers[Call] | FileBuffers[Call] = ArrayBuffers(len(images))
@@ -75,23 +84,62 @@ def extract_features(
         with undisturbed(model), torch.no_grad(), tapped(model, modules, store) as counts:
             for _, batch in image_batches(model, images, batch_size):
                 size = len(batch)
+                layouts.prepare(batch, autocast(device, chosen))
                 counts.clear()
                 with translate_torch_errors(model, batch), autocast(device, chosen):
-                    model(batch)
+                    layouts.call(model, batch)
                 named = name_calls(names, asked, ran)
         return rows.named(named)
 
 
-def _problem(output: Any, size: int) -> str:
+def _problem(output: Any) -> str:
     if not isinstance(output, Tensor):
         return f"gives a {type(output).__name__} instead of a tensor; ask for a layer inside it"
-    if output.ndim == 0 or len(output) != size:
-        return f"gives a tensor of shape {tuple(output.shape)} for {size} images, not one row an image"
-    return ""
+    return "gives a single number for all images, not one row an image" if output.ndim == 0 else ""
 
 
-def _one_row_each(output: Shaped[Tensor, "batch ..."], pool: Literal["mean", "none"]) -> Shaped[Tensor, "batch d"]:
-    if pool == "none" or output.ndim < 3:
-        return output.reshape(len(output), -1)
-    pooled = (1,) if output.ndim == 3 else tuple(range(2, output.ndim))
-    return output.mean(dim=pooled, dtype=torch.float32)
+@dataclass
+class Layouts:
+    """How layers' outputs become rows: as modules of images only give them, or as a trace of the forward pass tells."""
+
+    model: nn.Module
+    modules: Collection[str]
+    call: ModelCall
+    readings: Mapping[Call, Reading] | None = None
+    untraced: str = ""
+
+    def prepare(self, images: Tensor, precision: AbstractContextManager[Any]) -> None:
+        """Trace the forward pass once, if there is a module whose kind does not say what it gives."""
+        if self.readings is None:
+            plain = all(isinstance(self.model.get_submodule(name), MODULES_OF_MAPS) for name in self.modules)
+            with precision:
+                traced = ({}, "") if plain else trace_or_reason(self.model, images, self.modules, self.call)
+            self.readings, self.untraced = traced
+
+    def problem(self, call: Call, output: Tensor, size: int, pool: str) -> str:
+        """Say why an output gives no row an image, or ""."""
+        shape, reading = tuple(output.shape), self._reading(call, output, size)
+        if reading is not None:
+            reason = reading.problem_as_rows(mean=pool == "mean")
+        elif len(output) == size and (pool == "none" or len(shape) == 2):
+            reason = ""
+        else:
+            reason = self.untraced or "is not laid out alike in every pass"
+        return reason and f"gives a tensor of shape {shape} for {size} images, which {reason}; {_ADVICE[pool]}"
+
+    def rows(self, call: Call, output: Tensor, size: int, pool: str) -> Shaped[Tensor, "batch d"]:
+        """Return one row an image of an output for which there is no problem."""
+        reading = self._reading(call, output, size)
+        return output.reshape(len(output), -1) if reading is None else reading.to_rows(output, mean=pool == "mean")
+
+    def _reading(self, call: Call, output: Tensor, size: int) -> Reading | None:
+        reading = (self.readings or {}).get(call)
+        if reading is None and is_plain(self.model.get_submodule(call[0]), output.shape, size):
+            return plain_reading(output.shape)
+        return reading if reading is not None and reading.fits(output.shape, size) else None
+
+
+_ADVICE = {
+    "mean": 'pass pool="none", which keeps all numbers, or ask for another layer',
+    "none": "ask for another layer",
+}

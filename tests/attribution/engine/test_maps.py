@@ -1,29 +1,13 @@
-"""Layers that give token sequences: read as square grids, or as the caller says."""
+"""Layers that give token sequences: read as grids, or as the caller says."""
 
 import numpy as np
 import pytest
 import torch
 
 from glassnet.attribution import explain
-from glassnet.attribution.engine.maps import grid_side, to_maps
 from glassnet.errors import InputError
 
 LAYERS = ["before", "joined", "narrow"]
-
-
-@pytest.mark.parametrize(
-    ("tokens", "side"), [(4, 2), (5, 2), (9, 3), (196, 14), (197, 14), (1, 0), (2, 0), (6, 0), (198, 0)]
-)
-def test_square_grids_after_a_class_token_or_not(tokens, side):
-    assert grid_side(tokens) == side
-
-
-def test_a_grid_by_hand():
-    # Five tokens of two numbers: the class token 0, then the rows 1 2 and 3 4; the second number is the first times 10.
-    tokens = torch.tensor([[[float(t), 10.0 * t] for t in range(5)]])
-    assert to_maps(tokens, None).tolist() == [[[[1, 2], [3, 4]], [[10, 20], [30, 40]]]]
-    assert to_maps(tokens[:, 1:], None).tolist() == [[[[1, 2], [3, 4]], [[10, 20], [30, 40]]]]
-    assert to_maps(torch.zeros(1, 6, 2), None).shape == (1, 6, 2)
 
 
 @pytest.mark.parametrize(("name", "first"), [("tokens", 1), ("tokens-without-class", 0)])
@@ -76,13 +60,43 @@ def test_a_reshape_that_gives_no_maps_is_refused(build_network, images, reshape,
         explain(build_network("tokens"), images, layers="joined", methods="gradcam", reshape=reshape)
 
 
-def test_tokens_that_form_no_grid_are_refused(images):
+def test_tokens_without_a_whole_grid_are_refused(images):
     model = torch.nn.Sequential(
         torch.nn.Conv2d(3, 4, 2, stride=2), torch.nn.Flatten(2), Transpose(), torch.nn.Linear(4, 3)
     )
-    message = r"layer '2' gives 35 tokens, which are no square grid; pass reshape, from \(7, 35, 4\) to \(7, channel, h"
+    message = (
+        r"layer '3' gives shape \(7, 35, 3\), which has no axis of which it is known that it runs over pixels; "
+        r"pass reshape, from there to \(7, channel, h"
+    )
     with pytest.raises(InputError, match=message):
-        explain(model, images, layers="2", methods="gradcam", target=lambda output: output.mean((1, 2)))
+        explain(model, images, layers="3", methods="gradcam", target=lambda output: output.mean((1, 2)))
+
+
+def test_each_layer_has_its_own_reshape(build_network, images):
+    network = build_network("tokens")
+
+    def turned(tokens):
+        return tokens[:, 1:].unflatten(1, (4, 4)).permute(0, 3, 2, 1)
+
+    mixed = explain(network, images, layers=LAYERS, methods="hirescam", reshape={"jo*": turned})
+    auto = explain(network, images, layers=LAYERS, methods="hirescam")
+    assert_equal = np.testing.assert_array_equal
+    assert_equal(mixed.raw["hirescam", "joined"].transpose(0, 2, 1), auto.raw["hirescam", "joined"])
+    assert_equal(mixed.raw["hirescam", "before"], auto.raw["hirescam", "before"])
+
+
+@pytest.mark.parametrize(
+    ("reshape", "message"),
+    [
+        ({"joint": lambda x: x}, "no layer 'joint' in reshape. Did you mean joined"),
+        ({"joined": 3}, "reshape is a int, expected a function from a layer's output"),
+        (3, "reshape is a int, expected a function"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_a_reshape_of_no_layer_or_no_function_is_refused(build_network, images, reshape, message):
+    with pytest.raises(InputError, match=message):
+        explain(build_network("tokens"), images, layers="joined", methods="gradcam", reshape=reshape)
 
 
 class Transpose(torch.nn.Module):

@@ -1,18 +1,17 @@
 """One batch explained: the passes that the methods need, and then the methods, layer by layer."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from glassnet.attribution.engine.budget import Rerun, in_packs
-from glassnet.attribution.engine.maps import Reshape, describe_grids, shape_problem, to_maps
+from glassnet.attribution.engine.maps import Maps
 from glassnet.attribution.engine.passes import Forward, Network, forward, gradients, guided_gradient, no_path
 from glassnet.attribution.engine.targets import Classes, Scorer, of_pack
 from glassnet.attribution.methods import Method, compute, ingredients, is_of_a_layer
-from glassnet.console import say
 from glassnet.errors import InputError
 from glassnet.models.inference import translate_torch_errors
 from glassnet.models.layers import Call, name_calls, split_call
@@ -28,9 +27,8 @@ class Plan:
         known_methods: All methods by name, the caller's own among them.
         asked: The layers as they were asked for, modules by their names.
         names: The layers' names.
-        reshape: How layers' outputs become maps; None reads square grids of tokens.
+        maps: How layers' outputs become maps.
         batch_size: Images in one pass.
-        notices: What the user was told of already, so that it is printed once.
     """
 
     network: Network
@@ -38,9 +36,8 @@ class Plan:
     known_methods: Mapping[str, Method]
     asked: Sequence[str]
     names: Sequence[str]
-    reshape: Reshape | None
+    maps: Maps
     batch_size: int
-    notices: set[str] = field(default_factory=set)
 
     def of_layers(self) -> list[str]:
         """Return the methods that explain layers."""
@@ -94,7 +91,7 @@ def _explain_scores(
             known["rerun"] = _rerun(plan, passed.images, target, "")
             yield (method, "input"), compute(method, known, plan.known_methods)
     calls = name_calls(plan.names, plan.asked, ran) if of_layers else {}
-    _say_grids(plan, {name: passed.recorder.values[call] for name, call in calls.items()})
+    plan.maps.describe(calls)
     for name, call in calls.items():
         # Popped, so that the gradient is gone when the layer is done.
         here = known | at_calls.pop(call)
@@ -127,7 +124,8 @@ def _ingredients(
 ) -> tuple[dict[str, Any], dict[Call, dict[str, Any]], dict[Call, str]]:
     """Return the ingredients of all layers, those of each call, and what makes each call unusable, or ""."""
     needs, recorder = plan.needs(), passed.recorder
-    ran = {call: shape_problem(value, len(scores), plan.reshape) for call, value in recorder.values.items()}
+    plan.maps.prepare(recorder.values, passed.images)
+    ran = {call: plan.maps.problem(call, value, passed.images) for call, value in recorder.values.items()}
     # What only has no gradient is fine for methods that need none.
     ran |= {call: why for call, why in recorder.unusable.items() if "gradient" in needs or call not in ran}
     asked = [c for c in ran if not ran[c] and (c[0] in plan.names or f"{c[0]}:{c[1]}" in plan.names)]
@@ -146,13 +144,13 @@ def _ingredients(
     if at_images is not None:
         known["input_gradient"] = _wide(at_images)
     ran |= {call: no_path() for call, gradient in at.items() if gradient is None}
-    at_calls = {call: _of_a_call(plan, recorder.values[call], at.get(call)) for call in asked if not ran[call]}
+    at_calls = {call: _of_a_call(plan, call, recorder.values[call], at.get(call)) for call in asked if not ran[call]}
     return known, at_calls, ran
 
 
-def _of_a_call(plan: Plan, value: Tensor, gradient: Tensor | None) -> dict[str, Any]:
-    maps = {"activation": to_maps(value, plan.reshape)}
-    return maps if gradient is None else maps | {"gradient": to_maps(gradient, plan.reshape)}
+def _of_a_call(plan: Plan, call: Call, value: Tensor, gradient: Tensor | None) -> dict[str, Any]:
+    maps = {"activation": plan.maps.to_maps(call, value)}
+    return maps if gradient is None else maps | {"gradient": plan.maps.to_maps(call, gradient)}
 
 
 def _rerun(plan: Plan, images: Tensor, target: Scorer | Classes | None, layer: str) -> Rerun:
@@ -168,13 +166,6 @@ def _rerun(plan: Plan, images: Tensor, target: Scorer | Classes | None, layer: s
         return in_packs(run, variants, plan.batch_size)
 
     return rerun
-
-
-def _say_grids(plan: Plan, values: Mapping[str, Tensor]) -> None:
-    tokens = {name: value.shape[1] for name, value in values.items() if value.ndim == 3}
-    if tokens and plan.reshape is None and "grids" not in plan.notices:
-        plan.notices.add("grids")
-        say(describe_grids(tokens))
 
 
 def _check_finite(value: Tensor, method: str, layer: str) -> None:

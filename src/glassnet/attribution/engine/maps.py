@@ -1,67 +1,138 @@
-"""Maps: layers' outputs, token sequences among them, read as maps, and maps resized to the images."""
+"""Maps: layers' outputs read as (n, channel, height, width), and maps resized to the images."""
 
-from collections.abc import Callable, Sequence
-from math import isqrt
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 from jaxtyping import Float, Shaped
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
+
+from glassnet.console import say
+from glassnet.errors import InputError, unknown_name
+from glassnet.models.inference import ModelCall
+from glassnet.models.layers import Call
+from glassnet.models.layout.reading import Reading
+from glassnet.models.layout.trace import is_plain, trace_or_reason
 
 Reshape = Callable[[Tensor], Tensor]
 """From what a layer gives, as (n, tokens, d), to (n, channel, height, width); it may only pick and rearrange values."""
 
+Reshapes = Reshape | Mapping[str, Reshape]
+"""One function for all layers, or one for each name or pattern of layers; the others are read by their layout."""
 
-def to_maps(value: Shaped[Tensor, "batch ..."], reshape: Reshape | None) -> Shaped[Tensor, "batch ..."]:
-    """Rearrange a layer's output, or the gradient there, to (n, channel, height, width), if it can be read so.
 
-    Args:
-        value: What `reshape` takes; without it, (n, tokens, d), the tokens being a square grid, after a class token or
-            not. All else is returned as it is.
-        reshape: Says how instead.
+@dataclass
+class Maps:
+    """How each layer's output becomes a map, and so its gradient.
+
+    A layer's own function comes first. Convolutions and other modules that only know (n, channel, height, width) are
+    taken as they are; all others as a trace of the forward pass tells, which is made when the first one needs it.
+
+    Attributes:
+        model: That the layers are of.
+        call: How it is called on images.
+        reshape: Functions of the caller's.
+        readings: By call, what the trace told; None before there was one.
+        untraced: Why no trace was possible, or "".
     """
-    if reshape is not None:
-        return reshape(value)
-    if value.ndim != 3 or not (side := grid_side(value.shape[1])):
-        return value
-    return value[:, -side * side :].transpose(1, 2).unflatten(2, (side, side))
+
+    model: nn.Module
+    call: ModelCall
+    reshape: Reshapes | None = None
+    readings: dict[Call, Reading] | None = None
+    untraced: str = ""
+    _described: set[str] = field(default_factory=set)
+
+    def prepare(self, values: Mapping[Call, Tensor], images: Tensor) -> None:
+        """Trace the forward pass where a layer's output is not known to be a map by the layer's kind."""
+        unknown = [
+            c for c, value in values.items() if not self._function(c[0]) and not self._is_plain(c, value, images)
+        ]
+        if unknown and self.readings is None:
+            modules = {call[0] for call in values}
+            self.readings, self.untraced = trace_or_reason(self.model, images, modules, self.call)
+
+    def to_maps(self, call: Call, value: Shaped[Tensor, "..."]) -> Float[Tensor, "batch channel height width"]:
+        """Rearrange an output for which there is no `problem`, or the gradient there."""
+        function = self._function(call[0])
+        if function is not None:
+            return function(value)
+        reading = (self.readings or {}).get(call)
+        return value if reading is None else reading.to_maps(value)
+
+    def problem(self, call: Call, value: Shaped[Tensor, "..."], images: Tensor) -> str:
+        """Say why a layer's output for these images is no map, or ""."""
+        function, shape = self._function(call[0]), tuple(value.shape)
+        wanted = f"({len(images)}, channel, height, width)"
+        if function is not None:
+            return _problem_of_function(function, value, wanted)
+        if self._is_plain(call, value, images) and (self.readings or {}).get(call) is None:
+            return ""
+        if value.ndim < 3:
+            return f"gives shape {shape}, but a map needs {wanted}; choose a convolution"
+        reading = (self.readings or {}).get(call)
+        reason = self.untraced or "is not laid out alike in every pass"
+        if reading is not None and reading.fits(shape, len(images)):
+            reason = reading.problem_as_map()
+        return reason and f"gives shape {shape}, which {reason}; pass reshape, from there to {wanted}"
+
+    def describe(self, names: Mapping[str, Call]) -> None:
+        """Say once how tokens are read."""
+        layers: dict[str, list[str]] = {}
+        for name, call in names.items():
+            reading = (self.readings or {}).get(call)
+            if reading is not None and self._function(call[0]) is None and (text := reading.describe()):
+                layers.setdefault(text, []).append(name)
+        new = {text: names for text, names in layers.items() if text not in self._described}
+        self._described |= new.keys()
+        if new:
+            parts = [text.format(_listed(names)) for text, names in new.items()]
+            say(f"{'; '.join(parts)} (explain's reshape reads them otherwise).")
+
+    def _is_plain(self, call: Call, value: Tensor, images: Tensor) -> bool:
+        return is_plain(self.model.get_submodule(call[0]), value.shape, len(images))
+
+    def _function(self, module: str) -> Reshape | None:
+        if self.reshape is None or callable(self.reshape):
+            return self.reshape
+        patterns = [pattern for pattern in self.reshape if module == pattern or fnmatchcase(module, pattern)]
+        return self.reshape[module if module in self.reshape else patterns[0]] if patterns else None
 
 
-def grid_side(tokens: int) -> int:
-    """Return the side of the square grid that so many tokens form, one class token before them or none; 0 if none."""
-    side = isqrt(tokens)
-    return side if side >= 2 and tokens - side * side in (0, 1) else 0
+def check_reshape(reshape: Reshapes | None, modules: Iterable[str]) -> None:
+    """Refuse what is no function, and names of no layer.
+
+    Raises:
+        InputError: It is neither a function nor a mapping of such, or a name or pattern is that of no module.
+    """
+    functions = reshape.items() if isinstance(reshape, Mapping) else [("", reshape)]
+    names = list(modules)
+    for name, function in functions:
+        if function is not None and not callable(function):
+            raise InputError(
+                f"reshape is a {type(function).__name__}, expected a function from a layer's output to "
+                "(n, channel, height, width), or a mapping from layers' names to such functions."
+            )
+        if isinstance(reshape, Mapping) and not any(name == one or fnmatchcase(one, name) for one in names):
+            raise unknown_name("layer", name, names, noun="layers", where=" in reshape")
 
 
-def shape_problem(value: Shaped[Tensor, "..."], size: int, reshape: Reshape | None) -> str:
-    """Say why a layer's output for `size` images is no map, or ""."""
+def _problem_of_function(function: Reshape, value: Tensor, wanted: str) -> str:
     shape = tuple(value.shape)
     try:
-        maps = to_maps(value, reshape)
+        maps = function(value)
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         return f"gives shape {shape}, on which reshape fails: {str(error).splitlines()[0].rstrip('.')}"
-    if isinstance(maps, Tensor) and maps.ndim == 4 and len(maps) == size:
+    if isinstance(maps, Tensor) and maps.ndim == 4 and wanted.startswith(f"({len(maps)},"):
         return ""
-    wanted = f"a map needs ({size}, channel, height, width)"
-    if reshape is not None:
-        became = tuple(maps.shape) if isinstance(maps, Tensor) else type(maps).__name__
-        return f"gives shape {shape}, of which reshape makes {became}, but {wanted}"
-    if value.ndim == 3 and len(value) == size:
-        return f"gives {shape[1]} tokens, which are no square grid; pass reshape, from {shape} to {wanted[12:]}"
-    return f"gives shape {shape}, but {wanted}; choose a convolution"
+    became = tuple(maps.shape) if isinstance(maps, Tensor) else type(maps).__name__
+    return f"gives shape {shape}, of which reshape makes {became}, but a map needs {wanted}"
 
 
-def describe_grids(tokens: dict[str, int]) -> str:
-    """Say how layers with these numbers of tokens are read."""
-    parts = []
-    for count in dict.fromkeys(tokens.values()):
-        side, layers = grid_side(count), [name for name, number in tokens.items() if number == count]
-        first = "a class token and " if count > side * side else ""
-        parts.append(f"the {count} tokens of {_listed(layers)} are read as {first}a grid of {side} x {side}")
-    return f"{'; '.join(parts)} (explain's reshape reads them otherwise)."
-
-
-def _listed(names: Sequence[str]) -> str:
-    return f"{names[0]} and {len(names) - 1} more layers" if len(names) > 2 else " and ".join(names)
+def _listed(names: Collection[str]) -> str:
+    first, *others = names
+    return f"{first} and {len(others)} more layers" if len(others) > 1 else " and ".join(names)
 
 
 def resize(

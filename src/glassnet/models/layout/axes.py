@@ -86,7 +86,7 @@ def is_spatial(axis: Axis) -> bool:
 
 
 def resized(axis: Axis, size: int) -> Axis:
-    """Return an axis whose number of indices changed, as by pooling, padding or cropping: the same kind, if it has one."""
+    """Return an axis whose number of indices changed, as by pooling or cropping: the same kind, if it has one."""
     if size_of(axis) == size:
         return axis
     kind = whole_kind(axis)
@@ -164,7 +164,7 @@ def concatenated(parts: Sequence[Axis]) -> Axis:
     sizes = [size_of(part) for part in parts]
     grids = [number for number, part in enumerate(parts) if _as_tokens(part) is not None]
     kinds = {whole_kind(part) for part in parts}
-    if len(grids) == 1 and sum(sizes) > sizes[grids[0]]:
+    if len(grids) == 1:
         tokens = _as_tokens(parts[grids[0]])
         assert tokens is not None  # as just seen
         number = grids[0]

@@ -12,9 +12,6 @@ from torch import Tensor
 
 from glassnet.models.layout.axes import Axes, Axis, Factor, is_spatial, size_of
 
-_Place = tuple[int, int, int]
-"""Axis, first index and number of indices: what of an axis is left when tokens around its grid are gone."""
-
 
 @dataclass(frozen=True)
 class Reading:
@@ -36,17 +33,20 @@ class Reading:
         batch = [factor for axis in self.axes for factor in axis if factor.kind == "batch"]
         return len(batch) == 1 and batch[0].whole and batch[0].size == self.images
 
-    def channel_axes(self) -> tuple[int, ...]:
-        """Return the axes that hold channels: several where heads have an axis of their own."""
-        pure = [number for number, axis in enumerate(self.axes) if axis and axis[0].kind == "channel"]
-        # A pixel-shuffled map has pixels and channels in one axis; it is an axis of pixels.
-        return tuple(pure)
+    @property
+    def units(self) -> Axes:
+        """The axes, but each factor of the images' axis by itself, as of windows or heads that were put into it."""
+        return tuple(unit for axis in self.axes for unit in (((f,) for f in axis) if _is_of_images(axis) else (axis,)))
+
+    def channel_units(self) -> tuple[int, ...]:
+        """Return the units that hold channels: several where heads have one of their own."""
+        return tuple(number for number, unit in enumerate(self.units) if unit[0].kind == "channel")
 
     def problem_as_map(self) -> str:
         """Say why the output is no map (n, channel, height, width), or ""."""
         if not self.is_by_image:
             return "has no axis of which it is known that it runs over the images"
-        if not self.channel_axes():
+        if not self.channel_units():
             return "has no axis of which it is known that it holds channels"
         height, width, rest = self._pixels()
         if not height and not width:
@@ -56,34 +56,27 @@ class Reading:
                 return f"does not hold all {name} of pixels once"
         return "has an axis that is neither images, channels nor pixels" if rest else ""
 
-    def to_maps(self, value: Shaped[Tensor, "..."]) -> Float[Tensor, "batch channel height width"]:
+    def to_maps(self, value: Shaped[Tensor, ...]) -> Float[Tensor, "batch channel height width"]:
         """Rearrange an output, or the gradient there, to (n, channel, height, width)."""
-        cut, factors = self._unpacked(value)
+        apart, factors = self._unpacked(value)
         height, width, _ = self._pixels()
-        channels = [f for number in self.channel_axes() for f in self.axes[number] if f.size > 1]
-        batch = [factor for factor in factors if factor.kind == "batch"]
-        order = [*batch, *channels, *height, *width]
+        channels = [f for number in self.channel_units() for f in self.units[number] if f.size > 1]
+        order = [*(f for f in factors if f.kind == "batch"), *channels, *height, *width]
         places = [_place(factors, one) for one in order]
         alone = [number for number in range(len(factors)) if number not in places]  # of size 1
-        maps = cut.permute(*places, *alone)
-        sizes = (maps.shape[0], *(prod(one.size for one in group) for group in (channels, height, width)))
-        maps = maps.reshape(sizes)
+        maps = apart.permute(*places, *alone)
+        maps = maps.reshape(len(maps), *(prod(one.size for one in group) for group in (channels, height, width)))
         shifts = [-group[0].root.shift if group else 0 for group in (height, width)]
         return maps.roll(shifts, (2, 3)) if any(shifts) else maps
 
-    def to_rows(self, value: Shaped[Tensor, "..."], *, mean: bool) -> Float[Tensor, "batch d"]:
+    def to_rows(self, value: Shaped[Tensor, ...], *, mean: bool) -> Float[Tensor, "batch d"]:
         """Return one row an image: each channel's mean over all other axes, or all numbers."""
-        owner = next(number for number, axis in enumerate(self.axes) if any(f.kind == "batch" for f in axis))
-        if len([f for f in self.axes[owner] if f.size > 1]) > 1:
-            value, axes = self._split_batch(value, owner)
-        else:
-            axes = self.axes
-        place = next(number for number, axis in enumerate(axes) if any(f.kind == "batch" for f in axis))
-        rows = value.movedim(place, 0)
-        others = axes[:place] + axes[place + 1 :]
-        channels = [number + 1 for number, axis in enumerate(others) if axis and axis[0].kind == "channel"]
-        if not mean:
+        apart = _as_axes(value, self.units)
+        place = next(number for number, unit in enumerate(self.units) if _is_of_images(unit))
+        rows = apart.movedim(place, 0)
+        if not mean or rows.ndim == 2:
             return rows.reshape(len(rows), -1)
+        channels = [number + (number < place) for number in self.channel_units()]
         over = [number for number in range(1, rows.ndim) if number not in channels]
         pooled = rows.mean(dim=over, dtype=torch.float32) if over else rows
         return pooled.reshape(len(pooled), -1)
@@ -92,26 +85,37 @@ class Reading:
         """Say why the output gives no row an image, or ""."""
         if not self.is_by_image:
             return "has no axis of which it is known that it runs over the images"
-        if mean and len(self.shape) > 2 and not self.channel_axes():
+        if mean and len(self.shape) > 2 and not self.channel_units():
             return "has no axis of which it is known that it holds channels, which a mean over pixels must keep"
         return ""
 
+    def fits(self, shape: Sequence[int], images: int) -> bool:
+        """Tell whether an output of this shape, for so many images, is laid out so."""
+        scaled = [
+            size * images // self.images if _is_of_images(axis) else size
+            for axis, size in zip(self.axes, self.shape, strict=True)
+        ]
+        return scaled == list(shape)
+
     def describe(self) -> str:
-        """Say how tokens, and what stands on another axis than usual, are read; "" for an ordinary map."""
-        parts = []
-        for axis in self.axes:
-            tokens = axis[0].root if len(axis) == 1 and axis[0].kind == "tokens" else None
-            grid = tokens.grid if tokens else axis
-            if is_spatial(grid) and len([factor for factor in grid if factor.size > 1]) > 1:
-                sizes = " x ".join(str(factor.size) for factor in grid if factor.size > 1)
-                around = _around(tokens.before, tokens.after) if tokens else ""
-                parts.append(f"the {size_of(axis)} tokens of {{}} are read as {around}a grid of {sizes}")
-        return parts[0] if parts and len(self.shape) == 3 else ""
+        """Say how tokens are read, with {} for the layers' names; "" where rows and columns have an axis each."""
+        grids = [axis for axis in self.axes if is_spatial(axis) and _factors(axis) > 1]
+        around = [unit[0].root for unit in self.units if _is_tokens(unit)]
+        if self.problem_as_map() or (not grids and not around):
+            return ""
+        height, width, _ = self._pixels()
+        size = f"{prod(one.size for one in height)} x {prod(one.size for one in width)}"
+        if any(_factors(axis) > 1 and is_spatial(axis[1:]) for axis in self.axes if _is_of_images(axis)):
+            return f"the windows of {{}} are put together to a grid of {size}"
+        tokens = around[0].size if around else size_of(grids[0])
+        before, after = (around[0].before, around[0].after) if around else (0, 0)
+        parts = [_others(before)] * bool(before) + [f"a grid of {size}"] + [_others(after)] * bool(after)
+        return f"the {tokens} tokens of {{}} are read as {' and '.join(parts)}"
 
     def _pixels(self) -> tuple[list[Factor], list[Factor], list[Factor]]:
         """Return the factors of height and of width, outermost first, and what is neither pixel, channel nor image."""
-        channel_axes = self.channel_axes()
-        factors = [f for number, axis in enumerate(self.axes) if number not in channel_axes for f in _flat(axis)]
+        channels = self.channel_units()
+        factors = [f for number, unit in enumerate(self.units) if number not in channels for f in _flat(unit)]
         by_step = sorted(factors, key=lambda factor: -factor.step)
         height = [factor for factor in by_step if factor.kind == "height"]
         width = [factor for factor in by_step if factor.kind == "width"]
@@ -121,26 +125,30 @@ class Reading:
 
     def _unpacked(self, value: Tensor) -> tuple[Tensor, list[Factor]]:
         """Return the value with tokens around grids cut off and an axis for each factor, and these factors."""
-        factors: list[Factor] = []
-        for number, axis in enumerate(self.axes):
-            if len(axis) == 1 and axis[0].kind == "tokens":
-                value = value.narrow(number, axis[0].root.before, size_of(axis[0].root.grid))
-            factors += _flat(axis)
-        batch = value.numel() // prod(f.size for f in factors if f.kind != "batch")
-        return value.reshape([batch if f.kind == "batch" else f.size for f in factors]), factors
+        apart, factors = _as_axes(value, self.units), [factor for unit in self.units for factor in _flat(unit)]
+        for number, unit in enumerate(self.units):
+            if _is_tokens(unit):
+                apart = apart.narrow(number, unit[0].root.before, size_of(unit[0].root.grid))
+        return _as_axes(apart, [(factor,) for factor in factors]), factors
 
-    def _split_batch(self, value: Tensor, owner: int) -> tuple[Tensor, Axes]:
-        """Give each factor of the images' axis an axis of its own, as those of windows."""
-        parts = tuple((factor,) for factor in self.axes[owner])
-        others = prod(factor.size for (factor,) in parts if factor.kind != "batch")
-        count = value.shape[owner] // others
-        sizes = [count if factor.kind == "batch" else factor.size for (factor,) in parts]
-        return value.unflatten(owner, sizes), (*self.axes[:owner], *parts, *self.axes[owner + 1 :])
+
+def _as_axes(value: Tensor, axes: Sequence[Axis]) -> Tensor:
+    """Give a tensor one axis for each of these, for as many images as it has."""
+    others = prod(size_of(axis) for axis in axes if not _is_of_images(axis))
+    return value.reshape([value.numel() // others if _is_of_images(axis) else size_of(axis) for axis in axes])
+
+
+def _is_of_images(axis: Axis) -> bool:
+    return any(factor.kind == "batch" for factor in axis)
+
+
+def _is_tokens(axis: Axis) -> bool:
+    return len(axis) == 1 and axis[0].kind == "tokens" and axis[0].whole
 
 
 def _flat(axis: Axis) -> Sequence[Factor]:
     """Return an axis's factors, those of the grid in place of tokens."""
-    return axis[0].root.grid if len(axis) == 1 and axis[0].kind == "tokens" else axis
+    return axis[0].root.grid if _is_tokens(axis) else axis
 
 
 def _place(factors: Sequence[Factor], wanted: Factor) -> int:
@@ -153,9 +161,9 @@ def _is_complete(factors: Sequence[Factor]) -> bool:
     return not factors or (len(roots) == 1 and prod(factor.size for factor in factors) == factors[0].root.size)
 
 
-def _around(before: int, after: int) -> str:
-    if before and after:
-        return f"{before} and, at the end, {after} other tokens around "
-    if before == 1:
-        return "a class token and "
-    return f"{before} other tokens and " if before else f"{after} other tokens after " if after else ""
+def _factors(axis: Axis) -> int:
+    return sum(factor.size > 1 for factor in axis)
+
+
+def _others(count: int) -> str:
+    return "a class token" if count == 1 else f"{count} other tokens"

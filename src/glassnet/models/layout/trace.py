@@ -11,14 +11,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from glassnet.models.capture import tapped, undisturbed
+from glassnet.models.inference import ModelCall, call_model
 from glassnet.models.layers import Call
 from glassnet.models.layout.axes import Axes, fresh, size_of
+from glassnet.models.layout.moving import Operation, default
 from glassnet.models.layout.reading import Reading
-from glassnet.models.layout.rules import RULES, Operation, default
+from glassnet.models.layout.rules import RULES
 
 _Key = tuple[int, tuple[int, ...], tuple[int, ...]]
 
-_MAPS = (
+MODULES_OF_MAPS = (
     nn.Conv2d,
     nn.ConvTranspose2d,
     nn.BatchNorm2d,
@@ -42,7 +44,7 @@ class AxisTrace(TorchDispatchMode):
     """
 
     def __init__(self, images: Tensor) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         names = ("batch", "channel", "height", "width")
         axes = tuple(axis for name, size in zip(names, images.shape, strict=True) for axis in [fresh(name, size)])  # type: ignore[arg-type]
         self._known: dict[_Key, Axes | None] = {_key(images): axes}
@@ -89,7 +91,7 @@ def trace(
     model: nn.Module,
     images: Tensor,
     modules: Collection[str],
-    call: Callable[[nn.Module, Tensor], Any] | None = None,
+    call: ModelCall = call_model,
 ) -> dict[Call, Reading]:
     """Return how each call of the named modules gives its output.
 
@@ -97,7 +99,7 @@ def trace(
         model: Any module; it is left as it was found.
         images: (n, channel, height, width), of which two are taken, the first twice where there is one.
         modules: Names of modules.
-        call: How the model is called on images; as model(images) without it.
+        call: How the model is called on images; as model(images) if not said.
 
     Returns:
         By call; a call that gives no tensor is not there.
@@ -112,8 +114,20 @@ def trace(
             readings[made] = _reading(mode.axes_of(output), output, model.get_submodule(made[0]))
 
     with undisturbed(model), torch.no_grad(), tapped(model, modules, tap), mode:
-        call(model, two) if call else model(two)
+        call(model, two)
     return readings
+
+
+def trace_or_reason(
+    model: nn.Module, images: Tensor, modules: Collection[str], call: ModelCall
+) -> tuple[dict[Call, Reading], str]:
+    """Trace, and where that fails, say why, as what the layouts are not known for."""
+    try:
+        return trace(model, images, modules, call), ""
+    except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError) as error:
+        lines = str(error).strip().splitlines()
+        reason = (lines[0] if lines else type(error).__name__).rstrip(".")
+        return {}, f"could not be traced, since the model fails on {IMAGES_TRACED} images ({reason})"
 
 
 def _reading(axes: Axes | None, output: Tensor, module: nn.Module) -> Reading:
@@ -133,7 +147,7 @@ def plain_reading(shape: Sequence[int]) -> Reading:
 
 def is_plain(module: nn.Module, shape: Sequence[int], images: int) -> bool:
     """Tell whether a module's kind alone says that its output is (n, channel, height, width)."""
-    return isinstance(module, _MAPS) and len(shape) == 4 and shape[0] == images
+    return isinstance(module, MODULES_OF_MAPS) and len(shape) == 4 and shape[0] == images
 
 
 def _untangled(axes: Axes) -> Axes:
