@@ -11,15 +11,7 @@ from torch import Tensor
 
 from glassnet.attribution import explain
 from glassnet.errors import InputError, WorkError
-
-
-def traces(model):
-    """All that a call could leave behind in a model."""
-    hooks = [len(getattr(m, kind)) for m in model.modules() for kind in vars(m) if kind.endswith("_hooks")]
-    modes = [m.training for m in model.modules()]
-    needs = [(p.requires_grad, None if p.grad is None else p.grad.tolist()) for p in model.parameters()]
-    values = {name: value.tolist() for name, value in model.state_dict().items()}
-    return hooks, modes, needs, values, torch.get_rng_state().tolist()
+from traces import traces
 
 
 @contextlib.contextmanager

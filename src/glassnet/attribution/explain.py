@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from glassnet.attribution.engine.batch import Plan, explain_batch
 from glassnet.attribution.engine.budget import MEMORY_BYTES, choose_batch_size
@@ -17,12 +17,15 @@ from glassnet.attribution.explanation import Explanation, ResultCollector
 from glassnet.attribution.methods import Method, choose_methods, ingredients, is_of_a_layer
 from glassnet.console import say
 from glassnet.devices import autocast, choose_precision
+from glassnet.errors import InputError
 from glassnet.images import Images, check_images, device_of, image_batches
 from glassnet.measures import METHOD_TITLES
-from glassnet.models.capture import followed_in_place, undisturbed
+from glassnet.models.capture import followed_in_place
 from glassnet.models.inference import ModelCall
 from glassnet.models.last_layer import settle_last
 from glassnet.models.layers import LayerChoice, asked_by_name, select_layers, split_call
+from glassnet.models.structure import check_weights
+from glassnet.models.undisturbed import undisturbed
 
 
 def explain(
@@ -87,26 +90,53 @@ def explain(
         WorkError: The memory does not suffice, or a layer runs for some batches only.
     """
     check_images(images, batch_size if isinstance(batch_size, int) else 1)
-    wanted, device = check_target(target, len(images)), device_of(model)
-    check_reshape(reshape, dict(model.named_modules()))
-    chosen, known_methods = choose_methods(methods)
-    call, reader = model_call(forward), OutputReader(output)
-    of_layers = any(is_of_a_layer(method, known_methods) for method in chosen)
-    layers = settle_last(model, layers, images, forward=call) if of_layers else layers
-    names, asked = (select_layers(model, layers), asked_by_name(model, layers)) if of_layers else ([], [])
-    memory_format = torch.channels_last if device.type == "cpu" else torch.preserve_format
-    network = Network(model, choose_precision(precision, device), followed_in_place(model), memory_format, call, reader)
-    # The caller's modes must not matter: gradients are needed, and only the passes may run in bf16.
-    with undisturbed(model), torch.inference_mode(False), torch.enable_grad(), autocast(device, "fp32"):
-        modules = {split_call(name)[0] for name in names}
-        size = choose_batch_size(model, images, modules, batch_size, memory_bytes, call)
-        plan = Plan(network, chosen, known_methods, asked, names, Maps(model, call, reshape), size)
-        try:
-            return _in_batches(plan, images, wanted)
-        except GuidedReLUError as error:
-            plan = _without_guiding(plan, error)
-        # Outside of the handler, whose error holds the failed pass with its graph.
+    check_weights(model)
+    device = device_of(model)
+    # The caller's modes must not matter: gradients are needed, for which nothing made in inference mode can be saved,
+    # and only the passes may run in bf16.
+    with torch.inference_mode(False), torch.enable_grad(), autocast(device, "fp32"):
+        wanted = check_target(target, len(images))
+        wanted = wanted.clone() if isinstance(wanted, Tensor) else wanted
+        check_reshape(reshape, dict(model.named_modules()))
+        chosen, known_methods = choose_methods(methods)
+        of_layers = any(is_of_a_layer(method, known_methods) for method in chosen)
+        call, reader = model_call(forward), OutputReader(output)
+        layers = settle_last(model, layers, images, forward=call) if of_layers else layers
+        names, asked = (select_layers(model, layers), asked_by_name(model, layers)) if of_layers else ([], [])
+        memory_format = torch.channels_last if device.type == "cpu" else torch.preserve_format
+        precise = choose_precision(precision, device)
+        network = Network(model, precise, followed_in_place(model), memory_format, call, reader)
+        plan = Plan(network, chosen, known_methods, asked, names, Maps(model, call, reshape), batch_size=1)
+        return _explained(plan, images, wanted, batch_size, memory_bytes)
+
+
+_FROZEN = "does not require grad"
+
+
+def _explained(
+    plan: Plan, images: Images, wanted: Scorer | Classes | None, batch_size: object, memory_bytes: int
+) -> Explanation:
+    """Explain with frozen parameters, or with others where the model's own backward pass differentiates them."""
+    network = plan.network
+    for frozen in (True, False):
+        with undisturbed(network.model, frozen=frozen) as network.put_back:
+            try:
+                modules = {split_call(name)[0] for name in plan.names}
+                size = choose_batch_size(network.model, images, modules, batch_size, memory_bytes, network.call)
+                return _guided_or_not(replace(plan, batch_size=size), images, wanted)
+            except InputError as error:
+                if _FROZEN not in str(error) or not frozen:
+                    raise
+    raise AssertionError  # one of both has returned or raised
+
+
+def _guided_or_not(plan: Plan, images: Images, wanted: Scorer | Classes | None) -> Explanation:
+    try:
         return _in_batches(plan, images, wanted)
+    except GuidedReLUError as error:
+        plan = _without_guiding(plan, error)
+    # Outside of the handler, whose error holds the failed pass with its graph.
+    return _in_batches(plan, images, wanted)
 
 
 def _without_guiding(plan: Plan, error: GuidedReLUError) -> Plan:

@@ -6,38 +6,13 @@ from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from typing import Any, TypeVar
 
-import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from glassnet.images import device_of
-from glassnet.models.inference import evaluating
 from glassnet.models.layers import Call
-from glassnet.models.structure import check_weights
+from glassnet.models.undisturbed import undisturbed  # noqa: F401
 
 R = TypeVar("R")
-
-
-@contextmanager
-def undisturbed(model: nn.Module) -> Iterator[None]:
-    """Evaluate the model with frozen parameters, and leave it and the random generators as they were found.
-
-    Frozen parameters get no gradients, and cost no memory for what those would need.
-
-    Raises:
-        InputError: Weights are not there: a lazy layer was never called, or they are on the device "meta".
-    """
-    check_weights(model)
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    device = device_of(model)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), evaluating(model):
-        try:
-            for parameter in trained:
-                parameter.requires_grad_(False)
-            yield
-        finally:
-            for parameter in trained:
-                parameter.requires_grad_(True)
 
 
 @contextmanager

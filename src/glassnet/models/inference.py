@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -15,6 +14,8 @@ from torch.utils._pytree import tree_map
 from glassnet.devices import autocast
 from glassnet.errors import GlassnetError, InputError, WorkError, is_too_large
 from glassnet.images import first_weight
+from glassnet.models.structure import check_weights
+from glassnet.turns import evaluating
 
 ModelCall = Callable[[nn.Module, Tensor], Any]
 """How a model is called on a batch of images, as in lambda model, images: model(images, text)."""
@@ -61,64 +62,6 @@ def _refusal(model: nn.Module, images: Tensor, reason: str) -> str:
     return f"{name} fails on images of shape {shape}: {reason.strip().splitlines()[0].rstrip('.')}."
 
 
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put every part of a model into evaluation mode, and back also when the block raises."""
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        with suppress(NotImplementedError):  # an exported program has one mode
-            model.eval()
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
-
-
-@contextmanager
-def keeping_state(model: nn.Module) -> Iterator[None]:
-    """Leave a model's buffers, the tensors that it keeps as attributes, and torch's random generators as they were.
-
-    A spiking or recurrent network writes its state over its buffers, or puts others in their place.
-    """
-    places = [held for module in model.modules() for held in (module._buffers, vars(module))]
-    found = [(held, name, value, value._version, value.clone()) for held in places for name, value in _tensors(held)]
-    device = first_weight(model).device
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        try:
-            yield
-        finally:
-            with torch.no_grad():
-                for held, name, value, version, copy in found:
-                    held[name] = value
-                    if value._version != version or not _equal(value, copy):
-                        value.copy_(copy)
-
-
-def _tensors(held: Any) -> list[tuple[str, Tensor]]:
-    """Return what may be written to; a tensor of inference mode may not, and one without numbers needs no copy."""
-    return [
-        (name, value)
-        for name, value in held.items()
-        if isinstance(value, Tensor) and value.device.type != "meta" and not value.is_inference()
-    ]
-
-
-def _equal(value: Tensor, copy: Tensor) -> bool:
-    """Tell whether two tensors are equal, for those that write past the version (`.data`); else the version counts."""
-    try:
-        return torch.equal(value, copy)
-    except RuntimeError:  # sparse, or a type that torch cannot compare
-        return True
-
-
-def eager() -> AbstractContextManager[Any]:
-    """Run what was compiled by `torch.compile` as it was written, since hooks are lost in compiled code.
-
-    Nothing can be compiled before torch._dynamo is loaded, which takes a second.
-    """
-    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
-
-
 def predict(
     model: nn.Module, images: Tensor, *, batch_size: int = 512, precision: str = "fp32"
 ) -> Float[Tensor, "n ..."]:
@@ -138,23 +81,24 @@ def predict(
 def outputs(model: nn.Module, batches: Iterable[Tensor], *, precision: str = "fp32") -> Iterator[Any]:
     """Yield a model's output for each batch of images, on its device and in float32, whatever tensors it is made of.
 
-    While this generator is at work the model is in evaluation mode; then it is put back.
+    The model is in evaluation mode while it works on a batch; between batches it is as it was found, and free for
+    other threads.
 
     Args:
         model: Takes float images in [0, 1] on its own device.
         batches: Images as `predict` takes them, at least one a batch.
         precision: "fp32" or "bf16".
     """
+    check_weights(model)
     weight = first_weight(model)
     device = weight.device
-    with evaluating(model):
-        for batch in batches:
-            with torch.no_grad():
-                images = _ready(batch, weight)
-                with autocast(device, precision):
-                    output = model(images)
-                output = tree_map(lambda one: one.float() if isinstance(one, Tensor) else one, output)
-            yield output
+    for batch in batches:
+        images = _ready(batch, weight)
+        with evaluating(model), torch.no_grad():
+            with autocast(device, precision):
+                output = model(images)
+            output = tree_map(lambda one: one.float() if isinstance(one, Tensor) else one, output)
+        yield output
 
 
 def _ready(images: Tensor, weight: Tensor) -> Float[Tensor, "batch channel height width"]:

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from glassnet.images import Images, image_batches
-from glassnet.models.capture import tapped, undisturbed
-from glassnet.models.inference import ModelCall, call_model, eager, keeping_state, translate_torch_errors
+from glassnet.models.capture import tapped
+from glassnet.models.inference import ModelCall, call_model, translate_torch_errors
 from glassnet.models.layers import (
     Call,
     LayerChoice,
@@ -17,6 +17,7 @@ from glassnet.models.layers import (
     is_wide,
     select_layers,
 )  # fmt: skip
+from glassnet.models.undisturbed import undisturbed
 
 LAST = "last-conv"
 
@@ -56,7 +57,7 @@ def _order(model: nn.Module, names: list[str], images: Images, forward: ModelCal
     def note(call: Call, _output: Any) -> None:
         order.append(call[0])
 
-    with keeping_state(model), undisturbed(model), eager(), torch.no_grad(), tapped(model, names, note):
+    with undisturbed(model), torch.no_grad(), tapped(model, names, note):
         for _, image in image_batches(model, images[:1], 1):
             with translate_torch_errors(model, image):
                 forward(model, image)

@@ -11,9 +11,11 @@ from torch import nn
 from glassnet.console import say
 from glassnet.errors import GlassnetError, InputError
 from glassnet.images import first_weight
-from glassnet.models.inference import ModelCall, call_model, check_memory, eager, evaluating, keeping_state
+from glassnet.models.inference import ModelCall, call_model, check_memory
 from glassnet.models.macs import ModuleCall, charged_calls
 from glassnet.models.structure import check_weights, own_children, own_parameters, whole_modules
+from glassnet.models.undisturbed import keeping_state
+from glassnet.turns import eager, evaluating
 
 
 @dataclass(frozen=True)

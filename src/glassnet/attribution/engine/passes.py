@@ -136,6 +136,7 @@ class Network:
             together, but a model that calls `view` may refuse that, and then goes on with what it is used to.
         call: How the model is called on a batch of images.
         reader: Takes the class scores from its outputs.
+        put_back: Puts the state that the model keeps in its buffers back, so that no pass depends on another one.
     """
 
     model: nn.Module
@@ -144,9 +145,11 @@ class Network:
     memory_format: torch.memory_format
     call: ModelCall = call_model
     reader: OutputReader = field(default_factory=OutputReader)
+    put_back: Callable[[], object] = lambda: None
 
     def run(self, images: Float[Tensor, "batch channel height width"]) -> Any:
         """Return what the model gives for images, which it may write into."""
+        self.put_back()
         with translate_torch_errors(self.model, images), autocast(images.device, self.precision):
             return self.call(self.model, images.to(memory_format=self.memory_format))
 

@@ -18,6 +18,7 @@ from glassnet.models.capture import tapped, undisturbed
 from glassnet.models.inference import translate_torch_errors
 from glassnet.models.layers import LayerChoice, choice_in_copy
 from glassnet.stats import MeanCI, mean_ci
+from glassnet.turns import exclusive
 
 Mapper = Callable[[nn.Module], Float[np.ndarray, "n ..."]]
 """A method of one's own: from the model to maps of the images, (n, h, w) or (n, c, h, w)."""
@@ -106,7 +107,8 @@ def sanity_check(
     names = [methods] if isinstance(methods, str) else list(methods)
     if not names and not own:
         raise InputError("methods is empty and there are none of your own, expected at least one.")
-    lost = copy.deepcopy(model)
+    with exclusive(model):  # while another thread explains it, it carries that call's hooks
+        lost = copy.deepcopy(model)
     chosen = choice_in_copy(model, layers, lost)
     order = _layers_with_weights(lost, images)[::-1]
     fixed = _fixed(lost, images, target, chosen, batch_size)
