@@ -100,7 +100,7 @@ class Gallery:
     compact: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ConfusionMatrix:
     """Which class is taken for which; a cell opens its examples."""
 

@@ -169,7 +169,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MeanCI:
     """One value an image, their mean and its 95% interval.
 

@@ -55,7 +55,7 @@ class AttributionRequest:
     precision: Precision = "fp32"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ExplainedGroup:
     """The maps of one group of images.
 

@@ -66,7 +66,7 @@ class EmbeddingRequest:
     precision: Precision = "fp32"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EmbeddedLayer:
     """A picture of a layer's features.
 

@@ -47,7 +47,7 @@ class FeaturesRequest:
     precision: Precision = "fp32"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Features:
     """The features of a layer.
 

@@ -84,7 +84,7 @@ class LayerRow:
     rank_sample: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AlignedLayers:
     """How alike layers see the same images, by linear CKA, debiased.
 

@@ -123,7 +123,7 @@ class Group:
         return image_name(self.split, row, part)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Described:
     """What is said of explained images.
 

@@ -34,7 +34,7 @@ class Maps(dict[tuple[str, str], np.ndarray]):
         raise InputError(f"no method '{method}' here; ask for explanation[method, layer] with {there}.")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Explanation:
     """Attributions of a batch of images.
 

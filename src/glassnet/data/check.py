@@ -81,7 +81,7 @@ class Checked:
     findings: tuple[Finding, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Look:
     """An image that could be read.
 

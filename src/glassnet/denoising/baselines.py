@@ -49,7 +49,7 @@ class Baseline:
     images: Images
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BaselineQuality:
     """A baseline's measures of each image.
 

@@ -5,10 +5,12 @@ Rows are read a chunk at a time, so that features larger than the memory can com
 
 import mmap
 import numbers
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 from jaxtyping import Float, Float64, Int64, Real
 
 from glassnet.errors import InputError
@@ -34,7 +36,7 @@ def finite_rows(rows: Any, *, noun: str = "features", columns: int | None = None
     Raises:
         InputError: They are no numbers, have another shape, or hold a NaN or an infinity.
     """
-    array = np.asanyarray(rows)
+    array = as_array(rows, noun=noun)
     if array.dtype.kind not in "fiub":
         raise InputError(f"{noun} are of type {array.dtype}, expected real numbers.")
     if array.ndim != 2 or not array.size:
@@ -44,6 +46,38 @@ def finite_rows(rows: Any, *, noun: str = "features", columns: int | None = None
     if array.dtype.kind == "f":
         _refuse_bad_rows(array, noun)
     return array
+
+
+def as_array(values: Any, *, noun: str = "features") -> np.ndarray:
+    """Return numbers as an array, of whatever kind they are: lists, tensors of any type, sparse matrices, tables.
+
+    A tensor's gradient is left behind, and bfloat16, which NumPy lacks, becomes float32. A memory map stays one.
+
+    Raises:
+        InputError: Rows have different lengths, values are masked out, or a tensor holds no numbers.
+    """
+    if scipy.sparse.issparse(values):
+        return values.toarray()
+    torch = sys.modules.get("torch")  # nobody has a tensor without it
+    if torch is not None and isinstance(values, torch.Tensor):
+        return _of_tensor(values, noun)
+    masked = int(np.sum(values.mask)) if isinstance(values, np.ma.MaskedArray) else 0
+    if masked:
+        raise InputError(f"{noun} have {masked} masked values, expected numbers; fill them first.")
+    try:
+        array = np.asanyarray(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{noun} make no array ({error}), expected (n, d): rows of as many numbers each.") from None
+    return array if isinstance(array, np.memmap) else np.asarray(array)
+
+
+def _of_tensor(values: Any, noun: str) -> np.ndarray:
+    try:
+        dense = values.detach().to_dense().cpu()
+        # To list the types that NumPy has would take longer than to ask.
+        return (dense.float() if "bfloat16" in str(dense.dtype) or "float8" in str(dense.dtype) else dense).numpy()
+    except (NotImplementedError, RuntimeError, TypeError) as error:
+        raise InputError(f"{noun} are a tensor without numbers ({error}), expected real numbers.") from None
 
 
 def _refuse_bad_rows(array: Float[np.ndarray, "n d"], noun: str) -> None:
@@ -98,7 +132,7 @@ def checked_labels(labels: Any, *, points: int) -> Int64[np.ndarray, " n"]:
     Raises:
         InputError: They are no integers from 0, or not one a point.
     """
-    array = np.asarray(labels)
+    array = as_array(labels, noun="labels")
     if array.dtype.kind not in "iu" or array.shape != (points,):
         raise InputError(
             f"labels are of type {array.dtype} and shape {array.shape}, expected integers of shape ({points},)."

@@ -6,10 +6,16 @@ from math import sqrt
 
 import numpy as np
 from jaxtyping import Float64, Integer, Real
-from sklearn.neighbors import KNeighborsClassifier
 
-from glassnet.embedding.checks import check_seed, check_varied, checked_integer, checked_labels, checked_rows
-from glassnet.embedding.distances import centred, gram
+from glassnet.embedding.checks import (
+    check_seed,
+    check_varied,
+    checked_integer,
+    checked_labels,
+    checked_rows,
+    finite_rows,
+)
+from glassnet.embedding.distances import centred, gram, majority, ruler, unit_rows
 from glassnet.embedding.separability import (
     Fitted,
     HeldOut,
@@ -22,6 +28,8 @@ from glassnet.embedding.separability import (
     spread,
 )
 from glassnet.errors import InputError
+
+Layers = Mapping[str, Real[np.ndarray, "n _"]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +74,7 @@ def layer_scores(
             of one class, `test_share` is not between 0 and 1, `test_rows` are not some of the n rows, or there
             are fewer training rows than neighbours.
     """
-    if not features:
-        raise InputError("got no layer to score, expected the features of at least one.")
+    features = _checked_layers(features, "score, expected the features of at least one")
     check_seed(seed)
     first = next(iter(features.values()))
     classes = checked_labels(labels, points=len(first))
@@ -93,6 +100,16 @@ def layer_scores(
     )
 
 
+def _checked_layers(features: Layers, wanted: str) -> Layers:
+    if not isinstance(features, Mapping):
+        raise InputError(
+            f"features are a {type(features).__name__}, expected a mapping from layer names to (n, d) features."
+        )
+    if not features:
+        raise InputError(f"got no layer to {wanted}.")
+    return {name: finite_rows(rows, noun=f"features of {name}") for name, rows in features.items()}
+
+
 def _parts(test: Integer[np.ndarray, " test"], n: int) -> tuple[Fitted, HeldOut]:
     rows = np.asarray(test)
     if rows.ndim != 1 or rows.dtype.kind not in "iu" or not 0 < len(np.unique(rows)) == len(rows) < n:
@@ -110,13 +127,11 @@ def _knn_accuracy(
     neighbours: int,
 ) -> float:
     values = checked_rows(rows)
-    model = KNeighborsClassifier(neighbours, algorithm="brute").fit(values[train], labels[train])
-    return float((model.predict(values[test]) == labels[test]).mean())
+    voters = ruler(values[train]).nearest(values[test], neighbours)
+    return float((majority(labels[train][voters]) == labels[test]).mean())
 
 
 LEAST_ROWS = 4
-
-Layers = Mapping[str, Real[np.ndarray, "n _"]]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -169,7 +184,10 @@ def cka(features: Layers, others: Layers | None = None, *, debiased: bool = Fals
         InputError: A layer's features are no finite (n, d) or all the same, layers differ in n, n is less than 4, or
             there is no layer.
     """
-    runs = [features] if others is None else [features, others]
+    runs = [
+        _checked_layers(run, "align, expected at least one in each run")
+        for run in ([features] if others is None else [features, others])
+    ]
     kernels = [{name: _kernel(rows, name) for name, rows in run.items()} for run in runs]
     n = _rows_of_all(kernels)
     first, second = kernels[0], kernels[-1]
@@ -191,8 +209,8 @@ def _kernel(features: Real[np.ndarray, "n d"], name: str) -> _Kernel:
     rows = checked_rows(features, noun=noun)
     check_varied(rows, noun=noun)
     n, whole = len(rows), rows.shape[1] > len(rows)
-    # Scaled first, since sums of fourth powers leave the range of floats soon.
-    rows /= np.abs(rows).max()
+    # Moved first, since far from zero scaling would round, and scaled, since sums of fourth powers leave float64 soon.
+    unit_rows(rows)
     values = gram(centred(rows), n) if whole else rows - rows.mean(axis=0)
     values /= np.linalg.norm(values)
     diagonal = values.diagonal().copy() if whole else np.einsum("nd,nd->n", values, values)
@@ -221,8 +239,6 @@ def _product(first: _Kernel, second: _Kernel) -> float:
 
 def _rows_of_all(runs: list[dict[str, _Kernel]]) -> int:
     lengths = sorted({len(kernel.diagonal) for run in runs for kernel in run.values()})
-    if not all(runs):
-        raise InputError("got no layer to align, expected at least one in each run.")
     if len(lengths) > 1:
         raise InputError(f"layers have {lengths[0]} and {lengths[-1]} rows, expected the same images for all of them.")
     if lengths[0] < LEAST_ROWS:

@@ -20,6 +20,9 @@ CHUNKED_FROM_NUMBERS = 2**24
 CHUNKED_COLUMNS = 4096
 """So wide a covariance takes 128 MB and less than a minute; wider features have to fit in memory."""
 
+DOUBTFUL = 1e-8
+"""Of the largest variance: below this, one found from a covariance may be rounding."""
+
 LEAST_RANGE, MOST_RANGE = 1e-30, 1e30
 """Points are float32, which hold 1e-38 to 3e38."""
 
@@ -114,7 +117,10 @@ def fit_pca(rows: Float64[np.ndarray, "n d"], *, components: int, seed: int) -> 
         return fit_chunked(rows, components=components)
     # The seed draws only where arpack starts, so it moves no more than the last digits.
     # Scaled, since arpack stops at absolute bounds; neither axes nor ratios change with the unit.
-    model = PCA(components, svd_solver=solver, random_state=seed).fit(unit_rows(rows.copy()))
+    moved = unit_rows(rows.copy())
+    model = PCA(components, svd_solver=solver, random_state=seed).fit(moved)
+    if solver == "arpack" and model.explained_variance_[-1] < DOUBTFUL * model.explained_variance_[0]:
+        model = PCA(components, svd_solver="full").fit(moved)
     return Principal(mean=rows.mean(axis=0), axes=model.components_, ratio=model.explained_variance_ratio_)
 
 
@@ -140,11 +146,32 @@ def fit_chunked(rows: Real[np.ndarray, "n d"], *, components: int) -> Principal:
     mean, scatter = _mean_and_scatter(rows)
     values, vectors = np.linalg.eigh(scatter)  # ascending
     largest = slice(None, -components - 1, -1)
+    if values[largest][-1] < DOUBTFUL * values[-1]:
+        # Squares of so small a deviation drown in the rounding of those of the largest: it is found without squares.
+        singular, right = _singular(rows, mean)
+        values, vectors = singular[::-1] ** 2, right[::-1].T
     axes = vectors[:, largest].T
     signs = np.sign(axes[np.arange(components), np.abs(axes).argmax(axis=1)])
     # Rounding may leave an eigenvalue of a direction without variance just below zero.
     ratio = np.maximum(values[largest], 0) / np.trace(scatter)
     return Principal(mean=mean, axes=np.ascontiguousarray(axes * signs[:, None]), ratio=ratio)
+
+
+def _singular(
+    rows: Real[np.ndarray, "n d"], mean: Float64[np.ndarray, " d"]
+) -> tuple[Float64[np.ndarray, " d"], Float64[np.ndarray, "d d"]]:
+    """Singular values and right vectors of the rows less their mean: those of R, where Q R are these rows.
+
+    R of some rows and then of R with further rows is R of them all (Golub & Van Loan 2013, Matrix Computations,
+    section 5.2).
+    """
+    triangle = np.zeros((0, rows.shape[1]))
+    for _, chunk in row_chunks(rows):
+        triangle = np.asarray(np.linalg.qr(np.vstack([triangle, chunk - mean]), mode="r"))
+    # So many rows at least as columns, that there are as many right vectors.
+    padding = np.zeros((rows.shape[1] - len(triangle), rows.shape[1]))
+    _, singular, right = np.linalg.svd(np.vstack([triangle, padding]))
+    return singular, right
 
 
 def _mean_and_scatter(rows: Real[np.ndarray, "n d"]) -> tuple[Float64[np.ndarray, " d"], Float64[np.ndarray, "d d"]]:

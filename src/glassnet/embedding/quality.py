@@ -5,15 +5,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float64, Int32, Int64, Integer, Real
 
-from glassnet.embedding.checks import check_seed, checked_integer, checked_labels, checked_rows
+from glassnet.embedding.checks import as_array, check_seed, checked_integer, checked_labels, checked_rows
 from glassnet.embedding.distances import (
     above_diagonal,
     all_squared_distances,
+    majority,
     nearest,
     pair_ranks,
     ranks,
     spearman,
-    unit_rows,
 )
 from glassnet.errors import InputError
 
@@ -34,7 +34,7 @@ class FeatureNeighbours:
     nearest: Int64[np.ndarray, "n k"] = field(repr=False)
     """The k nearest of each measured row, in no order."""
     distances: Float64[np.ndarray, "n n"] = field(repr=False)
-    """Squared distances between the measured rows, as `unit_rows` scales them, infinite on the diagonal.
+    """Squared distances between the measured rows, scaled by a power of two, infinite on the diagonal.
 
     They take 200 MB for 5,000 rows.
     """
@@ -112,6 +112,7 @@ def feature_neighbours(features: Real[np.ndarray, "n d"], *, neighbours: int = 1
         InputError: The features are no finite (n, d), or there are not more than 2 k of them.
     """
     check_seed(seed)
+    features = as_array(features)
     n = np.atleast_1d(features).shape[0]
     chosen = np.arange(n)
     if n > MOST_POINTS:
@@ -123,7 +124,7 @@ def feature_neighbours(features: Real[np.ndarray, "n d"], *, neighbours: int = 1
             f"neighbours is {neighbours}, expected 1 to {(len(chosen) - 1) // 2} for {len(chosen)} points "
             "(fewer than half of them)."
         )
-    distances = all_squared_distances(unit_rows(inputs))
+    distances = all_squared_distances(inputs)
     return FeatureNeighbours(
         chosen=chosen,
         rows=n,
@@ -151,12 +152,13 @@ def quality_of(
         InputError: The points are no finite (n, d) or not as many as the features, or the labels are not one class
             index a point.
     """
+    points = as_array(points, noun="points")
     n = np.atleast_1d(points).shape[0]
     if n != features.rows:
         raise InputError(f"got {features.rows} features and {n} points, expected a point for each.")
     outputs = _some_rows(points, features.chosen, "points")
     classes = None if labels is None else checked_labels(labels, points=n)[features.chosen]
-    distances = all_squared_distances(unit_rows(outputs))
+    distances = all_squared_distances(outputs)
     n, k = len(outputs), features.neighbours
     close = nearest(distances, k)
     intruders, missing = _excess(features.distances, close, k), _excess(distances, features.nearest, k)
@@ -165,7 +167,7 @@ def quality_of(
         trustworthiness=1 - scale * int(intruders.sum()),
         continuity=1 - scale * int(missing.sum()),
         neighbours_kept=float((intruders == 0).mean()),
-        knn_accuracy=None if classes is None else float((_majority(classes[close]) == classes).mean()),
+        knn_accuracy=None if classes is None else float((majority(classes[close]) == classes).mean()),
         distance_correlation=spearman(features.pair_ranks, above_diagonal(distances)),
         neighbours=k,
         sample=n,
@@ -175,7 +177,7 @@ def quality_of(
 def _some_rows(rows: Real[np.ndarray, "n d"], chosen: Int64[np.ndarray, " m"], noun: str) -> Float64[np.ndarray, "m d"]:
     """Check all rows and make float64 of the chosen ones only: rows may be many and wide, and lie on disk."""
     array = np.asarray(rows)
-    if len(chosen) == len(array) or array.dtype.kind not in "fiub":
+    if array.ndim != 2 or len(chosen) == len(array) or array.dtype.kind not in "fiub":
         return checked_rows(array, noun=noun)
     parts = (array[start : start + ROWS_AT_ONCE] for start in range(0, len(array), ROWS_AT_ONCE))
     finite = all(np.isfinite(part).all() for part in parts)
@@ -189,11 +191,3 @@ def _excess(
     parts = np.array_split(np.arange(len(distances)), len(distances) // ROWS_AT_ONCE + 1)
     neighbour_ranks = [ranks(distances[part[0] : part[-1] + 1], neighbours[part]) for part in parts]
     return np.maximum(np.concatenate(neighbour_ranks) - k, 0)
-
-
-def _majority(labels: Int64[np.ndarray, "n k"]) -> Int64[np.ndarray, " n"]:
-    # Counted by position among the labels that there are: a label itself may be huge.
-    present, members = np.unique(labels, return_inverse=True)
-    votes = np.zeros((len(labels), len(present)), dtype=np.int64)
-    np.add.at(votes, (np.arange(len(labels))[:, None], members.reshape(labels.shape)), 1)
-    return present[votes.argmax(axis=1)]

@@ -9,11 +9,10 @@ import numpy as np
 from jaxtyping import Float64, Int64, Integer, Real
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import pairwise_distances
 from sklearn.preprocessing import StandardScaler
 
 from glassnet.embedding.checks import check_seed, check_varied, checked_labels, checked_rows
-from glassnet.embedding.distances import centred, gram
+from glassnet.embedding.distances import centred, gram, ruler, unit_rows
 from glassnet.errors import InputError
 from glassnet.stats import wilson_interval
 
@@ -60,10 +59,10 @@ def separability(features: Real[np.ndarray, "n d"], labels: Integer[np.ndarray, 
     present, members = np.unique(classes, return_inverse=True)
     if len(present) < 2:
         raise InputError("the labels are all of one class, expected at least two classes to tell apart.")
-    rows -= rows.mean(axis=0)
+    unit_rows(rows)
     sizes = np.bincount(members)
     means = np.stack([rows[members == member].mean(axis=0) for member in range(len(present))])
-    between = float(sizes @ (means**2).sum(axis=1))
+    between = float(sizes @ ((means - rows.mean(axis=0)) ** 2).sum(axis=1))
     within = float(sum(((rows[members == member] - mean) ** 2).sum() for member, mean in enumerate(means)))
     return Separability(
         # What rounding alone can leave is no scatter.
@@ -96,6 +95,7 @@ def spread(features: Real[np.ndarray, "n d"], *, noun: str = "features", seed: i
     if len(rows) > MOST_ROWS:
         rows = rows[np.sort(np.random.default_rng(seed).choice(len(rows), MOST_ROWS, replace=False))]
         check_varied(rows, noun=noun)
+    unit_rows(rows)
     rows -= rows.mean(axis=0)
     wide = rows.shape[1] > len(rows)
     products = gram(centred(rows), len(rows)) if wide else rows.T @ rows
@@ -117,7 +117,7 @@ def _nearest_mean_accuracy(
     means: Float64[np.ndarray, "classes d"],
     sizes: Int64[np.ndarray, " classes"],
 ) -> float:
-    distances = pairwise_distances(rows, means)
+    distances = np.sqrt(ruler(means).squared(rows))
     own = (np.arange(len(rows)), members)
     size = sizes[members]
     mine = np.where(size > 1, distances[own] * size / np.maximum(size - 1, 1), np.inf)
@@ -190,6 +190,8 @@ def linear_probe(
     _check_grid(regularisations)
     if len(np.unique(classes[train])) < 2:
         raise InputError("the training rows are all of one class, expected at least two classes to tell apart.")
+    # Moved and scaled, since scikit-learn takes a column that varies little beside its mean for a constant.
+    unit_rows(rows)
     scaler = StandardScaler().fit(rows[train])
     fitted, scored = scaler.transform(rows[train]), scaler.transform(rows[test])
     known, truth = classes[train], classes[test]

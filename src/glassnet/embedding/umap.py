@@ -2,16 +2,19 @@
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import ModuleType
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 
 from glassnet.embedding.checks import check_seed, check_varied, checked_rows
+from glassnet.embedding.distances import magnitude, middle
 from glassnet.embedding.result import Embedding, Options, Rows
 from glassnet.errors import InputError
+
+FARTHEST = 1e15
 
 
 @contextlib.contextmanager
@@ -40,6 +43,8 @@ def umap(features: Rows, options: Options) -> Embedding:
     rows = checked_rows(features)
     check_varied(rows)
     check_seed(options.seed)
+    near_zero = _mover(rows)
+    rows = near_zero(rows)
     _check(options, len(rows))
     model = library.UMAP(
         n_components=options.dims,
@@ -58,7 +63,7 @@ def umap(features: Rows, options: Options) -> Embedding:
 
     def place(new: Rows) -> Float[np.ndarray, "m dims"]:
         with _same_threads():
-            return model.transform(new.astype(np.float64))
+            return model.transform(near_zero(new.astype(np.float64)))
 
     return Embedding(
         points=np.ascontiguousarray(points, dtype=np.float32),
@@ -72,6 +77,27 @@ def umap(features: Rows, options: Options) -> Embedding:
         columns=rows.shape[1],
         place=place,
     )
+
+
+def _mover(rows: Float64[np.ndarray, "n d"]) -> Callable[[Float64[np.ndarray, "m d"]], Float64[np.ndarray, "m d"]]:
+    """Give what moves and scales rows so that float32, which umap-learn computes in, holds them and their squares."""
+    exponent = magnitude(rows) + 1  # no difference overflows
+    small = np.ldexp(rows, -exponent)
+    centre = middle(small)
+    # Most rows come near 1, so that a far one does not take the others' digits.
+    reach = float(np.quantile(np.abs(small - centre).max(axis=1), 0.9)) or 1.0
+
+    def move(new: Float64[np.ndarray, "m d"]) -> Float64[np.ndarray, "m d"]:
+        with np.errstate(over="ignore"):
+            moved = (np.ldexp(new, -exponent) - centre) / reach
+        if not (np.abs(moved) < FARTHEST).all():
+            raise InputError(
+                f"features go up to {np.abs(new).max():.3g}, too far from most of those embedded for UMAP; "
+                "leave out the rows that lie so far off."
+            )
+        return moved
+
+    return move
 
 
 def _library() -> ModuleType:

@@ -200,7 +200,7 @@ class _Places:
         return self.plan.tile(number, self.layers.index(layer), self.rows.index(method))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Content:
     """What is drawn beside the images.
 

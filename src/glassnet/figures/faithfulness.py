@@ -182,7 +182,7 @@ def sanity_curves(
     return figure
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LayerShares:
     """Shares of one network, layer by layer, from the input to the output.
 

@@ -85,7 +85,7 @@ PANEL, SIDE, BETWEEN, HEAD, LABELS, LINE = 4.1, 0.72, 0.82, 0.72, 0.6, 0.2
 """Inches: side of a panel, left of it, between both, above, the axis labels below, a line of text."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Panel:
     """What one panel shows."""
 

@@ -118,7 +118,7 @@ def write(reproduction: Reproduction, settings: ReproduceSettings) -> None:
     write_json(reproduction.out / f"{reproduction.part}.json", made | reproduction.to_json())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Stage:
     """What a stage gave: arrays by name, and numbers as JSON values."""
 

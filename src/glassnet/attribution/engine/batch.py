@@ -48,7 +48,7 @@ class Plan:
         return ingredients(*self.methods, known_methods=self.known_methods)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Explained:
     """What came of one batch: its forward pass, and by method and layer one attribution for each class explained."""
 

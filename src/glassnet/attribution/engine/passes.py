@@ -174,7 +174,7 @@ class Network:
                 return self.in_its_layout(lambda: self.run(images.detach().clone()))
 
 
-@dataclass
+@dataclass(eq=False)
 class Forward:
     """One forward pass.
 

@@ -28,7 +28,7 @@ image, or a function from the output, or from it and the images, to (n,) scores.
 _EXPECTED = 'expected "predicted", a class number, one class number an image, or a function of the output'
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OfImages:
     """A function of the output and the images, bound to the images of one batch as they are before any method's change.
 

@@ -97,7 +97,7 @@ BLUR_SHARE = 1 / 8
 """Standard deviation of the blur as a share of the image's shorter side."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Curves:
     """Probability of the target while pixels go, or come, in the order of a map.
 

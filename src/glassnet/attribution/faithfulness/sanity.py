@@ -27,7 +27,7 @@ LINE = 0.5
 """A method that still ranks the pixels so much alike when weights are random explains the image, not the model."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SanityCheck:
     """How alike maps stay to those of the trained model while its layers are randomised from the output down.
 

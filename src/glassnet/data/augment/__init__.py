@@ -19,7 +19,7 @@ LUMINANCE = (0.299, 0.587, 0.114)
 """Shares of red, green and blue in how bright a colour looks (ITU-R BT.601)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Colours:
     """An affine map of colours for each image of a batch, x -> matrix x + offset."""
 

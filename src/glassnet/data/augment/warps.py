@@ -14,7 +14,7 @@ Images = Float[Tensor, "batch channel height width"]
 Affine = Float[Tensor, "batch 2 3"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Warp:
     """A change of place for each image of a batch, from output to input coordinates, both from -1 to 1 over the image.
 

@@ -25,7 +25,7 @@ VALUES = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
 EXPECTED = f"a column {FILE}, and a column of 0 and 1 for each label, or a column {LABELS} with names as in cat;dog"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LabelTable:
     """What a labels.csv says.
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float64, Int64, Integer, Real
 from scipy.optimize import linear_sum_assignment
-from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score, pairwise_distances
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from glassnet.embedding.checks import check_seed, checked_integer, checked_labels, checked_rows
 from glassnet.embedding.clusters.methods import Assignment, Request, agglomerative, hdbscan, kmeans
+from glassnet.embedding.distances import ruler
 from glassnet.errors import InputError, unknown_name
 
 __all__ = ["METHODS", "Clustering", "cluster"]
@@ -228,9 +229,9 @@ def silhouettes(
     """
     sizes = np.bincount(assignment)
     member = np.eye(len(sizes))[assignment]
-    values = []
+    measured, values = ruler(points), []
     for rows in np.array_split(chosen, len(chosen) // ROWS_AT_ONCE + 1):
-        sums = pairwise_distances(points[rows], points) @ member
+        sums = np.sqrt(measured.squared(points[rows])) @ member
         own = (np.arange(len(rows)), assignment[rows])
         rest = sizes[assignment[rows]] - 1
         inside = sums[own] / np.maximum(rest, 1)

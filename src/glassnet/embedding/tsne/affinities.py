@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int32, Int64, Real
 from scipy.sparse import csr_array
 
+from glassnet.embedding.distances import middle, ruler
 from glassnet.embedding.tsne.loops import PIECES, Team, compiled
 from glassnet.errors import InputError
 
@@ -19,6 +20,9 @@ EXACT_UP_TO = 25_000
 SPARE = 4
 CELLS_SHARE = 1.0
 PROBES = 16
+LOST_DIGITS = 3e-5
+"""Of a squared norm: the float32 of a distance below this is off by a hundredth."""
+FAR_SHARE = 1e-6
 FARTHEST = 1e15
 """Beyond so many times the reach of the rows, squares of a float32 overflow."""
 
@@ -27,12 +31,14 @@ FARTHEST = 1e15
 class NeighbourIndex:
     """Rows in which neighbours can be searched."""
 
-    rows: Float32[np.ndarray, "n d"]
-    """The rows, moved and shrunk so that a float32 holds their differences."""
+    rows: Float64[np.ndarray, "n d"]
+    """The rows, by whose differences neighbours are measured."""
     centre: Float64[np.ndarray, " d"]
-    """What was taken off each row."""
+    """What is taken off each row before faiss sees it: near most rows, whatever a few far ones are."""
     scale: float
-    """What each row was then divided by."""
+    """What each row is then divided by."""
+    reach: float
+    """Within so far of the centre, after scaling, lie nine of ten rows; squared."""
     exact: bool
     """Whether all rows are searched, or only the cells around the row that is asked for."""
     faiss_index: Any
@@ -46,38 +52,59 @@ class NeighbourIndex:
         Raises:
             InputError: A new row lies too far off for its distances to be numbers.
         """
-        apart = new - self.centre
-        self._refuse_far(apart)
-        moved = (apart / self.scale).astype(np.float32)
-        indices, squared = self._candidates(moved, k, np.full(len(moved), -1))
-        return indices, squared * self.scale**2
+        numbers = np.asarray(new, dtype=np.float64)
+        self._refuse_far(numbers - self.centre)
+        return self._nearest(numbers, k, np.full(len(numbers), -1))
 
     def neighbours(self, k: int) -> Neighbours:
         """The same of each row among the others; a row's equals count as others."""
-        indices, squared = self._candidates(self.rows, k, np.arange(len(self.rows)))
-        return indices, squared * self.scale**2
+        return self._nearest(self.rows, k, np.arange(len(self.rows)))
 
     def _refuse_far(self, apart: Float64[np.ndarray, "m d"]) -> None:
         farthest = float(np.abs(apart).max())
         if farthest > FARTHEST * self.scale:
             raise InputError(
-                f"features lie up to {farthest:.3g} from the mean of the rows embedded, expected at most "
+                f"features lie up to {farthest:.3g} from the middle of the rows embedded, expected at most "
                 f"{FARTHEST * self.scale:.3g}; leave out the rows that lie so far off."
             )
 
-    def _candidates(self, rows: Float32[np.ndarray, "m d"], k: int, own: Int64[np.ndarray, " m"]) -> Neighbours:
+    def _nearest(self, rows: Float64[np.ndarray, "m d"], k: int, own: Int64[np.ndarray, " m"]) -> Neighbours:
         # faiss subtracts rounded squares, so near the k-th it may err: some spare candidates, measured anew, mend it.
         wanted = min(k + 1 + SPARE, len(self.rows))
+        moved = np.ascontiguousarray((rows - self.centre) / self.scale, dtype=np.float32)
         with _FaissThreads(self.threads):
-            candidates = self.faiss_index.search(np.ascontiguousarray(rows), wanted)[1]
+            candidates = self.faiss_index.search(moved, wanted)[1]
             few = np.flatnonzero(candidates[:, -1] < 0)
             if len(few) and not self.exact:
                 # The cells around these rows hold fewer rows than that, so all cells are searched.
-                candidates[few] = self.faiss_index.search(rows[few], wanted, params=_all_cells(self.faiss_index))[1]
-        indices, squared = np.empty((len(rows), k), np.int64), np.empty((len(rows), k))
-        with Team(self.threads) as team:
-            team.each(lambda a, b: measure(self.rows, rows, candidates, own, indices, squared, PIECES, a, b))
+                candidates[few] = self.faiss_index.search(moved[few], wanted, params=_all_cells(self.faiss_index))[1]
+        indices, squared = measured(self.rows, rows, candidates, own, k, threads=self.threads)
+        norms = np.einsum("md,md->m", moved, moved, dtype=np.float64)
+        doubtful = doubts(squared[:, -1] / self.scale**2, norms, self.reach)
+        if len(doubtful):
+            some = rows[doubtful]
+            anew = ruler(self.rows).nearest(some, wanted)
+            indices[doubtful], squared[doubtful] = measured(
+                self.rows, some, anew, own[doubtful], k, threads=self.threads
+            )
         return indices, squared
+
+
+def doubts(
+    farthest: Float64[np.ndarray, " m"], norms: Float64[np.ndarray, " m"], reach: float
+) -> Int64[np.ndarray, " doubtful"]:
+    """Rows whose neighbours a float32 may not tell.
+
+    They lie so near to their k-th neighbour, beside their distance from the centre, or so far from nearly all, that
+    |x|² + |y|² - 2 xy has lost the digits that decide. Rows with k equals, at distance 0, have their neighbours.
+
+    Args:
+        farthest: Squared distance of each row to its k-th neighbour.
+        norms: Squared distance of each row from the centre.
+        reach: Squared distance from the centre within which nine of ten rows lie.
+    """
+    near = (farthest > 0) & (farthest < LOST_DIGITS * norms)
+    return np.flatnonzero(near | (norms > reach / FAR_SHARE))
 
 
 def build_index(rows: Real[np.ndarray, "n d"], *, threads: int) -> NeighbourIndex:
@@ -87,8 +114,9 @@ def build_index(rows: Real[np.ndarray, "n d"], *, threads: int) -> NeighbourInde
     """
     import faiss
 
-    centre = rows.mean(axis=0, dtype=np.float64)
-    moved = rows - centre
+    numbers = np.asarray(rows, dtype=np.float64)
+    centre = middle(numbers)
+    moved = numbers - centre
     scale = float(np.abs(moved).max()) or 1.0
     moved = np.ascontiguousarray(moved / scale, dtype=np.float32)
     n, d = moved.shape
@@ -99,9 +127,32 @@ def build_index(rows: Real[np.ndarray, "n d"], *, threads: int) -> NeighbourInde
             index.nprobe = PROBES
             index.train(moved)
         index.add(moved)
+    reach = float(np.quantile(np.einsum("nd,nd->n", moved, moved, dtype=np.float64), 0.9))
     return NeighbourIndex(
-        rows=moved, centre=centre, scale=scale, exact=n <= EXACT_UP_TO, faiss_index=index, threads=threads
+        rows=numbers,
+        centre=centre,
+        scale=scale,
+        reach=reach,
+        exact=n <= EXACT_UP_TO,
+        faiss_index=index,
+        threads=threads,
     )
+
+
+def measured(
+    rows: Float64[np.ndarray, "n d"],
+    new: Float64[np.ndarray, "m d"],
+    candidates: Int64[np.ndarray, "m c"],
+    own: Int64[np.ndarray, " m"],
+    k: int,
+    *,
+    threads: int,
+) -> Neighbours:
+    """The k nearest of each new row's candidates other than itself, nearest first, and their squared distances."""
+    indices, squared = np.empty((len(new), k), np.int64), np.empty((len(new), k))
+    with Team(threads) as team:
+        team.each(lambda a, b: measure(rows, new, candidates, own, indices, squared, PIECES, a, b))
+    return indices, squared
 
 
 class _FaissThreads:
@@ -143,7 +194,7 @@ def measure(rows, new, candidates, own, indices, squared, pieces, first, last):
                 continue
             total = 0.0
             for column in range(rows.shape[1]):
-                total += (np.float64(rows[j, column]) - np.float64(new[i, column])) ** 2
+                total += (rows[j, column] - new[i, column]) ** 2
             place = count
             while place > 0 and (
                 distance[place - 1] > total or (distance[place - 1] == total and order[place - 1] > j)

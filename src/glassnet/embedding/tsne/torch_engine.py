@@ -9,7 +9,9 @@ import torch
 from jaxtyping import Float, Float32, Float64, Int64, Real
 from torch import Tensor
 
-from glassnet.embedding.tsne.affinities import Affinities
+from glassnet.embedding.distances import middle, ruler
+from glassnet.embedding.tsne.affinities import SPARE, Affinities, doubts, measured
+from glassnet.embedding.tsne.loops import thread_count
 from glassnet.embedding.tsne.optimizer import Optimised, Phase
 from glassnet.embedding.tsne.repulsion import influence
 
@@ -143,12 +145,23 @@ def neighbours_on(
     rows: Real[np.ndarray, "n d"], k: int, *, device: str
 ) -> tuple[Int64[np.ndarray, "n k"], Float64[np.ndarray, "n k"]]:
     """Find the k nearest others of each row by comparing all pairs; nearest first, with squared distances."""
-    centred = rows - rows.mean(axis=0, dtype=np.float64)
+    numbers = np.asarray(rows, dtype=np.float64)
+    moved = numbers - middle(numbers)
     # Shrunk as for the compiled engine, so that a float32 holds the squares whatever the features' unit.
-    scale = float(np.abs(centred).max()) or 1.0
+    scale = float(np.abs(moved).max()) or 1.0
+    moved /= scale
+    threads = thread_count(len(numbers))
     with torch.no_grad():
-        indices, squared = _nearest(torch.from_numpy((centred / scale).astype(np.float32)).to(device), k)
-    return indices.cpu().numpy(), squared.double().cpu().numpy() * scale**2
+        candidates = _candidates(torch.from_numpy(moved.astype(np.float32)).to(device), min(k + SPARE, len(rows) - 1))
+    own = np.arange(len(numbers))
+    indices, squared = measured(numbers, numbers, candidates.cpu().numpy(), own, k, threads=threads)
+    norms = np.einsum("nd,nd->n", moved, moved)
+    doubtful = doubts(squared[:, -1] / scale**2, norms, float(np.quantile(norms, 0.9)))
+    if len(doubtful):
+        some, wanted = numbers[doubtful], min(k + 1 + SPARE, len(numbers))
+        anew = ruler(numbers).nearest(some, wanted)
+        indices[doubtful], squared[doubtful] = measured(numbers, some, anew, doubtful, k, threads=threads)
+    return indices, squared
 
 
 def optimise_on(
@@ -214,18 +227,13 @@ def _graph(affinities: Affinities, device: torch.device) -> Graph:
     )
 
 
-def _nearest(rows: Float32[Tensor, "n d"], k: int) -> tuple[Int64[Tensor, "n k"], Float32[Tensor, "n k"]]:
+def _candidates(rows: Float32[Tensor, "n d"], count: int) -> Int64[Tensor, "n c"]:
+    """The others that seem nearest to each row, in no order: the product has lost the last digits of distances."""
     norms = rows.square().sum(dim=1)
-    nearest, lengths = [], []
+    nearest = []
     for part in torch.arange(len(rows), device=rows.device).split(max(1, PAIRS_AT_ONCE // len(rows))):
         # The row's own norm is left out: it moves all of its distances alike.
         far = norms - 2 * rows[part] @ rows.T
         far.scatter_(1, part[:, None], torch.inf)
-        # In the order of their index, so that of equal distances the first comes first.
-        indices = far.topk(k, largest=False).indices.sort(dim=1).values
-        # The product has lost the last digits of small distances; differences keep them.
-        for few, theirs in zip(part.split(1024), indices.split(1024), strict=True):
-            squared, order = (rows[theirs] - rows[few, None]).square().sum(dim=2).sort(dim=1, stable=True)
-            nearest.append(theirs.gather(1, order))
-            lengths.append(squared)
-    return torch.cat(nearest), torch.cat(lengths)
+        nearest.append(far.topk(count, largest=False).indices)
+    return torch.cat(nearest)

@@ -50,7 +50,7 @@ PICTURES = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Picture:
     """A picture with its clusters and numbers.
 

@@ -35,7 +35,7 @@ PLACES: tuple[Place, Place] = ("convolution", "ReLU")
 """Where a convolution's maps are taken: at its own output, and at the ReLU that follows it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PlaceMaps:
     """Grad-CAM at every convolution of a network, or at the ReLU after each.
 
@@ -56,7 +56,7 @@ class PlaceMaps:
         return F.adaptive_avg_pool2d(torch.from_numpy(self.last), side).numpy()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GradcamMaps:
     """What one network looks at, in the same test images as the others.
 

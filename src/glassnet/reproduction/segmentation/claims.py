@@ -89,7 +89,7 @@ Counts = Int64[np.ndarray, "seeds n 3 classes"]
 """Hits, true and predicted pixels of each test image by class, of a network trained with each seed."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Objects:
     """The objects of all test images: a row for each class in an image.
 

@@ -26,7 +26,7 @@ class ClassRow:
     """2 TP / (2 TP + FP + FN); None if the class was neither present nor predicted."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Classification:
     """How good a classifier is on some images.
 

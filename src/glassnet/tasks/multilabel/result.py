@@ -35,7 +35,7 @@ class LabelRow:
     f1: float | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MultiLabel:
     """How good a classifier with several labels an image is; a label is said where its probability is at least 0.5.
 

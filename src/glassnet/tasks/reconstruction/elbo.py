@@ -110,7 +110,7 @@ def bits_per_dimension(nats: float, dimensions: int) -> float:
     return nats / (dimensions * math.log(2))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LatentUse:
     """What the dimensions of a latent code do, over many images.
 

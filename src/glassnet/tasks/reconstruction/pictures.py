@@ -34,7 +34,7 @@ REACH = 3.0
 """Standard deviations on either side that a traversal covers."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Comparison:
     """The baselines of an evaluation, with a few of their images.
 

@@ -63,7 +63,7 @@ class Baseline:
     margin_interval: Bounds = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Reconstruction:
     """How good a reconstruction is on some images; terms in nats per image, None where not finite or not there.
 

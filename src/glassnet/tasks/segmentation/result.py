@@ -64,7 +64,7 @@ class Chosen:
 UNPICKED, OF_EACH = 12, 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Segmentation(Overlap):
     """How good a segmentation is on some images.
 
