@@ -19,7 +19,18 @@ from glassnet.models.inference import predict, translate_torch_errors
             "not enough memory for 2 images",
         ),
         (InputError("as it is"), InputError, "^as it is$"),
-        (KeyError("a bug"), KeyError, "a bug"),
+        (KeyError("text"), InputError, "no 'text'; if it takes more than images, pass forward=lambda model, images: "),
+        (
+            AttributeError("'NoneType' has no 'shape'"),
+            InputError,
+            "has no 'shape'; if it takes more than images, pass f",
+        ),
+        (ZeroDivisionError("by zero"), InputError, r"shape \(2, 1, 4, 4\): by zero\.$"),
+        (
+            RuntimeError("When use_reentrant=True, torch.utils.checkpoint is incompatible with .grad()."),
+            InputError,
+            r"^Conv2d uses torch.utils.checkpoint with use_reentrant=True, .*; pass use_reentrant=False there",
+        ),
     ],
 )
 def test_failures_become_one_sentence(error, kind, message):

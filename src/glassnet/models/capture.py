@@ -2,40 +2,55 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from itertools import pairwise
 from typing import Any, TypeVar
 
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
+from torch.utils._pytree import tree_leaves
 
 from glassnet.models.layers import Call
 from glassnet.models.undisturbed import undisturbed  # noqa: F401
 
 R = TypeVar("R")
+_NO_GRAPH = "torch.no_grad() (as torch.utils.checkpoint does with use_reentrant=True)"
+
+
+Tap = Callable[[Call, Any], Tensor | None]
+"""What is done with an output of a module; what it returns, unless None, goes on in place of the output."""
 
 
 @contextmanager
-def tapped(
-    model: nn.Module, names: Collection[str], tap: Callable[[Call, Any], Tensor | None]
-) -> Iterator[Counter[str]]:
+def tapped(model: nn.Module, names: Collection[str], tap: Tap) -> Iterator[Counter[str]]:
     """Hand each output of the named modules to `tap` while the block runs.
 
     What `tap` returns, unless None, goes on in place of the output. Yields the number of calls by module; clear it
     before another forward pass.
     """
+    with _hooked(model, names, lambda call, _taken, output: tap(call, output)) as counts:
+        yield counts
+
+
+@contextmanager
+def _hooked(
+    model: nn.Module, names: Collection[str], tap: Callable[[Call, Any, Any], Tensor | None]
+) -> Iterator[Counter[str]]:
+    """Do as `tapped`, with a tap that gets the arguments of the module too."""
     counts: Counter[str] = Counter()
 
-    def hook_for(name: str) -> Callable[[nn.Module, Any, Any], Tensor | None]:
-        def hook(_module: nn.Module, _inputs: Any, output: Any) -> Tensor | None:
+    def hook_for(name: str) -> Callable[[nn.Module, Any, Any, Any], Tensor | None]:
+        def hook(_module: nn.Module, arguments: Any, options: Any, output: Any) -> Tensor | None:
             counts[name] += 1
-            return tap((name, counts[name] - 1), output)
+            return tap((name, counts[name] - 1), (arguments, options), output)
 
         return hook
 
     with ExitStack() as hooks:
         for name in names:  # by the class: scripted modules refuse the method, but call what it leaves
-            hooks.enter_context(nn.Module.register_forward_hook(model.get_submodule(name), hook_for(name)))
+            hooks.enter_context(
+                nn.Module.register_forward_hook(model.get_submodule(name), hook_for(name), with_kwargs=True)
+            )
         yield counts
 
 
@@ -43,8 +58,11 @@ class Recorder:
     """A tap that records each output's value and its place in the graph, for one backward pass to all of them.
 
     A layer's own output is meant: what an in-place operation makes of it later (`nn.ReLU(inplace=True)`, `x += y`)
-    writes over the value, but moves neither its place in the graph nor the gradient there. So only values at risk are
-    copied, and `overwritten` tells which others should have been.
+    writes over the value, but moves neither its place in the graph nor the gradient there, except where the output is a
+    view. So only values at risk are copied, and `overwritten` tells which others should have been.
+
+    Modules that run again in the backward pass, inside torch.utils.checkpoint, give on what they gave on before, as the
+    graph that is built again must be the same.
 
     Attributes:
         values: Each call's output, without a graph.
@@ -54,31 +72,47 @@ class Recorder:
         overwritten: Those of them whose recorded values were not copied, and are therefore wrong; known once closed.
     """
 
-    def __init__(self, copied: Collection[str], *, copy_roots: bool) -> None:
+    def __init__(self, model: nn.Module, names: Collection[str], copied: Collection[str], *, copy_roots: bool) -> None:
         self.values: dict[Call, Tensor] = {}
         self.edges: dict[Call, GradientEdge] = {}
         self.unusable: dict[Call, str] = {}
         self.touched: set[str] = set()
         self.overwritten: set[str] = set()
+        self._model, self._names = model, names
         self._copied, self._copy_roots = copied, copy_roots
         self._watched: dict[Call, tuple[Tensor, int]] = {}
+        self._closed = False
 
-    def __call__(self, call: Call, output: Any) -> Tensor | None:
-        """Record one output; the root of a graph goes on as a copy, which in-place operations may write over."""
+    def hooked(self) -> AbstractContextManager[object]:
+        """Hang it on the modules for the block: the forward pass, or a backward pass that runs modules again."""
+        return _hooked(self._model, self._names, self)
+
+    def __call__(self, call: Call, taken: Any, output: Any) -> Tensor | None:
+        """Record one output; the root of a graph goes on as a copy, which in-place operations may write over.
+
+        So does what they write over and is a view, whose gradient would else be that of what they make of it. But a
+        view of what the module took is shared with others who may wait for the change.
+        """
         if not isinstance(output, Tensor) or not output.is_floating_point() or output.is_inference():
-            self.unusable[call] = f"gives {_describe(output)}, which has no gradient"
+            if not self._closed:
+                self.unusable[call] = f"gives {_describe(output)}, which has no gradient"
             return None
-        value = output.detach()  # shares memory and version counter with the output
-        self._watched[call] = (value, value._version)
         is_root = not output.requires_grad  # nothing before it needs a graph
         at_risk = call[0] in self._copied and (self._copy_roots or not is_root)
-        self.values[call] = value.clone() if at_risk else value
-        going_on = output.detach().requires_grad_().clone() if is_root else output
+        own_view = at_risk and output._is_view() and not _share_memory(taken, output)
+        going_on = output.detach().requires_grad_().clone() if is_root else output.clone() if own_view else output
+        if not self._closed:
+            self._note(call, output, going_on, copy=at_risk and not own_view, watched=going_on if own_view else output)
+        return going_on if going_on is not output else None
+
+    def _note(self, call: Call, output: Tensor, going_on: Tensor, *, copy: bool, watched: Tensor) -> None:
+        value = output.detach()  # shares memory and version counter with the output
+        self._watched[call] = (value if watched is output else watched.detach(), watched._version)
+        self.values[call] = value.clone() if copy else value
         if going_on.requires_grad:
             self.edges[call] = get_gradient_edge(going_on)
         else:
-            self.unusable[call] = "runs under torch.no_grad(), so no gradient path leads from it to the score"
-        return going_on if is_root else None
+            self.unusable[call] = f"runs under {_NO_GRAPH}, so no gradient path leads from it to the score"
 
     def close(self) -> None:
         """Find out what was written to in place, and let go of what was only kept to find out."""
@@ -86,6 +120,13 @@ class Recorder:
         self.touched = {module for module, _ in changed}
         self.overwritten = {call[0] for call in changed if self.values[call] is self._watched[call][0]}
         self._watched.clear()
+        self._closed = True
+
+
+def _share_memory(taken: Any, output: Tensor) -> bool:
+    """Tell whether an output is a view of one of the arguments."""
+    place = output.untyped_storage().data_ptr()
+    return any(isinstance(one, Tensor) and one.untyped_storage().data_ptr() == place for one in tree_leaves(taken))
 
 
 def record(
@@ -104,16 +145,16 @@ def record(
     Returns:
         What `forward` returned, and the recorder.
     """
-    output, recorder = _run(model, names, forward, Recorder(copied, copy_roots=False))
+    output, recorder = _run(forward, Recorder(model, names, copied, copy_roots=False))
     if recorder.overwritten:
-        again = Recorder({*copied, *recorder.touched}, copy_roots=True)
+        again = Recorder(model, names, {*copied, *recorder.touched}, copy_roots=True)
         del output, recorder  # frees the first graph before the second is built
-        output, recorder = _run(model, names, forward, again)
+        output, recorder = _run(forward, again)
     return output, recorder
 
 
-def _run(model: nn.Module, names: Collection[str], forward: Callable[[], R], recorder: Recorder) -> tuple[R, Recorder]:
-    with tapped(model, names, recorder):
+def _run(forward: Callable[[], R], recorder: Recorder) -> tuple[R, Recorder]:
+    with recorder.hooked():
         output = forward()
     recorder.close()
     return output, recorder

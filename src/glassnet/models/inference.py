@@ -26,6 +26,10 @@ def call_model(model: nn.Module, images: Tensor) -> Any:
     return model(images)
 
 
+_OF_INPUTS = (TypeError, AttributeError, KeyError)
+"""What a model raises that misses another input."""
+
+
 @contextmanager
 def translate_torch_errors(model: nn.Module, images: Tensor) -> Iterator[None]:
     """Turn what torch says while the model works on a batch of images into one sentence.
@@ -38,9 +42,9 @@ def translate_torch_errors(model: nn.Module, images: Tensor) -> Iterator[None]:
         yield
     except GlassnetError:
         raise
-    except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
+    except Exception as error:  # whatever anybody's model raises
         check_memory(error, len(images))
-        raise InputError(_refusal(model, images, str(error) or type(error).__name__)) from error
+        raise InputError(_refusal(model, images, error)) from error
 
 
 def check_memory(error: Exception, count: int) -> None:
@@ -53,13 +57,21 @@ def check_memory(error: Exception, count: int) -> None:
         raise WorkError(f"not enough memory for {count} images at once; pass a smaller batch_size.") from error
 
 
-def _refusal(model: nn.Module, images: Tensor, reason: str) -> str:
+def _refusal(model: nn.Module, images: Tensor, error: Exception) -> str:
     name, shape = type(model).__name__, tuple(images.shape)
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")
+    reason = f"no {reason}" if isinstance(error, KeyError) else reason
+    if "use_reentrant=True" in reason:
+        return (
+            f"{name} uses torch.utils.checkpoint with use_reentrant=True, through which no gradients of layers "
+            "or images can be asked for; pass use_reentrant=False there, or turn the checkpoints off."
+        )
     first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
     if first is not None and first.in_channels != shape[1] and f"to have {first.in_channels} channels" in reason:
         channels = f"{first.in_channels} channel{'s' if first.in_channels > 1 else ''}"
         return f"images has shape (n, {', '.join(map(str, shape[1:]))}), but {name} takes images of {channels}."
-    return f"{name} fails on images of shape {shape}: {reason.strip().splitlines()[0].rstrip('.')}."
+    hint = "; if it takes more than images, pass forward=lambda model, images: …, which calls it"
+    return f"{name} fails on images of shape {shape}: {reason}{hint if isinstance(error, _OF_INPUTS) else ''}."
 
 
 def predict(

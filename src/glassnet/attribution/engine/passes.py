@@ -247,7 +247,7 @@ def guided_gradient(
             "it changes how ReLUs pass gradients back, and no ReLU ran between the images and the output of this model"
         )
     with passed.guided_relu.guiding():
-        (gradient,) = _gradients(scores, [passed.images], keep_graph=keep_graph)
+        (gradient,) = _gradients(passed, scores, [passed.images], keep_graph=keep_graph)
     return _reaching_the_images(gradient)
 
 
@@ -262,7 +262,7 @@ def gradients(
         InputError: No gradient path leads to the images.
     """
     places: list[Any] = [passed.recorder.edges[call] for call in calls]
-    at_places = _gradients(scores, [*places, *([passed.images] if images else [])], keep_graph=keep_graph)
+    at_places = _gradients(passed, scores, [*places, *([passed.images] if images else [])], keep_graph=keep_graph)
     at_images = _reaching_the_images(at_places.pop()) if images else None
     return dict(zip(calls, at_places, strict=True)), at_images
 
@@ -272,10 +272,11 @@ def no_path(problem: str = "") -> str:
     return problem or f"has no gradient path to the score: {_CUT}, or the score ignores it"
 
 
-def _gradients(scores: Tensor, places: Sequence[Any], *, keep_graph: bool) -> list[Tensor | None]:
+def _gradients(passed: Forward, scores: Tensor, places: Sequence[Any], *, keep_graph: bool) -> list[Tensor | None]:
     if not places or not scores.requires_grad:
         return [None] * len(places)
-    return list(torch.autograd.grad(scores.sum(), list(places), retain_graph=keep_graph, allow_unused=True))
+    with passed.recorder.hooked():  # torch.utils.checkpoint runs modules again here
+        return list(torch.autograd.grad(scores.sum(), list(places), retain_graph=keep_graph, allow_unused=True))
 
 
 def _reaching_the_images(gradient: Tensor | None) -> Tensor:
