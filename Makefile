@@ -2,13 +2,19 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test torture check format clean
+.PHONY: demo test zoo networks torture check format clean
 
 demo: .venv/installed  ## train on real digits, see through the network, write a report
 	$(BIN)/glassnet demo
 
 test: .venv/installed-dev  ## the whole test suite
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+zoo: .venv/installed-dev  ## every network of other libraries against plain PyTorch: 4 minutes
+	$(BIN)/python -m pytest -m zoo -n auto --dist worksteal tests/zoo
+
+networks: .venv/installed-dev  ## the same as a table, docs/results/networks.md
+	PYTHONPATH=tests $(BIN)/python -m zoo
 
 torture: .venv/installed-dev  ## kills, full disks, mutated files: 20 minutes; PART=kill for one part
 	PYTHONPATH=tests $(BIN)/python -m torture $(if $(PART),--part $(PART)) $(TORTURE)
@@ -32,7 +38,7 @@ format: .venv/installed-dev
 	touch $@
 
 .venv/installed-dev: .venv/bin/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,umap]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,umap,zoo]'
 	touch .venv/installed $@
 
 clean:
