@@ -264,3 +264,18 @@ def test_sixty_thousand_digits_stay_well_under_two_gigabytes():
     # A batch costs what the wide network costs, all images what the many do; both together are the report's network.
     assert peak_bytes(1024, 32) < 0.8e9
     assert peak_bytes(60_000, 2) < 0.6e9
+
+
+def test_the_pass_that_tells_layouts_gives_no_rows():
+    class Tokens(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.patch, self.norm = nn.Conv2d(3, 6, 4, stride=4), nn.LayerNorm(6)
+
+        def forward(self, x):
+            return self.norm(self.patch(x).flatten(2).transpose(1, 2))
+
+    network, images = Tokens(), torch.rand(5, 3, 8, 8)
+    rows = extract_features(network, images, "norm", pool="none", batch_size=2)["norm"]
+    with torch.no_grad():
+        torch.testing.assert_close(torch.from_numpy(rows), network(images).flatten(1))

@@ -1,4 +1,4 @@
-"""What glassnet says of a network nobody here wrote, against plain PyTorch: hooks, autograd and torch's flop counter."""
+"""What glassnet says of a network nobody here wrote, against plain PyTorch: hooks, autograd, its flop counter."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping

@@ -71,6 +71,8 @@ def extract_features(
     layouts = Layouts(model, modules, forward or call_model)
 
     def store(call: Call, output: Any) -> None:
+        if layouts.readings is None:  # the pass that is traced
+            return
         ran[call] = _problem(output) or layouts.problem(call, output, size, pool)
         if not ran[call]:
             rows.put(call, layouts.rows(call, output, size, pool))
