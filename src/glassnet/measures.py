@@ -27,6 +27,9 @@ METHOD_TITLES: dict[str, str] = {
     "smoothgrad": "SmoothGrad",
     "integrated_gradients": "Integrated gradients",
     "occlusion": "Occlusion",
+    "attention_rollout": "Attention rollout",
+    "attention_relevance": "Attention relevance",
+    "legrad": "LeGrad",
 }
 """Attribution methods, by their names in `attribution.METHODS`."""
 

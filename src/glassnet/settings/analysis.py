@@ -147,7 +147,8 @@ class ExplainSettings(NetworkSettings):
     methods: tuple[str, ...] = ("gradcam", "guided_gradcam")
     """Attribution methods; of layers: gradcam, gradcam_plus_plus, xgradcam, hirescam, layercam, eigencam, scorecam,
     guided_gradcam; of the input: guided_backpropagation, saliency, input_x_gradient, smoothgrad, integrated_gradients,
-    occlusion. Not for segmentation: scorecam, smoothgrad, integrated_gradients, occlusion."""
+    occlusion; of transformers: attention_rollout, attention_relevance, legrad. Not for segmentation: scorecam,
+    smoothgrad, integrated_gradients, occlusion."""
     target: str = "predicted"
     """Class whose score is explained: predicted, label, or a class by name or number. Segmentation: the region of the
     largest class that is predicted, or of a class by name or number. Reconstruction: error, or latent:K."""

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from glassnet.attribution import METHODS, explain
+from glassnet.attribution.engine.attention import OF_ATTENTION
 from glassnet.attribution.methods import INGREDIENTS, choose_methods, ingredients, is_of_a_layer
 from glassnet.errors import InputError
 from glassnet.measures import METHOD_TITLES
@@ -24,10 +25,15 @@ FINE = {"occlusion": 0.7, "xgradcam": 0.7, "saliency": 0.9}
 NETWORKS = ("convnet", "in-place", "shared", "functional", "residual", "shared-in-place", "tokens")
 FEW = ("functional", "residual")  # enough for methods of many passes, which take longer
 
+
+def networks_for(method):
+    if not ingredients(method).isdisjoint(OF_ATTENTION):
+        return ("tokens",)
+    return FEW if "rerun" in ingredients(method) else NETWORKS
+
+
 everywhere = pytest.mark.parametrize(
-    ("method", "network"),
-    [(method, name) for method in METHODS for name in (FEW if "rerun" in ingredients(method) else NETWORKS)],
-    indirect=["network"],
+    ("method", "network"), [(m, name) for m in METHODS for name in networks_for(m)], indirect=["network"]
 )
 
 

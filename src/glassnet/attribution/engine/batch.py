@@ -1,12 +1,13 @@
 """One batch explained: the passes that the methods need, and then the methods, layer by layer."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from glassnet.attribution.engine.attention import Attentions
 from glassnet.attribution.engine.budget import Rerun, in_packs
 from glassnet.attribution.engine.maps import Maps
 from glassnet.attribution.engine.passes import Forward, Network, forward, gradients, guided_gradient, no_path
@@ -29,6 +30,7 @@ class Plan:
         names: The layers' names.
         maps: How layers' outputs become maps.
         batch_size: Images in one pass.
+        attentions: Of a transformer, found when a method needs them.
     """
 
     network: Network
@@ -38,6 +40,7 @@ class Plan:
     names: Sequence[str]
     maps: Maps
     batch_size: int
+    attentions: Attentions = field(default_factory=Attentions)
 
     def of_layers(self) -> list[str]:
         """Return the methods that explain layers."""
@@ -86,6 +89,7 @@ def _explain_scores(
     """Yield ((method, layer), attribution) for one score an image."""
     of_layers = plan.of_layers()
     known, at_calls, ran = _ingredients(plan, passed, scores, keep_graph=keep_graph)
+    known |= plan.attentions.ingredients(plan.needs(), plan.network, passed.images, target)
     for method in plan.methods:
         if method not in of_layers:
             known["rerun"] = _rerun(plan, passed.images, target, "")

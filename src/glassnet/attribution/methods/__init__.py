@@ -12,6 +12,10 @@ another method, whose result it gets (computed once). A new method is one functi
 | gradient | dy/dA | (n, k, h', w') |
 | input_gradient | dy/dx | (n, c, h, w) |
 | guided_gradient | dy/dx, ReLUs guided | (n, c, h, w) |
+| attention | of each attention between an image's tokens, its matrix | list of (n, heads, tokens, tokens) |
+| attention_gradient | dy/d of each | the same |
+| block_gradient | of each, dy_l/d of it, y_l the score of its block's own tokens | the same |
+| tokens | which token is which patch (`engine/attention.py`) | |
 | rerun | `rerun(what, variants)`: an ingredient or a method for variants of the images (`engine/budget.py`) | |
 
 A method that needs an activation or a gradient, itself or through another method, is computed for each layer; any
@@ -25,6 +29,8 @@ from typing import Any
 
 from torch import Tensor
 
+from glassnet.attribution.engine.attention import OF_ATTENTION
+from glassnet.attribution.methods.attention import attention_relevance, attention_rollout, legrad
 from glassnet.attribution.methods.cam import (
     eigencam,
     gradcam,
@@ -62,9 +68,21 @@ METHODS: dict[str, Method] = {
     "smoothgrad": smoothgrad,
     "integrated_gradients": integrated_gradients,
     "occlusion": occlusion,
+    "attention_rollout": attention_rollout,
+    "attention_relevance": attention_relevance,
+    "legrad": legrad,
 }
 
-INGREDIENTS = ("images", "score", "activation", "gradient", "input_gradient", "guided_gradient", "rerun")
+INGREDIENTS = (
+    "images",
+    "score",
+    "activation",
+    "gradient",
+    "input_gradient",
+    "guided_gradient",
+    *OF_ATTENTION,
+    "rerun",
+)
 
 _OF_A_LAYER = frozenset({"activation", "gradient"})
 

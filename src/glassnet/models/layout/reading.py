@@ -69,9 +69,13 @@ class Reading:
         shifts = [-group[0].root.shift if group else 0 for group in (height, width)]
         return maps.roll(shifts, (2, 3)) if any(shifts) else maps
 
+    def apart(self, value: Shaped[Tensor, ...]) -> Shaped[Tensor, ...]:
+        """Return an output with one axis for each of the units."""
+        return _as_axes(value, self.units)
+
     def to_rows(self, value: Shaped[Tensor, ...], *, mean: bool) -> Float[Tensor, "batch d"]:
         """Return one row an image: each channel's mean over all other axes, or all numbers."""
-        apart = _as_axes(value, self.units)
+        apart = self.apart(value)
         place = next(number for number, unit in enumerate(self.units) if _is_of_images(unit))
         rows = apart.movedim(place, 0)
         if not mean or rows.ndim == 2:
@@ -125,7 +129,7 @@ class Reading:
 
     def _unpacked(self, value: Tensor) -> tuple[Tensor, list[Factor]]:
         """Return the value with tokens around grids cut off and an axis for each factor, and these factors."""
-        apart, factors = _as_axes(value, self.units), [factor for unit in self.units for factor in _flat(unit)]
+        apart, factors = self.apart(value), [factor for unit in self.units for factor in _flat(unit)]
         for number, unit in enumerate(self.units):
             if _is_tokens(unit):
                 apart = apart.narrow(number, unit[0].root.before, size_of(unit[0].root.grid))

@@ -104,8 +104,7 @@ def trace(
     Returns:
         By call; a call that gives no tensor is not there.
     """
-    two = images[:IMAGES_TRACED] if len(images) > 1 else images.expand(IMAGES_TRACED, -1, -1, -1)
-    two = two.detach().contiguous().clone()
+    two = images_to_trace(images)
     readings: dict[Call, Reading] = {}
     mode = AxisTrace(two)
 
@@ -116,6 +115,12 @@ def trace(
     with undisturbed(model), torch.no_grad(), tapped(model, modules, tap), mode:
         call(model, two)
     return readings
+
+
+def images_to_trace(images: Tensor) -> Tensor:
+    """Return a copy of two images; of one, it twice: an axis of a single index says nothing."""
+    two = images[:IMAGES_TRACED] if len(images) > 1 else images.expand(IMAGES_TRACED, -1, -1, -1)
+    return two.detach().contiguous().clone()
 
 
 def trace_or_reason(
