@@ -10,17 +10,17 @@ from torch import Tensor, nn
 from glassnet.attribution.engine.batch import Plan, explain_batch
 from glassnet.attribution.engine.budget import MEMORY_BYTES, choose_batch_size
 from glassnet.attribution.engine.maps import Maps, Reshapes, check_reshape
-from glassnet.attribution.engine.outputs import Output, OutputReader, model_call
-from glassnet.attribution.engine.passes import GuidedReLUError, Network
+from glassnet.attribution.engine.outputs import Output
+from glassnet.attribution.engine.passes import GuidedReLUError, build_network
 from glassnet.attribution.engine.targets import Classes, Scorer, Target, check_target, of_batch
 from glassnet.attribution.explanation import Explanation, ResultCollector
 from glassnet.attribution.methods import Method, choose_methods, ingredients, is_of_a_layer
+from glassnet.attribution.methods.pixels import GAP_AIM
 from glassnet.console import say
-from glassnet.devices import autocast, choose_precision
+from glassnet.devices import autocast
 from glassnet.errors import InputError
 from glassnet.images import Images, check_images, device_of, image_batches
 from glassnet.measures import METHOD_TITLES
-from glassnet.models.capture import followed_in_place
 from glassnet.models.inference import ModelCall
 from glassnet.models.last_layer import settle_last
 from glassnet.models.layers import LayerChoice, asked_by_name, select_layers, split_call
@@ -100,14 +100,14 @@ def explain(
         check_reshape(reshape, dict(model.named_modules()))
         chosen, known_methods = choose_methods(methods)
         of_layers = any(is_of_a_layer(method, known_methods) for method in chosen)
-        call, reader = model_call(forward), OutputReader(output)
-        layers = settle_last(model, layers, images, forward=call) if of_layers else layers
+        network = build_network(model, precision=precision, output=output, forward=forward)
+        layers = settle_last(model, layers, images, forward=network.call) if of_layers else layers
         names, asked = (select_layers(model, layers), asked_by_name(model, layers)) if of_layers else ([], [])
-        memory_format = torch.channels_last if device.type == "cpu" else torch.preserve_format
-        precise = choose_precision(precision, device)
-        network = Network(model, precise, followed_in_place(model), memory_format, call, reader)
-        plan = Plan(network, chosen, known_methods, asked, names, Maps(model, call, reshape), batch_size=1)
-        return _explained(plan, images, wanted, batch_size, memory_bytes)
+        plan = Plan(network, chosen, known_methods, asked, names, Maps(model, network.call, reshape), batch_size=1)
+        explanation = _explained(plan, images, wanted, batch_size, memory_bytes)
+    _say_gaps(explanation)
+    callable_target = target if callable(target) else None
+    return replace(explanation, asked={"target": callable_target, "output": output, "forward": forward})
 
 
 _FROZEN = "does not require grad"
@@ -139,6 +139,18 @@ def _guided_or_not(plan: Plan, images: Images, wanted: Scorer | Classes | None) 
     return _in_batches(plan, images, wanted)
 
 
+def _say_gaps(explanation: Explanation) -> None:
+    """Say of which images integrated gradients leave more of the score's rise unexplained than they aim at."""
+    for (method, _), gaps in explanation.completeness.items():
+        wide = gaps > GAP_AIM
+        if wide.any():
+            say(
+                f"{method}: the attributions of {int(wide.any(axis=tuple(range(1, wide.ndim))).sum())} of {len(gaps)} "
+                f"images miss the score's rise from the baseline by more than {GAP_AIM:.0%}, by up to "
+                f"{float(gaps.max()):.0%} (explanation.completeness); more steps or another baseline may help."
+            )
+
+
 def _without_guiding(plan: Plan, error: GuidedReLUError) -> Plan:
     """Leave out, and say so, the methods that need guided ReLUs, for a model that has none to guide.
 
@@ -159,6 +171,6 @@ def _in_batches(plan: Plan, images: Images, wanted: Scorer | Classes | None) -> 
     collector = ResultCollector(len(images), images.shape[-2:])
     for start, batch in image_batches(plan.network.model, images, plan.batch_size):
         explained = explain_batch(plan, batch, of_batch(wanted, start, batch))
-        collector.put(explained.passed, explained.maps)
+        collector.put(explained.passed, explained.maps, explained.gaps)
         layer_names = explained.layers()
     return collector.explanation(plan.methods, layer_names)

@@ -1,7 +1,7 @@
 """What `explain` returns: maps by method and layer and the scores that they explain, gathered batch by batch."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import numpy as np
@@ -48,7 +48,11 @@ class Explanation:
         targets: The class explained for each image, (n,), or the classes, (n, m); None where the target was a callable.
         scores: The scores explained, shaped as the targets: the class's output, before any softmax that the model does
             not do.
-        output: The model's output; None where it is no tensor with a row an image.
+        output: The model's output, or the class scores in it; None where it is no tensor with a row an image.
+        completeness: By (method, layer), of integrated gradients: how far each image's attributions are from adding up
+            to the score's rise, |sum R - (y(x) - y(b))| / |y(x) - y(b)|, shaped as the scores; 0 is complete.
+        asked: What the scores depend on and no array says: the callable "target", and the options "output" and
+            "forward", as far as they were given. `faithfulness` goes on with them. A copy and a pickle are without.
     """
 
     maps: Mapping[tuple[str, str], Float[np.ndarray, "n ..."]]
@@ -58,6 +62,12 @@ class Explanation:
     targets: Int[np.ndarray, "n ..."] | None
     scores: Float[np.ndarray, "n ..."]
     output: Float[np.ndarray, "n ..."] | None
+    completeness: Mapping[tuple[str, str], Float[np.ndarray, "n ..."]] = field(default_factory=dict)
+    asked: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the caller's functions, which cannot be pickled."""
+        return {**vars(self), "asked": {}}
 
     def __getitem__(self, key: tuple[str, str]) -> Float[np.ndarray, "n ..."]:
         """Return the attributions of (method, layer) at the input's size.
@@ -86,15 +96,23 @@ class ResultCollector:
         self._size = tuple(size)
         self._maps: ArrayBuffers[tuple[str, str]] = ArrayBuffers(count)
         self._raw: ArrayBuffers[tuple[str, str]] = ArrayBuffers(count)
+        self._completeness: ArrayBuffers[tuple[str, str]] = ArrayBuffers(count)
         self._outputs: ArrayBuffers[str] = ArrayBuffers(count)
         self._classes: list[Tensor] = []
 
-    def put(self, passed: Forward, maps: Mapping[tuple[str, str], Sequence[Tensor]]) -> None:
-        """Add one batch: its forward pass, and by method and layer one attribution for each class explained."""
+    def put(
+        self,
+        passed: Forward,
+        maps: Mapping[tuple[str, str], Sequence[Tensor]],
+        gaps: Mapping[tuple[str, str], Sequence[Tensor]],
+    ) -> None:
+        """Add one batch: its forward pass, and by method and layer an attribution, and gap, for each class."""
         several = passed.scores.ndim == 2
         self._put_scores(passed.output, passed.scores, passed.classes)
         for (method, layer), raw in maps.items():
             self._put_maps(method, layer, raw, several=several)
+        for key, each in ((key, each) for key, each in gaps.items() if each):
+            self._completeness.put(key, torch.stack(list(each), dim=1) if several else each[0])
 
     def _put_maps(self, method: str, layer: str, raw: Sequence[Float[Tensor, "batch ..."]], *, several: bool) -> None:
         """Add what a method gave for one batch, and the same at the images' size if it is a map of another size.
@@ -135,4 +153,5 @@ class ResultCollector:
             targets=torch.cat(self._classes).numpy() if self._classes else None,
             scores=outputs["scores"],
             output=outputs.get("output"),
+            completeness=Maps(self._completeness.complete()),
         )

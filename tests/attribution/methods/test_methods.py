@@ -135,11 +135,12 @@ def test_a_method_of_ones_own_needs_no_registry(network, images):
 def test_many_passes_are_packed_into_batches_and_no_larger(images, build_network):
     model, sizes = build_network("functional"), []
     model.register_forward_pre_hook(lambda _m, inputs: sizes.append(len(inputs[0])))
-    explain(model, images[:2], methods="integrated_gradients", batch_size=8)
-    assert sizes == [2] + [8] * 8  # 32 steps of 2 images
+    methods = {"integrated": partial(METHODS["integrated_gradients"], steps=32)}
+    explain(model, images[:2], methods=methods, batch_size=8)
+    assert sizes == [2, 2] + [8] * 8  # the images, the baseline, 32 steps of 2 images
     sizes.clear()
-    explain(model, images[:3], methods="integrated_gradients", batch_size=2)
-    assert sizes == [2] + [2] * 32 + [1] + [2] * 16
+    explain(model, images[:3], methods=methods, batch_size=2)
+    assert sizes == [2, 2] + [2] * 32 + [1, 1] + [2] * 16
 
 
 def test_methods_that_need_no_gradient_build_no_graph_and_ask_for_none(images):

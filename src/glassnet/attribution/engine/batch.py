@@ -9,10 +9,12 @@ from torch import Tensor
 
 from glassnet.attribution.engine.attention import Attentions
 from glassnet.attribution.engine.budget import Rerun, in_packs
+from glassnet.attribution.engine.choices import choice_of, describe_choice
 from glassnet.attribution.engine.maps import Maps
 from glassnet.attribution.engine.passes import Forward, Network, forward, gradients, guided_gradient, no_path
-from glassnet.attribution.engine.targets import Classes, Scorer, of_pack
+from glassnet.attribution.engine.targets import Classes, Scorer, of_pack, of_rows
 from glassnet.attribution.methods import Method, compute, ingredients, is_of_a_layer
+from glassnet.console import say
 from glassnet.errors import InputError
 from glassnet.models.inference import translate_torch_errors
 from glassnet.models.layers import Call, name_calls, split_call
@@ -51,12 +53,20 @@ class Plan:
         return ingredients(*self.methods, known_methods=self.known_methods)
 
 
+Gaps = dict[tuple[str, str], list[Tensor]]
+"""By (method, layer), how far attributions are from adding up to the score, for each class explained."""
+
+
 @dataclass(frozen=True, eq=False)
 class Explained:
-    """What came of one batch: its forward pass, and by method and layer one attribution for each class explained."""
+    """What came of one batch: its forward pass, and by method and layer one attribution for each class explained.
+
+    Where a method measures how far its attributions are from adding up to the score, `gaps` has that likewise.
+    """
 
     passed: Forward
     maps: dict[tuple[str, str], list[Tensor]]
+    gaps: Gaps
 
     def layers(self) -> list[str]:
         """Return the layers explained, in the model's order."""
@@ -73,26 +83,39 @@ def explain_batch(plan: Plan, images: Tensor, target: Scorer | Classes | None) -
     passed = forward(plan.network, images, target, modules, plan.needs())
     several = passed.scores.ndim == 2
     columns = passed.scores.unbind(1) if several else (passed.scores,)
-    explained = Explained(passed, {})
+    explained = Explained(passed, {}, {})
+    target = _held(plan, passed, target)
     for number, scores in enumerate(columns):
         own = target if passed.classes is None else passed.classes[:, number] if several else passed.classes
         keep_graph = number + 1 < len(columns)
-        for key, value in _explain_scores(plan, passed, scores, own, keep_graph=keep_graph):
+        for key, value in _explain_scores(plan, passed, scores, own, explained.gaps, keep_graph=keep_graph):
             _check_finite(value, *key)
             explained.maps.setdefault(key, []).append(value)
     return explained
 
 
+def _held(plan: Plan, passed: Forward, target: Scorer | Classes | None) -> Scorer | Classes | None:
+    """Return the target of changed images: of a callable that takes the highest class, the class it took here."""
+    if not callable(target) or "rerun" not in plan.needs():
+        return target
+    choice = choice_of(target, passed.output, plan.network.reader, len(passed.images))
+    if choice.anew and "choice" not in plan.notices:
+        plan.notices.add("choice")
+        say(describe_choice(held=choice.classes is not None))
+    return target if choice.classes is None else choice.classes
+
+
 def _explain_scores(
-    plan: Plan, passed: Forward, scores: Tensor, target: Scorer | Classes | None, *, keep_graph: bool
+    plan: Plan, passed: Forward, scores: Tensor, target: Scorer | Classes | None, gaps: Gaps, *, keep_graph: bool
 ) -> Iterator[tuple[tuple[str, str], Tensor]]:
-    """Yield ((method, layer), attribution) for one score an image."""
+    """Yield ((method, layer), attribution) for one score an image, and put down the gaps that methods report."""
     of_layers = plan.of_layers()
     known, at_calls, ran = _ingredients(plan, passed, scores, keep_graph=keep_graph)
     known |= plan.attentions.ingredients(plan.needs(), plan.network, passed.images, target)
     for method in plan.methods:
         if method not in of_layers:
             known["rerun"] = _rerun(plan, passed.images, target, "")
+            known["report_gap"] = gaps.setdefault((method, "input"), []).append
             yield (method, "input"), compute(method, known, plan.known_methods)
     calls = name_calls(plan.names, plan.asked, ran) if of_layers else {}
     plan.maps.describe(calls)
@@ -100,6 +123,7 @@ def _explain_scores(
         # Popped, so that the gradient is gone when the layer is done.
         here = known | at_calls.pop(call)
         here["rerun"] = _rerun(plan, passed.images, target, f"{call[0]}:{call[1]}")
+        here["report_gap"] = [].append  # it is of a layer's map that integrated gradients are a part of
         for method, value in _computed(plan, of_layers, here):
             yield (method, name), value
 
@@ -158,13 +182,14 @@ def _of_a_call(plan: Plan, call: Call, value: Tensor, gradient: Tensor | None) -
 
 
 def _rerun(plan: Plan, images: Tensor, target: Scorer | Classes | None, layer: str) -> Rerun:
-    def rerun(what: str, variants: Iterable[Tensor]) -> Iterator[Tensor]:
+    def rerun(what: str, variants: Iterable[Tensor], rows: Tensor | None = None) -> Iterator[Tensor]:
         of_a_layer = is_of_a_layer(what, plan.known_methods)
         names = [layer] if of_a_layer else []
         inner = replace(plan, methods=(what,), asked=names, names=names)
+        own = target if rows is None else of_rows(target, rows)
 
         def run(pack: Tensor, copies: int) -> Tensor:
-            explained = explain_batch(inner, pack.to(images.dtype), of_pack(target, copies))
+            explained = explain_batch(inner, pack.to(images.dtype), of_pack(own, copies))
             return explained.maps[what, layer if of_a_layer else "input"][0]
 
         return in_packs(run, variants, plan.batch_size)

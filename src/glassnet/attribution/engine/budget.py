@@ -20,8 +20,9 @@ _MOST_IMAGES = 256  # more at once gains nothing
 # VGG16, with every layer asked for, holds about 4,000 bytes a pixel: what is below this budget needs no measuring.
 _PLENTY_BYTES_A_PIXEL = 16_384
 
-Rerun = Callable[[str, Iterable[Tensor]], Iterator[Tensor]]
-"""`rerun(what, variants)` yields an ingredient or a method, as in "score", for each variant of the batch's images."""
+Rerun = Callable[..., Iterator[Tensor]]
+"""`rerun(what, variants)` yields an ingredient or a method, as in "score", for each variant of the batch's images; with
+`rows`, whole numbers, variants are of these images of the batch alone."""
 
 
 def choose_batch_size(

@@ -27,7 +27,7 @@ class OutputReader:
 
     Attributes:
         output: What the caller said of it.
-        scale: Whether a single column is a probability or a logit; None where that was not asked yet.
+        scale: What the scores are; None where that was not asked yet.
         notices: What was said already.
     """
 
@@ -48,8 +48,8 @@ class OutputReader:
                 f"output is {self.output!r:.60}, expected a name or an index of what the model gives, one of the words "
                 f"{', '.join(SCALES)}, or a callable from the output to class scores (n, classes)."
             )
-        if isinstance(self.output, str) and self.output in SCALES:
-            self.scale = "probabilities" if self.output == "probabilities" else "sigmoid"
+        if self.output in ("logits", "probabilities", "sigmoid"):
+            self.scale = self.output
 
     def picks(self) -> bool:
         """Tell whether the caller said where the scores are."""

@@ -13,11 +13,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from glassnet.attribution.engine.outputs import OutputReader
+from glassnet.attribution.engine.outputs import Output, OutputReader, model_call
 from glassnet.attribution.engine.targets import Classes, Scorer, score
-from glassnet.devices import autocast
+from glassnet.devices import autocast, choose_precision
 from glassnet.errors import InputError
-from glassnet.models.capture import Recorder, record
+from glassnet.images import device_of
+from glassnet.models.capture import Recorder, followed_in_place, record
 from glassnet.models.inference import ModelCall, call_model, translate_torch_errors
 from glassnet.models.layers import Call
 
@@ -172,6 +173,16 @@ class Network:
         except InputError:  # what was made in inference mode cannot stand in a graph
             with torch.no_grad():
                 return self.in_its_layout(lambda: self.run(images.detach().clone()))
+
+
+def build_network(
+    model: nn.Module, *, precision: str = "fp32", output: Output = None, forward: ModelCall | None = None
+) -> Network:
+    """Return a model with the ways in which it is run and its outputs are read, as the options of `explain` say."""
+    device = device_of(model)
+    memory_format = torch.channels_last if device.type == "cpu" else torch.preserve_format
+    call, reader = model_call(forward), OutputReader(output)
+    return Network(model, choose_precision(precision, device), followed_in_place(model), memory_format, call, reader)
 
 
 @dataclass(eq=False)

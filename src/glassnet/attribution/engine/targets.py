@@ -63,6 +63,13 @@ def of_pack(target: Scorer | Classes | None, copies: int) -> Scorer | Int[Tensor
     return target.repeat(copies) if isinstance(target, Tensor | OfImages) else target
 
 
+def of_rows(target: Scorer | Classes | None, rows: Int64[Tensor, " some"]) -> Scorer | Int[Tensor, "some ..."] | None:
+    """Return a batch's target for these rows of it."""
+    if isinstance(target, OfImages):
+        return OfImages(target.scorer, target.images[rows.to(target.images.device)])
+    return target[rows.to(target.device)] if isinstance(target, Tensor) else target
+
+
 def check_target(target: Target, count: int) -> Scorer | Classes | None:
     """Bring a target into one of three forms: a function, classes (n,) or (n, m), or None for the predicted class.
 
@@ -110,21 +117,47 @@ def score(
     if callable(target):
         scores, classes = _check_scores(_called(target, reader.given(output), size), size), None
     else:
-        output = require_table(reader.classes(output, size), reader.given(output), size)
-        classes = output.argmax(dim=1) if target is None else target.to(output.device)
-        if int(classes.max()) >= output.shape[1]:
-            raise InputError(
-                f"target {int(classes.max())} is out of range: the model has {output.shape[1]} classes, "
-                f"numbered from 0 to {output.shape[1] - 1}."
-            )
-        scores = output.gather(1, classes.view(size, -1)).view(classes.shape)
+        table = reader.classes(output, size)
+        classes = chosen_classes(table, target, reader.given(output), size)
+        scores = table.gather(1, classes.view(size, -1)).view(classes.shape)
+    return require_finite(scores), classes
+
+
+def require_finite(scores: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+    """Return scores as they are.
+
+    Raises:
+        InputError: One is NaN or infinite.
+    """
     finite = scores.detach().isfinite()
     if not finite.all():
         raise InputError(
-            f"the model gives a NaN or infinite score for {_rows(~finite)} of {size} images; "
+            f"the model gives a NaN or infinite score for {_rows(~finite)} of {len(scores)} images; "
             "look for NaN in its weights or too large inputs."
         )
-    return scores, classes
+    return scores
+
+
+def chosen_classes(table: Any, target: Classes | None, output: Any, size: int) -> Int[Tensor, "batch ..."]:
+    """Return the class, or classes, of each image: the target's, or the one of the highest score.
+
+    Args:
+        table: The class scores of a batch.
+        target: Classes, or None for the predicted one.
+        output: What the scores were taken from.
+        size: Images in the batch.
+
+    Raises:
+        InputError: The table is no (n, classes) tensor, or a class is out of range.
+    """
+    scores = require_table(table, output, size)
+    classes = scores.argmax(dim=1) if target is None else target.to(scores.device)
+    if int(classes.max()) >= scores.shape[1]:
+        raise InputError(
+            f"target {int(classes.max())} is out of range: the model has {scores.shape[1]} classes, "
+            f"numbered from 0 to {scores.shape[1] - 1}."
+        )
+    return classes
 
 
 def _rows(marked: Tensor) -> int:

@@ -6,20 +6,29 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor, nn
 
+from glassnet.attribution.engine.outputs import Output
+from glassnet.attribution.engine.targets import Scorer
 from glassnet.attribution.explanation import Explanation
 from glassnet.attribution.faithfulness.comparison import (
     STROKE_THRESHOLD,
     agreement,
-    classes_of,
     pointing_game,
     rank_correlation,
     share_inside,
     stroke_mask,
     structural_similarity,
 )
-from glassnet.attribution.faithfulness.hiding import Curves, confidence_change, deletion_insertion
+from glassnet.attribution.faithfulness.following import Unit, following
+from glassnet.attribution.faithfulness.hiding import (
+    Curves,
+    confidence_change,
+    deletion_insertion,
+    followed_change,
+    followed_curves,
+)
 from glassnet.attribution.faithfulness.sanity import SanityCheck, sanity_check
 from glassnet.images import Images
+from glassnet.models.inference import ModelCall
 from glassnet.stats import MeanCI, mean_ci, share_ci
 
 __all__ = [
@@ -57,11 +66,15 @@ class Faithfulness:
         numbers: By name: "deletion" and "insertion" (areas below the curves, 0 to 1), "average_drop" and "increase"
             (shares of 1), and with a mask "mask_share" and "pointing_game" (shares of 1). "increase" and
             "pointing_game" are shares of the images, with Wilson's interval; all others have that of the bootstrap.
+            Of a callable target the areas are means of its score, in the score's own unit, "increase" is the share of
+            the images whose score rises, and there is no "average_drop": a score has no zero to be a share of.
         curves: Deletion and insertion curves.
+        unit: What they are of: "probability", or a callable target's "score".
     """
 
     numbers: Mapping[Key, Mapping[str, MeanCI]]
     curves: Mapping[Key, Curves]
+    unit: Unit = "probability"
 
 
 def faithfulness(
@@ -73,6 +86,9 @@ def faithfulness(
     steps: int = 28,
     batch_size: int = 128,
     seed: int = 0,
+    target: Scorer | None = None,
+    output: Output = None,
+    forward: ModelCall | None = None,
 ) -> Faithfulness:
     """Measure every map of an explanation by what the model does when pixels are hidden, and by a mask if there is one.
 
@@ -82,27 +98,45 @@ def faithfulness(
     Args:
         model: That the explanation is of; it is left as it was found.
         images: That were explained.
-        explanation: What `explain` returned for them, for class targets.
+        explanation: What `explain` returned for them, for one class an image, or for a callable.
         mask: bool (n, height, width), where attribution should lie, as the stroke of a digit.
         steps: Points of the deletion and insertion curves, less one.
         batch_size: Images per forward pass.
         seed: Of the order of equal pixels, and of the bootstrap.
+        target: The callable that was explained; that of the explanation if not given. One that takes each image's
+            highest class would follow another class in each changed image: it is held to the class of the image itself,
+            and that is said. One that chooses otherwise cannot be held, which is said, too.
+        output: Where the class scores are, as `explain` takes it (that of the explanation if not given), or what they
+            are: "logits" go through a softmax, "probabilities" are taken as they stand, "sigmoid" takes the sigmoid of
+            each, as of labels that do not exclude each other. Without a word it is told by the model's graph (it ends
+            in a softmax or a sigmoid), by the scores of the first 8 images (in 0 to 1, adding up to one), and said;
+            all else counts as logits. One output is a binary classifier's: class 1 has the probability p = sigmoid(y),
+            or p = y where the model itself ends in a sigmoid, and class 0 has 1 - p.
+        forward: How the model is called, as `explain` takes it; that of the explanation if not given.
 
     Raises:
-        InputError: The arrays do not fit each other, or the explanation's target was a callable.
+        InputError: The arrays do not fit each other, several classes an image were explained, or the explanation's
+            callable is no longer known.
     """
-    targets = classes_of(explanation.targets, len(images))
+    asked = explanation.asked
     curves, numbers = {}, {}
-    for key, maps in explanation.maps.items():
-        hidden = deletion_insertion(model, images, maps, targets, steps=steps, batch_size=batch_size, seed=seed)
-        drop, increase = confidence_change(model, images, maps, targets, batch_size=batch_size)
-        values = {"deletion": hidden.deletion_area, "insertion": hidden.insertion_area}
-        values |= {"average_drop": drop, "increase": increase}
-        curves[key] = hidden
-        numbers[key] = _means(values, seed)
-        if mask is not None:
-            numbers[key] |= inside(maps, mask, seed=seed)
-    return Faithfulness(numbers, curves)
+    with following(
+        model,
+        images,
+        explanation.targets if explanation.targets is not None else target or asked.get("target"),
+        output=asked.get("output") if output is None else output,
+        forward=forward or asked.get("forward"),
+        batch_size=batch_size,
+    ) as followed:
+        for key, maps in explanation.maps.items():
+            curves[key] = followed_curves(followed, images, maps, steps=steps, seed=seed)
+            drop, increase = followed_change(followed, images, maps)
+            values = {"deletion": curves[key].deletion_area, "insertion": curves[key].insertion_area}
+            values |= {"average_drop": drop} if followed.unit == "probability" else {}
+            numbers[key] = _means(values | {"increase": increase}, seed)
+            if mask is not None:
+                numbers[key] |= inside(maps, mask, seed=seed)
+        return Faithfulness(numbers, curves, followed.unit)
 
 
 def inside(maps: np.ndarray, mask: np.ndarray | Tensor, *, seed: int = 0) -> dict[str, MeanCI]:

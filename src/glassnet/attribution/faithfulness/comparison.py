@@ -99,8 +99,8 @@ def classes_of(targets: Classes | None, count: int) -> Tensor:
     """
     if targets is None:
         raise InputError(
-            "the explanation's target is a callable, and probabilities need a class; explain a class number, one an "
-            'image, or "predicted".'
+            "the explanation's target is a callable that it no longer holds; pass the callable as target, or explain a "
+            'class number, one an image, or "predicted".'
         )
     classes = torch.as_tensor(targets).cpu().long()
     if classes.shape != (count,):

@@ -9,20 +9,24 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from glassnet.attribution.faithfulness.comparison import Classes, classes_of, per_pixel, positive
+from glassnet.attribution.engine.outputs import Output
+from glassnet.attribution.engine.targets import Scorer
+from glassnet.attribution.faithfulness.comparison import Classes, per_pixel, positive
+from glassnet.attribution.faithfulness.following import Followed, Unit, following
 from glassnet.errors import InputError
-from glassnet.images import Images, check_images, image_batches
-from glassnet.models.capture import undisturbed
-from glassnet.models.inference import translate_torch_errors
+from glassnet.images import Images, image_batches
+from glassnet.models.inference import ModelCall
 
 
 def confidence_change(
     model: nn.Module,
     images: Images,
     maps: Float[np.ndarray, "n ..."],
-    targets: Classes,
+    targets: Classes | Scorer,
     *,
     batch_size: int = 128,
+    output: Output = None,
+    forward: ModelCall | None = None,
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
     """Compare each image's probability y with that of the image times its map, o: what the map does not mark is black.
 
@@ -32,11 +36,14 @@ def confidence_change(
     Chattopadhay et al. 2018, https://arxiv.org/abs/1710.11063, section 4.1.
 
     Args:
-        model: Gives class scores (n, classes); it is left as it was found.
+        model: Gives class scores (n, classes), or what a callable takes; it is left as it was found.
         images: As `glassnet.explain` takes them.
         maps: At the images' size, (n, h, w) or (n, c, h, w), which is summed over the channels.
-        targets: Class of each image.
+        targets: Class of each image; or a callable, as `explain` takes it, whose score is compared in place of a
+            probability: a score has no zero to be a share of, so that the drop is NaN, and only the increase is known.
         batch_size: Images per forward pass.
+        output: As `faithfulness` takes it.
+        forward: As `faithfulness` takes it.
 
     Returns:
         Drop and increase of each image.
@@ -44,50 +51,28 @@ def confidence_change(
     Raises:
         InputError: The arrays do not fit each other.
     """
-    check_images(images, batch_size)
-    classes, shares = classes_of(targets, len(images)), positive(maps)
+    with following(model, images, targets, output=output, forward=forward, batch_size=batch_size) as followed:
+        return followed_change(followed, images, maps)
+
+
+def followed_change(
+    followed: Followed, images: Images, maps: Float[np.ndarray, "n ..."]
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """Return `confidence_change` of what is followed."""
+    shares = positive(maps)
     if shares.shape != (len(images), *images.shape[-2:]):
         raise InputError(
             f"maps have shape {maps.shape}, expected one value a pixel of the images, {tuple(images.shape)}."
         )
     shares = shares / np.maximum(shares.max(axis=(1, 2), keepdims=True), np.finfo(np.float32).tiny)
     before, after = [], []
-    with undisturbed(model), torch.no_grad():
-        for start, batch in image_batches(model, images, batch_size):
-            part = slice(start, start + len(batch))
-            weight = torch.from_numpy(shares[part]).to(batch).unsqueeze(1)
-            before.append(probabilities(model, batch, classes[part], batch_size=batch_size))
-            after.append(probabilities(model, batch * weight, classes[part], batch_size=batch_size))
+    for start, batch in image_batches(followed.network.model, images, followed.batch_size):
+        weight = torch.from_numpy(shares[start : start + len(batch)]).to(batch).unsqueeze(1)
+        before.append(followed.values(batch, start, batch))
+        after.append(followed.values(batch * weight, start, batch))
     y, o = (torch.cat(rows).numpy().astype(np.float64) for rows in (before, after))
-    return np.maximum(0, y - o) / np.maximum(y, np.finfo(np.float32).tiny), (o > y).astype(np.float64)
-
-
-def probabilities(
-    model: nn.Module,
-    images: Float[Tensor, "n channel height width"],
-    classes: Int64[Tensor, " n"],
-    *,
-    batch_size: int,
-) -> Float[Tensor, " n"]:
-    """Return the softmax probability of one class for each image, on the CPU.
-
-    The caller sees to it that the model is in evaluation mode and without gradients.
-
-    Raises:
-        InputError: The model gives no class scores, or a class is out of range.
-    """
-    parts = []
-    for batch, wanted in zip(images.split(batch_size), classes.split(batch_size), strict=True):
-        with translate_torch_errors(model, batch):
-            output = model(batch.contiguous(memory_format=torch.channels_last))
-        if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != len(batch):
-            shape = f"of shape {tuple(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"
-            raise InputError(f"the model's output is {shape}, expected class scores (n, classes) to take a softmax of.")
-        if int(wanted.max()) >= output.shape[1]:
-            raise InputError(f"target {int(wanted.max())} is out of range: the model has {output.shape[1]} classes.")
-        shares = output.float().softmax(dim=1)
-        parts.append(shares.gather(1, wanted.to(shares.device).unsqueeze(1)).squeeze(1).cpu())
-    return torch.cat(parts)
+    drop = np.maximum(0, y - o) / np.maximum(y, np.finfo(np.float32).tiny)
+    return drop if followed.unit == "probability" else np.full(len(y), np.nan), (o > y).astype(np.float64)
 
 
 Ground = Literal["mean", "blur", "black"]
@@ -99,26 +84,31 @@ BLUR_SHARE = 1 / 8
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """Probability of the target while pixels go, or come, in the order of a map.
+    """Probability of the target, or a callable target's score, while pixels go, or come, in the order of a map.
 
     Attributes:
         fractions: Share of the pixels that have gone or come, 0 to 1.
-        deletion: Probability after so many have gone.
-        insertion: Probability after so many have come.
+        deletion: Probability, or score, after so many have gone.
+        insertion: Probability, or score, after so many have come.
+        unit: "probability" where a class was followed; "score" where a callable was.
     """
 
     fractions: Float[np.ndarray, " steps"]
     deletion: Float[np.ndarray, "n steps"]
     insertion: Float[np.ndarray, "n steps"]
+    unit: Unit = "probability"
 
     @property
     def deletion_area(self) -> Float[np.ndarray, " n"]:
-        """Area below each deletion curve, 0 to 1 (trapezoids); lower is better."""
+        """Area below each deletion curve (trapezoids over fractions of 0 to 1), so the curve's mean; lower is better.
+
+        Of probabilities it is 0 to 1; of scores it is a score, and no share of anything.
+        """
         return _area(self.deletion, self.fractions)
 
     @property
     def insertion_area(self) -> Float[np.ndarray, " n"]:
-        """Area below each insertion curve, 0 to 1 (trapezoids); higher is better."""
+        """Area below each insertion curve, as `deletion_area`; higher is better."""
         return _area(self.insertion, self.fractions)
 
 
@@ -130,13 +120,15 @@ def deletion_insertion(
     model: nn.Module,
     images: Images,
     maps: Float[np.ndarray, "n ..."],
-    targets: Classes,
+    targets: Classes | Scorer,
     *,
     steps: int = 28,
     deleted: Ground = "mean",
     inserted: Ground = "blur",
     batch_size: int = 128,
     seed: int = 0,
+    output: Output = None,
+    forward: ModelCall | None = None,
 ) -> Curves:
     """Delete and insert pixels in a map's order, highest first, and follow the target's probability.
 
@@ -146,38 +138,50 @@ def deletion_insertion(
     Petsiuk et al. 2018, https://arxiv.org/abs/1806.07421, section 3.2.
 
     Args:
-        model: Gives class scores (n, classes); it is left as it was found.
+        model: Gives class scores (n, classes), or what a callable takes; it is left as it was found.
         images: As `glassnet.explain` takes them.
         maps: At the images' size, (n, h, w) or (n, c, h, w), which is summed over the channels.
-        targets: Class of each image.
+        targets: Class of each image; or a callable, as `explain` takes it, whose score is followed in place of a
+            probability.
         steps: Equal numbers of pixels in which all go; a curve has one point more.
         deleted: What stands where pixels were deleted.
         inserted: What stands where pixels were not yet inserted.
         batch_size: Images per forward pass.
         seed: Of the order of equal pixels.
+        output: As `faithfulness` takes it.
+        forward: As `faithfulness` takes it.
 
     Raises:
         InputError: The arrays do not fit each other, or steps is not 1 to the number of pixels.
     """
-    check_images(images, batch_size)
-    classes = classes_of(targets, len(images))
+    with following(model, images, targets, output=output, forward=forward, batch_size=batch_size) as followed:
+        return followed_curves(followed, images, maps, steps=steps, deleted=deleted, inserted=inserted, seed=seed)
+
+
+def followed_curves(
+    followed: Followed,
+    images: Images,
+    maps: Float[np.ndarray, "n ..."],
+    *,
+    steps: int,
+    deleted: Ground = "mean",
+    inserted: Ground = "blur",
+    seed: int,
+) -> Curves:
+    """Return `deletion_insertion` of what is followed."""
     ranks = _ranks(maps, (len(images), *images.shape[-2:]), seed)
     pixels = ranks[0].size
     if not 1 <= steps <= pixels:
         raise InputError(f"steps is {steps}, expected 1 to {pixels}, the number of pixels.")
     cuts = np.linspace(0, pixels, steps + 1).round().astype(int)
     rows: list[tuple[Tensor, Tensor]] = []
-    with undisturbed(model), torch.no_grad():
-        for start, batch in image_batches(model, images, max(1, batch_size // (steps + 1))):
-            part = slice(start, start + len(batch))
-            first_ranked = torch.from_numpy(ranks[part, None] < cuts[:, None, None]).to(batch.device)
-            frames = ((~first_ranked, deleted), (first_ranked, inserted))
-            first, second = (
-                _along(model, batch, keep, _ground(batch, g), classes[part], batch_size) for keep, g in frames
-            )
-            rows.append((first, second))
+    for start, batch in image_batches(followed.network.model, images, max(1, followed.batch_size // (steps + 1))):
+        first_ranked = torch.from_numpy(ranks[start : start + len(batch), None] < cuts[:, None, None]).to(batch.device)
+        sides = ((~first_ranked, deleted), (first_ranked, inserted))
+        first, second = (_along(followed, batch, keep, _ground(batch, ground), start) for keep, ground in sides)
+        rows.append((first, second))
     deletion, insertion = (torch.cat(side).numpy().astype(np.float64) for side in zip(*rows, strict=True))
-    return Curves(cuts / pixels, deletion, insertion)
+    return Curves(cuts / pixels, deletion, insertion, followed.unit)
 
 
 def _ranks(maps: np.ndarray, shape: tuple[int, ...], seed: int) -> Int64[np.ndarray, "n height width"]:
@@ -193,12 +197,11 @@ def _ranks(maps: np.ndarray, shape: tuple[int, ...], seed: int) -> Int64[np.ndar
 
 
 def _along(
-    model: nn.Module, images: Tensor, keep: Tensor, ground: Tensor, classes: Tensor, batch_size: int
+    followed: Followed, images: Tensor, keep: Tensor, ground: Tensor, start: int
 ) -> Float[Tensor, "batch steps"]:
-    """Return each image's probabilities with the pixels of `keep` (batch, steps, h, w) its own, the others `ground`."""
+    """Return what is followed of each image with the pixels of `keep` (batch, steps, h, w) its own, others `ground`."""
     frames = torch.where(keep[:, :, None], images[:, None], ground[:, None])
-    wanted = classes.repeat_interleave(keep.shape[1])
-    return probabilities(model, frames.flatten(0, 1), wanted, batch_size=batch_size).view(keep.shape[:2])
+    return followed.values(frames.flatten(0, 1), start, images).view(keep.shape[:2])
 
 
 def _ground(images: Float[Tensor, "batch channel height width"], kind: Ground) -> Tensor:

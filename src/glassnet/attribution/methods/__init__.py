@@ -17,6 +17,7 @@ another method, whose result it gets (computed once). A new method is one functi
 | block_gradient | of each, dy_l/d of it, y_l the score of its block's own tokens | the same |
 | tokens | which token is which patch (`engine/attention.py`) | |
 | rerun | `rerun(what, variants)`: an ingredient or a method for variants of the images (`engine/budget.py`) | |
+| report_gap | takes how far the attributions are from adding up to the score | (n,) |
 
 A method that needs an activation or a gradient, itself or through another method, is computed for each layer; any
 other one once, as the layer "input". It returns maps (n, h', w'), which are then resized to the input, or (n, c, h, w).
@@ -82,6 +83,7 @@ INGREDIENTS = (
     "guided_gradient",
     *OF_ATTENTION,
     "rerun",
+    "report_gap",
 )
 
 _OF_A_LAYER = frozenset({"activation", "gradient"})
