@@ -209,7 +209,7 @@ class Odd(nn.Module):
 @pytest.mark.parametrize(
     ("output", "message"),
     [
-        ((1, 2), "layer 'odd' gives a tuple instead of a tensor; ask for a layer inside it"),
+        ((1, 2), "layer 'odd' gives a tuple instead of a tensor; say which part by output=, or ask for a layer"),
         (torch.ones(3, 2), r"layer 'odd' gives a tensor of shape \(3, 2\) for 10 images, which has no axis of which"),
         (torch.tensor(1.0), "layer 'odd' gives a single number for all images, not one row an image"),
     ],
@@ -279,3 +279,27 @@ def test_the_pass_that_tells_layouts_gives_no_rows():
     rows = extract_features(network, images, "norm", pool="none", batch_size=2)["norm"]
     with torch.no_grad():
         torch.testing.assert_close(torch.from_numpy(rows), network(images).flatten(1))
+
+
+class Recurrent(nn.Module):
+    """An LSTM over the rows of pixels, which gives its outputs and, as a tuple of two, its last state."""
+
+    def __init__(self):
+        super().__init__()
+        self.lstm, self.head = nn.LSTM(12, 7, batch_first=True), nn.Linear(7, 2)
+
+    def forward(self, x):
+        return self.head(self.lstm(x[:, 0])[0][:, -1])
+
+
+def test_of_a_layer_that_gives_a_tuple_the_only_tensor_or_the_part_named_is_taken():
+    torch.manual_seed(0)
+    network = Recurrent().eval()
+    with torch.no_grad():
+        outputs, (state, _) = network.lstm(IMAGES[:, 0])
+    taken = extract_features(network, IMAGES, "lstm", pool="none")["lstm"]
+    np.testing.assert_allclose(taken, outputs.flatten(1), atol=1e-6)
+    named = extract_features(network, IMAGES, "lstm", output=lambda given: given[1][0][0])
+    np.testing.assert_allclose(named["lstm"], state[0], atol=1e-6)
+    with pytest.raises(InputError, match="output is index 2, but the model gives a tuple of 2 entries"):
+        extract_features(network, IMAGES, "lstm", output=2)

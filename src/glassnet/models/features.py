@@ -21,6 +21,7 @@ from glassnet.models.last_layer import settle_last
 from glassnet.models.layers import Call, LayerChoice, asked_by_name, name_calls, select_layers, split_call
 from glassnet.models.layout.reading import Reading
 from glassnet.models.layout.trace import MODULES_OF_MAPS, is_plain, plain_reading, trace_or_reason
+from glassnet.models.parts import Part, layer_tensor
 
 
 def extract_features(
@@ -32,6 +33,7 @@ def extract_features(
     batch_size: int = 512,
     precision: Literal["auto", "fp32", "bf16"] = "fp32",
     out: str | os.PathLike[str] | None = None,
+    output: Part | None = None,
     forward: ModelCall | None = None,
 ) -> dict[str, Float[np.ndarray, "n d"]]:
     """Return what layers give for each image, as one float32 row of d numbers an image.
@@ -53,6 +55,9 @@ def extract_features(
         out: Folder to which the rows stream as LAYER.npy, a file a layer, so that memory does not grow with the number
             of images (which may be a memory map themselves); the arrays returned are read-only memory maps of these
             files. A file takes its name when all its rows are there, in place of an older one of that name.
+        output: Which part of what a layer gives is taken, where that is a tuple or a dict, as of an LSTM or a block of
+            a transformer: a name, an index, or a callable from the layer's output to a tensor. Without it, the only
+            tensor in it.
         forward: How the model is called on a batch, as `explain` takes it.
 
     Raises:
@@ -68,14 +73,15 @@ def extract_features(
     chosen = choose_precision(precision, device)
     ran: dict[Call, str] = {}
     modules = {split_call(name)[0] for name in names}
-    layouts = Layouts(model, modules, forward or call_model)
+    layouts = Layouts(model, modules, forward or call_model, output)
 
-    def store(call: Call, output: Any) -> None:
+    def store(call: Call, given: Any) -> None:
         if layouts.readings is None:  # the pass that is traced
             return
-        ran[call] = _problem(output) or layouts.problem(call, output, size, pool)
+        value = layer_tensor(given, output)
+        ran[call] = _problem(value) or layouts.problem(call, value, size, pool)
         if not ran[call]:
-            rows.put(call, layouts.rows(call, output, size, pool))
+            rows.put(call, layouts.rows(call, value, size, pool))
 
     # no_grad, not inference_mode: what a model keeps for itself (a cached position table) must stay fit for training.
     with ExitStack() as stack:
@@ -96,7 +102,8 @@ def extract_features(
 
 def _problem(output: Any) -> str:
     if not isinstance(output, Tensor):
-        return f"gives a {type(output).__name__} instead of a tensor; ask for a layer inside it"
+        kind = type(output).__name__
+        return f"gives a {kind} instead of a tensor; say which part by output=, or ask for a layer inside it"
     return "gives a single number for all images, not one row an image" if output.ndim == 0 else ""
 
 
@@ -107,6 +114,7 @@ class Layouts:
     model: nn.Module
     modules: Collection[str]
     call: ModelCall
+    part: Part | None = None
     readings: Mapping[Call, Reading] | None = None
     untraced: str = ""
 
@@ -115,7 +123,7 @@ class Layouts:
         if self.readings is None:
             plain = all(isinstance(self.model.get_submodule(name), MODULES_OF_MAPS) for name in self.modules)
             with precision:
-                traced = ({}, "") if plain else trace_or_reason(self.model, images, self.modules, self.call)
+                traced = ({}, "") if plain else trace_or_reason(self.model, images, self.modules, self.call, self.part)
             self.readings, self.untraced = traced
 
     def problem(self, call: Call, output: Tensor, size: int, pool: str) -> str:

@@ -1,7 +1,5 @@
 """The class scores in what a model gives: a tensor, or one entry of a dict, a tuple or a ModelOutput."""
 
-import dataclasses
-import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,8 +11,9 @@ from torch import Tensor, nn
 
 from glassnet.attribution.engine.scales import SCALES, Scale, complement, scale_of_one
 from glassnet.console import say
-from glassnet.errors import GlassnetError, InputError, unknown_name
+from glassnet.errors import GlassnetError, InputError
 from glassnet.models.inference import ModelCall, call_model, check_memory
+from glassnet.models.parts import entries_of, pick
 
 Output = str | int | Callable[[Any], Any] | None
 """A key, an attribute, an index or a function that picks the class scores; or one of `SCALES`, which says what they
@@ -158,65 +157,6 @@ def _called(forward: ModelCall, model: nn.Module, images: Tensor) -> Any:
             f"the forward callable fails on images of shape {tuple(images.shape)}: {reason}; expected the model's "
             "output for any number of images, as in forward=lambda model, images: model(images)."
         ) from error
-
-
-def pick(output: Any, which: str | int | Callable[[Any], Any] | None) -> Any:
-    """Return the part of a model's output that the caller named.
-
-    Raises:
-        InputError: There is no such part, or the callable fails.
-    """
-    if callable(which):
-        try:
-            return which(output)
-        except GlassnetError:
-            raise
-        except Exception as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-            raise InputError(
-                f"the output callable fails on the model's output, {describe(output)}: {reason}; expected class scores "
-                "(n, classes)."
-            ) from error
-    if isinstance(output, Tensor):
-        raise InputError(
-            f"output is {which!r}, but the model gives {describe(output)}, which has no parts; leave it out, or pass "
-            "a callable."
-        )
-    entries = entries_of(output)
-    if which in entries:
-        return entries[which]
-    if isinstance(which, int):
-        positions = list(entries.values())
-        try:
-            return positions[operator.index(which)]
-        except IndexError:
-            raise InputError(
-                f"output is index {which}, but the model gives {describe(output)} of {len(positions)} entries."
-            ) from None
-    raise unknown_name("output", str(which), map(str, entries), where=f" in the {type(output).__name__} that it gives")
-
-
-def entries_of(output: Any) -> dict[Any, Any]:
-    """Return the parts of a model's output by key, by name or by index, without those that are None."""
-    if isinstance(output, Mapping):
-        entries = dict(output)
-    elif hasattr(output, "_asdict"):
-        entries = output._asdict()
-    elif dataclasses.is_dataclass(output):
-        entries = {one.name: getattr(output, one.name) for one in dataclasses.fields(output)}
-    elif isinstance(output, tuple | list):
-        entries = dict(enumerate(output))
-    else:
-        entries = dict(getattr(output, "__dict__", {}))
-    return {name: value for name, value in entries.items() if value is not None}
-
-
-def describe(output: Any) -> str:
-    """Say what a model gives, as in "a tensor of shape (2, 5)" or "a dict of logits, loss"."""
-    if isinstance(output, Tensor):
-        return f"a tensor of shape {tuple(output.shape)}"
-    names = ", ".join(map(str, entries_of(output)))
-    return f"a {type(output).__name__}" + (f" of {names}" if names and not isinstance(output, tuple | list) else "")
 
 
 def _as_table(scores: Any, size: int) -> Any:

@@ -17,6 +17,7 @@ from glassnet.models.layout.axes import Axes, fresh, size_of
 from glassnet.models.layout.moving import Operation, default
 from glassnet.models.layout.reading import Reading
 from glassnet.models.layout.rules import RULES
+from glassnet.models.parts import Part, layer_tensor
 
 _Key = tuple[int, tuple[int, ...], tuple[int, ...]]
 
@@ -92,6 +93,7 @@ def trace(
     images: Tensor,
     modules: Collection[str],
     call: ModelCall = call_model,
+    part: Part | None = None,
 ) -> dict[Call, Reading]:
     """Return how each call of the named modules gives its output.
 
@@ -100,6 +102,7 @@ def trace(
         images: (n, channel, height, width), of which two are taken, the first twice where there is one.
         modules: Names of modules.
         call: How the model is called on images; as model(images) if not said.
+        part: Of what a layer gives, if that is no tensor.
 
     Returns:
         By call; a call that gives no tensor is not there.
@@ -109,8 +112,9 @@ def trace(
     mode = AxisTrace(two)
 
     def tap(made: Call, output: Any) -> None:
-        if isinstance(output, Tensor) and output.ndim:
-            readings[made] = _reading(mode.axes_of(output), output, model.get_submodule(made[0]))
+        value = layer_tensor(output, part)
+        if isinstance(value, Tensor) and value.ndim:
+            readings[made] = _reading(mode.axes_of(value), value, model.get_submodule(made[0]))
 
     with undisturbed(model), torch.no_grad(), tapped(model, modules, tap), mode:
         call(model, two)
@@ -124,11 +128,11 @@ def images_to_trace(images: Tensor) -> Tensor:
 
 
 def trace_or_reason(
-    model: nn.Module, images: Tensor, modules: Collection[str], call: ModelCall
+    model: nn.Module, images: Tensor, modules: Collection[str], call: ModelCall, part: Part | None = None
 ) -> tuple[dict[Call, Reading], str]:
     """Trace, and where that fails, say why, as what the layouts are not known for."""
     try:
-        return trace(model, images, modules, call), ""
+        return trace(model, images, modules, call, part), ""
     except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError) as error:
         lines = str(error).strip().splitlines()
         reason = (lines[0] if lines else type(error).__name__).rstrip(".")
