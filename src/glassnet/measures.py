@@ -19,6 +19,8 @@ METHOD_TITLES: dict[str, str] = {
     "hirescam": "HiResCAM",
     "layercam": "LayerCAM",
     "eigencam": "EigenCAM",
+    "finercam": "Finer-CAM",
+    "shapleycam": "ShapleyCAM",
     "scorecam": "Score-CAM",
     "guided_backpropagation": "Guided backpropagation",
     "guided_gradcam": "Guided Grad-CAM",

@@ -1,6 +1,7 @@
 """Attribution methods as their papers write them: plain loops over one image, in NumPy and float64."""
 
 from collections.abc import Callable
+from itertools import permutations
 
 import numpy as np
 
@@ -55,6 +56,25 @@ def eigencam(activation: np.ndarray) -> np.ndarray:
     pixels = activation.reshape(len(activation), -1).T
     projected = pixels @ np.linalg.svd(pixels)[2][0]
     return np.maximum(projected * (np.sign(projected.sum()) or 1), 0).reshape(activation.shape[1:])
+
+
+def contrast(scores: np.ndarray, label: int) -> float:
+    """Zhang et al. 2025: y_c - 0.6 times the mean of the three other scores that are nearest to y_c."""
+    others = sorted((abs(score - scores[label]), k) for k, score in enumerate(scores) if k != label)[:3]
+    return scores[label] - 0.6 * sum(scores[k] for _, k in others) / len(others)
+
+
+def shapley_values(worth: Callable[[np.ndarray], float], players: int) -> np.ndarray:
+    """Shapley 1953: what each player adds to the worth, averaged over all orders in which players join."""
+    values = np.zeros(players)
+    orders = list(permutations(range(players)))
+    for order in orders:
+        present = np.zeros(players, dtype=bool)
+        for player in order:
+            before = worth(present)
+            present[player] = True
+            values[player] += worth(present) - before
+    return values / len(orders)
 
 
 def upsample(map_: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -129,7 +129,7 @@ class FeaturesSettings(NetworkSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class ExplainSettings(NetworkSettings):
-    """Show where each layer looks, by Grad-CAM, Guided Grad-CAM or any other of fourteen methods, layer by layer."""
+    """Show where each layer looks, by Grad-CAM, Guided Grad-CAM or any other of nineteen methods, layer by layer."""
 
     run: Positional[Path]
     """Run directory; or a network: a model by name (vgg16), or file.py:factory."""
@@ -145,10 +145,10 @@ class ExplainSettings(NetworkSettings):
     layers: tuple[str, ...] = ("conv",)
     """Layers by name, by pattern (conv*) or by kind (conv, last-conv, all)."""
     methods: tuple[str, ...] = ("gradcam", "guided_gradcam")
-    """Attribution methods; of layers: gradcam, gradcam_plus_plus, xgradcam, hirescam, layercam, eigencam, scorecam,
-    guided_gradcam; of the input: guided_backpropagation, saliency, input_x_gradient, smoothgrad, integrated_gradients,
-    occlusion; of transformers: attention_rollout, attention_relevance, legrad. Not for segmentation: scorecam,
-    smoothgrad, integrated_gradients, occlusion."""
+    """Attribution methods; of layers: gradcam, gradcam_plus_plus, xgradcam, hirescam, layercam, eigencam, finercam,
+    shapleycam, scorecam, guided_gradcam; of the input: guided_backpropagation, saliency, input_x_gradient, smoothgrad,
+    integrated_gradients, occlusion; of transformers: attention_rollout, attention_relevance, legrad. Not for
+    segmentation: finercam, scorecam, smoothgrad, integrated_gradients, occlusion."""
     target: str = "predicted"
     """Class whose score is explained: predicted, label, or a class by name or number. Segmentation: the region of the
     largest class that is predicted, or of a class by name or number. Reconstruction: error, or latent:K."""

@@ -1,7 +1,8 @@
 """One batch explained: the passes that the methods need, and then the methods, layer by layer."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -10,8 +11,17 @@ from torch import Tensor
 from glassnet.attribution.engine.attention import Attentions
 from glassnet.attribution.engine.budget import Rerun, in_packs
 from glassnet.attribution.engine.choices import choice_of, describe_choice
+from glassnet.attribution.engine.curvature import curvatures
 from glassnet.attribution.engine.maps import Maps
-from glassnet.attribution.engine.passes import Forward, Network, forward, gradients, guided_gradient, no_path
+from glassnet.attribution.engine.passes import (
+    GRADIENTS,
+    Forward,
+    Network,
+    forward,
+    gradients,
+    guided_gradient,
+    no_path,
+)
 from glassnet.attribution.engine.targets import Classes, Scorer, of_pack, of_rows
 from glassnet.attribution.methods import Method, compute, ingredients, is_of_a_layer
 from glassnet.console import say
@@ -83,12 +93,14 @@ def explain_batch(plan: Plan, images: Tensor, target: Scorer | Classes | None) -
     passed = forward(plan.network, images, target, modules, plan.needs())
     several = passed.scores.ndim == 2
     columns = passed.scores.unbind(1) if several else (passed.scores,)
+    contrasts = passed.contrasts.unbind(1) if several and passed.contrasts is not None else (passed.contrasts,)
     explained = Explained(passed, {}, {})
     target = _held(plan, passed, target)
-    for number, scores in enumerate(columns):
+    for number, (scores, contrast) in enumerate(zip_longest(columns, contrasts)):
         own = target if passed.classes is None else passed.classes[:, number] if several else passed.classes
         keep_graph = number + 1 < len(columns)
-        for key, value in _explain_scores(plan, passed, scores, own, explained.gaps, keep_graph=keep_graph):
+        this = replace(passed, contrasts=contrast)
+        for key, value in _explain_scores(plan, this, scores, own, explained.gaps, keep_graph=keep_graph):
             _check_finite(value, *key)
             explained.maps.setdefault(key, []).append(value)
     return explained
@@ -155,10 +167,11 @@ def _ingredients(
     plan.maps.prepare(recorder.values, passed.images)
     ran = {call: plan.maps.problem(call, value, passed.images) for call, value in recorder.values.items()}
     # What only has no gradient is fine for methods that need none.
-    ran |= {call: why for call, why in recorder.unusable.items() if "gradient" in needs or call not in ran}
+    of_layers = needs & {"gradient", "contrast_gradient", "curvature"}
+    ran |= {call: why for call, why in recorder.unusable.items() if of_layers or call not in ran}
     asked = [c for c in ran if not ran[c] and (c[0] in plan.names or f"{c[0]}:{c[1]}" in plan.names)]
     known: dict[str, Any] = {"images": _wide(passed.images.detach()), "score": _wide(scores.detach())}
-    again = {"gradient", "input_gradient"} & needs
+    again = GRADIENTS & needs
     with translate_torch_errors(plan.network.model, passed.images):
         if "guided_gradient" in needs:
             known["guided_gradient"] = _wide(guided_gradient(passed, scores, keep_graph=keep_graph or bool(again)))
@@ -167,18 +180,35 @@ def _ingredients(
             scores,
             asked if "gradient" in needs else [],
             images="input_gradient" in needs,
-            keep_graph=keep_graph,
+            keep_graph=keep_graph or bool(of_layers - {"gradient"}),
         )
+        found = {"gradient": at} | _further(passed, scores, asked, of_layers, keep_graph=keep_graph)
     if at_images is not None:
         known["input_gradient"] = _wide(at_images)
-    ran |= {call: no_path() for call, gradient in at.items() if gradient is None}
-    at_calls = {call: _of_a_call(plan, call, recorder.values[call], at.get(call)) for call in asked if not ran[call]}
+    ran |= {call: no_path() for of_calls in found.values() for call, one in of_calls.items() if one is None}
+    at_calls = {call: _of_a_call(plan, call, recorder.values[call], found) for call in asked if not ran[call]}
     return known, at_calls, ran
 
 
-def _of_a_call(plan: Plan, call: Call, value: Tensor, gradient: Tensor | None) -> dict[str, Any]:
+def _further(
+    passed: Forward, scores: Tensor, calls: Sequence[Call], wanted: Collection[str], *, keep_graph: bool
+) -> dict[str, dict[Call, Tensor | None]]:
+    """Return the ingredients of layers that only some methods need, each with backward passes of its own."""
+    found = {}
+    if "curvature" in wanted:
+        found["curvature"] = curvatures(passed.recorder, scores, calls)
+    if passed.contrasts is not None:
+        at, _ = gradients(passed, passed.contrasts, calls, images=False, keep_graph=keep_graph)
+        found["contrast_gradient"] = at
+    return found
+
+
+def _of_a_call(
+    plan: Plan, call: Call, value: Tensor, found: Mapping[str, Mapping[Call, Tensor | None]]
+) -> dict[str, Any]:
     maps = {"activation": plan.maps.to_maps(call, value)}
-    return maps if gradient is None else maps | {"gradient": plan.maps.to_maps(call, gradient)}
+    slopes = {name: of_calls[call] for name, of_calls in found.items() if call in of_calls}
+    return maps | {name: plan.maps.to_maps(call, one) for name, one in slopes.items() if one is not None}
 
 
 def _rerun(plan: Plan, images: Tensor, target: Scorer | Classes | None, layer: str) -> Rerun:

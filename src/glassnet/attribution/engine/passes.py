@@ -13,8 +13,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from glassnet.attribution.engine.curvature import twice_differentiable
 from glassnet.attribution.engine.outputs import Output, OutputReader, model_call
-from glassnet.attribution.engine.targets import Classes, Scorer, score
+from glassnet.attribution.engine.targets import Classes, Scorer, contrast, score
 from glassnet.devices import autocast, choose_precision
 from glassnet.errors import InputError
 from glassnet.images import device_of
@@ -121,6 +122,9 @@ def _argument(name: str, place: int, args: Sequence[Any], kwargs: Mapping[str, A
     return kwargs.get(name, args[place] if len(args) > place else None)
 
 
+GRADIENTS = frozenset({"gradient", "input_gradient", "contrast_gradient", "curvature"})
+"""Ingredients that need the graph of the forward pass."""
+
 _VIEW = "view size is not compatible"
 _CUT = "torch.no_grad() or detach() cuts it"
 
@@ -196,6 +200,7 @@ class Forward:
         classes: The classes explained, shaped as the scores; None for a callable target.
         recorder: What the layers gave.
         guided_relu: Counts the ReLUs that ran, and guides their backward passes.
+        contrasts: The scores less those of similar classes, where a method asks for their gradient.
     """
 
     images: Float[Tensor, "batch channel height width"]
@@ -204,6 +209,7 @@ class Forward:
     classes: Int[Tensor, "batch ..."] | None
     recorder: Recorder
     guided_relu: GuidedReLU
+    contrasts: Float[Tensor, "batch ..."] | None = None
 
 
 class _ScaleUnknownError(Exception):
@@ -222,26 +228,37 @@ def forward(
     images = images.detach().requires_grad_(guided or "input_gradient" in needs)
     guided_relu = GuidedReLU()
 
-    def run() -> tuple[Any, Tensor, Tensor | None]:
-        with guided_relu if guided else nullcontext():
+    def run() -> tuple[Any, Tensor, Tensor | None, Tensor | None]:
+        with guided_relu if guided else nullcontext(), twice_differentiable(wanted="curvature" in needs):
             # A copy, since the model may write into what it is given, but not into a graph's root.
             output = network.run(images.clone(memory_format=network.memory_format))
         if not callable(target) and not network.reader.knows_scale(output, len(images)):
             raise _ScaleUnknownError
-        scores = score(output, target, len(images), network.reader)
-        return network.reader.reported(output, len(images), of_a_class=not callable(target)), *scores
+        scores, classes = score(output, target, len(images), network.reader)
+        contrasts = _contrasts(network, output, classes) if "contrast_gradient" in needs else None
+        reported = network.reader.reported(output, len(images), of_a_class=not callable(target))
+        return reported, scores, classes, contrasts
 
-    def recorded() -> tuple[tuple[Any, Tensor, Tensor | None], Recorder]:
+    def recorded() -> tuple[tuple[Any, Tensor, Tensor | None, Tensor | None], Recorder]:
         return network.in_its_layout(lambda: record(network.model, modules, run, copied=network.overwritten))
 
-    with torch.set_grad_enabled(guided or not {"gradient", "input_gradient"}.isdisjoint(needs)):
+    with torch.set_grad_enabled(guided or not GRADIENTS.isdisjoint(needs)):
         try:
-            (output, scores, classes), recorder = recorded()
+            (output, scores, classes, contrasts), recorder = recorded()
         except _ScaleUnknownError:
             network.reader.settle(network.with_graph(images), len(images))
-            (output, scores, classes), recorder = recorded()
+            (output, scores, classes, contrasts), recorder = recorded()
     network.overwritten |= recorder.touched
-    return Forward(images, output, scores, classes, recorder, guided_relu)
+    return Forward(images, output, scores, classes, recorder, guided_relu, contrasts)
+
+
+def _contrasts(network: Network, output: Any, classes: Tensor | None) -> Tensor:
+    if classes is None:
+        raise InputError(
+            "finercam compares a class with similar ones, but the target is a function of the output; expected a class "
+            "as target, or gradcam as method."
+        )
+    return contrast(network.reader.classes(output, len(classes)), classes)
 
 
 def guided_gradient(

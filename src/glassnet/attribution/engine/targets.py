@@ -160,6 +160,24 @@ def chosen_classes(table: Any, target: Classes | None, output: Any, size: int) -
     return classes
 
 
+REFERENCES, STRENGTH = 3, 0.6
+"""Classes that a class is compared with, and how much of their scores is taken off."""
+
+
+def contrast(table: Float[Tensor, "batch classes"], classes: Int[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+    """Return y_c - 0.6 mean_d y_d of each class c explained, over the three classes d whose scores are nearest to y_c.
+
+    Zhang et al. 2025, https://arxiv.org/abs/2501.11309, section 3.2.
+    """
+    chosen = classes.to(table.device).view(len(table), -1)
+    own = table.gather(1, chosen)
+    apart = (table.detach().unsqueeze(1) - own.detach().unsqueeze(2)).abs()
+    apart.scatter_(2, chosen.unsqueeze(2), torch.inf)
+    nearest = apart.sort(dim=2, stable=True).indices[:, :, : min(REFERENCES, table.shape[1] - 1)]
+    others = table.unsqueeze(1).expand(-1, chosen.shape[1], -1).gather(2, nearest).mean(dim=2)
+    return (own - STRENGTH * others).view(classes.shape)
+
+
 def _rows(marked: Tensor) -> int:
     return int(marked.view(len(marked), -1).any(dim=1).sum())
 

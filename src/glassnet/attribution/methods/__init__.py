@@ -10,6 +10,8 @@ another method, whose result it gets (computed once). A new method is one functi
 | score | the explained score y | (n,) |
 | activation | the layer's output A | (n, k, h', w') |
 | gradient | dy/dA | (n, k, h', w') |
+| contrast_gradient | dz/dA, z = y_c less similar classes' scores (`engine/targets.py`) | (n, k, h', w') |
+| curvature | H A, H = d²y/dA² | (n, k, h', w') |
 | input_gradient | dy/dx | (n, c, h, w) |
 | guided_gradient | dy/dx, ReLUs guided | (n, c, h, w) |
 | attention | of each attention between an image's tokens, its matrix | list of (n, heads, tokens, tokens) |
@@ -34,12 +36,14 @@ from glassnet.attribution.engine.attention import OF_ATTENTION
 from glassnet.attribution.methods.attention import attention_relevance, attention_rollout, legrad
 from glassnet.attribution.methods.cam import (
     eigencam,
+    finercam,
     gradcam,
     gradcam_plus_plus,
     guided_gradcam,
     hirescam,
     layercam,
     scorecam,
+    shapleycam,
     xgradcam,
 )
 from glassnet.attribution.methods.pixels import (
@@ -61,6 +65,8 @@ METHODS: dict[str, Method] = {
     "hirescam": hirescam,
     "layercam": layercam,
     "eigencam": eigencam,
+    "finercam": finercam,
+    "shapleycam": shapleycam,
     "scorecam": scorecam,
     "guided_backpropagation": guided_backpropagation,
     "guided_gradcam": guided_gradcam,
@@ -79,6 +85,8 @@ INGREDIENTS = (
     "score",
     "activation",
     "gradient",
+    "contrast_gradient",
+    "curvature",
     "input_gradient",
     "guided_gradient",
     *OF_ATTENTION,
@@ -86,7 +94,7 @@ INGREDIENTS = (
     "report_gap",
 )
 
-_OF_A_LAYER = frozenset({"activation", "gradient"})
+_OF_A_LAYER = frozenset({"activation", "gradient", "contrast_gradient", "curvature"})
 
 
 def choose_methods(methods: str | Sequence[str] | Mapping[str, Method]) -> tuple[tuple[str, ...], dict[str, Method]]:

@@ -3,8 +3,10 @@
 Grad-CAM keeps what raises the score; Grad-CAM++ weighs channels pixel by pixel, so that several objects of a class all
 count; XGrad-CAM chooses weights for which the map adds up to the score; HiResCAM does not average the gradient over
 pixels; LayerCAM stays sharp in early layers, since every pixel of a channel has a weight of its own; EigenCAM shows the
-pattern in which channels are active together, whatever the class; Score-CAM weighs channels by the score that the image
-keeps where only their pixels are visible; Guided Grad-CAM shows the pixels that excite the score inside such a region.
+pattern in which channels are active together, whatever the class; Finer-CAM shows what tells the class from similar
+ones; ShapleyCAM also counts how channels act together, to second order; Score-CAM weighs channels by the score that
+the image keeps where only their pixels are visible; Guided Grad-CAM shows the pixels that excite the score inside such
+a region.
 """
 
 from collections.abc import Iterator
@@ -111,6 +113,38 @@ def eigencam(activation: Float[Tensor, "batch channel height width"]) -> Float[T
     projected = (pixels @ directions[:, :, -1:]).squeeze(2)
     upright = torch.where(projected.sum(dim=1, keepdim=True) < 0, -projected, projected)
     return upright.relu().view(len(activation), *activation.shape[2:])
+
+
+def finercam(
+    activation: Float[Tensor, "batch channel height width"],
+    contrast_gradient: Float[Tensor, "batch channel height width"],
+) -> Float[Tensor, "batch height width"]:
+    """Weigh each channel by what it adds to the class over similar classes, as Grad-CAM does by what it adds to one.
+
+    L = ReLU(sum_k w_k A_k), with w_k the mean of dz/dA_k over the layer's pixels and z = y_c - 0.6 mean_d y_d, d being
+    the three other classes whose scores are nearest to y_c. The authors' code weighs them by their probabilities
+    instead of equally. The score must be a class's.
+
+    Zhang et al. 2025, https://arxiv.org/abs/2501.11309, section 3.2.
+    """
+    return gradcam(activation, contrast_gradient)
+
+
+def shapleycam(
+    activation: Float[Tensor, "batch channel height width"],
+    gradient: Float[Tensor, "batch channel height width"],
+    curvature: Float[Tensor, "batch channel height width"],
+) -> Float[Tensor, "batch height width"]:
+    """Weigh each channel by the mean of its pixels' Shapley values per activation, to second order.
+
+    L = ReLU(sum_k w_k A_k), with w_k the mean of g - H A / 2 over the layer's pixels, g = dy/dA and H = d²y/dA². The
+    Shapley values of the pixels of A, in the game whose worth is y where some are set to 0, are A (g - H A / 2) if y
+    is quadratic. Of a logit behind ReLUs and linear layers H is 0, and the map is Grad-CAM's; the paper explains
+    y_c + log softmax(y)_c, which a function of the output as target gives.
+
+    Cai 2025, https://arxiv.org/abs/2501.06261, section 4.
+    """
+    return gradcam(activation, gradient - curvature / 2)
 
 
 def scorecam(
