@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from captum.attr import IntegratedGradients
 from torch import nn
 
 from glassnet.attribution import METHODS, explain
@@ -139,7 +140,7 @@ def test_occlusion_equals_plain_loops(network, images, window, stride):
     ("method", "options", "message"),
     [
         ("smoothgrad", {"samples": 0}, "samples is 0, expected at least 1"),
-        ("smoothgrad", {"of": "grad"}, "no method or ingredient 'grad' for it. Did you mean gradcam"),
+        ("smoothgrad", {"of": "grad"}, r"no method or ingredient 'grad' for it\. Did you mean .*gradcam"),
         ("integrated_gradients", {"steps": 0}, "steps is 0, expected at least 1"),
         ("occlusion", {"window": 0}, "window is 0 and stride 1, expected at least 1 pixel each"),
     ],
@@ -147,3 +148,141 @@ def test_occlusion_equals_plain_loops(network, images, window, stride):
 def test_wrong_options_are_refused(method, options, message):
     with pytest.raises(InputError, match=message):
         of(method, **options)
+
+
+class Power(nn.Module):
+    """y = sum_p x_p ** k: the midpoint rule leaves a gap that is known."""
+
+    def __init__(self, power) -> None:
+        super().__init__()
+        self.power = power
+
+    def forward(self, x):
+        return x.pow(self.power).sum((1, 2, 3))[:, None]
+
+
+def midpoint_gap(power, points):
+    """1 - k / N sum_i ((i - 1/2) / N) ** (k - 1), the part of the rise of x ** k that the rule leaves out."""
+    at = (np.arange(points) + 0.5) / points
+    return abs(1 - power * (at ** (power - 1)).mean())
+
+
+def test_the_completeness_gap_is_the_rules_own_error():
+    images = torch.tensor([1.0, 2.0]).view(2, 1, 1, 1).expand(2, 1, 2, 2)
+    for steps in (1, 2, 5):
+        methods = {"it": partial(METHODS["integrated_gradients"], steps=steps)}
+        explanation = explain(Power(4), images, target=1, methods=methods)
+        np.testing.assert_allclose(explanation.completeness["it", "input"], [midpoint_gap(4, steps)] * 2, rtol=1e-4)
+        np.testing.assert_allclose(
+            explanation["it", "input"].sum((1, 2, 3)), (1 - midpoint_gap(4, steps)) * np.array([4, 64]), rtol=1e-5
+        )
+
+
+class Steep(nn.Module):
+    """y = sum_p x_p / (x_p + 0.001) rises near black, the more of it there the brighter the image; counts its rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = 0
+
+    def forward(self, x):
+        self.rows += len(x)
+        return (x / (x + 1e-3)).sum((1, 2, 3))[:, None]
+
+
+def plain_integral(model, image, points):
+    """The midpoint rule as a plain loop."""
+    total = torch.zeros_like(image)
+    for i in range(points):
+        x = ((i + 0.5) / points * image).requires_grad_()
+        total += torch.autograd.grad(model(x).sum(), x)[0]
+    return (image * total / points).numpy()
+
+
+def test_points_are_tripled_for_the_images_that_need_it_and_none_is_computed_twice(capsys):
+    model = Steep()
+    images = torch.tensor([0.01, 0.05, 0.3]).view(3, 1, 1, 1).expand(3, 1, 2, 2)
+    explanation = explain(model, images, target=lambda o: o[:, 0], methods="integrated_gradients", batch_size=3)
+    points = [32, 96, 288]
+    for number, count in enumerate(points):
+        expected = plain_integral(Steep(), images[number : number + 1], count)
+        np.testing.assert_allclose(explanation["integrated_gradients", "input"][number], expected[0], rtol=1e-4)
+        rise = Steep()(images[number : number + 1]).item()
+        gap = abs(expected.sum() - rise) / rise
+        np.testing.assert_allclose(explanation.completeness["integrated_gradients", "input"][number], gap, atol=1e-4)
+    gaps = explanation.completeness["integrated_gradients", "input"]
+    assert (gaps[:2] <= 0.05).all()
+    assert gaps[2] > 0.05
+    # The images, the baseline, 32 points of all, 64 more of two, 192 more of the last.
+    assert model.rows == 3 + 3 + 32 * 3 + 64 * 2 + 192
+    said = capsys.readouterr().err
+    assert (
+        "integrated_gradients: the attributions of 1 of 3 images miss the score's rise from the baseline by more"
+        in said
+    )
+    assert "(explanation.completeness); more steps or another baseline may help" in said
+    alone = explain(Steep(), images[1:2], target=1, methods="integrated_gradients")
+    np.testing.assert_allclose(
+        alone["integrated_gradients", "input"][0], explanation["integrated_gradients", "input"][1]
+    )
+
+
+def test_points_equal_captums_rule_at_as_many(network, images):
+    integrated = IntegratedGradients(network)
+    explanation = explain(network, images, target=3, methods="integrated_gradients")
+    x = images.double()
+    rise = (network(x) - network(torch.zeros_like(x)))[:, 3].detach()
+    for number, ours in enumerate(explanation["integrated_gradients", "input"]):
+        for points in (32, 96, 288):
+            of_one = x[number : number + 1]
+            theirs = integrated.attribute(of_one, target=3, n_steps=points, method="riemann_middle").detach()
+            gap = abs((theirs.sum() - rise[number]) / rise[number])
+            if gap <= 0.05:
+                break
+        np.testing.assert_allclose(ours, theirs[0], atol=1e-6 * theirs.abs().max())
+        np.testing.assert_allclose(explanation.completeness["integrated_gradients", "input"][number], gap, atol=1e-5)
+
+
+def test_a_normalised_image_keeps_its_gap_and_it_is_said(images, capsys):
+    """With a norm, black is a pole: brightness has no gradient but at the baseline itself."""
+    torch.manual_seed(0)
+    layers = nn.Conv2d(3, 4, 3, bias=False), nn.InstanceNorm2d(4, eps=1e-12), nn.Flatten(), nn.Linear(400, 5)
+    model = nn.Sequential(*layers)
+    explanation = explain(model, images, target=2, methods="integrated_gradients")
+    gaps = explanation.completeness["integrated_gradients", "input"]
+    rise = (model(images) - model(torch.zeros_like(images)))[:, 2].detach().numpy()
+    total = explanation["integrated_gradients", "input"].sum((1, 2, 3))
+    np.testing.assert_allclose(gaps, np.abs(total - rise) / np.abs(rise), rtol=1e-3)
+    assert (gaps > 0.5).all()
+    assert "of 7 of 7 images miss the score's rise from the baseline by more than 5%" in capsys.readouterr().err
+
+
+def test_an_image_that_is_the_baseline_has_no_gap(capsys):
+    explanation = explain(Weighed(), torch.zeros(2, 1, 2, 2), target=1, methods="integrated_gradients")
+    assert explanation.completeness["integrated_gradients", "input"].tolist() == [0, 0]
+    assert "miss" not in capsys.readouterr().err
+
+
+def test_several_classes_have_a_gap_each(network, images):
+    explanation = explain(network, images, target=[[0, 1, 2]], methods=("integrated_gradients", "saliency"))
+    assert list(explanation.completeness) == [("integrated_gradients", "input")]
+    assert explanation.completeness["integrated_gradients", "input"].shape == (7, 3)
+
+
+@pytest.mark.parametrize("method", ["integrated_gradients", "occlusion"])
+def test_a_target_that_takes_the_maximum_is_held_to_the_images_own_class(network, images, method, capsys):
+    expected = explain(network, images, methods=method)
+    highest = explain(network, images, target=lambda output: output.max(dim=1).values, methods=method, batch_size=3)
+    np.testing.assert_allclose(highest[method, "input"], expected[method, "input"], atol=1e-6)
+    assert capsys.readouterr().err.count("the target takes each image's highest class") == 1
+    fixed = explain(network, images, target=lambda output: output[:, 3], methods=method)
+    np.testing.assert_allclose(
+        fixed[method, "input"], explain(network, images, target=3, methods=method)[method, "input"]
+    )
+    assert "the target" not in capsys.readouterr().err
+
+
+def test_a_stride_above_the_window_is_refused_as_it_leaves_gaps():
+    with pytest.raises(InputError, match="stride is 3 and window 2, so that no square covers the pixels between"):
+        of("occlusion", torch.rand(1, 1, 9, 9), Power(2), window=2, stride=3)
+    assert of("occlusion", torch.rand(1, 1, 9, 9), Power(2), window=9, stride=20).shape == (1, 9, 9)

@@ -24,7 +24,6 @@ from glassnet.attribution.engine.passes import (
 )
 from glassnet.attribution.engine.targets import Classes, Scorer, of_pack, of_rows
 from glassnet.attribution.methods import Method, compute, ingredients, is_of_a_layer
-from glassnet.console import say
 from glassnet.errors import InputError
 from glassnet.models.inference import translate_torch_errors
 from glassnet.models.layers import Call, name_calls, split_call
@@ -111,9 +110,8 @@ def _held(plan: Plan, passed: Forward, target: Scorer | Classes | None) -> Score
     if not callable(target) or "rerun" not in plan.needs():
         return target
     choice = choice_of(target, passed.output, plan.network.reader, len(passed.images))
-    if choice.anew and "choice" not in plan.notices:
-        plan.notices.add("choice")
-        say(describe_choice(held=choice.classes is not None))
+    if choice.anew:
+        plan.network.reader.announce(describe_choice(held=choice.classes is not None))
     return target if choice.classes is None else choice.classes
 
 

@@ -47,8 +47,7 @@ class OutputReader:
                 f"output is {self.output!r:.60}, expected a name or an index of what the model gives, one of the words "
                 f"{', '.join(SCALES)}, or a callable from the output to class scores (n, classes)."
             )
-        if self.output in ("logits", "probabilities", "sigmoid"):
-            self.scale = self.output
+        self.scale = next((word for word in SCALES if word == self.output), None)
 
     def picks(self) -> bool:
         """Tell whether the caller said where the scores are."""
@@ -72,7 +71,7 @@ class OutputReader:
         if not isinstance(scores, Tensor) and not self.picks():
             where, scores = self._obvious(scores, size)
             if where:
-                self._say(f"the class scores are taken from the output's {where} (output= picks another).")
+                self.announce(f"the class scores are taken from the output's {where} (output= picks another).")
         return _as_table(scores, size)
 
     def reported(self, output: Any, size: int, *, of_a_class: bool) -> Any:
@@ -100,7 +99,7 @@ class OutputReader:
             return table
         if self.scale is None:
             self.scale = scale_of_one(table)
-        self._say(_one_output(self.scale))
+        self.announce(_one_output(self.scale))
         return torch.cat([complement(table, self.scale), table], dim=1)
 
     def _obvious(self, output: Any, size: int) -> tuple[str, Any]:
@@ -125,7 +124,8 @@ class OutputReader:
             )
         return next(((repr(name), table) for name, table in tables.items()), ("", output))
 
-    def _say(self, sentence: str) -> None:
+    def announce(self, sentence: str) -> None:
+        """Say what was decided, once."""
         if sentence not in self.notices:
             self.notices.add(sentence)
             say(sentence)

@@ -8,11 +8,11 @@ from torch import Tensor
 
 from glassnet.errors import InputError
 
-SCALES = ("logits", "probabilities", "sigmoid")
-"""What a caller may say: a softmax makes them probabilities; they are; the sigmoid of each does."""
-
 Scale = Literal["logits", "probabilities", "sigmoid", "logarithms"]
-"""One of SCALES, or logarithms of probabilities that need not add up to one, as log-sigmoid gives them."""
+"""One of `SCALES`, or logarithms of probabilities that need not add up to one, as log-sigmoid gives them."""
+
+SCALES: tuple[Scale, ...] = ("logits", "probabilities", "sigmoid")
+"""What a caller may say: a softmax makes them probabilities; they are; the sigmoid of each does."""
 
 _SUM_TOLERANCE, _HALF_SUM_TOLERANCE = 1e-4, 1e-2
 """How far from one probabilities may add up, in float32 and in half precision; few logits come so near by chance."""
