@@ -5,7 +5,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from glassnet.models.capture import followed_in_place, record, tapped, undisturbed
+from glassnet.models.capture import followed_in_place, record, tapped
+from glassnet.models.undisturbed import undisturbed
 
 IMAGES = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 

@@ -11,7 +11,6 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.utils._pytree import tree_leaves
 
 from glassnet.models.layers import Call
-from glassnet.models.undisturbed import undisturbed  # noqa: F401
 
 R = TypeVar("R")
 _NO_GRAPH = "torch.no_grad() (as torch.utils.checkpoint does with use_reentrant=True)"

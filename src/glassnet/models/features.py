@@ -15,13 +15,14 @@ from glassnet.devices import autocast, choose_precision
 from glassnet.errors import InputError
 from glassnet.images import Images, check_images, device_of, image_batches
 from glassnet.models.array_buffers import ArrayBuffers, FileBuffers
-from glassnet.models.capture import tapped, undisturbed
+from glassnet.models.capture import tapped
 from glassnet.models.inference import ModelCall, call_model, translate_torch_errors
 from glassnet.models.last_layer import settle_last
 from glassnet.models.layers import Call, LayerChoice, asked_by_name, name_calls, select_layers, split_call
 from glassnet.models.layout.reading import Reading
 from glassnet.models.layout.trace import MODULES_OF_MAPS, is_plain, plain_reading, trace_or_reason
 from glassnet.models.parts import Part, layer_tensor
+from glassnet.models.undisturbed import undisturbed
 
 
 def extract_features(

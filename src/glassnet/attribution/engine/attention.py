@@ -18,11 +18,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from glassnet.attribution.engine.passes import Network
 from glassnet.attribution.engine.targets import Classes, Scorer, score
 from glassnet.errors import InputError
-from glassnet.models.capture import undisturbed
 from glassnet.models.inference import ModelCall
 from glassnet.models.layout.axes import Axis, fresh, is_spatial, size_of
 from glassnet.models.layout.reading import Reading
 from glassnet.models.layout.trace import IMAGES_TRACED, AxisTrace, images_to_trace
+from glassnet.models.undisturbed import undisturbed
 
 Matrix = Float[Tensor, "batch head token token"]
 

@@ -42,6 +42,7 @@ class Plan:
         maps: How layers' outputs become maps.
         batch_size: Images in one pass.
         attentions: Of a transformer, found when a method needs them.
+        notices: What the user was told of already, so that it is printed once.
     """
 
     network: Network
@@ -52,6 +53,7 @@ class Plan:
     maps: Maps
     batch_size: int
     attentions: Attentions = field(default_factory=Attentions)
+    notices: set[str] = field(default_factory=set)
 
     def of_layers(self) -> list[str]:
         """Return the methods that explain layers."""

@@ -14,9 +14,10 @@ from glassnet.attribution.explain import explain
 from glassnet.attribution.faithfulness.comparison import rank_correlation, refuse_several, structural_similarity
 from glassnet.errors import InputError
 from glassnet.images import Images, check_images, image_batches
-from glassnet.models.capture import tapped, undisturbed
+from glassnet.models.capture import tapped
 from glassnet.models.inference import translate_torch_errors
 from glassnet.models.layers import LayerChoice, choice_in_copy
+from glassnet.models.undisturbed import undisturbed
 from glassnet.stats import MeanCI, mean_ci
 from glassnet.turns import exclusive
 

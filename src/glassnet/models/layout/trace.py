@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from glassnet.models.capture import tapped, undisturbed
+from glassnet.models.capture import tapped
 from glassnet.models.inference import ModelCall, call_model
 from glassnet.models.layers import Call
 from glassnet.models.layout.axes import Axes, fresh, size_of
@@ -18,6 +18,7 @@ from glassnet.models.layout.moving import Operation, default
 from glassnet.models.layout.reading import Reading
 from glassnet.models.layout.rules import RULES
 from glassnet.models.parts import Part, layer_tensor
+from glassnet.models.undisturbed import undisturbed
 
 _Key = tuple[int, tuple[int, ...], tuple[int, ...]]
 
