@@ -100,8 +100,16 @@ TRANSFORMERS: dict[str, tuple[dict[str, Any], int, Grids]] = {
     ),
     "ConvNextForImageClassification": (_FOUR, 64, {}),
     "ConvNextV2ForImageClassification": (_FOUR, 64, {}),
-    "CvtForImageClassification": ({"embed_dim": [8, 8, 16], "num_heads": [1, 2, 2], "depth": [1, 2, 3]}, 64, {}),
-    "PvtForImageClassification": ({"image_size": 64, **_FOUR, "num_attention_heads": [1, 1, 2, 2]}, 64, {}),
+    "CvtForImageClassification": (
+        {"embed_dim": [8, 8, 16], "num_heads": [1, 2, 2], "depth": [1, 2, 3]},
+        64,
+        {256: (0, 16, 16), 64: (0, 8, 8), 17: (1, 4, 4), 16: (0, 4, 4), 5: (1, 2, 2)},
+    ),
+    "PvtForImageClassification": (
+        {"image_size": 64, **_FOUR, "num_attention_heads": [1, 1, 2, 2]},
+        64,
+        {**_PYRAMID, 5: (1, 2, 2)},
+    ),
     "PvtV2ForImageClassification": ({"image_size": 64, **_FOUR, "num_attention_heads": [1, 1, 2, 2]}, 64, _PYRAMID),
     "SegformerForImageClassification": ({**_FOUR, "num_attention_heads": [1, 1, 2, 2]}, 64, _PYRAMID),
     "PoolFormerForImageClassification": ({"hidden_sizes": [8, 8, 16, 16], "depths": [1, 1, 1, 1]}, 64, {}),
@@ -119,7 +127,7 @@ TRANSFORMERS: dict[str, tuple[dict[str, Any], int, Grids]] = {
             "key_dim": [8, 8, 8],
         },
         64,
-        {},
+        {16: (0, 4, 4), 4: (0, 2, 2)},
     ),
     "MobileViTForImageClassification": (
         {
@@ -199,7 +207,7 @@ def _from_transformers() -> list[Architecture]:
     return [
         Architecture(
             f"transformers {name}", _builder(_transformers, name, options), size, tokens=grids,
-            scores="Segmentation" not in name,
+            scores="Segmentation" not in name, channels_last=name.startswith(("ConvNext", "FocalNet", "SwiftFormer")),
         )
         for name, (options, size, grids) in TRANSFORMERS.items()
     ]  # fmt: skip

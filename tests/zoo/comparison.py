@@ -36,6 +36,7 @@ class Architecture:
         channels: Of the image.
         tokens: How the tokens lie that its linear layers and layer norms give, by their number: how many come before
             the grid, its height and width.
+        channels_last: Whether a linear layer of it that gives four axes has them as (n, height, width, channel).
         scores: Whether it gives (n, classes); if not, the mean of its first output is explained.
     """
 
@@ -44,6 +45,7 @@ class Architecture:
     size: int = 64
     channels: int = 3
     tokens: Mapping[int, tuple[int, int, int]] = field(default_factory=dict)
+    channels_last: bool = False
     scores: bool = True
 
 
@@ -135,17 +137,20 @@ def _layers(architecture: Architecture, model: nn.Module, images: Tensor) -> dic
             layers[name] = lambda output: output
         elif isinstance(module, nn.Linear | nn.LayerNorm):
             others.append(name)
-    if architecture.tokens:
+    if architecture.tokens or architecture.channels_last:
         with torch.no_grad():
             _, taken = _record(model, others, images)
         for (name, _), output in taken.items():
-            reading = _reading(output, len(images), architecture)
+            linear = isinstance(model.get_submodule(name), nn.Linear)
+            reading = _reading(output, len(images), architecture, linear=linear)
             if reading is not None:
                 layers[name] = reading
     return layers
 
 
-def _reading(output: Tensor, count: int, architecture: Architecture) -> Reading | None:
+def _reading(output: Tensor, count: int, architecture: Architecture, *, linear: bool) -> Reading | None:
+    if output.ndim == 4 and architecture.channels_last and linear:
+        return lambda maps: maps.permute(0, 3, 1, 2)
     grid = architecture.tokens.get(output.shape[1]) if output.ndim == 3 and len(output) == count else None
     if grid is None:
         return None
@@ -224,17 +229,10 @@ def _gradients(
     architecture: Architecture, model: nn.Module, layers: Mapping[str, Reading], images: Tensor
 ) -> dict[str, tuple[tuple[str, int], Tensor, Tensor]]:
     """Return by name each call that leads to the score, with what it gave and the score's gradient there."""
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    for parameter in trained:
-        parameter.requires_grad_(False)
-    try:
-        output, taken = _record(model, layers, _given(images))
-        calls = {name: call for name, call in _named(taken).items() if taken[call].requires_grad}
-        score = _score(architecture)(output).sum()
-        gradients = torch.autograd.grad(score, [taken[call] for call in calls.values()], allow_unused=True)
-    finally:
-        for parameter in trained:
-            parameter.requires_grad_(True)
+    output, taken = _record(model, layers, _given(images))
+    calls = {name: call for name, call in _named(taken).items() if taken[call].requires_grad}
+    score = _score(architecture)(output).sum()
+    gradients = torch.autograd.grad(score, [taken[call] for call in calls.values()], allow_unused=True)
     return {
         name: (call, taken[call].detach(), gradient)
         for (name, call), gradient in zip(calls.items(), gradients, strict=True)
