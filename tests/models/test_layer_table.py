@@ -291,6 +291,20 @@ def test_multiply_accumulates_are_half_of_torchs_flops(build):
     assert 2 * 2 * total(gn.layer_table(model, shape), "macs") == counter.get_total_flops() > 0
 
 
+@pytest.mark.parametrize("build", [ByKeyword, Attention, Fused])
+def test_inference_mode_and_half_precision_change_no_row(build):
+    rows = gn.layer_table(build(), SHAPE)
+    with torch.inference_mode():
+        assert gn.layer_table(build(), SHAPE) == rows
+    for dtype in (torch.float16, torch.bfloat16, torch.float64):
+        assert gn.layer_table(build().to(dtype), SHAPE) == rows
+
+
+def test_rows_do_not_depend_on_the_batch():
+    for build in (ByKeyword, ClassToken, Attention, Fused):
+        assert gn.layer_table(build(), (3, *SHAPE[1:])) == gn.layer_table(build(), SHAPE)
+
+
 def in_one_piece():
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 14 * 14, 2)).eval()
     image = torch.zeros(SHAPE)

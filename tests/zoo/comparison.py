@@ -165,15 +165,21 @@ def _choice(layers: Mapping[str, Reading], model: nn.Module) -> list[str]:
     return [*(["conv"] if convolutions else []), *tokens]
 
 
-def _record(model: nn.Module, layers: Iterable[str], images: Tensor) -> tuple[Any, dict[tuple[str, int], Tensor]]:
-    """Run the model; return its output and each call's; a clone goes on, so that nothing is written over."""
+def _record(
+    model: nn.Module, layers: Iterable[str], images: Tensor, *, alone: bool = False
+) -> tuple[Any, dict[tuple[str, int], Tensor]]:
+    """Run the model; return its output and each call's; a clone goes on, so that nothing is written over.
+
+    With `alone`, the only tensor of a tuple counts too, as it does in features.
+    """
     taken: dict[tuple[str, int], Tensor] = {}
     counts: Counter[str] = Counter()
 
     def hook(name: str) -> Callable[..., Any]:
         def take(_module: nn.Module, _inputs: Any, output: Any) -> Any:
-            if isinstance(output, Tensor):
-                taken[name, counts[name]] = output
+            tensors = [one for one in tree_leaves(output) if isinstance(one, Tensor)]
+            if isinstance(output, Tensor) or (alone and len(tensors) == 1):
+                taken[name, counts[name]] = tensors[0]
             counts[name] += 1
             return output.clone() if isinstance(output, Tensor) else None
 
@@ -202,7 +208,7 @@ def _features(architecture: Architecture, model: nn.Module, images: Tensor) -> s
     layers = _layers(architecture, model, images)
     ours = gn.extract_features(model, images, _choice(layers, model), pool="none")
     with torch.no_grad():
-        _, taken = _record(model, layers, images)
+        _, taken = _record(model, layers, images, alone=True)
     names = {name: call for name, call in _named(taken).items() if len(taken[call]) == len(images)}
     if set(names) != set(ours):
         return _differing(set(ours), set(names))
