@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 import glassnet as gn
-from glassnet.attribution.engine.passes import GuidedReLUError
+from glassnet.attribution.engine.guided import GuidedReLUError
 
 CHECKS = ("parameters", "MACs", "features", "Grad-CAM", "guided", "as found")
 NOT_MADE = "– "

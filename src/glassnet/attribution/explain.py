@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from glassnet.attribution.engine.batch import Plan, explain_batch
 from glassnet.attribution.engine.budget import MEMORY_BYTES, choose_batch_size
+from glassnet.attribution.engine.guided import GuidedReLUError
 from glassnet.attribution.engine.maps import Maps, Reshapes, check_reshape
 from glassnet.attribution.engine.outputs import Output
-from glassnet.attribution.engine.passes import GuidedReLUError, build_network
+from glassnet.attribution.engine.passes import build_network
 from glassnet.attribution.engine.targets import Classes, Scorer, Target, check_target, of_batch
 from glassnet.attribution.explanation import Explanation, ResultCollector
 from glassnet.attribution.methods import Method, choose_methods, ingredients, is_of_a_layer

@@ -13,8 +13,10 @@ from torch.utils._pytree import tree_leaves
 from glassnet.models.layers import Call
 
 R = TypeVar("R")
-_NO_GRAPH = "torch.no_grad() (as torch.utils.checkpoint does with use_reentrant=True)"
-
+_NO_GRAPH = (
+    "runs under torch.no_grad(), so no gradient path leads from it to the score (torch.utils.checkpoint does that, too, "
+    "where use_reentrant=True)"
+)
 
 Tap = Callable[[Call, Any], Tensor | None]
 """What is done with an output of a module; what it returns, unless None, goes on in place of the output."""
@@ -111,7 +113,7 @@ class Recorder:
         if going_on.requires_grad:
             self.edges[call] = get_gradient_edge(going_on)
         else:
-            self.unusable[call] = f"runs under {_NO_GRAPH}, so no gradient path leads from it to the score"
+            self.unusable[call] = _NO_GRAPH
 
     def close(self) -> None:
         """Find out what was written to in place, and let go of what was only kept to find out."""
