@@ -110,11 +110,8 @@ def test_what_has_no_gradient_is_said():
     assert recorder.unusable == {
         ("pair", 0): "gives a tuple instead of a tensor, which has no gradient",
         ("count", 0): "gives a tensor of dtype torch.int64, which has no gradient",
-        (
-            "cut",
-            0,
-        ): "runs under torch.no_grad() (as torch.utils.checkpoint does with use_reentrant=True), so no "
-        "gradient path leads from it to the score",
+        ("cut", 0): "runs under torch.no_grad(), so no gradient path leads from it to the score "
+        "(so do layers inside torch.utils.checkpoint with use_reentrant=True)",
         ("fast", 0): "gives a tensor of torch.inference_mode(), which has no gradient",
     }
     assert not recorder.edges

@@ -14,8 +14,8 @@ from glassnet.models.layers import Call
 
 R = TypeVar("R")
 _NO_GRAPH = (
-    "runs under torch.no_grad(), so no gradient path leads from it to the score (torch.utils.checkpoint does that, too, "
-    "where use_reentrant=True)"
+    "runs under torch.no_grad(), so no gradient path leads from it to the score "
+    "(so do layers inside torch.utils.checkpoint with use_reentrant=True)"
 )
 
 Tap = Callable[[Call, Any], Tensor | None]

@@ -25,6 +25,9 @@ from glassnet.models.layers import Call
 
 R = TypeVar("R")
 
+GRADIENTS = frozenset({"gradient", "input_gradient", "contrast_gradient", "curvature"})
+"""Ingredients that need the graph of the forward pass."""
+
 _VIEW = "view size is not compatible"
 _CUT = "torch.no_grad() or detach() cuts it"
 
