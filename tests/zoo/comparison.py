@@ -8,18 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 import glassnet as gn
 from glassnet.attribution.engine.guided import GuidedReLUError
+from zoo.guided import why_not_guided, with_guided_modules
 
 CHECKS = ("parameters", "MACs", "features", "Grad-CAM", "guided", "as found")
 NOT_MADE = "– "
 """How a check begins that could not be made; why follows."""
 TOLERANCE = 1e-4
-RELUS = {"relu", "relu_", "relu6", "hardtanh", "hardtanh_", "clamp", "clamp_", "clamp_min", "clamp_min_", "threshold"}
 
 Reading = Callable[[Tensor], Tensor]
 """From a layer's output to (n, channel, height, width), written down by hand for each architecture."""
@@ -255,83 +254,18 @@ def _gradcam_error(ours: Any, name: str, activation: Tensor, gradient: Tensor) -
 
 
 def _guided(architecture: Architecture, model: nn.Module, images: Tensor) -> str:
-    why = _why_not_guided(model, images)
+    why = why_not_guided(model, images)
     if why:
         return f"{NOT_MADE}{why}"
     try:
         ours = gn.explain(model, images, target=_target(architecture), methods="guided_backpropagation")
     except GuidedReLUError as error:  # right for a network of other activations
         return f"{NOT_MADE}{error.reason}"
-    rebuilt = _with_guided_modules(_network(architecture))
+    rebuilt = with_guided_modules(_network(architecture))
     given = _given(images)
     (theirs,) = torch.autograd.grad(_score(architecture)(rebuilt(given)).sum(), [given])
     error = _error(torch.as_tensor(ours["guided_backpropagation", "input"]), theirs)
     return "" if error <= TOLERANCE else f"off by {error:.1e}"
-
-
-class _ReLUCalls(TorchFunctionMode):
-    """Counts the calls of functions that are, or may be, a ReLU."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.count = 0
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.count += getattr(func, "__name__", "") in RELUS
-        return func(*args, **(kwargs or {}))
-
-
-def _why_not_guided(model: nn.Module, images: Tensor) -> str:
-    """Say why there is no reference of guided backpropagation, or nothing where every ReLU is a module."""
-    relus = [one for one in model.modules() if isinstance(one, nn.ReLU | nn.ReLU6)]
-    ran: list[nn.Module] = []
-    handles = [one.register_forward_hook(lambda module, *_: ran.append(module)) for one in relus]
-    leaky = nn.LeakyReLU | nn.PReLU | nn.ELU | nn.GELU | nn.SiLU | nn.Hardswish | nn.Mish | nn.SELU | nn.CELU
-    try:
-        with torch.no_grad(), _ReLUCalls() as calls:
-            model(images)
-    finally:
-        for handle in handles:
-            handle.remove()
-    if not ran:
-        return "no ReLU modules"
-    if any(isinstance(one, leaky) for one in model.modules()):
-        return "other activations among the ReLUs"
-    return "ReLUs called as functions" if calls.count > len(ran) else ""
-
-
-class _GuidedFunction(torch.autograd.Function):
-    """Springenberg et al. 2015: what is positive on the way forth and on the way back."""
-
-    @staticmethod
-    def forward(context: Any, given: Tensor, most: float) -> Tensor:
-        """Clamp at 0 and, for ReLU6, at 6."""
-        context.save_for_backward(given)
-        context.most = most
-        return given.clamp(0, most)
-
-    @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        """Pass on what is positive, where the input was between the bounds."""
-        (given,) = context.saved_tensors
-        return gradient.clamp(min=0) * ((given > 0) & (given < context.most)), None
-
-
-class _GuidedModule(nn.Module):
-    def __init__(self, most: float) -> None:
-        super().__init__()
-        self.most = most
-
-    def forward(self, given: Tensor) -> Tensor:
-        return _GuidedFunction.apply(given, self.most)
-
-
-def _with_guided_modules(model: nn.Module) -> nn.Module:
-    for module in list(model.modules()):
-        for name, child in list(module.named_children()):
-            if isinstance(child, nn.ReLU | nn.ReLU6):
-                setattr(module, name, _GuidedModule(6.0 if isinstance(child, nn.ReLU6) else float("inf")))
-    return model
 
 
 def _error(ours: Tensor, theirs: Tensor, least: float = 0.0) -> float:

@@ -143,7 +143,8 @@ def _hooked(
     # By the class: scripted modules refuse the method, but call what it leaves. First, since a hook of an old-style
     # parametrization computes the weight, which belongs to the layer.
     first = nn.Module.register_forward_pre_hook(module, begin, with_kwargs=True, prepend=True)
-    last = nn.Module.register_forward_hook(module, end)
+    # Also where the call fails, since a module around it may go on without what it gives.
+    last = nn.Module.register_forward_hook(module, end, always_call=True)
     try:
         yield
     finally:
