@@ -14,7 +14,7 @@ from glassnet.attribution.engine.choices import Choice, choice_of, describe_choi
 from glassnet.attribution.engine.outputs import Output, OutputReader
 from glassnet.attribution.engine.passes import Network, build_network
 from glassnet.attribution.engine.scales import Scale, ends_in, scale_of, to_probabilities
-from glassnet.attribution.engine.targets import Scorer, chosen_classes, of_batch, of_rows, require_finite, score
+from glassnet.attribution.engine.targets import Scorer, Target, chosen_classes, of_batch, of_rows, require_finite, score
 from glassnet.attribution.faithfulness.comparison import Classes, classes_of
 from glassnet.console import say, say_once
 from glassnet.images import Images, check_images, image_batches
@@ -165,3 +165,37 @@ def _choices(followed: Followed, target: Scorer, images: Images) -> Iterator[Cho
         scorer = of_batch(target, start, batch)
         assert callable(scorer)
         yield choice_of(scorer, network.reader.given(given), network.reader, len(batch))
+
+
+def fixed_target(
+    model: nn.Module,
+    images: Images,
+    target: Target,
+    *,
+    output: Output = None,
+    forward: ModelCall | None = None,
+    batch_size: int,
+) -> Target:
+    """Return a target that stays when the model changes: of "predicted", and of a maximum, the class of each image.
+
+    It needs no gradient and no layer.
+
+    Raises:
+        InputError: The model gives no class scores to predict a class by.
+    """
+    if not callable(target) and not isinstance(target, str):
+        return target
+    network = build_network(model, output=output, forward=forward)
+    with torch.inference_mode(False), torch.no_grad(), undisturbed(model) as network.put_back:
+        if callable(target):
+            followed = Followed(network, target, batch_size, "score")
+            _hold_choice(followed, target, images)
+            return followed.target
+        return torch.cat([_predicted(network, batch) for _, batch in image_batches(model, images, batch_size)])
+
+
+def _predicted(network: Network, images: Tensor) -> Int64[Tensor, " batch"]:
+    output, reader, size = network.in_its_layout(lambda: network.run(images.clone())), network.reader, len(images)
+    if not reader.knows_scale(output, size):
+        reader.settle(network.with_graph(images), size)
+    return chosen_classes(reader.classes(output, size), None, reader.given(output), size).cpu()

@@ -1,25 +1,24 @@
 """The model-randomisation check: a map that explains the model must change when the model's weights are lost."""
 
-import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import nn
+from torch import Tensor, nn
 
+from glassnet.attribution.engine.outputs import Output, model_call
 from glassnet.attribution.engine.targets import Target, check_target
 from glassnet.attribution.explain import explain
 from glassnet.attribution.faithfulness.comparison import rank_correlation, refuse_several, structural_similarity
+from glassnet.attribution.faithfulness.following import fixed_target
+from glassnet.attribution.faithfulness.randomising import copy_model, randomise, weights_in_order
 from glassnet.errors import InputError
-from glassnet.images import Images, check_images, image_batches
-from glassnet.models.capture import tapped
-from glassnet.models.inference import translate_torch_errors
+from glassnet.images import Images, check_images
+from glassnet.models.inference import ModelCall
 from glassnet.models.layers import LayerChoice, choice_in_copy
-from glassnet.models.undisturbed import undisturbed
 from glassnet.stats import MeanCI, mean_ci
-from glassnet.turns import exclusive
 
 Mapper = Callable[[nn.Module], Float[np.ndarray, "n ..."]]
 """A method of one's own: from the model to maps of the images, (n, h, w) or (n, c, h, w)."""
@@ -80,12 +79,16 @@ def sanity_check(
     own: Mapping[str, Mapper] | None = None,
     seed: int = 0,
     batch_size: int = 16,
+    output: Output = None,
+    forward: ModelCall | None = None,
 ) -> SanityCheck:
     """Randomise a copy of the model layer by layer, from the output to the input, and compare the maps.
 
     Each layer's weights are drawn anew from a normal distribution with the mean and the standard deviation that they
-    had, so that signals keep their size; running statistics stay. The classes explained stay those of the trained
-    model. Maps are compared by their magnitude, at the images' size.
+    had, so that signals keep their size; running statistics stay. All weights are lost in the end, each where it is
+    used: also those of modules that are never called, as an attention's output projection, and of the model itself, as
+    a class token. The classes explained stay those of the trained model, also where a callable takes the highest.
+    Maps are compared by their magnitude, at the images' size.
 
     Adebayo et al. 2018, https://arxiv.org/abs/1810.03292, section 3.1 (cascading randomisation).
 
@@ -98,31 +101,43 @@ def sanity_check(
         own: Methods of one's own by name.
         seed: Of the random weights.
         batch_size: Images per pass.
+        output: As `explain` takes it.
+        forward: As `explain` takes it; it is given the copy.
 
     Raises:
-        InputError: As for `explain`; or the model has no weights, there is no method, or several classes an image.
+        InputError: As for `explain`; or the model has no weights or cannot be copied, there is no method, or several
+            classes an image.
     """
     check_images(images, batch_size)
     wanted = check_target(target, len(images))
-    refuse_several(wanted if isinstance(wanted, torch.Tensor) else None)
+    refuse_several(wanted if isinstance(wanted, Tensor) else None)
     names = [methods] if isinstance(methods, str) else list(methods)
     if not names and not own:
         raise InputError("methods is empty and there are none of your own, expected at least one.")
-    with exclusive(model):  # while another thread explains it, it carries that call's hooks
-        lost = copy.deepcopy(model)
+    lost = copy_model(model)
     chosen = choice_in_copy(model, layers, lost)
-    order = _layers_with_weights(lost, images)[::-1]
-    fixed = _fixed(lost, images, target, chosen, batch_size)
+    weights = weights_in_order(lost, images, model_call(forward))
+    order = list(weights)[::-1]
+    fixed = fixed_target(lost, images, target, output=output, forward=forward, batch_size=batch_size)
 
     def maps() -> dict[str, np.ndarray]:
         made = {name: mapper(lost) for name, mapper in (own or {}).items()}
         if names:
-            explained = explain(lost, images, target=fixed, layers=chosen, methods=names, batch_size=batch_size)
+            explained = explain(
+                lost,
+                images,
+                target=fixed,
+                layers=chosen,
+                methods=names,
+                batch_size=batch_size,
+                output=output,
+                forward=forward,
+            )
             names[:] = explained.methods  # what does not apply to the model is left out, and said, once
             made |= {method: array for (method, _), array in explained.maps.items()}  # of several layers the last stays
         return made
 
-    steps = list(_cascade(lost, order, maps, seed))
+    steps = list(_cascade([weights[name] for name in order], maps, seed))
     return SanityCheck(
         layers=("trained", *order),
         rank_correlation=_compared(steps, rank_correlation),
@@ -131,23 +146,14 @@ def sanity_check(
     )
 
 
-def _fixed(model: nn.Module, images: Images, target: Target, layers: LayerChoice, batch_size: int) -> Target:
-    """Return a target that stays when the weights go: the classes that the model predicts where it is "predicted"."""
-    if not isinstance(target, str):
-        return target
-    predicted = explain(model, images, target=target, layers=layers, methods="gradcam", batch_size=batch_size)
-    assert predicted.targets is not None  # they are classes
-    return predicted.targets
-
-
 def _cascade(
-    model: nn.Module, order: Sequence[str], maps: Callable[[], dict[str, np.ndarray]], seed: int
+    order: Sequence[Sequence[Tensor]], maps: Callable[[], dict[str, np.ndarray]], seed: int
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yield the maps of the model as it is, and after each layer's weights have been drawn anew, one after another."""
     yield maps()
     generator = torch.Generator().manual_seed(seed)
-    for name in order:
-        _randomise(model.get_submodule(name), generator)
+    for weights in order:
+        randomise(weights, generator)
         yield maps()
 
 
@@ -156,29 +162,3 @@ def _compared(
 ) -> dict[str, np.ndarray]:
     """Return by method how much the maps of each step (row) are like the first, image by image (column)."""
     return {method: np.stack([measure(first, step[method]) for step in steps]) for method, first in steps[0].items()}
-
-
-def _layers_with_weights(model: nn.Module, images: Images) -> list[str]:
-    """Name the modules that have weights of their own, in the order in which they run."""
-    names = {name for name, module in model.named_modules() if name and any(True for _ in module.parameters(False))}
-    order: dict[str, None] = {}
-    _, batch = next(image_batches(model, images, 1))
-    with (
-        undisturbed(model),
-        torch.no_grad(),
-        translate_torch_errors(model, batch),
-        tapped(model, names, lambda call, _: order.setdefault(call[0])),
-    ):
-        model(batch)
-    if not order:
-        raise InputError("the model has no weights that could be randomised, expected a module with parameters.")
-    return list(order)
-
-
-@torch.no_grad()
-def _randomise(module: nn.Module, generator: torch.Generator) -> None:
-    for weight in module.parameters(recurse=False):
-        values = weight.float()
-        spread = values.std(correction=0)
-        noise = torch.randn(weight.shape, generator=generator).to(weight.device)
-        weight.copy_(values.mean() + spread * noise)
