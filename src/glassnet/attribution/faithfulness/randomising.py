@@ -32,10 +32,9 @@ def copy_model(model: nn.Module) -> nn.Module:
     Raises:
         InputError: The model cannot be copied all the same.
     """
-    with (
-        exclusive(model),
-        torch.inference_mode(False),
-    ):  # while another thread explains it, it carries that call's hooks
+    # In turn, since the model carries the hooks of a call that another thread makes; without gradients, since torch
+    # makes those of a scripted copy part of the model's graph.
+    with exclusive(model), torch.inference_mode(False), torch.no_grad():
         parts = _reachable(model)
         memo: dict[int, Any] = {
             id(one): one.detach().clone()
@@ -55,7 +54,8 @@ def copy_model(model: nn.Module) -> nn.Module:
 
 def _reachable(model: nn.Module) -> list[Any]:
     """Return all objects that the model holds, also inside lists, hooks and objects of its own."""
-    waiting, seen = [model], {}
+    waiting: list[Any] = [model]
+    seen: dict[int, Any] = {}
     while waiting:
         one = waiting.pop()
         if id(one) in seen or isinstance(one, _SHARED):
