@@ -43,7 +43,7 @@ def check_images(images: Images, batch_size: int) -> None:
         raise InputError(f"images has shape {tuple(images.shape)}, expected (n, channel, height, width).")
     if 0 in images.shape:
         raise InputError(f"images has shape {tuple(images.shape)}: there is nothing in it; pass at least one image.")
-    kind = str(images.dtype).removeprefix("torch.")
+    kind = images.dtype.name if isinstance(images, np.ndarray) else str(images.dtype).removeprefix("torch.")
     if kind != "uint8" and "float" not in kind:
         raise InputError(f"images has dtype {kind}, expected uint8 (0 to 255) or float (0 to 1).")
     if batch_size < 1:
@@ -62,7 +62,7 @@ def image_batches(
     for start in range(0, len(images), batch_size):
         part = images[start : start + batch_size]
         # Always a copy: an array may be read-only (a memory map), and a model may write into what it is given.
-        chunk = torch.from_numpy(np.array(part)) if isinstance(part, np.ndarray) else part.detach().clone()
+        chunk = torch.from_numpy(_as_torch_has_it(part)) if isinstance(part, np.ndarray) else part.detach().clone()
         scale = 255 if chunk.dtype == torch.uint8 else None
         chunk = chunk.to(weight.device).to(weight.dtype)
         chunk = chunk.div_(scale) if scale else chunk
@@ -70,6 +70,12 @@ def image_batches(
         if not finite.all():
             raise InputError(f"image {start + int(finite.int().argmin())} has NaN or infinite pixels; leave it out.")
         yield start, chunk
+
+
+def _as_torch_has_it(array: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
+    """Copy an array in a type that torch knows: long doubles as float64, and bytes in the machine's order."""
+    kind = array.dtype.newbyteorder("=")
+    return np.array(array, dtype=np.float64 if kind.kind == "f" and kind.itemsize > 8 else kind)
 
 
 def first_weight(model: nn.Module) -> Tensor:

@@ -3,13 +3,13 @@
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import nn
 
-from glassnet.errors import WorkError
+from glassnet.errors import InputError, WorkError
 
 
 class _Turns:
@@ -145,13 +145,38 @@ def eager() -> Iterator[None]:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put every part of a model into evaluation mode, and back also when the block raises; other threads wait."""
+    """Put every part of a model into evaluation mode, and back also when the block raises; other threads wait.
+
+    Raises:
+        InputError: The model was exported in training mode, which cannot be changed.
+    """
     with exclusive(model):
-        modes = [(module, module.training) for module in model.modules()]
+        # What torch.jit.freeze made has no mode, and what torch.export made has one alone.
+        modes = [(module, module.training) for module in model.modules() if hasattr(module, "training")]
         try:
-            with suppress(NotImplementedError):  # what torch.export made has one mode, that of the export
-                model.eval()
+            if modes:
+                _evaluate(model)
             yield
         finally:
             for module, mode in modes:
                 module.training = mode
+
+
+def _evaluate(model: nn.Module) -> None:
+    try:
+        model.eval()
+    except NotImplementedError:
+        for module in model.modules():
+            for node in module.graph.nodes if isinstance(module, torch.fx.GraphModule) else ():
+                if _TRAINS.get(str(node.target), lambda _: False)(node.args):
+                    raise InputError(
+                        f"{type(model).__name__} was exported in training mode, which cannot be changed; export "
+                        "model.eval() instead."
+                    ) from None
+
+
+_TRAINS: dict[str, Callable[[Any], bool]] = {
+    "aten.batch_norm.default": lambda arguments: arguments[5],
+    "aten.dropout.default": lambda arguments: arguments[2],
+}
+"""Operations of an exported graph that work in training mode, by their arguments."""

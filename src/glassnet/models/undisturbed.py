@@ -71,9 +71,12 @@ def keeping_state(model: nn.Module) -> Iterator[Callable[[], None]]:
     that puts the buffers and attributes back.
     """
     with exclusive(model), random_state_kept(device_of(model)):
-        homes = [home for module in model.modules() for home in (module._buffers, vars(module))]
+        # A scripted module rebinds nothing, and gives its buffers out anew each time: their values alone are kept.
+        modules = [module for module in model.modules() if not isinstance(module, torch.jit.ScriptModule)]
+        homes = [home for module in modules for home in (module._buffers, vars(module))]
         places = [(home, name, value) for home in homes for name, value in home.items() if isinstance(value, Tensor)]
-        values = {one: (one.clone(), one._version) for _, _, one in places if not (one.is_meta or one.is_inference())}
+        found = (*(one for _, _, one in places), *model.buffers())
+        values = {one: (one.clone(), one._version) for one in found if not (one.is_meta or one.is_inference())}
         # A buffer that is None becomes a tensor with the first images.
         empty = [(buffers, name) for buffers in homes[::2] for name, one in buffers.items() if one is None]
 
@@ -113,6 +116,15 @@ def _normal(model: nn.Module) -> Iterator[None]:
     """Put normal tensors in place of weights made in inference mode, which no graph can save."""
     made = [one for one in (*model.parameters(), *model.buffers()) if one.is_inference()]
     with replaced(model, {one: one.clone() for one in made}):
+        yield
+
+
+@contextmanager
+def widened(model: nn.Module) -> Iterator[None]:
+    """Run a model in float32 while the block runs, with the values that its weights have in half precision."""
+    weights = (*model.parameters(), *model.buffers())
+    half = [one for one in weights if one.is_floating_point() and one.element_size() < 4]
+    with replaced(model, {one: one.detach().float() for one in half}):
         yield
 
 

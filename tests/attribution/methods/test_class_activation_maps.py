@@ -98,3 +98,13 @@ def test_scorecam_of_a_network_equals_the_papers_loops(images):
 
         activation = model[0](torch.from_numpy(image)[None])[0].detach().numpy()
         np.testing.assert_allclose(maps, reference.scorecam(activation, image, score), rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e21, 1e30])
+def test_eigencam_of_values_whose_squares_no_float_holds(scale):
+    activation = torch.rand(3, 4, 5, 5, generator=torch.Generator().manual_seed(0)) - 0.3
+    activation[1] = 0
+    ordinary = METHODS["eigencam"](activation)
+    scaled = METHODS["eigencam"](activation * torch.tensor([scale, 1, 1]).view(3, 1, 1, 1))
+    np.testing.assert_allclose(scaled[0] / scale, ordinary[0], rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(scaled[1:], ordinary[1:], rtol=1e-4, atol=1e-5)

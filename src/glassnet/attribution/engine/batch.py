@@ -20,6 +20,7 @@ from glassnet.attribution.engine.passes import (
     forward,
     gradients,
     guided_gradient,
+    guided_in_float32,
     no_path,
 )
 from glassnet.attribution.engine.targets import Classes, Scorer, of_pack, of_rows
@@ -91,7 +92,8 @@ def explain_batch(plan: Plan, images: Tensor, target: Scorer | Classes | None) -
         InputError: As `explain` does.
     """
     modules = {split_call(name)[0] for name in plan.names}
-    passed = forward(plan.network, images, target, modules, plan.needs())
+    needs = plan.needs() - ({"guided_gradient"} if plan.network.is_half else set())
+    passed = forward(plan.network, images, target, modules, needs)
     several = passed.scores.ndim == 2
     columns = passed.scores.unbind(1) if several else (passed.scores,)
     contrasts = passed.contrasts.unbind(1) if several and passed.contrasts is not None else (passed.contrasts,)
@@ -124,6 +126,8 @@ def _explain_scores(
     of_layers = plan.of_layers()
     known, at_calls, ran = _ingredients(plan, passed, scores, keep_graph=keep_graph)
     known |= plan.attentions.ingredients(plan.needs(), plan.network, passed.images, target)
+    if plan.network.is_half and "guided_gradient" in plan.needs():
+        known["guided_gradient"] = guided_in_float32(plan.network, passed.images, target)
     for method in plan.methods:
         if method not in of_layers:
             known["rerun"] = _rerun(plan, passed.images, target, "")
@@ -173,7 +177,7 @@ def _ingredients(
     known: dict[str, Any] = {"images": _wide(passed.images.detach()), "score": _wide(scores.detach())}
     again = GRADIENTS & needs
     with translate_torch_errors(plan.network.model, passed.images):
-        if "guided_gradient" in needs:
+        if "guided_gradient" in needs and not plan.network.is_half:
             known["guided_gradient"] = _wide(guided_gradient(passed, scores, keep_graph=keep_graph or bool(again)))
         at, at_images = gradients(
             passed,

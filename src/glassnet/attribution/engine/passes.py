@@ -5,7 +5,7 @@ Guided backward passes go through every ReLU, however it is called, on the graph
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import torch
@@ -13,15 +13,17 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from glassnet.attribution.engine.curvature import twice_differentiable
-from glassnet.attribution.engine.guided import GuidedReLU
+from glassnet.attribution.engine.guided import GuidedReLU, GuidedReLUError
 from glassnet.attribution.engine.outputs import Output, OutputReader, model_call
 from glassnet.attribution.engine.targets import Classes, Scorer, contrast, score
+from glassnet.console import say_once
 from glassnet.devices import autocast, choose_precision
 from glassnet.errors import InputError
-from glassnet.images import device_of
+from glassnet.images import device_of, first_weight
 from glassnet.models.capture import Recorder, followed_in_place, record
 from glassnet.models.inference import ModelCall, call_model, translate_torch_errors
 from glassnet.models.layers import Call
+from glassnet.models.undisturbed import widened
 
 R = TypeVar("R")
 
@@ -54,6 +56,11 @@ class Network:
     call: ModelCall = call_model
     reader: OutputReader = field(default_factory=OutputReader)
     put_back: Callable[[], object] = lambda: None
+
+    @property
+    def is_half(self) -> bool:
+        """Whether its weights are of half precision."""
+        return first_weight(self.model).element_size() < 4
 
     def run(self, images: Float[Tensor, "batch channel height width"]) -> Any:
         """Return what the model gives for images, which it may write into."""
@@ -177,6 +184,34 @@ def guided_gradient(
     with passed.guided_relu.guiding():
         (gradient,) = _gradients(passed, scores, [passed.images], keep_graph=keep_graph)
     return _reaching_the_images(gradient)
+
+
+def guided_in_float32(
+    network: Network, images: Float[Tensor, "batch channel height width"], target: Scorer | Classes | None
+) -> Float[Tensor, "batch channel height width"]:
+    """Return the guided gradient of a model in half precision, computed in float32 from its weights as they are.
+
+    The rule asks each gradient for its sign: where half precision rounds one across 0, a whole path opens or shuts, and
+    the result is off by a tenth. This costs a forward pass more.
+
+    Raises:
+        InputError: As `forward` and `guided_gradient`.
+    """
+    network.put_back()
+    wide = replace(network, put_back=lambda: None)  # it would put the narrow buffers back
+    try:
+        with widened(network.model):
+            passed = forward(wide, images.detach().float(), target, (), {"guided_gradient"})
+            return guided_gradient(passed, passed.scores, keep_graph=False)
+    except GuidedReLUError:
+        raise
+    except InputError:  # it casts to half precision by itself
+        say_once(
+            f"{type(network.model).__name__} runs in half precision only, in which guided backpropagation is off "
+            "by about a tenth."
+        )
+    passed = forward(network, images, target, (), {"guided_gradient"})
+    return guided_gradient(passed, passed.scores, keep_graph=False)
 
 
 def gradients(

@@ -109,10 +109,19 @@ def eigencam(activation: Float[Tensor, "batch channel height width"]) -> Float[T
     """
     pixels = activation.flatten(2).transpose(1, 2)
     # v from the channels' products: a singular value decomposition of all pixels takes far longer.
-    _, directions = torch.linalg.eigh(pixels.transpose(1, 2) @ pixels)
+    scaled = _near_one(pixels)
+    _, directions = torch.linalg.eigh(scaled.transpose(1, 2) @ scaled)
     projected = (pixels @ directions[:, :, -1:]).squeeze(2)
     upright = torch.where(projected.sum(dim=1, keepdim=True) < 0, -projected, projected)
     return upright.relu().view(len(activation), *activation.shape[2:])
+
+
+def _near_one(pixels: Float[Tensor, "batch pixel channel"]) -> Float[Tensor, "batch pixel channel"]:
+    """Scale images whose squares would overflow or vanish, and so cost a copy, to a largest magnitude of 1."""
+    largest = torch.linalg.vector_norm(pixels, ord=torch.inf, dim=(1, 2), keepdim=True)
+    if bool(((largest < 1e12) & ((largest > 1e-12) | (largest == 0))).all()):
+        return pixels
+    return pixels / torch.where(largest > 0, largest, 1)
 
 
 def finercam(
