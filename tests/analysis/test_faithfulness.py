@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from glassnet.analysis import analyse, stored
 from glassnet.attribution.faithfulness import deletion_insertion
@@ -45,3 +46,17 @@ def test_it_is_resolved_as_the_attribution_is(make, tmp_path):
 def test_it_is_refused_as_the_attribution_is(make):
     with pytest.raises(InputError, match="no method 'x'"):
         analyse(make(), "faithfulness", attribution={"methods": ("x",)})
+
+
+@pytest.mark.parametrize("end", [torch.nn.Softmax(dim=1), torch.nn.Identity(), torch.nn.LogSoftmax(dim=1)])
+def test_a_network_of_ones_own_may_end_in_a_softmax(make, tmp_path, end):
+    """Its probabilities are taken as they stand, in the curves and in the words."""
+    net = ClassMeans()
+    subject = make(tmp_path, model=torch.nn.Sequential(net, end))
+    asked = {"images": "first:4", "layers": ("0.conv",), "methods": ("gradcam",)}
+    (group,) = analyse(subject, "faithfulness", attribution=asked).result.groups
+    (explained,) = analyse(subject, "attribution", **asked).result.groups
+    with torch.no_grad():
+        expected = net(torch.from_numpy(explained.images).float() / 255).softmax(1)[range(4), explained.targets]
+    np.testing.assert_allclose(group.curves["gradcam", "0.conv"].deletion[:, 0], expected, rtol=1e-4)
+    np.testing.assert_allclose([facts["probability"] for facts in explained.facts], expected, rtol=1e-4)

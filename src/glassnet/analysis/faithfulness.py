@@ -96,7 +96,7 @@ def compute(subject: Subject, request: FaithfulnessRequest, context: Context) ->
     if not subject.task.views().explain.classes:
         raise InputError(
             f"--faithfulness measures maps of a class's score, and {subject.name} learned {subject.task.name}, which "
-            "has no classes that exclude each other; leave it out."
+            "has no score of a class for the whole image; leave it out."
         )
     explained = get(ATTRIBUTION, subject, request.attribution, context=context)
     groups = tuple(_measured(subject, group, request.seed, context) for group in explained.result.groups)
@@ -108,23 +108,33 @@ def _measured(subject: Subject, group: ExplainedGroup, seed: int, context: Conte
     model = context.once(("model", id(subject)), lambda: subject.model(context.device))
     images, explanation, targets = group.images, group.explanation(), group.targets
     assert targets is not None  # the views said so
+    output = _output(subject)
     flat = np.zeros((len(images), *images.shape[-2:]))  # all pixels equal, hence in random order
     checked = sanity_check(
         model, images, methods=explanation.methods, layers=explanation.layers[-1:] or "last-conv", target=targets
     )
-    measured = faithfulness(model, images, explanation, mask=group.mask, seed=seed)
+    measured = faithfulness(model, images, explanation, mask=group.mask, seed=seed, output=output)
     return MeasuredGroup(
         name=group.name,
         title=group.title,
         images=len(images),
         numbers=measured.numbers,
         curves=measured.curves,
-        random=deletion_insertion(model, images, flat, targets, seed=seed),
+        random=deletion_insertion(model, images, flat, targets, seed=seed, output=output),
         sanity=checked,
         passes={method: checked.passes(method) for method in checked.rank_correlation},
         agreement=agreement(explanation, seed=seed),
         randomised={method: tuple(checked.steps(method)) for method in checked.rank_correlation},
     )
+
+
+def _output(subject: Subject) -> str | None:
+    """Say what the model's scores are: those of a run are what it learned by; of another network of classes it is told.
+
+    Labels that do not exclude each other cannot be told by scores, but the task says so.
+    """
+    scores = subject.task.views().explain.scores
+    return scores if subject.run is not None or scores == "sigmoid" else None
 
 
 def plots(

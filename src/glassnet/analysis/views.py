@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from jaxtyping import Bool
@@ -153,8 +153,10 @@ class ExplainViews:
         describe: Facts of each explained image.
         columns: The facts as a table shows them: key and heading.
         caption: One or two lines below an image, from its facts.
-        classes: Whether what is explained is the score of one of several classes that exclude each other, so that
-            faithfulness can be measured by its softmax probability.
+        classes: Whether what is explained is the score of a class, so that faithfulness can be measured by its
+            probability.
+        scores: What the scores of the classes are, as `faithfulness` takes it for `output`: "logits" of classes that
+            exclude each other, or "sigmoid" where each label has a probability of its own.
         together: Whether the score is of all images of a group at once, which then make one batch.
         default_target: What is explained where nothing is asked for, which is then "predicted".
     """
@@ -170,6 +172,7 @@ class ExplainViews:
     columns: tuple[tuple[str, str], ...]
     caption: Callable[[Facts], str]
     classes: bool
+    scores: Literal["logits", "sigmoid"] = "logits"
     together: bool = False
     default_target: str = "predicted"
 

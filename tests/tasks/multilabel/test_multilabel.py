@@ -239,8 +239,19 @@ def test_what_means_nothing_is_refused(network):
         analyse(bare, "attribution", images="0", layers=("0",), methods=("gradcam",), target="label")
     (group,) = analyse(bare, "attribution", images="3", layers=("0",), methods=("gradcam",)).result.groups
     assert (group.facts[0]["label"], group.facts[0]["target"]) == (None, "b")
-    with pytest.raises(gn.InputError, match=r"learned multilabel, which has no classes that exclude each other; leave"):
-        analyse(network, "faithfulness", attribution={"images": "0"})
+
+
+def test_faithfulness_follows_the_labels_own_probability(network):
+    """A sigmoid of its label's score alone, which other labels do not change."""
+    asked = {"images": "0,1,3", "layers": ("0",), "methods": ("gradcam",)}
+    (group,) = analyse(network, "faithfulness", attribution=asked).result.groups
+    (explained,) = analyse(network, "attribution", **asked).result.groups
+    model = network.model()
+    with torch.no_grad():
+        scores = model(torch.from_numpy(explained.images))
+    expected = scores[range(len(scores)), explained.targets].sigmoid()
+    np.testing.assert_allclose(group.curves["gradcam", "0"].deletion[:, 0], expected, rtol=1e-5)
+    assert not np.allclose(expected, scores.softmax(1)[range(len(scores)), explained.targets])
 
 
 @pytest.fixture(scope="module")

@@ -111,5 +111,6 @@ EXPLAIN = ExplainViews(
         ("probability", "p(explained)"),
     ),
     caption=_caption,
-    classes=False,  # faithfulness follows a softmax probability, and here each label has one of its own
+    classes=True,
+    scores="sigmoid",  # each label has a probability of its own
 )
