@@ -23,11 +23,17 @@ from glassnet.attribution.engine.passes import (
     guided_in_float32,
     no_path,
 )
+from glassnet.attribution.engine.rounding import mean_vanishes
 from glassnet.attribution.engine.targets import Classes, Scorer, of_pack, of_rows
 from glassnet.attribution.methods import Method, compute, ingredients, is_of_a_layer
+from glassnet.console import say
 from glassnet.errors import InputError
+from glassnet.measures import METHOD_TITLES
 from glassnet.models.inference import translate_torch_errors
 from glassnet.models.layers import Call, name_calls, split_call
+
+_OF_MEANS = ("gradcam", "guided_gradcam")
+"""Methods that weigh channels by their mean gradients."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +147,21 @@ def _explain_scores(
         here["rerun"] = _rerun(plan, passed.images, target, f"{call[0]}:{call[1]}")
         here["report_gap"] = [].append  # it is of a layer's map that integrated gradients are a part of
         for method, value in _computed(plan, of_layers, here):
+            _say_vanishing(plan, method, name, value, here.get("gradient"))
             yield (method, name), value
+
+
+def _say_vanishing(plan: Plan, method: str, layer: str, maps: Tensor, gradient: Tensor | None) -> None:
+    """Say it once for a layer where Grad-CAM is 0 since the score cannot depend on its channels' means."""
+    if method not in _OF_MEANS or gradient is None or layer in plan.notices:
+        return
+    empty = ~maps.flatten(1).any(dim=1)
+    if bool(empty.any()) and bool(mean_vanishes(_wide(gradient[empty])).any()):
+        plan.notices.add(layer)
+        say(
+            f"{METHOD_TITLES[method]} at {layer} is 0: the mean gradients of its channels are rounding errors, since "
+            "what follows takes out each channel's mean, as an instance norm does; look at the layer behind that."
+        )
 
 
 def _computed(plan: Plan, methods: Sequence[str], known: dict[str, Any]) -> Iterator[tuple[str, Tensor]]:

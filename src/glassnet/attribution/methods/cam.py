@@ -17,6 +17,7 @@ from torch import Tensor
 
 from glassnet.attribution.engine.budget import Rerun
 from glassnet.attribution.engine.maps import resize
+from glassnet.attribution.engine.rounding import spatial_mean
 
 
 def gradcam(
@@ -25,11 +26,12 @@ def gradcam(
 ) -> Float[Tensor, "batch height width"]:
     """Weigh each channel by its mean gradient and keep what raises the score.
 
-    L = ReLU(sum_k a_k A_k), with a_k the mean of dy/dA_k over the layer's pixels.
+    L = ReLU(sum_k a_k A_k), with a_k the mean of dy/dA_k over the layer's pixels, and 0 where all of an image's means
+    are rounding errors, as straight before an instance norm.
 
     Selvaraju et al. 2017, https://arxiv.org/abs/1610.02391, equations 1 and 2.
     """
-    weight = gradient.mean(dim=(2, 3))
+    weight = spatial_mean(gradient)
     # einsum, since weight * activation would be written out at the activation's full size: 5 times slower.
     return torch.einsum("nk,nkhw->nhw", weight, activation).relu()
 
