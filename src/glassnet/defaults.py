@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from glassnet.data import DATASETS, OF_A_PATH, find_source
 from glassnet.errors import InputError, unknown_name
-from glassnet.models import model_output, models_giving
+from glassnet.models import MODELS, model_options, model_output, models_giving
 from glassnet.settings import ResolvedSettings, TrainSettings
 from glassnet.tasks import TASKS
 
@@ -27,10 +27,48 @@ def fill(settings: TrainSettings) -> ResolvedSettings:
     task = _task_of(settings, learnable)
     _require_fit(settings, task, learnable)
     _refuse_options(settings, task, learnable)
-    usual = dataclasses.asdict(TASKS[task].defaults) | dataclasses.asdict(TASKS[task].recipe)
     given = {field.name: getattr(settings, field.name) for field in dataclasses.fields(TrainSettings)}
     named = {name: value for name, value in given.items() if value is not None}
+    usual: dict[str, Any] = dataclasses.asdict(TASKS[task].defaults) | dataclasses.asdict(TASKS[task].recipe)
+    usual |= _recipe_of(usual | named, settings)
     return ResolvedSettings(**usual | named | {"task": task})
+
+
+FINE_TUNING = {"batch_size": 32, "learning_rate": 0.002, "weight_averaging": 0.98, "backbone_rate": 0.1}
+"""Recipe of a network that begins with trained weights: they know most of what is needed, and are easily lost."""
+FINE_TUNING_STEPS = 400
+
+
+def _recipe_of(names: Mapping[str, Any], settings: TrainSettings) -> dict[str, Any]:
+    """Return how a network is trained that is not like the others: one with trained weights, or one that is fitted.
+
+    Raises:
+        InputError: Both epochs and steps are given.
+    """
+    if settings.epochs is not None and settings.steps is not None and not isinstance(settings, ResolvedSettings):
+        raise InputError(
+            f"--epochs {settings.epochs} and --steps {settings.steps} both say how long to train; give one of them."
+        )
+    recipe: dict[str, Any] = {"epochs": 1} if settings.steps is not None else {}
+    model = MODELS.get(names["model"])
+    if getattr(model, "fits_at_once", False):
+        recipe |= {"epochs": 1, "weight_averaging": 0.0}
+    elif is_pretrained(names["model"], settings.model_options):
+        recipe |= FINE_TUNING
+        if settings.epochs is None and settings.steps is None:
+            recipe |= {"epochs": 1, "steps": FINE_TUNING_STEPS}
+    source, _ = find_source(names["data"], settings.data_root)
+    size = getattr(model, "pretrained_pixels", None)
+    if size and source.image_size is None and (recipe.get("backbone_rate") or getattr(model, "fits_at_once", False)):
+        recipe["image_size"] = size
+    return recipe
+
+
+def is_pretrained(model: str, options: Iterable[str]) -> bool:
+    """Tell whether a model's options, as NAME=VALUE, ask for trained weights."""
+    return "weights" in model_options(model) and any(
+        word.startswith("weights=") and word != "weights=" for word in options
+    )
 
 
 def _learnable(settings: TrainSettings) -> tuple[str, ...]:

@@ -15,11 +15,12 @@ from torch import nn
 import glassnet
 from glassnet.console import say_once
 from glassnet.data import OF_A_PATH, Dataset, find_source, load_dataset
+from glassnet.data.augment import FOR_PRETRAINED
 from glassnet.data.augment.noise import NoiseCorruption, parse_noise
 from glassnet.data.batches import Corruption, require_background
 from glassnet.data.fingerprint import changes, check_classes_stay, check_fits, counted, fingerprint
 from glassnet.data.split import channel_statistics
-from glassnet.defaults import fill
+from glassnet.defaults import fill, is_pretrained
 from glassnet.errors import InputError, unknown_name
 from glassnet.models import build_model, parse_options
 from glassnet.models.autoencoder import check_training
@@ -105,6 +106,11 @@ def build(settings: ResolvedSettings) -> Experiment:
         skip_damaged=settings.skip_damaged,
         task=task.name,
     )
+    if is_pretrained(settings.model, settings.model_options):
+        # Trained on a million photographs, it takes stronger changes of few, and learns less of each by heart.
+        dataset = dataclasses.replace(
+            dataset, augmentation=FOR_PRETRAINED.get(dataset.augmentation, dataset.augmentation)
+        )
     if settings.copy_paste and dataset.train.has_masks:
         require_background(dataset.train)
     description = {

@@ -90,9 +90,11 @@ class LiteStages(nn.Module):
 
     Attributes:
         scale_widths: Channels of the maps at strides 8, 16 and 32.
+        pretrained_pixels: Side of the images that the published weights were trained on.
     """
 
     scale_widths: ClassVar[tuple[int, int, int]] = (40, 112, 320)
+    pretrained_pixels: ClassVar[int] = 224
 
     def __init__(self, in_channels: int) -> None:
         super().__init__()

@@ -33,6 +33,7 @@ class VGG(nn.Module):
     """
 
     head_name: ClassVar[str] = "classifier"
+    pretrained_pixels: ClassVar[int] = 224
     """The module whose layers belong to the classes that were learned; all before it are the backbone."""
     blocks: ClassVar[tuple[tuple[int, ...], ...]]
     batch_norm: ClassVar[bool]

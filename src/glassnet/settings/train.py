@@ -56,9 +56,10 @@ class TrainSettings:
     GROUPS: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "data and model": ("data", "model", "model_options", "task", "image_size", "skip_damaged"),
         "training": (
-            *("preset", "epochs", "batch_size", "learning_rate", "weight_decay", "label_smoothing"),
+            *("preset", "epochs", "steps", "batch_size", "learning_rate", "weight_decay", "label_smoothing"),
             *("weight_averaging", "augment", "plain_epochs", "validation", "seed", "seeds", "grid"),
         ),
+        "fine-tuning": ("freeze", "backbone_rate", "layer_decay"),
         "segmentation only": ("loss", "class_weights", "low_res_epochs", "low_res_size", "copy_paste"),
         "reconstruction only": ("noise", "beta", "kl_warmup", "binarize"),
         "where and how": ("out", "resume", "device", "precision", "data_root", "json", "help"),
@@ -78,13 +79,23 @@ class TrainSettings:
     skip_damaged: bool = False
     """Skip images that cannot be read in folder:PATH or masks:PATH, and say how many, instead of stopping."""
     epochs: int | None = None
-    """Passes over the training images; if not given, that of the task."""
+    """Passes over the training images; if not given, that of the task, or what --steps comes to."""
+    steps: int | None = None
+    """Optimizer steps in all, in place of --epochs, rounded to whole passes. A network with trained weights takes 400
+    if neither is given."""
     batch_size: int | None = None
     """Images per optimizer step, over all processes; if not given, that of the task."""
     learning_rate: Annotated[float | None, arg(aliases=("--lr",))] = None
     """Peak of the one-cycle schedule; if not given, that of the task."""
     weight_decay: float = 0.05
     """AdamW's decoupled weight decay; applies to weights with two or more dimensions."""
+    freeze: tuple[str, ...] = ()
+    """Layers whose weights and running statistics stay as they are, by name or pattern: stem, "stages.[01]*"."""
+    backbone_rate: float | None = None
+    """Learning rate of all layers but the head, as a share of --learning-rate; if not given, 0.1 for a network with
+    trained weights, else 1."""
+    layer_decay: float = 1.0
+    """Factor by which the rate falls from each stage of the backbone to the one before it, as 0.8; 1 for one rate."""
     label_smoothing: float = 0.0
     """Share of each target that is spread evenly over all classes, from 0 to below 1."""
     loss: Literal["cross-entropy", "dice", "lovasz"] = "cross-entropy"
@@ -133,12 +144,16 @@ class TrainSettings:
     def __post_init__(self) -> None:
         """Refuse what no training could use."""
         paths(self)
-        positive(self, "epochs", "batch_size", "learning_rate", "image_size", "low_res_size")
+        positive(self, "epochs", "steps", "batch_size", "learning_rate", "image_size", "low_res_size")
         seeded(self)
         between(self, "label_smoothing", 0, 1)
         if self.weight_averaging is not None:
             between(self, "weight_averaging", 0, 1)
         between(self, "plain_epochs", 0, 1)
+        if self.backbone_rate is not None:
+            between(self, "backbone_rate", 0, float("inf"))
+        if not 0 < self.layer_decay <= 1:
+            raise InputError(f"--layer-decay is {self.layer_decay}, expected a factor above 0 and at most 1.")
         between(self, "low_res_epochs", 0, 1)
         between(self, "weight_decay", 0, float("inf"))
         between(self, "beta", 0, float("inf"))
@@ -184,6 +199,7 @@ class ResolvedSettings(TrainSettings):
     batch_size: int = field()
     learning_rate: float = field()
     weight_averaging: float = field()
+    backbone_rate: float = 1.0
 
 
 def share_of_epochs(epochs: int, share: float) -> int:

@@ -28,7 +28,9 @@ from glassnet.rng import PerImageRNG
 from glassnet.settings import ResolvedSettings, to_json
 from glassnet.settings.train import share_of_epochs
 from glassnet.tasks import Records
+from glassnet.training.fitting import fit_head
 from glassnet.training.state import TrainingState
+from glassnet.training.transfer import keep_statistics
 
 # Steps between two looks at the loss: often enough to stop a lost training, seldom enough not to wait for a GPU.
 _CHECK_EVERY = 50
@@ -66,7 +68,7 @@ def run_epochs(loop: Loop) -> None:
     while state.epoch < settings.epochs:
         begun = time.perf_counter()
         rate = state.optimizer.param_groups[0]["lr"]
-        trained = train_epoch(loop, model)
+        trained = _fitted(loop) if getattr(state.model, "fits_at_once", False) else train_epoch(loop, model)
         train_seconds = time.perf_counter() - begun
         validated = loop.parts.task.measure(evaluate_split(loop, "validation"))
         _check(validated["loss"], loop, "after its last step")
@@ -76,6 +78,19 @@ def run_epochs(loop: Loop) -> None:
             _write_epoch(
                 loop, trained, validated, {"learning_rate": rate, "seconds": seconds, "train_seconds": train_seconds}
             )
+
+
+def _fitted(loop: Loop) -> dict[str, float]:
+    """Fit a model that is not trained step by step; of several processes each does the same."""
+    loop.state.model.eval()
+    return fit_head(
+        loop.state.model,
+        loop.training,
+        loop.validation,
+        loop.parts.objective,
+        device=loop.accelerator.device,
+        precision=loop.precision,
+    )
 
 
 def train_epoch(loop: Loop, model: torch.nn.Module) -> dict[str, float]:
@@ -95,6 +110,7 @@ def train_epoch(loop: Loop, model: torch.nn.Module) -> dict[str, float]:
         copy_paste=copy_paste_share(settings, state.epoch),
     )
     model.train()
+    keep_statistics(model)
     sums, count, names = torch.zeros(1, device=accelerator.device, dtype=torch.float64), 0, ["loss"]
     total = math.ceil(len(loop.training) / settings.batch_size)
     with progress(f"epoch {state.epoch + 1}/{settings.epochs}", total, announce=False) as advance:

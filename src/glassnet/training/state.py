@@ -14,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from glassnet.errors import InputError
 from glassnet.settings import ResolvedSettings
+from glassnet.training.transfer import parameter_groups
 
 
 @dataclass
@@ -87,14 +88,12 @@ def new_state(model: nn.Module, settings: ResolvedSettings, *, steps: int) -> Tr
         settings: Peak learning rate, weight decay, averaging.
         steps: Optimizer steps in the whole training.
     """
-    # Decay draws weights to 0, which is right for the matrices of a map and wrong for the scale of a batch-norm.
-    matrices = [p for p in model.parameters() if p.ndim >= 2]
-    vectors = [p for p in model.parameters() if p.ndim < 2]
-    groups: list[dict[str, Any]] = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
+    groups = parameter_groups(model, settings)
     optimizer = AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
     # Of four steps the rise would take 0.25 x 4 - 1 = 0, by which torch divides.
     total = 5 if steps == 4 else max(2, steps)
-    schedule = OneCycleLR(optimizer, settings.learning_rate, total_steps=total, pct_start=0.25)
+    peaks = [settings.learning_rate * group["share"] for group in groups]
+    schedule = OneCycleLR(optimizer, peaks, total_steps=total, pct_start=0.25)
     average = None
     if settings.weight_averaging:
         average = AveragedModel(model, multi_avg_fn=_exponential(settings.weight_averaging), use_buffers=True)

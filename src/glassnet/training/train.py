@@ -34,6 +34,7 @@ from glassnet.settings import ResolvedSettings, TrainSettings, to_json
 from glassnet.training.distributed import broadcast_from_main, join_processes, main_first, synchronize_batchnorm
 from glassnet.training.loop import Loop, evaluate_split, run_epochs, save_checkpoint
 from glassnet.training.state import TrainingState, new_state
+from glassnet.training.transfer import freeze
 
 
 def train(settings: TrainSettings, *, name: str | None = None) -> Run:
@@ -65,6 +66,8 @@ def train(settings: TrainSettings, *, name: str | None = None) -> Run:
     training, validation = training_parts(parts.dataset, resumed.validation, seed=resumed.seed)
     copies = held_out_copies(training, validation) if accelerator.is_main_process else 0
     steps = _steps(len(training), resumed, accelerator)
+    if saved is None and resumed.steps is not None:
+        resumed = dataclasses.replace(resumed, epochs=max(1, round(resumed.steps / steps)))
     state = _start(parts, resumed, accelerator, steps=steps * resumed.epochs)
     if saved is not None:
         state.restore(saved["state"], source=resumed.out)
@@ -201,6 +204,7 @@ def _steps(images: int, settings: ResolvedSettings, accelerator: Accelerator) ->
 
 def _start(parts: Experiment, settings: ResolvedSettings, accelerator: Accelerator, *, steps: int) -> TrainingState:
     model = parts.model.to(device=accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    freeze(model, settings.freeze)
     if accelerator.num_processes > 1:
         model = synchronize_batchnorm(model)
     return new_state(model, settings, steps=steps)
@@ -252,7 +256,7 @@ def _manifest(
     described = dict(parts.description)
     shape = (1, described["in_channels"], described["image_size"], described["image_size"])
     described["layers"] = [dataclasses.asdict(layer) for layer in layer_table(parts.model, shape)]
-    described["parameters"] = sum(p.numel() for p in parts.model.parameters() if p.requires_grad)
+    described["parameters"] = sum(p.numel() for p in parts.model.parameters())
     dataset = parts.dataset
     return {
         "schema_version": SCHEMA_VERSION,

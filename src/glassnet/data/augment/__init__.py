@@ -88,6 +88,10 @@ def _photos(count: int, generator: Generator) -> Warp:
     return Warp(random_affine(count, generator, degrees=5, shift=0.1, scale=(0.95, 1.25), flip=True))
 
 
+def _zooms(count: int, generator: Generator) -> Warp:
+    return Warp(random_affine(count, generator, degrees=5, shift=0.15, scale=(0.85, 1.8), flip=True))
+
+
 def _scenes(count: int, generator: Generator) -> Warp:
     return Warp(random_affine(count, generator, degrees=12, shift=0.1, scale=(0.8, 1.3)))
 
@@ -110,13 +114,21 @@ AUGMENTATIONS: dict[str, Augmentation | None] = {
     "digits": _digits,
     "clothes": _clothes,
     "photos": _photos,
+    "zooms": _zooms,
     "scenes": _scenes,
     "objects": _objects,
 }
-PLAIN = {"clothes": "flips", "photos": "flips", "objects": "flips"}
+PLAIN = {"clothes": "flips", "photos": "flips", "zooms": "flips", "objects": "flips"}
 """What is left of an augmentation where images are to be distributed as the test's: a mirrored photograph is one."""
+FOR_PRETRAINED = {"photos": "zooms"}
+"""Stronger augmentations for networks with trained weights: crops and zooms of photographs, and their colours."""
 _COLOUR_JITTER = partial(random_colours, brightness=0.2, contrast=0.4, saturation=0.5, tint=0.1)
-COLOURS: dict[str, Callable[[int, Generator], Colours]] = {"scenes": _COLOUR_JITTER, "objects": _COLOUR_JITTER}
+_SLIGHT_JITTER = partial(random_colours, brightness=0.1, contrast=0.3, saturation=0.3, tint=0.05)
+COLOURS: dict[str, Callable[[int, Generator], Colours]] = {
+    "scenes": _COLOUR_JITTER,
+    "objects": _COLOUR_JITTER,
+    "zooms": _SLIGHT_JITTER,
+}
 """Changes of colour that go with some of the augmentations."""
 
 

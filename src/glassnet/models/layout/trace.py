@@ -19,8 +19,9 @@ from glassnet.models.layout.reading import Reading
 from glassnet.models.layout.rules import RULES
 from glassnet.models.parts import Part, layer_tensor
 from glassnet.models.undisturbed import undisturbed
+from glassnet.turns import evaluating
 
-_Key = tuple[int, tuple[int, ...], tuple[int, ...]]
+_Key = tuple[int, int, tuple[int, ...], tuple[int, ...]]
 
 MODULES_OF_MAPS = (
     nn.Conv2d,
@@ -86,7 +87,7 @@ def _axes_after(name: str, operation: Operation) -> Axes | None:
 
 
 def _key(tensor: Tensor) -> _Key:
-    return tensor.data_ptr(), tuple(tensor.shape), tuple(tensor.stride())
+    return tensor.untyped_storage()._cdata, tensor.storage_offset(), tuple(tensor.shape), tuple(tensor.stride())
 
 
 def trace(
@@ -117,7 +118,9 @@ def trace(
         if isinstance(value, Tensor) and value.ndim:
             readings[made] = _reading(mode.axes_of(value), value, model.get_submodule(made[0]))
 
-    with undisturbed(model), torch.no_grad(), tapped(model, modules, tap), mode:
+    # On the device meta there is nothing to disturb: shapes alone are traced.
+    guard = evaluating(model) if two.is_meta else undisturbed(model)
+    with guard, torch.no_grad(), tapped(model, modules, tap), mode:
         call(model, two)
     return readings
 

@@ -1,0 +1,101 @@
+"""Models that are fitted at once: a linear map of frozen features, with the decay chosen on validation images."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from glassnet.console import progress
+from glassnet.data import Split
+from glassnet.devices import autocast
+from glassnet.images import to_float
+from glassnet.tasks import Objective
+
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+"""Weights of the penalty |W|² / 2 that are tried, on features of mean 0 and deviation 1."""
+_BATCH = 64
+
+
+class Fitted(Protocol):
+    """A model whose `head`, a linear map of its `features`, is fitted."""
+
+    head: nn.Linear
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return a row for each image."""
+
+
+def fit_head(
+    model: nn.Module,
+    training: Split,
+    validation: Split,
+    objective: Objective,
+    *,
+    device: torch.device,
+    precision: str,
+) -> dict[str, float]:
+    """Fit the head by L-BFGS for each strength, and take the one of least validation loss, of equals the strongest.
+
+    The loss is that of the task. The features' means and deviations go into the map, so that it takes them as they are.
+
+    Returns:
+        "loss", of the training images, and "strength".
+    """
+    fitted = cast(Fitted, model)
+    rows, targets = _features(fitted, training, device, precision, "training")
+    held_rows, held_targets = _features(fitted, validation, device, precision, "validation")
+    mean, deviation = rows.mean(dim=0), rows.std(dim=0, correction=0).clamp(min=1e-6)
+    rows, held_rows = (rows - mean) / deviation, (held_rows - mean) / deviation
+    best: tuple[float, float, float, nn.Linear] | None = None
+    for strength in sorted(STRENGTHS, reverse=True):
+        head = nn.Linear(rows.shape[1], fitted.head.out_features, device=device)
+        loss = _minimise(head, rows, targets, objective, strength)
+        with torch.no_grad():
+            held = float(objective(head(held_rows), held_targets, 1.0)[0])
+        if best is None or held < best[0]:
+            best = (held, loss, strength, head)
+    assert best is not None  # there is a strength
+    _, loss, strength, head = best
+    with torch.no_grad():
+        fitted.head.weight.copy_(head.weight / deviation)
+        fitted.head.bias.copy_(head.bias - head.weight @ (mean / deviation))
+    return {"loss": loss, "strength": strength}
+
+
+def _minimise(
+    head: nn.Linear, rows: Float[Tensor, "n d"], targets: Tensor, objective: Objective, strength: float
+) -> float:
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    optimizer = torch.optim.LBFGS(head.parameters(), max_iter=200, history_size=20, line_search_fn="strong_wolfe")
+
+    def penalised() -> Tensor:
+        optimizer.zero_grad()
+        loss: Tensor = objective(head(rows), targets, 1.0)[0] + strength / 2 * head.weight.square().sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    with torch.enable_grad():
+        optimizer.step(cast(Any, penalised))
+    with torch.no_grad():
+        return float(objective(head(rows), targets, 1.0)[0])
+
+
+@torch.no_grad()
+def _features(
+    model: Fitted, split: Split, device: torch.device, precision: str, what: str
+) -> tuple[Float[Tensor, "n d"], Tensor]:
+    """Return a float32 row for each image of a split as it is, and the targets."""
+    rows, targets = [], []
+    with progress(f"features of the {what} images", -(-len(split) // _BATCH), announce=False) as advance:
+        for places in torch.arange(len(split)).split(_BATCH):
+            taken, wanted = split.take(places)
+            images = to_float(taken.to(device)).contiguous(memory_format=torch.channels_last)
+            with autocast(device, precision):
+                rows.append(model.features(images).float())
+            targets.append(wanted.to(device))
+            advance()
+    return torch.cat(rows), torch.cat(targets)

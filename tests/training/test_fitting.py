@@ -1,0 +1,83 @@
+"""The linear probe: scikit-learn's logistic regression on the same features, its decay chosen on validation images."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+
+import glassnet as gn
+from glassnet.data.split import training_parts
+from glassnet.errors import InputError
+from glassnet.models import create_model
+from glassnet.training import fitting
+from glassnet.training.fitting import STRENGTHS, fit_head
+from tiny_runs import tiny
+
+OPTIONS = ("of=convnet", "weights=", "layer=pool1")
+
+
+@pytest.fixture(scope="module")
+def probed(tmp_path_factory):
+    settings = tiny(tmp_path_factory.mktemp("probe") / "run", data="mnist-sample", model="probe", epochs=None)
+    return gn.train(gn.TrainSettings(**{**vars(settings), "model_options": OPTIONS}))
+
+
+def test_it_is_fitted_in_one_epoch_and_no_weight_of_the_network_changes(probed):
+    assert probed.settings.epochs == len(probed.history) == 1
+    assert probed.history[0]["train_strength"] in STRENGTHS
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        fresh = create_model(
+            "probe", in_channels=1, num_classes=10, image_size=28, of="convnet", weights="", layer="pool1"
+        )
+    for name, value in fresh.network.state_dict().items():
+        if not name.startswith("normalize."):
+            assert torch.equal(value, probed.model().state_dict()[f"network.{name}"].cpu()), name
+    assert probed.metrics["test_accuracy"] > 0.5  # of random features; chance is 0.1
+
+
+def test_the_map_is_that_of_logistic_regression(probed):
+    model, dataset = probed.model(), probed.dataset()
+    training, _ = training_parts(dataset, 0.1, seed=0)
+    places = torch.arange(len(training))
+    images, targets = training.take(places)
+    with torch.no_grad():
+        rows = model.features(images.float() / 255).numpy().astype(np.float64)
+    scaled = (rows - rows.mean(0)) / rows.std(0)
+    strength = probed.history[0]["train_strength"]
+    # scikit-learn minimises C times the summed loss plus the same penalty.
+    oracle = LogisticRegression(C=1 / (strength * len(rows)), max_iter=2000, tol=1e-6).fit(scaled, targets.numpy())
+    with torch.no_grad():
+        ours = model(images.float() / 255).softmax(1).numpy()
+    assert np.abs(ours - oracle.predict_proba(scaled)).max() < 0.02
+
+
+def test_the_strength_is_that_of_least_validation_loss(probed, monkeypatch):
+    model, dataset = probed.model(), probed.dataset()
+    training, validation = training_parts(dataset, 0.1, seed=0)
+
+    def objective(output, targets, done):
+        return torch.nn.functional.cross_entropy(output, targets), {}
+
+    def fitted(strength):
+        monkeypatch.setattr(fitting, "STRENGTHS", (strength,))
+        fit_head(model, training, validation, objective, device=torch.device("cpu"), precision="fp32")
+        images, targets = validation.take(torch.arange(len(validation)))
+        with torch.no_grad():
+            return float(objective(model(images.float() / 255), targets, 1)[0])
+
+    losses = {strength: fitted(strength) for strength in STRENGTHS}
+    assert min(losses, key=losses.get) == probed.history[0]["train_strength"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"of": "fcn8_small"}, "fcn8_small has no linear layer whose input a probe could take; name a layer"),
+        ({"of": "convnet", "layer": "conv9"}, "no layer 'conv9'"),
+        ({"of": "nosuch"}, "no model 'nosuch'"),
+    ],
+)
+def test_networks_and_layers_that_there_are_not_are_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        create_model("probe", in_channels=1, num_classes=3, image_size=32, **{"weights": "", **options})
