@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import glassnet as gn
 from glassnet.attribution.engine.guided import GuidedReLUError
-from zoo.guided import why_not_guided, with_guided_modules
+from zoo.guided import GuidedCalls, has_relu_modules_alone
 
 CHECKS = ("parameters", "MACs", "features", "Grad-CAM", "guided", "as found")
 NOT_MADE = "– "
@@ -254,17 +254,21 @@ def _gradcam_error(ours: Any, name: str, activation: Tensor, gradient: Tensor) -
 
 
 def _guided(architecture: Architecture, model: nn.Module, images: Tensor) -> str:
-    why = why_not_guided(model, images)
-    if why:
-        return f"{NOT_MADE}{why}"
+    """Compare with ReLUs replaced as they are called; a refusal is right where other activations or functions ran."""
     try:
         ours = gn.explain(model, images, target=_target(architecture), methods="guided_backpropagation")
-    except GuidedReLUError as error:  # right for a network of other activations
-        return f"{NOT_MADE}{error.reason}"
-    rebuilt = with_guided_modules(_network(architecture))
+    except GuidedReLUError as error:
+        refused = has_relu_modules_alone(model, images) and "autograd Function" not in error.reason
+        return f"refused: {error.reason}" if refused else f"{NOT_MADE}{error.reason}"
     given = _given(images)
-    (theirs,) = torch.autograd.grad(_score(architecture)(rebuilt(given)).sum(), [given])
+    with GuidedCalls() as calls:
+        output = model(given)
+    (theirs,) = torch.autograd.grad(_score(architecture)(output).sum(), [given])
     error = _error(torch.as_tensor(ours["guided_backpropagation", "input"]), theirs)
+    if calls.gates:
+        return f"{NOT_MADE}has gates made of relu6, of which no reference tells how they are guided"
+    if not calls.count:
+        return "guided, though it has no ReLU"
     return "" if error <= TOLERANCE else f"off by {error:.1e}"
 
 

@@ -1,4 +1,4 @@
-"""Guided backpropagation by rebuilding a network: each of its ReLU modules becomes one that is guided."""
+"""Guided backpropagation by rebuilding a network: each of its ReLUs becomes one that is guided."""
 
 from typing import Any
 
@@ -7,37 +7,35 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 RELUS = {"relu", "relu_", "relu6", "hardtanh", "hardtanh_", "clamp", "clamp_", "clamp_min", "clamp_min_", "threshold"}
+OTHERS = {"gelu", "silu", "silu_", "sigmoid", "leaky_relu", "leaky_relu_", "prelu", "elu", "elu_", "hardswish", "mish"}
 
 
 class _ReLUCalls(TorchFunctionMode):
-    """Counts the calls of functions that are, or may be, a ReLU."""
+    """Counts the calls of functions that are, or may be, a ReLU, or another activation."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.count = 0
+        self.count = self.others = 0
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.count += getattr(func, "__name__", "") in RELUS
+        name = getattr(func, "__name__", "")
+        self.count += name in RELUS
+        self.others += name in OTHERS
         return func(*args, **(kwargs or {}))
 
 
-def why_not_guided(model: nn.Module, images: Tensor) -> str:
-    """Say why there is no reference of guided backpropagation, or nothing where every ReLU is a module."""
+def has_relu_modules_alone(model: nn.Module, images: Tensor) -> bool:
+    """Tell whether there are ReLUs, all of them modules, and no other activation: then they can be guided."""
     relus = [one for one in model.modules() if isinstance(one, nn.ReLU | nn.ReLU6)]
     ran: list[nn.Module] = []
     handles = [one.register_forward_hook(lambda module, *_: ran.append(module)) for one in relus]
-    leaky = nn.LeakyReLU | nn.PReLU | nn.ELU | nn.GELU | nn.SiLU | nn.Hardswish | nn.Mish | nn.SELU | nn.CELU
     try:
         with torch.no_grad(), _ReLUCalls() as calls:
             model(images)
     finally:
         for handle in handles:
             handle.remove()
-    if not ran:
-        return "no ReLU modules"
-    if any(isinstance(one, leaky) for one in model.modules()):
-        return "other activations among the ReLUs"
-    return "ReLUs called as functions" if calls.count > len(ran) else ""
+    return calls.count == len(ran) > 0 and not calls.others
 
 
 class _GuidedFunction(torch.autograd.Function):
@@ -57,18 +55,26 @@ class _GuidedFunction(torch.autograd.Function):
         return gradient.clamp(min=0) * ((given > 0) & (given < context.most)), None
 
 
-class _GuidedModule(nn.Module):
-    def __init__(self, most: float) -> None:
+class GuidedCalls(TorchFunctionMode):
+    """Puts guided ReLUs in place of those that are called as functions, and counts all that run.
+
+    Attributes:
+        count: The guided ReLUs, modules among them.
+        gates: The calls of the function relu6.
+    """
+
+    def __init__(self) -> None:
         super().__init__()
-        self.most = most
+        self.count = self.gates = 0
 
-    def forward(self, given: Tensor) -> Tensor:
-        return _GuidedFunction.apply(given, self.most)
-
-
-def with_guided_modules(model: nn.Module) -> nn.Module:
-    for module in list(model.modules()):
-        for name, child in list(module.named_children()):
-            if isinstance(child, nn.ReLU | nn.ReLU6):
-                setattr(module, name, _GuidedModule(6.0 if isinstance(child, nn.ReLU6) else float("inf")))
-    return model
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = getattr(func, "__name__", "")
+        self.gates += name == "relu6"  # nn.ReLU6 calls hardtanh; who calls relu6 builds a gate, relu6(x + 3) / 6
+        if name in ("relu", "relu_"):
+            self.count += 1
+            return _GuidedFunction.apply(args[0], float("inf"))
+        low, high = {"hardtanh": ("min_val", "max_val"), "clamp": ("min", "max")}.get(name, ("", ""))
+        if low and kwargs and kwargs.get(low) == 0:
+            self.count += 1
+            return _GuidedFunction.apply(args[0], kwargs[high])
+        return func(*args, **(kwargs or {}))
