@@ -303,6 +303,13 @@ MEASURES: dict[str, Measure] = {
         short="insertion",
         meaning="Area below the class’s probability while the map’s highest pixels appear (Petsiuk et al. 2018).",
     ),
+    "faithfulness_gain": Measure(
+        "Insertion less deletion",
+        _percents(1),
+        "higher",
+        short="ins − del",
+        meaning="How much sooner a class is there when a map’s highest pixels appear than it is lost when they go.",
+    ),
     "average_drop": Measure(
         "Average drop",
         _percents(1),

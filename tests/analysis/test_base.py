@@ -27,6 +27,7 @@ QUICK = {
     "layers": {},
     "attribution": {"images": "correct:4", "layers": "conv2"},
     "faithfulness": {"attribution": {"images": "correct:4", "layers": ("conv2",)}},
+    "ranking": {"attribution": {"images": "correct:4"}, "steps": 4},
     "examples": {"rows": (0, 3)},
 }
 """Settings of each kind that are quick to compute."""

@@ -185,3 +185,23 @@ def test_wrong_input_makes_one_sentence_and_writes_nothing(capsys, copy, tmp_pat
     before = sorted(copy.path.rglob("*"))
     assert message in refused(capsys, "explain", copy.path, *(places.get(word, word) for word in words))
     assert sorted(copy.path.rglob("*")) == before
+
+
+def test_layers_are_ranked_printed_and_kept_when_asked_for(capsys, copy):
+    words = ["explain", copy.path, "--images", "first:4", "--rank-layers"]
+    document = answer(capsys, *words)
+    ranking = document["ranking"]
+    assert [entry.kind for entry in Store(copy.path).entries()] == ["attribution", "ranking"]
+    assert sorted(row["layer"] for row in ranking["layers"]) == ["conv1", "conv2", "conv3", "conv4"]
+    assert {row["method"] for row in ranking["layers"]} == {"gradcam"}
+    gains = [row["numbers"]["faithfulness_gain"]["mean"] for row in ranking["layers"]]
+    assert gains == sorted(gains, reverse=True)
+    assert ranking["images"] == 4
+    assert "on 4 images" in ranking["recommendation"]
+    code, out, _ = call(capsys, *words)
+    assert code == 0
+    assert " ".join(ranking["recommendation"].split()) in " ".join(out.split())
+    assert "pixels in random order" in out
+    assert "ranking/first4" in out
+    asked = answer(capsys, "explain", copy.path, "--images", "first:2", "--layers", "last-conv")
+    assert "ranking" not in asked

@@ -12,6 +12,7 @@ from torch import nn
 
 import glassnet as gn
 from glassnet.analysis import Context, stored
+from glassnet.analysis.ranking import ranking_of
 from glassnet.blocks import Missing
 from glassnet.errors import InputError
 from glassnet.reports.assemble import _methods, _summary, gather, metrics_of, run_report
@@ -184,6 +185,19 @@ def test_other_explanations_and_the_layers_compared_are_folded(run, outline):
     assert "Also explained: Correctly classified images (4), Wrongly classified images (4): Grad-CAM, " in page.text
     assert "How faithful the maps are: Correctly classified images (1): Grad-CAM at conv4" in page.text
     assert "Pixels in random order have a deletion area of" in page.text
+
+
+def test_the_report_says_which_layer_to_look_at(run, outline):
+    asked = {"images": "correct:3", "layers": ("conv3", "conv4"), "methods": ("gradcam",)}
+    measured = gn.analyse(run, "faithfulness", attribution=asked)
+    ranking = gn.analyse(run, "ranking", attribution={**asked, "images": "first:5"}, steps=4)
+    text = page_of(gn.report(run), outline).text
+    assert " ".join(ranking.result.recommendation().split()) in " ".join(text.split())
+    assert "The layers ranked: 5 images (first:5), Grad-CAM" in text
+    assert "Layers by how faithful their maps are: mean and 95% interval over 5 images" in text
+    derived = ranking_of(measured.result, seed=0)
+    assert derived.images == 3
+    assert " ".join(derived.recommendation().split()) in " ".join(text.split())
 
 
 def test_pictures_of_one_title_say_in_what_they_differ_and_own_photographs_follow(digits, tmp_path):

@@ -128,7 +128,7 @@ def compute(subject: Subject, request: AttributionRequest, context: Context) -> 
     views = subject.task.views().explain
     views.check(subject, request)
     model = context.once(("model", id(subject)), lambda: subject.model(context.device))
-    groups = [explain_group(subject, model, group, request) for group in _groups(subject, request, context)]
+    groups = [explain_group(subject, model, group, request) for group in chosen_groups(subject, request, context)]
     if not groups:
         raise InputError(f"no image is {request.images.partition(':')[0]}: there is nothing to explain; take others.")
     first = groups[0].explanation()
@@ -136,7 +136,8 @@ def compute(subject: Subject, request: AttributionRequest, context: Context) -> 
     return Attribution(tuple(groups), first.methods, first.layers, threshold)
 
 
-def _groups(subject: Subject, request: AttributionRequest, context: Context) -> list[Group]:
+def chosen_groups(subject: Subject, request: AttributionRequest, context: Context) -> list[Group]:
+    """Return the images that a request asks for, as one or two groups, none of them empty; say which one is."""
     chosen = select(subject, request.images, request.split, request.precision, context)
     for group in chosen:
         if not len(group.split):
@@ -169,7 +170,7 @@ def explain_group(subject: Subject, model: nn.Module, group: Group, request: Att
         batch_size=len(given) if views.together else "auto",
     )
     described = views.describe(subject, model, group, request, explanation)
-    mask = _mask(subject, group, request)
+    mask = mask_of(subject, group, request)
     return ExplainedGroup(
         name=group.name,
         title=group.title,
@@ -191,7 +192,8 @@ def _array(images: Tensor) -> np.ndarray:
     return images.detach().cpu().numpy()
 
 
-def _mask(subject: Subject, group: Group, request: AttributionRequest) -> np.ndarray | None:
+def mask_of(subject: Subject, group: Group, request: AttributionRequest) -> np.ndarray | None:
+    """Return where attribution should lie in a group's images; None without a mask."""
     views = subject.task.views().explain
     stroke = request.mask == "stroke" or (request.mask == "auto" and subject.data in DIGITS and views.classes)
     return stroke_mask(group.images) if stroke else None

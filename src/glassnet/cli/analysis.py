@@ -51,6 +51,11 @@ def explain(settings: ExplainSettings) -> Answer:
         done.append(measured)
     about = {"run": str(subject.path), "explained": explained.to_json()}
     about |= {"faithfulness": done[1].to_json()} if settings.faithfulness else {}
+    if settings.rank_layers:
+        ranking = analyse(subject, "ranking", attribution=AttributionRequest(**asked), context=context)
+        done.append(ranking)
+        parts += [ranking.result.table().text(), ranking.result.recommendation()]
+        about["ranking"] = {**ranking.to_json(), "recommendation": ranking.result.recommendation()}
     return answer_about(subject, "\n\n".join([*parts, kept_at(done)]), about)
 
 

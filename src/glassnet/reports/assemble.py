@@ -223,7 +223,8 @@ def _embedding(gathered: ReportAnalyses, examples: Sequence[Example]) -> Iterato
 
 def _layers(gathered: ReportAnalyses) -> Iterator[Block]:
     explained = gathered.of("attribution")
-    yield from layer_blocks(gathered.subject, explained, gathered.of("faithfulness"), gathered.of("layers"))
+    others = (gathered.of(kind) for kind in ("faithfulness", "layers", "ranking"))
+    yield from layer_blocks(gathered.subject, explained, *others)
     if "attribution" in gathered.lacking or not explained:
         yield _missing(gathered, "attribution")
 

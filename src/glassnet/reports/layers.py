@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from markupsafe import Markup
 
 from glassnet.analysis import Analysis
-from glassnet.analysis.attribution import ATTRIBUTION, ExplainedGroup, facts_table
+from glassnet.analysis.attribution import ATTRIBUTION, AttributionRequest, ExplainedGroup, facts_table
 from glassnet.analysis.faithfulness import MeasuredGroup
 from glassnet.analysis.layers import AlignedLayers, LayerComparison
+from glassnet.analysis.ranking import ranking_of
 from glassnet.attribution.faithfulness import MeanCI
 from glassnet.blocks import Block, Fold, Picture, Prose
 from glassnet.formats import DASH, count
@@ -23,13 +24,19 @@ NOTICES = {True: "notices it", False: "does not notice it", None: "is undecided,
 
 
 def layer_blocks(
-    subject: Subject, explained: Sequence[Analysis], faithful: Sequence[Analysis], compared: Sequence[Analysis]
+    subject: Subject,
+    explained: Sequence[Analysis],
+    faithful: Sequence[Analysis],
+    compared: Sequence[Analysis],
+    ranked: Sequence[Analysis] = (),
 ) -> Iterator[Block]:
     """Return the newest attribution, the older ones folded, and what was measured of them and of the layers.
 
     Attributions of the subject's own images come before those of others, such as own photographs.
     """
     newest = list(reversed(explained))
+    for one in reversed(ranked):
+        yield Prose((one.result.recommendation(),))
     for place, one in enumerate(sorted(newest, key=lambda one: ATTRIBUTION.elsewhere(one.request))):
         blocks = tuple(_explained(subject, one))
         if place == 0:
@@ -38,6 +45,8 @@ def layer_blocks(
             yield Fold(f"Also explained: {explained_words(subject, one)}", blocks)
     for one in reversed(faithful):
         yield Fold(f"How faithful the maps are: {explained_words(subject, one)}", tuple(_faithful(one)))
+    for one in reversed(ranked):
+        yield Fold(f"The layers ranked: {ranked_words(subject, one)}", (one.result.table(),))
     for one in reversed(compared):
         yield Fold("The layers compared", tuple(_compared(one)))
 
@@ -51,13 +60,16 @@ def explained_words(subject: Subject, analysis: Analysis) -> str:
     methods = ", ".join(dict.fromkeys(METHOD_TITLES.get(method, method) for method, _ in keys))
     layers = list(dict.fromkeys(layer for _, layer in keys if layer != "input"))
     where = f"{layers[0]} to {layers[-1]}" if len(layers) > 3 else ", ".join(layers) or "the input"
-    unusual = [
+    return f"{images}: {', '.join([f'{methods} at {where}', *_unusual(subject, request)])}"
+
+
+def _unusual(subject: Subject, request: AttributionRequest) -> list[str]:
+    return [
         *([f"of {request.target}"] if request.target != subject.task.views().explain.default_target else []),
         *([f"{request.split} images"] if request.split != "test" else []),
         *([f"mask: {request.mask}"] if request.mask != "auto" else []),
         *([request.precision] if request.precision != "fp32" else []),
     ]
-    return f"{images}: {', '.join([f'{methods} at {where}', *unusual])}"
 
 
 def _number(group: ExplainedGroup | MeasuredGroup) -> int:
@@ -81,8 +93,18 @@ def _explained(subject: Subject, analysis: Analysis) -> Iterator[Block]:
     yield Fold("The images shown, and their numbers", tuple(tables))
 
 
+def ranked_words(subject: Subject, analysis: Analysis) -> str:
+    """Say what layers were ranked on: images and methods, and what is not usual."""
+    request, result = analysis.request.attribution, analysis.result
+    methods = ", ".join(dict.fromkeys(METHOD_TITLES.get(one.method, one.method) for one in result.layers))
+    return ", ".join([f"{count(result.images)} images ({request.images})", methods, *_unusual(subject, request)])
+
+
 def _faithful(analysis: Analysis) -> Iterator[Block]:
     drawn = pictures(analysis)
+    ranking = ranking_of(analysis.result, seed=analysis.request.seed)
+    if ranking is not None:
+        yield Prose((ranking.recommendation(),))
     for place, group in enumerate(analysis.result.groups):
         table = _numbers(
             group.numbers, f"{group.title}: faithfulness, mean and 95% interval over {group.images} images"

@@ -157,6 +157,9 @@ class ExplainSettings(NetworkSettings):
     faithfulness: bool = False
     """Also hide pixels (60 passes an image and map) and randomise weights (all maps anew for each weight layer):
     seconds for convnet, minutes for VGG."""
+    rank_layers: bool = False
+    """Also rank the layers by how faithful their maps are, and say which one to look at: by the methods of layers among
+    --methods, on --images, or on the first 100 if not given."""
     name: str | None = None
     """Name of the analysis; short words of its settings if not given."""
     out: Path | None = None
