@@ -18,7 +18,7 @@ from glassnet.images import VOID
 
 KINDS = {1: "classes", 2: "labels", 3: "masks"}
 """What the targets of so many dimensions are."""
-Augmentation = Literal["none", "flips", "digits", "clothes", "photos", "scenes", "objects"]
+Augmentation = Literal["none", "flips", "digits", "clothes", "photos", "zooms", "scenes", "objects"]
 
 
 class Split:

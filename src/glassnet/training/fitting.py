@@ -75,7 +75,7 @@ def _minimise(
     def penalised() -> Tensor:
         optimizer.zero_grad()
         loss: Tensor = objective(head(rows), targets, 1.0)[0] + strength / 2 * head.weight.square().sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
     with torch.enable_grad():

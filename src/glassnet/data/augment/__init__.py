@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -120,7 +121,7 @@ AUGMENTATIONS: dict[str, Augmentation | None] = {
 }
 PLAIN = {"clothes": "flips", "photos": "flips", "zooms": "flips", "objects": "flips"}
 """What is left of an augmentation where images are to be distributed as the test's: a mirrored photograph is one."""
-FOR_PRETRAINED = {"photos": "zooms"}
+FOR_PRETRAINED: dict[str, Literal["zooms"]] = {"photos": "zooms"}
 """Stronger augmentations for networks with trained weights: crops and zooms of photographs, and their colours."""
 _COLOUR_JITTER = partial(random_colours, brightness=0.2, contrast=0.4, saturation=0.5, tint=0.1)
 _SLIGHT_JITTER = partial(random_colours, brightness=0.1, contrast=0.3, saturation=0.3, tint=0.05)

@@ -87,7 +87,7 @@ def _axes_after(name: str, operation: Operation) -> Axes | None:
 
 
 def _key(tensor: Tensor) -> _Key:
-    return tensor.untyped_storage()._cdata, tensor.storage_offset(), tuple(tensor.shape), tuple(tensor.stride())
+    return tensor.untyped_storage()._cdata, int(tensor.storage_offset()), tuple(tensor.shape), tuple(tensor.stride())
 
 
 def trace(
