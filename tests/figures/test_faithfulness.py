@@ -70,6 +70,16 @@ def test_curves_have_their_area_in_the_legend(texts):
         figures.faithfulness_curves(AT, {("a", "b"): 2 * FALL}, {("a", "b"): FALL})
 
 
+@pytest.mark.usefixtures("unchecked")
+def test_curves_of_a_score_have_its_own_axis(texts):
+    curves = {("gradcam", "conv1"): 4 * FALL - 8}
+    drawn = figures.faithfulness_curves(AT, curves, curves, unit="score")
+    told = texts(drawn)
+    assert "score of the target" in told
+    assert "conv1 −6.000" in told or "conv1 -6.000" in told
+    assert drawn.axes[0].get_ylim()[0] < -8
+
+
 def test_shares_stand_beside_a_uniform_maps(texts):
     told = texts(figures.mask_share({"own": NETWORK}))
     assert {"25", "50", "own", "a uniform map", "95% interval over images"} <= set(told)

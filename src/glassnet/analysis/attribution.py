@@ -178,7 +178,7 @@ def explain_group(subject: Subject, model: nn.Module, group: Group, request: Att
         names=tuple(group.name_of(row, request.split) for row in range(len(given))),
         numbers=tuple(group.split.numbers.tolist()),
         facts=described.facts,
-        note=described.note,
+        note=" ".join(filter(None, (described.note, explanation.gap_note()))),
         images=_array(given),
         maps=dict(explanation.maps),
         targets=explanation.targets,

@@ -16,7 +16,6 @@ from glassnet.attribution.engine.passes import build_network
 from glassnet.attribution.engine.targets import Classes, Scorer, Target, check_target, of_batch
 from glassnet.attribution.explanation import Explanation, ResultCollector
 from glassnet.attribution.methods import Method, choose_methods, ingredients, is_of_a_layer
-from glassnet.attribution.methods.pixels import GAP_AIM
 from glassnet.console import say
 from glassnet.devices import autocast
 from glassnet.errors import InputError
@@ -106,7 +105,8 @@ def explain(
         names, asked = (select_layers(model, layers), asked_by_name(model, layers)) if of_layers else ([], [])
         plan = Plan(network, chosen, known_methods, asked, names, Maps(model, network.call, reshape), batch_size=1)
         explanation = _explained(plan, images, wanted, batch_size, memory_bytes)
-    _say_gaps(explanation)
+    if note := explanation.gap_note():
+        say(note)
     callable_target = target if callable(target) else None
     return replace(explanation, asked={"target": callable_target, "output": output, "forward": forward})
 
@@ -138,18 +138,6 @@ def _guided_or_not(plan: Plan, images: Images, wanted: Scorer | Classes | None) 
         plan = _without_guiding(plan, error)
     # Outside of the handler, whose error holds the failed pass with its graph.
     return _in_batches(plan, images, wanted)
-
-
-def _say_gaps(explanation: Explanation) -> None:
-    """Say of which images integrated gradients leave more of the score's rise unexplained than they aim at."""
-    for (method, _), gaps in explanation.completeness.items():
-        wide = gaps > GAP_AIM
-        if wide.any():
-            say(
-                f"{method}: the attributions of {int(wide.any(axis=tuple(range(1, wide.ndim))).sum())} of {len(gaps)} "
-                f"images miss the score's rise from the baseline by more than {GAP_AIM:.0%}, by up to "
-                f"{float(gaps.max()):.0%} (explanation.completeness); more steps or another baseline may help."
-            )
 
 
 def _without_guiding(plan: Plan, error: GuidedReLUError) -> Plan:

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from glassnet.attribution.engine.maps import resize
 from glassnet.attribution.engine.passes import Forward
+from glassnet.attribution.methods.pixels import GAP_AIM
 from glassnet.errors import InputError
+from glassnet.measures import METHOD_TITLES
 from glassnet.models.array_buffers import ArrayBuffers
 
 
@@ -76,6 +78,22 @@ class Explanation:
             InputError: There is no such method or layer; the message lists those there are.
         """
         return self.maps[key]
+
+    def gap_note(self) -> str:
+        """Say of how many images integrated gradients leave more of the score's rise unexplained than they aim at.
+
+        Empty where they do not.
+        """
+        sentences = []
+        for (method, _), gaps in self.completeness.items():
+            wide = (gaps > GAP_AIM).reshape(len(gaps), -1).any(axis=1)
+            if wide.any():
+                sentences.append(
+                    f"{METHOD_TITLES.get(method, method)}: the attributions of {int(wide.sum())} of {len(gaps)} images "
+                    f"miss the score's rise from the baseline by more than {GAP_AIM:.0%}, by up to "
+                    f"{float(gaps.max()):.0%} of it; more steps or another baseline may help."
+                )
+        return " ".join(sentences)
 
     def __repr__(self) -> str:
         """Say in one line what was explained."""

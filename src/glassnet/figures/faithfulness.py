@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Integer
@@ -44,6 +45,7 @@ def faithfulness_curves(
     *,
     random: tuple[Curve, Curve] | None = None,
     interval_name: str = "95% interval over images",
+    unit: Literal["probability", "score"] = "probability",
     title: str = "Deletion and insertion",
 ) -> Figure:
     """Draw a row of two panels per method, a curve per layer, dark the nearer to the output; bands are intervals.
@@ -54,6 +56,7 @@ def faithfulness_curves(
         insertion: Likewise, with the same keys.
         random: Deletion and insertion of pixels in random order, to compare with.
         interval_name: What the bands are.
+        unit: What the curves are of: a class's probability, or a callable target's score, of any size and sign.
         title: The figure's heading.
 
     Raises:
@@ -64,8 +67,8 @@ def faithfulness_curves(
             f"got {len(deletion)} deletion and {len(insertion)} insertion curves, expected both of the same maps."
         )
     at = require_finite("the fractions", fractions).astype(float)
-    sides = [{key: _curve(key, curve, len(at)) for key, curve in side.items()} for side in (deletion, insertion)]
-    references = [None, None] if random is None else [_curve(("random", "order"), c, len(at)) for c in random]
+    sides = [{key: _curve(key, curve, len(at), unit) for key, curve in side.items()} for side in (deletion, insertion)]
+    references = [None, None] if random is None else [_curve(("random", "order"), c, len(at), unit) for c in random]
     methods = list(dict.fromkeys(method for method, _ in deletion))
     most = max(sum(one == method for one, _ in deletion) for method in methods)
     height = max(2.5, 0.7 + 0.2 * (most + 1))
@@ -74,10 +77,10 @@ def faithfulness_curves(
     for row, method in zip(panels, methods, strict=True):
         for axes, side, reference, name in zip(row, sides, references, ("deletion", "insertion"), strict=True):
             mine = {layer: curve for (one, layer), curve in side.items() if one == method}
-            _curve_panel(axes, at, mine, reference)
+            _curve_panel(axes, at, mine, reference, unit)
             better = "lower is better" if name == "deletion" else "higher is better"
             axes.set_title(f"{method_name(method)}: {name}, {better}")
-        row[0].set_ylabel("probability of the target")
+        row[0].set_ylabel("probability of the target" if unit == "probability" else "score of the target")
     for axes, what in zip(panels[-1], ("deleted", "inserted"), strict=True):
         axes.set_xlabel(f"pixels {what}, the map's highest first")
     figure.suptitle(title, x=0.01, ha="left")
@@ -88,11 +91,11 @@ def faithfulness_curves(
     return figure
 
 
-def _curve(key: tuple[str, str], curve: np.ndarray, steps: int) -> np.ndarray:
+def _curve(key: tuple[str, str], curve: np.ndarray, steps: int, unit: str) -> np.ndarray:
     what = f"the curve of {key[0]} at {key[1]}"
     values = _means_with_intervals(what, "curves", curve, steps)
     low, high = np.nanmin(values), np.nanmax(values)
-    if low < -1e-6 or high > 1 + 1e-6:
+    if unit == "probability" and (low < -1e-6 or high > 1 + 1e-6):
         raise InputError(f"{what} goes from {low:.3g} to {high:.3g}, expected probabilities from 0 to 1.")
     return values
 
@@ -106,7 +109,9 @@ def _means_with_intervals(what: str, which: str, rows: np.ndarray, steps: int) -
     return values
 
 
-def _curve_panel(axes: Axes, at: np.ndarray, curves: Mapping[str, np.ndarray], reference: np.ndarray | None) -> None:
+def _curve_panel(
+    axes: Axes, at: np.ndarray, curves: Mapping[str, np.ndarray], reference: np.ndarray | None, unit: str
+) -> None:
     shades = colormaps["viridis_r"](np.linspace(0.2, 0.95, len(curves)) if len(curves) > 1 else [0.7])
     if reference is not None:
         label = f"random order  {_area(at, reference):.3f}"
@@ -116,7 +121,7 @@ def _curve_panel(axes: Axes, at: np.ndarray, curves: Mapping[str, np.ndarray], r
         axes.plot(at, curve[:, 0], color=shade, linewidth=1.5, label=label)
         if len(curves) <= BANDS:
             axes.fill_between(at, curve[:, 1], curve[:, 2], color=shade, alpha=0.15, linewidth=0)
-    axes.set(xlim=(0, 1), ylim=(0, 1.02))
+    axes.set(xlim=(0, 1), **({"ylim": (0, 1.02)} if unit == "probability" else {}))
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     axes.grid(color=GRID)
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, handlelength=1.4)

@@ -217,10 +217,11 @@ def test_points_are_tripled_for_the_images_that_need_it_and_none_is_computed_twi
     assert model.rows == 3 + 3 + 32 * 3 + 64 * 2 + 192
     said = capsys.readouterr().err
     assert (
-        "integrated_gradients: the attributions of 1 of 3 images miss the score's rise from the baseline by more"
+        "Integrated gradients: the attributions of 1 of 3 images miss the score's rise from the baseline by more"
         in said
     )
-    assert "(explanation.completeness); more steps or another baseline may help" in said
+    assert "by up to 7% of it; more steps or another baseline may help" in said
+    assert explanation.gap_note() in said
     alone = explain(Steep(), images[1:2], target=1, methods="integrated_gradients")
     np.testing.assert_allclose(
         alone["integrated_gradients", "input"][0], explanation["integrated_gradients", "input"][1]
