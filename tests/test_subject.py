@@ -441,3 +441,36 @@ def test_a_network_that_gives_images_alone_is_measured_explained_and_reported(im
 def test_a_reconstruction_of_another_shape_is_refused(images, model, message):
     with pytest.raises(InputError, match=message):
         Subject(model, images, task="reconstruction")
+
+
+class Named(nn.Sequential):
+    """A network that says what its outputs mean."""
+
+    class_names = ("cat", "dog", "owl")
+
+    def __init__(self, outputs=3):
+        super().__init__(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, outputs))
+
+
+def write_folders(path, *names):
+    for name in names:
+        (path / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(path / name / "1.png")
+    return path
+
+
+def test_a_network_that_names_its_outputs_names_the_classes(tmp_path):
+    images = torch.zeros(2, 3, 8, 8)
+    assert Subject(Named(), images).classes == ("cat", "dog", "owl")
+    assert Subject(Named(), images, classes=["a", "b", "c"]).classes == ("a", "b", "c")
+    assert Subject(Named(4), images).classes == ("0", "1", "2", "3")  # its last layer was replaced
+
+
+def test_folders_are_labels_where_the_network_knows_them(tmp_path, capsys):
+    known = Subject(Named(), write_folders(tmp_path / "known", "owl", "cat"), size=8)
+    assert known.part("test").targets.tolist() == [0, 2]
+    assert known.labelled
+    other = Subject(Named(), write_folders(tmp_path / "other", "owl", "zebra"), size=8)
+    assert not other.labelled
+    assert other.classes == ("cat", "dog", "owl")
+    assert "zebra is no class of the model, so that its folders are no labels" in capsys.readouterr().err

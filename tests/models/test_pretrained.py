@@ -1,4 +1,5 @@
 import hashlib
+import importlib.resources
 import io
 
 import pytest
@@ -202,3 +203,25 @@ def test_a_run_keeps_the_normalization_and_needs_the_file_no_more(state, tmp_pat
     again.load_state_dict(parts.model.state_dict(), assign=True)
     images = torch.rand(2, 1, 32, 32)
     assert torch.equal(again.eval()(images), parts.model.eval()(images))
+
+
+def test_imagenets_classes_have_a_thousand_names_of_their_own():
+    names = pretrained.imagenet_classes()
+    assert len(names) == 1000
+    assert len({name.casefold() for name in names}) == 1000
+    known = {0: "tench", 281: "tabby", 285: "Egyptian cat", 872: "tripod", 967: "espresso", 999: "toilet tissue"}
+    assert {place: names[place] for place in known} == known
+    lines = (importlib.resources.files("glassnet.models") / "imagenet_classes.tsv").read_text().splitlines()
+    synsets = [line.partition("\t")[0] for line in lines if line.startswith("n")]
+    assert synsets == sorted(synsets)  # the order of the challenge
+    assert len(set(synsets)) == 1000
+
+
+def test_only_imagenets_weights_at_a_thousand_classes_name_the_outputs(state, tmp_path):
+    torch.save(state, tmp_path / "w.pth")
+    with torch.device("meta"):
+        named, other = create(classes=1000, weights="imagenet"), create(classes=6, weights="imagenet")
+    assert named.class_names == pretrained.imagenet_classes()
+    assert other.class_names is None
+    assert create(classes=1000).class_names is None
+    assert create(weights=str(tmp_path / "w.pth")).class_names is None

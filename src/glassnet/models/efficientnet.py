@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from glassnet.errors import InputError
 from glassnet.models.blocks import Normalize, RepeatChannels, check_dropout, check_size
-from glassnet.models.pretrained import PackagedFile, load_pretrained, read_pretrained
+from glassnet.models.pretrained import PackagedFile, load_pretrained, names_of_outputs, read_pretrained
 
 Maps = Float[Tensor, "batch channel height width"]
 
@@ -135,6 +135,8 @@ class EfficientNetLite0(LiteStages):
 
     head_name: ClassVar[str] = "fc1"
     """The module whose layers belong to the classes that were learned; all before it are the backbone."""
+    class_names: tuple[str, ...] | None
+    """What each output means, where the weights say it."""
 
     def __init__(
         self, *, in_channels: int, num_classes: int, image_size: int, dropout: float = 0.2, weights: str = ""
@@ -160,6 +162,7 @@ class EfficientNetLite0(LiteStages):
             raise InputError(f"in_channels is {in_channels}, expected 1 or 3 with weights={weights}: they take colour.")
         channels = 3 if weights else in_channels
         super().__init__(channels)
+        self.class_names = names_of_outputs(weights, num_classes)
         self.repeat = RepeatChannels(channels) if channels != in_channels else nn.Identity()
         self.normalize = lite_normalization(channels, pretrained=bool(weights))
         self.head = _conv_bn_relu(_convolution(self.scale_widths[-1], _HEAD, 1))

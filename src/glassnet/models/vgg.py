@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from glassnet.download import RemoteFile
 from glassnet.errors import InputError
 from glassnet.models.blocks import Normalize, RepeatChannels, check_dropout, check_size
-from glassnet.models.pretrained import IMAGENET_MEAN, IMAGENET_STD, load_pretrained, read_pretrained
+from glassnet.models.pretrained import IMAGENET_MEAN, IMAGENET_STD, load_pretrained, names_of_outputs, read_pretrained
 
 Maps = Float[Tensor, "batch channel height width"]
 
@@ -35,6 +35,8 @@ class VGG(nn.Module):
     head_name: ClassVar[str] = "classifier"
     pretrained_pixels: ClassVar[int] = 224
     """The module whose layers belong to the classes that were learned; all before it are the backbone."""
+    class_names: tuple[str, ...] | None
+    """What each output means, where the weights say it."""
     blocks: ClassVar[tuple[tuple[int, ...], ...]]
     batch_norm: ClassVar[bool]
     pretrained: ClassVar[RemoteFile]
@@ -73,6 +75,7 @@ class VGG(nn.Module):
             raise InputError(f"hidden is {hidden}, expected a number of units, or 0 for the usual one.")
         if weights and in_channels not in (1, 3):
             raise InputError(f"in_channels is {in_channels}, expected 1 or 3 with weights={weights}: they take colour.")
+        self.class_names = names_of_outputs(weights, num_classes)
         full, channels = image_size >= _FULL_PIXELS, 3 if weights else in_channels
         side = 7 if full else max(image_size // 32, 1)
         units = hidden or (4096 if full else 512)

@@ -18,7 +18,7 @@ class NetworkSettings:
     """What every analysis takes: where to compute, and what a network without a run needs."""
 
     model_options: tuple[str, ...] = ()
-    """Network without a run: its options as NAME=VALUE, as in weights=imagenet (about 550 MB, once) or weights=FILE."""
+    """Network without a run: its options as NAME=VALUE, as in weights=imagenet or weights=FILE."""
     image_size: int | None = None
     """Network without a run: height and width that image files are brought to, in pixels; 224 if not given."""
     num_classes: int | None = None
