@@ -4,7 +4,7 @@ from torch import nn
 
 import glassnet as gn
 from glassnet.errors import InputError, WorkError
-from glassnet.models.inference import predict, translate_torch_errors
+from glassnet.models.inference import outputs, predict, translate_torch_errors
 
 
 @pytest.mark.parametrize(
@@ -78,3 +78,15 @@ def test_predict_gives_float32_near_the_models_own_outputs(precision, tolerance)
     logits = predict(model, images, precision=precision, batch_size=3)
     assert logits.dtype == torch.float32
     assert (logits - exact).abs().max() <= tolerance * exact.abs().max()
+
+
+def test_predict_refuses_what_the_model_cannot_take_in_one_sentence():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4, 2))
+    with pytest.raises(InputError, match=r"^Sequential fails on images of shape \(2, 3, 8, 8\): mat1 and mat2 shapes"):
+        predict(model, torch.rand(2, 3, 8, 8))
+
+
+def test_a_model_is_as_it_was_found_between_the_batches_of_outputs():
+    model = nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(4, 2)).train()
+    modes = [model.training for _ in outputs(model, torch.rand(4, 1, 2, 2).split(2))]
+    assert modes == [True, True]

@@ -100,6 +100,10 @@ def outputs(model: nn.Module, batches: Iterable[Tensor], *, precision: str = "fp
         model: Takes float images in [0, 1] on its own device.
         batches: Images as `predict` takes them, at least one a batch.
         precision: "fp32" or "bf16".
+
+    Raises:
+        InputError: The model cannot take a batch, or its weights are not there.
+        WorkError: The memory does not suffice for a batch.
     """
     check_weights(model)
     weight = first_weight(model)
@@ -107,7 +111,7 @@ def outputs(model: nn.Module, batches: Iterable[Tensor], *, precision: str = "fp
     for batch in batches:
         images = _ready(batch, weight)
         with evaluating(model), torch.no_grad():
-            with autocast(device, precision):
+            with translate_torch_errors(model, images), autocast(device, precision):
                 output = model(images)
             output = tree_map(lambda one: one.float() if isinstance(one, Tensor) else one, output)
         yield output
