@@ -24,6 +24,10 @@ Reading = Callable[[Tensor], Tensor]
 """From a layer's output to (n, channel, height, width), written down by hand for each architecture."""
 
 
+Gradient = tuple[tuple[str, int], Tensor, Tensor]
+"""A layer's name and call, what it gave, and the score's gradient there."""
+
+
 @dataclass(frozen=True)
 class Architecture:
     """One network of another library.
@@ -222,17 +226,24 @@ def _gradcam(architecture: Architecture, model: nn.Module, images: Tensor) -> st
     ours = gn.explain(model, images, target=_target(architecture), layers=chosen, methods="gradcam")
     if set(theirs) != set(ours.layers):
         return _differing(set(ours.layers), set(theirs))
-    return _worst(
-        {
-            name: _gradcam_error(ours, name, layers[call[0]](activation), layers[call[0]](gradient))
-            for name, (call, activation, gradient) in theirs.items()
-        }
-    )
+    errors = _gradcam_errors(ours, layers, theirs)
+    zero = {name for name, error in errors.items() if error > TOLERANCE and not ours.raw["gradcam", name].any()}
+    if zero:  # said to be zero, where this reference has its rounding: float64 must have zero too
+        precise = _gradients(architecture, _network(architecture).double(), layers, images.double())
+        errors |= _gradcam_errors(ours, layers, {name: precise[name] for name in zero})
+    return _worst(errors)
+
+
+def _gradcam_errors(ours: Any, layers: Mapping[str, Reading], theirs: Mapping[str, Gradient]) -> dict[str, float]:
+    return {
+        name: _gradcam_error(ours, name, layers[call[0]](activation), layers[call[0]](gradient))
+        for name, (call, activation, gradient) in theirs.items()
+    }
 
 
 def _gradients(
     architecture: Architecture, model: nn.Module, layers: Mapping[str, Reading], images: Tensor
-) -> dict[str, tuple[tuple[str, int], Tensor, Tensor]]:
+) -> dict[str, Gradient]:
     """Return by name each call that leads to the score, with what it gave and the score's gradient there."""
     output, taken = _record(model, layers, _given(images))
     calls = {name: call for name, call in _named(taken).items() if taken[call].requires_grad}
@@ -277,7 +288,7 @@ def _error(ours: Tensor, theirs: Tensor, least: float = 0.0) -> float:
     if ours.shape != theirs.shape:
         return float("inf")
     scale = max(float(theirs.abs().max()), least, 1e-30)
-    return float((ours.float() - theirs.float()).abs().max()) / scale
+    return float((ours.double() - theirs.double()).abs().max()) / scale
 
 
 def _worst(errors: Mapping[str, float]) -> str:
