@@ -60,3 +60,14 @@ def test_a_line_is_said_once(capsys):
     for _ in range(2):
         console.say_once("the same for all that read it")
     assert capsys.readouterr().err.count("the same for all") == 1
+
+
+def test_a_block_may_say_each_line_once(capsys):
+    with console.no_repeats():
+        console.say("a")
+        with console.no_repeats():
+            console.say("a")
+            console.say("b")
+        console.say("b")
+    console.say("a")
+    assert capsys.readouterr().err == "a\nb\na\n"

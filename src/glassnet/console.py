@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Protocol
 
 from glassnet.errors import InputError
@@ -54,9 +55,28 @@ def printable(text: str, *, lines: bool = True) -> str:
 
 
 def say(message: str) -> None:
-    """Print a line on standard error, from the main process only."""
+    """Print a line on standard error, from the main process only; inside `no_repeats` only if it is new there."""
+    there = _said_here.get()
+    if there is not None and message in there:
+        return
+    if there is not None:
+        there.add(message)
     if is_main_process():
         print(printable(message), file=sys.stderr, flush=True)
+
+
+@contextmanager
+def no_repeats() -> Iterator[None]:
+    """Let `say` print each line of the block once, where one call of the library makes many that would say the same."""
+    outer = _said_here.get()
+    token = _said_here.set(set() if outer is None else outer)
+    try:
+        yield
+    finally:
+        _said_here.reset(token)
+
+
+_said_here: ContextVar[set[str] | None] = ContextVar("said_here", default=None)
 
 
 def say_once(message: str) -> None:

@@ -222,3 +222,19 @@ def test_output_and_forward_are_those_of_explain(images):
     negative = fixed_target(Mlp(), images, "predicted", output=lambda o: -o, batch_size=7)
     expected = sanity_check(Mlp(), images, methods="saliency", target=negative)
     np.testing.assert_allclose(checked.rank_correlation["saliency"], expected.rank_correlation["saliency"], atol=1e-6)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_traced_model_loses_its_weights_as_they_are_defined(images):
+    traced = torch.jit.trace(Mlp().eval(), images)
+    assert sanity_check(traced, images, methods="saliency").layers == ("trained", "head", "hidden")
+
+
+def test_what_each_step_would_say_again_is_said_once(images, capsys):
+    class Wrapped(Mlp):
+        def forward(self, x):
+            return {"logits": super().forward(x)}
+
+    sanity_check(Wrapped(), images, methods="saliency")
+    assert capsys.readouterr().err.count("the class scores are taken from the output's 'logits'") == 1

@@ -101,7 +101,8 @@ def weights_in_order(model: nn.Module, images: Images, call: ModelCall) -> dict[
     A weight counts where it is first used, whichever module owns it: the output projection of an attention, which is
     never called itself, and a class token of the whole model, which stands under its own name. One whose use is not
     seen, as inside a scripted module, counts where the nearest module around it is left; one that is used nowhere comes
-    first. Parametrised weights count to their module.
+    first. Parametrised weights count to their module. A model that is scripted or traced as a whole shows nothing of
+    this: its weights come as they are defined.
 
     Raises:
         InputError: There are none, or the model cannot take the image.
@@ -114,7 +115,8 @@ def weights_in_order(model: nn.Module, images: Images, call: ModelCall) -> dict[
         uses.count += 1
         left.setdefault(module_call[0], uses.count)
 
-    modules = [name for name, _ in model.named_modules() if name]
+    scripted = isinstance(model, torch.jit.ScriptModule)
+    modules = [name for name, _ in model.named_modules() if name and not scripted]
     _, batch = next(image_batches(model, images, 1))
     with undisturbed(model), torch.no_grad(), translate_torch_errors(model, batch), tapped(model, modules, note), uses:
         call(model, batch)

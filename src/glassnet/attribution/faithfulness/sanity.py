@@ -14,6 +14,7 @@ from glassnet.attribution.explain import explain
 from glassnet.attribution.faithfulness.comparison import rank_correlation, refuse_several, structural_similarity
 from glassnet.attribution.faithfulness.following import fixed_target
 from glassnet.attribution.faithfulness.randomising import copy_model, randomise, weights_in_order
+from glassnet.console import no_repeats
 from glassnet.errors import InputError
 from glassnet.images import Images, check_images
 from glassnet.models.inference import ModelCall
@@ -118,7 +119,6 @@ def sanity_check(
     chosen = choice_in_copy(model, layers, lost)
     weights = weights_in_order(lost, images, model_call(forward))
     order = list(weights)[::-1]
-    fixed = fixed_target(lost, images, target, output=output, forward=forward, batch_size=batch_size)
 
     def maps() -> dict[str, np.ndarray]:
         made = {name: mapper(lost) for name, mapper in (own or {}).items()}
@@ -137,7 +137,9 @@ def sanity_check(
             made |= {method: array for (method, _), array in explained.maps.items()}  # of several layers the last stays
         return made
 
-    steps = list(_cascade([weights[name] for name in order], maps, seed))
+    with no_repeats():  # each step explains anew
+        fixed = fixed_target(lost, images, target, output=output, forward=forward, batch_size=batch_size)
+        steps = list(_cascade([weights[name] for name in order], maps, seed))
     return SanityCheck(
         layers=("trained", *order),
         rank_correlation=_compared(steps, rank_correlation),
