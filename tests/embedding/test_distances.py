@@ -258,6 +258,15 @@ def test_umap_keeps_classes(place):
     assert cdist(placed, made.points).argmin(axis=1).tolist() != [0] * 20
 
 
+def test_umap_says_what_single_precision_does_not_tell(capsys):
+    pytest.importorskip("umap")
+    rows = np.random.default_rng(0).normal(size=(60, 20))
+    embed(rows, method="umap", neighbours=8)
+    assert capsys.readouterr().err == ""
+    embed(put(rows, "two places"), method="umap", neighbours=8)
+    assert "100% of the rows lie nearer to another than single precision" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("unit", [1e-200, 1e25, 1e200])
 def test_umap_does_not_depend_on_the_unit(unit):
     pytest.importorskip("umap")

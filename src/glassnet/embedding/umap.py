@@ -9,12 +9,16 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float64
 
+from glassnet.console import say
 from glassnet.embedding.checks import check_seed, check_varied, checked_rows
-from glassnet.embedding.distances import magnitude, middle
+from glassnet.embedding.distances import magnitude, middle, ruler
 from glassnet.embedding.result import Embedding, Options, Rows
 from glassnet.errors import InputError
 
 FARTHEST = 1e15
+SAMPLE = 500
+DIGITS_LEFT, LOST_SHARE = 10, 0.01
+"""Distances below ten times the rounding of the rows are lost; a hundredth of the rows may be copies, nearly."""
 
 
 @contextlib.contextmanager
@@ -45,6 +49,7 @@ def umap(features: Rows, options: Options) -> Embedding:
     check_seed(options.seed)
     near_zero = _mover(rows)
     rows = near_zero(rows)
+    _say_lost_digits(rows)
     _check(options, len(rows))
     model = library.UMAP(
         n_components=options.dims,
@@ -98,6 +103,19 @@ def _mover(rows: Float64[np.ndarray, "n d"]) -> Callable[[Float64[np.ndarray, "m
         return moved
 
     return move
+
+
+def _say_lost_digits(rows: Float64[np.ndarray, "n d"]) -> None:
+    """Say where rows lie so close together, and so far from others, that float32 does not tell which are nearest."""
+    some = rows[:: -(-len(rows) // SAMPLE)]
+    apart = np.sqrt(np.partition(ruler(rows).squared(some), 1, axis=1)[:, 1])  # from the nearest other
+    rounding = np.finfo(np.float32).eps * np.linalg.norm(some, axis=1)
+    lost = float(((apart > 0) & (apart < DIGITS_LEFT * rounding)).mean())
+    if lost > LOST_SHARE:
+        say(
+            f"{lost:.0%} of the rows lie nearer to another than single precision, in which UMAP computes, can tell: "
+            "their groups are too far apart; embed each group by itself, or use t-SNE."
+        )
 
 
 def _library() -> ModuleType:
