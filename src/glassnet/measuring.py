@@ -13,6 +13,7 @@ from glassnet.images import device_of
 from glassnet.models.inference import outputs
 from glassnet.rng import PerImageRNG
 from glassnet.tasks import Normal, Recorder, Records, Task
+from glassnet.turns import evaluating
 
 
 def run_evaluation(
@@ -49,10 +50,11 @@ def run_evaluation(
         ordered_batches(split, batch_size=size, device=device, part=part, corruption=corruption, rng=rng)
     )
     given = outputs(model, (images for images, _ in batches), precision=precision)
-    pieces = [
-        {key: value.cpu() for key, value in recorder(output, targets, _normal(rng, batch)).items()}
-        for output, (_, targets), batch in zip(given, again, places, strict=True)
-    ]
+    with evaluating(model):  # between batches too, when a recorder decodes codes by the model
+        pieces = [
+            {key: value.cpu() for key, value in recorder(output, targets, _normal(rng, batch)).items()}
+            for output, (_, targets), batch in zip(given, again, places, strict=True)
+        ]
     return {key: torch.cat([one[key] for one in pieces]) for key in (pieces[0] if pieces else ())}
 
 

@@ -20,12 +20,12 @@ from glassnet.denoising.baselines import BaselineQuality, measure_baselines, noi
 from glassnet.images import first_weight, to_float
 from glassnet.measures import show
 from glassnet.models.autoencoder import Autoencoder
-from glassnet.models.inference import evaluating
 from glassnet.run.store import FigureWords, Plot
 from glassnet.tasks.base import Records
 from glassnet.tasks.reconstruction.image_quality import psnr
 from glassnet.tasks.reconstruction.learn import Output, output_images
 from glassnet.tasks.reconstruction.result import Reconstruction
+from glassnet.turns import evaluating
 
 PICTURED, SAMPLED, TRAVERSED, STEPS = 10, 20, 6, 7
 """Images in a row of the main figure, samples from the prior, dimensions traversed, and steps of each."""
