@@ -18,7 +18,7 @@ from glassnet.attribution.engine.targets import Scorer
 from glassnet.errors import InputError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Choice:
     """What a callable target does with its output.
 

@@ -21,7 +21,7 @@ from glassnet.models.layout.axes import (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Operation:
     """One call: its arguments, the axes of its tensors, and what it gave.
 
