@@ -9,6 +9,7 @@ from typing import Any
 from glassnet.data import DATASETS, OF_A_PATH, find_source
 from glassnet.errors import InputError, unknown_name
 from glassnet.models import MODELS, model_options, model_output, models_giving
+from glassnet.models.references import is_reference
 from glassnet.settings import ResolvedSettings, TrainSettings
 from glassnet.tasks import TASKS
 
@@ -80,11 +81,13 @@ def _learnable(settings: TrainSettings) -> tuple[str, ...]:
 
 
 def learned_by(model: str) -> tuple[str, ...]:
-    """Return the tasks that a model can learn: those that make use of what it gives.
+    """Return the tasks that a model can learn: those that make use of what it gives; of a reference, that may be any.
 
     Raises:
         InputError: There is no such model.
     """
+    if is_reference(model):
+        return tuple(TASKS)
     return tuple(name for name, task in TASKS.items() if task.output == model_output(model))
 
 

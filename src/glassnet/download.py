@@ -40,6 +40,11 @@ def data_root(root: Path | str | None = None) -> Path:
     return Path(chosen).expanduser()
 
 
+def is_offline() -> bool:
+    """Tell whether GLASSNET_OFFLINE forbids downloads."""
+    return os.environ.get("GLASSNET_OFFLINE", "0") not in ("", "0")
+
+
 class _MirrorError(Exception):
     """This mirror does not give the file; another one may."""
 
@@ -64,7 +69,7 @@ def fetch_files(files: Sequence[RemoteFile], *, mirrors: Sequence[str], folder: 
         WorkError: Every mirror failed.
     """
     names = ", ".join(file.name for file in files)
-    if os.environ.get("GLASSNET_OFFLINE", "0") not in ("", "0"):
+    if is_offline():
         raise InputError(
             f"{dataset} is not complete in {folder} and GLASSNET_OFFLINE forbids downloads: "
             f"put {names} there, or unset GLASSNET_OFFLINE."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -13,8 +14,9 @@ import torch
 from torch import nn
 
 import glassnet
+from glassnet import building
 from glassnet.console import say_once
-from glassnet.data import OF_A_PATH, Dataset, find_source, load_dataset
+from glassnet.data import OF_A_PATH, Dataset, load_dataset
 from glassnet.data.augment import FOR_PRETRAINED
 from glassnet.data.augment.noise import NoiseCorruption, parse_noise
 from glassnet.data.batches import Corruption, require_background
@@ -22,9 +24,10 @@ from glassnet.data.fingerprint import changes, check_classes_stay, check_fits, c
 from glassnet.data.split import channel_statistics
 from glassnet.defaults import fill, is_pretrained
 from glassnet.errors import InputError, unknown_name
-from glassnet.models import build_model, parse_options
+from glassnet.models import build_model
 from glassnet.models.autoencoder import check_training
 from glassnet.models.blocks import set_normalization
+from glassnet.models.references import is_reference
 from glassnet.run import RunDirectory, require_metrics
 from glassnet.settings import ResolvedSettings, TrainSettings, from_json
 from glassnet.settings.convert import renamed
@@ -73,7 +76,7 @@ def resolve(settings: TrainSettings) -> ResolvedSettings:
         data = f"{kind}{colon}{Path(path).expanduser().resolve()}"
     named = settings.data_root or os.environ.get("GLASSNET_DATA")
     root = Path(named).expanduser().resolve() if named else None
-    return dataclasses.replace(filled, data=data, data_root=root)
+    return building.resolve_reference(dataclasses.replace(filled, data=data, data_root=root))
 
 
 def read_settings(values: Mapping[str, Any], *, source: object) -> ResolvedSettings:
@@ -96,9 +99,9 @@ def build(settings: ResolvedSettings) -> Experiment:
     Raises:
         InputError: A name is unknown, an option is wrong, or the data set's files are missing or damaged.
     """
-    options, task = parse_options(settings.model, settings.model_options), TASKS[settings.task]
-    expected = _known_description(settings, options)
-    low_res = _check_sizes(settings, expected) if expected else None
+    task = TASKS[settings.task]
+    expected = building.known_description(settings)
+    low_res = building.check_sizes(settings, expected) if expected else None
     dataset = load_dataset(
         settings.data,
         root=settings.data_root,
@@ -113,18 +116,10 @@ def build(settings: ResolvedSettings) -> Experiment:
         )
     if settings.copy_paste and dataset.train.has_masks:
         require_background(dataset.train)
-    description = {
-        "name": settings.model,
-        "options": options,
-        "in_channels": dataset.channels,
-        "num_classes": len(dataset.classes),
-        "image_size": dataset.image_size,
-    }
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
-        model = build_model(description)
+    model, description = building.first_model(settings, dataset, task)
     check_training(model, beta=settings.beta, kl_warmup=settings.kl_warmup, binarize=settings.binarize)
-    set_normalization(model, *channel_statistics(dataset.train))
+    if not is_reference(settings.model):  # one of somebody's own normalises as it did when it was made
+        set_normalization(model, *channel_statistics(dataset.train))
     classes = len(dataset.classes)
     return Experiment(
         dataset=dataset,
@@ -135,58 +130,8 @@ def build(settings: ResolvedSettings) -> Experiment:
         test_stats=task.test_stats(settings, classes),
         val_stats=task.val_stats(settings, classes),
         corruption=build_corruption(settings, task),
-        low_res_size=low_res if description == expected else low_res_size(settings, description),
+        low_res_size=low_res if description == expected else building.low_res_size(settings, description),
     )
-
-
-def _known_description(settings: ResolvedSettings, options: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Describe the model before the data are loaded; None where their sizes are not known yet."""
-    source, _ = find_source(settings.data, settings.data_root)
-    size = settings.image_size or source.image_size
-    if source.channels is None or source.classes is None or size is None:
-        return None
-    sizes = {"in_channels": source.channels, "num_classes": source.classes, "image_size": size}
-    return {"name": settings.model, "options": options, **sizes}
-
-
-def _check_sizes(settings: ResolvedSettings, description: Mapping[str, Any]) -> int | None:
-    """Refuse a size or option that the model cannot have, and return the size of the low-resolution epochs.
-
-    Raises:
-        InputError: The model cannot be built.
-    """
-    with torch.device("meta"):  # sizes without numbers, and no weights are fetched
-        build_model(description)
-    return low_res_size(settings, description)
-
-
-def low_res_size(settings: ResolvedSettings, description: Mapping[str, Any]) -> int | None:
-    """Return the side of the small images of the first epochs in pixels; None where there are no such epochs.
-
-    Where the settings do not say it, it is the largest that the described model takes, of two thirds to a half of the
-    whole.
-
-    Raises:
-        InputError: They would not be smaller, or the model cannot take them.
-    """
-    whole = description["image_size"]
-    if not settings.low_res_epochs:
-        return None
-    if settings.low_res_size is not None and settings.low_res_size >= whole:
-        raise InputError(f"--low-res-size is {settings.low_res_size}, expected less than the images' {whole} pixels.")
-    choices = (
-        [settings.low_res_size] if settings.low_res_size else list(range(whole * 2 // 3, (whole + 1) // 2 - 1, -1))
-    )
-    problem = f"{whole} pixels have no smaller size."
-    for size in choices:
-        try:
-            with torch.device("meta"):
-                build_model({**description, "image_size": size})
-        except InputError as error:
-            problem = str(error)
-        else:
-            return size
-    raise InputError(f"the smaller images of --low-res-epochs do not fit: {problem} Give a --low-res-size that does.")
 
 
 def build_corruption(settings: TrainSettings, task: Task) -> Corruption | None:
@@ -274,8 +219,10 @@ class Run(RunDirectory, Questions):
         Raises:
             InputError: The weights are damaged or belong to another model.
         """
-        with torch.device("meta"):  # sizes without numbers: the run's own weights take their place
-            model = build_model(self.manifest["model"])
+        described = self.manifest["model"]
+        # Sizes without numbers: the run's own weights take their place. Code of the user's own may need numbers.
+        with nullcontext() if described.get("reference") else torch.device("meta"):
+            model = build_model(described)
         weights, wanted = self.weights(), model.state_dict()
         for name in wanted.keys() & weights.keys():
             if weights[name].dtype != wanted[name].dtype:

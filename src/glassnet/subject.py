@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from glassnet.console import printable, say
+from glassnet.building import check_images_given_back, count_scores
+from glassnet.console import printable
 from glassnet.data import Dataset, Split, find_source
 from glassnet.data.fingerprint import images_digest, model_digest
 from glassnet.data.given import (
@@ -22,13 +23,14 @@ from glassnet.data.given import (
     images_as_tensor,
     labels_as_tensor,
     labels_by_folder,
+    matched_folders,
     read_folder,
 )
 from glassnet.errors import InputError, unknown_name
 from glassnet.experiment import Questions, Run
 from glassnet.files import writable_target
 from glassnet.images import Images, check_images
-from glassnet.models.inference import outputs, translate_torch_errors
+from glassnet.models.references import Reference, Wanted, is_reference, load_reference
 from glassnet.run.store import Store
 from glassnet.settings import TrainSettings
 from glassnet.tasks import TASKS, Task
@@ -54,15 +56,15 @@ class Subject(Questions):
 
     def __init__(
         self,
-        model: nn.Module,
+        model: nn.Module | Reference | str | Path,
         images: Images | str | Path,
         labels: Sequence[int] | np.ndarray | Tensor | None = None,
         classes: Sequence[str] | None = None,
         *,
         name: str | None = None,
         task: str | None = None,
-        size: int = 224,
-        channels: int = 3,
+        size: int | None = None,
+        channels: int | None = None,
         skip_damaged: bool = False,
         out: str | Path | None = None,
     ) -> None:
@@ -70,40 +72,39 @@ class Subject(Questions):
 
         Args:
             model: Any network; it is analysed in evaluation mode, on the device where its weights are, and left as it
-                was found.
+                was found. Or one by reference: "net.py:make", "hf:NAME_OR_FOLDER", "timm:NAME", "net.pt2".
             images: (n, channel, height, width), uint8 or float as the model takes it; or an image file, or a folder of
                 images or of class folders with images, which are read as squares of `size` pixels.
             labels: Class of each image (n,), or 1 for each label that an image has, else 0 (n, labels), or class of
                 each pixel (n, height, width), 255 for none; of a folder of class folders they are the folders. Without
                 labels nothing can be evaluated.
-            classes: Names of the classes by index of the model's outputs; if not given, those that the model has as
-                its `class_names`, as one with ImageNet's weights, else the class folders in the order of their names,
-                or numbers. Class folders are matched to names by name; folders that are no class of the model are no
-                labels.
+            classes: Names of the classes by index of the model's outputs; if not given, those of a reference, or that the
+                model has as its `class_names`, as one with ImageNet's weights, else the class folders in the order of
+                their names, or numbers. Class folders are matched to names as `matched_folders` says; folders that are
+                no class of the model are no labels.
             name: What reports call it; the model's class if not given.
             task: Key of TASKS; if not given, the first that learns from such labels, for none classification.
-            size: Height and width that image files are brought to, in pixels.
-            channels: 3 reads image files in colour, 1 in grey.
+            size: Height and width that image files are brought to, in pixels; if not given, those that a reference's
+                network was made for, or 224.
+            channels: 3 reads image files in colour, 1 in grey; if not given, those of a reference's network, or 3.
             skip_damaged: Leave out image files that cannot be read, and say so, instead of refusing them.
             out: Folder that keeps the analyses, as a run does; if not given, they are returned and not kept.
 
         Raises:
             InputError: Images, labels, classes and the model's outputs do not fit each other, or there are none.
         """
-        if not isinstance(model, nn.Module):
-            raise InputError(
-                f"model is a {type(model).__name__}, expected a torch.nn.Module; open a run with Run.open."
-            )
-        own = _names_of_outputs(model) if classes is None else None
-        classes = own or classes
+        model, reference = _loaded(model, size, channels)
+        own = _names_of_outputs(model, reference) if classes is None else None
         if isinstance(images, str | Path):
+            size = size or (None if reference is None else reference.image_size) or 224
+            channels = channels or (None if reference is None else reference.in_channels) or 3
             pixels, names, folders = read_folder(Path(images), size, channels, skip_damaged=skip_damaged)
-            if labels is None and folders is not None and not _are_others(folders, own, images):
-                classes = class_folders(Path(images)) if classes is None else tuple(classes)
-                labels = labels_by_folder(folders, classes)
+            if labels is None and folders is not None:
+                classes, labels = _labels_of(folders, Path(images), classes, own)
         else:
             check_images(images, 1)
             pixels, names = images_as_tensor(images), None
+        classes = own if classes is None else classes
         targets = None if labels is None else labels_as_tensor(labels, len(pixels))
         kind = task or _usual_task(1 if targets is None else targets.ndim)
         if kind not in TASKS:
@@ -111,8 +112,9 @@ class Subject(Questions):
         if targets is not None and TASKS[kind].target_dimensions not in (0, targets.ndim):
             raise InputError(f"labels have {targets.ndim} dimensions, and {kind} learns from others; leave task out.")
         whole = checked_split(pixels, targets, names)
-        self._model_name = type(model).__name__
-        self.name = name or self._model_name
+        self._model_name = type(model).__name__ if reference is None else reference.name
+        self._reference = None if reference is None else reference.record
+        self.name = name or (self._model_name if reference is None else reference.name)
         self.task: Task = TASKS[kind]
         self.run: Run | None = None
         self.labelled, self.skip_damaged = targets is not None, skip_damaged
@@ -147,6 +149,11 @@ class Subject(Questions):
     def model_name(self) -> str:
         """Name of the model, as `glassnet models` lists it, or its class."""
         return self._model_name if self.run is None else str(self.run.manifest["model"]["name"])
+
+    @property
+    def reference(self) -> Mapping[str, Any] | None:
+        """Reference of the network, and digests of its source and weights; None for one that came without."""
+        return self._reference if self.run is None else self.run.manifest["model"].get("reference")
 
     @property
     def data(self) -> str | None:
@@ -239,6 +246,22 @@ class Subject(Questions):
         return f"Subject({self.name}: {self.task.name}, {len(self.classes)} classes)"
 
 
+def _loaded(
+    model: nn.Module | Reference | str | Path, size: int | None, channels: int | None
+) -> tuple[nn.Module, Reference | None]:
+    """Return a network that was given, or load that which a reference means."""
+    if isinstance(model, nn.Module):
+        return model, None
+    if isinstance(model, str | Path) and is_reference(str(model)):
+        model = load_reference(str(model), Wanted(image_size=size, in_channels=channels), seed=0)
+    if isinstance(model, Reference):
+        return model.module, model
+    raise InputError(
+        f"model is a {type(model).__name__}, expected a torch.nn.Module, or one by reference as 'net.py:make'; open a "
+        "run with Run.open."
+    )
+
+
 def as_subject(what: Subject | Run | str | Path, *, data_root: Path | None = None) -> Subject:
     """Turn what a function was given into a subject: one already, a run, or the path of a run.
 
@@ -276,19 +299,23 @@ def _only_test(part: Part, whole: Split, name: str) -> Split:
     return whole
 
 
-def _names_of_outputs(model: nn.Module) -> tuple[str, ...] | None:
-    """Return what a model says that its outputs mean, as long as its last layer has as many."""
+def _names_of_outputs(model: nn.Module, reference: Reference | None) -> tuple[str, ...] | None:
+    """Return what a reference, or a model itself, says that its outputs mean, as long as its last layer has as many."""
+    if reference is not None and reference.classes is not None:
+        return reference.classes
     names = getattr(model, "class_names", None)
     widths = [module.out_features for module in model.modules() if isinstance(module, nn.Linear)]
     return names if isinstance(names, tuple) and widths and widths[-1] == len(names) else None
 
 
-def _are_others(folders: Sequence[str], names: Sequence[str] | None, path: str | Path) -> bool:
-    """Tell whether class folders are no classes of a model that names its own, which is said."""
-    unknown = [] if names is None else sorted(set(folders) - set(names))
-    if unknown:
-        say(f"{path}: {unknown[0]} is no class of the model, so that its folders are no labels.")
-    return bool(unknown)
+def _labels_of(
+    folders: tuple[str, ...], path: Path, given: Sequence[str] | None, own: tuple[str, ...] | None
+) -> tuple[Sequence[str] | None, np.ndarray | None]:
+    """Return names of the classes, and the class of each image by its folder; none where they are no labels."""
+    if own is not None:
+        return matched_folders(folders, class_folders(path), own, path=path)
+    classes = class_folders(path) if given is None else tuple(given)
+    return classes, labels_by_folder(folders, classes)
 
 
 def _classes(
@@ -302,7 +329,7 @@ def _classes(
     if names is not None and len(set(names)) < len(names):
         raise InputError(f"two classes have one name among {', '.join(map(str, names))}; give each its own.")
     if task.compares_classes:
-        scores = _scores(model, split.take(slice(0, 1))[0], task)
+        scores = count_scores(model, split.take(slice(0, 1))[0], task)
         if names is not None and len(names) != scores:
             raise InputError(
                 f"the model tells {scores} classes apart, and there are {len(names)} names of classes "
@@ -310,40 +337,6 @@ def _classes(
                 "classes=[...], or a folder with a sub-folder for each."
             )
     else:  # a reconstruction has no scores of classes
-        _check_images_given_back(model, split.take(slice(0, 1))[0], task)
+        check_images_given_back(model, split.take(slice(0, 1))[0], task)
         scores = 0 if targets is None or targets.ndim != 1 else int(targets.max()) + 1
     return tuple(printable(str(name), lines=False) for name in (range(scores) if names is None else names))
-
-
-def _scores(model: nn.Module, image: Tensor, task: Task) -> int:
-    """Count the classes that a model gives a score for, by one image."""
-    with translate_torch_errors(model, image):
-        (output,) = outputs(model, [image])
-    dims = 4 if task.target_dimensions == 3 else 2
-    if not isinstance(output, Tensor) or output.ndim != dims or len(output) != 1:
-        raise InputError(
-            f"the model gives {_described(output)} for an image, expected a score for each class, as {task.name} has."
-        )
-    return int(output.shape[1])
-
-
-def _check_images_given_back(model: nn.Module, image: Tensor, task: Task) -> None:
-    """Refuse a model that gives no image back of the size that it was given."""
-    with translate_torch_errors(model, image):
-        (output,) = outputs(model, [image])
-    given = output if isinstance(output, Tensor) else getattr(output, "images", None)
-    if not isinstance(given, Tensor) or given.shape != image.shape:
-        got = _described(output if given is None else given)
-        raise InputError(
-            f"the model gives {got} for an image of shape {tuple(image.shape)}, expected an image of that shape, as "
-            f"{task.name} has."
-        )
-
-
-def _described(output: object) -> str:
-    if isinstance(output, Mapping) and output:
-        return (
-            f"a {type(output).__name__} of {', '.join(map(str, output))} (wrap it in a module that returns one "
-            f"tensor, as in model(images)[{next(iter(output))!r}])"
-        )
-    return f"a tensor of shape {tuple(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"

@@ -18,6 +18,8 @@ from glassnet.settings import DataSettings, ModelsSettings
 from glassnet.tables import text_table
 
 if TYPE_CHECKING:
+    from torch.nn import Module
+
     from glassnet.data import Source
     from glassnet.data.check import Finding
     from glassnet.models.layer_table import Layer
@@ -156,30 +158,37 @@ def _line(row: dict[str, Any]) -> str:
 
 def models(settings: ModelsSettings) -> Answer:
     """List all models, or print one's layer table and draw it into a file if one is named."""
-    import torch
-
-    from glassnet.models import create_model, parse_options
     from glassnet.models.layer_table import layer_table
 
     if settings.name is None:
         return _list_models()
     if settings.figure is not None:
         _check_figure(settings.figure)
-    options = parse_options(settings.name, settings.model_options)
-    sizes = {
-        "in_channels": settings.in_channels,
-        "num_classes": settings.num_classes,
-        "image_size": settings.image_size,
-    }
-    with torch.device("meta"):  # sizes without numbers: a table of the largest network costs nothing
-        model = create_model(settings.name, **sizes, **options)
-    rows = layer_table(model, (1, settings.in_channels, settings.image_size, settings.image_size))
+    model, name, sizes = _model_of(settings, settings.name)
+    rows = layer_table(model, (1, sizes["in_channels"], sizes["image_size"], sizes["image_size"]))
     if settings.figure is not None:
         _draw(settings, rows)
     total = {"parameters": sum(row.parameters for row in rows), "macs": sum(row.macs for row in rows)}
-    return Answer(
-        _layer_text(rows), {"model": settings.name, **sizes, "layers": [asdict(row) for row in rows], **total}
-    )
+    return Answer(_layer_text(rows), {"model": name, **sizes, "layers": [asdict(row) for row in rows], **total})
+
+
+def _model_of(settings: ModelsSettings, name: str) -> tuple[Module, str, dict[str, int]]:
+    """Return a model, what it is called, and the sizes that it is looked at with."""
+    import torch
+
+    from glassnet.models import create_model, parse_options
+    from glassnet.models.references import Wanted, is_reference, load_reference
+
+    options = parse_options(name, settings.model_options)
+    given = {key: getattr(settings, key) for key in ("in_channels", "num_classes", "image_size")}
+    given = {key: value for key, value in given.items() if value is not None}
+    if is_reference(name):
+        loaded = load_reference(name, Wanted(**given), seed=0)
+        own = {"in_channels": loaded.in_channels or 3, "image_size": loaded.image_size or 224}
+        return loaded.module, loaded.name, own | given
+    sizes = {"in_channels": 1, "num_classes": 10, "image_size": 28} | given
+    with torch.device("meta"):  # sizes without numbers: a table of the largest network costs nothing
+        return create_model(name, **sizes, **options), name, sizes
 
 
 def _list_models() -> Answer:

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
-import inspect
-import sys
-import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -24,6 +19,7 @@ from glassnet.errors import InputError, unknown_name
 from glassnet.experiment import Run
 from glassnet.files import writable_target
 from glassnet.models import MODELS, create_model, model_options, parse_options
+from glassnet.models.references import FORMS, Reference, Wanted, is_reference, load_reference
 from glassnet.run.store import slug
 from glassnet.settings.analysis import EvalSettings, NetworkSettings, ReportSettings
 from glassnet.subject import Subject
@@ -31,7 +27,7 @@ from glassnet.tasks import TASKS
 
 PIXELS, CHANNELS = 224, 3
 """ImageNet's, which published weights were trained for."""
-_OF_A_NETWORK = ("model_options", "image_size", "num_classes", "in_channels")
+_OF_A_NETWORK = ("model_options", "weights", "image_size", "num_classes", "in_channels")
 
 
 def open_subject(settings: NetworkSettings, name: Path, *, images: str | None, out: Path | None = None) -> Subject:
@@ -39,7 +35,7 @@ def open_subject(settings: NetworkSettings, name: Path, *, images: str | None, o
 
     Args:
         settings: What a network without a run needs.
-        name: Path of a run, name of a model, or file.py:factory.
+        name: Path of a run, name of a model, or a network by reference.
         images: Path of the images of a network; a run has its own.
         out: Folder that keeps a network's analyses.
 
@@ -72,7 +68,7 @@ def open_subjects(settings: ReportSettings) -> list[Subject]:
 
 
 def _is_network(name: Path) -> bool:
-    """Tell whether a word of the command line is no run's path, but a model by name or file.py:factory."""
+    """Tell whether a word of the command line is no run's path, but a model by name or by reference."""
     return not name.is_dir() and (str(name) in MODELS or is_reference(str(name)))
 
 
@@ -90,31 +86,42 @@ def _of_run(settings: NetworkSettings, path: Path, out: Path | None) -> Subject:
 
 def _of_network(settings: NetworkSettings, name: str, images: str, out: Path | None) -> Subject:
     if is_reference(name):
-        if settings.model_options:
-            raise InputError(f"--model-options are for models by name, and {name} is a file's; leave them out.")
-        model, task, classes = load_reference(name).eval(), None, None
+        model: nn.Module | Reference = (loaded := _referred(settings, name))
+        task, short, size, channels = None, loaded.name, loaded.image_size, loaded.in_channels
     else:
-        model, task, classes = _by_name(settings, name)
-    file, _, factory = name.rpartition(":")
-    short = f"{Path(file).stem}:{factory}" if is_reference(name) else name
+        if settings.weights is not None:
+            raise InputError(
+                f"--weights is for a network by reference, as in net.py:make, and {name} is a model by name; if it "
+                "takes weights, give them as in --model-options weights=FILE."
+            )
+        (model, task), short, size, channels = _by_name(settings, name), name, None, None
     where = out or Path("runs") / f"network-{slug([short])}"
     writable_target(where, folder=True, read_only=out is None)
     if (where / "run.json").exists():
         raise InputError(f"--out is {where}, which is a run of another network; give another folder.")
     return Subject(
-        model.to(choose_device(settings.device)),
+        model,
         images.removeprefix("folder:"),
-        classes=classes,
         name=short,
         task=task,
-        size=settings.image_size or PIXELS,
-        channels=settings.in_channels or CHANNELS,
+        size=settings.image_size or size or PIXELS,
+        channels=settings.in_channels or channels or CHANNELS,
         skip_damaged=settings.skip_damaged,
         out=where,
     )
 
 
-def _by_name(settings: NetworkSettings, name: str) -> tuple[torch.nn.Module, str, tuple[str, ...] | None]:
+def _referred(settings: NetworkSettings, name: str) -> Reference:
+    if settings.model_options:
+        raise InputError(
+            f"--model-options are for models by name, and {name} is a network by reference; leave them out."
+        )
+    wanted = Wanted(settings.in_channels, settings.image_size, settings.num_classes, settings.weights)
+    loaded = load_reference(name, wanted, seed=0)
+    return dataclasses.replace(loaded, module=loaded.module.to(choose_device(settings.device)))
+
+
+def _by_name(settings: NetworkSettings, name: str) -> tuple[torch.nn.Module, str]:
     options, task = parse_options(name, settings.model_options), learned_by(name)[0]
     if not options.get("weights"):
         trained = "train it and give the run"
@@ -131,7 +138,7 @@ def _by_name(settings: NetworkSettings, name: str) -> tuple[torch.nn.Module, str
             image_size=settings.image_size or PIXELS,
             **options,
         )
-    return model.eval(), task, None
+    return model.eval().to(choose_device(settings.device)), task
 
 
 def context_of(settings: NetworkSettings, *, batch_size: int = 512) -> Context:
@@ -147,7 +154,10 @@ def precision_of(settings: NetworkSettings) -> str:
 def _refuse_name(name: str) -> None:
     """Refuse a plain word that is no folder here and no model."""
     error = unknown_name("run or model", name, MODELS, noun="models")
-    raise InputError(f"{error} A run is the path of a folder that `glassnet train` wrote.")
+    raise InputError(
+        f"{error} A run is the path of a folder that `glassnet train` wrote; a network of another's making is "
+        f"{'; '.join(FORMS.values())}."
+    )
 
 
 def answer_about(subject: Subject, text: str, data: Mapping[str, Any]) -> Answer:
@@ -160,63 +170,3 @@ def answer_about(subject: Subject, text: str, data: Mapping[str, Any]) -> Answer
 def kept_at(done: Sequence[Analysis]) -> str:
     """Say where the analyses of a command lie."""
     return "\n".join(f"{one.name}: {one.entry.path}" for one in done if one.entry)
-
-
-def is_reference(name: str) -> bool:
-    """Tell whether a name means a function in a file, as in net.py:make."""
-    file, colon, factory = name.rpartition(":")
-    return bool(colon) and file.endswith(".py") and factory.isidentifier()
-
-
-def load_reference(name: str) -> nn.Module:
-    """Run the file and call the factory that `file.py:factory` names; the user's code runs as it is, which is said.
-
-    Raises:
-        InputError: There is no such file or factory, the code fails, or what it gives is no `nn.Module`.
-    """
-    file, _, factory = name.rpartition(":")
-    path = Path(file)
-    if not path.is_file():
-        raise InputError(f"{path} does not exist; expected a Python file, as in net.py:make.")
-    specification = importlib.util.spec_from_file_location(path.stem, path)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    say(f"running {path}")
-    sys.path.insert(0, str(path.parent.resolve()))
-    try:
-        specification.loader.exec_module(module)
-        network = _made(module, name, factory)
-    except InputError:
-        raise
-    except Exception as error:  # the user's own code, which may raise anything
-        frames = traceback.extract_tb(error.__traceback__)
-        lines = [frame.lineno for frame in frames if Path(frame.filename).resolve() == path.resolve()]
-        where = f" in line {lines[-1]}" if lines else ""
-        raise InputError(
-            f"{name} failed{where} with {type(error).__name__}: {' '.join(str(error).split())[:300]}; mend the file."
-        ) from error
-    finally:
-        sys.path.pop(0)
-    if not isinstance(network, nn.Module):
-        raise InputError(f"{name} gives a value of type {type(network).__name__}, expected a torch.nn.Module.")
-    return network
-
-
-def _made(module: ModuleType, name: str, factory: str) -> object:
-    """Call the factory, or take what it is where it is a network itself."""
-    make = getattr(module, factory, None)
-    if make is None:
-        own = [key for key, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]
-        raise InputError(f"{module.__file__} has no '{factory}'; it defines {', '.join(own) or 'nothing'}.")
-    if isinstance(make, nn.Module) or not callable(make):
-        return make
-    needed = [one.name for one in inspect.signature(make).parameters.values() if _must_be_given(one)]
-    if needed:
-        raise InputError(f"{name} needs {', '.join(needed)}; expected a function that is called without arguments.")
-    return make()
-
-
-def _must_be_given(parameter: inspect.Parameter) -> bool:
-    gathers = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    return parameter.default is inspect.Parameter.empty and parameter.kind not in gathers

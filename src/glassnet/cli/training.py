@@ -11,6 +11,8 @@ from glassnet.cli import Answer
 from glassnet.errors import InputError, unknown_name
 from glassnet.experiment import Run
 from glassnet.files import writable_target, write_text
+from glassnet.models.references import is_reference, short_name
+from glassnet.run.store import slug
 from glassnet.settings import DemoSettings, ReportSettings, ReproduceSettings, TrainSettings, TuneSettings
 from glassnet.tables import text_table
 from glassnet.training import train as train_run
@@ -68,7 +70,8 @@ def tune(settings: TuneSettings) -> Answer:
     fields = (field.name for field in dataclasses.fields(TrainSettings))
     base = TrainSettings(**{name: getattr(settings, name) for name in fields} | {"out": None})
     names = named(base)
-    out = settings.out or Path("runs") / f"tune-{names.data.partition(':')[0]}-{names.model}"
+    model = slug([short_name(names.model)]) if is_reference(names.model) else names.model
+    out = settings.out or Path("runs") / f"tune-{names.data.partition(':')[0]}-{model}"
     return describe_grid(tune_grid(base, parse_grid(settings.grid), seeds=settings.seeds, out=out))
 
 

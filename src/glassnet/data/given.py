@@ -1,5 +1,6 @@
 """Images and labels as a user has them, without a data set: arrays, or a folder that is taken whole."""
 
+import re
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from glassnet.console import say
 from glassnet.data.dataset import Split, check_labels
 from glassnet.data.listing import (
     are_classes,
@@ -108,6 +110,45 @@ def labels_by_folder(folders: tuple[str, ...], classes: Sequence[str]) -> np.nda
             f"{' and more' if len(classes) > 10 else ''}); rename the folders, or give labels."
         )
     return np.array([list(classes).index(folder) for folder in folders])
+
+
+def matched_folders(
+    folders: tuple[str, ...], own: Sequence[str], classes: tuple[str, ...], *, path: Path
+) -> tuple[tuple[str, ...] | None, np.ndarray | None]:
+    """Match class folders to the names of a network's classes, and return names and the class of each image.
+
+    A folder is a class of its name, or of one of its names where commas divide them ("tabby, tabby cat"), whatever the
+    case, the blanks and the hyphens. Where one matches no class, but there are as many folders as classes, they are
+    taken for these in the order of their names; else the folders are no labels. Both are said.
+
+    Args:
+        folders: Class folder of each image.
+        own: All class folders, in the order of their names.
+        classes: The network's, by index.
+        path: Where the folders are.
+
+    Raises:
+        InputError: Two folders are one class.
+    """
+    index: dict[str, int] = {}
+    for number, name in enumerate(classes):
+        for one in (name, *name.split(",")):
+            index.setdefault(_plain(one), number)
+    places = {folder: index.get(_plain(folder)) for folder in own}
+    first = next((folder for folder, place in places.items() if place is None), None)
+    if first is None:
+        if len(set(places.values())) < len(own):
+            raise InputError(f"two of the folders in {path} are one class of the model; put their images together.")
+        return classes, np.array([places[folder] for folder in folders])
+    if len(own) != len(classes):
+        say(f"{path}: {first} is no class of the model, so that its folders are no labels.")
+        return classes, None
+    say(f"{path}: {first} is no class of the model; its outputs are taken to be {', '.join(own)}, in this order.")
+    return tuple(own), np.array([list(own).index(folder) for folder in folders])
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]+", " ", name).strip().casefold()
 
 
 def images_as_tensor(images: Images) -> Tensor:

@@ -13,6 +13,7 @@ from glassnet.models.autoencoder import AutoencoderFC
 from glassnet.models.convnets import AlexNetSmall, AllConv, ConvNet, VGGSmall
 from glassnet.models.efficientnet import EfficientNetLite0
 from glassnet.models.probe import Probe
+from glassnet.models.references import is_reference, rebuild
 from glassnet.models.resnet import ResNetSmall
 from glassnet.models.segmentation import FCN8Small, FCN8sVGG16, UNetSmall
 from glassnet.models.vae import VAEConv, VAEDeep
@@ -46,13 +47,14 @@ _FROM_DATA = ("in_channels", "num_classes", "image_size")
 
 
 def model_options(name: str) -> dict[str, Any]:
-    """Return a model's options by name, with their defaults.
+    """Return a model's options by name, with their defaults; a network by reference has none.
 
     Raises:
         InputError: There is no such model.
     """
-    if name not in MODELS:
-        raise unknown_name("model", name, MODELS, noun="models")
+    if is_reference(name):
+        return {}
+    _require_name(name)
     parameters = inspect.signature(MODELS[name]).parameters
     return {key: parameter.default for key, parameter in parameters.items() if key not in _FROM_DATA}
 
@@ -63,9 +65,15 @@ def model_output(name: str) -> str:
     Raises:
         InputError: There is no such model.
     """
+    _require_name(name)
+    return getattr(MODELS[name], "output", "scores")
+
+
+def _require_name(name: str) -> None:
+    if name.endswith(".py"):
+        raise InputError(f"{name} is a Python file; name what makes the network in it, as in {name}:factory.")
     if name not in MODELS:
         raise unknown_name("model", name, MODELS, noun="models")
-    return getattr(MODELS[name], "output", "scores")
 
 
 def models_giving(output: str) -> list[str]:
@@ -110,8 +118,10 @@ def create_model(
 
 
 def build_model(description: Mapping[str, Any]) -> nn.Module:
-    """Build the model that a description in run.json names."""
+    """Build the model that a description in run.json names; of a reference, from its source, which must be the same."""
     try:
+        if description.get("reference"):
+            return rebuild(description)
         options = {k: tuple(v) if isinstance(v, list) else v for k, v in description["options"].items()}
         return create_model(
             description["name"],
@@ -131,6 +141,10 @@ def parse_options(name: str, words: Sequence[str]) -> dict[str, Any]:
         InputError: A word is not NAME=VALUE, the option is unknown, or its value has the wrong type.
     """
     known, options = model_options(name), {}
+    if words and is_reference(name):
+        raise InputError(
+            f"--model-options are for models by name, and {name} is a network by reference; leave them out."
+        )
     for word in words:
         option, equals, text = word.partition("=")
         if not equals:

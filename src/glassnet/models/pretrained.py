@@ -79,7 +79,7 @@ def read_pretrained(weights: str, *, file: RemoteFile | PackagedFile, model: str
         WorkError: The download failed.
     """
     if weights != "imagenet":
-        return _read(Path(weights).expanduser())
+        return read_weights(Path(weights).expanduser())
     path = file.find() if isinstance(file, PackagedFile) else data_root() / "weights" / file.name
     if isinstance(file, RemoteFile) and not path.exists():
         fetch_files([file], mirrors=MIRRORS, folder=path.parent, dataset=f"{model} with its ImageNet weights")
@@ -90,7 +90,7 @@ def read_pretrained(weights: str, *, file: RemoteFile | PackagedFile, model: str
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
     if digest != file.sha256:
         raise InputError(f"{path} has SHA-256 {digest}, expected the published file's {file.sha256}; {remedy}.")
-    return _read(path)
+    return read_weights(path)
 
 
 def load_pretrained(model: nn.Module, state: Mapping[str, Tensor], *, head: str, source: str) -> None:
@@ -137,7 +137,16 @@ def _same_shape(own: Mapping[str, Tensor], state: Mapping[str, Tensor], layer: s
     return all(state[key].shape == tensor.shape for key, tensor in own.items() if key.rpartition(".")[0] == layer)
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def read_weights(path: Path, *, nested: bool = False) -> dict[str, Tensor]:
+    """Read a .pth, .pt or .safetensors file of tensors by name; nothing in it can run code.
+
+    Args:
+        path: The file.
+        nested: Also take the tensors out of what a training wrote around them, by the usual names.
+
+    Raises:
+        InputError: It is missing or damaged, or holds something else.
+    """
     if not path.is_file():
         raise InputError(
             f"the weights {path} are missing; expected imagenet, or the path of a .pth or .safetensors file."
@@ -153,6 +162,8 @@ def _read(path: Path) -> dict[str, Tensor]:
         if "weights_only" in str(error):  # torch would have the reader switch its protection off
             reason = "it is no file of tensors alone, or holds objects that would run code"
         raise InputError(f"{path} holds no weights that can be read ({reason}); restore it or give another.") from None
+    inner = [name for name in ("state_dict", "model_state_dict", "model") if nested and isinstance(state, dict)]
+    state = next((state[name] for name in inner if isinstance(state.get(name), dict)), state)
     if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise InputError(f"{path} holds a {type(state).__name__}, expected a dictionary of tensors by parameter name.")
     return dict(state)

@@ -232,6 +232,7 @@ _IF_THERE: Mapping[str, Mapping[str, Kind]] = {
         **{"leak": COUNT, "validation_leak": COUNT},
     },
     "weights": {"epoch": COUNT, "digest": TEXT},
+    "model": {"reference": OBJECT},
     "machine": {},
     "versions": {},
 }

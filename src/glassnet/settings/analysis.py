@@ -18,13 +18,16 @@ class NetworkSettings:
     """What every analysis takes: where to compute, and what a network without a run needs."""
 
     model_options: tuple[str, ...] = ()
-    """Network without a run: its options as NAME=VALUE, as in weights=imagenet or weights=FILE."""
+    """Model by name: its options as NAME=VALUE, as in weights=imagenet or weights=FILE."""
+    weights: Path | None = None
+    """Network by reference: file with its weights (.safetensors, or .pt without code in it)."""
     image_size: int | None = None
-    """Network without a run: height and width that image files are brought to, in pixels; 224 if not given."""
+    """Network without a run: height and width that image files are brought to, in pixels; if not given, those that the
+    network was made for, or 224."""
     num_classes: int | None = None
-    """Model by name: classes at its output; 1000 if not given, 21 for segmentation."""
+    """Network without a run: classes at its output; for a model by name 1000 if not given, 21 for segmentation."""
     in_channels: int | None = None
-    """Network without a run: channels of its images; 3 if not given."""
+    """Network without a run: channels of its images; if not given, those that the network was made for, or 3."""
     skip_damaged: bool = False
     """Skip image files of your own that cannot be read, and say how many, instead of stopping."""
     device: Device = "auto"
@@ -49,7 +52,7 @@ class EvalSettings(NetworkSettings):
     """
 
     run: Positional[Path]
-    """Run directory; or a network: a model by name (vgg16), or file.py:factory."""
+    """Run directory; or a network: a model by name (vgg16), or net.py:make, hf:NAME_OR_FOLDER, timm:NAME or net.pt2."""
     data: str | None = None
     """Data set to measure on; a run's own if not given. For a network: folder:PATH with a sub-folder for each class."""
     split: Literal["train", "test"] = "test"
@@ -74,7 +77,7 @@ class FeaturesSettings(NetworkSettings):
     """Draw the features of layers as points, cluster them, measure how far to trust each picture, compare layers."""
 
     run: Positional[Path]
-    """Run directory; or a network: a model by name (vgg16), or file.py:factory."""
+    """Run directory; or a network: a model by name (vgg16), or net.py:make, hf:NAME_OR_FOLDER, timm:NAME or net.pt2."""
     layers: tuple[str, ...] | None = None
     """Layers to embed, by name, by pattern (conv*) or by kind (conv, last-conv, linear, all); if not given, the last
     hidden layer."""
@@ -132,7 +135,7 @@ class ExplainSettings(NetworkSettings):
     """Show where each layer looks, by Grad-CAM, Guided Grad-CAM or any other of nineteen methods, layer by layer."""
 
     run: Positional[Path]
-    """Run directory; or a network: a model by name (vgg16), or file.py:factory."""
+    """Run directory; or a network: a model by name (vgg16), or net.py:make, hf:NAME_OR_FOLDER, timm:NAME or net.pt2."""
     images: str | None = None
     """Indices as in 3,14,15; a rule with a number: correct:N, wrong:N, mixed:N (half of each), first:N; or an image
     file or a folder. For segmentation, correct and wrong are those of highest and of lowest IoU. If not given, mixed:8,
@@ -174,7 +177,7 @@ class ReportSettings(NetworkSettings):
     """
 
     run: Positional[tuple[Path, ...]]
-    """Run directories; or networks: models by name (vgg16), or file.py:factory."""
+    """Run directories; or networks: models by name (vgg16), or net.py:make, hf:NAME_OR_FOLDER, timm:NAME or net.pt2."""
     data: str | None = None
     """Network without a run: folder:PATH with its images, best in a sub-folder for each class."""
     out: Path | None = None
@@ -238,15 +241,16 @@ class ModelsSettings:
     """List the models, or print one model's layer table: name, kind, sizes, parameters, multiply-adds."""
 
     name: Positional[str | None] = None
-    """Model; if not given, all models are listed."""
+    """Model by name, or net.py:make, hf:NAME_OR_FOLDER, timm:NAME or net.pt2; if not given, all models are listed."""
     model_options: tuple[str, ...] = ()
     """Options of the model as NAME=VALUE, such as filters=64,64,64,64."""
-    in_channels: int = 1
-    """Channels of the input image."""
-    image_size: int = 28
-    """Height and width of the input image in pixels."""
-    num_classes: int = 10
-    """Classes at the output."""
+    in_channels: int | None = None
+    """Channels of the input image; if not given 1, for a network by reference what it was made for, or 3."""
+    image_size: int | None = None
+    """Height and width of the input image in pixels; if not given 28, for a network by reference what it was made for,
+    or 224."""
+    num_classes: int | None = None
+    """Classes at the output; if not given 10, for a network by reference what it has."""
     figure: Path | None = None
     """Also draw the table to this file (.png, .svg or .pdf)."""
 

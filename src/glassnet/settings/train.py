@@ -54,7 +54,7 @@ class TrainSettings:
         "fast": {"epochs": 5, "validation": 0.02},
     }
     GROUPS: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "data and model": ("data", "model", "model_options", "task", "image_size", "skip_damaged"),
+        "data and model": ("data", "model", "model_options", "weights", "task", "image_size", "skip_damaged"),
         "training": (
             *("preset", "epochs", "steps", "batch_size", "learning_rate", "weight_decay", "label_smoothing"),
             *("weight_averaging", "augment", "plain_epochs", "validation", "seed", "seeds", "grid"),
@@ -69,9 +69,12 @@ class TrainSettings:
     """Data set: a name from `glassnet data`; folder:PATH for images in a sub-folder per class; or masks:PATH for images
     with a mask each, where 0 is background and 255 void; if not given, that of the task."""
     model: str | None = None
-    """Model: a name from `glassnet models`; if not given, that of the task."""
+    """Model: a name from `glassnet models`; or net.py:make, hf:NAME_OR_FOLDER or timm:NAME for one of another's making;
+    if not given, that of the task."""
     model_options: tuple[str, ...] = ()
     """Options of the model as NAME=VALUE, such as filters=64,64,64,64."""
+    weights: Path | None = None
+    """Network by reference: file with its first weights (.safetensors, or .pt without code in it)."""
     task: str | None = None
     """What to learn; if not given, the first task of the data set that the model can learn."""
     image_size: int | None = None

@@ -29,7 +29,9 @@ from glassnet.experiment import Experiment, Run
 from glassnet.files import WriteError
 from glassnet.models.inference import check_memory
 from glassnet.models.layer_table import layer_table
+from glassnet.models.references import check_same_source, is_reference, short_name
 from glassnet.run import SCHEMA_VERSION
+from glassnet.run.store import slug
 from glassnet.settings import ResolvedSettings, TrainSettings, to_json
 from glassnet.training.distributed import broadcast_from_main, join_processes, main_first, synchronize_batchnorm
 from glassnet.training.loop import Loop, evaluate_split, run_epochs, save_checkpoint
@@ -138,6 +140,7 @@ def _require_same_data(
     Raises:
         InputError: Classes, images or targets are others than those that the run began with.
     """
+    check_same_source(parts.description.get("reference"), saved.get("reference"))
     before, dataset = saved.get("data") or {}, parts.dataset
     check_fits(
         dataset,
@@ -163,7 +166,8 @@ def default_name(settings: ResolvedSettings) -> str:
     kind, _, path = settings.data.partition(":")
     folder = Path(path or settings.data_root or "") if kind in OF_A_PATH else Path()
     data = re.sub(r"[\W_]+", "-", folder.name.lower()).strip("-") or kind
-    return f"{data}-{settings.model}-seed{settings.seed}"
+    model = slug([short_name(settings.model)]) if is_reference(settings.model) else settings.model
+    return f"{data}-{model}-seed{settings.seed}"
 
 
 # What may differ where a run is continued: the place, not the training.
