@@ -13,7 +13,7 @@ from glassnet.data import Dataset, find_source
 from glassnet.errors import InputError
 from glassnet.models import build_model, parse_options
 from glassnet.models.inference import outputs, translate_torch_errors
-from glassnet.models.references import Wanted, image_size_of, is_reference, load_reference, resolved
+from glassnet.models.references import Wanted, image_size_of, is_reference, load_reference, require_trainable, resolved
 from glassnet.settings import ResolvedSettings
 from glassnet.tasks import Task
 
@@ -31,6 +31,7 @@ def resolve_reference(settings: ResolvedSettings) -> ResolvedSettings:
                 "leave it out."
             )
         return settings
+    require_trainable(settings.model)
     weights = None if settings.weights is None else settings.weights.expanduser().resolve()
     size = settings.image_size
     if size is None and find_source(settings.data, settings.data_root)[0].image_size is None:
@@ -64,8 +65,6 @@ def _referred(
         Wanted(sizes["in_channels"], sizes["image_size"], sizes["num_classes"], settings.weights),
         seed=settings.seed,
     )
-    if loaded.refuses_training:
-        raise InputError(f"{settings.model} cannot be trained: {loaded.refuses_training}.")
     _require_output(loaded.module, loaded.name, dataset, task)
     return loaded.module, {"name": loaded.name, "options": {}, "reference": loaded.record, **sizes}
 

@@ -257,8 +257,8 @@ def _loaded(
     if isinstance(model, Reference):
         return model.module, model
     raise InputError(
-        f"model is a {type(model).__name__}, expected a torch.nn.Module, or one by reference as 'net.py:make'; open a "
-        "run with Run.open."
+        f"model is a {type(model).__name__}, expected a torch.nn.Module; open a run with Run.open, or name a network by "
+        "reference, as in net.py:make."
     )
 
 

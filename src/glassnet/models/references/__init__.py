@@ -53,7 +53,7 @@ _SIZES: dict[str, Callable[[str], int | None]] = {
     "py": factory.image_size_of,
     "hf": hub.image_size_of_hf,
     "timm": lambda text: hub.load_timm(text, Wanted(pretrained=False)).image_size,
-    "pt2": lambda _text: None,  # that of its load; it is not trained
+    "pt2": lambda _text: None,  # it is not trained
 }
 
 
@@ -104,6 +104,19 @@ def short_name(text: str) -> str:
     scheme = _scheme(text)
     assert scheme is not None
     return _NAMES[scheme](text)
+
+
+def require_trainable(text: str) -> None:
+    """Refuse a reference whose network cannot be trained.
+
+    Raises:
+        InputError: It is an exported program.
+    """
+    if _scheme(text) == "pt2":
+        raise InputError(
+            f"{text} cannot be trained: an exported program stays as it was exported; give the network's code, as in "
+            "net.py:make."
+        )
 
 
 def image_size_of(text: str) -> int | None:

@@ -45,7 +45,6 @@ class Reference:
         image_size: Height and width of the images that it was made for, in pixels; None where the source does not say.
         in_channels: Channels of these images; None where the source does not say.
         classes: Names of its classes; None where the source has none.
-        refuses_training: Why it cannot be trained, and what to do; empty where it can.
     """
 
     text: str
@@ -56,7 +55,6 @@ class Reference:
     image_size: int | None = None
     in_channels: int | None = None
     classes: tuple[str, ...] | None = None
-    refuses_training: str = ""
 
     @property
     def record(self) -> dict[str, Any]:

@@ -19,9 +19,6 @@ from glassnet.errors import InputError
 from glassnet.models.references.base import Reference, Wanted, digest_of
 from glassnet.models.references.weights import put_weights
 
-_CANNOT_TRAIN = (
-    "an exported program is fixed as it was when it was exported; give the network's code, as in net.py:make"
-)
 _OF_A_LAYER = frozenset(("weight", "bias", "running_mean", "running_var", "num_batches_tracked"))
 aten = torch.ops.aten
 
@@ -56,7 +53,6 @@ def load(text: str, wanted: Wanted) -> Reference:
         weights=weights or None,
         image_size=height,
         in_channels=channels,
-        refuses_training=_CANNOT_TRAIN,
     )
 
 
