@@ -78,10 +78,9 @@ class Subject(Questions):
             labels: Class of each image (n,), or 1 for each label that an image has, else 0 (n, labels), or class of
                 each pixel (n, height, width), 255 for none; of a folder of class folders they are the folders. Without
                 labels nothing can be evaluated.
-            classes: Names of the classes by index of the model's outputs; if not given, those of a reference, or that the
-                model has as its `class_names`, as one with ImageNet's weights, else the class folders in the order of
-                their names, or numbers. Class folders are matched to names as `matched_folders` says; folders that are
-                no class of the model are no labels.
+            classes: Names of the classes by index of the model's outputs; if not given, those of a reference, or those
+                that the model has as its `class_names`, as one with ImageNet's weights, else the class folders in the
+                order of their names, or numbers. Class folders are matched to names as `matched_folders` says.
             name: What reports call it; the model's class if not given.
             task: Key of TASKS; if not given, the first that learns from such labels, for none classification.
             size: Height and width that image files are brought to, in pixels; if not given, those that a reference's
@@ -96,8 +95,7 @@ class Subject(Questions):
         model, reference = _loaded(model, size, channels)
         own = _names_of_outputs(model, reference) if classes is None else None
         if isinstance(images, str | Path):
-            size = size or (None if reference is None else reference.image_size) or 224
-            channels = channels or (None if reference is None else reference.in_channels) or 3
+            size, channels = _reading(reference, size, channels)
             pixels, names, folders = read_folder(Path(images), size, channels, skip_damaged=skip_damaged)
             if labels is None and folders is not None:
                 classes, labels = _labels_of(folders, Path(images), classes, own)
@@ -257,8 +255,17 @@ def _loaded(
     if isinstance(model, Reference):
         return model.module, model
     raise InputError(
-        f"model is a {type(model).__name__}, expected a torch.nn.Module; open a run with Run.open, or name a network by "
-        "reference, as in net.py:make."
+        f"model is a {type(model).__name__}, expected a torch.nn.Module; open a run with Run.open, or name a network "
+        "by reference, as in net.py:make."
+    )
+
+
+def _reading(reference: Reference | None, size: int | None, channels: int | None) -> tuple[int, int]:
+    """Return in which size and how many channels image files are read: as asked, else as the network was made for."""
+    made_for = (None, None) if reference is None else (reference.image_size, reference.in_channels)
+    return (
+        (made_for[0] or 224) if size is None else size,
+        (made_for[1] or 3) if channels is None else channels,
     )
 
 

@@ -228,5 +228,5 @@ def save_checkpoint(loop: Loop) -> None:
     """Write the state down, so that the training can go on from here."""
     state = {"settings": to_json(loop.settings), "started": loop.started, "state": loop.state.state_dict()}
     data = {"classes": list(loop.parts.dataset.classes), "fingerprint": dict(loop.fingerprint)}
-    state |= {"reference": loop.parts.description.get("reference")}
-    run.write_checkpoint(loop.path, state | {"data": data, "history": run.history_digest(loop.path)})
+    made = {"data": data, "reference": loop.parts.description.get("reference")}
+    run.write_checkpoint(loop.path, state | made | {"history": run.history_digest(loop.path)})
