@@ -16,7 +16,7 @@ from PIL import Image
 import glassnet as gn
 from command_line import call, refused
 from glassnet.console import printable
-from glassnet.models.pretrained import _read
+from glassnet.models.pretrained import read_weights
 from tiny_runs import TINY
 
 CLASSES = ("\x1b[31mred", "[bold]b[", "<script>alert(1)<", "a$b_{c", "[/]", "\u202eright", "tab\t\x9b2J")
@@ -189,7 +189,7 @@ def test_a_refused_pickle_comes_without_advice_to_trust_it(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     torch.save({"weights": Bomb()}, tmp_path / "bomb.pth")
     with pytest.raises(gn.errors.InputError) as raised:
-        _read(tmp_path / "bomb.pth")
+        read_weights(tmp_path / "bomb.pth")
     assert "weights_only" not in str(raised.value)
     assert "trust" not in str(raised.value)
     assert "objects that would run code" in str(raised.value)
