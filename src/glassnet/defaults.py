@@ -37,7 +37,9 @@ def fill(settings: TrainSettings) -> ResolvedSettings:
 
 FINE_TUNING = {"batch_size": 32, "learning_rate": 0.002, "weight_averaging": 0.98, "backbone_rate": 0.1}
 """Recipe of a network that begins with trained weights: they know most of what is needed, and are easily lost."""
-FINE_TUNING_STEPS = 400
+FINE_TUNING_STEPS, FINE_TUNING_EPOCHS = 400, 12
+"""As many steps, but no more passes, which a small set would learn by heart."""
+_ANY_EPOCHS = 1_000_000
 
 
 def _recipe_of(names: Mapping[str, Any], settings: TrainSettings) -> dict[str, Any]:
@@ -50,14 +52,14 @@ def _recipe_of(names: Mapping[str, Any], settings: TrainSettings) -> dict[str, A
         raise InputError(
             f"--epochs {settings.epochs} and --steps {settings.steps} both say how long to train; give one of them."
         )
-    recipe: dict[str, Any] = {"epochs": 1} if settings.steps is not None else {}
+    recipe: dict[str, Any] = {"epochs": _ANY_EPOCHS} if settings.steps is not None else {}
     model = MODELS.get(names["model"])
     if getattr(model, "fits_at_once", False):
         recipe |= {"epochs": 1, "weight_averaging": 0.0}
     elif is_pretrained(names["model"], settings.model_options):
         recipe |= FINE_TUNING
         if settings.epochs is None and settings.steps is None:
-            recipe |= {"epochs": 1, "steps": FINE_TUNING_STEPS}
+            recipe |= {"epochs": FINE_TUNING_EPOCHS, "steps": FINE_TUNING_STEPS}
     source, _ = find_source(names["data"], settings.data_root)
     size = getattr(model, "pretrained_pixels", None)
     if size and source.image_size is None and (recipe.get("backbone_rate") or getattr(model, "fits_at_once", False)):

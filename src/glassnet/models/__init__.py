@@ -12,6 +12,7 @@ from glassnet.errors import GlassnetError, InputError, is_too_large, unknown_nam
 from glassnet.models.autoencoder import AutoencoderFC
 from glassnet.models.convnets import AlexNetSmall, AllConv, ConvNet, VGGSmall
 from glassnet.models.efficientnet import EfficientNetLite0
+from glassnet.models.fcn_lite import FCNLite0
 from glassnet.models.probe import Probe
 from glassnet.models.references import is_reference, rebuild
 from glassnet.models.resnet import ResNetSmall
@@ -30,6 +31,7 @@ MODELS: dict[str, type[nn.Module]] = {
     "efficientnet_lite0": EfficientNetLite0,
     "fcn8_small": FCN8Small,
     "fcn8s_vgg16": FCN8sVGG16,
+    "fcn_lite0": FCNLite0,
     "probe": Probe,
     "resnet_small": ResNetSmall,
     "unet_small": UNetSmall,

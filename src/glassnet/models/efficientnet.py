@@ -165,7 +165,7 @@ class EfficientNetLite0(LiteStages):
         self.class_names = names_of_outputs(weights, num_classes)
         self.repeat = RepeatChannels(channels) if channels != in_channels else nn.Identity()
         self.normalize = lite_normalization(channels, pretrained=bool(weights))
-        self.head = _conv_bn_relu(_convolution(self.scale_widths[-1], _HEAD, 1))
+        self.head = head_convolution()
         self.average, self.flatten = nn.AdaptiveAvgPool2d(1), nn.Flatten()
         self.dropout = nn.Dropout(dropout)
         self.fc1 = nn.Linear(_HEAD, num_classes)
@@ -206,6 +206,11 @@ def initialize_lite(model: nn.Module) -> None:
         elif isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, std=module.out_features**-0.5 / 3)
             nn.init.zeros_(module.bias)
+
+
+def head_convolution() -> nn.Sequential:
+    """Return the last convolution before the average, 1x1."""
+    return _conv_bn_relu(_convolution(LiteStages.scale_widths[-1], _HEAD, 1))
 
 
 def _conv_bn_relu(convolution: nn.Conv2d) -> nn.Sequential:

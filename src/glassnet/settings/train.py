@@ -84,8 +84,8 @@ class TrainSettings:
     epochs: int | None = None
     """Passes over the training images; if not given, that of the task, or what --steps comes to."""
     steps: int | None = None
-    """Optimizer steps in all, in place of --epochs, rounded to whole passes. A network with trained weights takes 400
-    if neither is given."""
+    """Optimizer steps in all, in place of --epochs, rounded to whole passes. A network with trained weights takes 400,
+    but at most 12 passes, if neither is given."""
     batch_size: int | None = None
     """Images per optimizer step, over all processes; if not given, that of the task."""
     learning_rate: Annotated[float | None, arg(aliases=("--lr",))] = None

@@ -69,7 +69,8 @@ def train(settings: TrainSettings, *, name: str | None = None) -> Run:
     copies = held_out_copies(training, validation) if accelerator.is_main_process else 0
     steps = _steps(len(training), resumed, accelerator)
     if saved is None and resumed.steps is not None:
-        resumed = dataclasses.replace(resumed, epochs=max(1, round(resumed.steps / steps)))
+        # Until the images are counted, epochs are the most there may be.
+        resumed = dataclasses.replace(resumed, epochs=min(resumed.epochs, max(1, round(resumed.steps / steps))))
     state = _start(parts, resumed, accelerator, steps=steps * resumed.epochs)
     if saved is not None:
         state.restore(saved["state"], source=resumed.out)
