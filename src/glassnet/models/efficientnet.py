@@ -31,7 +31,7 @@ _STAGES = (
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
-_STEM, _HEAD = 32, 1280
+_STEM, HEAD_CHANNELS = 32, 1280
 _EPSILON = 1e-3  # of the batch-norms, as the published weights were trained
 
 
@@ -168,7 +168,7 @@ class EfficientNetLite0(LiteStages):
         self.head = head_convolution()
         self.average, self.flatten = nn.AdaptiveAvgPool2d(1), nn.Flatten()
         self.dropout = nn.Dropout(dropout)
-        self.fc1 = nn.Linear(_HEAD, num_classes)
+        self.fc1 = nn.Linear(HEAD_CHANNELS, num_classes)
         initialize_lite(self)
         if weights and not next(self.parameters()).is_meta:
             load_pretrained(self, read_lite0(weights), head=self.head_name, source=weights)
@@ -210,7 +210,7 @@ def initialize_lite(model: nn.Module) -> None:
 
 def head_convolution() -> nn.Sequential:
     """Return the last convolution before the average, 1x1."""
-    return _conv_bn_relu(_convolution(LiteStages.scale_widths[-1], _HEAD, 1))
+    return _conv_bn_relu(_convolution(LiteStages.scale_widths[-1], HEAD_CHANNELS, 1))
 
 
 def _conv_bn_relu(convolution: nn.Conv2d) -> nn.Sequential:

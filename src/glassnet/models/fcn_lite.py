@@ -8,7 +8,14 @@ from torch import Tensor, nn
 
 from glassnet.errors import InputError
 from glassnet.models.blocks import RepeatChannels, check_dropout, check_size
-from glassnet.models.efficientnet import LiteStages, head_convolution, initialize_lite, lite_normalization, read_lite0
+from glassnet.models.efficientnet import (
+    HEAD_CHANNELS,
+    LiteStages,
+    head_convolution,
+    initialize_lite,
+    lite_normalization,
+    read_lite0,
+)
 
 Maps = Float[Tensor, "batch channel height width"]
 
@@ -66,7 +73,7 @@ class FCNLite0(LiteStages):
         self.repeat = RepeatChannels(channels) if channels != in_channels else nn.Identity()
         self.normalize = lite_normalization(channels, pretrained=bool(weights))
         self.head = head_convolution()
-        self.decoder = Decoder((*self.scale_widths[:2], self.head[0].out_channels), width, num_classes, dropout)
+        self.decoder = Decoder((*self.scale_widths[:2], HEAD_CHANNELS), width, num_classes, dropout)
         initialize_lite(self)
         if weights and not next(self.parameters()).is_meta:
             self._load_backbone(weights)
