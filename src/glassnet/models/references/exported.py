@@ -8,7 +8,7 @@ that layers are found by name and by kind as in any network.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +105,8 @@ def _with_layers(program: fx.GraphModule, *, batch: int | None) -> fx.GraphModul
             program.graph.erase_node(node)  # it refuses other sizes than those of the example
         elif node.op == "call_function" and (make := _LAYERS.get(node.target)) is not None:
             make(program, node)
+        elif node.target is aten.view.default:
+            node.target = aten.reshape.default  # as the example's pixels lay in another order in memory than ours
     if batch is not None:
         _open_batch(program, batch)
     program.graph.eliminate_dead_code()
@@ -214,22 +216,15 @@ _LAYERS: dict[Any, Callable[[fx.GraphModule, fx.Node], None]] = {
     aten.relu.default: _relu,
     aten.relu_.default: _relu,
 }
-_SHAPES = (aten.view.default, aten.reshape.default, aten.expand.default)
+_SHAPES = (aten.reshape.default, aten.expand.default)
 
 
 def _open_batch(program: fx.GraphModule, batch: int) -> None:
     """Let shapes that begin with the example's number of images begin with that of the images that are given."""
     images = next(node for node in program.graph.nodes if node.op == "placeholder")
-    for node in _with_shape(program, batch):
+    for node in list(program.graph.nodes):
+        if node.op != "call_function" or node.target not in _SHAPES or list(node.args[1])[:1] != [batch]:
+            continue
         with program.graph.inserting_before(node):
             count = program.graph.call_function(aten.sym_size.int, (images, 0))
         node.args = (node.args[0], [count, *node.args[1][1:]])
-
-
-def _with_shape(program: fx.GraphModule, batch: int) -> Iterator[Any]:
-    """Yield the operations whose given shape begins so; a view, which channels-last refuses, becomes a reshape."""
-    for node in list(program.graph.nodes):
-        if node.target is aten.view.default:
-            node.target = aten.reshape.default
-        if node.op == "call_function" and node.target in _SHAPES and list(node.args[1])[:1] == [batch]:
-            yield node
