@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from glassnet.data import Dataset, find_source
 from glassnet.errors import InputError
 from glassnet.models import build_model, parse_options
-from glassnet.models.inference import outputs, translate_torch_errors
+from glassnet.models.inference import outputs, takes_channels_last, translate_torch_errors
 from glassnet.models.references import Wanted, image_size_of, is_reference, load_reference, require_trainable, resolved
 from glassnet.settings import ResolvedSettings
 from glassnet.tasks import Task
@@ -66,7 +66,14 @@ def _referred(
         seed=settings.seed,
     )
     _require_output(loaded.module, loaded.name, dataset, task)
-    return loaded.module, {"name": loaded.name, "options": {}, "reference": loaded.record, **sizes}
+    in_order = takes_channels_last(loaded.module, dataset.train.take(slice(0, 1))[0])
+    about = {"name": loaded.name, "options": {}, "reference": loaded.record, "channels_last": in_order}
+    return loaded.module, about | dict(sizes)
+
+
+def memory_format(description: Mapping[str, Any]) -> torch.memory_format:
+    """Return the order in which a described model's weights and images lie in memory: channels last, where it can."""
+    return torch.channels_last if description.get("channels_last", True) else torch.contiguous_format
 
 
 def _require_output(model: nn.Module, name: str, dataset: Dataset, task: Task) -> None:

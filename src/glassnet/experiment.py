@@ -231,7 +231,7 @@ class Run(RunDirectory, Questions):
             model.load_state_dict(weights, assign=True)
         except RuntimeError as error:
             raise self._unfit(" ".join(str(error).split())[:200]) from None
-        return model.eval().to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return model.eval().to(device=device, memory_format=building.memory_format(described))  # type: ignore[call-overload]
 
     def _unfit(self, why: str) -> InputError:
         model = self.manifest["model"]["name"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -26,6 +27,8 @@ def call_model(model: nn.Module, images: Tensor) -> Any:
     return model(images)
 
 
+NO_VIEW = "view size is not compatible"
+"""What torch says where a `view` asks for pixels in an order in which they do not lie."""
 _OF_INPUTS = (TypeError, AttributeError, KeyError)
 """What a model raises that misses another input."""
 
@@ -107,14 +110,37 @@ def outputs(model: nn.Module, batches: Iterable[Tensor], *, precision: str = "fp
     """
     check_weights(model)
     weight = first_weight(model)
-    device = weight.device
     for batch in batches:
         images = _ready(batch, weight)
         with evaluating(model), torch.no_grad():
-            with translate_torch_errors(model, images), autocast(device, precision):
-                output = model(images)
+            output = _output(model, images, precision)
             output = tree_map(lambda one: one.float() if isinstance(one, Tensor) else one, output)
         yield output
+
+
+def _output(model: nn.Module, images: Tensor, precision: str) -> Any:
+    """Run a model once, or twice where it asks by `view` for pixels in torch's own order."""
+    with translate_torch_errors(model, images), autocast(images.device, precision):
+        try:
+            return model(images)
+        except RuntimeError as error:
+            if NO_VIEW not in str(error):
+                raise
+        return model(images.contiguous())
+
+
+def takes_channels_last(model: nn.Module, image: Tensor) -> bool:
+    """Tell whether a model, which is left as it is, runs channels last on an image (1, ...).
+
+    One that asks by `view` for a feature map's pixels in torch's own order does not.
+    """
+    other = copy.deepcopy(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    with evaluating(other), torch.no_grad():
+        try:
+            other(_ready(image, first_weight(other)))
+        except RuntimeError as error:
+            return NO_VIEW not in str(error)
+    return True
 
 
 def _ready(images: Tensor, weight: Tensor) -> Float[Tensor, "batch channel height width"]:

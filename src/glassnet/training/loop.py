@@ -16,6 +16,7 @@ from torch import Generator, Tensor
 from torch.utils._pytree import tree_map
 
 from glassnet import run
+from glassnet.building import memory_format
 from glassnet.console import progress, say
 from glassnet.data import Split
 from glassnet.data.augment import PLAIN
@@ -117,7 +118,7 @@ def train_epoch(loop: Loop, model: torch.nn.Module) -> dict[str, float]:
         for step, (images, targets) in enumerate(batches, 1):
             done = (state.epoch + (step - 1) / total) / settings.epochs
             with autocast(accelerator.device, loop.precision):
-                output = model(images.contiguous(memory_format=torch.channels_last))
+                output = model(images.contiguous(memory_format=memory_format(loop.parts.description)))
                 loss, others = loop.parts.objective(_widened(output), targets, done)
             accelerator.backward(loss)
             state.optimizer.step()

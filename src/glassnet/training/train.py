@@ -17,6 +17,7 @@ from accelerate import Accelerator
 from torch import Generator
 
 from glassnet import __version__, experiment, run
+from glassnet.building import memory_format
 from glassnet.console import say
 from glassnet.data import OF_A_PATH
 from glassnet.data.batches import batch_order
@@ -208,7 +209,8 @@ def _steps(images: int, settings: ResolvedSettings, accelerator: Accelerator) ->
 
 
 def _start(parts: Experiment, settings: ResolvedSettings, accelerator: Accelerator, *, steps: int) -> TrainingState:
-    model = parts.model.to(device=accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    order = memory_format(parts.description)
+    model = parts.model.to(device=accelerator.device, memory_format=order)  # type: ignore[call-overload]
     freeze(model, settings.freeze)
     if accelerator.num_processes > 1:
         model = synchronize_batchnorm(model)

@@ -57,6 +57,10 @@ def test_what_is_no_layer_of_torchs_stays_as_it_is(tmp_path):
     torch.manual_seed(0)
     model = Tokens().eval()
     torch.export.save(torch.export.export(model, (IMAGES[:1],)), tmp_path / "net.pt2")
+    with pytest.raises(InputError, match="was exported for batches of 1; export it for any"):  # images times heads
+        load_reference(str(tmp_path / "net.pt2"))
+    shapes = ({0: torch.export.Dim("batch")},)
+    torch.export.save(torch.export.export(model, (IMAGES[:2],), dynamic_shapes=shapes), tmp_path / "net.pt2")
     program = load_reference(str(tmp_path / "net.pt2")).module
     torch.testing.assert_close(program(IMAGES), model(IMAGES))
     assert isinstance(program.norm, nn.LayerNorm)

@@ -1,0 +1,181 @@
+"""Networks of another's making, from the command line: analysed without a training, trained, and opened again."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import glassnet as gn
+from command_line import answer, call, refused
+from glassnet.errors import InputError
+from glassnet.models.references.base import digest_of
+from glassnet.run.store import Store
+from tiny_references import NET, Small, write_exported, write_hub_folder
+
+DATA = ["--data", "folder:photos"]
+NETWORKS = {"net.py:make": 16, "hf:vit": 16, "hf:convnext": 32, "net.pt2": 16}
+"""And the size in which each reads images."""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder with all networks, and eight photographs in two class folders."""
+    place = tmp_path_factory.mktemp("references")
+    random = np.random.default_rng(0)
+    for level, name in ((0, "cat"), (100, "dog")):
+        (place / "photos" / name).mkdir(parents=True)
+        for number in range(4):
+            pixels = random.integers(level, level + 150, (20, 24, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(place / "photos" / name / f"{name}{number}.png")
+    (place / "net.py").write_text(NET)
+    write_exported(place / "net.pt2")
+    for kind in ("vit", "convnext"):
+        write_hub_folder(place / kind, kind)
+    return place
+
+
+@pytest.fixture
+def place(made, tmp_path, monkeypatch):
+    """A folder of the test's own with links to all of it; commands run in it, offline."""
+    for path in made.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GLASSNET_OFFLINE", "1")
+    return tmp_path
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_network_is_evaluated_embedded_explained_and_reported(capsys, place, network):
+    evaluation = answer(capsys, "eval", network, *DATA)
+    # transformers' networks name their classes "dog" and "tabby cat, Cat", in this order.
+    names = ["dog", "tabby cat, Cat"] if network.startswith("hf:") else ["cat", "dog"]
+    assert [row["name"] for row in evaluation["per_class"]] == names
+    assert [row["images"] for row in evaluation["per_class"]] == [4, 4]
+    folder = evaluation["run"]
+    explained = answer(capsys, "explain", network, *DATA, "--images", "first:2", "--methods", "gradcam")["explained"]
+    assert explained["groups"][0]["facts"][0]["label"] == names[names[0] == "dog"]
+    store = Store(place / folder)
+    (entry,) = store.entries("attribution")
+    assert entry.arrays["groups/0/images"].shape == (2, 3, NETWORKS[network], NETWORKS[network])
+    about = entry.document["subject"]["reference"]
+    assert about["text"].endswith(network.removeprefix("hf:"))
+    source = {"net.py:make": "net.py", "net.pt2": "net.pt2"}.get(network, f"{network.removeprefix('hf:')}/config.json")
+    assert network.startswith("hf:") or about["source"] == digest_of([place / source])
+    words = ["features", network, *DATA, "--methods", "pca", "--dims", 2]
+    (picture,) = answer(capsys, *words)["pictures"]
+    assert store.entry(picture["analysis"]).arrays["points"].shape == (8, 2)
+    page = answer(capsys, "report", network, *DATA)["report"]
+    assert "cat/cat0.png" in (place / page).read_text()
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_network_has_a_layer_table(capsys, place, network):
+    table = answer(capsys, "models", network)
+    assert table["image_size"] == NETWORKS[network]
+    assert table["parameters"] == sum(row["parameters"] for row in table["layers"]) > 100
+    assert table["macs"] > 0
+
+
+@pytest.mark.parametrize("network", ["net.py:make", "hf:vit"])
+def test_a_network_is_trained_and_its_run_opened_again(capsys, place, network):
+    words = ["--epochs", 1, "--batch-size", 4, "--validation", 0.4, "--precision", "fp32", *DATA]
+    run = answer(capsys, "train", "--model", network, *words)["run"]
+    assert run.startswith(f"runs/photos-{'net-make' if network.endswith('make') else 'vit'}-seed0")
+    manifest = json.loads((place / run / "run.json").read_text())
+    about, size = manifest["model"]["reference"], NETWORKS[network]
+    assert manifest["model"]["image_size"] == size
+    assert about["text"] == manifest["settings"]["model"]
+    opened = gn.Run.open(place / run)
+    weights = opened.weights()
+    assert all(torch.equal(value, weights[key]) for key, value in opened.model().state_dict().items())
+    assert answer(capsys, "eval", run)["accuracy"] == manifest["metrics"]["test_accuracy"]
+    listed = answer(capsys, "explain", run, "--images", "first:1", "--methods", "gradcam")
+    assert Store(place / run).entry(listed["explained"]["analysis"]).document["subject"]["reference"] == about
+
+
+def test_a_run_refuses_another_source(capsys, place):
+    (place / "net.py").unlink()
+    (place / "net.py").write_text(NET)
+    words = ["--epochs", 1, "--batch-size", 4, "--validation", 0.4, *DATA, "--image-size", 16]
+    run = answer(capsys, "train", "--model", "net.py:sized", *words)["run"]
+    (place / "net.py").write_text(NET + "# mended\n")
+    message = (
+        r"net.py:sized is not what the run was trained with: its SHA-256 is \w+…, expected \w+…; put it back as it"
+    )
+    with pytest.raises(InputError, match=message):
+        gn.Run.open(run).model()
+    (place / "net.py").unlink()
+    assert "net.py does not exist; expected a Python file" in refused(capsys, "eval", run)
+
+
+def test_a_network_that_views_its_maps_is_trained_in_the_order_that_it_needs(capsys, place):
+    (place / "own.py").write_text("from tiny_references import Small as make\n")
+    words = ["--epochs", 1, "--batch-size", 4, "--validation", 0.4, *DATA, "--image-size", 16]
+    run = gn.Run.open(answer(capsys, "train", "--model", "own.py:make", *words)["run"])
+    assert run.manifest["model"]["channels_last"] is False
+    assert run.evaluate().images == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train", "--model", "net.py:two", "--data", "folder:three"], "net:two tells 2 classes apart, and folder:"),
+        (["train", "--model", "net.pt2", *DATA], "net.pt2 cannot be trained: an exported program stays as it was"),
+        (["train", "--model", "net.py", *DATA], "net.py is a Python file; name what makes the network in it"),
+        (["train", "--model", "net.py:make", *DATA, "--model-options", "a=1"], "--model-options are for models by na"),
+        (["train", "--model", "convnet", *DATA, "--weights", "w.pt"], "--weights is for a network by reference, as in"),
+        (["train", "--model", "net.py:make", *DATA, "--weights", "w.pt"], "w.pt are missing; expected"),
+        (["train", "--model", "net.py:make", *DATA, "--low-res-epochs", 0.5], "--low-res-epochs is of no use to class"),
+        (["eval", "convnet", *DATA, "--weights", "w.pt"], "--weights is for a network by reference, as in net.py:make"),
+        (["eval", "net.pt2", *DATA, "--image-size", 32], "--image-size is 32, but net.pt2 was exported for 16; leave"),
+        (["eval", "hf:vit", "--data", "folder:three"], "has images without labels, so that nothing can be measured"),
+        (["eval", "hf:none/", *DATA], "hf:none cannot be loaded (GLASSNET_OFFLINE forbids downloads)"),
+        (["eval", "net.py:sized", *DATA], "net.py:sized needs num_classes; give --num-classes."),
+        (["models", "net.py:number"], "net.py has no 'number'; it defines make, sized, two"),
+        (["eval", "resnet99", *DATA], "a network of another's making is net.py:make, a function in a file of your"),
+    ],
+)  # fmt: skip
+def test_wrong_input_is_one_sentence_and_writes_nothing(capsys, place, words, message):
+    for name in ("a", "b", "c"):
+        (place / "three" / name).mkdir(parents=True)
+        for number in range(3):
+            Image.new("RGB", (20, 20), (number, 0, 0)).save(place / "three" / name / f"{number}.png")
+    before = sorted(place.rglob("*"))
+    assert message in refused(capsys, *words)
+    assert [path for path in sorted(place.rglob("*")) if "__pycache__" not in path.parts] == before
+
+
+def test_as_many_folders_as_classes_are_taken_in_order_which_is_said(capsys, place):
+    (place / "photos").unlink()
+    for name in ("house", "tree"):
+        (place / "photos" / name).mkdir(parents=True)
+        Image.new("RGB", (20, 20)).save(place / "photos" / name / "1.png")
+    code, out, err = call(capsys, "eval", "hf:vit", *DATA)
+    assert code == 0
+    assert "photos: house is no class of the model; its outputs are taken to be house, tree, in this order." in err
+    assert "house" in out
+
+
+def test_a_subject_takes_a_reference_and_is_asked_all_that_a_run_is(place):
+    subject = gn.Subject("hf:vit", "photos")
+    assert repr(subject) == "Subject(vit: classification, 2 classes)"
+    assert subject.reference["text"] == f"hf:{place / 'vit'}".replace(
+        str(place / "vit"), str((place / "vit").resolve())
+    )
+    assert subject.image_shape == (3, 16, 16)
+    assert subject.evaluate().images == 8
+    layer = "network.classifier"
+    assert subject.features(layer).result.features.shape == (8, 2)
+    assert subject.embed(layer, method="pca", dims=2).result.points.shape == (8, 2)
+    assert subject.explain(images="first:1", methods=("gradcam",)).result.groups[0].names == ("cat/cat0.png",)
+    assert subject.report(out="page.html").is_file()
+    small = gn.Subject("net.pt2", np.zeros((4, 3, 16, 16), np.uint8), labels=[0, 1, 0, 1], classes=["a", "b"])
+    assert small.evaluate().images == 4
+    assert small.classes == ("a", "b")
+
+
+def test_a_network_that_views_its_maps_is_evaluated(place):
+    images = np.zeros((4, 3, 16, 16), np.uint8)
+    assert gn.Subject(Small(), images, labels=[0, 1, 0, 1]).evaluate().images == 4
