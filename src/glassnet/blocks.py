@@ -100,6 +100,30 @@ class Gallery:
     compact: bool = False
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a network says of an image without a label: its likeliest classes, and pictures that explain the first."""
+
+    name: str
+    """The file's name, or the image's number."""
+    picture: bytes
+    """The image itself, PNG."""
+    classes: tuple[tuple[str, float], ...]
+    """The likeliest classes with their probabilities, the likeliest first."""
+    maps: tuple[Map, ...] = ()
+    channels: tuple[Map, ...] = ()
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Images with what a network says of each, one below the other."""
+
+    title: str
+    answers: tuple[Answer, ...]
+    lead: str = ""
+    caption: str = ""
+
+
 @dataclass(frozen=True, eq=False)
 class ConfusionMatrix:
     """Which class is taken for which; a cell opens its examples."""
@@ -179,7 +203,7 @@ class Template:
 
 
 Block: TypeAlias = (
-    Prose | Terms | Missing | Table | Picture | Gallery | ConfusionMatrix | Scatter | Row | Fold | Template
+    Prose | Terms | Missing | Table | Picture | Gallery | Answers | ConfusionMatrix | Scatter | Row | Fold | Template
 )
 
 

@@ -62,6 +62,7 @@ class Subject(Questions):
         classes: Sequence[str] | None = None,
         *,
         name: str | None = None,
+        model_name: str | None = None,
         task: str | None = None,
         size: int | None = None,
         channels: int | None = None,
@@ -81,7 +82,8 @@ class Subject(Questions):
             classes: Names of the classes by index of the model's outputs; if not given, those of a reference, or those
                 that the model has as its `class_names`, as one with ImageNet's weights, else the class folders in the
                 order of their names, or numbers. Class folders are matched to names as `matched_folders` says.
-            name: What reports call it; the model's class if not given.
+            name: What reports call it; `model_name` if not given.
+            model_name: Name of the model; a reference's, or the model's class, if not given.
             task: Key of TASKS; if not given, the first that learns from such labels, for none classification.
             size: Height and width that image files are brought to, in pixels; if not given, those that a reference's
                 network was made for, or 224.
@@ -110,9 +112,9 @@ class Subject(Questions):
         if targets is not None and TASKS[kind].target_dimensions not in (0, targets.ndim):
             raise InputError(f"labels have {targets.ndim} dimensions, and {kind} learns from others; leave task out.")
         whole = checked_split(pixels, targets, names)
-        self._model_name = type(model).__name__ if reference is None else reference.name
+        self._model_name = model_name or (type(model).__name__ if reference is None else reference.name)
         self._reference = None if reference is None else reference.record
-        self.name = name or (self._model_name if reference is None else reference.name)
+        self.name = name or self._model_name
         self.task: Task = TASKS[kind]
         self.run: Run | None = None
         self.labelled, self.skip_damaged = targets is not None, skip_damaged

@@ -29,6 +29,7 @@ QUICK = {
     "faithfulness": {"attribution": {"images": "correct:4", "layers": ("conv2",)}},
     "ranking": {"attribution": {"images": "correct:4"}, "steps": 4},
     "examples": {"rows": (0, 3)},
+    "predictions": {"images": "first:3"},
 }
 """Settings of each kind that are quick to compute."""
 

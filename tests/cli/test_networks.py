@@ -136,6 +136,14 @@ def test_a_report_of_images_without_labels(capsys, place):
     assert document["report"] == str(place / "page.html")
     assert "cat0.png" in page
     assert "no labels" in page
+    section = page[page.index('aria-labelledby="answers"') :].partition("</section>")[0]
+    images = len(list((place / "photos" / "cat").iterdir()))
+    assert section.count('class="answer"') == images
+    assert section.count("<li>") == 2 * images  # it knows two classes
+    assert section.count("Guided Grad-CAM of cat0.png") == 1
+    assert section.count("channel ") >= 3 * images
+    assert 'aria-labelledby="embedding"' not in page  # so few points tell nothing
+    assert "Cross-entropy is minimised" not in page  # nobody knows how it was trained
 
 
 def test_a_model_by_name_explains_image_files(capsys, place):

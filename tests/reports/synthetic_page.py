@@ -9,6 +9,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from glassnet.blocks import (
+    Answer,
+    Answers,
     ConfusionMatrix,
     Example,
     Fold,
@@ -121,7 +123,11 @@ def demo(name: str = "demo", classes: tuple[str, ...] = DIGITS, *, count: int = 
     tables = layers_table()
     sections = (
         Section("confusion", "Which classes are confused", (matrix,)),
-        Section("mistakes", "Where it looks", galleries(tuple(map(int, wrong[:6])), tuple(typical[:20]))),
+        Section(
+            "mistakes",
+            "Where it looks",
+            (*galleries(tuple(map(int, wrong[:6])), tuple(typical[:20])), answers(examples[:3], classes)),
+        ),
         Section("embedding", "What it has learned to tell apart", embeddings(points, random)),
         Section(
             "layers", "Layer by layer", (tables, Missing("Faithfulness was not measured.", "glassnet explain demo"))
@@ -142,6 +148,16 @@ def demo(name: str = "demo", classes: tuple[str, ...] = DIGITS, *, count: int = 
         ("The network recognises most digits.", "It takes a few of every class for another one."),
         sections, examples, when="27 November 2026",
     )  # fmt: skip
+
+
+def answers(examples: tuple[Example, ...], classes: tuple[str, ...]) -> Answers:
+    """Answer for some examples as for images without labels."""
+    made = []
+    for one in examples:
+        channels = tuple(Map(f"channel {number}", map.png, "+0.42") for number, map in enumerate(one.maps[1:]))
+        shares = tuple((name, 0.6 / 2**place) for place, name in enumerate(classes[:5]))
+        made.append(Answer(one.name, one.thumbnail, shares, one.maps[:1], channels))
+    return Answers("What it says of each image", tuple(made), "It must choose among these.", "Orange raises the score.")
 
 
 def galleries(wrong: tuple[int, ...], typical: tuple[int, ...]) -> tuple[Gallery | Prose, ...]:

@@ -338,7 +338,7 @@ def test_without_labels_nothing_is_said_of_right_and_wrong(digits, tmp_path, out
         assert words not in page.text.partition("How these numbers were made")[0].replace(
             "How to read these pictures and numbers", ""
         )
-    assert next(words for level, words in page.headings if level == 2) == "What it tells apart"
+    assert next(words for level, words in page.headings if level == 2) == "What it sees"
 
 
 class Constant(nn.Module):

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from glassnet.blocks import (
+    Answer,
+    Answers,
     ConfusionMatrix,
     Fold,
     Gallery,
@@ -135,6 +137,7 @@ def test_words_that_look_like_code_are_harmless(demo, outline):
         replace(cloud, title=HOSTILE, points=names),
         ConfusionMatrix(HOSTILE, (HOSTILE,) * 10, confusion.counts, {(4, 3): [hostile.id]}),
         Picture(HOSTILE, HOSTILE, demo.sections[4].blocks[1].drawing, HOSTILE, HOSTILE),
+        Answers(HOSTILE, (Answer(HOSTILE, hostile.thumbnail, ((HOSTILE, 0.5),), hostile.maps, hostile.maps),), HOSTILE),
         Template("{{ words }}", {"words": HOSTILE}),
     )  # fmt: skip
     page = outline(with_blocks(run, *blocks))

@@ -21,6 +21,7 @@ from glassnet.analysis.examples import EXAMPLES
 from glassnet.analysis.faithfulness import FAITHFULNESS
 from glassnet.analysis.features import FEATURES
 from glassnet.analysis.layers import LAYERS
+from glassnet.analysis.predictions import PREDICTIONS
 from glassnet.analysis.ranking import RANKING
 from glassnet.devices import choose_device
 from glassnet.errors import InputError, unknown_name
@@ -40,6 +41,7 @@ KINDS: dict[str, Kind] = {
     "faithfulness": FAITHFULNESS,
     "ranking": RANKING,
     "examples": EXAMPLES,
+    "predictions": PREDICTIONS,
 }
 
 

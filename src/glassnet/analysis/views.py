@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from glassnet.console import printable
 from glassnet.data import Dataset, Split
 from glassnet.errors import InputError, unknown_name
+from glassnet.models.layer_table import layer_table
 from glassnet.models.layers import select_layers
 from glassnet.run.store import Plot
 from glassnet.subject import Part, Subject
@@ -245,29 +246,51 @@ class Views:
     history_total: Callable[[Mapping[str, Any]], Mapping[str, str]] = lambda _last: {}
 
 
+MANY_CONVOLUTIONS = 16
+"""Of more, a report shows the maps of the last one at each size."""
+FEWEST_POINTS = 30
+"""Images without labels from which on a picture of points tells anything."""
 OF_THE_INPUT: dict[str, Any] = {"layers": ("linear",), "methods": ("saliency", "input_x_gradient")}
 """Maps that a report shows of a network without a convolution."""
 
 
 def wanted_of_classes(subject: Subject) -> list[tuple[str, dict[str, Any]]]:
-    """Return what a report needs: the evaluation, the last hidden layer embedded, every convolution explained."""
+    """Return what a report needs: the evaluation, the last hidden layer embedded, the convolutions explained.
+
+    Without labels it needs the likeliest classes in place of the evaluation; few such images make no embedding.
+    """
     layer, maps = _last_hidden_layer(subject), _usual_maps(subject)
     if not subject.labelled:
-        maps |= {"images": "first:4"}
+        maps = maps | {"images": "first:4"}
+        layer = layer if len(subject.part("test")) >= FEWEST_POINTS else None
     embedded = [
         ("embedding", {"layer": layer, "method": m, "dims": d}) for m, d in (("tsne", 2), ("pca", 2), ("pca", 3))
     ]
     measured = [("evaluation", {"split": "test", "data": None})] if subject.labelled else []
+    if not subject.labelled and subject.task.views().explain.classes:
+        measured = [("predictions", {"split": "test"})]
     return [*measured, *(embedded if layer else []), ("attribution", maps)]
 
 
 def _usual_maps(subject: Subject) -> dict[str, Any]:
-    """Return which maps a report shows: of every convolution, or of the input where there is none."""
+    """Return which maps a report shows: of the convolutions, or of the input where there is none."""
     try:
-        select_layers(subject.model(), "conv")
+        names = select_layers(subject.model(), "conv")
     except InputError:
         return OF_THE_INPUT
-    return {"layers": ("conv",), "methods": ("gradcam", "guided_gradcam")}
+    layers = ("conv",) if len(names) <= MANY_CONVOLUTIONS else _last_of_each_size(subject, names)
+    return {"layers": layers, "methods": ("gradcam", "guided_gradcam")}
+
+
+def _last_of_each_size(subject: Subject, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the last convolution at each size of the maps, from input to output; the last of all if unknown."""
+    try:
+        rows = layer_table(subject.model(), (1, *subject.image_shape))
+    except InputError:
+        return ("last-conv",)
+    sizes = {row.name: row.output[1:] for row in rows if row.name in set(names) and row.output}
+    last = {size: name for name, size in sizes.items()}
+    return tuple(name for name in sizes if name in last.values()) or ("last-conv",)
 
 
 def _last_hidden_layer(subject: Subject) -> str | None:

@@ -32,8 +32,8 @@ class Answer:
 
 
 def demo(settings: s.DemoSettings) -> Answer:
-    """Try it all on real digits without a download: train, evaluate, embed, explain, report."""
-    from glassnet.cli.training import demo
+    """Try it all without a download: train on real digits, name photographs, explain both, write two reports."""
+    from glassnet.cli.demo import demo
 
     return demo(settings)
 

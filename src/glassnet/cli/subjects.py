@@ -103,6 +103,7 @@ def _of_network(settings: NetworkSettings, name: str, images: str, out: Path | N
         model,
         images.removeprefix("folder:"),
         name=short,
+        model_name=None if is_reference(name) else name,
         task=task,
         size=settings.image_size or size or PIXELS,
         channels=settings.in_channels or channels or CHANNELS,

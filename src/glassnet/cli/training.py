@@ -1,4 +1,4 @@
-"""`glassnet train`, `demo`, `tune` and `reproduce`: runs, grids of runs, and the 2019 report redone."""
+"""`glassnet train`, `tune` and `reproduce`: runs, grids of runs, and the 2019 report redone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from glassnet.experiment import Run
 from glassnet.files import writable_target, write_text
 from glassnet.models.references import is_reference, short_name
 from glassnet.run.store import slug
-from glassnet.settings import DemoSettings, ReportSettings, ReproduceSettings, TrainSettings, TuneSettings
+from glassnet.settings import ReproduceSettings, TrainSettings, TuneSettings
 from glassnet.tables import text_table
 from glassnet.training import train as train_run
 
@@ -42,19 +42,6 @@ def describe(run: Run) -> Answer:
         f"{warnings}run: {run.path}\nnext: glassnet report {run.path}"
     )
     return Answer(text, {"run": str(run.path), "metrics": metrics, "seconds": run.manifest["seconds"]})
-
-
-def demo(settings: DemoSettings) -> Answer:
-    """Train the report's network on 4,000 real digits, then evaluate, embed, explain and report."""
-    from glassnet.cli.analysis import report
-
-    seed, device = settings.seed, settings.device
-    asked = TrainSettings(data="mnist-sample", epochs=settings.epochs, seed=seed, out=settings.out, device=device)
-    trained = train_run(dataclasses.replace(asked, precision=settings.precision), name="demo")
-    written = report(ReportSettings(run=(trained.path,), seed=seed, device=device))
-    summary = describe(trained)
-    text = "\n".join([*summary.text.splitlines()[:2], written.text])
-    return Answer(text, {**summary.data, **written.data})
 
 
 def tune(settings: TuneSettings) -> Answer:

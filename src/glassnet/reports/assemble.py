@@ -16,6 +16,8 @@ from glassnet.blocks import Block, Example, Fold, Headline, Missing, Prose, RunR
 from glassnet.console import say
 from glassnet.errors import InputError, OtherDataError
 from glassnet.formats import count, duration
+from glassnet.models.pretrained import imagenet_classes
+from glassnet.reports.answers import answer_sections
 from glassnet.reports.layers import layer_blocks
 from glassnet.reports.material import as_far_as_made, examples_of, pictures
 from glassnet.reports.network import learning_blocks, network_blocks
@@ -31,6 +33,7 @@ WORDS = {"evaluation": "glassnet eval", "embedding": "glassnet features", "attri
 """Kind → the command that makes it."""
 LACKING = {
     "evaluation": "Its images were not evaluated",
+    "predictions": "What the network says of the images is not here",
     "embedding": "Some pictures of its features are not here",
     "attribution": "Some maps of its predictions are not here",
 }
@@ -191,7 +194,7 @@ def _results(gathered: ReportAnalyses, material: Material | None) -> list[Sectio
     evaluation, subject = gathered.evaluation, gathered.subject
     if evaluation is None or material is None:
         if not subject.labelled:
-            return []
+            return answer_sections(subject, gathered.of("predictions"))
         return [Section("results", "Results", (_missing(gathered, "evaluation"),))]
     views = subject.task.views()
     tables = Fold("Measures, classes and confusions as tables", tuple(views.tables(evaluation.result)))
@@ -217,7 +220,8 @@ def _embedding(gathered: ReportAnalyses, examples: Sequence[Example]) -> Iterato
     embedded = gathered.of("embedding")
     if embedded:
         yield from embedding_blocks(gathered.subject, embedded, gathered.evaluation, examples)
-    if "embedding" in gathered.lacking or (not embedded and gathered.subject.task.labels_images):
+    needed = gathered.subject.task.labels_images and gathered.subject.labelled
+    if "embedding" in gathered.lacking or (not embedded and needed):
         yield _missing(gathered, "embedding")
 
 
@@ -274,7 +278,10 @@ def _headlines(subject: Subject, metrics: Mapping[str, Any]) -> Iterator[Headlin
 
 def _about(subject: Subject, metrics: Mapping[str, Any]) -> tuple[Headline, ...]:
     parameters = sum(parameter.numel() for parameter in subject.model().parameters())
-    about = (Headline("Parameters", count(parameters), "numbers that are learned"),)
+    about: tuple[Headline, ...] = (Headline("Parameters", count(parameters), "numbers that are learned"),)
+    if subject.run is None and not subject.labelled:
+        images = Headline("Images", count(len(subject.part("test"))), "without labels")
+        about = (Headline("Classes", count(len(subject.classes)), "that it tells apart"), *about, images)
     if subject.run is None:
         return about
     manifest = subject.run.manifest
@@ -304,6 +311,8 @@ def _summary(subject: Subject, evaluation: Analysis | None) -> Iterator[str]:
             f"chose the epoch whose weights were saved. {_held_out(data)}"
             f"{'' if subject.data_changed else _tested(data)}".rstrip()
         )
+    elif getattr(subject.model(), "class_names", None) == imagenet_classes():
+        yield "Its weights were learned from photographs of ImageNet’s 1,000 classes."
     if evaluation is not None:
         yield from subject.task.views().summary(evaluation.result)
     elif not subject.labelled:
@@ -329,7 +338,7 @@ def _methods(subject: Subject) -> Template:
     source = (files("glassnet.tasks") / subject.task.name / "report.html.j2").read_text(encoding="utf-8")
     settings = {} if subject.run is None else to_json(subject.run.settings)
     leak = 0 if subject.run is None else subject.run.manifest["data"].get("leak") or 0
-    return Template(source, {"settings": settings, "leak": leak})
+    return Template(source, {"settings": settings, "leak": leak, "trained": subject.run is not None})
 
 
 def _when(subject: Subject) -> str:

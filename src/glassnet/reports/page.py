@@ -15,6 +15,7 @@ from glassnet import blocks
 from glassnet.blocks import Block, Example, Page, Picture, Points, RunReport
 from glassnet.console import printable
 from glassnet.errors import InputError
+from glassnet.formats import percent
 from glassnet.reports.confusion import confusion_view
 from glassnet.reports.scatter import points_data, scatter_view
 from glassnet.reports.svg import Drawing, safe_svg
@@ -31,6 +32,7 @@ MACROS = MappingProxyType(
         Table: "table",
         Picture: "picture",
         blocks.Gallery: "gallery",
+        blocks.Answers: "answers",
         blocks.ConfusionMatrix: "confusion",
         blocks.Scatter: "scatter",
         blocks.Row: "row",
@@ -82,7 +84,7 @@ class _Writer:
         )
         self.environment.globals.update(
             show=self.show, place=self.place, link=self.link, image=_png, is_small=_is_small, drawing=self.drawing,
-            points=self.points, new_id=self.new_id,
+            points=self.points, new_id=self.new_id, percent=percent,
         )  # fmt: skip
         self.macros: Any = self.environment.get_template("blocks.html.j2").module
         self.number = 0

@@ -236,7 +236,11 @@ class TuneSettings(TrainSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class DemoSettings:
-    """Train on real digits that need no download, then evaluate, embed, explain and write the report."""
+    """Train on real digits that need no download, evaluate, embed, explain and report; then do so for photographs.
+
+    These are what scikit-image ships, named by a network that learned from ImageNet, whose weights are in the extra
+    `pretrained`. Its report lies next to the run, in runs/demo-photographs.
+    """
 
     epochs: int = 20
     """Passes over the 4,000 training digits."""

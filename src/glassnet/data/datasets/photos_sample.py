@@ -14,6 +14,7 @@ from PIL import Image
 from glassnet.data.dataset import Dataset, Source, Split
 from glassnet.data.pictures import resize_dataset
 from glassnet.errors import InputError
+from glassnet.files import atomic
 
 SIDE_PIXELS = 32
 STRIDE_PIXELS = 16
@@ -26,6 +27,13 @@ FILES = {
     "motorcycle_left.png": "db18e9c4157617403c3537a6ba355dfeafe9a7eabb6b9b94cb33f6525dd49179",
     "rocket.jpg": "c2dd0de7c538df8d111e479619b129464d0269d0ae5fd18ca91d33a7fdfea95c",
 }
+PHOTOGRAPHS = (
+    *FILES,
+    "camera.png",
+    "clock_motion.png",
+    "coins.png",
+)
+"""Those that are of things, of all that scikit-image ships."""
 FLAT_LEVELS = 1.0
 """Standard deviation in grey levels below which a crop shows nothing, as of a night sky, and is left out."""
 
@@ -59,6 +67,24 @@ def load(_root: Path, image_size: int | None = None) -> Dataset:
 def find(_root: Path) -> Path | None:
     """Return the folder inside the installed scikit-image, if all five photographs are there."""
     return Path(str(_folder())) if all(_folder().joinpath(name).is_file() for name in FILES) else None
+
+
+def copy_photographs(folder: Path) -> Path:
+    """Write those of PHOTOGRAPHS that the installed scikit-image ships into a folder, whole, and return it.
+
+    Raises:
+        InputError: It ships none of them.
+    """
+    there = [name for name in PHOTOGRAPHS if (_folder() / name).is_file()]
+    if not there:
+        version = importlib.metadata.version("scikit-image")
+        raise InputError(
+            f"the installed scikit-image {version} ships no photographs; `pip install scikit-image==0.26.0`."
+        )
+    for name in there:
+        with atomic(folder / name) as temporary:
+            temporary.write_bytes((_folder() / name).read_bytes())
+    return folder
 
 
 def _folder() -> Traversable:
