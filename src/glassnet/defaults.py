@@ -132,7 +132,9 @@ def _require_fit(settings: TrainSettings, task: str, learnable: tuple[str, ...])
 
 def _datasets_for(task: str) -> list[str]:
     """List the data sets for a task as --data takes them."""
-    return [f"{name}:PATH" if name in OF_A_PATH else name for name, one in DATASETS.items() if task in one.tasks]
+    return [
+        f"{name}:PATH" if name in (*OF_A_PATH, "hf") else name for name, one in DATASETS.items() if task in one.tasks
+    ]
 
 
 def _listed(names: Iterable[str]) -> str:

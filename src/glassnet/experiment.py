@@ -72,7 +72,7 @@ def resolve(settings: TrainSettings) -> ResolvedSettings:
     filled = fill(settings)
     data = filled.data
     kind, colon, path = data.partition(":")
-    if kind in OF_A_PATH and path:
+    if path and (kind in OF_A_PATH or (kind == "hf" and Path(path).expanduser().is_dir())):
         data = f"{kind}{colon}{Path(path).expanduser().resolve()}"
     named = settings.data_root or os.environ.get("GLASSNET_DATA")
     root = Path(named).expanduser().resolve() if named else None

@@ -19,12 +19,11 @@ from glassnet.data.fingerprint import images_digest, model_digest
 from glassnet.data.given import (
     check_classes,
     checked_split,
-    class_folders,
     images_as_tensor,
     labels_as_tensor,
     labels_by_folder,
     matched_folders,
-    read_folder,
+    read_given,
 )
 from glassnet.errors import InputError, unknown_name
 from glassnet.experiment import Questions, Run
@@ -75,7 +74,8 @@ class Subject(Questions):
             model: Any network; it is analysed in evaluation mode, on the device where its weights are, and left as it
                 was found. Or one by reference: "net.py:make", "hf:NAME_OR_FOLDER", "timm:NAME", "net.pt2".
             images: (n, channel, height, width), uint8 or float as the model takes it; or an image file, or a folder of
-                images or of class folders with images, which are read as squares of `size` pixels.
+                images or of class folders with images, which are read as squares of `size` pixels; or the test part of
+                "hf:NAME_OR_FOLDER".
             labels: Class of each image (n,), or 1 for each label that an image has, else 0 (n, labels), or class of
                 each pixel (n, height, width), 255 for none; of a folder of class folders they are the folders. Without
                 labels nothing can be evaluated.
@@ -98,9 +98,14 @@ class Subject(Questions):
         own = _names_of_outputs(model, reference) if classes is None else None
         if isinstance(images, str | Path):
             size, channels = _reading(reference, size, channels)
-            pixels, names, folders = read_folder(Path(images), size, channels, skip_damaged=skip_damaged)
-            if labels is None and folders is not None:
-                classes, labels = _labels_of(folders, Path(images), classes, own)
+            pixels, names, folders, every = read_given(
+                images, size, channels, skip_damaged=skip_damaged, labels=labels is None
+            )
+            if labels is None and folders is not None and own is not None:
+                classes, labels = matched_folders(folders, every, own, path=images)
+            elif labels is None and folders is not None:
+                classes = every if classes is None else tuple(classes)
+                labels = labels_by_folder(folders, classes)
         else:
             check_images(images, 1)
             pixels, names = images_as_tensor(images), None
@@ -315,16 +320,6 @@ def _names_of_outputs(model: nn.Module, reference: Reference | None) -> tuple[st
     names = getattr(model, "class_names", None)
     widths = [module.out_features for module in model.modules() if isinstance(module, nn.Linear)]
     return names if isinstance(names, tuple) and widths and widths[-1] == len(names) else None
-
-
-def _labels_of(
-    folders: tuple[str, ...], path: Path, given: Sequence[str] | None, own: tuple[str, ...] | None
-) -> tuple[Sequence[str] | None, np.ndarray | None]:
-    """Return names of the classes, and the class of each image by its folder; none where they are no labels."""
-    if own is not None:
-        return matched_folders(folders, class_folders(path), own, path=path)
-    classes = class_folders(path) if given is None else tuple(given)
-    return classes, labels_by_folder(folders, classes)
 
 
 def _classes(

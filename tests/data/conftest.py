@@ -194,6 +194,15 @@ def tiny_folder(tmp_path, save_picture):
 
 
 @pytest.fixture
+def tiny_hf(tmp_path, save_picture):
+    for part, count in (("train", 4), ("test", 2)):
+        for name in ("cat", "dog"):
+            for i in range(count):
+                save_picture(tmp_path / "photos" / part / name / f"{i}.png")
+    return f"hf:{tmp_path / 'photos'}", tmp_path / "root"
+
+
+@pytest.fixture
 def tiny_voc_aug(tmp_path):
     return "voc-aug", tiny_voc.lay_out(tmp_path)
 

@@ -7,8 +7,8 @@ from glassnet.data import DATASETS, data_root, find_source, load_dataset
 from glassnet.errors import InputError
 from glassnet.images import VOID
 
-FILES = {"folder", "masks", "stanford_dogs", "voc-aug", "voc-aug-union", "voc-aug-union-clean"}
-"""Data sets whose images lie on disk one by one."""
+FILES = {"folder", "hf", "masks", "stanford_dogs", "voc-aug", "voc-aug-union", "voc-aug-union-clean"}
+"""Data sets whose images lie on disk one by one, or in rows that are named."""
 
 
 @pytest.fixture(params=[*sorted(DATASETS), "labelled"])

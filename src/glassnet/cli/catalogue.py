@@ -42,7 +42,7 @@ def _chosen(settings: DataSettings) -> dict[str, tuple[Source, Path]]:
     """Look up the named data set, or all of them; a user's own is only there by its path."""
     from glassnet.data import DATASETS, OF_A_PATH, data_root, find_source
 
-    if settings.name is not None and settings.name not in OF_A_PATH:
+    if settings.name is not None and settings.name not in (*OF_A_PATH, "hf"):
         return {settings.name: find_source(settings.name, settings.data_root)}
     names = [settings.name] if settings.name else list(DATASETS)
     return {name: (DATASETS[name], data_root(settings.data_root)) for name in names}

@@ -10,6 +10,7 @@ from glassnet.data.datasets import (
     digit_scenes,
     fashion_mnist,
     folder,
+    hf,
     masks,
     mnist,
     mnist_sample,
@@ -49,6 +50,7 @@ DATASETS: dict[str, Source] = {
     "photos-sample": photos_sample.SOURCE,
     "folder": folder.SOURCE,
     "masks": masks.SOURCE,
+    "hf": hf.SOURCE,
 }
 
 OF_A_PATH = {
@@ -65,13 +67,15 @@ def find_source(name: str, root: Path | str | None = None) -> tuple[Source, Path
     """Look up a data set and the folder to read it from.
 
     Args:
-        name: A key of `DATASETS`, or folder:PATH.
+        name: A key of `DATASETS`, folder:PATH, or hf:NAME_OR_FOLDER.
         root: Folder that holds the data sets, as `data_root` takes it; for a set of a path that lacks it, the path.
 
     Raises:
         InputError: No data set has this name, or "folder" is without a path.
     """
     kind, _, path = name.partition(":")
+    if kind == "hf":
+        return hf.source_of(path), data_root(root)
     if kind not in DATASETS or (path and kind not in OF_A_PATH):
         _refuse_path(name)
         raise unknown_name("data set", name, DATASETS, noun="data sets")
@@ -132,6 +136,6 @@ def read_dataset(
     if image_size is not None and image_size < 1:
         raise InputError(f"image_size is {image_size}, expected at least 1 pixel.")
     source, where = find_source(name, root)
-    if name.partition(":")[0] not in OF_A_PATH:
+    if name.partition(":")[0] not in (*OF_A_PATH, "hf"):
         return source.load(where, image_size)
     return source.load(where, image_size, skip_damaged=skip_damaged, task=task)

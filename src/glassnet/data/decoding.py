@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import io
 import math
 import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,16 +41,28 @@ GREY_LEVELS = {"L;2": 85, "L;4": 17}
 """What Pillow multiplies grey levels of 2 and 4 bits by; it leaves the level that is transparent as it is."""
 
 
+@dataclass(frozen=True)
+class Encoded:
+    """The content of an image file that lies in no file of its own, as in a row of a table."""
+
+    name: str
+    content: bytes = field(repr=False)
+
+    def __str__(self) -> str:
+        """Return what messages call it."""
+        return self.name
+
+
 class DamagedError(InputError):
     """A file that cannot be read as an image."""
 
-    def __init__(self, path: Path, reason: object) -> None:
+    def __init__(self, path: Path | Encoded, reason: object) -> None:
         """Name the file and what is wrong with it."""
         super().__init__(f"{path} cannot be read as an image ({reason}); replace it or delete it.")
         self.path, self.reason = path, reason
 
 
-def damaged(path: Path, error: Exception) -> DamagedError:
+def damaged(path: Path | Encoded, error: Exception) -> DamagedError:
     """Say what Pillow means by an error."""
     unknown = isinstance(error, UnidentifiedImageError)
     return DamagedError(path, "it is damaged, or of an unknown format" if unknown else error)
@@ -78,7 +92,7 @@ class _Room:
 _room = _Room()
 
 
-def decode(path: Path, mode: Literal["L", "RGB"], size: int) -> Image.Image:
+def decode(path: Path | Encoded, mode: Literal["L", "RGB"], size: int) -> Image.Image:
     """Read an image in grey or in colour, upright, its shorter side `size` pixels or more.
 
     JPEGs are decoded at a fraction of their size where that is enough, and what is huge is averaged over squares of
@@ -134,20 +148,19 @@ def format_of(path: Path) -> str:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Image.Image]:
+def opened(path: Path | Encoded) -> Iterator[Image.Image]:
     """Open an image file, of which only the header is read yet; a pipe, which could be waited for, is refused.
 
     Raises:
         DamagedError: It is no regular file.
     """
-    reason = not_regular(path)
-    if reason:
+    if isinstance(path, Path) and (reason := not_regular(path)):
         raise DamagedError(path, reason)
-    with Image.open(path) as file:
+    with Image.open(io.BytesIO(path.content) if isinstance(path, Encoded) else path) as file:
         yield file
 
 
-def _named(path: Path, error: Exception) -> DamagedError:
+def _named(path: Path | Encoded, error: Exception) -> DamagedError:
     return error if isinstance(error, DamagedError) else damaged(path, error)
 
 

@@ -78,6 +78,38 @@ def read_folder(
     return pixels, tuple(one.as_posix() for one in inside), folders
 
 
+def read_given(
+    images: str | Path, size: int, channels: int, *, skip_damaged: bool, labels: bool
+) -> tuple[Tensor, tuple[str, ...], tuple[str, ...] | None, tuple[str, ...]]:
+    """Read a file or folder as `read_folder` does, or the test part of hf:NAME_OR_FOLDER.
+
+    Args:
+        images: The file, folder or name.
+        size: Height and width in pixels.
+        channels: 3 for colour, 1 for grey.
+        skip_damaged: Leave out images that cannot be read, and say so, instead of refusing them.
+        labels: Whether classes are asked for.
+
+    Returns:
+        Pixels, names, the name of each image's class, None where they have none, and all these names in order.
+
+    Raises:
+        InputError: They cannot be read, or class folders are parts of a data set.
+    """
+    if not str(images).startswith("hf:"):
+        path = Path(images)
+        pixels, names, folders = read_folder(path, size, channels, skip_damaged=skip_damaged)
+        return pixels, names, folders, class_folders(path) if labels and folders is not None else ()
+    from glassnet.data import read_dataset  # which needs the modules that import this one
+
+    dataset = read_dataset(str(images), None, size, skip_damaged=skip_damaged, task=None)
+    pixels, targets = dataset.test.take(slice(None))
+    if channels == 3 and pixels.shape[1] == 1:
+        pixels = pixels.expand(-1, 3, -1, -1)
+    classes = None if len(dataset.classes) < 2 else tuple(dataset.classes[one] for one in targets.tolist())
+    return pixels, dataset.test.files or (), classes, dataset.classes
+
+
 def class_folders(path: Path) -> tuple[str, ...]:
     """Return the names of the folders in a folder that are not hidden, in order; one may hold no image.
 
@@ -113,7 +145,7 @@ def labels_by_folder(folders: tuple[str, ...], classes: Sequence[str]) -> np.nda
 
 
 def matched_folders(
-    folders: tuple[str, ...], own: Sequence[str], classes: tuple[str, ...], *, path: Path
+    folders: tuple[str, ...], own: Sequence[str], classes: tuple[str, ...], *, path: str | Path
 ) -> tuple[tuple[str, ...] | None, np.ndarray | None]:
     """Match class folders to the names of a network's classes, and return names and the class of each image.
 

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from glassnet.console import progress, say
 from glassnet.data.dataset import Dataset
-from glassnet.data.decoding import DAMAGE, DamagedError, decode, is_wide, opened, used_range
+from glassnet.data.decoding import DAMAGE, DamagedError, Encoded, decode, is_wide, opened, used_range
 from glassnet.errors import InputError
 
 SUFFIXES = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"))
@@ -70,7 +70,7 @@ def read_undamaged_pictures(
         InputError: Files cannot be read as images, and are not to be left out.
     """
     with ThreadPoolExecutor(_THREADS) as pool:
-        headers = list(pool.map(_is_gray_and_wide, paths))
+        headers = list(pool.map(is_gray_and_wide, paths))
     gray = channels == 1 if channels else all(one for one, _ in headers)
     say_wide([path for path, (_, wide) in zip(paths, headers, strict=True) if wide])
     say_dim(paths)
@@ -182,7 +182,7 @@ def _names(damaged: Sequence[DamagedError]) -> str:
     return names + (f" and {len(damaged) - NAMED:,} more" if len(damaged) > NAMED else "")
 
 
-def _is_gray_and_wide(path: Path) -> tuple[bool, bool]:
+def is_gray_and_wide(path: Path | Encoded) -> tuple[bool, bool]:
     """Tell from a file's header whether it has one channel, and one of 32 bits; a damaged one does not matter."""
     try:
         with opened(path) as image:
@@ -191,7 +191,9 @@ def _is_gray_and_wide(path: Path) -> tuple[bool, bool]:
         return True, False
 
 
-def read_picture(path: Path, mode: Literal["L", "RGB"], size: int) -> UInt8[np.ndarray, "channel {size} {size}"]:
+def read_picture(
+    path: Path | Encoded, mode: Literal["L", "RGB"], size: int
+) -> UInt8[np.ndarray, "channel {size} {size}"]:
     """Read one image as `read_pictures` does, in grey or in colour.
 
     Raises:

@@ -54,7 +54,8 @@ class EvalSettings(NetworkSettings):
     run: Positional[Path]
     """Run directory; or a network: a model by name (vgg16), or net.py:make, hf:NAME_OR_FOLDER, timm:NAME or net.pt2."""
     data: str | None = None
-    """Data set to measure on; a run's own if not given. For a network: folder:PATH with a sub-folder for each class."""
+    """Data set to measure on; a run's own if not given. For a network: folder:PATH with a sub-folder for each class,
+    or hf:NAME_OR_FOLDER."""
     split: Literal["train", "test"] = "test"
     """Part of the data set."""
     batch_size: int = 512
@@ -82,7 +83,7 @@ class FeaturesSettings(NetworkSettings):
     """Layers to embed, by name, by pattern (conv*) or by kind (conv, last-conv, linear, all); if not given, the last
     hidden layer."""
     data: str | None = None
-    """Network without a run: folder:PATH with its images, best in a sub-folder for each class."""
+    """Network without a run: folder:PATH with its images, best in a sub-folder for each class; or hf:NAME_OR_FOLDER."""
     images: int = 5000
     """So many images at most, drawn by seed, classes balanced as in the whole; above 20,000 they stream to files."""
     split: Literal["train", "test"] = "test"
@@ -179,7 +180,7 @@ class ReportSettings(NetworkSettings):
     run: Positional[tuple[Path, ...]]
     """Run directories; or networks: models by name (vgg16), or net.py:make, hf:NAME_OR_FOLDER, timm:NAME or net.pt2."""
     data: str | None = None
-    """Network without a run: folder:PATH with its images, best in a sub-folder for each class."""
+    """Network without a run: folder:PATH with its images, best in a sub-folder for each class; or hf:NAME_OR_FOLDER."""
     out: Path | None = None
     """HTML file to write; default report.html in the first run's directory."""
     seed: int = 0

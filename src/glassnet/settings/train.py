@@ -66,8 +66,9 @@ class TrainSettings:
     }
     """Headings of the help."""
     data: str | None = None
-    """Data set: a name from `glassnet data`; folder:PATH for images in a sub-folder per class; or masks:PATH for images
-    with a mask each, where 0 is background and 255 void; if not given, that of the task."""
+    """Data set: a name from `glassnet data`; folder:PATH for images in a sub-folder per class; masks:PATH for images
+    with a mask each, where 0 is background and 255 void; or hf:NAME_OR_FOLDER for one of the library datasets; if not
+    given, that of the task."""
     model: str | None = None
     """Model: a name from `glassnet models`; or net.py:make, hf:NAME_OR_FOLDER or timm:NAME for one of another's making;
     if not given, that of the task."""

@@ -166,7 +166,7 @@ def _require_same_data(
 def default_name(settings: ResolvedSettings) -> str:
     """Return DATA-MODEL-seedN, DATA the name of a data set, or of the folder where it is one of the user's own."""
     kind, _, path = settings.data.partition(":")
-    folder = Path(path or settings.data_root or "") if kind in OF_A_PATH else Path()
+    folder = Path(path or settings.data_root or "") if kind in (*OF_A_PATH, "hf") else Path()
     data = re.sub(r"[\W_]+", "-", folder.name.lower()).strip("-") or kind
     model = slug([short_name(settings.model)]) if is_reference(settings.model) else settings.model
     return f"{data}-{model}-seed{settings.seed}"
