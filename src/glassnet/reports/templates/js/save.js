@@ -105,9 +105,9 @@ function saveTable(table, name) {
   view.remove();
 }
 
-// All cards below `box`, with their words, two images high.
+// All cards, or answers, below `box`, with their words, two images high.
 function saveCards(box, name) {
-  const cards = [...box.querySelectorAll(".card")];
+  const cards = [...box.querySelectorAll(".card, .answer")];
   const [side, line, gap] = [200, 18, 12];
   const pictures = cards.map((card) =>
     [...card.querySelectorAll("img, canvas")].filter((image) => image.checkVisibility()),
@@ -130,7 +130,7 @@ function saveCards(box, name) {
       pen.fillText(words.trim(), x, y, room);
     };
     write(
-      card.querySelector(".heading")?.textContent ?? name,
+      card.querySelector(".heading")?.textContent ?? card.getAttribute("aria-label") ?? name,
       left,
       top + 13,
       "bold 14px sans-serif",
@@ -150,7 +150,7 @@ function saveCards(box, name) {
       );
     });
     write(
-      card.querySelector(".facts")?.textContent.replace(/\s+/g, " ") ?? "",
+      card.querySelector(".facts, .likeliest")?.textContent.replace(/\s+/g, " ") ?? "",
       left,
       top + 2 * line + side + 12,
       "12px sans-serif",
