@@ -65,6 +65,7 @@ def test_verify_all(tiny_mnist, tiny_cifar10):
         "voc-aug-union-clean": "not there, needs `glassnet data fetch voc-aug` (3.4 GB)",
         "stanford_dogs": "not there, needs `glassnet data fetch stanford_dogs` (794.1 MB)",
         "photos-sample": "verified, 3,640 training and 769 test images",
+        "hf": "not there, needs a name on huggingface.co or a folder, as in hf:photos",
         "folder": "not there, needs a path of your own, as in folder:photos",
         "masks": "not there, needs a path of your own, as in masks:scans",
     }
@@ -98,7 +99,7 @@ def test_verify_a_folder(tiny_folder, tmp_path):
 def test_fetch_what_is_there(tiny_mnist, tiny_fashion_mnist, tiny_cifar10, tiny_stanford_dogs):
     tiny_voc.lay_out(tiny_mnist[1])
     answer = run("fetch", root=tiny_mnist[1])
-    embedded = {"mnist-sample", "digit-scenes", "digit-pairs", "photos-sample", "folder", "masks"}
+    embedded = {"mnist-sample", "digit-scenes", "digit-pairs", "photos-sample", "folder", "masks", "hf"}
     assert {row["name"]: row["status"] for row in answer.data["fetched"]} == {
         name: "nothing to download" if name in embedded else "already there, verified" for name in DATASETS
     }

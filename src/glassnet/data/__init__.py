@@ -48,9 +48,9 @@ DATASETS: dict[str, Source] = {
     "voc-aug-union-clean": voc_aug.CLEAN_SOURCE,
     "stanford_dogs": stanford_dogs.SOURCE,
     "photos-sample": photos_sample.SOURCE,
+    "hf": hf.SOURCE,
     "folder": folder.SOURCE,
     "masks": masks.SOURCE,
-    "hf": hf.SOURCE,
 }
 
 OF_A_PATH = {
