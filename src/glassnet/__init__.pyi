@@ -20,6 +20,10 @@ from .data import DATASETS as DATASETS
 from .data import Dataset as Dataset
 from .data import Split as Split
 from .data import load_dataset as load_dataset
+from .data.reading import read_images as read_images
+from .drawings import Drawing as Drawing
+from .drawings import draw_embedding as draw_embedding
+from .drawings import draw_explanation as draw_explanation
 from .embedding import Clustering as Clustering
 from .embedding import Embedding as Embedding
 from .embedding import Quality as Quality
@@ -34,6 +38,7 @@ from .errors import GlassnetError as GlassnetError
 from .errors import InputError as InputError
 from .errors import WorkError as WorkError
 from .experiment import Run as Run
+from .figures.overlay import overlay as overlay
 from .models import MODELS as MODELS
 from .models import create_model as create_model
 from .models.features import extract_features as extract_features

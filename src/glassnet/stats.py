@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float64, Int64, Num
 
+from glassnet.display import Shown, brief
 from glassnet.errors import InputError
 
 Interval = tuple[float, float]
@@ -90,8 +91,8 @@ def percentile_interval(drawn: Float64[np.ndarray, " draws"]) -> Interval | None
     return (low, high) if high - low > ROUNDING * max(1.0, abs(low), abs(high)) else None
 
 
-@dataclass(frozen=True)
-class PairedDifference:
+@dataclass(frozen=True, repr=False)
+class PairedDifference(Shown):
     """A mean difference over paired seeds.
 
     Attributes:
@@ -169,8 +170,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-@dataclass(frozen=True, eq=False)
-class MeanCI:
+@dataclass(frozen=True, eq=False, repr=False)
+class MeanCI(Shown):
     """One value an image, their mean and its 95% interval.
 
     Attributes:
@@ -187,6 +188,11 @@ class MeanCI:
     low: float | None
     high: float | None
     count: int
+
+    def __repr__(self) -> str:
+        """Say mean, interval and number of images in one line."""
+        bounds = "" if self.low is None or self.high is None else f", {brief(self.low)} to {brief(self.high)}"
+        return f"MeanCI({brief(self.mean)}{bounds}, {self.count:,} images)"
 
 
 def mean_ci(values: Float[np.ndarray, " n"], *, seed: int = 0) -> MeanCI:

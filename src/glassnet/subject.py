@@ -25,6 +25,7 @@ from glassnet.data.given import (
     matched_folders,
     read_given,
 )
+from glassnet.display import Shown, brief
 from glassnet.errors import InputError, unknown_name
 from glassnet.experiment import Questions, Run
 from glassnet.files import writable_target
@@ -32,12 +33,13 @@ from glassnet.images import Images, check_images
 from glassnet.models.references import Reference, Wanted, is_reference, load_reference
 from glassnet.run.store import Store
 from glassnet.settings import TrainSettings
+from glassnet.tables import Table, make_table
 from glassnet.tasks import TASKS, Task
 
 Part = Literal["train", "test"]
 
 
-class Subject(Questions):
+class Subject(Questions, Shown):
     """A model with images, which every analysis takes; a run is one way to get one, an `nn.Module` another.
 
     Attributes:
@@ -248,7 +250,11 @@ class Subject(Questions):
 
     def __repr__(self) -> str:
         """Say in one line what it is."""
-        return f"Subject({self.name}: {self.task.name}, {len(self.classes)} classes)"
+        return f"Subject({brief(self.name)}: {self.task.name}, {len(self.classes)} classes)"
+
+    def _table(self) -> Table:
+        facts = {"task": self.task.name, "data": self.data, "classes": self.classes, "kept in": self.path}
+        return make_table("", ("", ""), [(name, brief(one)) for name, one in facts.items()])
 
 
 def _loaded(

@@ -71,6 +71,11 @@ def _mistakes() -> Figure:
     )
 
 
+def _points() -> Figure:
+    points, targets = cloud(40, 2, 4)
+    return figures.points_figure(points, targets, DIGITS[:4], NUMBERS, "Points", method="pca")
+
+
 def _pair() -> Figure:
     points, targets = cloud(40, 2, 4)
     return figures.embedding_pair(
@@ -213,6 +218,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "Share": _share,
     "Sanity": _sanity,
     "Pair": _pair,
+    "Points": _points,
     "Crowd": _crowd,
     "Layers": _layers,
     "Similarity": lambda: figures.cka_heatmap(np.array([[1, 0.5], [0.25, 0]]), "ab", title="Similarity"),

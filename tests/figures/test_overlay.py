@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from glassnet import figures
 from glassnet.errors import InputError
-from glassnet.figures.overlay import COVER, HEAT, SIGNED
+from glassnet.figures.overlay import COVER, HEAT, SIGNED, overlay
 
 IMAGE = np.array([[[0, 255], [51, 102]]], np.uint8)
 MAP = np.array([[0.0, 4.0], [2.0, -1.0]])
@@ -67,6 +69,40 @@ def test_signs_by_hand():
     np.testing.assert_array_equal(drawn[0, 1], levels(SIGNED(0.5)[:3])[0])
     assert figures.signed_map(values).shape == (160, 160, 3)
     assert (figures.signed_map(np.zeros((1, 2, 2))) == levels(SIGNED(0.5)[:3])).all()
+
+
+def test_an_overlay_is_heat_for_evidence_and_colour_by_sign_for_signs_at_the_images_own_size():
+    np.testing.assert_array_equal(overlay(IMAGE, MAP.clip(0)), figures.heat_overlay(IMAGE, MAP, size_pixels=2))
+    np.testing.assert_array_equal(overlay(IMAGE, MAP), figures.signed_map(MAP[None], size_pixels=2))
+    channels = np.stack([MAP, 2 * MAP, MAP])
+    np.testing.assert_array_equal(overlay(IMAGE, channels), figures.signed_map(channels, size_pixels=2))
+    assert overlay(IMAGE, MAP, size_pixels=10).shape == (10, 10, 3)
+
+
+def test_an_overlay_takes_images_as_they_lie_elsewhere():
+    grey = np.array([[0, 255, 10, 20, 30], [40, 50, 60, 70, 80]] * 2, dtype=np.uint8)
+    values = np.arange(20.0).reshape(4, 5)
+    wanted = overlay(grey[None], values)
+    assert wanted.shape == (4, 5, 3)
+    for one in (grey, np.stack([grey] * 3, axis=-1), Image.fromarray(grey), torch.from_numpy(grey)[None]):
+        np.testing.assert_array_equal(overlay(one, torch.from_numpy(values)), wanted)
+    weights = torch.from_numpy(values).requires_grad_()
+    np.testing.assert_array_equal(overlay(torch.from_numpy(grey)[None] / 255, weights), wanted)
+
+
+def test_an_overlay_enlarges_a_layers_own_map():
+    drawn = overlay(np.zeros((1, 4, 4), np.uint8), np.array([[0.0, 0.0], [0.0, 1.0]]))
+    np.testing.assert_array_equal(drawn[0, 0], [0, 0, 0])
+    np.testing.assert_array_equal(drawn[3, 3], levels(COVER * np.array(HEAT(1.0)[:3]))[0])
+    assert drawn[2, 2].max() < drawn[3, 3].max()  # in between, by the weights of bilinear interpolation
+    assert overlay(np.zeros((3, 4, 4), np.uint8), np.ones((3, 2, 2))).shape == (4, 4, 3)
+
+
+def test_an_overlay_refuses_what_is_no_map():
+    with pytest.raises(InputError, match=r"the map has shape \(4,\), expected \(height, width\) or"):
+        overlay(IMAGE, np.ones(4))
+    with pytest.raises(InputError, match="the map: 1 of 4 values are NaN"):
+        overlay(IMAGE, np.array([[np.nan, 0], [0, 1]]))
 
 
 @pytest.mark.usefixtures("unchecked")

@@ -21,6 +21,7 @@ from glassnet.attribution import METHODS, Explanation, explain
 from glassnet.attribution.faithfulness import STROKE_THRESHOLD, MeanCI, inside, share_inside, stroke_mask
 from glassnet.console import printable, say
 from glassnet.data import DIGITS
+from glassnet.display import Shown
 from glassnet.errors import InputError
 from glassnet.measures import METHOD_TITLES
 from glassnet.run.store import FigureWords, Plot
@@ -55,8 +56,8 @@ class AttributionRequest:
     precision: Precision = "fp32"
 
 
-@dataclass(frozen=True, eq=False)
-class ExplainedGroup:
+@dataclass(frozen=True, eq=False, repr=False)
+class ExplainedGroup(Shown):
     """The maps of one group of images.
 
     Attributes:
@@ -94,11 +95,11 @@ class ExplainedGroup:
         methods = tuple(dict.fromkeys(method for method, _ in self.maps))
         layers = tuple(dict.fromkeys(layer for _, layer in self.maps if layer != "input"))
         scores = np.zeros(len(self.images), dtype=np.float32)
-        return Explanation(self.maps, {}, methods, layers, self.targets, scores, None)
+        return Explanation(self.maps, {}, methods, layers, self.targets, scores, None, images=self.images)
 
 
 @dataclass(frozen=True)
-class Attribution:
+class Attribution(Shown):
     """All groups that were explained.
 
     Attributes:

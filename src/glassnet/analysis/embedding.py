@@ -14,6 +14,7 @@ from jaxtyping import Float, Float32, Int64
 from glassnet import figures
 from glassnet.analysis.base import Context, Kind, Precision
 from glassnet.analysis.features import FeaturesRequest, check_images_have_classes, drawn, features_of, unusual
+from glassnet.display import Shown
 from glassnet.embedding import Clustering, Embedding, Quality, cluster, embed
 from glassnet.embedding.quality import feature_neighbours, quality_of
 from glassnet.embedding.result import Rows
@@ -67,7 +68,7 @@ class EmbeddingRequest:
 
 
 @dataclass(frozen=True, eq=False)
-class EmbeddedLayer:
+class EmbeddedLayer(Shown):
     """A picture of a layer's features.
 
     Attributes:

@@ -11,6 +11,7 @@ import torch
 from glassnet.analysis.attribution import AttributionRequest, ExplainedGroup, explain_group
 from glassnet.analysis.base import Context, Kind, Precision
 from glassnet.analysis.views import Group
+from glassnet.display import Shown
 from glassnet.errors import InputError
 from glassnet.models.layers import select_layers
 from glassnet.subject import Part, Subject
@@ -36,7 +37,7 @@ class ExamplesRequest:
 
 
 @dataclass(frozen=True)
-class Examples:
+class Examples(Shown):
     """The images, each with one map.
 
     Attributes:

@@ -23,6 +23,7 @@ from glassnet.attribution.faithfulness import (
     sanity_check,
 )
 from glassnet.console import say
+from glassnet.display import Shown
 from glassnet.errors import InputError
 from glassnet.run.store import FigureWords, Plot
 from glassnet.subject import Subject
@@ -41,8 +42,8 @@ class FaithfulnessRequest:
     seed: int = 0
 
 
-@dataclass(frozen=True)
-class MeasuredGroup:
+@dataclass(frozen=True, repr=False)
+class MeasuredGroup(Shown):
     """How faithful the maps of one group are.
 
     Attributes:
@@ -71,7 +72,7 @@ class MeasuredGroup:
 
 
 @dataclass(frozen=True)
-class MeasuredFaithfulness:
+class MeasuredFaithfulness(Shown):
     """How faithful an attribution's maps are, group by group.
 
     Attributes:

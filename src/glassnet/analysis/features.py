@@ -18,6 +18,7 @@ from torch import Tensor
 
 from glassnet.analysis.base import Context, Kind, Precision, get
 from glassnet.data.split import balanced_draw
+from glassnet.display import Shown
 from glassnet.errors import InputError
 from glassnet.files import scratch_folder
 from glassnet.models.features import extract_features
@@ -48,7 +49,7 @@ class FeaturesRequest:
 
 
 @dataclass(frozen=True, eq=False)
-class Features:
+class Features(Shown):
     """The features of a layer.
 
     Attributes:

@@ -17,6 +17,7 @@ from glassnet.analysis.features import check_images_have_classes, image_labels, 
 from glassnet.console import say
 from glassnet.data import Split
 from glassnet.data.split import balanced_draw
+from glassnet.display import Shown
 from glassnet.embedding.layers import Alignment, LayerScore, cka, layer_scores
 from glassnet.errors import InputError
 from glassnet.experiment import Run
@@ -51,8 +52,8 @@ class LayersRequest:
     precision: Precision = "fp32"
 
 
-@dataclass(frozen=True)
-class LayerRow:
+@dataclass(frozen=True, repr=False)
+class LayerRow(Shown):
     """One layer's measures; intervals are Wilson's at 95%.
 
     Attributes:
@@ -84,8 +85,8 @@ class LayerRow:
     rank_sample: int
 
 
-@dataclass(frozen=True, eq=False)
-class AlignedLayers:
+@dataclass(frozen=True, eq=False, repr=False)
+class AlignedLayers(Shown):
     """How alike layers see the same images, by linear CKA, debiased.
 
     Attributes:
@@ -117,7 +118,7 @@ class AlignedLayers:
 
 
 @dataclass(frozen=True)
-class LayerComparison:
+class LayerComparison(Shown):
     """The layers from input to output, and how alike they are.
 
     Attributes:

@@ -108,7 +108,8 @@ def explain(
     if note := explanation.gap_note():
         say(note)
     callable_target = target if callable(target) else None
-    return replace(explanation, asked={"target": callable_target, "output": output, "forward": forward})
+    dependent = {"target": callable_target, "output": output, "forward": forward}
+    return replace(explanation, asked=dependent, images=images)
 
 
 _FROZEN = "does not require grad"

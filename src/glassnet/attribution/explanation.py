@@ -1,20 +1,30 @@
 """What `explain` returns: maps by method and layer and the scores that they explain, gathered batch by batch."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+import glassnet
 from glassnet.attribution.engine.maps import resize
 from glassnet.attribution.engine.passes import Forward
 from glassnet.attribution.methods.pixels import GAP_AIM
+from glassnet.display import LONGEST_LINE, Shown, brief, drawable
 from glassnet.errors import InputError
+from glassnet.files import atomic, writable_target
+from glassnet.images import Images
 from glassnet.measures import METHOD_TITLES
 from glassnet.models.array_buffers import ArrayBuffers
+from glassnet.tables import Table, make_table
+
+SHOWN_IMAGES, SHOWN_LAYERS = 3, 4
+"""What a notebook draws of an explanation by itself: so many of the first images, at so many of the last layers."""
 
 
 class Maps(dict[tuple[str, str], np.ndarray]):
@@ -37,7 +47,7 @@ class Maps(dict[tuple[str, str], np.ndarray]):
 
 
 @dataclass(frozen=True, eq=False)
-class Explanation:
+class Explanation(Shown):
     """Attributions of a batch of images.
 
     Attributes:
@@ -55,6 +65,8 @@ class Explanation:
             to the score's rise, |sum R - (y(x) - y(b))| / |y(x) - y(b)|, shaped as the scores; 0 is complete.
         asked: What the scores depend on and no array says: the callable "target", and the options "output" and
             "forward", as far as they were given. `faithfulness` goes on with them. A copy and a pickle are without.
+        images: The images that were explained, for pictures: the very object that was given, so that they take no more
+            memory, and are as it is now. A copy and a pickle are without.
     """
 
     maps: Mapping[tuple[str, str], Float[np.ndarray, "n ..."]]
@@ -66,10 +78,11 @@ class Explanation:
     output: Float[np.ndarray, "n ..."] | None
     completeness: Mapping[tuple[str, str], Float[np.ndarray, "n ..."]] = field(default_factory=dict)
     asked: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    images: Images | None = field(default=None, compare=False, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the caller's functions, which cannot be pickled."""
-        return {**vars(self), "asked": {}}
+        """Leave out the caller's functions, which cannot be pickled, and the caller's images."""
+        return {**vars(self), "asked": {}, "images": None}
 
     def __getitem__(self, key: tuple[str, str]) -> Float[np.ndarray, "n ..."]:
         """Return the attributions of (method, layer) at the input's size.
@@ -98,7 +111,124 @@ class Explanation:
     def __repr__(self) -> str:
         """Say in one line what was explained."""
         where = ", ".join(self.layers) or "the input"
-        return f"Explanation({len(self.scores):,} images, {', '.join(self.methods)} at {where})"
+        text = f"Explanation({len(self.scores):,} images, {', '.join(self.methods)} at {where})"
+        return text if len(text) <= LONGEST_LINE else f"{text[: LONGEST_LINE - 2]}…)"
+
+    def _table(self) -> Table:
+        rows = [(*key, brief(one)) for key, one in self.maps.items()]
+        return make_table("", ("method", "layer", "maps"), rows)
+
+    def _repr_html_(self) -> str:
+        """Show the last layers' maps of the first images, where the images are known, and which maps there are."""
+        layers = [layer for layer in self.layers if layer != "input"][-SHOWN_LAYERS:]
+        if self.images is None:
+            return super()._repr_html_()
+        drawn = glassnet.draw_explanation(self, layers=layers, most=SHOWN_IMAGES)._repr_html_()
+        return f"<div>{drawn}{super()._repr_html_()}</div>"
+
+    def show(
+        self,
+        images: Images | None = None,
+        *,
+        methods: str | Sequence[str] | None = None,
+        layers: str | Sequence[str] | None = None,
+        names: Sequence[str] | None = None,
+        classes: Sequence[str] | None = None,
+        most: int = 8,
+        nth: int = 0,
+    ) -> Any:
+        """Show images beside their maps, in a notebook or a window; where there is neither, say how they are saved.
+
+        The arguments are those of `glassnet.draw_explanation`.
+
+        Returns:
+            The `Drawing`, which a notebook shows; `.save(path)` writes it.
+        """
+        return glassnet.draw_explanation(
+            self, images, methods=methods, layers=layers, names=names, classes=classes, most=most, nth=nth
+        ).show()
+
+    def save(self, path: str | os.PathLike[str], images: Images | None = None) -> Path:
+        """Write a picture of the first images (.png, .svg, .pdf), or all the numbers (.npz), by the path's ending.
+
+        The .npz holds an array for each method and layer, as in data["gradcam/features.3"], the same before resizing,
+        as in data["raw/gradcam/features.3"], and "scores", "targets" and "output" as far as there are such.
+
+        Args:
+            path: File to write, whole or not at all.
+            images: The images explained; those that `explain` was given if not given.
+
+        Raises:
+            InputError: The ending is another, or nothing can be written there, or a picture lacks the images.
+        """
+        if Path(path).suffix.lower() != ".npz":
+            return glassnet.draw_explanation(self, images).save(path)
+        others = {"scores": self.scores, "targets": self.targets, "output": self.output}
+        arrays = {f"{method}/{layer}": one for (method, layer), one in self.maps.items()}
+        arrays |= {f"raw/{method}/{layer}": one for (method, layer), one in self.raw.items()}
+        arrays |= {name: one for name, one in others.items() if one is not None}
+        with atomic(writable_target(path, "the path")) as temporary, temporary.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+        return Path(path)
+
+    def overlay(
+        self,
+        method: str | None = None,
+        layer: str | None = None,
+        image: int = 0,
+        *,
+        images: Images | None = None,
+        nth: int = 0,
+        size_pixels: int | None = None,
+    ) -> UInt8[np.ndarray, "height width 3"]:
+        """Lay one map over its image; see `glassnet.overlay` for the colours.
+
+        Args:
+            method: The method; the first if not given.
+            layer: The layer; the last that the method has if not given.
+            image: Number of the image, from 0.
+            images: The images explained; those that `explain` was given if not given.
+            nth: Which of the image's classes, where several an image were explained.
+            size_pixels: Length of the longer side; the image's own if not given.
+
+        Raises:
+            InputError: There is no such method, layer or image, or the images are not known.
+        """
+        chosen = method if method is not None else self.methods[0]
+        there = [place for known, place in self.maps if known == chosen]
+        maps = self.maps[chosen, layer if layer is not None else there[-1] if there else "?"]
+        if not -len(self.scores) <= image < len(self.scores):
+            raise InputError(f"image is {image}, expected 0 to {len(self.scores) - 1}, one of those explained.")
+        picture = drawable(self.images_given(images)[[image]])[0]
+        return glassnet.overlay(picture, self.of_class(maps, nth)[image], size_pixels=size_pixels)
+
+    def images_given(self, images: Images | None = None) -> Images:
+        """Return the images explained: those given here, or else those that `explain` was given.
+
+        Raises:
+            InputError: There are none, or another number.
+        """
+        known = self.images if images is None else images
+        if known is None:
+            raise InputError("the explanation does not hold its images (a copy and a pickle do not); pass images=….")
+        if len(known) != len(self.scores):
+            raise InputError(
+                f"there are {len(known)} images for an explanation of {len(self.scores)}; pass those explained."
+            )
+        return known
+
+    def of_class(self, maps: Float[np.ndarray, "n ..."], nth: int = 0) -> Float[np.ndarray, "n ..."]:
+        """Return one map an image of maps of the explanation, where several classes an image may have been explained.
+
+        Raises:
+            InputError: There are not so many classes.
+        """
+        if self.scores.ndim < 2:
+            return maps
+        several = self.scores.shape[1]
+        if not -several <= nth < several:
+            raise InputError(f"nth is {nth}, expected 0 to {several - 1}, one of the classes explained.")
+        return maps[:, nth]
 
 
 class ResultCollector:

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from glassnet.console import printable
+from glassnet.display import Shown
 from glassnet.errors import InputError
 from glassnet.images import VOID
 
@@ -21,7 +22,7 @@ KINDS = {1: "classes", 2: "labels", 3: "masks"}
 Augmentation = Literal["none", "flips", "digits", "clothes", "photos", "zooms", "scenes", "objects"]
 
 
-class Split:
+class Split(Shown):
     """Images of one part of a data set with a target for each: its class, its labels, or the class of every pixel.
 
     What is larger than memory is mapped from a file that the parts of a data set share; each part then knows which rows
@@ -182,8 +183,8 @@ def check_labels(targets: Tensor, labels: int, *, of: str = "") -> None:
         )
 
 
-@dataclass(frozen=True)
-class Dataset:
+@dataclass(frozen=True, repr=False)
+class Dataset(Shown):
     """A named data set with its training and test part.
 
     Attributes:

@@ -54,17 +54,7 @@ def read_folder(
             f"images are to be read with {channels} channels and {size} pixels, expected 3 channels for colour or 1 "
             "for grey, and at least 1 pixel; give other images as an array."
         )
-    if not path.exists():
-        raise InputError(f"{path} does not exist; expected an image file or a folder of images.")
-    if not path.is_file() and not path.is_dir():
-        raise InputError(f"{path} cannot be read, {not_regular(path)}; give an image file or a folder of images.")
-    apart = frozenset([identity(without)] if without is not None and without.is_dir() else [])
-    files_there = (path,) if path.is_file() else walk(path, without=apart).files
-    visible = [one for one in files_there if not is_hidden_in(one.relative_to(path))]
-    files = visible if path.is_file() else [one for one in visible if one.suffix.lower() in SUFFIXES]
-    if not files:
-        raise InputError(f"{path} holds no image files; expected some that end in {', '.join(sorted(SUFFIXES))}.")
-    say_ignored(path, Counter(one.suffix.lower() or "without suffix" for one in visible if one not in set(files)))
+    files = image_files(path, without=without)
     pixels, rows = read_undamaged_pictures(
         files, size=size, channels=channels, description=f"reading {path}", skip_damaged=skip_damaged
     )
@@ -108,6 +98,30 @@ def read_given(
         pixels = pixels.expand(-1, 3, -1, -1)
     classes = None if len(dataset.classes) < 2 else tuple(dataset.classes[one] for one in targets.tolist())
     return pixels, dataset.test.files or (), classes, dataset.classes
+
+
+def image_files(path: Path, *, without: Path | None = None) -> list[Path]:
+    """Return the image files of a folder, or the one file that it is; hidden ones are left out, others counted aloud.
+
+    Args:
+        path: The file or folder.
+        without: A folder in it that holds no images of the user's.
+
+    Raises:
+        InputError: There is nothing there, or no image file.
+    """
+    if not path.exists():
+        raise InputError(f"{path} does not exist; expected an image file or a folder of images.")
+    if not path.is_file() and not path.is_dir():
+        raise InputError(f"{path} cannot be read, {not_regular(path)}; give an image file or a folder of images.")
+    apart = frozenset([identity(without)] if without is not None and without.is_dir() else [])
+    files_there = (path,) if path.is_file() else walk(path, without=apart).files
+    visible = [one for one in files_there if not is_hidden_in(one.relative_to(path))]
+    files = visible if path.is_file() else [one for one in visible if one.suffix.lower() in SUFFIXES]
+    if not files:
+        raise InputError(f"{path} holds no image files; expected some that end in {', '.join(sorted(SUFFIXES))}.")
+    say_ignored(path, Counter(one.suffix.lower() or "without suffix" for one in visible if one not in set(files)))
+    return files
 
 
 def class_folders(path: Path) -> tuple[str, ...]:

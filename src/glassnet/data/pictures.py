@@ -28,6 +28,10 @@ SAMPLED = 16
 NAMED = 10
 """Damaged files that an error names, of however many."""
 CHUNK_IMAGES = 1024  # bounds the memory that interpolation takes beside its input and output
+Fit = Literal["crop", "pad", "stretch"]
+"""How an image becomes a square: its centre alone, the whole with grey bars beside it, or the whole out of shape."""
+BARS = (128, 128, 128)
+"""Colour of the bars that "pad" adds: mid grey, which lies near the mean of photographs."""
 _THREADS = min(16, (os.cpu_count() or 1) + 2)
 Item = TypeVar("Item")
 Content = TypeVar("Content")
@@ -55,7 +59,13 @@ def read_pictures(
 
 
 def read_undamaged_pictures(
-    paths: Sequence[Path], *, size: int, description: str, channels: int | None = None, skip_damaged: bool | None = None
+    paths: Sequence[Path],
+    *,
+    size: int,
+    description: str,
+    channels: int | None = None,
+    skip_damaged: bool | None = None,
+    fit: Fit = "crop",
 ) -> tuple[UInt8[Tensor, "m channel {size} {size}"], list[int]]:
     """Read images as `read_pictures` does, and return with them the indices of the files that they are of.
 
@@ -65,6 +75,7 @@ def read_undamaged_pictures(
         description: What the progress bar is called.
         channels: 1 for grayscale, 3 for colour; by default 1 if all images are grayscale, else 3.
         skip_damaged: Leave out what cannot be read, and say so, instead of refusing it; None where there is no choice.
+        fit: How an image becomes a square.
 
     Raises:
         InputError: Files cannot be read as images, and are not to be left out.
@@ -77,7 +88,7 @@ def read_undamaged_pictures(
     images = np.empty((len(paths), 1 if gray else 3, size, size), dtype=np.uint8)
     rows = []
     decoded = read_undamaged(
-        lambda path: read_picture(path, "L" if gray else "RGB", size),
+        lambda path: read_picture(path, "L" if gray else "RGB", size, fit),
         paths,
         description=description,
         skip_damaged=skip_damaged,
@@ -192,16 +203,30 @@ def is_gray_and_wide(path: Path | Encoded) -> tuple[bool, bool]:
 
 
 def read_picture(
-    path: Path | Encoded, mode: Literal["L", "RGB"], size: int
+    path: Path | Encoded, mode: Literal["L", "RGB"], size: int, fit: Fit = "crop"
 ) -> UInt8[np.ndarray, "channel {size} {size}"]:
-    """Read one image as `read_pictures` does, in grey or in colour.
+    """Read one image as `read_pictures` does, in grey or in colour; cropped, or made a square in another way.
 
     Raises:
         DamagedError: The file cannot be read as an image.
     """
-    image = decode(path, mode, size)
-    pixels = np.asarray(ImageOps.fit(image, (size, size), method=Image.Resampling.BILINEAR))
-    return pixels[None] if mode == "L" else pixels.transpose(2, 0, 1)
+    return as_planes(_square(decode(path, mode, size), (size, size), fit))
+
+
+def _square(image: Image.Image, size: tuple[int, int], fit: Fit) -> Image.Image:
+    if fit == "crop":
+        return ImageOps.fit(image, size, method=Image.Resampling.BILINEAR)
+    if fit == "pad":
+        return ImageOps.pad(
+            image, size, method=Image.Resampling.BILINEAR, color=BARS if image.mode == "RGB" else BARS[0]
+        )
+    return image.resize(size, Image.Resampling.BILINEAR)
+
+
+def as_planes(image: Image.Image) -> UInt8[np.ndarray, "channel height width"]:
+    """Return the pixels of a grey or colour image, channels first."""
+    pixels = np.asarray(image)
+    return pixels[None] if image.mode == "L" else pixels.transpose(2, 0, 1)
 
 
 def resize_images(

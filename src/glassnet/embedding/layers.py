@@ -7,6 +7,7 @@ from math import sqrt
 import numpy as np
 from jaxtyping import Float64, Integer, Real
 
+from glassnet.display import Shown, brief, fraction, table_html
 from glassnet.embedding.checks import (
     check_seed,
     check_varied,
@@ -28,12 +29,13 @@ from glassnet.embedding.separability import (
     spread,
 )
 from glassnet.errors import InputError
+from glassnet.tables import Table, make_table
 
 Layers = Mapping[str, Real[np.ndarray, "n _"]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class LayerScore:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class LayerScore(Shown):
     """How well the classes can be told apart at one layer."""
 
     layer: str
@@ -50,6 +52,29 @@ class LayerScore:
     """In how many directions the features spread, over all rows."""
 
 
+class LayerScores(tuple[LayerScore, ...]):
+    """The layers' scores, in the order of the features; a notebook shows them as a table."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        """Say in one line which layers were scored."""
+        return f"LayerScores({len(self)} layers: {brief([one.layer for one in self])})"
+
+    def _repr_html_(self) -> str:
+        """Show a row a layer."""
+        rows = [
+            (
+                *(one.layer, f"{one.columns:,}", fraction(one.probe.accuracy), fraction(one.knn_accuracy)),
+                *(fraction(one.separability.nearest_mean_accuracy), fraction(one.separability.scatter_ratio)),
+                f"{one.spread.effective_rank:.1f}",
+            )
+            for one in self
+        ]
+        columns = ("layer", "features", "probe", "kNN", "nearest mean", "scatter ratio", "effective rank")
+        return f"<div>{table_html(make_table('Accuracy on the test rows', columns, rows))}</div>"
+
+
 def layer_scores(
     features: Mapping[str, Real[np.ndarray, "n _"]],
     labels: Integer[np.ndarray, " n"],
@@ -58,7 +83,7 @@ def layer_scores(
     test_rows: Integer[np.ndarray, " test"] | None = None,
     neighbours: int = 10,
     seed: int = 0,
-) -> tuple[LayerScore, ...]:
+) -> LayerScores:
     """Measure at every layer, on the same rows, how far the classes have come apart.
 
     Args:
@@ -87,7 +112,7 @@ def layer_scores(
             raise InputError(f"{name} has {len(rows)} rows and there are {len(classes)} labels, expected as many.")
     # All of them before the first probe, which is slow, so that a layer that cannot be scored is told at once.
     spreads = {name: spread(rows, noun=f"features of {name}", seed=seed) for name, rows in features.items()}
-    return tuple(
+    return LayerScores(
         LayerScore(
             layer=name,
             columns=rows.shape[1],
@@ -134,8 +159,8 @@ def _knn_accuracy(
 LEAST_ROWS = 4
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Alignment:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Alignment(Shown):
     """How alike the layers of one or two runs see the same images."""
 
     first: tuple[str, ...]
@@ -148,6 +173,10 @@ class Alignment:
     """Whether it is free of the bias that few images in many dimensions bring."""
     images: int
     """Images that it was measured on."""
+
+    def _table(self) -> Table:
+        rows = [(name, *map(fraction, row.tolist())) for name, row in zip(self.first, self.matrix, strict=True)]
+        return make_table(f"Linear CKA over {self.images:,} images", ("", *self.second), rows)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float64, Int32, Int64, Integer, Real
 
+from glassnet.display import Shown
 from glassnet.embedding.checks import as_array, check_seed, checked_integer, checked_labels, checked_rows
 from glassnet.embedding.distances import (
     above_diagonal,
@@ -42,8 +43,8 @@ class FeatureNeighbours:
     """Rank of each pair of rows by distance among all pairs, as `distances.pair_ranks` gives it."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Quality:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Quality(Shown):
     """How well points keep the neighbourhoods and the distances of features; 1 is best for all five."""
 
     trustworthiness: float

@@ -1,11 +1,14 @@
 """What every embedding method takes and gives."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64, Real
+from jaxtyping import Float, Float32, Float64, Integer, Real
 
+import glassnet
+from glassnet.display import Shown
 from glassnet.embedding.checks import checked_rows, finite_rows
 from glassnet.errors import InputError
 
@@ -39,8 +42,8 @@ class Options:
     """UMAP's least distance between points, in units of the embedding."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Embedding:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Embedding(Shown):
     """Points of few dimensions that stand for features, and the way to place more of them."""
 
     points: Points
@@ -59,6 +62,27 @@ class Embedding:
     """Features to points; call `transform`, which checks them."""
     restore: Move | None = field(default=None, repr=False)
     """Points to features; call `inverse`, which checks them."""
+
+    def show(
+        self,
+        labels: Integer[np.ndarray, " n"] | Sequence[int] | None = None,
+        *,
+        classes: Sequence[str] | None = None,
+        title: str | None = None,
+    ) -> Any:
+        """Show the points, coloured by class, in a notebook or a window; else say how the picture is saved.
+
+        The arguments are those of `glassnet.draw_embedding`.
+
+        Returns:
+            The `Drawing`, which a notebook shows; `.save(path)` writes it.
+        """
+        return glassnet.draw_embedding(self, labels, classes=classes, title=title).show()
+
+    def _repr_html_(self) -> str:
+        """Show the points in a notebook, where they can be drawn, and the settings."""
+        drawn = glassnet.draw_embedding(self)._repr_html_() if self.dims in (2, 3) else ""
+        return f"<div>{drawn}{super()._repr_html_()}</div>"
 
     @property
     def dims(self) -> int:

@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from glassnet.display import Shown
 from glassnet.embedding.checks import check_seed, check_varied, checked_labels, checked_rows
 from glassnet.embedding.distances import centred, gram, ruler, unit_rows
 from glassnet.errors import InputError
@@ -19,8 +20,8 @@ from glassnet.stats import wilson_interval
 MOST_ROWS = 2000
 
 
-@dataclass(frozen=True, kw_only=True)
-class Separability:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Separability(Shown):
     """How far classes lie apart, in units of their own spread."""
 
     scatter_ratio: float | None
@@ -29,8 +30,8 @@ class Separability:
     """Share of rows that lie nearest to the mean of the rest of their own class."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Spread:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Spread(Shown):
     """In how many directions features spread, 1 to min(n - 1, d)."""
 
     effective_rank: float
@@ -135,8 +136,8 @@ Fitted = Int64[np.ndarray, " fitted"]
 HeldOut = Int64[np.ndarray, " out"]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Probe:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Probe(Shown):
     """What a linear classifier reads from features, on rows that it has not seen."""
 
     accuracy: float

@@ -5,7 +5,7 @@ from glassnet.figures.attribution import attribution_grid
 from glassnet.figures.attribution_strip import attribution_strip
 from glassnet.figures.classes import class_bars, confusion_matrix
 from glassnet.figures.curves import learning_curves, scree
-from glassnet.figures.embedding import embedding_figure, embedding_pair
+from glassnet.figures.embedding import embedding_figure, embedding_pair, points_figure
 from glassnet.figures.faithfulness import faithfulness_curves, mask_share, sanity_curves
 from glassnet.figures.images import image_grid, image_rows, worst_mistakes
 from glassnet.figures.latent import latent_kl, reconstruction_curves
@@ -32,6 +32,7 @@ __all__ = [
     "layer_comparison",
     "learning_curves",
     "mask_share",
+    "points_figure",
     "reconstruction_curves",
     "sanity_curves",
     "scree",

@@ -31,11 +31,14 @@ from glassnet.figures.panels import (
     class_panel,
     draw_panel,
     number_lines,
-    two_panels,
+    side_by_side,
 )
 from glassnet.figures.scatter import NOISE, Method
 from glassnet.figures.style import in_house_style, require_finite, require_shape, shorten
 from glassnet.measures import CLUSTERING_TITLES
+
+TITLE = 48
+"""Characters of a heading over one panel."""
 
 
 @in_house_style
@@ -88,7 +91,7 @@ def embedding_figure(
         _cluster_panel(cluster, match, classes, number_lines(numbers, BY_CLUSTER), CLUSTERING_TITLES[clustering]),
     )
     flat = places.shape[1] == 2
-    figure, foot = two_panels(title, panels, number=len(places), flat=flat)
+    figure, foot = side_by_side(title, panels, number=len(places), flat=flat)
     left, right = (draw_panel(figure, i, foot, places, panel, method) for i, panel in enumerate(panels))
     write_names(left, places, truth, classes, inches=PANEL)
     if flat and count:
@@ -170,6 +173,45 @@ def _cluster_panel(
 
 
 @in_house_style
+def points_figure(
+    points: Float[np.ndarray, "n d"],
+    targets: Integer[np.ndarray, " n"] | None,
+    classes: Sequence[str],
+    numbers: Mapping[str, float | None],
+    title: str,
+    *,
+    method: Method | None = None,
+) -> Figure:
+    """Draw an embedding once, coloured by class where there are classes.
+
+    Args:
+        points: Positions in 2 or 3 dimensions.
+        targets: Class of each point; None where there are none.
+        classes: Names of the classes, in order.
+        numbers: What to print, any of `figures.panels.NUMBERS`; those that are None are left out.
+        title: The figure's heading.
+        method: What the axes are.
+
+    Raises:
+        InputError: The arrays do not fit each other or hold NaN, or a number or the method is unknown.
+    """
+    check_numbers(numbers)
+    truth = np.zeros(len(points), dtype=np.int64) if targets is None else targets
+    names = ("",) if targets is None else classes
+    places, truth = checked_points(points, truth, names)
+    lines = number_lines(numbers, NUMBERS)
+    if targets is None:
+        panel = Panel(f"{len(places):,} points", lines, "", truth, [0], [(0, "a point an image")])
+    else:
+        panel = class_panel(truth, classes, lines)
+    figure, foot = side_by_side(shorten(title, TITLE), [panel], number=len(places), flat=places.shape[1] == 2)
+    axes = draw_panel(figure, 0, foot, places, panel, method)
+    if targets is not None:
+        write_names(axes, places, truth, classes, inches=PANEL)
+    return figure
+
+
+@in_house_style
 def embedding_pair(
     left: Float[np.ndarray, "n d"],
     right: Float[np.ndarray, "n d"],
@@ -215,7 +257,7 @@ def embedding_pair(
     bordered = dims == 2 and not (clusters is None and middles is None)
     note = "; lines: borders of the clusters" if bordered else ""
     first, second = (class_panel(truth, classes, lines[i], title=names[i], note=note) for i in (0, 1))
-    figure, foot = two_panels(title, (first, second), number=number, flat=dims == 2)
+    figure, foot = side_by_side(title, (first, second), number=number, flat=dims == 2)
     methods = method if isinstance(method, tuple) else (method, method)
     for i, panel in enumerate((first, second)):
         places = sides[i][0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Real, UInt8
@@ -124,6 +125,57 @@ def signed_map(values: Real[np.ndarray, "c h w"], *, size_pixels: int = 160) -> 
     if signs.ndim != 3 or not signs.size:
         raise InputError(f"the map has shape {signs.shape}, expected (channels, height, width); pass one map.")
     return _scaled(_signed(signs), size_pixels)
+
+
+def overlay(image: Any, values: Any, *, size_pixels: int | None = None) -> UInt8[np.ndarray, "height width 3"]:
+    """Lay a map over its image, in the colours of glassnet's figures.
+
+    A map (h, w) without negative numbers is heat over the grey image, as opaque as it is high, with its maximum as the
+    scale (`heat_overlay`). A map with a sign, or with channels (c, h, w), is drawn by sign alone, blue below 0 and
+    orange above (`signed_map`). A map of another size, such as a layer's own, is enlarged first (bilinear).
+
+    Args:
+        image: (c, h, w), or (h, w, c) as pictures lie elsewhere: float in [0, 1] or uint8, with 1 or 3 channels; or
+            (h, w), grey. An array, a tensor or a Pillow image.
+        values: The map: (h, w), or (c, h, w).
+        size_pixels: Length of the result's longer side, 1 or more; None for the image's own.
+
+    Raises:
+        InputError: The image cannot be drawn, or the map is not finite or has another number of dimensions.
+    """
+    planes = _planes(image)
+    heights = require_finite("the map", _array(values)).astype(np.float64)
+    if heights.ndim not in (2, 3) or not heights.size:
+        raise InputError(f"the map has shape {heights.shape}, expected (height, width) or (channels, height, width).")
+    if heights.shape[-2:] != planes.shape[1:]:
+        heights = _enlarged(heights, planes.shape[1:])
+    longest = size_pixels if size_pixels is not None else max(planes.shape[1:])
+    if heights.ndim == 2 and heights.min() >= 0:
+        return heat_overlay(planes, heights, size_pixels=longest)
+    return signed_map(heights if heights.ndim == 3 else heights[None], size_pixels=longest)
+
+
+def _array(values: Any) -> np.ndarray:
+    """Return an array of what may be a tensor, without asking for torch."""
+    detached = values.detach().cpu() if hasattr(values, "detach") else values
+    return np.asarray(detached.float() if str(getattr(detached, "dtype", "")) == "torch.bfloat16" else detached)
+
+
+def _planes(image: Any) -> Real[np.ndarray, "c h w"]:
+    array = _array(image)
+    if array.ndim == 2:
+        return array[None]
+    last = array.ndim == 3 and array.shape[0] not in (1, 3) and array.shape[2] in (1, 3)
+    return array.transpose(2, 0, 1) if last else array
+
+
+def _enlarged(values: Float[np.ndarray, "*channels _ _"], shape: tuple[int, ...]) -> Float[np.ndarray, "*channels _ _"]:
+    """Resize a map, each of its channels by itself."""
+    planes = [
+        np.asarray(Image.fromarray(plane.astype(np.float32)).resize((shape[-1], shape[0]), Image.Resampling.BILINEAR))
+        for plane in values.reshape(-1, *values.shape[-2:])
+    ]
+    return np.stack(planes).reshape(*values.shape[:-2], *shape).astype(np.float64)
 
 
 def _picture(image: Real[np.ndarray, "c h w"]) -> Float[np.ndarray, "h w 3"]:

@@ -127,14 +127,14 @@ def class_panel(
     return Panel(title, lines, heading + note, truth, range(len(classes)), entries)
 
 
-def two_panels(title: str, panels: tuple[Panel, Panel], *, number: int, flat: bool) -> tuple[Figure, float]:
-    """Make the figure for two panels of `number` points side by side.
+def side_by_side(title: str, panels: Sequence[Panel], *, number: int, flat: bool) -> tuple[Figure, float]:
+    """Make the figure for one panel of `number` points, or for two side by side.
 
     Returns:
         The figure with its title, and the height in inches that the panels stand at.
     """
     foot = max(panel.foot for panel in panels) + LINE * _note_lines(number, flat)
-    width, height = SIDE + 2 * PANEL + BETWEEN + 0.15, HEAD + PANEL + foot
+    width, height = SIDE + len(panels) * PANEL + (len(panels) - 1) * BETWEEN + 0.15, HEAD + PANEL + foot
     figure = new_free_figure(width, height)
     figure.text(0.12 / width, 1 - 0.22 / height, title, fontsize=12, fontweight="bold", va="center")
     return figure, foot

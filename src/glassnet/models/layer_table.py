@@ -9,17 +9,19 @@ import torch
 from torch import nn
 
 from glassnet.console import say
+from glassnet.display import Shown, brief, table_html
 from glassnet.errors import GlassnetError, InputError
 from glassnet.images import first_weight
 from glassnet.models.inference import ModelCall, call_model, check_memory
 from glassnet.models.macs import ModuleCall, charged_calls
 from glassnet.models.structure import check_weights, own_children, own_parameters, whole_modules
 from glassnet.models.undisturbed import keeping_state
+from glassnet.tables import make_table
 from glassnet.turns import eager, evaluating
 
 
-@dataclass(frozen=True)
-class Layer:
+@dataclass(frozen=True, repr=False)
+class Layer(Shown):
     """One call of one layer, or a layer that is never called.
 
     Attributes:
@@ -41,12 +43,31 @@ class Layer:
     trainable: int
 
 
+class LayerTable(list[Layer]):
+    """The rows of a network's layers; a notebook shows them as a table."""
+
+    def __repr__(self) -> str:
+        """Say in one line how large the network is."""
+        parameters, macs = sum(one.parameters for one in self), sum(one.macs for one in self)
+        return f"LayerTable({len(self)} layers, {parameters:,} parameters, {macs:,} multiply-accumulates an image)"
+
+    def _repr_html_(self) -> str:
+        """Show a row a layer, and the sums."""
+        rows = [
+            (one.name, one.kind, brief(one.input), brief(one.output), f"{one.parameters:,}", f"{one.macs:,}")
+            for one in self
+        ]
+        sums = ("", "", "", "", f"{sum(one.parameters for one in self):,}", f"{sum(one.macs for one in self):,}")
+        columns = ("layer", "kind", "input", "output", "parameters", "multiply-accumulates")
+        return f"<div>{table_html(make_table('', columns, rows, total=sums))}</div>"
+
+
 def layer_table(
     model: nn.Module,
     input_shape: Sequence[int],
     *,
     forward: ModelCall | None = None,
-) -> list[Layer]:
+) -> LayerTable:
     """List a model's layers in the order in which an image passes them.
 
     There is a row for each call of each module without children, for each call of a module with children that holds
@@ -82,7 +103,7 @@ def layer_table(
             f"{type(model).__name__} runs in one piece, as scripted, traced and exported models do: its layers' sizes "
             "are not known, and one row has all its multiply-accumulates."
         )
-    return rows
+    return LayerTable(rows)
 
 
 def _in_one_piece(model: nn.Module, called: Sequence[ModuleCall]) -> bool:

@@ -11,7 +11,8 @@
 Every file is written to a temporary name in the same folder and renamed, so that a reader never sees half a file.
 """
 
-from glassnet.run.directory import SCHEMA_VERSION, RunDirectory, require_metrics
+from glassnet.run.directory import SCHEMA_VERSION, RunDirectory
+from glassnet.run.manifest import require_metrics
 from glassnet.run.training_files import (
     NEXT,
     append_history,

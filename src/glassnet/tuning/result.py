@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from glassnet.display import Shown, fraction
 from glassnet.errors import InputError, WorkError
 from glassnet.experiment import Run
 from glassnet.settings.convert import to_text
 from glassnet.stats import PairedDifference, holm, paired_t
+from glassnet.tables import Table, make_table
 from glassnet.training.resume import identity
 from glassnet.tuning.grid import value_of
 from glassnet.tuning.plan import Plan, run_path
@@ -22,8 +24,8 @@ from glassnet.tuning.plan import Plan, run_path
 MEASURES = ("validation_accuracy", "validation_loss", "test_accuracy", "test_loss")
 
 
-@dataclass(frozen=True)
-class Cell:
+@dataclass(frozen=True, repr=False)
+class Cell(Shown):
     """One combination of the grid's values, trained with several seeds.
 
     Attributes:
@@ -53,8 +55,8 @@ class Cell:
     test_loss: tuple[float, ...]
 
 
-@dataclass(frozen=True)
-class Tuning:
+@dataclass(frozen=True, repr=False)
+class Tuning(Shown):
     """A grid's result.
 
     Attributes:
@@ -92,6 +94,17 @@ class Tuning:
             raise InputError(f"{len(matching)} cells have {asked}, expected one; the cells are: {names}.")
         return matching[0]
 
+    def __repr__(self) -> str:
+        """Say in one line what was tuned, and which setting is best."""
+        return f"Tuning({len(self.cells)} settings of {', '.join(self.axes)}; best on validation: {self.best.name})"
+
+    def _table(self) -> Table:
+        rows = [
+            (cell.name, len(cell.seeds), fraction(_mean(cell.validation_accuracy)), fraction(_mean(cell.test_accuracy)))
+            for cell in self.cells
+        ]
+        return make_table("Mean accuracy over seeds", ("setting", "seeds", "validation", "test"), rows)
+
     def to_json(self) -> dict[str, Any]:
         """Return all figures as JSON values, with mean and standard deviation."""
         return {
@@ -101,6 +114,10 @@ class Tuning:
             "best": self.best.name,
             "cells": [_cell_to_json(cell, self.differences[cell.name]) for cell in self.cells],
         }
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
 
 
 def _cell_to_json(cell: Cell, difference: PairedDifference | None) -> dict[str, Any]:

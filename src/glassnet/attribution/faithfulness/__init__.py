@@ -27,9 +27,11 @@ from glassnet.attribution.faithfulness.hiding import (
     followed_curves,
 )
 from glassnet.attribution.faithfulness.sanity import SanityCheck, sanity_check
+from glassnet.display import Shown
 from glassnet.images import Images
 from glassnet.models.inference import ModelCall
 from glassnet.stats import MeanCI, mean_ci, share_ci
+from glassnet.tables import Table, make_table
 
 __all__ = [
     "STROKE_THRESHOLD",
@@ -58,8 +60,8 @@ SUCCESSES = ("increase", "pointing_game")
 """Measures that are 1 or 0 for an image."""
 
 
-@dataclass(frozen=True)
-class Faithfulness:
+@dataclass(frozen=True, repr=False)
+class Faithfulness(Shown):
     """How faithful maps are to the model, by (method, layer).
 
     Attributes:
@@ -75,6 +77,21 @@ class Faithfulness:
     numbers: Mapping[Key, Mapping[str, MeanCI]]
     curves: Mapping[Key, Curves]
     unit: Unit = "probability"
+
+    def _table(self) -> Table:
+        measures = list(dict.fromkeys(name for numbers in self.numbers.values() for name in numbers))
+        rows = [
+            (*key, *(_with_interval(numbers.get(name)) for name in measures)) for key, numbers in self.numbers.items()
+        ]
+        titles = [name.replace("_", " ") for name in measures]
+        return make_table("Mean over images, 95% interval", ("method", "layer", *titles), rows)
+
+
+def _with_interval(number: MeanCI | None) -> str:
+    if number is None or number.mean is None:
+        return "–"
+    bounds = "" if number.low is None or number.high is None else f" ({number.low:.3f} to {number.high:.3f})"
+    return f"{number.mean:.3f}{bounds}"
 
 
 def faithfulness(

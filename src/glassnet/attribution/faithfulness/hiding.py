@@ -13,6 +13,7 @@ from glassnet.attribution.engine.outputs import Output
 from glassnet.attribution.engine.targets import Scorer
 from glassnet.attribution.faithfulness.comparison import Classes, per_pixel, positive
 from glassnet.attribution.faithfulness.following import Followed, Unit, following
+from glassnet.display import Shown
 from glassnet.errors import InputError
 from glassnet.images import Images, image_batches
 from glassnet.models.inference import ModelCall
@@ -82,8 +83,8 @@ BLUR_SHARE = 1 / 8
 """Standard deviation of the blur as a share of the image's shorter side."""
 
 
-@dataclass(frozen=True, eq=False)
-class Curves:
+@dataclass(frozen=True, eq=False, repr=False)
+class Curves(Shown):
     """Probability of the target, or a callable target's score, while pixels go, or come, in the order of a map.
 
     Attributes:

@@ -15,11 +15,13 @@ from glassnet.attribution.faithfulness.comparison import rank_correlation, refus
 from glassnet.attribution.faithfulness.following import fixed_target
 from glassnet.attribution.faithfulness.randomising import copy_model, randomise, weights_in_order
 from glassnet.console import no_repeats
+from glassnet.display import Shown, fraction
 from glassnet.errors import InputError
 from glassnet.images import Images, check_images
 from glassnet.models.inference import ModelCall
 from glassnet.models.layers import LayerChoice, choice_in_copy
 from glassnet.stats import MeanCI, mean_ci
+from glassnet.tables import Table, make_table
 
 Mapper = Callable[[nn.Module], Float[np.ndarray, "n ..."]]
 """A method of one's own: from the model to maps of the images, (n, h, w) or (n, c, h, w)."""
@@ -28,8 +30,8 @@ LINE = 0.5
 """A method that still ranks the pixels so much alike when weights are random explains the image, not the model."""
 
 
-@dataclass(frozen=True, eq=False)
-class SanityCheck:
+@dataclass(frozen=True, eq=False, repr=False)
+class SanityCheck(Shown):
     """How alike maps stay to those of the trained model while its layers are randomised from the output down.
 
     Attributes:
@@ -61,6 +63,16 @@ class SanityCheck:
         if any(low >= LINE for low, _ in asked):
             return False
         return True if all(high < LINE for _, high in asked) else None
+
+    def _table(self) -> Table:
+        says = {True: "notices", False: "does not notice", None: "undecided"}
+        rows = []
+        for method in self.rank_correlation:
+            steps = self.steps(method)
+            middle, end = steps[len(steps) // 2], steps[-1]
+            rows.append((method, fraction(middle.mean), fraction(end.mean), says[self.passes(method)]))
+        caption = "Rank correlation with the trained model's maps while weights are randomised"
+        return make_table(caption, ("method", "half-way", "end", "the loss of weights"), rows)
 
 
 def _bounds(step: MeanCI) -> tuple[float, float]:

@@ -8,6 +8,7 @@ from jaxtyping import Float64, Int64, Integer, Real
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
+from glassnet.display import Shown
 from glassnet.embedding.checks import check_seed, checked_integer, checked_labels, checked_rows
 from glassnet.embedding.clusters.methods import Assignment, Request, agglomerative, hdbscan, kmeans
 from glassnet.embedding.distances import ruler
@@ -22,8 +23,8 @@ FINDS_K = ("hdbscan",)
 SILHOUETTE_POINTS = 5000
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Clustering:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Clustering(Shown):
     """Clusters of points; what compares them with labels is None where none were given."""
 
     assignment: Assignment

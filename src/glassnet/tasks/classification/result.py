@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int64
 
+from glassnet.display import Shown
+
 Bounds = tuple[float, float]
 
 
@@ -27,7 +29,7 @@ class ClassRow:
 
 
 @dataclass(frozen=True, eq=False)
-class Classification:
+class Classification(Shown):
     """How good a classifier is on some images.
 
     Attributes:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from glassnet.display import Shown
+
 Bounds = tuple[float, float]
 
 
@@ -36,7 +38,7 @@ class LabelRow:
 
 
 @dataclass(frozen=True, eq=False)
-class MultiLabel:
+class MultiLabel(Shown):
     """How good a classifier with several labels an image is; a label is said where its probability is at least 0.5.
 
     Attributes:

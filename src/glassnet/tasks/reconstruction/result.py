@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Shaped
 
+from glassnet.display import Shown
+
 Bounds = tuple[float, float] | None
 
 
@@ -64,7 +66,7 @@ class Baseline:
 
 
 @dataclass(frozen=True, eq=False)
-class Reconstruction:
+class Reconstruction(Shown):
     """How good a reconstruction is on some images; terms in nats per image, None where not finite or not there.
 
     Attributes:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int64
 
+from glassnet.display import Shown
+
 Bounds = tuple[float, float] | None
 
 
@@ -65,7 +67,7 @@ UNPICKED, OF_EACH = 12, 4
 
 
 @dataclass(frozen=True, eq=False)
-class Segmentation(Overlap):
+class Segmentation(Overlap, Shown):
     """How good a segmentation is on some images.
 
     Attributes:

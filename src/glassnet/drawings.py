@@ -1,0 +1,207 @@
+"""Results as pictures: shown in a notebook's cell, opened from a script, saved to a file."""
+
+from __future__ import annotations
+
+import html
+import io
+import os
+import sys
+from base64 import b64encode
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from jaxtyping import Integer
+from matplotlib.figure import Figure
+
+from glassnet.attribution import Explanation
+from glassnet.console import say
+from glassnet.display import drawable
+from glassnet.embedding import Embedding
+from glassnet.errors import InputError, unknown_name
+from glassnet.figures import attribution_grid, points_figure
+from glassnet.files import atomic, writable_target
+from glassnet.measures import EMBEDDING_TITLES
+
+if TYPE_CHECKING:
+    from glassnet.images import Images
+
+FORMATS = ("png", "svg", "pdf")
+"""Files that a drawing is saved as, by their endings."""
+DPI = 150
+DPI_OF_A_CELL = 96
+
+
+class Drawing:
+    """A picture of a result.
+
+    A notebook shows it where it is the value of a cell; `save` writes it; `figure` is matplotlib's.
+
+    Attributes:
+        figure: The matplotlib figure, to be changed at will.
+        title: What it shows, in a sentence.
+    """
+
+    def __init__(self, figure: Figure, title: str) -> None:
+        """Take a figure and what it shows."""
+        self.figure, self.title = figure, title
+
+    def __repr__(self) -> str:
+        """Say in one line what it shows, and how it is seen."""
+        return f"Drawing({self.title}; .save('picture.png') writes it)"
+
+    def _repr_png_(self) -> bytes:
+        """Show it in a notebook."""
+        written = io.BytesIO()
+        self.figure.savefig(written, format="png", dpi=DPI_OF_A_CELL)
+        return written.getvalue()
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook, with its title for those who cannot see it."""
+        picture = b64encode(self._repr_png_()).decode()
+        return f'<img alt="{html.escape(self.title)}" src="data:image/png;base64,{picture}">'
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write it as .png, .svg or .pdf, by the path's ending, whole or not at all.
+
+        Raises:
+            InputError: The ending is another, or nothing can be written there.
+        """
+        target, ending = Path(path), Path(path).suffix.lower().removeprefix(".")
+        if ending not in FORMATS:
+            raise InputError(f"the path is {target}, expected one that ends in .png, .svg or .pdf; give it an ending.")
+        metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(ending)
+        with atomic(writable_target(target, "the path")) as temporary:
+            self.figure.savefig(temporary, format=ending, dpi=DPI, metadata=metadata)
+        return target
+
+    def show(self) -> Drawing:
+        """Open it in a window where there is a display and no notebook; where there is neither, say how to save it.
+
+        Returns:
+            Itself, which a notebook shows.
+        """
+        if in_notebook():
+            return self
+        if not has_display():
+            say("no display here: write the picture with .save('picture.png'), or as .svg or .pdf.")
+            return self
+        from PIL import Image
+
+        Image.open(io.BytesIO(self._repr_png_())).show(title=self.title)
+        return self
+
+
+def in_notebook() -> bool:
+    """Tell whether this process serves a notebook, which shows the value of a cell."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return shell is not None and hasattr(shell, "kernel")
+
+
+def has_display() -> bool:
+    """Tell whether a window can be opened."""
+    return sys.platform in ("darwin", "win32") or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+
+
+def draw_explanation(
+    explanation: Explanation,
+    images: Images | None = None,
+    *,
+    methods: str | Sequence[str] | None = None,
+    layers: str | Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
+    classes: Sequence[str] | None = None,
+    most: int = 8,
+    nth: int = 0,
+) -> Drawing:
+    """Draw images beside their maps: a column a layer, a row a method.
+
+    Args:
+        explanation: What `explain` returned.
+        images: The images explained, in the same order; those that `explain` was given if not given.
+        methods: The methods to draw; all if not given.
+        layers: The layers to draw; all if not given.
+        names: What each image is called.
+        classes: Names of the classes by index.
+        most: Images to draw, from the first.
+        nth: Which of an image's classes, where several an image were explained.
+
+    Raises:
+        InputError: There are no images, they do not fit, or a method or layer is not in the explanation.
+    """
+    pictures = drawable(explanation.images_given(images)[: max(1, most)])
+    count = len(pictures)
+    wanted = _chosen(methods, explanation.methods, "method"), _chosen(layers, explanation.layers, "layer")
+    keys = [key for key in explanation.maps if key[0] in wanted[0] and key[1] in (*wanted[1], "input")]
+    maps = {key: explanation.of_class(explanation.maps[key][:count], nth) for key in keys}
+    captions = [_caption(explanation, row, nth, names, classes) for row in range(count)]
+    asked = [one for one in wanted[0] if any(method == one for method, _ in keys)]
+    places = [one for one in wanted[1] if one != "input" and any(layer == one for _, layer in keys)]
+    figure = attribution_grid(pictures, maps, places, asked, captions)
+    return Drawing(figure, f"where {', '.join(places) or 'the network'} looks in {count} images: {', '.join(asked)}")
+
+
+def draw_embedding(
+    embedding: Embedding,
+    labels: Integer[np.ndarray, " n"] | Sequence[int] | None = None,
+    *,
+    classes: Sequence[str] | None = None,
+    title: str | None = None,
+) -> Drawing:
+    """Draw the points of an embedding, each in the colour of its class.
+
+    Args:
+        embedding: What `embed` returned, of 2 or 3 dimensions.
+        labels: Class index of each point; all points have one colour if not given.
+        classes: Names of the classes by index.
+        title: The figure's heading.
+
+    Raises:
+        InputError: The points have other than 2 or 3 dimensions, or the labels do not fit them.
+    """
+    if embedding.dims not in (2, 3):
+        raise InputError(f"the points have {embedding.dims} dimensions, expected 2 or 3 to draw; embed with dims=2.")
+    method = EMBEDDING_TITLES.get(embedding.method, embedding.method)
+    heading = title or f"{method} of {embedding.columns:,} features"
+    known = None if labels is None else _checked_labels(labels, len(embedding.points))
+    numbers = {"kl_divergence": embedding.kl_divergence}
+    if embedding.explained_variance is not None:
+        numbers["explained_variance"] = float(np.sum(embedding.explained_variance))
+    named = classes if classes is not None or known is None else [str(c) for c in range(int(known.max()) + 1)]
+    figure = points_figure(embedding.points, known, named or (), numbers, heading, method=cast("Any", embedding.method))
+    return Drawing(figure, f"{heading}, {len(embedding.points):,} points")
+
+
+def _checked_labels(labels: Any, points: int) -> Integer[np.ndarray, " n"]:
+    known = np.asarray(labels.cpu() if hasattr(labels, "cpu") else labels)
+    if known.shape != (points,) or known.dtype.kind not in "iu" or known.min() < 0:
+        raise InputError(
+            f"labels have shape {known.shape} and type {known.dtype}, expected ({points},), the index of a class for "
+            "each point."
+        )
+    return known
+
+
+def _chosen(wanted: str | Sequence[str] | None, known: Sequence[str], kind: str) -> tuple[str, ...]:
+    if wanted is None:
+        return tuple(known)
+    names = (wanted,) if isinstance(wanted, str) else tuple(wanted)
+    for name in names:
+        if name not in known:
+            raise unknown_name(kind, str(name), known, where=" in this explanation", noun=f"{kind}s")
+    return names
+
+
+def _caption(
+    explanation: Explanation, row: int, nth: int, names: Sequence[str] | None, classes: Sequence[str] | None
+) -> str:
+    """Name an image, what is explained in it, and the score."""
+    name = str(names[row]) if names is not None and row < len(names) else f"image {row}"
+    at = (row,) if explanation.scores.ndim < 2 else (row, nth)
+    score = float(explanation.scores[at])
+    if explanation.targets is None:
+        return f"{name}\nscore {score:.3g}"
+    target = int(explanation.targets[at])
+    label = classes[target] if classes is not None and target < len(classes) else f"class {target}"
+    return f"{name}\n{label}, score {score:.3g}"
