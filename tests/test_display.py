@@ -68,6 +68,8 @@ def results(finished):
         gn.quality(features["fc1"], embedding.points),
         gn.sanity_check(net, images[:2], methods=["gradcam"], layers="conv2"),
         *(gn.layer_table(net, (1, 3, 12, 12)), gn.layer_table(net, (1, 3, 12, 12))[0]),
+        (ranking := gn.rank_layers(net, images[:4], layers="conv", steps=3)),
+        ranking.best,
         *(finished.dataset(), finished.dataset().test, subject.evaluate(), finished.evaluate()),
         *(MeanCI(np.array([0.5, 1]), 0.75, 0.5, 1.0, 2), PairedDifference(0.1, None, None, 0.5, 0.5, 2)),
         *(explanation.show(), *analyses, *(one.result for one in analyses)),
@@ -85,7 +87,7 @@ def test_every_result_has_a_repr_of_one_line(results):
 
 
 def test_every_result_shows_itself_in_a_notebook_without_scripts(results):
-    known = {"div", "p", "code", "table", "caption", "thead", "tbody", "tr", "th", "td", "img", "br"}
+    known = {"div", "p", "code", "table", "caption", "thead", "tbody", "tr", "th", "td", "img", "br", "pre"}
     pages = {name: Page(result._repr_html_()) for name, result in results.items()}
     assert {name for name, page in pages.items() if not page.tags or set(page.tags) - known} == set()
     for name, page in pages.items():

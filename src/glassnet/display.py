@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import html
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Real
@@ -28,7 +28,13 @@ MOST_ROWS = 60
 
 
 class Shown:
-    """A result with a `repr` of one line and a table in a notebook; both are made of its dataclass fields."""
+    """A result with a `repr` of one line and a table in a notebook; both are made of its dataclass fields.
+
+    Attributes:
+        shown_fields: Names of the attributes that are shown of what is no dataclass.
+    """
+
+    shown_fields: ClassVar[tuple[str, ...]] = ()
 
     def __repr__(self) -> str:
         """Say in one line what it holds; arrays by type and shape."""
@@ -124,9 +130,9 @@ def _cell(tag: str, text: str, is_word: bool) -> str:
 
 
 def _fields(result: Any) -> Iterator[tuple[str, Any]]:
-    for one in dataclasses.fields(result) if dataclasses.is_dataclass(result) else ():
-        if one.repr:
-            yield one.name, getattr(result, one.name)
+    fields = dataclasses.fields(result) if dataclasses.is_dataclass(result) else ()
+    for name in (*(one.name for one in fields if one.repr), *getattr(result, "shown_fields", ())):
+        yield name, getattr(result, name)
 
 
 def _key(key: Any) -> str:

@@ -33,7 +33,6 @@ from glassnet.images import Images, check_images
 from glassnet.models.references import Reference, Wanted, is_reference, load_reference
 from glassnet.run.store import Store
 from glassnet.settings import TrainSettings
-from glassnet.tables import Table, make_table
 from glassnet.tasks import TASKS, Task
 
 Part = Literal["train", "test"]
@@ -53,7 +52,7 @@ class Subject(Questions, Shown):
         data_changed: How a run's data have changed since the training, in a sentence, once they are read; else empty.
     """
 
-    data_changed = ""
+    data_changed, shown_fields = "", ("data", "classes", "labelled", "path")
 
     def __init__(
         self,
@@ -251,10 +250,6 @@ class Subject(Questions, Shown):
     def __repr__(self) -> str:
         """Say in one line what it is."""
         return f"Subject({brief(self.name)}: {self.task.name}, {len(self.classes)} classes)"
-
-    def _table(self) -> Table:
-        facts = {"task": self.task.name, "data": self.data, "classes": self.classes, "kept in": self.path}
-        return make_table("", ("", ""), [(name, brief(one)) for name, one in facts.items()])
 
 
 def _loaded(

@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from glassnet.attribution.faithfulness.following import Unit
 from glassnet.attribution.faithfulness.hiding import Curves
+from glassnet.display import Shown
 from glassnet.errors import InputError
 from glassnet.formats import DASH
 from glassnet.measures import MEASURES, METHOD_TITLES, with_interval
@@ -24,8 +25,8 @@ LEAST_SHARE = 0.001
 Values = dict[str, Float[np.ndarray, " n"]]
 
 
-@dataclass(frozen=True)
-class RankedLayer:
+@dataclass(frozen=True, repr=False)
+class RankedLayer(Shown):
     """How faithful one method's maps of one layer are.
 
     Attributes:
