@@ -52,7 +52,8 @@ def test_the_help_of_a_training_is_grouped_by_what_options_are_for(capsys):
         run(["train", "--help"])
     out = capsys.readouterr().out
     headings = re.findall(r"^(\S.*):$", out, re.MULTILINE)
-    assert headings == ["data and model", "training", "segmentation only", "reconstruction only", "where and how"]
+    only = ["segmentation only", "reconstruction only"]
+    assert headings == ["data and model", "training", "fine-tuning", *only, "where and how"]
     of_segmentation = out.partition("segmentation only:")[2].partition("reconstruction only:")[0]
     assert re.findall(r"^  (--\S+)", of_segmentation, re.MULTILINE) == [
         "--loss", "--class-weights,", "--low-res-epochs", "--low-res-size", "--copy-paste",
@@ -141,7 +142,7 @@ def test_help_tells_units_and_defaults(capsys, name):
         (["trian"], "no command 'trian'. Did you mean train?"),
         (
             ["train", "--epoch", "3"],
-            "unrecognized options: --epoch, 3. Did you mean --epochs or --low-res-epochs or --plain-epochs?",
+            "unrecognized options: --epoch, 3. Did you mean --epochs or --steps or --low-res-epochs or --plain-epochs?",
         ),
         (["train", "--epochs", "many"], "error parsing --epochs: got 'many', expected a whole number. `glassnet train"),
         (["train", "--learning-rate", "x"], "error parsing --learning-rate: got 'x', expected a number."),
