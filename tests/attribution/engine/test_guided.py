@@ -192,6 +192,8 @@ NOT_GUIDED = {
     "a hard threshold": (lambda x: torch.where(x > 0.1, x, 0), "mask of its own activations by where, and what"),
     "nn.Threshold(0, 1)": (nn.Threshold(0, 1), r"a threshold other than \(0, 0\)"),
     "(x + |x|) / 2": (lambda x: (x + x.abs()) / 2, r"uses x \+ \|x\|, which is a ReLU that cannot be guided"),
+    "-clamp(-x, max=0)": (lambda x: -(-x).clamp(max=0) + x.relu() * 0, "cuts at a maximum of 0"),
+    "-minimum(-x, 0)": (lambda x: -torch.minimum(-x, torch.zeros(())) + x.relu() * 0, "cuts at a maximum of 0"),
     "of a part, in place": (sliced, "writes a ReLU over a part of a tensor, which hides it"),
     "LeakyReLU of a view": (lambda x: F.leaky_relu_(x.view(4, 2, 4), 0.1).view(4, 8), "this model uses LeakyReLU"),
     "Hardshrink": (F.hardshrink, "this model uses Hardshrink"),
@@ -220,6 +222,21 @@ def test_scripted_and_traced_functions_are_guided_or_named_however_often_they_ra
     for _ in range(4):
         with pytest.raises(InputError, match=rf"{hidden}|runs where inside a scripted function"):
             guided(masked)
+
+
+HIDDEN_MASKS = {
+    "detached": lambda x: torch.where(x.detach() > 0, x, 0.0),
+    "NumPy": lambda x: x * torch.from_numpy((x.detach().numpy() > 0).astype("float32")),
+    "heaviside": lambda x: x * torch.heaviside(x.detach(), torch.tensor(0.0)),
+    "lerp": lambda x: torch.lerp(torch.zeros_like(x), x, (x > 0).float()),
+    "addcmul": lambda x: torch.addcmul(torch.zeros_like(x), x, (x > 0).float()),
+    "einsum": lambda x: torch.einsum("nc,nc->nc", x, (x > 0).float()),
+}
+
+
+@pytest.mark.parametrize("name", HIDDEN_MASKS)
+def test_masks_made_outside_of_the_graph_and_by_any_function_are_guided(name):
+    np.testing.assert_allclose(guided(HIDDEN_MASKS[name]), by_hand(), rtol=1e-5, atol=1e-7)
 
 
 def test_gates_of_other_inputs_are_no_activations():

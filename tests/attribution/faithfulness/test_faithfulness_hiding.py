@@ -145,6 +145,10 @@ def test_what_does_not_fit_is_refused(build_network, images):
         deletion_insertion(model, images, maps, np.zeros(7, int), steps=0)
     with pytest.raises(InputError, match="target 9 is out of range: the model has 5 classes"):
         confidence_change(model, images, maps, np.full(7, 9))
+    with pytest.raises(InputError, match="target -1 is negative, expected class numbers from 0"):
+        deletion_insertion(model, images, maps, np.full(7, -1))
+    with pytest.raises(InputError, match="targets are of type float64, expected whole numbers"):
+        deletion_insertion(model, images, maps, np.full(7, 0.5))  # was taken for class 0
     with pytest.raises(InputError, match=r"output is of shape .* not class scores \(n, classes\)"):
         deletion_insertion(nn.Conv2d(3, 2, 1), images, maps, np.zeros(7, int))
 

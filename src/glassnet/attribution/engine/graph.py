@@ -129,6 +129,8 @@ def why_not_guided(node: Node) -> str:
         return undefined("an activation x · f(x) written by hand, as SiLU, GELU and Hardswish are")
     if name in ("Maximum", "Fmax") and _have_one_source(node):
         return undefined("a maximum of two functions of one input, as LeakyReLU is")
+    if name in ("Minimum", "Fmin", "Clamp", "ClampMax") and _has_ceiling_of_zero(node):
+        return "this model cuts at a maximum of 0, as in -clamp(-x, max=0), which is a ReLU that cannot be guided"
     if name == "Add" and _adds_its_magnitude(node):
         return "this model uses x + |x|, which is a ReLU that cannot be guided"
     return ""
@@ -148,6 +150,10 @@ def _saved(node: Node, name: str) -> Any:
 def _has_floor(node: Node) -> bool:
     most = _saved(node, "max")
     return _saved(node, "min") == 0 and (most is None or most > 0)
+
+
+def _has_ceiling_of_zero(node: Node) -> bool:
+    return _saved(node, "max") == 0 if kind(node) in ("Clamp", "ClampMax") else _has_constant_zero(node)
 
 
 def _has_constant_zero(node: Node) -> bool:

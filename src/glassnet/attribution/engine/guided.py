@@ -16,6 +16,12 @@ _MASKED = {"where", "mul", "multiply", "masked_fill", "setitem", "index_put", "m
 """Functions that apply a mask, and so can be a ReLU; all else that a mask of activations meets is arithmetic."""
 
 
+_MAY_RECTIFY = _MASKED | {"addcmul", "lerp", "einsum", "div"}
+"""Functions that can be a ReLU by a mask, or arithmetic."""
+_OWN_NODES = {"relu", "relu6", "threshold", "clamp", "clip", "clamp_min", "hardtanh", "maximum", "max", "fmax"}
+"""Functions whose nodes in the graph tell that they are ReLUs."""
+
+
 class GuidedReLUError(InputError):
     """Guided backpropagation is not defined for a model.
 
@@ -132,7 +138,9 @@ class _Seen(TorchFunctionMode):
         leaves = tree_leaves(args) if name == "setitem" else (*args, *kwargs.values())
         tensors = [one for one in leaves if isinstance(one, Tensor)]
         masked = any(id(one) in self._masks for one in tensors)
-        rectified = _rectified(tensors, self._masks) if masked and name in _MASKED else None
+        # A mask may also come from outside of torch, or from detached values, and be applied by any function.
+        alone = not masked and name not in _OWN_NODES and _is_weighed(tensors)
+        rectified = _rectified(tensors, self._masks) if alone or (masked and name in _MAY_RECTIFY) else None
         is_view = bool(tensors) and tensors[0]._is_view()
         result = func(*args, **kwargs)
         given = tensors[0] if name == "setitem" and tensors else result
@@ -152,10 +160,10 @@ class _Seen(TorchFunctionMode):
                 self._masks[id(given)] = given
         elif name == "threshold" and given.grad_fn is not None:
             self._note_threshold(given, tensors[0])
-        elif masked and name in _MASKED and given.grad_fn is not None:
+        elif given.grad_fn is not None:
             if rectified is not None and torch.equal(given.detach(), rectified):
                 self.rectifiers.add(given.grad_fn)
-            else:
+            elif masked and name in _MASKED:
                 self._others[given.grad_fn] = (
                     f"this model applies a mask of its own activations by {name}, and what that makes is no ReLU"
                 )
@@ -176,6 +184,14 @@ class _Seen(TorchFunctionMode):
             self.rectifiers.add(given.grad_fn)
             if base is not None:
                 self._views.append((given.grad_fn, base))
+
+
+def _is_weighed(tensors: Sequence[Tensor]) -> bool:
+    """Tell whether one tensor that carries a gradient meets constants of its own shape, as a mask is."""
+    carrying = [one for one in tensors if one.requires_grad]
+    return len(carrying) == 1 < carrying[0].numel() and any(
+        one.shape == carrying[0].shape for one in tensors if not one.requires_grad
+    )
 
 
 def _rectified(tensors: Sequence[Tensor], masks: Mapping[int, Tensor]) -> Tensor | None:

@@ -102,7 +102,16 @@ def classes_of(targets: Classes | None, count: int) -> Tensor:
             "the explanation's target is a callable that it no longer holds; pass the callable as target, or explain a "
             'class number, one an image, or "predicted".'
         )
-    classes = torch.as_tensor(targets).cpu().long()
+    try:
+        classes = torch.as_tensor(targets).cpu()
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError(f"targets are {targets!r:.60}, expected whole numbers, one class an image.") from None
+    if classes.is_floating_point() or classes.is_complex() or classes.dtype == torch.bool:
+        kind = str(classes.dtype).removeprefix("torch.")
+        raise InputError(f"targets are of type {kind}, expected whole numbers, one class an image.")
+    if classes.numel() and int(classes.min()) < 0:
+        raise InputError(f"target {int(classes.min())} is negative, expected class numbers from 0.")
+    classes = classes.long()
     if classes.shape != (count,):
         raise InputError(f"targets have shape {tuple(classes.shape)}, expected ({count},), one class an image.")
     return classes
