@@ -56,6 +56,13 @@ LAYOUTS = {
     "added to a table": lambda x: x.flatten(2).mT + torch.zeros(1, H * W, C),
     "in place": lambda x: torch.zeros(len(x), H, W, C).copy_(x.permute(0, 2, 3, 1)),
     "einsum": lambda x: torch.einsum("nchw,c->nwhc", x, torch.ones(C)),
+    "a buffer of its shape": lambda x: torch.zeros_like(x.mT).copy_(x.mT),
+    "rolled by hand": lambda x: torch.cat([x[:, :, 3:], x[:, :, :3]], dim=2),
+    "cut and put together": lambda x: torch.cat(x.split([2, 1, 5], dim=2), dim=2),
+    "there and back by Fourier": lambda x: x * torch.fft.irfft2(torch.fft.rfft2(torch.ones_like(x) + 0 * x), s=(H, W)),
+    "complex pairs": lambda x: torch.view_as_real(
+        torch.view_as_complex(x.permute(0, 2, 3, 1).unflatten(3, (-1, 2)).contiguous())
+    ).flatten(3),
     "halves": lambda x: torch.cat(x.flatten(2).mT.chunk(2, dim=2), dim=2),
 }
 
@@ -96,6 +103,19 @@ def test_each_channel_is_averaged_over_all_that_is_no_channel(name):
     torch.testing.assert_close(rows, (mean * 96 + ones * extra[0]) / extra[1])
 
 
+def put(x):
+    result = torch.zeros_like(x)
+    result[:, torch.arange(96).flip(0)] = x
+    return result
+
+
+def by_rows(x):
+    result = torch.zeros_like(x)
+    for row in range(H):
+        result[:, :, H - 1 - row] = x[:, :, row]
+    return result
+
+
 UNKNOWN = {
     "tokens sorted": lambda x: x.flatten(2).mT.sort(dim=1).values,
     "tokens dropped": lambda x: x.flatten(2).mT[:, 5:],
@@ -103,6 +123,33 @@ UNKNOWN = {
     "flipped": lambda x: x.flip(3),
     "rows and columns added": lambda x: x[:, :, :, :8] + x[:, :, :, :8].transpose(2, 3),
     "pixels against pixels": lambda x: x.flatten(2).mT @ x.flatten(2),
+    "put by index": lambda x: torch.zeros(len(x), H * W, C).index_put(
+        (torch.arange(len(x))[:, None], torch.arange(96).flip(0)), x.flatten(2).mT
+    ),
+    "put by one index": lambda x: put(x.flatten(2).mT),
+    "scattered": lambda x: (
+        (t := x.flatten(2).mT).new_zeros(t.shape).scatter(1, torch.arange(96).flip(0)[None, :, None].expand_as(t), t)
+    ),
+    "copied by index": lambda x: torch.zeros_like(x).index_copy(2, torch.arange(H).flip(0), x),
+    "added by index": lambda x: torch.zeros_like(x).index_add(3, torch.arange(W).flip(0), x),
+    "scattered by a mask": lambda x: torch.zeros_like(x).masked_scatter(
+        torch.ones(x.shape, dtype=torch.bool), x.flip(2)
+    ),
+    "taken": lambda x: x.take(torch.arange(x.numel()).flip(0).view(x.shape)),
+    "other strides": lambda x: x[..., :8].contiguous().as_strided((len(x), C, 8, 8), (C * 64, 64, 1, 8)),
+    "rows written one by one": lambda x: by_rows(x),
+    "halves in another order": lambda x: torch.cat([x[:, :, :2], x[:, :, 5:], x[:, :, 2:5]], dim=2),
+    "even rows, then odd ones": lambda x: torch.cat([x[:, :, ::2], x[:, :, 1::2]], dim=2),
+    "frequencies": lambda x: torch.fft.fft2(x).abs(),
+    "distances of rows": lambda x: torch.cdist(*[x[..., :H]] * 2),
+    "sampled": lambda x: F.grid_sample(
+        x,
+        F.affine_grid(torch.eye(3)[None, [1, 0]].expand(len(x), 2, 3), x.shape, align_corners=False),
+        align_corners=False,
+    ),
+    "rows mixed by a matrix": lambda x: torch.ones(H, H) @ x,
+    "length of channels": lambda x: x[:, :, :C].norm(dim=1),
+    "a convolution over channels": lambda x: F.conv2d(x.transpose(1, 2), torch.ones(C, H, 1, 1)).relu(),
     "images mixed": lambda x: x.sum(0, keepdim=True).expand(len(x), -1, -1, -1),
     "tokens cut otherwise": lambda x: x.flatten(2).mT.reshape(len(x), 64, 9),
 }
@@ -112,6 +159,94 @@ UNKNOWN = {
 def test_what_cannot_be_known_is_not_guessed(name):
     reading = trace(Layers(UNKNOWN[name]), IMAGES, ["layer"])["layer", 0]
     assert reading.problem_as_map().startswith(("has ", "does not hold"))
+
+
+def space_to_depth(x):
+    """A pixel unshuffle written out, whose channels come in another order than torch's."""
+    return x.unflatten(2, (-1, 2)).unflatten(4, (-1, 2)).permute(0, 3, 5, 1, 2, 4).reshape(len(x), -1, H // 2, W // 2)
+
+
+COARSER = {
+    "a pixel unshuffle written out": (space_to_depth, space_to_depth),
+    "and a convolution": (lambda x: F.conv2d(space_to_depth(x), torch.ones(2, 4 * C, 1, 1)).relu(),) * 2,
+    "windows of unfold": (
+        lambda x: x.unfold(2, 2, 2).unfold(3, 3, 3).permute(0, 1, 4, 5, 2, 3).flatten(1, 3),
+        lambda x: x.unfold(2, 2, 2).unfold(3, 3, 3).permute(0, 1, 4, 5, 2, 3).flatten(1, 3),
+    ),
+    "patches by einops, embedded": (
+        lambda x: patches(x) @ torch.eye(4 * C)[:, :5],
+        lambda x: (patches(x) @ torch.eye(4 * C)[:, :5]).mT.unflatten(2, (4, 6)),
+    ),
+    "patches by einops, normalised": (
+        lambda x: F.layer_norm(patches(x), (4 * C,)),
+        lambda x: F.layer_norm(patches(x), (4 * C,)).mT.unflatten(2, (4, 6)),
+    ),
+    "a recurrent layer over tokens": (
+        lambda x: recurrent()(x.flatten(2).mT)[0],
+        lambda x: recurrent()(x.flatten(2).mT)[0].mT.unflatten(2, (H, W)),
+    ),
+    "codes looked up": (
+        lambda x: F.embedding(x.argmax(1), torch.arange(4.0 * C).view(C, 4)),
+        lambda x: F.embedding(x.argmax(1), torch.arange(4.0 * C).view(C, 4)).permute(0, 3, 1, 2),
+    ),
+    "channels twice": (lambda x: x.repeat(1, 2, 1, 1), lambda x: torch.cat([x, x], 1)),
+}
+
+
+def patches(x):
+    """einops: b c (h p1) (w p2) -> b (h w) (p1 p2 c)."""
+    return x.unflatten(2, (-1, 2)).unflatten(4, (-1, 2)).permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
+
+
+def recurrent():
+    torch.manual_seed(0)
+    return nn.LSTM(C, 4, bidirectional=True, batch_first=True)
+
+
+@pytest.mark.parametrize("name", COARSER)
+def test_new_channels_lie_where_their_pixels_lie(name):
+    change, expected = COARSER[name]
+    network = Layers(change)
+    reading = trace(network, IMAGES, ["layer"])["layer", 0]
+    assert reading.problem_as_map() == ""
+    maps = expected(network.conv(IMAGES))
+    torch.testing.assert_close(reading.to_maps(network(IMAGES)), maps)
+    torch.testing.assert_close(reading.to_rows(network(IMAGES), mean=True), maps.mean((2, 3)))
+
+
+def queries(x):
+    return torch.linspace(-1, 1, 5 * C).view(1, 5, C).expand(len(x), -1, -1)
+
+
+def heads(x):
+    return x.unflatten(2, (2, 3)).transpose(1, 2)
+
+
+DECODERS = {
+    "by hand": lambda x: (queries(x) @ x.flatten(2)).softmax(-1) @ x.flatten(2).mT,
+    "by hand, with heads": lambda x: (
+        ((heads(queries(x)) @ heads(x.flatten(2).mT).mT).softmax(-1) @ heads(x.flatten(2).mT))
+        .transpose(1, 2)
+        .flatten(2)
+    ),
+    "fused": lambda x: F.scaled_dot_product_attention(queries(x), x.flatten(2).mT, x.flatten(2).mT),
+}
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_learned_queries_are_no_channels(name):
+    network = Layers(DECODERS[name])
+    reading = trace(network, IMAGES, ["layer"])["layer", 0]
+    assert reading.problem_as_map()
+    output = network(IMAGES)
+    torch.testing.assert_close(reading.to_rows(output, mean=True), output.mean(1))
+
+
+def test_the_last_state_of_a_recurrent_layer_has_a_row_an_image():
+    network = Layers(lambda x: nn.Linear(4, 3)(nn.LSTM(C, 4, batch_first=True)(x.flatten(2).mT)[1][0][-1]))
+    reading = trace(network, IMAGES, ["layer"])["layer", 0]
+    assert reading.problem_as_rows(mean=True) == ""
+    assert reading.fits((3, 3), 3)
 
 
 class Mixer(nn.Module):

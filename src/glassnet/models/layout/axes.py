@@ -8,7 +8,7 @@ of a root, the axis as it was first made: root index = sum of factor index times
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Literal
 
@@ -26,7 +26,9 @@ class Root:
         size: Number of indices.
         shift: By how many indices it was rolled.
         before: Tokens before the grid.
-        grid: Of tokens, the factors of the grid.
+        grid: Of tokens, the factors of the grid; of frequencies, the axis that they were made of.
+        cut: Of rows or columns sliced from others, the root of those and where the slice starts; -1 where it has gaps.
+        from_left: Whether a product with a weight from the left made it: channels, or the queries of a decoder.
     """
 
     kind: Kind
@@ -34,6 +36,8 @@ class Root:
     shift: int = 0
     before: int = 0
     grid: Axis = ()
+    cut: tuple[Root, int] | None = None
+    from_left: bool = False
 
     @property
     def after(self) -> int:
@@ -151,7 +155,11 @@ def sliced(axis: Axis, start: int, end: int, step: int) -> Axis:
     if count == size:
         return axis
     tokens = _as_tokens(axis)
-    if tokens is None or whole_kind(axis) in ("height", "width"):
+    kind = whole_kind(axis)
+    if kind in ("height", "width"):
+        root = next((factor.root for factor in axis if factor.size > 1), axis[0].root)
+        return (Factor(Root(kind, count, cut=(root, start if step == 1 else -1)), count),)
+    if tokens is None:
         return resized(axis, count)
     first, last = tokens.before, tokens.before + size_of(tokens.grid)
     if step == 1 and start <= first and end >= last:
@@ -169,10 +177,37 @@ def concatenated(parts: Sequence[Axis]) -> Axis:
         assert tokens is not None  # as just seen
         number = grids[0]
         return _tokens(sum(sizes[:number]) + tokens.before, tokens.grid, tokens.after + sum(sizes[number + 1 :]))
+    roots = [part[0].root for part in parts]
+    if len(kinds) == 1 and kinds <= {"height", "width"} and all(root.cut for root in roots):
+        return _in_order(roots)
     if len(kinds) == 1 and kinds <= {"channel", "height", "width"}:
         return fresh(kinds.pop() or "other", sum(sizes))
     known = kinds - {"other", None}
     return fresh("channel" if known == {"channel"} else "other", sum(sizes))
+
+
+def _in_order(slices: Sequence[Root]) -> Axis:
+    """Return the axis of slices of rows or columns: what they were cut from, as it was or rolled, or else unknown."""
+    whole, first = slices[0].cut or (slices[0], 0)
+    place = first
+    for one in slices:
+        if one.cut is None or one.cut[0] is not whole or one.cut[1] < 0 or (one.cut[1] - place) % whole.size:
+            return fresh("other", sum(piece.size for piece in slices))
+        place += one.size
+    if place - first != whole.size:
+        return fresh("other", place - first)
+    return (Factor(replace(whole, shift=(whole.shift - first) % whole.size) if first else whole, whole.size),)
+
+
+def to_frequencies(axis: Axis, size: int) -> Axis:
+    """Return the axis of a Fourier transform, which stands for no pixels, but can be transformed back."""
+    return (Factor(Root("other", size, grid=axis), size),)
+
+
+def of_frequencies(axis: Axis, size: int) -> Axis:
+    """Return the axis that frequencies were made of."""
+    origin = axis[0].root.grid if whole_kind(axis) == "other" else ()
+    return resized(origin, size) if origin else fresh("other", size)
 
 
 def _as_tokens(axis: Axis) -> Root | None:

@@ -237,6 +237,49 @@ def _mixed(one: Operation) -> Axes | None:
     )
 
 
+def _placed(one: Operation) -> Axes | None:
+    """Forget the axis along which values were put at other indices (scatter, index_copy, index_add)."""
+    known = [axes for axes in (one.axes(0), one.axes(3)) if axes is not None]
+    axes = merged(known, one.output.shape) if known else None
+    if axes is None or one.axes(3) is None:
+        return axes
+    dim = one.args[1] % len(axes)
+    return (*axes[:dim], fresh("other", one.output.shape[dim]), *axes[dim + 1 :])
+
+
+def _put(one: Operation) -> Axes | None:
+    """Forget the axes along which values were put at indices; constants put there change nothing."""
+    axes, values = one.axes(0), one.axes(2)
+    if values is None:
+        return axes
+    places = [number for number, index in enumerate(one.args[1]) if index is not None]
+    if len(places) == 1 and one.args[1][places[0]].ndim == 1 and len(values) == one.output.ndim:
+        axes, number = merged([axes, values] if axes else [values], one.output.shape), places[0]
+        return (*axes[:number], fresh("other", one.output.shape[number]), *axes[number + 1 :])
+    return unknown(one)
+
+
+def unknown(one: Operation) -> Axes | None:
+    """Say nothing of an operation that may put anything anywhere."""
+    return tuple(fresh("other", size) for size in one.output.shape)
+
+
+def _repeated(one: Operation) -> Axes | None:
+    axes = one.axes()
+    if axes is None:
+        return None
+    times = one.args[1]
+    whole = [*[fresh("other", 1)] * (len(times) - len(axes)), *axes]
+    return tuple(
+        axis if count == 1 else fresh("channel" if whole_kind(axis) == "channel" else "other", size)
+        for axis, count, size in zip(whole, times, one.output.shape, strict=True)
+    )
+
+
+def _made_anew(_one: Operation) -> None:
+    """Hold no image, whatever tensor lent its shape (zeros_like)."""
+
+
 def _indexed(one: Operation) -> Axes | None:
     axes, shape = one.axes(), tuple(one.output.shape)
     if axes is None:
@@ -267,4 +310,10 @@ MOVING: dict[str, Rule] = {
     **dict.fromkeys(("flip", "sort", "index_select", "gather", "rot90"), _mixed),
     "topk": lambda one: _mixed(replace(one, args=(one.args[0], one.argument(2, -1)))),
     "index": _indexed,
+    **dict.fromkeys(("scatter", "scatter_add", "scatter_reduce", "index_copy", "index_add"), _placed),
+    **dict.fromkeys(("index_put", "_index_put_impl", "_unsafe_index_put"), _put),
+    **dict.fromkeys(("masked_scatter", "put", "take", "as_strided", "masked_select", "slice_scatter"), unknown),
+    "repeat": _repeated,
+    **dict.fromkeys(("zeros_like", "ones_like", "empty_like", "full_like", "rand_like", "randn_like"), _made_anew),
+    **dict.fromkeys(("new_zeros", "new_ones", "new_empty", "new_full", "new_empty_strided"), _made_anew),
 }

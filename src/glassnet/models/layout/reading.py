@@ -40,7 +40,8 @@ class Reading:
 
     def channel_units(self) -> tuple[int, ...]:
         """Return the units that hold channels: several where heads have one of their own."""
-        return tuple(number for number, unit in enumerate(self.units) if unit[0].kind == "channel")
+        first = tuple(number for number, unit in enumerate(self.units) if unit[0].kind == "channel")
+        return first or tuple(number for number, unit in enumerate(self.units) if _is_of_patch(unit))
 
     def problem_as_map(self) -> str:
         """Say why the output is no map (n, channel, height, width), or ""."""
@@ -146,6 +147,13 @@ def _is_of_images(axis: Axis) -> bool:
     return any(factor.kind == "batch" for factor in axis)
 
 
+def _is_of_patch(axis: Axis) -> bool:
+    """Tell whether an axis runs over all numbers of a patch: its channels, and the inner part of rows and columns."""
+    return any(factor.kind == "channel" for factor in axis) and all(
+        factor.kind == "channel" or factor.size * factor.step < factor.root.size for factor in axis if factor.size > 1
+    )
+
+
 def _is_tokens(axis: Axis) -> bool:
     return len(axis) == 1 and axis[0].kind == "tokens" and axis[0].whole
 
@@ -160,9 +168,14 @@ def _place(factors: Sequence[Factor], wanted: Factor) -> int:
 
 
 def _is_complete(factors: Sequence[Factor]) -> bool:
-    """Tell whether factors, outermost first, make up one whole root; nothing at all is a size of 1."""
+    """Tell whether factors, outermost first, make up one whole root, each index or every so many; none is a size of 1.
+
+    Every so many is what a patch embedding or a pixel unshuffle written out leaves: its inner part became channels.
+    """
     roots = {id(factor.root) for factor in factors}
-    return not factors or (len(roots) == 1 and prod(factor.size for factor in factors) == factors[0].root.size)
+    return not factors or (
+        len(roots) == 1 and prod(factor.size for factor in factors) * factors[-1].step == factors[0].root.size
+    )
 
 
 def _factors(axis: Axis) -> int:

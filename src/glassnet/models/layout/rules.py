@@ -11,14 +11,18 @@ from torch import Tensor
 from glassnet.models.layout.axes import (
     Axes,
     Axis,
+    Factor,
     Kind,
+    Root,
     concatenated,
     demoted,
     fresh,
     is_spatial,
     merged,
+    of_frequencies,
     resized,
     size_of,
+    to_frequencies,
     whole_kind,
 )
 from glassnet.models.layout.moving import MOVING, Operation, Rule, default
@@ -35,7 +39,7 @@ def _convolution(one: Operation) -> Axes | None:
         kind = whole_kind(axis)
         # A plain convolution takes images: what is not known to be anything else is a map's height or width.
         places.append(fresh(name, size) if kind in ("other", None) and not _is_of_tokens(axis) else resized(axis, size))
-    return (axes[0], fresh("channel", shape[1]), *(axis if len(axes) == 4 else demoted(axis) for axis in places))
+    return (axes[0], fresh("channel", shape[1]), *map(demoted, places))
 
 
 def _is_of_tokens(axis: Axis) -> bool:
@@ -63,11 +67,11 @@ def _padded(one: Operation) -> Axes | None:
     return tuple(result)
 
 
-def _reduced(one: Operation) -> Axes | None:
+def _reduced(one: Operation, place: int = 1) -> Axes | None:
     axes = one.axes()
     if axes is None:
         return None
-    asked = one.argument(1)
+    asked = one.argument(place)
     if isinstance(asked, Tensor):  # the elementwise maximum of two tensors
         return default(one)
     if len(axes) == one.output.ndim:
@@ -87,10 +91,22 @@ def _product(one: Operation, first: int, second: int) -> Axes | None:
         rows = demoted(left[-2]) if len(left) > 1 else fresh("other", shape[-2])
         return (*left[:-2], rows, fresh("channel", shape[-1]))
     if left is None and right is not None:
-        return (*right[:-2], fresh("channel", shape[-2]), demoted(right[-1]))
+        return (*right[:-2], _from_left(right[:-2], shape[-2]), demoted(right[-1]))
     assert left is not None
     assert right is not None
-    return (*merged([left[:-2], right[:-2]], shape[:-2]), left[-2], right[-1])
+    rows = demoted(left[-2]) if left[-2][0].root.from_left and _holds_channels(right[-1]) else left[-2]
+    return (*merged([left[:-2], right[:-2]], shape[:-2]), rows, right[-1])
+
+
+def _from_left(others: Axes, size: int) -> Axis:
+    """Return the rows of a weight times a tensor: new channels, unless there are some; the queries of attention."""
+    if any(map(_holds_channels, others)):
+        return fresh("other", size)
+    return (Factor(Root("channel", size, from_left=True), size),)
+
+
+def _holds_channels(axis: Axis) -> bool:
+    return any(factor.kind == "channel" for factor in axis)
 
 
 def _linear(one: Operation) -> Axes | None:
@@ -103,8 +119,11 @@ def _attention(one: Operation) -> Axes | None:
     if one.place:
         return tuple(fresh("other", size) for size in one.output.shape)
     queries, values = one.axes(0), one.axes(2)
-    if queries is None:
+    if queries is None and values is None:
         return None
+    if queries is None and values is not None:  # learned ones, as of a decoder
+        return (*values[:-2], fresh("other", one.output.shape[-2]), values[-1])
+    assert queries is not None
     return (*queries[:-1], values[-1] if values is not None else fresh("channel", one.output.shape[-1]))
 
 
@@ -133,11 +152,68 @@ def _col2im(one: Operation) -> Axes | None:
 def _normalised(one: Operation) -> Axes | None:
     """Keep the axes; where LayerNorm's weights are of an unknown last axis, and no other is of channels, it is."""
     axes = default(one) if one.place == 0 else tuple(fresh("other", size) for size in one.output.shape)
-    if axes is None or one.place or len(one.argument(1, ())) != 1 or whole_kind(axes[-1]) != "other":
+    if axes is None or one.place or len(one.argument(1, ())) != 1:
         return axes
-    if any(factor.kind == "channel" for axis in axes for factor in axis):
+    if _holds_channels(axes[-1]) and any(factor.kind in ("height", "width") for factor in axes[-1]):
+        return (*axes[:-1], fresh("channel", size_of(axes[-1])))  # of all of a patch
+    if whole_kind(axes[-1]) != "other":
+        return axes
+    if any(map(_holds_channels, axes)):
         return axes
     return (*axes[:-1], fresh("channel", size_of(axes[-1])))
+
+
+def _sampled(one: Operation) -> Axes | None:
+    """Keep images and channels of what is sampled anywhere on a map, as by a spatial transformer."""
+    axes = one.axes()
+    return axes and (*axes[:2], *(fresh("other", size) for size in one.output.shape[2:]))
+
+
+def _distances(one: Operation) -> Axes | None:
+    """Distances of each row of the first to each of the second."""
+    left, right = one.sizes(0), one.sizes(1)
+    if one.axes(0) is None and one.axes(1) is None:
+        return None
+    return (*merged([left[:-2], right[:-2]], one.output.shape[:-2]), demoted(left[-2]), demoted(right[-2]))
+
+
+def _fourier(one: Operation) -> Axes | None:
+    """Make frequencies of what is no channel, and of these again what they were made of."""
+    axes = one.axes()
+    if axes is None:
+        return None
+    back = one.argument(3) is False or not one.output.is_complex()
+    change = of_frequencies if back else to_frequencies
+    dims = {dim % len(axes) for dim in one.args[1]}
+    return tuple(
+        change(axis, size) if number in dims and whole_kind(axis) != "channel" else axis
+        for number, (axis, size) in enumerate(zip(axes, one.output.shape, strict=True))
+    )
+
+
+def _embedded(one: Operation) -> Axes | None:
+    """Look up a row of the table, new channels, at each index."""
+    axes = one.axes(1)
+    return axes and (*map(demoted, axes), fresh("channel", one.output.shape[-1]))
+
+
+def _as_complex(one: Operation) -> Axes | None:
+    axes = one.axes()
+    return axes and axes[:-1]
+
+
+def _as_real(one: Operation) -> Axes | None:
+    axes = one.axes()
+    return axes and (*axes, fresh("other", 2))
+
+
+def _recurrent(one: Operation) -> Axes | None:
+    """Give new channels at each step of (steps, n, channel); of the last states, only the images are known."""
+    axes, shape = one.axes(), one.output.shape
+    if axes is None or one.place > 2:
+        return None
+    steps = [axes[0]] if one.place == 0 else [fresh("other", size) for size in shape[:-2]]
+    return (*steps, axes[1], fresh("channel", shape[-1]))
 
 
 def _copied(one: Operation) -> Axes | None:
@@ -154,10 +230,18 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("fractional_max_pool2d", "max_unpool2d", "pixel_shuffle", "pixel_unshuffle"), _pooled),
     **dict.fromkeys(("upsample_nearest2d", "_upsample_nearest_exact2d", "upsample_bilinear2d"), _pooled),
     **dict.fromkeys(("_upsample_bilinear2d_aa", "upsample_bicubic2d", "_upsample_bicubic2d_aa"), _pooled),
-    **dict.fromkeys(("reflection_pad2d", "replication_pad2d", "grid_sampler_2d"), _pooled),
+    **dict.fromkeys(("reflection_pad2d", "replication_pad2d"), _pooled),
+    **dict.fromkeys(("grid_sampler_2d", "_grid_sampler_2d_cpu_fallback", "cudnn_grid_sampler"), _sampled),
     "constant_pad_nd": _padded,
     **dict.fromkeys(("mean", "sum", "amax", "amin", "max", "min", "argmax", "argmin", "var", "std"), _reduced),
-    **dict.fromkeys(("logsumexp", "norm", "linalg_vector_norm", "prod", "any", "all", "var_mean"), _reduced),
+    **dict.fromkeys(("logsumexp", "prod", "any", "all", "var_mean"), _reduced),
+    **dict.fromkeys(("norm", "linalg_vector_norm"), lambda one: _reduced(one, 2)),
+    **dict.fromkeys(("_cdist_forward", "_euclidean_dist"), _distances),
+    **dict.fromkeys(("_fft_c2c", "_fft_r2c", "_fft_c2r"), _fourier),
+    "embedding": _embedded,
+    "view_as_complex": _as_complex,
+    "view_as_real": _as_real,
+    "mkldnn_rnn_layer": _recurrent,
     "mm": lambda one: _product(one, 0, 1),
     "bmm": lambda one: _product(one, 0, 1),
     "matmul": lambda one: _product(one, 0, 1),
