@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from glassnet.attribution import METHODS, explain
-from glassnet.attribution.engine.attention import Tokens
+from glassnet.attribution.engine.attention_layout import Tokens
 from glassnet.errors import InputError
 from glassnet.models.layout.axes import fresh
 from glassnet.models.layout.reading import Reading
@@ -231,3 +231,76 @@ class Cut(Vit):
 def test_what_does_not_join_into_a_map_is_refused(network, message):
     with pytest.raises(InputError, match=message):
         explain(network, IMAGES, methods="attention_relevance")
+
+
+class Plain(nn.Module):
+    """Two others before eight patches, three attentions without any norm; `read` is how the score is read."""
+
+    def __init__(self, read, *, first=2, across=False):
+        super().__init__()
+        torch.manual_seed(5)
+        self.patch, self.first = nn.Conv2d(1, 6, 3, stride=3), nn.Parameter(torch.randn(1, first, 6))
+        self.mixed, self.head = nn.ModuleList(nn.Linear(6, 18) for _ in range(3)), nn.Linear(6, 4)
+        self.queries = nn.Parameter(torch.randn(1, 8, 6))
+        self.read, self.across, self.kept = read, across, []
+
+    def attend(self, number, x, queries=None):
+        q, k, v = self.mixed[number](x).chunk(3, dim=-1)
+        q = q if queries is None else queries.expand(len(x), -1, -1)
+        if self.across:  # keys before queries
+            self.kept.append((k @ q.mT).softmax(dim=-2))
+            return self.kept[-1].mT @ v
+        self.kept.append((q @ k.mT).softmax(dim=-1))
+        return self.kept[-1] @ v
+
+    def forward(self, x):
+        self.kept = []
+        x = torch.cat([self.first.expand(len(x), -1, -1), self.patch(x).flatten(2).mT], dim=1)
+        return self.head(self.read(self, x))
+
+
+def deep(network, x):
+    for number in range(3):
+        x = x + network.attend(number, x)
+    return x
+
+
+READ_FROM = {
+    "the mean of the patches": (lambda n, x: deep(n, x)[:, 2:].mean(1), range(2, 10)),
+    "the second token": (lambda n, x: deep(n, x)[:, 1], [1]),
+    "two tokens, as distilled": (lambda n, x: deep(n, x)[:, :2].mean(1), [0, 1]),
+    "a class token and the patches": (lambda n, x: deep(n, x)[:, [0, *range(2, 10)]].mean(1), [0, *range(2, 10)]),
+    "all": (lambda n, x: deep(n, x).mean(1), range(10)),
+}
+
+
+@pytest.mark.parametrize("across", [False, True])
+@pytest.mark.parametrize("name", READ_FROM)
+def test_rows_are_those_of_the_tokens_that_the_score_is_read_from(name, across):
+    read, rows = READ_FROM[name]
+    network = Plain(read, across=across)
+    explanation = explain(network, IMAGES, methods=ALL[:2], target=1)
+    gradient = torch.autograd.grad(network(IMAGES)[:, 1].sum(), network.kept)
+    matrices = [(one.mT if across else one).unsqueeze(1) for one in network.kept]
+    gradient = [(one.mT if across else one).unsqueeze(1) for one in gradient]
+    for method, slow in ((ALL[0], slow_rollout(matrices)), (ALL[1], slow_relevance(matrices, gradient))):
+        expected = slow[:, list(rows), 2:].mean(1).reshape(2, *GRID)
+        np.testing.assert_allclose(explanation.raw[method, "input"], expected, rtol=1e-4, atol=1e-7)
+
+
+SIDE_BY_SIDE = {
+    "parallel": (lambda n, x: (x + n.attend(0, x) + n.attend(1, x)).mean(1), "runs next to it"),
+    "two networks": (lambda n, x: (x + n.attend(0, x)).mean(1) + (x + n.attend(1, x)).mean(1), "runs next to it"),
+    "learned queries": (
+        lambda n, x: n.attend(1, x + n.attend(0, x), n.queries).mean(1),
+        "from others than the patches",
+    ),
+    "patches shuffled": (lambda n, x: n.attend(0, x[:, torch.arange(8).flip(0)]).mean(1), "no attention"),
+}
+
+
+@pytest.mark.parametrize("name", SIDE_BY_SIDE)
+def test_attentions_that_are_no_chain_over_the_patches_are_refused(name):
+    read, message = SIDE_BY_SIDE[name]
+    with pytest.raises(InputError, match=message):
+        explain(Plain(read, first=0), IMAGES, methods="attention_rollout", target=1)

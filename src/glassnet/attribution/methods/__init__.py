@@ -17,7 +17,7 @@ another method, whose result it gets (computed once). A new method is one functi
 | attention | of each attention between an image's tokens, its matrix | list of (n, heads, tokens, tokens) |
 | attention_gradient | dy/d of each | the same |
 | block_gradient | of each, dy_l/d of it, y_l the score of its block's own tokens | the same |
-| tokens | which token is which patch (`engine/attention.py`) | |
+| tokens | which token is which patch (`engine/attention_layout.py`) | |
 | rerun | `rerun(what, variants)`: an ingredient or a method for variants of the images (`engine/budget.py`) | |
 | report_gap | takes how far the attributions are from adding up to the score | (n,) |
 

@@ -11,14 +11,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from glassnet.attribution.engine.attention import Matrix, Tokens
+from glassnet.attribution.engine.attention_layout import Matrix, Tokens
 
 
 def attention_rollout(attention: Sequence[Matrix], tokens: Tokens) -> Float[Tensor, "batch grid_height grid_width"]:
     """Multiply the layers' attentions, each averaged over its heads and with the residual connection as identity.
 
     R = A'_L ... A'_1, A'_l = (mean_h A_lh + I) / 2: row i says how much of each input token reaches token i. The map is
-    the class token's row; without a class token, the mean of all rows. No gradient and no score takes part.
+    the mean row of the tokens that the score is read from: the class token's, or those of all that are pooled. Which
+    these are, the last attention's gradient tells; the map itself takes no gradient and no score.
 
     Abnar & Zuidema 2020, https://arxiv.org/abs/2005.00928, section 3 (attention rollout).
     """
@@ -33,8 +34,8 @@ def attention_relevance(
 ) -> Float[Tensor, "batch grid_height grid_width"]:
     """Add up, layer by layer, what of the attention raises the score.
 
-    R_0 = I, R_l = R_{l-1} + A'_l R_{l-1}, A'_l = mean_h ReLU(dy/dA_lh * A_lh). The map is the class token's row of R_L;
-    without a class token, the mean of all rows.
+    R_0 = I, R_l = R_{l-1} + A'_l R_{l-1}, A'_l = mean_h ReLU(dy/dA_lh * A_lh). The map is the mean row of R_L
+    of the tokens that the score is read from, as the class token.
 
     Chefer et al. 2021, https://arxiv.org/abs/2103.15679, equations 5 and 6.
     """
