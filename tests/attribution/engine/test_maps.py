@@ -102,3 +102,42 @@ def test_a_reshape_of_no_layer_or_no_function_is_refused(build_network, images, 
 class Transpose(torch.nn.Module):
     def forward(self, x):
         return x.transpose(1, 2)[:, 1:]
+
+
+TURNS = {
+    "transpose": lambda x: x.transpose(2, 3).contiguous(),
+    "mT": lambda x: x.mT,
+    "permute": lambda x: x.permute(0, -3, 3, 2),
+    "twice": lambda x: x.permute(0, 2, 3, 1).permute(0, 3, 2, 1),
+}
+
+
+@pytest.mark.parametrize("name", TURNS)
+def test_a_convolution_that_is_given_rows_for_columns(name):
+    class Turned(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.Conv2d(4, 5, 3, padding=1)
+
+        def forward(self, x):
+            return self.second(TURNS[name](self.first(x)).relu()).relu().square().mean((2, 3))
+
+    torch.manual_seed(0)
+    network, pictures = Turned().eval(), torch.rand(2, 3, 6, 6)
+    explanation = explain(network, pictures, layers="conv", methods="gradcam", target=1)
+    value = network.second(TURNS[name](network.first(pictures)).relu()).detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(value.relu().square().mean((2, 3))[:, 1].sum(), [value])
+    plain = (gradient.mean((2, 3), keepdim=True) * value).sum(1).relu().detach()
+    torch.testing.assert_close(torch.as_tensor(explanation.raw["gradcam", "second"]), plain.mT)
+
+
+def test_no_pass_is_traced_for_convolutions_of_maps_as_they_are(monkeypatch):
+    class Shuffled(torch.nn.Sequential):
+        def forward(self, x):
+            x = self[0](x).permute(0, 2, 3, 1).relu().permute(0, 3, 1, 2)
+            x = x.unflatten(1, (2, 2)).transpose(1, 2).flatten(1, 2)
+            return self[1](x).mean((2, 3))
+
+    network = Shuffled(torch.nn.Conv2d(3, 4, 3), torch.nn.Conv2d(4, 5, 3))
+    monkeypatch.setattr("glassnet.attribution.engine.maps.trace_or_reason", None)
+    assert explain(network, torch.rand(2, 3, 6, 6), layers="conv", methods="gradcam").layers == ("0", "1")

@@ -188,7 +188,7 @@ def _ingredients(
 ) -> tuple[dict[str, Any], dict[Call, dict[str, Any]], dict[Call, str]]:
     """Return the ingredients of all layers, those of each call, and what makes each call unusable, or ""."""
     needs, recorder = plan.needs(), passed.recorder
-    plan.maps.prepare(recorder.values, passed.images)
+    plan.maps.prepare(recorder.values, passed.images, [edge.node for edge in recorder.edges.values()])
     ran = {call: plan.maps.problem(call, value, passed.images) for call, value in recorder.values.items()}
     # What only has no gradient is fine for methods that need none.
     of_layers = needs & {"gradient", "contrast_gradient", "curvature"}

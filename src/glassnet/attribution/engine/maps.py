@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from typing import Any
 
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
@@ -44,12 +45,15 @@ class Maps:
     untraced: str = ""
     _described: set[str] = field(default_factory=set)
 
-    def prepare(self, values: Mapping[Call, Tensor], images: Tensor) -> None:
-        """Trace the forward pass where a layer's output is not known to be a map by the layer's kind."""
+    def prepare(self, values: Mapping[Call, Tensor], images: Tensor, nodes: Sequence[Any] = ()) -> None:
+        """Trace the forward pass where a layer's output is not known to be a map by the layer's kind.
+
+        So too where the graph, of which the layers' nodes are given, permutes maps before a convolution.
+        """
         unknown = [
             c for c, value in values.items() if not self._function(c[0]) and not self._is_plain(c, value, images)
         ]
-        if unknown and self.readings is None:
+        if self.readings is None and (unknown or _turns_maps(nodes)):
             modules = {call[0] for call in values}
             self.readings, self.untraced = trace_or_reason(self.model, images, modules, self.call)
 
@@ -98,6 +102,43 @@ class Maps:
             return self.reshape
         patterns = [pattern for pattern in self.reshape if module == pattern or fnmatchcase(module, pattern)]
         return self.reshape[module if module in self.reshape else patterns[0]] if patterns else None
+
+
+_IN_ORDER = ((0, 1, 2, 3), (0, 2, 3, 1), (0, 3, 1, 2))
+"""Permutations of a map's axes that keep rows before columns."""
+
+
+def _turns_maps(nodes: Iterable[Any]) -> bool:
+    """Tell by the graph whether the model may give a convolution rows for columns: it permutes maps in another way."""
+    seen: set[Any] = set()
+    waiting = list(nodes)
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if node.name() in ("PermuteBackward0", "TransposeBackward0") and _moved(node) not in _IN_ORDER:
+            return True
+        waiting += [before for before, _ in node.next_functions]
+    return False
+
+
+def _moved(node: Any) -> tuple[int, ...]:
+    """Return the permutation that a node made of a tensor of four axes; of any other, one that changes nothing."""
+    rank = len(node._input_metadata[0].shape)
+    if rank != len(_IN_ORDER[0]):
+        return _IN_ORDER[0]
+    if node.name() == "PermuteBackward0":
+        return tuple(_signed(dim) % rank for dim in node._saved_dims)
+    order = list(range(rank))
+    first, second = _signed(node._saved_dim0) % rank, _signed(node._saved_dim1) % rank
+    order[first], order[second] = second, first
+    return tuple(order)
+
+
+def _signed(dim: int) -> int:
+    """Return an axis that autograd saved as a number without a sign."""
+    return dim - 2**64 if dim >= 2**63 else dim
 
 
 def check_reshape(reshape: Reshapes | None, modules: Iterable[str]) -> None:
