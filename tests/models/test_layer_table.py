@@ -262,3 +262,16 @@ def test_what_cannot_run_is_one_sentence(model, shape, message):
 def test_too_little_memory_is_named():
     with pytest.raises(WorkError, match="not enough memory"):
         gn.layer_table(Raising(RuntimeError("DefaultCPUAllocator: can't allocate memory")), (1, 3))
+
+
+def test_a_list_of_parameters_is_never_called_and_nothing_is_said(capsys):
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scales = nn.ParameterList([nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(3))])
+
+        def forward(self, x):
+            return x * self.scales[1]
+
+    assert sum(row.parameters for row in gn.layer_table(Scaled(), (1, 3))) == 5
+    assert capsys.readouterr().err == ""

@@ -113,3 +113,16 @@ def test_a_call_that_fails_inside_a_module_that_goes_on_takes_no_cost_of_others(
     assert {name: (row.input, row.output, row.parameters, row.macs) for name, row in rows.items()} == {
         "wrong": ((4,), None, 20, 0), "place": (None, (4,), 4, 0), "right": ((4,), (2,), 10, 8),
     }  # fmt: skip
+
+
+def test_a_bilinear_layer_multiplies_each_pair_once_with_its_weight():
+    class Pairs(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.pairs = nn.Bilinear(3, 3, 4)
+
+        def forward(self, x):
+            return self.pairs(x, x)
+
+    # For each of 16 rows, 4 outputs of 3 x 3 products.
+    assert sum(row.macs for row in gn.layer_table(Pairs(), (2, 16, 3))) == 16 * 4 * 9

@@ -106,10 +106,14 @@ def layer_table(
     return LayerTable(rows)
 
 
+_NEVER_CALLED = (nn.ParameterList, nn.ParameterDict)
+
+
 def _in_one_piece(model: nn.Module, called: Sequence[ModuleCall]) -> bool:
     """Tell whether layers hold parameters, but none of these layers was seen running."""
     seen = any(own_parameters(one.module) for one in called if one.module is not model)
-    return not seen and any(own_parameters(module) for module in model.modules() if module is not model)
+    layers = [one for one in model.modules() if one is not model and not isinstance(one, _NEVER_CALLED)]
+    return not seen and any(map(own_parameters, layers))
 
 
 def _check(model: nn.Module, shape: Sequence[int]) -> int:

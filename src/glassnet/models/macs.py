@@ -37,6 +37,10 @@ def _grouped_product(left: Tensor, right: Tensor, *_args: Any, **_options: Any) 
     return left.numel() * right.shape[-1]
 
 
+def _bilinear(left: Tensor, weight: Tensor, *_args: Any, **_options: Any) -> int:
+    return left.shape[0] * weight.numel()
+
+
 # What torch's own table of formulas lacks, or refuses for some shapes. Not every name stands in every release.
 _OWN: Mapping[str, Callable[..., int]] = {
     "_scaled_dot_product_flash_attention_for_cpu": _attention,
@@ -46,6 +50,7 @@ _OWN: Mapping[str, Callable[..., int]] = {
     "_scaled_dot_product_cudnn_attention": _attention,
     "mkldnn_rnn_layer": _recurrent_layer,
     "_cudnn_rnn": _recurrent,
+    "_trilinear": _bilinear,
     "_grouped_mm": _grouped_product,
 }
 
