@@ -1,10 +1,20 @@
 import numpy as np
 import pytest
 import torch
+from jaxtyping import config
 from torch import nn
 
 from glassnet.errors import InputError
 from glassnet.images import check_images, device_of, first_weight, image_batches, to_float
+from glassnet.models.structure import check_weights
+
+
+@pytest.fixture
+def unchecked():
+    """The library as users run it, without the tests' type checks."""
+    config.update("jaxtyping_disable", True)
+    yield
+    config.update("jaxtyping_disable", False)
 
 
 def test_grey_values_become_shares():
@@ -60,3 +70,24 @@ def test_the_type_is_that_of_the_first_layers_weights_not_of_what_stands_before_
 def test_images_of_every_kind_pass():
     for images in (torch.zeros(1, 3, 2, 2), np.zeros((1, 1, 2, 2), np.uint8), torch.zeros(1, 1, 1, 1).half()):
         check_images(images, 1)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (None, "model is of type NoneType, expected a torch.nn.Module"),
+        (torch.relu, "model is of type builtin_function_or_method, expected"),
+        (torch.export.export(nn.Linear(2, 2), (torch.zeros(1, 2),)), "expected a .*; of an exported program take"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_what_is_no_module_is_refused(model, message):
+    with pytest.raises(InputError, match=message):
+        first_weight(model)
+    with pytest.raises(InputError, match=message):
+        check_weights(model)
+
+
+def test_sparse_images_are_refused():
+    with pytest.raises(InputError, match="images is a sparse tensor, expected a dense one"):
+        check_images(torch.zeros(1, 1, 2, 2).to_sparse(), 1)

@@ -39,6 +39,8 @@ def check_images(images: Images, batch_size: int) -> None:
         raise InputError(
             f"images is a {type(images).__name__}, expected a tensor or NumPy array (n, channel, height, width)."
         )
+    if isinstance(images, Tensor) and images.layout != torch.strided:
+        raise InputError("images is a sparse tensor, expected a dense one; pass images.to_dense().")
     if images.ndim != 4:
         raise InputError(f"images has shape {tuple(images.shape)}, expected (n, channel, height, width).")
     if 0 in images.shape:
@@ -83,13 +85,30 @@ def first_weight(model: nn.Module) -> Tensor:
 
     That is the weight matrix of the first convolution or linear layer, else the first parameter of two or more axes,
     else any: a scalar or a class token before the layers may be of another type than these.
+
+    Raises:
+        InputError: It is no module.
     """
+    check_module(model)
     layers = (m for m in model.modules() if isinstance(m, _ConvNd | nn.Linear))
     matrices = (p for source in (*layers, model) for p in source.parameters() if p.is_floating_point())
     matrix = next((p for p in matrices if not is_uninitialized(p) and p.ndim > 1), None)
     if matrix is not None:
         return matrix
     return next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
+
+
+def check_module(model: object) -> None:
+    """Refuse what is no module.
+
+    Raises:
+        InputError: It is anything else, as an exported program or a function.
+    """
+    if not isinstance(model, nn.Module):
+        kind, hint = type(model).__name__, ""
+        if callable(getattr(model, "module", None)):
+            hint = "; of an exported program take program.module()"
+        raise InputError(f"model is of type {kind}, expected a torch.nn.Module{hint}.")
 
 
 def is_uninitialized(parameter: Tensor) -> bool:

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from glassnet.errors import InputError
-from glassnet.images import is_uninitialized
+from glassnet.images import check_module, is_uninitialized
 
 
 def whole_modules(model: nn.Module) -> dict[str, nn.Module]:
@@ -61,8 +61,9 @@ def check_weights(model: nn.Module, *, numbers: bool = True) -> None:
         numbers: Whether the weights must have numbers; on the device "meta" they have shapes alone.
 
     Raises:
-        InputError: A layer is lazy and was never called, or the weights are on the device "meta".
+        InputError: It is no module, a layer is lazy and was never called, or the weights are on the device "meta".
     """
+    check_module(model)
     for name, module in model.named_modules():
         if any(map(is_uninitialized, own_parameters(module))):
             raise InputError(

@@ -59,8 +59,8 @@ FOUND = {
     "ModelOutput": (lambda s, h: ModelOutput(loss=s.sum(), logits=s, hidden=h.mean((2, 3))), "'logits'"),
     "dict of logits": (lambda s, h: {"features": h.mean((2, 3)), "logits": s}, "'logits'"),
     "dict": (lambda s, h: {"hidden": h, "out": s, "step": 3}, "'out'"),
-    "tuple": (lambda s, h: (h, s, None), "1"),
-    "list": (lambda s, h: [s, [h]], "0"),
+    "tuple": (lambda s, h: (h, s, None), 1),
+    "list": (lambda s, h: [s, [h]], 0),
     "named": (lambda s, _: Named(s, s.sum()), "'scores'"),
     "dataclass": (lambda s, _: Held(s), "'scores'"),
     "object": (lambda s, _: Object(s), "'scores'"),
@@ -80,7 +80,8 @@ def test_the_one_obvious_class_score_is_found_and_said(images, capsys, wrap, whe
     methods = ("gradcam", "saliency", "occlusion")
     same(explain(Giving(wrap), images, methods=methods, batch_size=3), explain(PLAIN, images, methods=methods))
     said = capsys.readouterr().err
-    assert said.count(f"the class scores are taken from the output's {where} (output= picks another).") == 1
+    place = f"entry {where} of the output" if isinstance(where, int) else f"the output's {where}"
+    assert said.count(f"the class scores are taken from {place} (output= picks another).") == 1
 
 
 @pytest.mark.parametrize(
@@ -268,3 +269,17 @@ def test_the_word_for_the_scale_decides_what_a_single_output_is():
 def test_class_two_of_a_single_output_is_refused():
     with pytest.raises(InputError, match="target 2 is out of range: the model has 2 classes, numbered from 0 to 1"):
         gn.explain(One(lambda y: y), TWO, target=2, methods="saliency")
+
+
+@pytest.mark.parametrize(
+    "shape", [lambda s: s[:, 0], lambda s: s[:, :1], lambda s: s[:, :1, None, None], lambda s: {"only": s[:, :1]}]
+)
+def test_the_advice_for_a_number_that_is_no_class_works(images, capsys, shape):
+    network = Giving(lambda s, _: shape(s))
+    explain(network, images, methods="saliency")
+    advice = capsys.readouterr().err.partition("as of a regression, pass ")[2].partition(")")[0]
+    if advice.startswith("target="):
+        target = eval(advice.removeprefix("target="))  # the very words that are printed
+        assert explain(network, images, methods="saliency", target=target).scores.shape == (len(images),)
+    else:
+        assert advice == "as target a function that takes it from the output"

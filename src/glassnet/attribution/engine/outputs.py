@@ -71,7 +71,7 @@ class OutputReader:
         if not isinstance(scores, Tensor) and not self.picks():
             where, scores = self._obvious(scores, size)
             if where:
-                self.announce(f"the class scores are taken from the output's {where} (output= picks another).")
+                self.announce(f"the class scores are taken from {where} (output= picks another).")
         return _as_table(scores, size)
 
     def reported(self, output: Any, size: int, *, of_a_class: bool) -> Any:
@@ -99,7 +99,7 @@ class OutputReader:
             return table
         if self.scale is None:
             self.scale = scale_of_one(table)
-        self.announce(_one_output(self.scale))
+        self.announce(_one_output(self.scale, output))
         return torch.cat([complement(table, self.scale), table], dim=1)
 
     def _obvious(self, output: Any, size: int) -> tuple[str, Any]:
@@ -111,7 +111,7 @@ class OutputReader:
         entries = entries_of(output)
         for name in (self.output, "logits"):
             if name in entries and isinstance(entries[name], Tensor):
-                return repr(name), entries[name]
+                return _entry(name), entries[name]
         # One number an image may be anything, as a loss: it counts only where there is no table.
         flat = {name: one for name, one in entries.items() if isinstance(one, Tensor) and one.ndim != 0}
         tables = {name: one for name, one in flat.items() if one.ndim > 1 and _is_table(_as_table(one, size), size)}
@@ -122,7 +122,7 @@ class OutputReader:
                 f"the model's output is a {type(output).__name__} with several tensors that may be class scores, "
                 f"{shapes}; say which by output={next(iter(tables))!r}."
             )
-        return next(((repr(name), table) for name, table in tables.items()), ("", output))
+        return next(((_entry(name), table) for name, table in tables.items()), ("", output))
 
     def announce(self, sentence: str) -> None:
         """Say what was decided, once."""
@@ -131,12 +131,22 @@ class OutputReader:
             say(sentence)
 
 
-def _one_output(scale: Scale) -> str:
+def _entry(name: object) -> str:
+    return f"entry {name} of the output" if isinstance(name, int) else f"the output's {name!r}"
+
+
+_COLUMN = {1: "output", 2: "output[:, 0]", 4: "output[:, 0, 0, 0]"}
+"""By its axes, how the number an image is taken out of a single output."""
+
+
+def _one_output(scale: Scale, output: Any) -> str:
     low = {"probabilities": "1 minus it", "logarithms": "that of 1 minus it"}.get(scale, "its negative")
     kind = {"probabilities": "probability", "logarithms": "log-probability"}.get(scale, "logit")
+    column = _COLUMN.get(output.ndim) if isinstance(output, Tensor) else None
+    remedy = f"target=lambda output: {column}" if column else "as target a function that takes it from the output"
     return (
         f"the model has one output, read as a binary classifier's {kind}: class 1 is the output, class 0 {low} "
-        "(for any other number, as of a regression, pass target=lambda output: output[:, 0])."
+        f"(for any other number, as of a regression, pass {remedy})."
     )
 
 

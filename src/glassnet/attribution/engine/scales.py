@@ -91,6 +91,8 @@ def scale_of(scores: Float[Tensor, "n classes"], end: str) -> tuple[Scale, str]:
         return _one_column(end, inside=inside)
     if inside and end == "probabilities":
         return "probabilities", "they come out of a softmax or a sigmoid"
+    if end == "probabilities":
+        return "logits", "though they come out of a softmax or a sigmoid, since some lie outside of 0 to 1"
     if end == "logarithms":
         return "logarithms", "they come out of a log-sigmoid"
     if end in ("linear", "logits"):

@@ -15,6 +15,7 @@ from glassnet.errors import InputError
 from glassnet.images import Images, image_batches
 from glassnet.models.capture import tapped
 from glassnet.models.inference import ModelCall, translate_torch_errors
+from glassnet.models.structure import check_weights
 from glassnet.models.undisturbed import undisturbed
 from glassnet.turns import exclusive
 
@@ -32,6 +33,7 @@ def copy_model(model: nn.Module) -> nn.Module:
     Raises:
         InputError: The model cannot be copied all the same.
     """
+    check_weights(model)
     # In turn, since the model carries the hooks of a call that another thread makes; without gradients, since torch
     # makes those of a scripted copy part of the model's graph.
     with exclusive(model), torch.inference_mode(False), torch.no_grad():
