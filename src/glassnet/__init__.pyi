@@ -39,6 +39,7 @@ from .errors import InputError as InputError
 from .errors import WorkError as WorkError
 from .experiment import Run as Run
 from .figures.overlay import overlay as overlay
+from .loggers import make_loggers as make_loggers
 from .models import MODELS as MODELS
 from .models import create_model as create_model
 from .models.features import extract_features as extract_features
@@ -48,6 +49,9 @@ from .reports import report as report
 from .settings import TrainSettings as TrainSettings
 from .subject import Subject as Subject
 from .training import train as train
+from .training.callbacks import Callback as Callback
+from .training.callbacks import EpochRecord as EpochRecord
+from .training.callbacks import TrainingInfo as TrainingInfo
 from .tuning import tune as tune
 
 __version__: str

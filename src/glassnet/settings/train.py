@@ -6,12 +6,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from tyro.conf import Fixed, Positional, Suppress, UseAppendAction, arg
 
 from glassnet.errors import InputError, unknown_name
 from glassnet.settings.convert import Device, Precision, between, paths, positive, seeded
+
+LogName = Literal["tensorboard", "wandb", "mlflow"]
+"""Where a training can be logged, as in `loggers.LOGGERS`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +65,7 @@ class TrainSettings:
         "fine-tuning": ("freeze", "backbone_rate", "layer_decay"),
         "segmentation only": ("loss", "class_weights", "low_res_epochs", "low_res_size", "copy_paste"),
         "reconstruction only": ("noise", "beta", "kl_warmup", "binarize"),
-        "where and how": ("out", "resume", "device", "precision", "data_root", "json", "help"),
+        "where and how": ("out", "resume", "log", "device", "precision", "data_root", "json", "help"),
     }
     """Headings of the help."""
     data: str | None = None
@@ -139,6 +142,9 @@ class TrainSettings:
     """auto uses bf16 where the hardware runs it faster, else fp32."""
     data_root: Path | None = None
     """Folder of the data sets; default $GLASSNET_DATA, then the user's cache folder."""
+    log: tuple[LogName, ...] = ()
+    """Log curves, confusion matrix and maps of fixed images to tensorboard (into the run directory), wandb or mlflow;
+    needs `pip install 'glassnet[loggers]'`."""
     out: Path | None = None
     """Run directory to create; default runs/DATA-MODEL-seedN, where DATA is the folder's name for your own images; a
     number is added if it exists."""
@@ -150,6 +156,9 @@ class TrainSettings:
         paths(self)
         positive(self, "epochs", "steps", "batch_size", "learning_rate", "image_size", "low_res_size")
         seeded(self)
+        for name in self.log:
+            if name not in get_args(LogName):
+                raise unknown_name("logger", str(name), get_args(LogName), noun="loggers")
         between(self, "label_smoothing", 0, 1)
         if self.weight_averaging is not None:
             between(self, "weight_averaging", 0, 1)

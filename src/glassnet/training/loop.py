@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import time
 from collections.abc import Mapping
@@ -29,6 +30,7 @@ from glassnet.rng import PerImageRNG
 from glassnet.settings import ResolvedSettings, to_json
 from glassnet.settings.train import share_of_epochs
 from glassnet.tasks import Records
+from glassnet.training.callbacks import EpochRecord, TrainingInfo, Watchers
 from glassnet.training.fitting import fit_head
 from glassnet.training.state import TrainingState
 from glassnet.training.transfer import keep_statistics
@@ -52,6 +54,7 @@ class Loop:
     started: str
     fingerprint: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     validation_leak: int = 0
+    watchers: Watchers = dataclasses.field(default_factory=lambda: Watchers(()))
 
 
 def run_epochs(loop: Loop) -> None:
@@ -71,14 +74,32 @@ def run_epochs(loop: Loop) -> None:
         rate = state.optimizer.param_groups[0]["lr"]
         trained = _fitted(loop) if getattr(state.model, "fits_at_once", False) else train_epoch(loop, model)
         train_seconds = time.perf_counter() - begun
-        validated = loop.parts.task.measure(evaluate_split(loop, "validation"))
+        records = evaluate_split(loop, "validation")
+        validated = loop.parts.task.measure(records)
         _check(validated["loss"], loop, "after its last step")
         seconds = time.perf_counter() - begun
         state.epoch, state.seconds = state.epoch + 1, state.seconds + seconds
         if main:
-            _write_epoch(
+            row = _write_epoch(
                 loop, trained, validated, {"learning_rate": rate, "seconds": seconds, "train_seconds": train_seconds}
             )
+            if loop.watchers:
+                loop.watchers.epoch(_epoch_record(loop, row, records))
+
+
+def training_info(loop: Loop) -> TrainingInfo:
+    """Return what callbacks are told at the start."""
+    parts, history = loop.parts, run.read_history(loop.path) if loop.state.epoch else []
+    done = tuple(row for row in history if row["epoch"] <= loop.state.epoch)
+    task, classes = parts.task.name, parts.dataset.classes
+    return TrainingInfo(loop.path, loop.settings, task, classes, loop.started, done, loop.validation)
+
+
+def _epoch_record(loop: Loop, row: Mapping[str, float], records: Records) -> EpochRecord:
+    task, classes = loop.parts.task, loop.parts.dataset.classes
+    whole = task.val_stats is task.test_stats
+    evaluate = functools.partial(task.evaluate, records, classes) if whole else None
+    return EpochRecord(loop.state.epoch, row, loop.state.eval_model.eval(), evaluate)
 
 
 def _fitted(loop: Loop) -> dict[str, float]:
@@ -205,7 +226,9 @@ def evaluate_split(loop: Loop, name: Literal["validation", "test"]) -> Records:
     return {key: torch.cat([one[key] for one in parts]) for key in parts[0]}
 
 
-def _write_epoch(loop: Loop, trained: dict[str, float], validated: dict[str, float], rest: dict[str, float]) -> None:
+def _write_epoch(
+    loop: Loop, trained: dict[str, float], validated: dict[str, float], rest: dict[str, float]
+) -> dict[str, float]:
     """Write the epoch down: its line, the weights if the task takes them for the best, the checkpoint that names them.
 
     Only then do they take the place of the old ones: a process that is killed leaves the weights of its checkpoint.
@@ -223,6 +246,7 @@ def _write_epoch(loop: Loop, trained: dict[str, float], validated: dict[str, flo
     run.settle_weights(path, state.best_weights)
     figures = ", ".join(f"{k.replace('_', ' ')} {v:.4f}" for k, v in row.items() if not k.endswith("_error"))
     say(f"epoch {state.epoch}/{loop.settings.epochs}: {figures} ({rest['seconds']:.1f} s)")
+    return row | rest
 
 
 def save_checkpoint(loop: Loop) -> None:

@@ -14,7 +14,7 @@ from glassnet.settings.convert import to_text
 from glassnet.training.train import train
 
 # What does not change what is learned, but the seed, which is compared apart; options are compared one by one.
-_IGNORED = ("seed", "out", "resume", "model_options", "data_root", "device")
+_IGNORED = ("seed", "out", "resume", "model_options", "data_root", "device", "log")
 
 
 def train_or_resume(settings: TrainSettings, out: Path) -> Run:

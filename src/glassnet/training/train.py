@@ -8,7 +8,7 @@ import os
 import platform
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import torch
 from accelerate import Accelerator
 from torch import Generator
 
+import glassnet
 from glassnet import __version__, experiment, run
 from glassnet.building import memory_format
 from glassnet.console import say
@@ -34,13 +35,14 @@ from glassnet.models.references import check_same_source, is_reference, short_na
 from glassnet.run import SCHEMA_VERSION
 from glassnet.run.store import slug
 from glassnet.settings import ResolvedSettings, TrainSettings, to_json
+from glassnet.training.callbacks import Callback, Watchers
 from glassnet.training.distributed import broadcast_from_main, join_processes, main_first, synchronize_batchnorm
-from glassnet.training.loop import Loop, evaluate_split, run_epochs, save_checkpoint
+from glassnet.training.loop import Loop, evaluate_split, run_epochs, save_checkpoint, training_info
 from glassnet.training.state import TrainingState, new_state
 from glassnet.training.transfer import freeze
 
 
-def train(settings: TrainSettings, *, name: str | None = None) -> Run:
+def train(settings: TrainSettings, *, name: str | None = None, callbacks: Sequence[Callback] = ()) -> Run:
     """Train a model and write its run directory.
 
     The run is resumable from the end of each epoch: interrupted in whatever way, `settings.resume` continues it to the
@@ -49,15 +51,17 @@ def train(settings: TrainSettings, *, name: str | None = None) -> Run:
     Args:
         settings: What to train on what, and how.
         name: Folder below runs/ where `settings.out` is not given; by default `default_name`.
+        callbacks: What looks on, besides the loggers that the settings name; see `Callback`.
 
     Returns:
         The finished run, with the weights of the saved epoch on the held-out part of the training images.
 
     Raises:
         InputError: A name, option, size or file cannot be used; nothing has been written.
-        WorkError: The loss became NaN or infinite.
+        WorkError: The loss became NaN or infinite, or a callback could not start.
     """
     resumed, saved = _resumed(settings)
+    watchers = Watchers([*callbacks, *(glassnet.make_loggers(resumed.log) if resumed.log else ())])
     device = choose_device(resumed.device)
     precision = choose_precision(resumed.precision, device)
     accelerator = join_processes(device)
@@ -81,8 +85,8 @@ def train(settings: TrainSettings, *, name: str | None = None) -> Run:
         loop = Loop(
             parts, resumed, accelerator, state, training.to(device), validation, precision, path, started, now, copies
         )
-        if saved is None and accelerator.is_main_process:
-            _save_first(loop)
+        loop = dataclasses.replace(loop, watchers=watchers)
+        broadcast_from_main(accelerator, lambda: _begin(loop, new=saved is None))
         try:
             with torch.random.fork_rng(devices=[accelerator.device] if accelerator.device.type == "cuda" else []):
                 run_epochs(loop)
@@ -125,12 +129,16 @@ def _claim(
     return path
 
 
-def _save_first(loop: Loop) -> None:
-    """Write the first checkpoint; where the disk refuses it, no folder stays."""
+def _begin(loop: Loop, *, new: bool) -> None:
+    """Write a new training's first checkpoint and tell the callbacks; where either fails, no new folder stays."""
     try:
-        save_checkpoint(loop)
+        if new:
+            save_checkpoint(loop)
+        if loop.watchers:
+            loop.watchers.start(training_info(loop))
     except BaseException:
-        run.discard_start(loop.path)
+        if new:
+            run.discard_start(loop.path)
         raise
 
 
@@ -173,7 +181,7 @@ def default_name(settings: ResolvedSettings) -> str:
 
 
 # What may differ where a run is continued: the place, not the training.
-_MOVABLE = ("resume", "data_root", "device")
+_MOVABLE = ("resume", "data_root", "device", "log")
 
 
 def _resumed(settings: TrainSettings) -> tuple[ResolvedSettings, dict[str, Any] | None]:
@@ -194,7 +202,8 @@ def _resumed(settings: TrainSettings) -> tuple[ResolvedSettings, dict[str, Any] 
     if path and root is not None and root != began.data_root:  # a user's own folder has moved there
         data, root = f"{kind}:{root.expanduser().resolve()}", began.data_root
     device = began.device if settings.device == "auto" else settings.device
-    return dataclasses.replace(began, out=settings.resume, data=data, data_root=root, device=device), saved
+    log = settings.log or began.log
+    return dataclasses.replace(began, out=settings.resume, data=data, data_root=root, device=device, log=log), saved
 
 
 def _steps(images: int, settings: ResolvedSettings, accelerator: Accelerator) -> int:
@@ -239,6 +248,7 @@ def _finish(loop: Loop) -> Run:
         if state.best_weights is not None:
             described["weights"] = {"epoch": state.best["epoch"], "digest": state.best_weights}
         run.write_manifest(path, described)
+        loop.watchers.end(metrics)
     accelerator.wait_for_everyone()
     return Run.open(path)
 

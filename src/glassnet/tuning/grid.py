@@ -15,7 +15,7 @@ from glassnet.settings import ResolvedSettings, TrainSettings
 from glassnet.settings.convert import OLD_NAMES, field_types, from_text, to_text
 
 # What the grid itself decides, or what does not change a training.
-NO_AXIS = ("task", "seed", "out", "resume", "model_options", "data_root", "device")
+NO_AXIS = ("task", "seed", "out", "resume", "model_options", "data_root", "device", "log")
 LONGEST_NAME = 120
 
 
