@@ -1,3 +1,4 @@
+import dataclasses
 import shlex
 from pathlib import Path
 
@@ -29,6 +30,12 @@ def test_the_command_names_what_differs_and_the_essentials():
     settings = to_json(resolve(TrainSettings(weight_decay=0.1, out=Path("runs/x"))))
     expected = "glassnet train --data mnist-sample --model convnet --epochs 8 --weight-decay 0.1 --seed 0"
     assert train_command(settings) == expected
+
+
+def test_the_command_of_a_run_by_steps_names_the_epochs_that_they_came_to():
+    settings = to_json(dataclasses.replace(resolve(TrainSettings(steps=400)), epochs=7))
+    assert "--epochs 7" in train_command(settings)
+    assert "--steps" not in train_command(settings)
 
 
 def test_the_tables_hold_settings_versions_machine_and_data(finished):

@@ -22,8 +22,8 @@ ALWAYS = ("data", "model", "epochs", "seed")
 """Settings that the command names even where they are the default, since a default may change."""
 NEVER = ("out", "resume")
 """Settings that do not change the result."""
-DERIVED = ("task",)
-"""Settings that follow from others which the command names."""
+DERIVED = ("task", "steps")
+"""Settings that follow from others which the command names; steps came to the epochs."""
 
 
 def provenance(run: Run) -> tuple[Block, ...]:
@@ -55,7 +55,7 @@ def train_command(settings: Mapping[str, Any]) -> str:
 def _usual(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return what each setting would be if not given; some follow from the task."""
     task = TASKS[settings["task"]]
-    return to_json(TrainSettings()) | to_json(task.defaults) | to_json(task.recipe)
+    return to_json(TrainSettings()) | {"backbone_rate": 1.0} | to_json(task.defaults) | to_json(task.recipe)
 
 
 def _option(name: str, value: Any) -> list[str]:

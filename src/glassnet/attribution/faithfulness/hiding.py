@@ -1,6 +1,5 @@
 """What a class loses or gains where pixels are hidden: all that a map does not mark, or those that it ranks first."""
 
-import numbers
 from dataclasses import dataclass
 from typing import Literal
 
@@ -173,7 +172,7 @@ def followed_curves(
     """Return `deletion_insertion` of what is followed."""
     ranks = _ranks(maps, (len(images), *images.shape[-2:]), seed)
     pixels = ranks[0].size
-    if not isinstance(steps, numbers.Integral) or isinstance(steps, bool) or not 1 <= steps <= pixels:
+    if isinstance(steps, bool) or steps != int(steps) or not 1 <= steps <= pixels:
         raise InputError(f"steps is {steps}, expected a whole number from 1 to {pixels}, the number of pixels.")
     cuts = np.linspace(0, pixels, steps + 1).round().astype(int)
     rows: list[tuple[Tensor, Tensor]] = []
