@@ -125,6 +125,31 @@ def test_layers_beside_a_scripted_part():
     np.testing.assert_allclose(ours.maps.popitem()[1], expected, atol=1e-5 * expected.max())
 
 
+class AfterAScalar(nn.Module):
+    """The network, and before it a scalar of another type that rescales nothing."""
+
+    def __init__(self, dtype):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones((), dtype=dtype))
+        self.net = network()
+
+    def forward(self, images):
+        return self.net(images * self.scale)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_scalar_of_another_type_before_the_layers_changes_nothing(dtype):
+    model = AfterAScalar(dtype)
+    assert next(model.parameters()).dtype == dtype
+    expected = explain(network(), IMAGES, target=1, methods=METHODS, layers="conv")
+    ours = explain(model, IMAGES, target=1, methods=METHODS, layers="conv")
+    assert len(ours.maps) == len(expected.maps)
+    for (method, layer), value in expected.maps.items():
+        where = layer if layer == "input" else f"net.{layer}"
+        np.testing.assert_allclose(ours[method, where], value, rtol=1e-5, atol=1e-6 * np.abs(value).max())
+    np.testing.assert_allclose(ours.scores, expected.scores, rtol=1e-6)
+
+
 class CastsItself(nn.Module):
     """Runs in bfloat16 whatever it is given."""
 

@@ -92,6 +92,7 @@ NOT_RELUS = {
     "times a fixed mask": lambda x: 6 - (6 - x.relu()) * torch.ones(8),
     "a hard sigmoid": lambda x: 6 - 6 * (F.relu6(6 - x.relu()) / 6),
     "hardtanh": lambda x: 6 - F.hardtanh(6 - x.relu(), -9, 9),
+    "a floor of rounding": lambda x: x.relu().clamp(min=1e-12),
 }
 
 
@@ -176,7 +177,24 @@ def sliced(x):
 
 RELU = "and the rule is defined for ReLU"
 BY_HAND = rf"this model uses an activation x · f\(x\) written by hand, as SiLU, GELU and Hardswish are, {RELU}"
+FLOOR = f"a clamp or maximum with a floor other than 0, which cuts what it is given, {RELU}"
+STACK = r"the maximum over a stack, as in stack\(\[x, 0\]\).amax\(0\), which cannot be guided"
 NOT_GUIDED = {
+    "clamp(min=0.1)": (lambda x: x.clamp(min=0.1) + x.relu() * 0, FLOOR),
+    "clamp_(-0.1)": (lambda x: (x * 1).clamp_(-0.1) + x.relu() * 0, FLOOR),
+    "clamp_min(0.1)": (lambda x: x.clamp_min(0.1) + x.relu() * 0, FLOOR),
+    "clamp(0.1, 6)": (lambda x: x.clamp(0.1, 6) + x.relu() * 0, FLOOR),
+    "clamp(min=tensor(0.1))": (lambda x: x.clamp(min=torch.tensor(0.1)) + x.relu() * 0, FLOOR),
+    "clamp(min=many)": (lambda x: x.clamp(min=torch.linspace(0.1, 0.8, 8)) + x.relu() * 0, FLOOR),
+    "hardtanh(0.1, 6)": (lambda x: F.hardtanh(x, 0.1, 6) + x.relu() * 0, FLOOR),
+    "maximum(0.1, x)": (lambda x: torch.maximum(torch.tensor(0.1), x) + x.relu() * 0, FLOOR),
+    "stack.max": (lambda x: torch.stack([x, torch.zeros_like(x)]).max(0).values + x.relu() * 0, STACK),
+    "stack.max(-1)": (lambda x: torch.stack([torch.zeros_like(x), x], -1).max(2).values + x.relu() * 0, STACK),
+    "stack.amax": (lambda x: torch.stack([x, torch.zeros_like(x)], 2).amax(-1) + x.relu() * 0, STACK),
+    "LeakyReLU by a stack": (lambda x: torch.stack([x, 0.1 * x]).amax(0) + x.relu() * 0, STACK),
+    "x (sign(x) + 1) / 2": (lambda x: x * (x.sign() + 1) / 2 + x.relu() * 0, BY_HAND),
+    "(x + sqrt(x x)) / 2": (lambda x: (x + (x * x).sqrt()) / 2 + x.relu() * 0, r"uses x \+ \|x\|"),
+    "(x + sqrt(x^2 + e)) / 2": (lambda x: (x + (x**2 + 1e-9).sqrt()) / 2 + x.relu() * 0, r"uses x \+ \|x\|"),
     "custom Function": (lambda x: Rectifies.apply(x, True), "runs Rectifies, an autograd Function of its own, whose"),
     "no gradient": (lambda x: Rectifies.apply(x.relu(), False), "runs Rectifies, an autograd Function of its own"),
     "h-swish": (lambda x: x * F.relu6(x + 3) / 6, BY_HAND),
@@ -249,6 +267,30 @@ def test_gates_of_other_inputs_are_no_activations():
         soft = explain(Around(lambda x: x.relu() * F.hardsigmoid(gate(x))), IMAGES, methods="guided_backpropagation")
     assert ours.maps
     np.testing.assert_allclose(*(one.maps.popitem()[1] for one in (hard, soft)), rtol=1e-4, atol=1e-6)
+
+
+HONEST = {
+    "F.normalize": lambda x: F.normalize(x.relu()),
+    "a clipped norm": lambda x: x.relu() / x.norm(dim=1, keepdim=True).clamp(min=99),
+    "clamp(-1, 1)": lambda x: x.relu() + x.clamp(-1, 1),
+    "a gate": lambda x: x.relu() * (x.flip(1) + 0.5).clamp(0, 1),
+    "a probability": lambda x: x.relu() + x.sigmoid().clamp(min=0.4),
+    "signed roots": lambda x: x.relu().sign() * (x.relu().abs() + 1e-5).sqrt(),
+    "a stack along another axis": lambda x: x.relu() + torch.stack([x, torch.zeros_like(x)]).amax(2)[0, :, None],
+    "views of two inputs": lambda x: torch.stack([x.relu(), x.flip(1)]).amax(0),
+}
+
+
+@pytest.mark.parametrize("name", HONEST)
+def test_floors_and_maxima_that_are_no_activations_are_no_obstacle(name):
+    assert np.isfinite(guided(HONEST[name])).all()
+
+
+def test_the_floor_of_a_parameter_is_no_obstacle():
+    model = Around(lambda x: x.relu() * model.power.clamp(min=1).prod())
+    model.power = nn.Parameter(torch.tensor([-1.0, 0.5]))
+    ours = explain(model, IMAGES, target=1, methods="guided_backpropagation").maps.popitem()[1]
+    np.testing.assert_allclose(ours, by_hand(), rtol=1e-5, atol=1e-7)
 
 
 def test_the_relus_of_a_target_are_not_the_models():

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.autograd.function import BackwardCFunction
 
@@ -41,10 +42,25 @@ _TITLES = {
     "Softshrink": "Softshrink",
 }
 
-_SQUASHING = {"Sigmoid", "Tanh", "Erf", "Exp", "Hardtanh", "Clamp", "ClampMin", "Relu", "Hardsigmoid", "Softplus"}
+_SQUASHING = {
+    "Sign",
+    "Sigmoid",
+    "Tanh",
+    "Erf",
+    "Exp",
+    "Hardtanh",
+    "Clamp",
+    "ClampMin",
+    "Relu",
+    "Hardsigmoid",
+    "Softplus",
+}
 _ELEMENTWISE = {"Add", "Sub", "Rsub", "Mul", "Div", "Neg", "Pow", "Sqrt", "Reciprocal", "Log1P", "Log", "ToCopy"}
 _ELEMENTWISE |= {"Clone", *_SQUASHING}
 _FEW = 24  # nodes of an expression written by hand: GELU's has nine
+
+_BOUNDED_BELOW = {"Exp", "LinalgVectorNorm", "LogSoftmax", "Norm", "Sigmoid", "Softmax", "Sqrt", "Std", "Var"}
+"""What a floor is put under for the sake of a division or a logarithm, not as an activation."""
 
 _HIDDEN = "whose backward pass hides what it does"
 
@@ -131,6 +147,10 @@ def why_not_guided(node: Node) -> str:
         return undefined("a maximum of two functions of one input, as LeakyReLU is")
     if name in ("Minimum", "Fmin", "Clamp", "ClampMax") and _has_ceiling_of_zero(node):
         return "this model cuts at a maximum of 0, as in -clamp(-x, max=0), which is a ReLU that cannot be guided"
+    if name in _FLOORS and _cuts_at_another_floor(node):
+        return undefined("a clamp or maximum with a floor other than 0, which cuts what it is given")
+    if name in ("Max", "Amax") and _is_over_a_stack(node):
+        return "this model takes the maximum over a stack, as in stack([x, 0]).amax(0), which cannot be guided"
     if name == "Add" and _adds_its_magnitude(node):
         return "this model uses x + |x|, which is a ReLU that cannot be guided"
     return ""
@@ -138,13 +158,18 @@ def why_not_guided(node: Node) -> str:
 
 def _saved(node: Node, name: str) -> Any:
     """Return what a node saved, a number where it is one number, or None, also where that is gone."""
-    try:
-        value = getattr(node, f"_saved_{name}", None)
-    except RuntimeError:  # written over since
-        return None
+    value = _raw(node, name)
     if not isinstance(value, Tensor):
         return value
     return float(value.flatten()[0]) if value.numel() and bool((value == value.flatten()[0]).all()) else None
+
+
+def _raw(node: Node, name: str) -> Any:
+    """Return what a node saved as it is, or None, also where that is gone."""
+    try:
+        return getattr(node, f"_saved_{name}", None)
+    except RuntimeError:  # written over since
+        return None
 
 
 def _has_floor(node: Node) -> bool:
@@ -171,6 +196,54 @@ _RECTIFIERS: dict[str, Callable[[Node], bool]] = {
     "Maximum": _has_constant_zero,
     "Fmax": _has_constant_zero,
 }
+
+
+_FLOORS = {"Clamp": "min", "ClampMin": "min", "Hardtanh": "min_val", "Maximum": "", "Fmax": ""}
+"""What puts a floor under its input, and the name by which it saves that."""
+
+
+def _cuts_at_another_floor(node: Node) -> bool:
+    """Tell whether a floor other than 0 changes its input, by more than guards a division (1e-3 of the largest value).
+
+    A floor of minus the ceiling makes a hard tanh, which is no ReLU either, and is passed as tanh is.
+    """
+    values, floor, source = _floor(node)
+    most = _saved(node, "max_val" if kind(node) == "Hardtanh" else "max")
+    if not isinstance(values, Tensor) or not values.numel() or source is None or kind(source) in _BOUNDED_BELOW:
+        return False
+    if not isinstance(floor, int | float | Tensor) or bool((torch.as_tensor(floor) == 0).all()):
+        return False
+    if most is not None and bool((torch.as_tensor(floor) == -most).all()):
+        return False
+    largest = values.detach().abs().max()
+    return bool((floor - values.detach() > 1e-3 * largest).any()) and bool(largest > 0)
+
+
+def _floor(node: Node) -> tuple[Any, Any, Node | None]:
+    """Return the input of what has a floor, the floor, and the node that the input comes from."""
+    edges = node.next_functions
+    if name := _FLOORS[kind(node)]:
+        return _raw(node, "self"), _raw(node, name), edges[0][0]
+    constant = [following is None for following, _ in edges]
+    if sum(constant) != 1:
+        return None, None, None
+    values = [_raw(node, "self"), _raw(node, "other")]
+    return (values[0], values[1], edges[0][0]) if constant[1] else (values[1], values[0], edges[1][0])
+
+
+def _is_over_a_stack(node: Node) -> bool:
+    """Tell whether a maximum is taken along a stack of an activation and a constant, or of two functions of one."""
+    edges = _edges(node)
+    if not edges or kind(edges[0][0]) != "Stack":
+        return False
+    stack, dims = edges[0][0], _raw(node, "dim")
+    saved = _raw(node, "self")
+    rank = saved.ndim if isinstance(saved, Tensor) else len(_raw(node, "self_sym_sizes") or (0,))
+    along = dims if isinstance(dims, tuple) else () if dims is None else (dims,)
+    # torch saves -1 as 2^64 - 1
+    if (_raw(stack, "dim") + rank) % 2**64 % rank not in {(dim + rank) % 2**64 % rank for dim in along}:
+        return False
+    return any(following is None for following, _ in stack.next_functions) or _have_one_source(stack)
 
 
 def _is_hard_sigmoid(node: Node, graph: Graph) -> bool:
@@ -246,6 +319,17 @@ def _reaches_only(gate: Edge, source: Edge) -> bool:
 
 def _adds_its_magnitude(node: Node) -> bool:
     edges = _edges(node)
-    return len(edges) == 2 and any(
-        kind(one[0]) == "Abs" and _edges(one[0]) == [other] for one, other in (edges, edges[::-1])
-    )
+    return len(edges) == 2 and any(_magnitude_of(one[0]) == [other] for one, other in (edges, edges[::-1]))
+
+
+def _magnitude_of(node: Node) -> list[Edge]:
+    """Return the one input of which a node is the magnitude, as abs(x), sqrt(x · x) or sqrt(x² + ε); else nothing."""
+    if kind(node) == "Abs":
+        return _edges(node)
+    if kind(node) != "Sqrt":
+        return []
+    square = _edges(node)[0][0]
+    if kind(square) == "Add" and len(_edges(square)) == 1:
+        square = _edges(square)[0][0]
+    is_square = kind(square) == "Mul" or (kind(square) == "Pow" and _saved(square, "exponent") == 2)
+    return list(dict.fromkeys(_edges(square))) if is_square else []

@@ -35,13 +35,19 @@ class GuidedReLUError(InputError):
 
 
 class GuidedReLU:
-    """Makes the rectifiers of a forward pass ready for guided backward passes, whoever called them, and however.
+    """Makes the rectifiers of a forward pass that it recognises ready for guided backward passes, whoever called them.
 
     They are found in the graph, so Python, scripted and C++ calls are one: `relu`, `relu6`, `clamp(min=0)`,
     `threshold`, `maximum(x, 0)`. What the graph does not tell is seen while the pass runs (`watching`): masks of
     activations, as in `where(x > 0, x, 0)` and `x * (x > 0)`, and ReLUs that write over a view. The forward pass is
     untouched: a hook before a rectifier's backward clamps the gradient that arrives while `guiding` is on, and torch's
     own backward then masks it by the sign of the input. So one graph serves plain and guided backward passes.
+
+    Other ReLUs and their like are refused where the graph or the calls give them away: other activations, a floor
+    other than 0 that cuts what this batch gives it, a maximum over a stack, `x + |x|`, `x * (x.sign() + 1)`. A ReLU
+    that arithmetic composes in yet another way (`logsumexp` at a low temperature, `max_pool1d` over a stack,
+    `cat` of the input and zeros and then `amax`) is not seen. Beside recognised ones it passes plain gradients, and
+    nothing says so.
 
     Attributes:
         count: The rectifiers between images and output.

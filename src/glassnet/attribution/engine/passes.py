@@ -1,6 +1,6 @@
 """Forward and backward passes of one batch: the scores, what layers give, and the gradients of both kinds.
 
-Guided backward passes go through every ReLU, however it is called, on the graph of an ordinary forward pass.
+Guided backward passes go through the ReLUs that `guided` recognises, on the graph of an ordinary forward pass.
 """
 
 from collections.abc import Callable, Collection, Sequence
