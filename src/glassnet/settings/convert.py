@@ -184,7 +184,8 @@ def _is_tuple(hint: Any) -> bool:
 
 def _read_tuple(hint: Any) -> Callable[[Any, Any], Any]:
     item = typing.get_args(hint)[0]
-    return lambda text, _: tuple(_TEXT.structure(part, item) for part in text.split(","))
+    # No text is a list of no names, but no list of numbers.
+    return lambda text, _: tuple(_TEXT.structure(part, item) for part in text.split(",") if text or item is not str)
 
 
 def _json_converter() -> cattrs.Converter:
