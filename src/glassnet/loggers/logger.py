@@ -68,7 +68,7 @@ class Logger:
         if self.maps > 0 and info.task in SCORED and len(info.validation):
             rows = torch.linspace(0, len(info.validation) - 1, self.maps).long().unique()
             self._images, targets = info.validation.take(rows)
-            self._targets = targets if info.task == "classification" else "predicted"
+            self._targets = targets if targets.ndim == 1 else "predicted"
         logged = self.open(info)
         for row in info.history:
             if row["epoch"] > logged:

@@ -141,7 +141,7 @@ def test_what_does_not_fit_is_refused(build_network, images):
         deletion_insertion(model, images, maps[:, :6, :6], np.zeros(7, int))
     with pytest.raises(InputError, match=r"targets have shape \(3,\), expected \(7,\)"):
         deletion_insertion(model, images, maps, np.zeros(3, int))
-    with pytest.raises(InputError, match="steps is 0, expected 1 to 144"):
+    with pytest.raises(InputError, match="steps is 0, expected a whole number from 1 to 144"):
         deletion_insertion(model, images, maps, np.zeros(7, int), steps=0)
     with pytest.raises(InputError, match="target 9 is out of range: the model has 5 classes"):
         confidence_change(model, images, maps, np.full(7, 9))
