@@ -21,9 +21,7 @@ from glassnet.data.given import (
     checked_split,
     images_as_tensor,
     labels_as_tensor,
-    labels_by_folder,
-    matched_folders,
-    read_given,
+    read_with_classes,
 )
 from glassnet.display import Shown, brief
 from glassnet.errors import InputError, unknown_name
@@ -99,14 +97,9 @@ class Subject(Questions, Shown):
         own = _names_of_outputs(model, reference) if classes is None else None
         if isinstance(images, str | Path):
             size, channels = _reading(reference, size, channels)
-            pixels, names, folders, every = read_given(
-                images, size, channels, skip_damaged=skip_damaged, labels=labels is None
+            pixels, names, classes, labels = read_with_classes(
+                images, size, channels, classes=classes, own=own, labels=labels, skip_damaged=skip_damaged
             )
-            if labels is None and folders is not None and own is not None:
-                classes, labels = matched_folders(folders, every, own, path=images)
-            elif labels is None and folders is not None:
-                classes = every if classes is None else tuple(classes)
-                labels = labels_by_folder(folders, classes)
         else:
             check_images(images, 1)
             pixels, names = images_as_tensor(images), None

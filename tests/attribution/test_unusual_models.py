@@ -266,6 +266,7 @@ def test_inference_mode_around_the_call():
         with torch.inference_mode():
             inside = target.clone() if isinstance(target, torch.Tensor) else target
             same(explain(model, IMAGES.clone(), target=inside, **options), expected, tolerance=0)
+        assert all(weight.requires_grad and not weight.is_inference() for weight in model.parameters())
 
 
 def test_a_model_built_in_inference_mode():

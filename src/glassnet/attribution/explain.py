@@ -12,7 +12,7 @@ from glassnet.attribution.engine.budget import MEMORY_BYTES, choose_batch_size
 from glassnet.attribution.engine.guided import GuidedReLUError
 from glassnet.attribution.engine.maps import Maps, Reshapes, check_reshape
 from glassnet.attribution.engine.outputs import Output
-from glassnet.attribution.engine.passes import build_network
+from glassnet.attribution.engine.passes import Network, build_network
 from glassnet.attribution.engine.targets import Classes, Scorer, Target, check_target, of_batch
 from glassnet.attribution.explanation import Explanation, ResultCollector
 from glassnet.attribution.methods import Method, choose_methods, ingredients, is_of_a_layer
@@ -97,19 +97,33 @@ def explain(
     with torch.inference_mode(False), torch.enable_grad(), autocast(device, "fp32"):
         wanted = check_target(target, len(images))
         wanted = wanted.clone() if isinstance(wanted, Tensor) else wanted
-        check_reshape(reshape, dict(model.named_modules()))
-        chosen, known_methods = choose_methods(methods)
-        of_layers = any(is_of_a_layer(method, known_methods) for method in chosen)
         network = build_network(model, precision=precision, output=output, forward=forward)
-        layers = settle_last(model, layers, images, forward=network.call) if of_layers else layers
-        names, asked = (select_layers(model, layers), asked_by_name(model, layers)) if of_layers else ([], [])
-        plan = Plan(network, chosen, known_methods, asked, names, Maps(model, network.call, reshape), batch_size=1)
+        plan = _planned(network, images, layers, methods, reshape)
         explanation = _explained(plan, images, wanted, batch_size, memory_bytes)
     if note := explanation.gap_note():
         say(note)
     callable_target = target if callable(target) else None
     dependent = {"target": callable_target, "output": output, "forward": forward}
     return replace(explanation, asked=dependent, images=images)
+
+
+def _planned(
+    network: Network,
+    images: Images,
+    layers: LayerChoice,
+    methods: str | Sequence[str] | Mapping[str, Method],
+    reshape: Reshapes | None,
+) -> Plan:
+    """Find the methods, and the layers if a method is of layers; the batch size is settled later."""
+    model = network.model
+    check_reshape(reshape, dict(model.named_modules()))
+    chosen, known_methods = choose_methods(methods)
+    names: list[str] = []
+    asked: Sequence[str] = []
+    if any(is_of_a_layer(method, known_methods) for method in chosen):
+        layers = settle_last(model, layers, images, forward=network.call)
+        names, asked = select_layers(model, layers), asked_by_name(model, layers)
+    return Plan(network, chosen, known_methods, asked, names, Maps(model, network.call, reshape), batch_size=1)
 
 
 _FROZEN = "does not require grad"

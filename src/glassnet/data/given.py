@@ -28,6 +28,9 @@ from glassnet.data.pictures import SUFFIXES, read_undamaged_pictures, say_ignore
 from glassnet.errors import InputError
 from glassnet.images import VOID, Images
 
+Labels = Sequence[int] | np.ndarray | Tensor | None
+"""Class of each image (n,), the labels that it has (n, labels), or a class for each pixel (n, height, width)."""
+
 
 def read_folder(
     path: Path, size: int, channels: int, *, skip_damaged: bool = False, without: Path | None = None
@@ -156,6 +159,42 @@ def labels_by_folder(folders: tuple[str, ...], classes: Sequence[str]) -> np.nda
             f"{' and more' if len(classes) > 10 else ''}); rename the folders, or give labels."
         )
     return np.array([list(classes).index(folder) for folder in folders])
+
+
+def read_with_classes(
+    images: str | Path,
+    size: int,
+    channels: int,
+    *,
+    classes: Sequence[str] | None,
+    own: tuple[str, ...] | None,
+    labels: Labels,
+    skip_damaged: bool,
+) -> tuple[Tensor, tuple[str, ...], Sequence[str] | None, Labels]:
+    """Read images, and where no labels are given, take them from the class folders, if there are such.
+
+    Args:
+        images: As `read_given` takes them.
+        size: Height and width in pixels.
+        channels: 3 for colour, 1 for grey.
+        classes: Names of the classes that the caller gives.
+        own: Names of the network's outputs, to which class folders are then matched.
+        labels: Class of each image; they then count alone.
+        skip_damaged: As `read_given` takes it.
+
+    Returns:
+        Pixels, names of the images, names of the classes as far as they are known, and labels as far as there are any.
+
+    Raises:
+        InputError: As `read_given`, `matched_folders` and `labels_by_folder` say.
+    """
+    pixels, names, folders, every = read_given(images, size, channels, skip_damaged=skip_damaged, labels=labels is None)
+    if labels is not None or folders is None:
+        return pixels, names, classes, labels
+    if own is not None:
+        return pixels, names, *matched_folders(folders, every, own, path=images)
+    known = every if classes is None else tuple(classes)
+    return pixels, names, known, labels_by_folder(folders, known)
 
 
 def matched_folders(

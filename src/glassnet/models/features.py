@@ -3,7 +3,7 @@
 import os
 from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -72,33 +72,51 @@ def extract_features(
     names, asked = select_layers(model, layers), asked_by_name(model, layers)
     device = device_of(model)
     chosen = choose_precision(precision, device)
-    ran: dict[Call, str] = {}
-    modules = {split_call(name)[0] for name in names}
-    layouts = Layouts(model, modules, forward or call_model, output)
-
-    def store(call: Call, given: Any) -> None:
-        if layouts.readings is None:  # the pass that is traced
-            return
-        value = layer_tensor(given, output)
-        ran[call] = _problem(value) or layouts.problem(call, value, size, pool)
-        if not ran[call]:
-            rows.put(call, layouts.rows(call, value, size, pool))
-
+    layouts = Layouts(model, {split_call(name)[0] for name in names}, forward or call_model, output)
     # no_grad, not inference_mode: what a model keeps for itself (a cached position table) must stay fit for training.
     with ExitStack() as stack:
         rows: ArrayBuffers[Call] | FileBuffers[Call] = ArrayBuffers(len(images))
         if out is not None:
             files: FileBuffers[Call] = FileBuffers(len(images), out)
             rows = stack.enter_context(files)
-        with undisturbed(model), torch.no_grad(), tapped(model, modules, store) as counts:
+        taken = _RowTap(layouts, rows, pool)
+        with undisturbed(model), torch.no_grad(), tapped(model, layouts.modules, taken) as counts:
             for _, batch in image_batches(model, images, batch_size):
-                size = len(batch)
+                taken.size = len(batch)
                 layouts.prepare(batch, autocast(device, chosen))
                 counts.clear()
                 with translate_torch_errors(model, batch), autocast(device, chosen):
                     layouts.call(model, batch)
-                named = name_calls(names, asked, ran)
+                named = name_calls(names, asked, taken.ran)
         return rows.named(named)
+
+
+@dataclass
+class _RowTap:
+    """Puts a row an image of what each layer gives into buffers, and notes why where there are none.
+
+    Attributes:
+        layouts: How the layers' outputs become rows.
+        rows: The buffers.
+        pool: "mean" or "none".
+        size: Images in the batch at hand.
+        ran: By call, why it gives no rows, or "".
+    """
+
+    layouts: "Layouts"
+    rows: ArrayBuffers[Call] | FileBuffers[Call]
+    pool: str
+    size: int = 0
+    ran: dict[Call, str] = field(default_factory=dict)
+
+    def __call__(self, call: Call, given: Any) -> None:
+        """Take what a layer gives."""
+        if self.layouts.readings is None:  # the pass that is traced
+            return
+        value = layer_tensor(given, self.layouts.part)
+        self.ran[call] = _problem(value) or self.layouts.problem(call, value, self.size, self.pool)
+        if not self.ran[call]:
+            self.rows.put(call, self.layouts.rows(call, value, self.size, self.pool))
 
 
 def _problem(output: Any) -> str:

@@ -216,7 +216,8 @@ def test_a_callable_of_two_arguments_gets_the_unchanged_images(pictures):
     def target(output, x):
         return (output[:, 1] * x[:, :1, 0, 0, None]).mean((1, 2))
 
-    check(net, pictures, lambda x, number: logits(net, x)[1] * pictures[number, 0, 0, 0], target)
+    curves = check(net, pictures, lambda x, number: logits(net, x)[1] * pictures[number, 0, 0, 0], target)
+    assert curves.unit == "score"
 
 
 def test_a_callable_that_the_explanation_no_longer_holds_is_passed_again(pictures):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from glassnet.attribution.engine.outputs import Output, model_call
 from glassnet.attribution.engine.targets import Target, check_target
 from glassnet.attribution.explain import explain
+from glassnet.attribution.explanation import Explanation
 from glassnet.attribution.faithfulness.comparison import rank_correlation, refuse_several, structural_similarity
 from glassnet.attribution.faithfulness.following import fixed_target
 from glassnet.attribution.faithfulness.randomising import copy_model, randomise, weights_in_order
@@ -128,36 +130,45 @@ def sanity_check(
     if not names and not own:
         raise InputError("methods is empty and there are none of your own, expected at least one.")
     lost = copy_model(model)
-    chosen = choice_in_copy(model, layers, lost)
     weights = weights_in_order(lost, images, model_call(forward))
     order = list(weights)[::-1]
-
-    def maps() -> dict[str, np.ndarray]:
-        made = {name: mapper(lost) for name, mapper in (own or {}).items()}
-        if names:
-            explained = explain(
-                lost,
-                images,
-                target=fixed,
-                layers=chosen,
-                methods=names,
-                batch_size=batch_size,
-                output=output,
-                forward=forward,
-            )
-            names[:] = explained.methods  # what does not apply to the model is left out, and said, once
-            made |= {method: array for (method, _), array in explained.maps.items()}  # of several layers the last stays
-        return made
-
     with no_repeats():  # each step explains anew
         fixed = fixed_target(lost, images, target, output=output, forward=forward, batch_size=batch_size)
-        steps = list(_cascade([weights[name] for name in order], maps, seed))
+        explained = partial(
+            explain,
+            lost,
+            images,
+            target=fixed,
+            layers=choice_in_copy(model, layers, lost),
+            batch_size=batch_size,
+            output=output,
+            forward=forward,
+        )
+        steps = list(_cascade([weights[name] for name in order], _maps_of(lost, names, own or {}, explained), seed))
     return SanityCheck(
         layers=("trained", *order),
         rank_correlation=_compared(steps, rank_correlation),
         similarity=_compared(steps, structural_similarity),
         seed=seed,
     )
+
+
+def _maps_of(
+    model: nn.Module, methods: Sequence[str], own: Mapping[str, Mapper], explained: Callable[..., Explanation]
+) -> Callable[[], dict[str, np.ndarray]]:
+    """Return what makes the maps of a model as it then is, by method."""
+    applying = list(methods)
+
+    def maps() -> dict[str, np.ndarray]:
+        made = {name: mapper(model) for name, mapper in own.items()}
+        if applying:
+            explanation = explained(methods=applying)
+            applying[:] = explanation.methods  # what does not apply to the model is left out, and said, once
+            # Of several layers the last stays.
+            made |= {method: array for (method, _), array in explanation.maps.items()}
+        return made
+
+    return maps
 
 
 def _cascade(
