@@ -11,6 +11,7 @@ from torch import nn
 from glassnet.analysis import evaluate
 from glassnet.data.dataset import Split
 from glassnet.data.fingerprint import images_digest
+from glassnet.data.given import matched_folders
 from glassnet.errors import InputError
 from glassnet.experiment import Run
 from glassnet.subject import Subject, as_subject
@@ -474,3 +475,25 @@ def test_folders_are_labels_where_the_network_knows_them(tmp_path, capsys):
     assert not other.labelled
     assert other.classes == ("cat", "dog", "owl")
     assert "zebra is no class of the model, so that its folders are no labels" in capsys.readouterr().err
+
+
+def test_folders_of_which_one_is_known_at_another_place_are_not_taken_in_order(tmp_path, capsys):
+    subject = Subject(Named(), write_folders(tmp_path / "mixed", "dog", "fox", "owl"), size=8)
+    assert not subject.labelled
+    assert subject.classes == ("cat", "dog", "owl")
+    assert "fox is no class of the model, so that its folders are no labels" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("folder", "label"), [("cardigan", 1), ("Cardigan", 1), ("welsh-corgi", 0), ("Suit", 3), ("suit", 2)]
+)
+def test_a_whole_name_counts_before_one_of_several(folder, label):
+    classes = ("Cardigan, Welsh corgi", "cardigan", "suit", "Suit")
+    _, labels = matched_folders((folder,), (folder,), classes, path="photos")
+    assert labels.tolist() == [label]
+
+
+def test_a_folder_that_may_be_either_class_is_refused():
+    classes = ("maillot, swimsuit", "maillot, tank suit")
+    with pytest.raises(InputError, match="the folder Maillot in photos may be any of the classes 0, maillot, swims"):
+        matched_folders(("Maillot",), ("Maillot",), classes, path="photos")

@@ -202,9 +202,10 @@ def matched_folders(
 ) -> tuple[tuple[str, ...] | None, np.ndarray | None]:
     """Match class folders to the names of a network's classes, and return names and the class of each image.
 
-    A folder is a class of its name, or of one of its names where commas divide them ("tabby, tabby cat"), whatever the
-    case, the blanks and the hyphens. Where one matches no class, but there are as many folders as classes, they are
-    taken for these in the order of their names; else the folders are no labels. Both are said.
+    A folder is a class of its name, or else of one of its names where commas divide them ("tabby, tabby cat"), whatever
+    the case, the blanks and the hyphens. Where none matches a class, but there are as many folders as classes, they are
+    taken for these in the order of their names; where one matches at another place,
+    that order would contradict the names, and the folders are no labels. Both are said.
 
     Args:
         folders: Class folder of each image.
@@ -213,23 +214,38 @@ def matched_folders(
         path: Where the folders are.
 
     Raises:
-        InputError: Two folders are one class.
+        InputError: Two folders are one class, or a folder could be either of two.
     """
-    index: dict[str, int] = {}
-    for number, name in enumerate(classes):
-        for one in (name, *name.split(",")):
-            index.setdefault(_plain(one), number)
-    places = {folder: index.get(_plain(folder)) for folder in own}
+    places = {folder: _class_of(folder, classes, path) for folder in own}
     first = next((folder for folder, place in places.items() if place is None), None)
     if first is None:
         if len(set(places.values())) < len(own):
             raise InputError(f"two of the folders in {path} are one class of the model; put their images together.")
         return classes, np.array([places[folder] for folder in folders])
-    if len(own) != len(classes):
+    in_place = all(place in (None, number) for number, place in enumerate(places.values()))
+    if len(own) != len(classes) or not in_place:
         say(f"{path}: {first} is no class of the model, so that its folders are no labels.")
         return classes, None
     say(f"{path}: {first} is no class of the model; its outputs are taken to be {', '.join(own)}, in this order.")
     return tuple(own), np.array([list(own).index(folder) for folder in folders])
+
+
+def _class_of(folder: str, classes: Sequence[str], path: str | Path) -> int | None:
+    """Return the class of a folder's name; a whole name counts before one of several ("Cardigan, Welsh corgi")."""
+    plain = _plain(folder)
+    fitting = [number for number, name in enumerate(classes) if _plain(name) == plain]
+    fitting = fitting or [
+        number for number, name in enumerate(classes) if plain in {_plain(one) for one in name.split(",")}
+    ]
+    if len(fitting) > 1:
+        exact = [number for number in fitting if classes[number] == folder]
+        if len(exact) != 1:
+            raise InputError(
+                f"the folder {folder} in {path} may be any of the classes "
+                f"{' or '.join(f'{number}, {classes[number]}' for number in fitting)}; give it the whole name of one."
+            )
+        return exact[0]
+    return fitting[0] if fitting else None
 
 
 def _plain(name: str) -> str:

@@ -1,6 +1,7 @@
 """transformers' networks from folders, and timm's by a stand-in, as timm imports torchvision, which is not here."""
 
 import builtins
+import json
 import sys
 from types import ModuleType
 
@@ -175,3 +176,11 @@ def test_timm_refuses_names_and_downloads(timm, monkeypatch):
     monkeypatch.delenv("GLASSNET_OFFLINE")
     with pytest.raises(InputError, match=r"timm:big cannot be loaded: Unknown model \(big\); `timm.list_models"):
         load_reference("timm:big")
+
+
+def test_names_that_two_classes_have_get_their_numbers(tmp_path):
+    write_hub_folder(tmp_path / "vit", "vit")
+    config = tmp_path / "vit" / "config.json"
+    about = json.loads(config.read_text())
+    config.write_text(json.dumps(about | {"id2label": {"0": "crane", "1": "crane"}, "label2id": {"crane": 1}}))
+    assert load_reference(f"hf:{tmp_path / 'vit'}").classes == ("crane (0)", "crane (1)")

@@ -240,11 +240,17 @@ def _size(text: str, processor: Mapping[str, Any], config: Any) -> int | None:
 
 
 def _classes(config: Any) -> tuple[str, ...] | None:
-    """Return the names of the classes; None where they are only numbers."""
-    names = [str(config.id2label[number]) for number in sorted(config.id2label)]
+    """Return the names of the classes; None where they are only numbers.
+
+    What several have, as ImageNet's two cranes, gets the class's number behind it.
+    """
+    numbers = sorted(config.id2label)
+    names = [str(config.id2label[number]) for number in numbers]
     if not names or all(name == f"{_WITHOUT_NAMES}{number}" for number, name in enumerate(names)):
         return None
-    return tuple(names) if len(set(names)) == len(names) else None
+    return tuple(
+        f"{name} ({number})" if names.count(name) > 1 else name for number, name in zip(numbers, names, strict=True)
+    )
 
 
 # timm
