@@ -13,6 +13,7 @@ from PIL import Image
 import glassnet as gn
 from glassnet import drawings
 from glassnet.errors import InputError
+from glassnet.models.pretrained import name_classes
 from tiny_nets import TinyNet
 
 IMAGES = torch.rand(3, 3, 12, 12, generator=torch.Generator().manual_seed(0))
@@ -183,3 +184,22 @@ def test_layers_may_be_given_as_modules(explanation):
     subject = gn.Subject(net, IMAGES)
     assert subject.explain(layers=net.conv2, methods=("gradcam",), images="0,1").result.layers == ("conv2",)
     assert len(subject.features(net.fc1).result.features) == 3
+
+
+def test_captions_have_the_names_that_the_model_says(explanation):
+    model = TinyNet()
+    name_classes(model, ("cat", "dog", "owl"))
+    named = gn.explain(model, IMAGES, layers="conv2", methods="gradcam")
+    assert named.classes == ("cat", "dog", "owl")
+    names = [named.classes[target] for target in named.targets]
+    drawn = texts(named.show())
+    assert all(any(name in text for text in drawn) for name in names)
+    assert any(f"class {explanation.targets[0]}" in text for text in texts(explanation.show()))
+    assert gn.explain(model, IMAGES, layers="conv2", methods="gradcam", output=lambda y: y[:, :2]).classes is None
+
+
+def test_names_are_left_to_a_model_that_has_something_else_under_that_name():
+    model = TinyNet()
+    model.class_names = ["its own"]
+    name_classes(model, ("cat", "dog", "owl"))
+    assert model.class_names == ["its own"]

@@ -182,3 +182,7 @@ def test_a_run_with_any_value_of_another_kind_is_read_or_refused_in_one_sentence
             outcomes["refused"] += "\n" not in str(error)
     assert outcomes.total() == 250
     assert min(outcomes.values()) > 30
+
+
+def test_a_runs_model_says_the_runs_classes(finished):
+    assert finished.model().class_names == finished.classes

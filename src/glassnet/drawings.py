@@ -123,7 +123,7 @@ def draw_explanation(
         methods: The methods to draw; all if not given.
         layers: The layers to draw; all if not given.
         names: What each image is called.
-        classes: Names of the classes by index.
+        classes: Names of the classes by index; those that the model says if not given.
         most: Images to draw, from the first.
         nth: Which of an image's classes, where several an image were explained.
 
@@ -202,6 +202,6 @@ def _caption(
     score = float(explanation.scores[at])
     if explanation.targets is None:
         return f"{name}\nscore {score:.3g}"
-    target = int(explanation.targets[at])
+    target, classes = int(explanation.targets[at]), explanation.classes if classes is None else classes
     label = classes[target] if classes is not None and target < len(classes) else f"class {target}"
     return f"{name}\n{label}, score {score:.3g}"

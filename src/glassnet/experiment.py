@@ -27,6 +27,7 @@ from glassnet.errors import InputError, unknown_name
 from glassnet.models import build_model
 from glassnet.models.autoencoder import check_training
 from glassnet.models.blocks import set_normalization
+from glassnet.models.pretrained import name_classes
 from glassnet.models.references import is_reference
 from glassnet.run import RunDirectory, require_metrics
 from glassnet.settings import ResolvedSettings, TrainSettings, from_json
@@ -117,6 +118,7 @@ def build(settings: ResolvedSettings) -> Experiment:
     if settings.copy_paste and dataset.train.has_masks:
         require_background(dataset.train)
     model, description = building.first_model(settings, dataset, task)
+    name_classes(model, dataset.classes)
     check_training(model, beta=settings.beta, kl_warmup=settings.kl_warmup, binarize=settings.binarize)
     if not is_reference(settings.model):  # one of somebody's own normalises as it did when it was made
         set_normalization(model, *channel_statistics(dataset.train))
@@ -231,6 +233,7 @@ class Run(RunDirectory, Questions):
             model.load_state_dict(weights, assign=True)
         except RuntimeError as error:
             raise self._unfit(" ".join(str(error).split())[:200]) from None
+        name_classes(model, self.classes)
         return model.eval().to(device=device, memory_format=building.memory_format(described))  # type: ignore[call-overload]
 
     def _unfit(self, why: str) -> InputError:

@@ -28,6 +28,7 @@ from glassnet.errors import InputError, unknown_name
 from glassnet.experiment import Questions, Run
 from glassnet.files import writable_target
 from glassnet.images import Images, check_images
+from glassnet.models.pretrained import named_classes
 from glassnet.models.references import Reference, Wanted, is_reference, load_reference
 from glassnet.run.store import Store
 from glassnet.settings import TrainSettings
@@ -311,9 +312,7 @@ def _names_of_outputs(model: nn.Module, reference: Reference | None) -> tuple[st
     """Return what a reference, or a model itself, says that its outputs mean, as long as its last layer has as many."""
     if reference is not None and reference.classes is not None:
         return reference.classes
-    names = getattr(model, "class_names", None)
-    widths = [module.out_features for module in model.modules() if isinstance(module, nn.Linear)]
-    return names if isinstance(names, tuple) and widths and widths[-1] == len(names) else None
+    return named_classes(model)
 
 
 def _classes(

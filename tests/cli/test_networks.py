@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from torch import nn
 
 import glassnet as gn
 from command_line import answer, call, refused
@@ -15,6 +16,7 @@ from glassnet.data.pictures import read_pictures
 from glassnet.reports import _each_once
 from glassnet.run.store import Store
 from glassnet.subject import as_subject
+from glassnet.tasks.classification.views import VIEWS
 
 NET = """
 import torch
@@ -294,3 +296,28 @@ def test_imagenets_weights_name_the_classes_on_the_command_line(capsys, place):
     (by_number,) = answer(capsys, *words, "--target", "285")["explained"]["groups"]
     assert by_number["facts"] == group["facts"]
     assert "Did you mean Egyptian cat" in refused(capsys, *words, "--target", "egyptian cat")
+
+
+def test_images_of_features_may_be_a_folder(capsys, place):
+    words = [*SIZE, "--layers", "0", "--methods", "pca", "--dims", 2]
+    (picture,) = answer(capsys, "features", "net.py:make", "--images", "photos", *words)["pictures"]
+    assert picture["analysis"].startswith("embedding/")
+    assert "--images photos and --data folder:photos both name" in refused(
+        capsys, "features", "net.py:make", "--images", "photos", *DATA
+    )
+    assert "nowhere does not exist" in refused(capsys, "features", "net.py:make", "--images", "nowhere", *SIZE)
+
+
+def test_images_of_a_runs_features_are_a_number(capsys, copy):
+    assert "--images is photos, expected a number" in refused(capsys, "features", copy.path, "--images", "photos")
+
+
+def test_of_many_classes_those_are_listed_that_are_true_or_predicted(capsys, place):
+    model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 40))
+    images = torch.zeros(4, 3, 8, 8)
+    result = gn.Subject(model, images, labels=[0, 0, 7, 7]).evaluate()
+    table = VIEWS.text(result)
+    rows = [line.split() for line in table.splitlines() if line.split()[-1:] and line[:1].isdigit()]
+    predicted = int(model(images[:1]).argmax())
+    assert {row[0] for row in rows if len(row) == 5} == {str(one) for one in {0, 7, predicted}}
+    assert f"{40 - len({0, 7, predicted})} other classes have no image here and are predicted for none." in table

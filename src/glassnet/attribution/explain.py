@@ -24,6 +24,7 @@ from glassnet.measures import METHOD_TITLES
 from glassnet.models.inference import ModelCall
 from glassnet.models.last_layer import settle_last
 from glassnet.models.layers import LayerChoice, asked_by_name, select_layers, split_call
+from glassnet.models.pretrained import named_classes
 from glassnet.models.structure import check_weights
 from glassnet.models.undisturbed import undisturbed
 
@@ -104,7 +105,13 @@ def explain(
         say(note)
     callable_target = target if callable(target) else None
     dependent = {"target": callable_target, "output": output, "forward": forward}
-    return replace(explanation, asked=dependent, images=images)
+    return replace(explanation, asked=dependent, images=images, classes=_names(model, explanation))
+
+
+def _names(model: nn.Module, explanation: Explanation) -> tuple[str, ...] | None:
+    """Return what the model says that its classes are, as long as it is these that the output has."""
+    names, scores = named_classes(model), explanation.output
+    return names if names and scores is not None and scores.shape[1:] == (len(names),) else None
 
 
 def _planned(

@@ -61,6 +61,8 @@ class Explanation(Shown):
         scores: The scores explained, shaped as the targets: the class's output, before any softmax that the model does
             not do.
         output: The model's output, or the class scores in it; None where it is no tensor with a row an image.
+        classes: Names of the classes by index, where the model says them, as one with ImageNet's weights does; pictures
+            name the classes by them.
         completeness: By (method, layer), of integrated gradients: how far each image's attributions are from adding up
             to the score's rise, |sum R - (y(x) - y(b))| / |y(x) - y(b)|, shaped as the scores; 0 is complete.
         asked: What the scores depend on and no array says: the callable "target", and the options "output" and
@@ -77,6 +79,7 @@ class Explanation(Shown):
     scores: Float[np.ndarray, "n ..."]
     output: Float[np.ndarray, "n ..."] | None
     completeness: Mapping[tuple[str, str], Float[np.ndarray, "n ..."]] = field(default_factory=dict)
+    classes: tuple[str, ...] | None = None
     asked: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     images: Images | None = field(default=None, compare=False, repr=False)
 

@@ -22,7 +22,7 @@ from glassnet.tables import text_table
 
 def features(settings: FeaturesSettings) -> Answer:
     """Embed, cluster, measure and compare layers, and keep all of it."""
-    subject = open_subject(settings, settings.run, images=settings.data, out=settings.out)
+    subject = _subject(settings)
     context = context_of(settings)
     requests = _requests(subject, settings, context)
     compares = bool(settings.compare or settings.against)
@@ -42,13 +42,25 @@ def features(settings: FeaturesSettings) -> Answer:
     return answer_about(subject, "\n\n".join([*parts, kept_at(done)]), answer)
 
 
+def _subject(settings: FeaturesSettings) -> Subject:
+    """Open the run, or the network with its images, which --images names where it is no number."""
+    if isinstance(settings.images, int):
+        return open_subject(settings, settings.run, images=settings.data, out=settings.out)
+    subject = open_subject(settings, settings.run, images=settings.images, out=settings.out)
+    if subject.run is not None:
+        raise InputError(
+            f"--images is {settings.images}, expected a number: {subject.run.path} is a run and has its own images."
+        )
+    return subject
+
+
 def _compared(subject: Subject, settings: FeaturesSettings, context: Context) -> Analysis:
     return analyse(
         subject,
         "layers",
         layers=settings.compare or ("conv", "linear"),
         against=None if settings.against is None else str(settings.against),
-        images=settings.images,
+        images=settings.most,
         seed=settings.seed,
         precision=precision_of(settings),
         context=context,
@@ -63,7 +75,7 @@ def _requests(subject: Subject, settings: FeaturesSettings, context: Context) ->
         raise InputError(f"{subject.name} has no layer that is usually embedded; name some with --layers.")
     layers = layer_names(subject, words, context)
     common: dict[str, Any] = {
-        "images": settings.images,
+        "images": settings.most,
         "split": settings.split,
         "seed": settings.seed,
         "precision": precision_of(settings),

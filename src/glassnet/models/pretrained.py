@@ -1,7 +1,7 @@
 """Pretrained weights: fetched or read from a file, verified, and put into a network of the same layout."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
@@ -63,6 +63,19 @@ def imagenet_classes() -> tuple[str, ...]:
 def names_of_outputs(weights: str, num_classes: int) -> tuple[str, ...] | None:
     """Return the classes that a network's outputs mean: ImageNet's with its weights, None where they are not known."""
     return imagenet_classes() if weights == "imagenet" and num_classes == len(imagenet_classes()) else None
+
+
+def named_classes(model: nn.Module) -> tuple[str, ...] | None:
+    """Return what a model says that its outputs mean, as its `class_names`, if its last linear layer has as many."""
+    names = getattr(model, "class_names", None)
+    widths = [module.out_features for module in model.modules() if isinstance(module, nn.Linear)]
+    return names if isinstance(names, tuple) and widths and widths[-1] == len(names) else None
+
+
+def name_classes(model: nn.Module, classes: Sequence[str] | None) -> None:
+    """Have a model say what its outputs mean: the classes that it learns now, not those of its first weights."""
+    if isinstance(getattr(model, "class_names", None), tuple | None):  # else it is something of the user's own
+        vars(model)["class_names"] = None if classes is None else tuple(classes)
 
 
 def read_pretrained(weights: str, *, file: RemoteFile | PackagedFile, model: str) -> dict[str, Tensor]:

@@ -84,8 +84,9 @@ class FeaturesSettings(NetworkSettings):
     hidden layer."""
     data: str | None = None
     """Network without a run: folder:PATH with its images, best in a sub-folder for each class; or hf:NAME_OR_FOLDER."""
-    images: int = 5000
-    """So many images at most, drawn by seed, classes balanced as in the whole; above 20,000 they stream to files."""
+    images: int | str = 5000
+    """So many images at most, drawn by seed, classes balanced as in the whole; above 20,000 they stream to files. For a
+    network without a run also a folder, as --data folder:PATH."""
     split: Literal["train", "test"] = "test"
     """Part of the data set that the images are drawn from."""
     methods: tuple[Literal["pca", "tsne", "umap"], ...] = ("pca", "tsne")
@@ -114,6 +115,8 @@ class FeaturesSettings(NetworkSettings):
     def __post_init__(self) -> None:
         """Refuse what no embedding could use."""
         super().__post_init__()
+        if isinstance(self.images, Path):  # a script's
+            object.__setattr__(self, "images", str(self.images))
         positive(self, "images", "clusters")
         seeded(self)
         for value in self.perplexity or ():
@@ -125,10 +128,20 @@ class FeaturesSettings(NetworkSettings):
         for name in ("layers", "methods", "dims", "perplexity"):
             if getattr(self, name) == ():
                 raise InputError(f"--{name} is empty, expected at least one; leave the option out for the default.")
+        if isinstance(self.images, str) and self.data is not None:
+            raise InputError(
+                f"--images {self.images} and --data {self.data} both name the images; give --images a number, or leave "
+                "--data out."
+            )
         if self.clustering == "hdbscan" and self.clusters is not None:
             raise InputError(
                 f"--clusters is {self.clusters}, but hdbscan finds their number itself; leave the option out."
             )
+
+    @property
+    def most(self) -> int:
+        """How many images are drawn, at most."""
+        return self.images if isinstance(self.images, int) else FeaturesSettings.images
 
 
 @dataclass(frozen=True, kw_only=True)

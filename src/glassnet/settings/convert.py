@@ -194,6 +194,7 @@ def _json_converter() -> cattrs.Converter:
     converter.register_structure_hook(float, _exactly(float, int))
     converter.register_structure_hook(bool, _exactly(bool))
     converter.register_structure_hook(str, _exactly(str))
+    converter.register_structure_hook_func(lambda hint: hint == int | str, _exactly(int, str))
     return converter
 
 

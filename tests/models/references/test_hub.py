@@ -25,6 +25,7 @@ def test_a_folder_gives_logits_of_plain_images(tmp_path, kind):
     loaded = load_reference(f"hf:{tmp_path / kind}")
     torch.testing.assert_close(loaded.module(images), model(pixel_values=(images - MEAN) / STD).logits)
     assert (loaded.image_size, loaded.in_channels, loaded.classes) == (side, 3, tuple(LABELS.values()))
+    assert loaded.module.class_names == tuple(LABELS.values())
     assert (loaded.name, loaded.text) == (kind, f"hf:{tmp_path / kind}")
     assert loaded.module.normalize.fixed
     assert image_size_of(loaded.text) == side

@@ -18,6 +18,7 @@ from glassnet.console import say, say_once
 from glassnet.download import is_offline
 from glassnet.errors import InputError
 from glassnet.models.blocks import Normalize
+from glassnet.models.pretrained import name_classes
 from glassnet.models.references.base import Reference, Wanted, digest_of
 from glassnet.models.references.weights import put_weights
 
@@ -79,16 +80,17 @@ def load_hf(text: str, wanted: Wanted) -> Reference:
     if wanted.weights is not None:
         weights = put_weights(network, wanted.weights, name=text)
     channels = int(getattr(network.config, "num_channels", None) or 3)
-    mean, std = _normalization(processor, channels)
+    module, classes = Normalized(network, *_normalization(processor, channels)), _classes(network.config)
+    name_classes(module, classes)
     return Reference(
         text=text,
         name=short_name(text),
-        module=Normalized(network, mean, std),
+        module=module,
         source=_digest(files, ("config.json",)) or "",
         weights=weights,
         image_size=_size(text, processor, config),
         in_channels=channels,
-        classes=_classes(network.config),
+        classes=classes,
     )
 
 

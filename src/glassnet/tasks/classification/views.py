@@ -15,7 +15,7 @@ from glassnet.measures import MEASURES, METHOD_TITLES, interval, show, with_inte
 from glassnet.run.store import FigureWords, Plot
 from glassnet.tables import Table, make_table
 from glassnet.tasks.classification.explain import EXPLAIN
-from glassnet.tasks.classification.result import Classification
+from glassnet.tasks.classification.result import Classification, ClassRow
 
 MATRIX_LIMIT = 26
 """With more classes a confusion matrix is no readable table; the most frequent confusions then stand for it."""
@@ -77,8 +77,20 @@ def _text(result: Classification) -> str:
 
 def _per_class(result: Classification) -> Table:
     keys = ("precision", "recall", "f1")
-    rows = [(row.name, count(row.images), *(show(key, getattr(row, key)) for key in keys)) for row in result.per_class]
-    return make_table("", ("class", "images", *(MEASURES[key].title for key in keys)), rows, words=(0,))
+    named = _of_interest(result)
+    rows = [(row.name, count(row.images), *(show(key, getattr(row, key)) for key in keys)) for row in named]
+    others = len(result.per_class) - len(named)
+    note = f"{count(others)} other classes have no image here and are predicted for none." if others else ""
+    return make_table("", ("class", "images", *(MEASURES[key].title for key in keys)), rows, words=(0,), note=note)
+
+
+def _of_interest(result: Classification) -> list[ClassRow]:
+    """Return all classes, or those that are true or predicted somewhere where there are many, as ImageNet's 1,000."""
+    if len(result.per_class) <= MATRIX_LIMIT:
+        return list(result.per_class)
+    confusion = np.array(result.confusion)
+    here = confusion.sum(axis=0) + confusion.sum(axis=1)
+    return [row for row, images in zip(result.per_class, here, strict=True) if images]
 
 
 def _tables(result: Classification) -> list[Table]:
