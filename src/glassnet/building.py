@@ -30,13 +30,22 @@ def resolve_reference(settings: ResolvedSettings) -> ResolvedSettings:
                 f"--weights is for a network by reference, as in net.py:make, and {settings.model} is a model by name; "
                 "leave it out."
             )
-        return settings
+        return _probed(settings)
     require_trainable(settings.model)
     weights = None if settings.weights is None else settings.weights.expanduser().resolve()
     size = settings.image_size
     if size is None and find_source(settings.data, settings.data_root)[0].image_size is None:
         size = image_size_of(settings.model)
     return dataclasses.replace(settings, model=resolved(settings.model), weights=weights, image_size=size)
+
+
+def _probed(settings: ResolvedSettings) -> ResolvedSettings:
+    """Give the network by reference that a probe is of its whole path."""
+    of = next((word.removeprefix("of=") for word in settings.model_options if word.startswith("of=")), "")
+    if not is_reference(of):
+        return settings
+    words = tuple(f"of={resolved(of)}" if word == f"of={of}" else word for word in settings.model_options)
+    return dataclasses.replace(settings, model_options=words)
 
 
 def first_model(settings: ResolvedSettings, dataset: Dataset, task: Task) -> tuple[nn.Module, dict[str, Any]]:
@@ -54,7 +63,9 @@ def first_model(settings: ResolvedSettings, dataset: Dataset, task: Task) -> tup
     description = {"name": settings.model, "options": options, **sizes}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        return build_model(description), description
+        model = build_model(description)
+    probed = getattr(model, "reference", None)  # of a probe
+    return model, description | ({"probed": probed} if probed else {})
 
 
 def _referred(

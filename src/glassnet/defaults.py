@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
+from glassnet.console import say_once
 from glassnet.data import DATASETS, OF_A_PATH, find_source
 from glassnet.errors import InputError, unknown_name
 from glassnet.models import MODELS, model_options, model_output, models_giving
-from glassnet.models.references import is_reference
+from glassnet.models.probe import Probe
+from glassnet.models.references import image_size_of, is_reference
 from glassnet.settings import ResolvedSettings, TrainSettings
 from glassnet.tasks import TASKS
 
@@ -32,7 +35,7 @@ def fill(settings: TrainSettings) -> ResolvedSettings:
     named = {name: value for name, value in given.items() if value is not None}
     usual: dict[str, Any] = dataclasses.asdict(TASKS[task].defaults) | dataclasses.asdict(TASKS[task].recipe)
     usual |= _recipe_of(usual | named, settings)
-    return ResolvedSettings(**usual | named | {"task": task})
+    return ResolvedSettings(**usual | named | _fitted_at_once(settings, (usual | named)["model"]) | {"task": task})
 
 
 FINE_TUNING = {"batch_size": 32, "learning_rate": 0.002, "weight_averaging": 0.98, "backbone_rate": 0.1}
@@ -53,22 +56,56 @@ def _recipe_of(names: Mapping[str, Any], settings: TrainSettings) -> dict[str, A
             f"--epochs {settings.epochs} and --steps {settings.steps} both say how long to train; give one of them."
         )
     recipe: dict[str, Any] = {"epochs": _ANY_EPOCHS} if settings.steps is not None else {}
-    model = MODELS.get(names["model"])
-    if getattr(model, "fits_at_once", False):
-        recipe |= {"epochs": 1, "weight_averaging": 0.0}
-    elif is_pretrained(names["model"], settings.model_options):
+    name, model = names["model"], MODELS.get(names["model"])
+    at_once = getattr(model, "fits_at_once", False)
+    if not at_once and is_pretrained(name, settings.model_options, settings.weights):
         recipe |= FINE_TUNING
         if settings.epochs is None and settings.steps is None:
             recipe |= {"epochs": FINE_TUNING_EPOCHS, "steps": FINE_TUNING_STEPS}
+    elif is_reference(name) and settings.backbone_rate is None:
+        say_once(
+            f"{name} is trained as one with random weights; if its code loads trained ones, give --backbone-rate 0.1 "
+            f"and --learning-rate {FINE_TUNING['learning_rate']}."
+        )
+    size = _probed_size(settings.model_options) if at_once else getattr(model, "pretrained_pixels", None)
     source, _ = find_source(names["data"], settings.data_root)
-    size = getattr(model, "pretrained_pixels", None)
-    if size and source.image_size is None and (recipe.get("backbone_rate") or getattr(model, "fits_at_once", False)):
+    if size and source.image_size is None and settings.image_size is None and (recipe.get("backbone_rate") or at_once):
         recipe["image_size"] = size
     return recipe
 
 
-def is_pretrained(model: str, options: Iterable[str]) -> bool:
-    """Tell whether a model's options, as NAME=VALUE, ask for trained weights."""
+_AT_ONCE = {"epochs": 1, "steps": None, "weight_averaging": 0.0, "freeze": (), "layer_decay": 1.0}
+"""What a model that is fitted at once has in place of settings of a training step by step."""
+_OF_STEPS = (*_AT_ONCE, "batch_size", "learning_rate", "weight_decay", "backbone_rate", "augment", "plain_epochs")
+
+
+def _fitted_at_once(settings: TrainSettings, model: str) -> dict[str, Any]:
+    """Return what such a model has in place of what was given, and say what is of no use to it."""
+    if not getattr(MODELS.get(model), "fits_at_once", False):
+        return {}
+    usual = {field.name: field.default for field in dataclasses.fields(TrainSettings)}
+    given = [name for name in _OF_STEPS if getattr(settings, name) not in (usual[name], _AT_ONCE.get(name))]
+    if given and not isinstance(settings, ResolvedSettings):
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        say_once(
+            f"{model} is fitted at once, not step by step: {options} {'is' if len(given) < 2 else 'are'} of no use."
+        )
+    return _AT_ONCE
+
+
+def _probed_size(options: Iterable[str]) -> int:
+    """Return the side of the images that a probed network was made for."""
+    of = next((word.removeprefix("of=") for word in options if word.startswith("of=")), "")
+    return (image_size_of(of) if is_reference(of) else None) or Probe.pretrained_pixels
+
+
+def is_pretrained(model: str, options: Iterable[str], weights: Path | None = None) -> bool:
+    """Tell whether a model has trained weights: its options, as NAME=VALUE, ask for them, or a hub or a file has them.
+
+    What the code of a user's own network loads is not known.
+    """
+    if is_reference(model):
+        return weights is not None or model.startswith(("hf:", "timm:"))
     return "weights" in model_options(model) and any(
         word.startswith("weights=") and word != "weights=" for word in options
     )

@@ -110,7 +110,7 @@ def build(settings: ResolvedSettings) -> Experiment:
         skip_damaged=settings.skip_damaged,
         task=task.name,
     )
-    if is_pretrained(settings.model, settings.model_options):
+    if is_pretrained(settings.model, settings.model_options, settings.weights):
         # Trained on a million photographs, it takes stronger changes of few, and learns less of each by heart.
         dataset = dataclasses.replace(
             dataset, augmentation=FOR_PRETRAINED.get(dataset.augmentation, dataset.augmentation)

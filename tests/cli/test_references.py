@@ -9,14 +9,31 @@ from PIL import Image
 
 import glassnet as gn
 from command_line import answer, call, refused
+from glassnet import experiment
+from glassnet.building import low_res_size
+from glassnet.console import _printed
 from glassnet.errors import InputError
 from glassnet.models.references.base import digest_of
 from glassnet.run.store import Store
+from glassnet.training.transfer import parameter_groups
 from tiny_references import NET, Small, write_exported, write_hub_folder
 
 DATA = ["--data", "folder:photos"]
 NETWORKS = {"net.py:make": 16, "hf:vit": 16, "hf:convnext": 32, "net.pt2": 16}
 """And the size in which each reads images."""
+
+
+class Stopping:
+    """A user who stops a training after its first epoch."""
+
+    def on_start(self, info):
+        pass
+
+    def on_epoch(self, record):
+        raise KeyboardInterrupt
+
+    def on_end(self, metrics):
+        pass
 
 
 @pytest.fixture(scope="module")
@@ -179,3 +196,89 @@ def test_a_subject_takes_a_reference_and_is_asked_all_that_a_run_is(place):
 def test_a_network_that_views_its_maps_is_evaluated(place):
     images = np.zeros((4, 3, 16, 16), np.uint8)
     assert gn.Subject(Small(), images, labels=[0, 1, 0, 1]).evaluate().images == 4
+
+
+@pytest.mark.parametrize("network", ["net.py:make", "hf:vit", "hf:convnext", "net.pt2"])
+def test_a_probe_takes_a_reference_and_its_run_is_opened_again(capsys, place, network):
+    words = ["--model-options", f"of={network}", "--validation", 0.4, "--precision", "fp32", *DATA]
+    run = answer(capsys, "train", "--model", "probe", *words)["run"]
+    opened = gn.Run.open(place / run)
+    assert opened.manifest["model"]["image_size"] == NETWORKS[network]
+    option = opened.manifest["model"]["options"]["of"]
+    assert option.endswith(network.removeprefix("hf:"))
+    assert option.removeprefix("hf:").startswith("/")  # it works from any folder
+    probed, weights = opened.model(), opened.weights()
+    assert all(torch.equal(value, weights[key]) for key, value in probed.state_dict().items())
+    assert opened.history[0]["train_accuracy"] >= 0.5
+    assert answer(capsys, "eval", run)["accuracy"] == opened.metrics["test_accuracy"]
+
+
+def test_a_probe_of_another_source_is_refused(capsys, place):
+    (place / "net.py").unlink()
+    (place / "net.py").write_text(NET)
+    words = ["--model-options", "of=net.py:make", "--validation", 0.4, *DATA]
+    run = answer(capsys, "train", "--model", "probe", *words)["run"]
+    (place / "net.py").write_text(NET + "# mended\n")
+    with pytest.raises(InputError, match=r"net.py:make is not what the run was trained with"):
+        gn.Run.open(run).model()
+
+
+@pytest.mark.parametrize("model", [["net.py:make"], ["probe", "--model-options", "of=net.py:make"]])
+def test_a_run_of_another_source_is_not_resumed(capsys, place, model):
+    (place / "net.py").unlink()
+    (place / "net.py").write_text(NET)
+    settings = gn.TrainSettings(
+        data="folder:photos",
+        model=model[0],
+        model_options=tuple(model[2:]),
+        epochs=3,
+        batch_size=4,
+        validation=0.4,
+        out="run",
+    )
+    with pytest.raises(KeyboardInterrupt):
+        gn.train(settings, callbacks=[Stopping()])
+    (place / "net.py").write_text(NET + "# mended\n")
+    before = {path: path.read_bytes() for path in sorted((place / "run").rglob("*")) if path.is_file()}
+    assert "net.py:make is not what the run was trained with: its SHA-256 is" in refused(
+        capsys, "train", "--resume", "run"
+    )
+    assert {path: path.read_bytes() for path in sorted((place / "run").rglob("*")) if path.is_file()} == before
+    (place / "net.py").write_text(NET)
+    assert answer(capsys, "train", "--resume", "run")["run"] == "run"
+
+
+def test_a_grid_is_trained_over_a_reference(capsys, place):
+    words = ["--epochs", 1, "--batch-size", 4, "--validation", 0.4, "--seeds", 0, 1, *DATA]
+    table = answer(capsys, "tune", "--model", "net.py:make", "--grid", "learning_rate=0.01", "0.02", *words)
+    assert [len(cell["runs"]) for cell in table["cells"]] == [2, 2]
+    assert "no setting or model option 'filters'" in refused(
+        capsys, "tune", "--model", "net.py:make", "--grid", "filters=1", "2", *words
+    )
+
+
+def test_smaller_first_images_are_for_models_by_name(place):
+    described = {"name": "net:make", "reference": {}, "image_size": 32}
+    settings = experiment.resolve(gn.TrainSettings(task="segmentation", low_res_epochs=0.5))
+    with pytest.raises(InputError, match="--low-res-epochs needs a model by name, which is known for every size, and"):
+        low_res_size(settings, described | {"reference": {"text": "net.py:make"}})
+
+
+def test_hub_networks_are_fine_tuned_and_own_code_is_told_how(capsys, place):
+    tuned = experiment.resolve(gn.TrainSettings(data="folder:photos", model="hf:vit"))
+    assert (tuned.backbone_rate, tuned.learning_rate, tuned.batch_size, tuned.steps) == (0.1, 0.002, 32, 400)
+    assert experiment.build(tuned).dataset.augmentation == "zooms"
+    own = experiment.resolve(gn.TrainSettings(data="folder:photos", model="net.py:make"))
+    assert (own.backbone_rate, own.steps) == (1.0, None)
+    _printed.clear()
+    experiment.resolve(gn.TrainSettings(data="folder:photos", model="net.py:make"))
+    assert "net.py:make is trained as one with random weights; if its code loads" in capsys.readouterr().err
+    assert experiment.resolve(
+        gn.TrainSettings(data="folder:photos", model="net.py:make", weights="w.pt")
+    ).backbone_rate == pytest.approx(0.1)
+
+
+def test_the_blocks_of_a_hub_network_learn_at_rates_of_their_own(place):
+    settings = experiment.resolve(gn.TrainSettings(data="folder:photos", model="hf:vit", layer_decay=0.5))
+    groups = parameter_groups(experiment.build(settings).model, settings)
+    assert sorted({group["share"] for group in groups}, reverse=True) == [1.0, 0.1, 0.05, 0.025, 0.0125]

@@ -6,8 +6,10 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 import glassnet as gn
+from glassnet.console import _printed
 from glassnet.data.split import training_parts
 from glassnet.errors import InputError
+from glassnet.experiment import resolve
 from glassnet.models import create_model
 from glassnet.training import fitting
 from glassnet.training.fitting import STRENGTHS, fit_head
@@ -34,6 +36,22 @@ def test_it_is_fitted_in_one_epoch_and_no_weight_of_the_network_changes(probed):
         if not name.startswith("normalize."):
             assert torch.equal(value, probed.model().state_dict()[f"network.{name}"].cpu()), name
     assert probed.metrics["test_accuracy"] > 0.5  # of random features; chance is 0.1
+
+
+def test_settings_of_steps_are_of_no_use_to_it_which_is_said(capsys):
+    settings = gn.TrainSettings(
+        data="mnist-sample", model="probe", model_options=OPTIONS, epochs=5, weight_averaging=0.9, layer_decay=0.5
+    )
+    resolved = resolve(settings)
+    assert (resolved.epochs, resolved.weight_averaging, resolved.layer_decay) == (1, 0, 1)
+    sentence = "probe is fitted at once, not step by step: --epochs, --weight-averaging, --layer-decay are of no use."
+    assert sentence in capsys.readouterr().err
+
+
+def test_of_random_features_it_is_said(capsys):
+    _printed.clear()
+    create_model("probe", in_channels=1, num_classes=3, image_size=32, of="convnet", weights="")
+    assert "convnet has random weights: the probe measures" in capsys.readouterr().err
 
 
 def test_the_map_is_that_of_logistic_regression(probed):
@@ -75,6 +93,7 @@ def test_the_strength_is_that_of_least_validation_loss(probed, monkeypatch):
     [
         ({"of": "fcn8_small"}, "fcn8_small has no linear layer whose input a probe could take; name a layer"),
         ({"of": "convnet", "layer": "conv9"}, "no layer 'conv9'"),
+        ({"of": "probe"}, "of is probe, expected the network to be probed"),
         ({"of": "nosuch"}, "no model 'nosuch'"),
     ],
 )

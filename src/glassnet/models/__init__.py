@@ -14,7 +14,7 @@ from glassnet.models.convnets import AlexNetSmall, AllConv, ConvNet, VGGSmall
 from glassnet.models.efficientnet import EfficientNetLite0
 from glassnet.models.fcn_lite import FCNLite0
 from glassnet.models.probe import Probe
-from glassnet.models.references import is_reference, rebuild
+from glassnet.models.references import check_same_source, is_reference, rebuild
 from glassnet.models.resnet import ResNetSmall
 from glassnet.models.segmentation import FCN8Small, FCN8sVGG16, UNetSmall
 from glassnet.models.vae import VAEConv, VAEDeep
@@ -125,13 +125,15 @@ def build_model(description: Mapping[str, Any]) -> nn.Module:
         if description.get("reference"):
             return rebuild(description)
         options = {k: tuple(v) if isinstance(v, list) else v for k, v in description["options"].items()}
-        return create_model(
+        model = create_model(
             description["name"],
             in_channels=description["in_channels"],
             num_classes=description["num_classes"],
             image_size=description["image_size"],
             **options,
         )
+        check_same_source(getattr(model, "reference", None), description.get("probed"))
+        return model
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"the model's description is damaged ({error!r}); train the run again.") from None
 

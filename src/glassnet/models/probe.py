@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from glassnet.console import say_once
 from glassnet.errors import InputError, unknown_name
+from glassnet.images import device_of
 from glassnet.models.layout.reading import Reading
 from glassnet.models.layout.trace import trace
+from glassnet.models.references import Wanted, is_reference, load_reference
 
+MODEL_NAME = "probe"
 Maps = Float[Tensor, "batch channel height width"]
 
 
@@ -47,15 +52,17 @@ class Probe(nn.Module):
             in_channels: Channels of the images.
             num_classes: Classes of the map.
             image_size: Height and width of the images in pixels.
-            of: Network whose features are taken, as --model takes it.
-            weights: Its weights, where it is a model by name: imagenet or a file; empty for random ones.
+            of: Network whose features are taken, as --model takes it: by name, or by reference (net.py:make, hf:NAME,
+                timm:NAME, net.pt2).
+            weights: Its weights: imagenet or a file; empty for random ones. A reference has weights of its own, or
+                takes a file's.
             layer: Layer whose output is taken; empty for what the network's last linear layer takes.
 
         Raises:
             InputError: There is no such network or layer, or its features have no channels that a trace tells.
         """
         super().__init__()
-        self.network = _network(of, weights, in_channels=in_channels, image_size=image_size)
+        self.network, self.reference = _network(of, weights, in_channels=in_channels, image_size=image_size)
         self.network.requires_grad_(requires_grad=False)
         self.layer = layer
         names = [name for name, _ in self.network.named_modules() if name]
@@ -64,11 +71,16 @@ class Probe(nn.Module):
         self._place = layer or _last_linear(self.network, of)
         self._reading: Reading | None = None
         self.eval()
-        blank = torch.zeros(2, in_channels, image_size, image_size)
+        blank = torch.zeros(2, in_channels, image_size, image_size, device=device_of(self.network))
         with torch.no_grad():
             self._reading = self._traced(blank)
-            width = self.features(blank).shape[1]
-        self.head = nn.Linear(width, num_classes)
+            rows = self.features(blank)
+        if rows.ndim != 2:
+            raise InputError(
+                f"the last linear layer of {of}, {self._place}, takes values of shape {tuple(rows.shape)}, expected a "
+                "row of features for each image; name a layer, as in layer=conv4."
+            )
+        self.head = nn.Linear(rows.shape[1], num_classes)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
@@ -114,12 +126,22 @@ class Probe(nn.Module):
         return reading
 
 
-def _network(of: str, weights: str, *, in_channels: int, image_size: int) -> nn.Module:
+def _network(of: str, weights: str, *, in_channels: int, image_size: int) -> tuple[nn.Module, Mapping[str, Any] | None]:
+    """Build the probed network; of a reference, also return what tells later whether its source is the same."""
+    if is_reference(of):
+        file = None if weights in ("", "imagenet") else Path(weights)
+        with torch.device("cpu"):  # code of somebody's own needs numbers, also where ours is built without
+            loaded = load_reference(of, Wanted(in_channels, image_size, weights=file), seed=0)
+        return loaded.module, loaded.record
     from glassnet.models import create_model, model_options  # they know this class
 
+    if of == MODEL_NAME:
+        raise InputError("of is probe, expected the network to be probed, such as efficientnet_lite0.")
     options: dict[str, Any] = {"weights": weights} if weights and "weights" in model_options(of) else {}
+    if not options:
+        say_once(f"{of} has random weights: the probe measures features that nothing was learned for.")
     classes = 1000 if options else 2
-    return create_model(of, in_channels=in_channels, num_classes=classes, image_size=image_size, **options)
+    return create_model(of, in_channels=in_channels, num_classes=classes, image_size=image_size, **options), None
 
 
 def _last_linear(network: nn.Module, of: str) -> str:

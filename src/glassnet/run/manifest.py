@@ -96,7 +96,7 @@ _IF_THERE: Mapping[str, Mapping[str, Kind]] = {
         **{"leak": COUNT, "validation_leak": COUNT},
     },
     "weights": {"epoch": COUNT, "digest": TEXT},
-    "model": {"reference": OBJECT},
+    "model": {"reference": OBJECT, "probed": OBJECT},
     "machine": {},
     "versions": {},
 }

@@ -115,7 +115,7 @@ class FeaturesSettings(NetworkSettings):
     def __post_init__(self) -> None:
         """Refuse what no embedding could use."""
         super().__post_init__()
-        if isinstance(self.images, Path):  # a script's
+        if not isinstance(self.images, int):  # a script may give a path
             object.__setattr__(self, "images", str(self.images))
         positive(self, "images", "clusters")
         seeded(self)
@@ -141,7 +141,7 @@ class FeaturesSettings(NetworkSettings):
     @property
     def most(self) -> int:
         """How many images are drawn, at most."""
-        return self.images if isinstance(self.images, int) else FeaturesSettings.images
+        return self.images if isinstance(self.images, int) else 5000
 
 
 @dataclass(frozen=True, kw_only=True)

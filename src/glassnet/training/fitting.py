@@ -42,32 +42,32 @@ def fit_head(
     The loss is that of the task. The features' means and deviations go into the map, so that it takes them as they are.
 
     Returns:
-        "loss", of the training images, and "strength".
+        Loss of the training images, the task's other means, such as their accuracy, and the strength.
     """
     fitted = cast(Fitted, model)
     rows, targets = _features(fitted, training, device, precision, "training")
     held_rows, held_targets = _features(fitted, validation, device, precision, "validation")
     mean, deviation = rows.mean(dim=0), rows.std(dim=0, correction=0).clamp(min=1e-6)
     rows, held_rows = (rows - mean) / deviation, (held_rows - mean) / deviation
-    best: tuple[float, float, float, nn.Linear] | None = None
+    best: tuple[float, dict[str, float], float, nn.Linear] | None = None
     for strength in sorted(STRENGTHS, reverse=True):
         head = nn.Linear(rows.shape[1], fitted.head.out_features, device=device)
-        loss = _minimise(head, rows, targets, objective, strength)
+        means = _minimise(head, rows, targets, objective, strength)
         with torch.no_grad():
             held = float(objective(head(held_rows), held_targets, 1.0)[0])
         if best is None or held < best[0]:
-            best = (held, loss, strength, head)
+            best = (held, means, strength, head)
     assert best is not None  # there is a strength
-    _, loss, strength, head = best
+    _, means, strength, head = best
     with torch.no_grad():
         fitted.head.weight.copy_(head.weight / deviation)
         fitted.head.bias.copy_(head.bias - head.weight @ (mean / deviation))
-    return {"loss": loss, "strength": strength}
+    return {**means, "strength": strength}
 
 
 def _minimise(
     head: nn.Linear, rows: Float[Tensor, "n d"], targets: Tensor, objective: Objective, strength: float
-) -> float:
+) -> dict[str, float]:
     nn.init.zeros_(head.weight)
     nn.init.zeros_(head.bias)
     optimizer = torch.optim.LBFGS(head.parameters(), max_iter=200, history_size=20, line_search_fn="strong_wolfe")
@@ -81,7 +81,8 @@ def _minimise(
     with torch.enable_grad():
         optimizer.step(cast(Any, penalised))
     with torch.no_grad():
-        return float(objective(head(rows), targets, 1.0)[0])
+        loss, others = objective(head(rows), targets, 1.0)
+    return {"loss": float(loss), **{name: float(mean) for name, mean in others.items()}}
 
 
 @torch.no_grad()

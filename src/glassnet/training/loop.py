@@ -26,6 +26,7 @@ from glassnet.devices import autocast
 from glassnet.errors import WorkError
 from glassnet.experiment import Experiment
 from glassnet.measuring import run_evaluation
+from glassnet.models.references import source_of
 from glassnet.rng import PerImageRNG
 from glassnet.settings import ResolvedSettings, to_json
 from glassnet.settings.train import share_of_epochs
@@ -253,5 +254,5 @@ def save_checkpoint(loop: Loop) -> None:
     """Write the state down, so that the training can go on from here."""
     state = {"settings": to_json(loop.settings), "started": loop.started, "state": loop.state.state_dict()}
     data = {"classes": list(loop.parts.dataset.classes), "fingerprint": dict(loop.fingerprint)}
-    made = {"data": data, "reference": loop.parts.description.get("reference")}
+    made = {"data": data, "reference": source_of(loop.parts.description)}
     run.write_checkpoint(loop.path, state | made | {"history": run.history_digest(loop.path)})

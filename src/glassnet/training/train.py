@@ -31,7 +31,7 @@ from glassnet.experiment import Experiment, Run
 from glassnet.files import WriteError
 from glassnet.models.inference import check_memory
 from glassnet.models.layer_table import layer_table
-from glassnet.models.references import check_same_source, is_reference, short_name
+from glassnet.models.references import check_same_source, is_reference, short_name, source_of
 from glassnet.run import SCHEMA_VERSION
 from glassnet.run.store import slug
 from glassnet.settings import ResolvedSettings, TrainSettings, to_json
@@ -150,7 +150,7 @@ def _require_same_data(
     Raises:
         InputError: Classes, images or targets are others than those that the run began with.
     """
-    check_same_source(parts.description.get("reference"), saved.get("reference"))
+    check_same_source(source_of(parts.description), saved.get("reference"))
     before, dataset = saved.get("data") or {}, parts.dataset
     check_fits(
         dataset,

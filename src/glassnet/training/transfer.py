@@ -75,10 +75,11 @@ def _shares(model: nn.Module, settings: ResolvedSettings) -> dict[str, float]:
     names = [name for name, _ in model.named_parameters()]
     head = head_of(model)
     backbone = [name for name in names if head and not name.startswith(f"{head}.")]
-    stages = list(dict.fromkeys(_stage(model, name) for name in backbone))
+    stage = {name: _stage(model, name, backbone) for name in backbone}
+    stages = list(dict.fromkeys(stage.values()))
     last = len(stages) - 1
     return {
-        name: settings.backbone_rate * settings.layer_decay ** (last - stages.index(_stage(model, name)))
+        name: settings.backbone_rate * settings.layer_decay ** (last - stages.index(stage[name]))
         if name in backbone
         else 1.0
         for name in names
@@ -91,9 +92,28 @@ def head_of(model: nn.Module) -> str:
     return named or [name for name, module in model.named_modules() if list(module.parameters(recurse=False))][-1]
 
 
-def _stage(model: nn.Module, name: str) -> str:
-    """Name the part of a backbone that learns at one rate: a child, or a child of a sequence."""
-    first, *others = name.split(".")
-    if isinstance(model.get_submodule(first) if others else None, nn.Sequential | nn.ModuleList):
-        return f"{first}.{others[0]}"
-    return first
+def _stage(model: nn.Module, name: str, backbone: Sequence[str]) -> str:
+    """Name the part of a backbone that learns at one rate: a child, or a child of a sequence.
+
+    Modules that hold one other alone, as wrappers of hub networks do, are looked into.
+    """
+    path = name.split(".")[:-1] or [name]
+    count = 0
+    while count < len(path) - 1 and len(_children(backbone, path[:count])) == 1:
+        count += 1  # all of the backbone lies in one module
+    count += 1
+    while count < len(path):
+        inside = _children(backbone, path[:count])
+        is_list = isinstance(model.get_submodule(".".join(path[:count])), nn.Sequential | nn.ModuleList)
+        if not is_list and len(inside) > 1:
+            break
+        count += 1
+        if is_list:
+            break
+    return ".".join(path[:count])
+
+
+def _children(names: Sequence[str], path: Sequence[str]) -> set[str]:
+    """Return the parts that weights' names have behind a path."""
+    start = "".join(f"{part}." for part in path)
+    return {name.removeprefix(start).partition(".")[0] for name in names if name.startswith(start)}

@@ -25,6 +25,7 @@ __all__ = [
     "rebuild",
     "resolved",
     "short_name",
+    "source_of",
 ]
 
 FORMS: dict[str, str] = {
@@ -53,7 +54,7 @@ _SIZES: dict[str, Callable[[str], int | None]] = {
     "py": factory.image_size_of,
     "hf": hub.image_size_of_hf,
     "timm": lambda text: hub.load_timm(text, Wanted(pretrained=False)).image_size,
-    "pt2": lambda _text: None,  # it is not trained
+    "pt2": exported.image_size_of,
 }
 
 
@@ -152,6 +153,11 @@ def rebuild(description: Mapping[str, Any]) -> nn.Module:
     loaded = load_reference(about["text"], Wanted(**sizes, pretrained=False), seed=0)
     check_same_source(loaded.record, about)
     return loaded.module
+
+
+def source_of(description: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return what a run wrote down of a network by reference: its model, or that which its probe is of."""
+    return description.get("reference") or description.get("probed")
 
 
 def check_same_source(now: Mapping[str, Any] | None, before: Mapping[str, Any] | None) -> None:

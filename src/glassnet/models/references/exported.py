@@ -56,6 +56,16 @@ def load(text: str, wanted: Wanted) -> Reference:
     )
 
 
+def image_size_of(text: str) -> int | None:
+    """Return the side of the images that a program was exported for; None where it takes any.
+
+    Raises:
+        InputError: The file is missing, damaged or no such program, or takes more than images.
+    """
+    path = Path(text).expanduser()
+    return _image_shape(_read(path), path)[2]
+
+
 def _read(path: Path) -> Any:
     if not path.is_file():
         raise InputError(f"{path} does not exist; expected a program that torch.export.save wrote, as in net.pt2.")
