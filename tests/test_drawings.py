@@ -203,3 +203,15 @@ def test_names_are_left_to_a_model_that_has_something_else_under_that_name():
     model.class_names = ["its own"]
     name_classes(model, ("cat", "dog", "owl"))
     assert model.class_names == ["its own"]
+
+
+def test_points_carry_the_images_names_while_there_are_few(embedding):
+    names = [f"photo{number}" for number in range(30)]
+    drawn = texts(embedding.show(np.arange(30) % 2, classes=["cat", "dog"], names=names))
+    assert [name for name in names if name in drawn] == names
+    assert "photo0" not in texts(embedding.show())
+
+
+def test_names_that_do_not_fit_the_points_are_refused(embedding):
+    with pytest.raises(InputError, match="got 2 names, expected 30, a name for each point"):
+        embedding.show(names=["a.jpg", "b.jpg"])

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 FORMATS = ("png", "svg", "pdf")
 """Files that a drawing is saved as, by their endings."""
 DPI = 150
+MOST_NAMES = 30
+"""Names of more points would lie on each other."""
 DPI_OF_A_CELL = 96
 
 
@@ -147,6 +149,7 @@ def draw_embedding(
     labels: Integer[np.ndarray, " n"] | Sequence[int] | None = None,
     *,
     classes: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
     title: str | None = None,
 ) -> Drawing:
     """Draw the points of an embedding, each in the colour of its class.
@@ -155,10 +158,11 @@ def draw_embedding(
         embedding: What `embed` returned, of 2 or 3 dimensions.
         labels: Class index of each point; all points have one colour if not given.
         classes: Names of the classes by index.
+        names: Name of each point, as `read_images` gives them; written at the points while there are at most 30.
         title: The figure's heading.
 
     Raises:
-        InputError: The points have other than 2 or 3 dimensions, or the labels do not fit them.
+        InputError: The points have other than 2 or 3 dimensions, or the labels or names do not fit them.
     """
     if embedding.dims not in (2, 3):
         raise InputError(f"the points have {embedding.dims} dimensions, expected 2 or 3 to draw; embed with dims=2.")
@@ -169,8 +173,18 @@ def draw_embedding(
     if embedding.explained_variance is not None:
         numbers["explained_variance"] = float(np.sum(embedding.explained_variance))
     named = classes if classes is not None or known is None else [str(c) for c in range(int(known.max()) + 1)]
-    figure = points_figure(embedding.points, known, named or (), numbers, heading, method=cast("Any", embedding.method))
+    method_key, called = cast("Any", embedding.method), _checked_names(names, len(embedding.points))
+    figure = points_figure(embedding.points, known, named or (), numbers, heading, method=method_key, names=called)
     return Drawing(figure, f"{heading}, {len(embedding.points):,} points")
+
+
+def _checked_names(names: Sequence[str] | None, points: int) -> list[str] | None:
+    """Return what is written at the points; None where nobody could read so many names."""
+    if names is None:
+        return None
+    if isinstance(names, str) or len(names) != points:
+        raise InputError(f"got {len(names)} names, expected {points}, a name for each point.")
+    return [str(name) for name in names] if points <= MOST_NAMES else None
 
 
 def _checked_labels(labels: Any, points: int) -> Integer[np.ndarray, " n"]:

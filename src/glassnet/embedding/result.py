@@ -68,6 +68,7 @@ class Embedding(Shown):
         labels: Integer[np.ndarray, " n"] | Sequence[int] | None = None,
         *,
         classes: Sequence[str] | None = None,
+        names: Sequence[str] | None = None,
         title: str | None = None,
     ) -> Any:
         """Show the points, coloured by class, in a notebook or a window; else say how the picture is saved.
@@ -77,7 +78,7 @@ class Embedding(Shown):
         Returns:
             The `Drawing`, which a notebook shows; `.save(path)` writes it.
         """
-        return glassnet.draw_embedding(self, labels, classes=classes, title=title).show()
+        return glassnet.draw_embedding(self, labels, classes=classes, names=names, title=title).show()
 
     def _repr_html_(self) -> str:
         """Show the points in a notebook, where they can be drawn, and the settings."""

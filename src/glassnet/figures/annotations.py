@@ -38,6 +38,7 @@ def write_names(
     classes: Sequence[str],
     *,
     inches: float,
+    edges: Sequence[int] | None = None,
 ) -> None:
     """Write each class's name at the median of its points, with a line to it where the name had to give way.
 
@@ -47,6 +48,7 @@ def write_names(
         targets: Class of each point.
         classes: Names of the classes, in order.
         inches: Side of the axes, which the labels' sizes are measured against.
+        edges: Class whose colour surrounds each name, where the names are of single points; its own if not given.
     """
     named = named_classes(targets, len(classes))
     names = [shorten(classes[c], 14) for c in named]
@@ -66,7 +68,7 @@ def write_names(
             "boxstyle": "round,pad=0.15",
             "facecolor": SURFACE,
             "alpha": 0.85,
-            "edgecolor": class_colour(named[index]),
+            "edgecolor": class_colour(named[index] if edges is None else edges[named[index]]),
         }
         axes.annotate(
             name, medians[index], places[index], ha="center", va="center", fontweight="bold", fontsize=9.5,

@@ -181,6 +181,7 @@ def points_figure(
     title: str,
     *,
     method: Method | None = None,
+    names: Sequence[str] | None = None,
 ) -> Figure:
     """Draw an embedding once, coloured by class where there are classes.
 
@@ -191,22 +192,24 @@ def points_figure(
         numbers: What to print, any of `figures.panels.NUMBERS`; those that are None are left out.
         title: The figure's heading.
         method: What the axes are.
+        names: Name of each point, written instead of the classes' names as long as there is room.
 
     Raises:
         InputError: The arrays do not fit each other or hold NaN, or a number or the method is unknown.
     """
     check_numbers(numbers)
     truth = np.zeros(len(points), dtype=np.int64) if targets is None else targets
-    names = ("",) if targets is None else classes
-    places, truth = checked_points(points, truth, names)
+    places, truth = checked_points(points, truth, ("",) if targets is None else classes)
     lines = number_lines(numbers, NUMBERS)
     if targets is None:
-        panel = Panel(f"{len(places):,} points", lines, "", truth, [0], [(0, "a point an image")])
+        panel = Panel(f"{len(places):,} points", lines, "", truth, [0], [(0, "one point per image")])
     else:
         panel = class_panel(truth, classes, lines)
     figure, foot = side_by_side(shorten(title, TITLE), [panel], number=len(places), flat=places.shape[1] == 2)
     axes = draw_panel(figure, 0, foot, places, panel, method)
-    if targets is not None:
+    if names is not None:
+        write_names(axes, places, np.arange(len(places)), names, inches=PANEL, edges=truth.tolist())
+    elif targets is not None:
         write_names(axes, places, truth, classes, inches=PANEL)
     return figure
 
