@@ -184,6 +184,14 @@ def test_each_layer_is_measured_as_by_itself_however_few_at_once(monkeypatch):
     np.testing.assert_allclose(whole.random["deletion"].values, flat.deletion_area, atol=1e-6)
 
 
+def test_how_scores_are_taken_is_said_once_for_all_layers(monkeypatch, capsys):
+    monkeypatch.setattr(layers, "MAP_BYTES", 1)  # a layer at a time
+    images, _ = patches(3)
+    ranking = gn.rank_layers(nn.Sequential(Shifting(), nn.Softmax(dim=1)), images, steps=4)
+    assert len(ranking.layers) > 1
+    assert capsys.readouterr().err.count("the model's scores are taken for probabilities as they stand") == 1
+
+
 def test_pointing_is_that_of_the_maps():
     images, mask = patches(6)
     ranking = gn.rank_layers(Shifting(), images, layers="there", mask=torch.from_numpy(mask), steps=4)

@@ -17,6 +17,7 @@ from glassnet.attribution.faithfulness.following import Followed, Unit, followin
 from glassnet.attribution.faithfulness.hiding import followed_curves
 from glassnet.attribution.faithfulness.ranking import Key, LayerRanking, Values, areas_of, ranked
 from glassnet.attribution.methods import choose_methods, is_of_a_layer
+from glassnet.console import no_repeats
 from glassnet.errors import InputError
 from glassnet.images import Images, check_images
 from glassnet.models.inference import ModelCall
@@ -91,6 +92,7 @@ def _of_subject(subject: Subject, images: Images | None) -> tuple[nn.Module, Ima
     return subject.model(), subject.part("test").images[:USUAL_IMAGES] if images is None else images
 
 
+@no_repeats()  # each portion of layers explains anew
 def measure_layers(
     model: nn.Module,
     images: Images,
