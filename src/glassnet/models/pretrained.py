@@ -172,9 +172,14 @@ def read_weights(path: Path, *, nested: bool = False) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # zip, pickle and safetensors each raise their own on damaged bytes
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        if isinstance(error, EOFError | IndexError):  # what the unpickler meets in bytes that are no pickle
+            reason = "it is damaged"
         if "weights_only" in str(error):  # torch would have the reader switch its protection off
             reason = "it is no file of tensors alone, or holds objects that would run code"
-        raise InputError(f"{path} holds no weights that can be read ({reason}); restore it or give another.") from None
+        raise InputError(
+            f"{path} holds no weights that can be read ({reason}); give a file that torch.save(model.state_dict(), "
+            "file) or safetensors wrote."
+        ) from None
     inner = [name for name in ("state_dict", "model_state_dict", "model") if nested and isinstance(state, dict)]
     state = next((state[name] for name in inner if isinstance(state.get(name), dict)), state)
     if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):

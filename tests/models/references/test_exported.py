@@ -7,7 +7,7 @@ from torch import nn
 import glassnet as gn
 from glassnet.errors import InputError
 from glassnet.models.references import Wanted, load_reference
-from tiny_references import write_exported
+from tiny_references import Small, write_exported
 
 IMAGES = torch.rand(5, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
@@ -57,7 +57,7 @@ def test_what_is_no_layer_of_torchs_stays_as_it_is(tmp_path):
     torch.manual_seed(0)
     model = Tokens().eval()
     torch.export.save(torch.export.export(model, (IMAGES[:1],)), tmp_path / "net.pt2")
-    with pytest.raises(InputError, match="was exported for batches of 1; export it for any"):  # images times heads
+    with pytest.raises(InputError, match=r"was exported for batches of 1, .*, and for any batch"):  # images times heads
         load_reference(str(tmp_path / "net.pt2"))
     shapes = ({0: torch.export.Dim("batch")},)
     torch.export.save(torch.export.export(model, (IMAGES[:2],), dynamic_shapes=shapes), tmp_path / "net.pt2")
@@ -92,5 +92,29 @@ def test_what_cannot_be_used_is_one_sentence(tmp_path):
     with pytest.raises(InputError, match=r"--image-size is 8, but .*net.pt2 was exported for 16; leave it out"):
         load_reference(str(path), Wanted(image_size=8))
     torch.export.save(torch.export.export(Fixed(), (torch.zeros(2, 3, 16, 16),)), path)
-    with pytest.raises(InputError, match=r"was exported for batches of 2; export it for any: torch.export.export\("):
+    with pytest.raises(InputError, match=r"was exported for batches of 2, .* for any batch: torch.export.export\("):
         load_reference(str(path))
+
+
+class Dictionary(Small):
+    def forward(self, images):
+        return {"logits": super().forward(images)}
+
+
+def test_what_a_program_gives_is_named_before_its_batch(tmp_path, capfd):
+    path = tmp_path / "net.pt2"
+    torch.export.save(torch.export.export(Dictionary().eval(), (torch.rand(2, 3, 16, 16),)), path)
+    with pytest.raises(InputError, match=r"net.pt2 gives a dict for 2 images, expected one tensor with a row for each"):
+        load_reference(str(path))
+    torch.export.save(torch.export.export(Small().train(), (torch.rand(2, 3, 16, 16),)), path)
+    with pytest.raises(InputError, match=r"exported for batches of 2, .* another batch; export it in evaluation mode"):
+        load_reference(str(path))
+    model = Small().double().eval()
+    torch.export.save(torch.export.export(model, (torch.rand(2, 3, 16, 16).double(),)), path)
+    images = torch.rand(5, 3, 16, 16, dtype=torch.float64)
+    torch.testing.assert_close(load_reference(str(path)).module(images), model(images))
+    path.write_bytes(b"nothing")
+    capfd.readouterr()
+    with pytest.raises(InputError, match="is no program that this torch reads"):
+        load_reference(str(path))
+    assert capfd.readouterr().err == ""  # torch prints a traceback

@@ -185,3 +185,29 @@ def test_names_that_two_classes_have_get_their_numbers(tmp_path):
     about = json.loads(config.read_text())
     config.write_text(json.dumps(about | {"id2label": {"0": "crane", "1": "crane"}, "label2id": {"crane": 1}}))
     assert load_reference(f"hf:{tmp_path / 'vit'}").classes == ("crane (0)", "crane (1)")
+
+
+@pytest.mark.parametrize("kind", ["EfficientNet", "MobileViT", "ViT", "ConvNext", "BeitFast", "Levit"])
+@pytest.mark.parametrize("says_all", [True, False])
+def test_pixels_reach_the_network_as_the_processor_brings_them(tmp_path, kind, says_all):
+    """EfficientNet's divides by the deviation twice; MobileViT's turns RGB around and does not use its mean."""
+    transformers = pytest.importorskip("transformers")
+    write_hub_folder(tmp_path / "net", "vit")
+    processor = getattr(transformers, f"{kind.removesuffix('Fast')}ImageProcessorPil")()
+    written = json.loads(processor.to_json_string()) if says_all else {}
+    written |= {"image_processor_type": f"{kind.removesuffix('Fast')}ImageProcessor{'Fast' * kind.endswith('Fast')}"}
+    (tmp_path / "net" / "preprocessor_config.json").write_text(json.dumps(written))
+    image = torch.randint(0, 256, (16, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    wanted = processor(image.numpy(), do_resize=False, do_center_crop=False, return_tensors="pt")["pixel_values"]
+    module = load_reference(f"hf:{tmp_path / 'net'}").module
+    got = []
+    module.network.register_forward_pre_hook(lambda _, args: got.append(args[0]))
+    module(image.permute(2, 0, 1)[None] / 255)
+    torch.testing.assert_close(got[0], wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_what_was_saved_in_half_precision_is_calculated_in_single(tmp_path):
+    model = write_hub_folder(tmp_path / "vit", "vit")
+    model.half().save_pretrained(tmp_path / "vit")
+    loaded = load_reference(f"hf:{tmp_path / 'vit'}").module
+    torch.testing.assert_close(loaded(IMAGES), model.float()(pixel_values=(IMAGES - MEAN) / STD).logits)

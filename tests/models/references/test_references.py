@@ -71,6 +71,40 @@ def test_a_file_runs_again_when_it_has_changed(net):
     assert after.module[0].bias is None
 
 
+def test_each_folder_has_the_files_that_it_imports_and_they_are_in_the_digest(tmp_path):
+    code = "from torch import nn\n\ndef make():\n    from parts.width import W\n    return nn.Conv2d(3, W, 3)\n"
+    for name, width in (("a", 4), ("b", 6)):
+        (tmp_path / name / "parts").mkdir(parents=True)
+        (tmp_path / name / "net.py").write_text(code)
+        (tmp_path / name / "parts" / "__init__.py").write_text("from . import width\n")
+        (tmp_path / name / "parts" / "width.py").write_text(f"W = {width}\n")
+    one, other, again = (load_reference(f"{tmp_path}/{name}/net.py:make") for name in "aba")
+    assert [loaded.module.out_channels for loaded in (one, other, again)] == [4, 6, 4]
+    assert one.source == again.source != other.source
+    (tmp_path / "a" / "parts" / "width.py").write_text("W = 5\n")
+    changed = load_reference(f"{tmp_path}/a/net.py:make")
+    assert changed.module.out_channels == 5
+    assert changed.source != one.source
+    (tmp_path / "a" / "parts" / "width.py").write_text("W = 1 / 0\n")
+    with pytest.raises(
+        InputError, match=r"net.py:make failed in line 1 of width.py with ZeroDivisionError: division by"
+    ):
+        load_reference(f"{tmp_path}/a/net.py:make")
+
+
+def test_a_file_may_define_dataclasses_and_may_not_end_the_process(net):
+    net.write_text(
+        "from __future__ import annotations\nfrom dataclasses import dataclass\nfrom torch import nn\n\n@dataclass\n"
+        "class Width:\n    channels: int = 4\n\ndef make():\n    return nn.Conv2d(3, Width().channels, 3)\n\n"
+        "def ends():\n    raise SystemExit(0)\n\ndef forgets():\n    make()\n"
+    )
+    assert load_reference("net.py:make").module.out_channels == 4
+    with pytest.raises(InputError, match=r"net.py:ends failed in line 13 with SystemExit: 0; mend the file"):
+        load_reference("net.py:ends")
+    with pytest.raises(InputError, match=r"net.py:forgets gives None, expected a torch.nn.Module; let it return the"):
+        load_reference("net.py:forgets")
+
+
 def test_a_network_that_is_ready_is_copied_and_the_generator_is_left_alone(net):
     state = torch.get_rng_state()
     one, other = load_reference("net.py:ready", seed=0).module, load_reference("net.py:ready", seed=0).module
@@ -90,15 +124,29 @@ def test_paths_in_references_become_whole(net):
 # Weights
 
 
-@pytest.mark.parametrize("around", [None, "state_dict", "model", "model_state_dict", "module."])
-def test_weights_are_taken_from_files_as_trainings_write_them(net, around):
+@pytest.mark.parametrize(
+    "around", [None, "state_dict", "model", "model_state_dict", "module.", "model.", "module._orig_mod."]
+)
+def test_weights_are_taken_from_files_as_trainings_write_them(net, around, capsys):
     torch.manual_seed(1)
     state = {key: torch.rand_like(value) for key, value in load_reference("net.py:make").module.state_dict().items()}
-    written = {"module." + key: value for key, value in state.items()} if around == "module." else state
-    torch.save(written if around in (None, "module.") else {"epoch": 3, around: state}, "w.pt")
+    before = around if around and around.endswith(".") else ""
+    written = {before + key: value for key, value in state.items()}
+    torch.save(written if before or around is None else {"epoch": 3, around: state}, "w.pt")
     loaded = load_reference("net.py:make", Wanted(weights=Path("w.pt")))
     assert all(torch.equal(value, state[key]) for key, value in loaded.module.state_dict().items())
     assert loaded.weights == digest_of([Path("w.pt")])
+    assert (f"every key in w.pt begins with '{before}', which is left out." in capsys.readouterr().err) == bool(before)
+
+
+def test_weights_that_are_no_finite_numbers_are_refused(net):
+    state = load_reference("net.py:make").module.state_dict()
+    state["4.bias"] = torch.tensor([1.0, float("nan")])
+    torch.save(state, "w.pt")
+    with pytest.raises(
+        InputError, match=r"w.pt holds numbers that are not finite, in 4.bias; give weights from before"
+    ):
+        load_reference("net.py:make", Wanted(weights=Path("w.pt")))
 
 
 def test_weights_that_do_not_fit_are_named_and_change_nothing(net):
@@ -110,7 +158,7 @@ def test_weights_that_do_not_fit_are_named_and_change_nothing(net):
     )
     with pytest.raises(InputError, match=sentence):
         load_reference("net.py:make", Wanted(weights=Path("w.safetensors")))
-    with pytest.raises(InputError, match=r"the weights none.pt are missing"):
+    with pytest.raises(InputError, match=r"none.pt does not exist; expected a .safetensors, .pt or .pth"):
         load_reference("net.py:make", Wanted(weights=Path("none.pt")))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,16 +64,17 @@ class Reference:
 
 
 def digest_of(files: Iterable[Path]) -> str:
-    """Compute the SHA-256 of the content of one file, or of the names and contents of several.
+    """Compute the SHA-256 of the content of one file, or of the paths and contents of several.
 
     Raises:
         InputError: One cannot be read.
     """
-    digests: dict[str, str] = {}
-    for file in files:
+    every, digests = list(files), {}
+    folder = os.path.commonpath([file.parent for file in every]) if every else ""
+    for file in every:
         try:
             with file.open("rb") as opened:
-                digests[file.name] = hashlib.file_digest(opened, "sha256").hexdigest()
+                digests[file.relative_to(folder).as_posix()] = hashlib.file_digest(opened, "sha256").hexdigest()
         except OSError as error:
             raise InputError(f"{file} cannot be read ({error.strerror}); change its rights, or give another.") from None
     if len(digests) == 1:

@@ -7,6 +7,7 @@ that layers are found by name and by kind as in any network.
 
 from __future__ import annotations
 
+import logging
 import operator
 from collections.abc import Callable
 from pathlib import Path
@@ -69,6 +70,9 @@ def image_size_of(text: str) -> int | None:
 def _read(path: Path) -> Any:
     if not path.is_file():
         raise InputError(f"{path} does not exist; expected a program that torch.export.save wrote, as in net.pt2.")
+    log = logging.getLogger("torch.export")
+    level = log.level
+    log.setLevel(logging.CRITICAL)  # it prints a traceback of what is raised as well
     try:
         return torch.export.load(path)
     except Exception as error:  # zip, JSON and pickle each raise their own on damaged bytes
@@ -76,6 +80,8 @@ def _read(path: Path) -> Any:
         raise InputError(
             f"{path} is no program that this torch reads ({reason}); write it by torch.export.save."
         ) from None
+    finally:
+        log.setLevel(level)
 
 
 def _image_shape(program: Any, path: Path) -> tuple[int | None, int | None, int | None, int | None]:
@@ -89,23 +95,57 @@ def _image_shape(program: Any, path: Path) -> tuple[int | None, int | None, int 
 
 
 def _require_any_batch(network: nn.Module, shape: tuple[int | None, ...], path: Path) -> None:
-    """Refuse a program that computes something else, or nothing, for another number of images than it was made for."""
+    """Refuse a program that computes something else, or nothing, for another number of images than it was made for.
+
+    Raises:
+        InputError: It does, or it gives no tensor with a row for each image.
+    """
     sizes = [3 if size is None and axis == 1 else 64 if size is None else size for axis, size in enumerate(shape)]
-    images = torch.rand((3, *sizes[1:]), generator=torch.Generator().manual_seed(0))
+    weight = next((one for one in network.parameters() if one.is_floating_point()), torch.zeros(()))
+    images = torch.rand((shape[0] or 3, *sizes[1:]), generator=torch.Generator().manual_seed(0)).to(weight.dtype)
     try:
         with torch.no_grad():
-            together, alone = network(images), torch.cat([network(one) for one in images.split(1)])
-        fits = torch.allclose(together, alone, rtol=1e-3, atol=1e-4)
-    except Exception:  # whatever the program's operations raise for shapes that they do not know
-        fits = shape[2] is None or shape[3] is None  # then 64 pixels may be too few, and the images will tell
-    if not fits:
+            output = network(images)
+    except Exception as error:  # whatever the program's operations raise
+        if shape[2] is None or shape[3] is None:
+            return  # 64 pixels may be too few, and the images will tell
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")[:200]
         raise InputError(
-            f"{path} was exported for batches of {shape[0]}; export it for any: torch.export.export(model, (images,), "
-            "dynamic_shapes=({0: torch.export.Dim('batch')},)) with two images or more."
+            f"{path} fails on images of shape {tuple(images.shape)} ({reason}); export it again, for float images."
+        ) from None
+    _require_scores(output, len(images), path)
+    if not _is_the_same_for_each(network, images):
+        raise InputError(
+            f"{path} was exported for batches of {shape[0] or 'some size'}, and gives an image something else in "
+            "another batch; export it in evaluation mode, and for any batch: torch.export.export(model.eval(), "
+            "(images,), dynamic_shapes=({0: torch.export.Dim('batch')},)) with two images or more."
         )
 
 
-# Operations into layers
+def _require_scores(output: Any, count: int, path: Path) -> None:
+    """Refuse what is no tensor with a row for each image.
+
+    Raises:
+        InputError: It is none.
+    """
+    if isinstance(output, Tensor) and output.ndim and len(output) == count:
+        return
+    got = f"a tensor of shape {tuple(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"
+    raise InputError(
+        f"{path} gives {got} for {count} images, expected one tensor with a row for each; export a module that returns "
+        "the scores alone."
+    )
+
+
+def _is_the_same_for_each(network: nn.Module, images: Tensor) -> bool:
+    """Tell whether images give the same in a batch of three and each alone."""
+    three = images[[0] * 3] + torch.arange(3).view(-1, 1, 1, 1).to(images) / 9
+    try:
+        with torch.no_grad():
+            together, alone = network(three), torch.cat([network(one) for one in three.split(1)])
+        return together.shape == alone.shape and torch.allclose(together, alone, rtol=1e-3, atol=1e-4)
+    except Exception:  # whatever the program's operations raise for shapes that they do not know
+        return False
 
 
 def _with_layers(program: fx.GraphModule, *, batch: int | None) -> fx.GraphModule:

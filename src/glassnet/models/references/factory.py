@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import importlib.util
 import inspect
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,33 +20,38 @@ from torch import nn
 from glassnet.console import say
 from glassnet.errors import InputError
 from glassnet.models.references.base import Reference, Wanted, digest_of, sizes_of
+from glassnet.models.references.sources import forget, importing_from, own_files
 from glassnet.models.references.weights import put_weights
 
 _GATHERED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+_RAN: dict[Path, tuple[str, ModuleType]] = {}
+"""Files that were run, each with the digest of all that it was made of then."""
 
 
 def load(text: str, wanted: Wanted) -> Reference:
     """Run the file and call the factory that `file.py:factory` names.
 
     The factory is given `num_classes`, `in_channels` and `image_size`, those of them that it takes and that are known.
-    It may also be a network that is ready. A file is run once in a process, whatever is made of it.
+    It may also be a network that is ready. A file is run once in a process, whatever is made of it, and again where it,
+    or a file of its folder that it imports, has changed. The source is the digest of all these files.
 
     Raises:
         InputError: There is no such file or factory, the code fails, it needs other arguments, what it gives is no
             `nn.Module`, or the weights do not fit.
     """
     path, factory = _split(text)
-    source = digest_of([path])
-    with _explained(text, path):
-        make = _found(_run(path.resolve(), source), factory)
+    files = own_files(path)
+    source = digest_of(files)
+    with _explained(text, files):
+        make = _found(_run(path, source), factory)
         network = _made(make, text, wanted)
     if not isinstance(network, nn.Module):
-        raise InputError(f"{text} gives a value of type {type(network).__name__}, expected a torch.nn.Module.")
+        raise InputError(f"{text} gives {_what(network)}, expected a torch.nn.Module; let it return the network.")
     name = short_name(text)
     weights = wanted.weights and put_weights(network, wanted.weights, name=name)
     usual = _defaults(make)
     return Reference(
-        text=f"{path.resolve()}:{factory}",
+        text=f"{path}:{factory}",
         name=name,
         module=network,
         source=source,
@@ -63,8 +68,9 @@ def image_size_of(text: str) -> int | None:
         InputError: There is no such file or factory, or the code fails.
     """
     path, factory = _split(text)
-    with _explained(text, path):
-        return _defaults(_found(_run(path.resolve(), digest_of([path])), factory)).get("image_size")
+    files = own_files(path)
+    with _explained(text, files):
+        return _defaults(_found(_run(path, digest_of(files)), factory)).get("image_size")
 
 
 def _split(text: str) -> tuple[Path, str]:
@@ -72,7 +78,11 @@ def _split(text: str) -> tuple[Path, str]:
     path = Path(file).expanduser()
     if not path.is_file():
         raise InputError(f"{file} does not exist; expected a Python file, as in net.py:make.")
-    return path, factory
+    return path.resolve(), factory
+
+
+def _what(value: object) -> str:
+    return "None" if value is None else f"a value of type {type(value).__name__}"
 
 
 def short_name(text: str) -> str:
@@ -81,44 +91,61 @@ def short_name(text: str) -> str:
     return f"{Path(file).stem}:{factory}"
 
 
-@lru_cache(maxsize=8)
-def _run(path: Path, _source: str) -> ModuleType:
-    """Run a file, with its folder among those that it imports from; again where its content is another."""
-    specification = importlib.util.spec_from_file_location(path.stem, path)
+def _run(path: Path, source: str) -> ModuleType:
+    """Run a file, or return what it was when it was run with the same content."""
+    if path in _RAN and _RAN[path][0] == source:
+        return _RAN[path][1]
+    if path in _RAN:
+        forget(path.parent)
+    # A name of its own, under which dataclasses and pickles find it, and which hides no other module.
+    name = f"{path.stem}_{hashlib.sha256(f'{path}{source}'.encode('utf-8', 'surrogateescape')).hexdigest()[:12]}"
+    specification = importlib.util.spec_from_file_location(name, path)
     assert specification is not None
     assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
+    module = sys.modules[name] = importlib.util.module_from_spec(specification)
     say(f"running {path}")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)  # a network that is made while the file runs has the same weights each time
-        specification.loader.exec_module(module)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # a network that is made while the file runs has the same weights each time
+            specification.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    _RAN[path] = source, module
     return module
 
 
 @contextmanager
-def _explained(text: str, path: Path) -> Iterator[None]:
-    """Let the user's code import from its folder, and turn what it raises into a sentence with the line."""
-    sys.path.insert(0, str(path.parent.resolve()))
+def _explained(text: str, files: list[Path]) -> Iterator[None]:
+    """Let the user's code import from its folder, and turn what it raises into a sentence with the line.
+
+    Raises:
+        InputError: It raised something.
+    """
     try:
-        yield
+        with importing_from(files[0].parent, files):
+            yield
     except InputError:
         raise
-    except Exception as error:  # the user's own code, which may raise anything
+    except (Exception, SystemExit) as error:  # the user's own code, which may raise anything, or end the process
         frames = traceback.extract_tb(error.__traceback__)
-        lines = [frame.lineno for frame in frames if Path(frame.filename).resolve() == path.resolve()]
-        where = f" in line {lines[-1]}" if lines else ""
+        lines = [frame for frame in frames if Path(frame.filename).resolve() in files]
+        where = f" in line {lines[-1].lineno}" if lines else ""
+        other = f" of {Path(lines[-1].filename).name}" if lines and Path(lines[-1].filename) != files[0] else ""
+        words = " ".join(str(error).split())[:300]
         raise InputError(
-            f"{text} failed{where} with {type(error).__name__}: {' '.join(str(error).split())[:300]}; mend the file."
+            f"{text} failed{where}{other} with {type(error).__name__}{f': {words}' if words else ''}; mend the file."
         ) from error
-    finally:
-        sys.path.pop(0)
 
 
 def _found(module: ModuleType, factory: str) -> Any:
     make = getattr(module, factory, None)
     if make is None:
         own = [key for key, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]
-        raise InputError(f"{module.__file__} has no '{factory}'; it defines {', '.join(own) or 'nothing'}.")
+        raise InputError(
+            f"{module.__file__} has no '{factory}', expected a function that makes the network; the file defines "
+            f"{', '.join(own) or 'nothing'}."
+        )
     return make
 
 

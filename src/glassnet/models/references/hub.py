@@ -6,8 +6,7 @@ Neither library is imported before such a network is asked for.
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from glassnet.errors import InputError
 from glassnet.models.blocks import Normalize
 from glassnet.models.pretrained import name_classes
 from glassnet.models.references.base import Reference, Wanted, digest_of
+from glassnet.models.references.processor import normalization, read_processor, size_of
 from glassnet.models.references.weights import put_weights
 
 _WITHOUT_NAMES = "LABEL_"
@@ -29,15 +29,16 @@ _WITHOUT_NAMES = "LABEL_"
 class Normalized(nn.Module):
     """A network behind the normalisation that it was trained with: images in [0, 1] in, logits out."""
 
-    def __init__(self, network: nn.Module, mean: list[float], std: list[float]) -> None:
-        """Take the network, and mean and deviation of each channel of images in [0, 1]."""
+    def __init__(self, network: nn.Module, mean: list[float], std: list[float], *, is_bgr: bool = False) -> None:
+        """Take the network, mean and deviation of each of its channels, and whether these are blue, green and red."""
         super().__init__()
         self.normalize = Normalize(mean, std, fixed=True)
         self.network = network
+        self.is_bgr = is_bgr
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits (n, classes) of images (n, channels, height, width)."""
-        output = self.network(self.normalize(images))
+        output = self.network(self.normalize(images.flip(1) if self.is_bgr else images))
         logits: Tensor = output if isinstance(output, Tensor) else output.logits
         return logits
 
@@ -73,14 +74,16 @@ def load_hf(text: str, wanted: Wanted) -> Reference:
         say_once(f"{text}: what is not on this computer yet is downloaded from huggingface.co.")
     with _quiet(transformers), _explained(text):
         config = transformers.AutoConfig.from_pretrained(where, local_files_only=is_offline())
-        processor = _processor(where)
+        processor = read_processor(transformers, where)
         network = _network(transformers, where, config, wanted, text)
         files = _files(where)
     weights = _digest(files, (".safetensors", ".bin")) if wanted.pretrained else None
     if wanted.weights is not None:
         weights = put_weights(network, wanted.weights, name=text)
     channels = int(getattr(network.config, "num_channels", None) or 3)
-    module, classes = Normalized(network, *_normalization(processor, channels)), _classes(network.config)
+    is_bgr = bool(processor.get("do_flip_channel_order"))  # as MobileViT's, which was trained so
+    module = Normalized(network, *normalization(processor, channels), is_bgr=is_bgr)
+    classes = _classes(network.config)
     name_classes(module, classes)
     return Reference(
         text=text,
@@ -88,7 +91,7 @@ def load_hf(text: str, wanted: Wanted) -> Reference:
         module=module,
         source=_digest(files, ("config.json",)) or "",
         weights=weights,
-        image_size=_size(text, processor, config),
+        image_size=size_of(text, processor, config),
         in_channels=channels,
         classes=classes,
     )
@@ -104,7 +107,7 @@ def image_size_of_hf(text: str) -> int | None:
     _require_place(text, Path(where).expanduser())
     with _quiet(transformers), _explained(text):
         config = transformers.AutoConfig.from_pretrained(where, local_files_only=is_offline())
-        return _size(text, _processor(where), config)
+        return size_of(text, read_processor(transformers, where), config)
 
 
 def _transformers(text: str) -> Any:
@@ -163,7 +166,7 @@ def _network(transformers: Any, where: str, config: Any, wanted: Wanted, text: s
     if not wanted.pretrained or wanted.weights is not None:
         if others:
             config.num_labels = wanted.num_classes
-        return auto.from_config(config)
+        return auto.from_config(config).float()
     labels = {"num_labels": wanted.num_classes} if others else {}
     network, loaded = auto.from_pretrained(
         where, local_files_only=is_offline(), output_loading_info=True, ignore_mismatched_sizes=others, **labels
@@ -171,25 +174,7 @@ def _network(transformers: Any, where: str, config: Any, wanted: Wanted, text: s
     fresh = sorted({*loaded["missing_keys"], *(one[0] for one in loaded["mismatched_keys"])})
     if fresh:
         say(f"{text} begins with random weights in {', '.join(fresh[:4])}{' and more' * (len(fresh) > 4)}.")
-    return network
-
-
-def _processor(where: str) -> dict[str, Any]:
-    """Read what the image processor does, without building it: that of torch's tensors needs torchvision."""
-    from transformers.utils.hub import cached_file
-
-    file = cached_file(
-        where,
-        "preprocessor_config.json",
-        local_files_only=is_offline(),
-        _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False,
-    )
-    if file is None:
-        say_once(f"{where} has no preprocessor_config.json: images are given to it as they are, from 0 to 1.")
-        return {}
-    processor = json.loads(Path(file).read_text())
-    return processor if isinstance(processor, dict) else {}
+    return network.float()  # what was saved in half precision is calculated in single, as all networks here are
 
 
 def _files(where: str) -> list[Path]:
@@ -203,42 +188,6 @@ def _digest(files: list[Path], ends: tuple[str, ...]) -> str | None:
     """Compute the digest of the files whose names end so; None where there are none."""
     chosen = [file for file in files if file.is_file() and file.name.endswith(ends)]
     return digest_of(chosen) if chosen else None
-
-
-def _normalization(processor: Mapping[str, Any], channels: int) -> tuple[list[float], list[float]]:
-    """Return mean and deviation for images in [0, 1], whatever range the processor brings them to first."""
-    factor = 255 * float(processor.get("rescale_factor", 1 / 255)) if processor.get("do_rescale", True) else 255.0
-    shift = 1.0 if processor.get("rescale_offset") else 0.0
-    plain = not processor or not processor.get("do_normalize", True)
-    mean, std = (
-        [float(one) for one in _each(None if plain else processor.get(key), usual, channels)]
-        for key, usual in (("image_mean", 0.0), ("image_std", 1.0))
-    )
-    return [(one + shift) / factor for one in mean], [one / factor for one in std]
-
-
-def _each(values: Any, usual: float, channels: int) -> list[float]:
-    """Return a value for each channel."""
-    every = values if isinstance(values, list | tuple) else [usual if values is None else values]
-    return list(every) if len(every) == channels else [every[0]] * channels
-
-
-def _size(text: str, processor: Mapping[str, Any], config: Any) -> int | None:
-    """Return the side of the images that a processor gives, or of those that the configuration is for.
-
-    Raises:
-        InputError: They are not square.
-    """
-    cropped = processor.get("do_center_crop") and processor.get("crop_size")
-    size = cropped or processor.get("size") or getattr(config, "image_size", None)
-    if isinstance(size, Mapping):
-        size = size.get("shortest_edge") or (size.get("height"), size.get("width"))
-    sides = tuple(size) if isinstance(size, list | tuple) else (size, size)
-    if len(set(sides)) != 1:
-        raise InputError(
-            f"{text} takes images of {' by '.join(map(str, sides))} pixels, expected a network for squares."
-        )
-    return None if sides[0] is None else int(sides[0])
 
 
 def _classes(config: Any) -> tuple[str, ...] | None:

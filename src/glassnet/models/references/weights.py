@@ -7,21 +7,21 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from glassnet.console import say
 from glassnet.errors import InputError
 from glassnet.models.pretrained import read_weights
 from glassnet.models.references.base import digest_of
 
 NAMED = 3
 """Keys that an error names of each kind."""
-_PARALLEL = "module."
-"""What DataParallel and DistributedDataParallel write before every key."""
 
 
 def put_weights(model: nn.Module, file: Path, *, name: str) -> str:
     """Put the weights of a .safetensors, .pt or .pth file into a model; nothing in the file can run code.
 
     A dictionary of tensors is taken, or one that a training wrote around it, under "state_dict", "model" or
-    "model_state_dict"; also where each key begins with "module.", as DataParallel writes them.
+    "model_state_dict"; also where each key begins with the name of what held the network in its training, as "module."
+    of DataParallel and "model." of a LightningModule, which is said.
 
     Args:
         model: Where to; it is changed only if all keys fit.
@@ -32,16 +32,38 @@ def put_weights(model: nn.Module, file: Path, *, name: str) -> str:
         The file's SHA-256.
 
     Raises:
-        InputError: The file cannot be read, or keys or shapes do not fit; they are named.
+        InputError: The file cannot be read, keys or shapes do not fit, or a weight is no finite number; they are named.
     """
-    state, own = read_weights(file.expanduser(), nested=True), model.state_dict()
-    if state and all(key.startswith(_PARALLEL) for key in state) and not any(k.startswith(_PARALLEL) for k in own):
-        state = {key.removeprefix(_PARALLEL): tensor for key, tensor in state.items()}
+    if not file.expanduser().is_file():
+        raise InputError(
+            f"{file} does not exist; expected a .safetensors, .pt or .pth file with the weights of {name}."
+        )
+    own = model.state_dict()
+    state = _without_holder(read_weights(file.expanduser(), nested=True), own, file)
     problems = _problems(own, state)
     if problems:
         raise InputError(f"{file} does not fit {name}: {'; '.join(problems)}; give weights of the same network.")
+    broken = [key for key, tensor in state.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+    if broken:
+        raise InputError(
+            f"{file} holds numbers that are not finite, in {_listed(broken)}; give weights from before the training "
+            "diverged."
+        )
     model.load_state_dict(state)
     return digest_of([file.expanduser()])
+
+
+def _without_holder(state: dict[str, Tensor], own: Mapping[str, Tensor], file: Path) -> dict[str, Tensor]:
+    """Leave out what stands before every key, name by name, if the keys are the network's own then; else nothing."""
+    shorter, left_out = state, ""
+    while shorter.keys() != own.keys():
+        holder = next(iter(shorter), "").partition(".")[0] + "."
+        if not shorter or not all(key.startswith(holder) and key != holder for key in shorter):
+            return state
+        shorter, left_out = {key.removeprefix(holder): one for key, one in shorter.items()}, left_out + holder
+    if left_out:
+        say(f"every key in {file} begins with '{left_out}', which is left out.")
+    return shorter
 
 
 def _problems(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
