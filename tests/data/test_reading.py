@@ -1,5 +1,8 @@
 """`gn.read_images`: pixel values by hand for every kind of file that a photograph may be."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 import torch
@@ -188,7 +191,8 @@ def test_what_gives_no_batch_is_refused(tmp_path):
         (tmp_path / "empty", {}, "holds no image files; expected some that end in"),
         (tmp_path / "nothing", {}, "does not exist; expected an image file or a folder"),
         ([], {}, "got no path, expected the path of a folder"),
-        ([np.zeros(3)], {}, "got a ndarray, expected the path"),
+        ([np.zeros(3)], {}, "got a value of type ndarray, expected the path"),
+        (None, {}, "got a value of type NoneType, expected the path"),
         (good, {"size": 0}, "size is 0, expected a number of pixels of 1 or more, or None"),
         (good, {"size": 2.5}, "size is 2.5, expected"),
         (good, {"fit": "squash"}, "no fit 'squash'"),
@@ -196,3 +200,35 @@ def test_what_gives_no_batch_is_refused(tmp_path):
     ):
         with pytest.raises(InputError, match=message):
             gn.read_images(images, **options)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "how", "reason"),
+    [
+        (np.full((8, 8), -5, np.int8), {"photometric": "minisblack"}, "numbers of 8 bits with a sign"),
+        (np.full((8, 8), 9, np.uint16), {"photometric": "miniswhite"}, "its 16 bits count from white to black"),
+        (
+            np.ones((3, 8, 8), np.uint16),
+            {"photometric": "rgb", "planarconfig": "separate"},
+            "one plane for each channel",
+        ),
+    ],
+)
+def test_a_tiff_that_would_be_read_as_something_else_is_refused(tmp_path, pixels, how, reason):
+    pytest.importorskip("tifffile").imwrite(tmp_path / "a.tif", pixels, **how)
+    for size in (8, None):
+        with pytest.raises(InputError, match=reason):
+            gn.read_images(tmp_path / "a.tif", size=size)
+
+
+def test_sixteen_bits_a_channel_in_colour_are_right(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 65536, (8, 8, 3)).astype(np.uint16)
+    pytest.importorskip("tifffile").imwrite(tmp_path / "a.tif", pixels, photometric="rgb")
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    header = struct.pack(">IIBBBBB", 8, 8, 16, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    written = (struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in chunks)
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(written))
+    for name in ("a.tif", "a.png"):
+        read = gn.read_images(tmp_path / name, size=None)[0][0].permute(1, 2, 0).numpy().astype(int)
+        assert np.abs(read - pixels // 257).max() <= 1  # Pillow takes the upper byte

@@ -37,6 +37,8 @@ ORIENTATION = 0x0112
 """The EXIF tag that says how an image is to be turned."""
 SAMPLE_FORMAT = 339
 """The TIFF tag that says whether whole numbers have a sign: 2, or 1 where they have none."""
+BITS, COMPRESSION, PHOTOMETRIC, PLANAR = 258, 259, 262, 284
+"""TIFF tags: bits a channel, how they are packed, what 0 means (0: white), and whether each channel is a plane (2)."""
 GREY_LEVELS = {"L;2": 85, "L;4": 17}
 """What Pillow multiplies grey levels of 2 and 4 bits by; it leaves the level that is transparent as it is."""
 
@@ -189,6 +191,7 @@ def _strips(image: Image.Image, multiple: int) -> Iterator[tuple[int, Image.Imag
 
 def _mend_transparency(file: Image.Image) -> None:
     """Correct what Pillow says of a PNG's transparent level: it gives it in the file's bits, not in the pixels'."""
+    _require_right(file)
     file.info.pop("wide", None)
     if is_wide(file):
         file.info["wide"] = True
@@ -200,6 +203,22 @@ def _mend_transparency(file: Image.Image) -> None:
         file.info["transparency"] = level * GREY_LEVELS[bits]
     elif file.mode == "RGB" and "16" in bits:
         file.info["transparency"] = tuple(value >> 8 for value in level)
+
+
+def _require_right(file: Image.Image) -> None:
+    """Refuse the TIFFs that Pillow reads as something else than they hold, without a word.
+
+    Raises:
+        ValueError: It is one of them.
+    """
+    tags = getattr(file, "tag_v2", {}) if file.format == "TIFF" else {}
+    bits = max(tags.get(BITS, (1,)))
+    if bits == 8 and 2 in tags.get(SAMPLE_FORMAT, (1,)):
+        raise ValueError("its pixels are numbers of 8 bits with a sign; save it with numbers from 0 to 255")
+    if bits == 16 and tags.get(PHOTOMETRIC) == 0:
+        raise ValueError("its 16 bits count from white to black; save it with 0 for black")
+    if bits == 16 and tags.get(PLANAR) == 2 and tags.get(COMPRESSION, 1) == 1:
+        raise ValueError("its 16 bits a channel lie in one plane for each channel; save it with pixels side by side")
 
 
 def is_wide(file: Image.Image) -> bool:

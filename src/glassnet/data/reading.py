@@ -82,9 +82,9 @@ def _files_and_names(images: Place | Iterable[Place]) -> tuple[list[Path], list[
         files = image_files(place)
         return files, [place.name if one == place else one.relative_to(place).as_posix() for one in files]
     places = list(images) if isinstance(images, Iterable) else [images]
-    wrong = next((one for one in places if not isinstance(one, str | os.PathLike)), None)
-    if wrong is not None or not places:
-        got = f"a {type(wrong).__name__}" if wrong is not None else "no path"
+    wrong = [type(one).__name__ for one in places if not isinstance(one, str | os.PathLike)]
+    if wrong or not places:
+        got = f"a value of type {wrong[0]}" if wrong else "no path"
         raise InputError(f"got {got}, expected the path of a folder or of an image file, or several of them.")
     files = [one for place in places for one in image_files(Path(place))]
     short = [one.name for one in files]
