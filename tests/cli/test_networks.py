@@ -182,7 +182,7 @@ def test_a_model_by_name_has_a_report(capsys, place):
         (["explain", "vgg61"], "no run or model 'vgg61'. Did you mean vgg"),
         (["explain", "no/such/run"], "no run at no/such/run"),
         (["eval", "none.py:make", *DATA], "none.py does not exist; expected a Python file, as in"),
-        (["eval", "net.py:mkae", *DATA], "net.py has no 'mkae'; it defines make, ten, smooth"),
+        (["eval", "net.py:mkae", *DATA], "net.py has no 'mkae', expected a function that makes the network; the file defines make, ten, smooth"),
         (["eval", "net.py:needs", *DATA], "net.py:needs needs width, depth; expected a function"),
         (["eval", "net.py:number", *DATA], "gives a value of type int, expected a torch.nn.Module"),
         (["eval", "net.py:three", *DATA], "gives a value of type int, expected a torch.nn.Module"),

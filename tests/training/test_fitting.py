@@ -11,6 +11,7 @@ from glassnet.data.split import training_parts
 from glassnet.errors import InputError
 from glassnet.experiment import resolve
 from glassnet.models import create_model
+from glassnet.models import probe as probing
 from glassnet.training import fitting
 from glassnet.training.fitting import STRENGTHS, fit_head
 from tiny_runs import tiny
@@ -46,6 +47,33 @@ def test_settings_of_steps_are_of_no_use_to_it_which_is_said(capsys):
     assert (resolved.epochs, resolved.weight_averaging, resolved.layer_decay) == (1, 0, 1)
     sentence = "probe is fitted at once, not step by step: --epochs, --weight-averaging, --layer-decay are of no use."
     assert sentence in capsys.readouterr().err
+
+
+def test_the_scores_of_the_networks_own_classes_are_no_layer_of_it():
+    probe = create_model("probe", in_channels=1, num_classes=3, image_size=32, of="convnet", weights="")
+    convnet = create_model("convnet", in_channels=1, num_classes=2, image_size=32)
+    linear = [name for name, module in probe.named_modules() if isinstance(module, torch.nn.Linear)]
+    theirs = [name for name, module in convnet.named_modules() if isinstance(module, torch.nn.Linear)]
+    assert linear == [*(f"network.{name}" for name in theirs[:-1]), "head"]
+    width = convnet.get_submodule(theirs[-1]).in_features
+    assert probe.features(torch.rand(2, 1, 32, 32)).shape == (2, width)
+
+
+class Bypassed(torch.nn.Module):
+    """A network that uses a linear layer's weight without running the layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.unused = torch.nn.Linear(2, 2)
+
+    def forward(self, images):
+        return images.mean(dim=(2, 3))
+
+
+def test_a_layer_that_does_not_run_is_refused(monkeypatch):
+    monkeypatch.setattr(probing, "_network", lambda *_args, **_sizes: (Bypassed(), None))
+    with pytest.raises(InputError, match="the probed network does not run its layer unused by itself; name another"):
+        create_model("probe", in_channels=1, num_classes=3, image_size=32)
 
 
 def test_of_random_features_it_is_said(capsys):

@@ -69,6 +69,8 @@ class Probe(nn.Module):
         if layer and layer not in names:
             raise unknown_name("layer", layer, names, where=f" in {of}", noun="layers")
         self._place = layer or _last_linear(self.network, of)
+        if not layer:  # its scores are of other classes, and would stand in every list of layers
+            self.network.set_submodule(self._place, nn.Identity())
         self._reading: Reading | None = None
         self.eval()
         blank = torch.zeros(2, in_channels, image_size, image_size, device=device_of(self.network))
@@ -99,6 +101,8 @@ class Probe(nn.Module):
         """Return the layer's features, one row an image."""
         with self._tapped() as taken:
             self.network(images)
+        if not taken:
+            raise InputError(f"the probed network does not run its layer {self._place} by itself; name another layer.")
         value = taken[0]
         return value if self._reading is None else self._reading.to_rows(value, mean=True)
 
