@@ -182,7 +182,7 @@ def test_a_model_by_name_has_a_report(capsys, place):
         (["explain", "vgg61"], "no run or model 'vgg61'. Did you mean vgg"),
         (["explain", "no/such/run"], "no run at no/such/run"),
         (["eval", "none.py:make", *DATA], "none.py does not exist; expected a Python file, as in"),
-        (["eval", "net.py:mkae", *DATA], "net.py has no 'mkae', expected a function that makes the network; the file defines make, ten, smooth"),
+        (["eval", "net.py:mkae", *DATA], "net.py has no 'mkae', expected a function that makes the network"),
         (["eval", "net.py:needs", *DATA], "net.py:needs needs width, depth; expected a function"),
         (["eval", "net.py:number", *DATA], "gives a value of type int, expected a torch.nn.Module"),
         (["eval", "net.py:three", *DATA], "gives a value of type int, expected a torch.nn.Module"),
@@ -301,6 +301,11 @@ def test_imagenets_weights_name_the_classes_on_the_command_line(capsys, place):
 def test_images_of_features_may_be_a_folder(capsys, place):
     words = [*SIZE, "--layers", "0", "--methods", "pca", "--dims", 2]
     (picture,) = answer(capsys, "features", "net.py:make", "--images", "photos", *words)["pictures"]
+    assert picture["analysis"].startswith("embedding/")
+    for number in range(6):
+        Image.new("RGB", (9, 9), (number, 0, 0)).save(place / "plain" / f"{number}.png")
+    few = ["--images", "plain", *SIZE, "--methods", "pca", "--dims", 2]
+    (picture,) = answer(capsys, "features", "net.py:make", *few)["pictures"]  # without labels, its last hidden layer
     assert picture["analysis"].startswith("embedding/")
     assert "--images photos and --data folder:photos both name" in refused(
         capsys, "features", "net.py:make", "--images", "photos", *DATA

@@ -259,7 +259,7 @@ def wanted_of_classes(subject: Subject) -> list[tuple[str, dict[str, Any]]]:
 
     Without labels it needs the likeliest classes in place of the evaluation; few such images make no embedding.
     """
-    layer, maps = _last_hidden_layer(subject), _usual_maps(subject)
+    layer, maps = last_hidden_layer(subject), _usual_maps(subject)
     if not subject.labelled:
         maps = maps | {"images": "first:4"}
         layer = layer if len(subject.part("test")) >= FEWEST_POINTS else None
@@ -293,7 +293,7 @@ def _last_of_each_size(subject: Subject, names: Sequence[str]) -> tuple[str, ...
     return tuple(name for name in sizes if name in last.values()) or ("last-conv",)
 
 
-def _last_hidden_layer(subject: Subject) -> str | None:
+def last_hidden_layer(subject: Subject) -> str | None:
     """Name the linear layer before the last, or the last convolution where there is none; None without either."""
     model = subject.model()
     for kind, place in (("linear", -2), ("conv", -1), ("linear", -1)):

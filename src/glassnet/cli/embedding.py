@@ -10,6 +10,7 @@ from glassnet.analysis.base import is_stored
 from glassnet.analysis.embedding import EMBEDDING, QUALITY_MEASURES, check
 from glassnet.analysis.features import layer_names, prepare, width_of
 from glassnet.analysis.layers import LayerComparison
+from glassnet.analysis.views import last_hidden_layer
 from glassnet.cli import Answer
 from glassnet.cli.subjects import answer_about, context_of, kept_at, open_subject, precision_of
 from glassnet.console import progress, say
@@ -70,7 +71,9 @@ def _compared(subject: Subject, settings: FeaturesSettings, context: Context) ->
 def _requests(subject: Subject, settings: FeaturesSettings, context: Context) -> list[dict[str, Any]]:
     """Return the settings of every picture that is asked for, after extracting the layers' features in one pass."""
     usual = [settings_of["layer"] for kind, settings_of in subject.task.views().wanted(subject) if kind == "embedding"]
-    words = settings.layers or tuple(dict.fromkeys(usual))
+    # A report has no picture of a few images without labels; who asks for one gets it.
+    last = None if usual or settings.layers else last_hidden_layer(subject)
+    words = settings.layers or tuple(dict.fromkeys(usual)) or (() if last is None else (last,))
     if not words:
         raise InputError(f"{subject.name} has no layer that is usually embedded; name some with --layers.")
     layers = layer_names(subject, words, context)

@@ -40,3 +40,11 @@ def test_a_map_by_hand():
     colours = Colours(torch.tensor([[[0.0, 1, 0], [1, 0, 0], [0, 0, 0.5]]]), torch.tensor([[[0.1], [0.0], [0.0]]]))
     pixel = torch.tensor([0.2, 0.4, 0.6]).view(1, 3, 1, 1)
     assert apply_colours(pixel, colours).flatten().tolist() == pytest.approx([0.5, 0.2, 0.3])
+
+
+def test_an_image_of_one_channel_becomes_what_a_grey_one_of_three_would_seen_without_colour():
+    colours = draw(brightness=0.1, contrast=0.2, saturation=0.3, tint=0.1)
+    grey = 0.4 + 0.2 * torch.rand(5, 1, 4, 6)
+    coloured = apply_colours(grey.expand(-1, 3, -1, -1).contiguous(), colours)
+    luminance = torch.einsum("c,nchw->nhw", torch.tensor(LUMINANCE), coloured)[:, None]
+    torch.testing.assert_close(apply_colours(grey, colours), luminance)

@@ -66,10 +66,17 @@ def random_colours(
 
 
 def apply_colours(
-    images: Float[Tensor, "batch 3 height width"], colours: Colours
-) -> Float[Tensor, "batch 3 height width"]:
-    """Map each image's colours, and cut off what is darker than black or brighter than white."""
-    flat = torch.baddbmm(colours.offset.to(images), colours.matrix.to(images), images.flatten(2))
+    images: Float[Tensor, "batch channel height width"], colours: Colours
+) -> Float[Tensor, "batch channel height width"]:
+    """Map each image's colours, and cut off what is darker than black or brighter than white.
+
+    An image of one channel becomes what it would as a grey one of three, seen without colour.
+    """
+    matrix, offset = colours.matrix.to(images), colours.offset.to(images)
+    if images.shape[1] == 1:
+        weights = torch.tensor(LUMINANCE).to(images).view(1, 1, 3)
+        matrix, offset = (weights * matrix.sum(dim=2)[:, None]).sum(dim=2, keepdim=True), weights @ offset
+    flat = torch.baddbmm(offset, matrix, images.flatten(2))
     return flat.clamp_(0, 1).view_as(images)
 
 
