@@ -14,7 +14,7 @@ from tiny_nets import TinyNet
 lightning = pytest.importorskip("lightning.pytorch")
 
 from glassnet.loggers.lightning import GlassnetCallback  # noqa: E402
-from glassnet.loggers.logger import map_strip  # noqa: E402
+from glassnet.loggers.pictures import map_strip  # noqa: E402
 
 IMAGES = torch.rand(4, 3, 12, 12, generator=torch.Generator().manual_seed(0))
 

@@ -14,10 +14,10 @@ from PIL import Image
 
 import glassnet as gn
 from glassnet.errors import InputError
-from glassnet.loggers import LOGGERS, logger
+from glassnet.loggers import LOGGERS, logger, pictures
 from glassnet.settings.train import LogName
 from tiny_nets import TinyNet
-from tiny_runs import tiny
+from tiny_runs import save_bars, save_scans, tiny, tiny_segmentation, tiny_vae
 
 
 class Stop:
@@ -195,7 +195,7 @@ def test_a_network_without_maps_is_logged_without_them(capsys):
             raise AssertionError
 
     sink = Sink()
-    sink._images = torch.rand(2, 3, 8, 8)
+    sink._draw = lambda model: pictures.map_strip(model, torch.rand(2, 3, 8, 8))
     flat = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 3)).eval()
     sink.on_epoch(gn.EpochRecord(1, {"train_loss": 1.0, "validation_loss": float("nan"), "seconds": 2.0}, flat, None))
     assert sink.values == {"train/loss": 1.0, "seconds": 2.0}
@@ -207,7 +207,58 @@ def test_a_network_without_maps_is_logged_without_them(capsys):
 
 def test_a_strip_is_the_images_above_their_maps():
     net, images = TinyNet().eval(), torch.rand(2, 3, 12, 12)
-    strip = logger.map_strip(net, images, target=torch.tensor([0, 1]))
+    strip = pictures.map_strip(net, images, target=torch.tensor([0, 1]))
     explained = gn.explain(net, images, target=torch.tensor([0, 1]), layers="last-conv", methods="gradcam")
     assert strip.shape == (448, 448, 3)
     assert np.array_equal(strip[224:, 224:], explained.overlay(image=1, size_pixels=224))
+
+
+class Kept(logger.Logger):
+    """Keeps the pictures, and the model that they were made of last."""
+
+    def __init__(self):
+        super().__init__()
+        self.kept = []
+
+    def on_start(self, info):
+        self.info = info
+        super().on_start(info)
+
+    def open(self, info):
+        return 0
+
+    def numbers(self, values, epoch):
+        pass
+
+    def picture(self, name, picture, epoch):
+        self.kept.append((name, epoch, picture))
+
+    def close(self, metrics):
+        pass
+
+
+def test_a_segmentation_logs_images_above_truth_and_prediction(tmp_path):
+    save_scans(tmp_path / "scans")
+    log = Kept()
+    gn.train(tiny_segmentation(tmp_path / "scans", tmp_path / "run"), callbacks=[log])
+    maps = [picture for name, _, picture in log.kept if name == "maps"]
+    assert [one.shape for one in maps] == [(3 * 224, len(log.info.validation.images[:4]) * 224, 3)] * 3
+    assert np.array_equal(maps[0][:448], maps[2][:448])  # images and truth stay
+    _, mask = log.info.validation.take(torch.tensor([0]))
+    own = maps[0][224:448, :224].reshape(32, 7, 32, 7, 3)[:, 3, :, 3].astype(int)  # the middle of each pixel
+    coloured = np.ptp(own, axis=-1) > 20
+    assert (coloured == np.isin(mask[0].numpy(), (1, 2))).mean() > 0.95  # a class has a colour, the rest is grey
+
+
+def test_a_reconstruction_logs_what_it_is_given_above_what_it_makes_and_the_originals(tmp_path):
+    save_bars(tmp_path / "bars")
+    log = Kept()
+    gn.train(tiny_vae(tmp_path / "bars", tmp_path / "run"), callbacks=[log])
+    first, last = (picture for name, _, picture in log.kept if name == "maps")
+    assert first.shape == (3 * 224, 4 * 224, 3)
+    given, made, original = first[:224], first[224:448], first[448:]
+    assert np.array_equal(given, last[:224])  # the noise stays, too
+    assert np.array_equal(original, last[448:])
+    assert not np.array_equal(made, last[224:448])
+    difference = given.astype(float) - original
+    assert 20 < difference.std() < 0.3 * 255  # a deviation of 0.3, clipped to 0 to 1

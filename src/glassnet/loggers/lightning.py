@@ -13,7 +13,8 @@ from glassnet.attribution.engine.targets import Target
 from glassnet.console import say, say_once
 from glassnet.files import atomic
 from glassnet.images import Images, check_images
-from glassnet.loggers.logger import Picture, map_strip, needed
+from glassnet.loggers.logger import needed
+from glassnet.loggers.pictures import Picture, map_strip
 from glassnet.models.layers import LayerChoice
 
 _LIGHTNING: Any = needed("lightning.pytorch.callbacks", "GlassnetCallback", "lightning")

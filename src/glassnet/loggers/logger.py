@@ -1,38 +1,26 @@
-"""What every logger logs of a training, and the pictures of an epoch: maps of fixed images, the confusion matrix."""
+"""What every logger logs of a training: an epoch's numbers, its confusion matrix, and pictures of fixed images."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from types import ModuleType
 from typing import Any
 
 import numpy as np
-import torch
-from jaxtyping import UInt8
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
 from glassnet import figures
-from glassnet.attribution.engine.targets import Target
-from glassnet.attribution.explain import explain
 from glassnet.console import say, say_once
-from glassnet.display import drawable
 from glassnet.errors import GlassnetError, InputError
-from glassnet.figures.overlay import overlay
 from glassnet.formats import is_number
-from glassnet.images import Images
-from glassnet.models.layers import LayerChoice
+from glassnet.loggers.pictures import Picture, fixed_pictures
 from glassnet.training.callbacks import EpochRecord, TrainingInfo
 
-Picture = UInt8[np.ndarray, "height width 3"]
-SIDE_PIXELS = 224
-"""Longer side of a logged map."""
 MOST_CLASSES = 40
 """Classes up to which a confusion matrix is drawn at each epoch."""
-SCORED = ("classification", "multilabel")
-"""Tasks whose models give a score a class, so that Grad-CAM of a class has a meaning without more."""
 
 
 def needed(package: str, logger: str, install: str = "glassnet[loggers]") -> ModuleType:
@@ -52,23 +40,21 @@ class Logger:
     """A callback that logs a training: each service says how it takes numbers and pictures.
 
     Logged are the row of metrics.jsonl at each epoch, for few classes the confusion matrix of the held-out images, and
-    Grad-CAM at the last convolution for a few of these, always the same, each for its own class.
+    a picture of a few of these, always the same: Grad-CAM at the last convolution, each for its own class; of a
+    segmentation image, truth and prediction; of a reconstruction what it is given, what it makes of it, the original.
     """
 
     def __init__(self, *, maps: int = 4) -> None:
-        """Take how many held-out images have their maps logged; 0 for none."""
+        """Take how many held-out images are pictured; 0 for none."""
         self.maps = maps
-        self._images: Tensor | None = None
-        self._targets: Target = "predicted"
+        self._draw: Callable[[nn.Module], Picture] | None = None
         self._classes: tuple[str, ...] = ()
 
     def on_start(self, info: TrainingInfo) -> None:
         """Begin, or go on; epochs that were trained but not logged any more, as the process ended, are added."""
         self._classes = info.classes
-        if self.maps > 0 and info.task in SCORED and len(info.validation):
-            rows = torch.linspace(0, len(info.validation) - 1, self.maps).long().unique()
-            self._images, targets = info.validation.take(rows)
-            self._targets = targets if targets.ndim == 1 else "predicted"
+        if self.maps > 0 and len(info.validation):
+            self._draw = fixed_pictures(info, self.maps)
         logged = self.open(info)
         for row in info.history:
             if row["epoch"] > logged:
@@ -109,33 +95,12 @@ class Logger:
             counts = getattr(record.evaluate(), "confusion", None)
             if counts is not None:
                 yield "confusion", confusion_picture(np.asarray(counts), self._classes, epoch=record.epoch)
-        if self._images is not None:
+        if self._draw is not None:
             try:
-                yield "maps", map_strip(record.model, self._images, target=self._targets)
+                yield "maps", self._draw(record.model)
             except GlassnetError as error:
-                self._images = None
+                self._draw = None
                 say(f"no maps are logged of this training: {error}")
-
-
-def map_strip(
-    model: nn.Module,
-    images: Images,
-    *,
-    target: Target = "predicted",
-    layers: LayerChoice = "last-conv",
-    method: str = "gradcam",
-) -> Picture:
-    """Draw images side by side, above, and below each its map at the last of the layers; the model stays as it is.
-
-    Raises:
-        InputError: As `glassnet.explain` says.
-    """
-    explanation = explain(model, images, target=target, layers=layers, methods=method)
-    pictures = drawable(images)
-    maps = [maps for (known, _), maps in explanation.maps.items() if known == method][-1]
-    above = [figures.thumbnail(one, SIDE_PIXELS) for one in pictures]
-    below = [overlay(one, values, size_pixels=SIDE_PIXELS) for one, values in zip(pictures, maps, strict=True)]
-    return np.concatenate([np.concatenate(above, axis=1), np.concatenate(below, axis=1)])
 
 
 def confusion_picture(counts: np.ndarray, classes: tuple[str, ...], *, epoch: int) -> Picture:

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from glassnet.loggers.logger import Logger, Picture, needed
+from glassnet.loggers.logger import Logger, needed
+from glassnet.loggers.pictures import Picture
 from glassnet.settings import to_json
 from glassnet.training.callbacks import TrainingInfo
 
@@ -21,7 +22,7 @@ class TensorBoard(Logger):
     """Logs into tensorboard/ in the run directory: `tensorboard --logdir runs` shows all runs."""
 
     def __init__(self, *, maps: int = 4) -> None:
-        """Take how many held-out images have their maps logged.
+        """Take how many held-out images are pictured.
 
         Raises:
             InputError: tensorboard is not installed.
@@ -70,7 +71,7 @@ class WeightsAndBiases(Logger):
     """Logs to Weights & Biases, as WANDB_MODE and `wandb login` say; offline, into the run directory."""
 
     def __init__(self, *, maps: int = 4, project: str | None = None) -> None:
-        """Take how many held-out images have their maps logged, and the project; WANDB_PROJECT if not given.
+        """Take how many held-out images are pictured, and the project; WANDB_PROJECT if not given.
 
         Raises:
             InputError: wandb is not installed.
@@ -112,7 +113,7 @@ class MLflow(Logger):
     """Logs to MLflow, where MLFLOW_TRACKING_URI says."""
 
     def __init__(self, *, maps: int = 4, experiment: str = PROJECT) -> None:
-        """Take how many held-out images have their maps logged, and the experiment.
+        """Take how many held-out images are pictured, and the experiment.
 
         Raises:
             InputError: mlflow is not installed.

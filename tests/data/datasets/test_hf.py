@@ -80,16 +80,18 @@ def test_validation_and_one_split_alone_become_the_parts_that_are_needed(write):
     assert [len(dataset.train), len(dataset.validation), len(dataset.test)] == [3, 1, 1]
 
 
-def test_a_validation_split_is_the_test_where_there_is_no_other(write):
+def test_a_validation_split_is_the_test_where_there_is_no_other(write, capsys):
     dataset = load(write(train=table([0, 1, 2]), validation=table([1], first=3)))
+    assert "has no test split; its validation split is the test." in capsys.readouterr().err
     assert dataset.validation is None
     assert dataset.test.targets.tolist() == [1]
 
 
-def test_of_one_split_a_fifth_of_each_class_is_tested(write):
+def test_of_one_split_a_fifth_of_each_class_is_tested(write, capsys):
     dataset = load(write(train=table([0, 1, 2] * 5)))
     assert sorted(dataset.test.targets.tolist()) == [0, 1, 2]
     assert len(dataset.train) == 12
+    assert "has one split, train; a fifth of each class is drawn from it for the test." in capsys.readouterr().err
 
 
 def test_grey_images_stay_grey_and_rows_without_a_class_are_left_out(write, capsys):

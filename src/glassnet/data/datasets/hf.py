@@ -210,10 +210,12 @@ def _parts(name: str, splits: Mapping[str, Rows]) -> dict[Part, Rows]:
         train, test = stratified_split(
             [str(number) for number in rows.numbers], rows.labels, test_share=TEST_SHARE, seed=SPLIT_SEED
         )
+        say_once(f"{name} has one split, {next(iter(whole))}; a fifth of each class is drawn from it for the test.")
         return {"train": rows.take(train), "test": rows.take(test)}
     named = {part_of(split): rows for split, rows in whole.items()}
     if "test" not in named and "validation" in named:
         named["test"] = named.pop("validation")
+        say_once(f"{name} has no test split; its validation split is the test.")
     if None in named or len(named) < len(whole) or not {"train", "test"} <= named.keys():
         raise InputError(
             f"{name} has the splits {', '.join(whole) or 'none'}, expected train and test, or validation, or one alone."
