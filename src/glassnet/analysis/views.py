@@ -13,9 +13,11 @@ from torch import Tensor, nn
 from glassnet.console import printable
 from glassnet.data import Dataset, Split
 from glassnet.errors import InputError, unknown_name
+from glassnet.loggers.pictures import Picture, fixed_maps
 from glassnet.models.layer_table import layer_table
 from glassnet.models.layers import select_layers
 from glassnet.run.store import Plot
+from glassnet.settings import ResolvedSettings
 from glassnet.subject import Part, Subject
 from glassnet.tables import Table
 from glassnet.tasks import Records
@@ -217,6 +219,7 @@ class Views:
         history: Columns of the table of epochs: key, heading, way of writing.
         history_caption: What that table shows, from all epochs.
         history_total: Cells of its last row by key, its name under "epoch", from the last epoch; empty for no such row.
+        epoch_pictures: (held-out images, rows, settings) to what draws a model's work on these rows, for a logger.
         reads_training: Whether an evaluation measures by the training images, too, and is another where they are.
         network: Further figures of the network's layers.
         example_rows: Places of the images that the report shows with their maps.
@@ -236,6 +239,7 @@ class Views:
     summary: Callable[[Any], list[str]]
     comparison: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...]
     curves: Callable[[Sequence[Mapping[str, Any]], int], Any]
+    epoch_pictures: Callable[[Split, Tensor, ResolvedSettings], Callable[[nn.Module], Picture]] = fixed_maps
     reads_training: bool = False
     network: Callable[[Mapping[str, Any]], Iterable[Plot]] = lambda _model: ()
     example_rows: Callable[[Any], Sequence[int]] = lambda _result: ()

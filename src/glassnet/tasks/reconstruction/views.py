@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from torch import Tensor, nn
 
 from glassnet import figures
 from glassnet.analysis.views import OF_THE_INPUT, EvaluationView, Views
+from glassnet.data import Split
+from glassnet.data.batches import corrupt
 from glassnet.denoising.baselines import BaselineQuality
+from glassnet.display import drawable
 from glassnet.errors import InputError
+from glassnet.experiment import corruption_of
 from glassnet.formats import DASH, count, decimal
+from glassnet.images import to_float
+from glassnet.loggers.pictures import SIDE_PIXELS, Picture, stacked
 from glassnet.measures import MEASURES, interval, show
+from glassnet.models.inference import outputs
 from glassnet.models.layers import select_layers
+from glassnet.rng import PerImageRNG
 from glassnet.run.store import FigureWords, Plot
+from glassnet.settings import ResolvedSettings
 from glassnet.subject import Subject
 from glassnet.tables import Table, make_table
 from glassnet.tasks.reconstruction.explain import ERROR, EXPLAIN
@@ -194,6 +204,21 @@ def _network(model: Mapping[str, Any]) -> Iterable[Plot]:
     )
 
 
+def _epoch_pictures(split: Split, rows: Tensor, settings: ResolvedSettings) -> Callable[[nn.Module], Picture]:
+    """Draw images with the noise that the model is validated with, what it makes of them, and the originals."""
+    images = to_float(split.take(rows)[0])
+    noise = PerImageRNG(settings.seed, "validation")
+    given, original = corrupt(images, split.numbers[rows].tolist(), corruption=corruption_of(settings), rng=noise)
+    return lambda model: _restored_strip(model, given, original)
+
+
+def _restored_strip(model: nn.Module, given: Tensor, original: Tensor) -> Picture:
+    (output,) = outputs(model, [given])
+    restored = output if isinstance(output, Tensor) else output.images
+    rows = (given, restored.float().cpu().clamp(0, 1), original)
+    return stacked(*([figures.thumbnail(one, SIDE_PIXELS) for one in drawable(images)] for images in rows))
+
+
 VIEWS = Views(
     complete=_complete,
     reads_training=True,  # the baselines are fitted to them
@@ -214,6 +239,7 @@ VIEWS = Views(
         ("Its likelihood", lambda metrics: str(metrics.get("test_likelihood") or DASH)),
     ),
     curves=_curves,
+    epoch_pictures=_epoch_pictures,
     network=_network,
     history=(
         ("train_loss", "Training loss", MEASURES["loss"].show),

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from glassnet import figures
 from glassnet.analysis.views import EPOCHS, OF_THE_INPUT, EvaluationView, Views
+from glassnet.data import Split
+from glassnet.display import drawable
 from glassnet.errors import InputError
+from glassnet.figures.images import to_pictures
+from glassnet.figures.segmentation import overlay
 from glassnet.formats import DASH, count, percent
+from glassnet.loggers.pictures import SIDE_PIXELS, Picture, stacked
 from glassnet.measures import MEASURES, interval, show
-from glassnet.models.inference import predict
+from glassnet.models.inference import outputs, predict
 from glassnet.models.layers import select_layers
 from glassnet.run.store import FigureWords, Plot
+from glassnet.settings import ResolvedSettings
 from glassnet.subject import Subject
 from glassnet.tables import Table, make_table
 from glassnet.tasks.segmentation.explain import EXPLAIN
@@ -262,6 +269,24 @@ def _history_total(last: Mapping[str, Any]) -> Mapping[str, str]:
     return {"epoch": EMPTY} | {key: percent(value) for key, value in scored.items()}
 
 
+def _epoch_pictures(split: Split, rows: Tensor, _settings: ResolvedSettings) -> Callable[[nn.Module], Picture]:
+    images, targets = split.take(rows)
+    return lambda model: _mask_strip(model, images, targets)
+
+
+def _mask_strip(model: nn.Module, images: Tensor, truth: Tensor) -> Picture:
+    """Draw images, the true classes of their pixels, and those that the model says, from top to bottom."""
+    (scores,) = outputs(model, [images])
+    rows = [[figures.thumbnail(one, SIDE_PIXELS) for one in drawable(images)]]
+    for masks in (truth, scores.argmax(dim=1)):
+        drawn = [
+            overlay(picture, mask.to(torch.uint8).cpu().numpy())
+            for picture, mask in zip(to_pictures(drawable(images)), masks, strict=True)
+        ]
+        rows.append([figures.thumbnail(one.transpose(2, 0, 1), SIDE_PIXELS) for one in drawn])
+    return stacked(*rows)
+
+
 VIEWS = Views(
     complete=_complete,
     plots=_plots,
@@ -282,6 +307,7 @@ VIEWS = Views(
         ("Test loss", lambda metrics: show("loss", metrics.get("test_loss"))),
     ),
     curves=_curves,
+    epoch_pictures=_epoch_pictures,
     history=(
         ("train_loss", "Training loss", MEASURES["loss"].show),
         ("train_accuracy", "Training accuracy", percent),
