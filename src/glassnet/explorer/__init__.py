@@ -1,0 +1,1 @@
+"""The local web app: a point of an embedding, its picture, its maps and its layer, one click apart."""
