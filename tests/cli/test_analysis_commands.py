@@ -230,3 +230,22 @@ def test_a_report_of_a_run_that_may_only_be_read_is_written_elsewhere(capsys, co
     html = (tmp_path / "page.html").read_text()
     assert all(name in html for name in HEADINGS), re.findall("<h[23].*", html)
     assert "left out" not in err
+
+
+def test_what_the_explorer_made_is_summed_up_and_removed_at_once(capsys, copy):
+    analyse(copy, "evaluation")
+    for image in (0, 1):
+        analyse(copy, "attribution", figures=False, images=image, layers="conv4", methods="gradcam")
+    code, out, _ = call(capsys, "analyses", copy.path)
+    assert code == 0
+    rows = [line for line in out.splitlines() if "browsed  " in line]
+    assert len(rows) == 1
+    assert "attribution, browsed" in rows[0]
+    assert "2 made by the explorer" in rows[0]
+    assert "`--remove browsed` removes the others" in out
+    listed = answer(capsys, "analyses", copy.path)["analyses"]
+    assert [one["browsed"] for one in listed] == [False, True, True]
+    assert answer(capsys, "analyses", copy.path, "--remove", "browsed") == {"removed": "browsed", "analyses": 2}
+    assert [one["name"] for one in answer(capsys, "analyses", copy.path)["analyses"]] == ["evaluation/test"]
+    _, out, _ = call(capsys, "analyses", copy.path, "--remove", "browsed")
+    assert out == "removed 0 analyses that the explorer made\n"

@@ -53,6 +53,7 @@ def analyse(
     device: str = "auto",
     data_root: Path | None = None,
     context: Context | None = None,
+    figures: bool = True,
     **settings: Any,
 ) -> Analysis:
     """Return an analysis of a subject: the one that is kept, if there is one of these settings, else a new one.
@@ -64,6 +65,7 @@ def analyse(
         device: Where to compute: "auto", "cpu" or "cuda".
         data_root: Folder of the data sets; default as when the run was trained.
         context: What further analyses of the same subject share; made anew if not given.
+        figures: Whether it gets figures; see `get`.
         settings: Fields of the kind's request, as in layer="fc1" or layers=[model.conv1], and for faithfulness those
             of its attribution.
 
@@ -77,7 +79,7 @@ def analyse(
         raise unknown_name("kind of analysis", kind, KINDS, noun="kinds")
     context, subject = context or Context(choose_device(device), data_root), as_subject(subject, data_root=data_root)
     request = build_request(kind, _with_layer_names(subject, settings, context))
-    return get(KINDS[kind], subject, request, context=context, name=name)
+    return get(KINDS[kind], subject, request, context=context, name=name, figures=figures)
 
 
 def _with_layer_names(subject: Subject, settings: Mapping[str, Any], context: Context) -> dict[str, Any]:

@@ -38,12 +38,14 @@ class Context:
         data_root: Folder of the data sets.
         batch_size: Images per forward pass, at most.
         memory: What was read or predicted already, for further analyses of one call.
+        figures: Whether what is made gets figures; the explorer, which draws its own, makes browsed entries without.
     """
 
     device: torch.device = field(default_factory=lambda: choose_device("auto"))
     data_root: Path | None = None
     batch_size: int = 512
     memory: dict[Any, Any] = field(default_factory=dict)
+    figures: bool = True
 
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
         """Return what was made under this key before, or make it."""
@@ -143,7 +145,13 @@ class Analysis:
 
 
 def get(
-    kind: Kind, subject: Subject, request: Any, *, context: Context | None = None, name: str | None = None
+    kind: Kind,
+    subject: Subject,
+    request: Any,
+    *,
+    context: Context | None = None,
+    name: str | None = None,
+    figures: bool = True,
 ) -> Analysis:
     """Return an analysis: the one that is kept, if there is one of these settings, else a new one.
 
@@ -153,11 +161,15 @@ def get(
         request: The kind's settings.
         context: Where and with what to compute.
         name: Name of a new entry; short words of its settings if not given.
+        figures: Whether it gets figures. Without, a new entry is "browsed", as are those that it needs: reports leave
+            it out, until it is asked for with figures, which are then drawn.
 
     Raises:
         InputError: As the kind's `compute` says, or the name is taken by another analysis.
     """
     context, request = context or Context(), kind.resolve(subject, request)
+    if context.figures and not figures:
+        context = dataclasses.replace(context, figures=False)
     context.memory[("subject", id(subject))] = subject  # alive as long as what is remembered by its id
     store = subject.store
     if store is None:
@@ -166,6 +178,8 @@ def get(
     entry = store.find(kind.name, settings, made_of, earlier=not subject.data_changed)
     if entry is not None:
         _say_other_code(kind, entry, store)
+        if entry.browsed and context.figures and store.writable:
+            entry = _completed(kind, subject, request, context, store, entry, name)
         if name not in (None, entry.name):
             names = f"{kind.name}/{entry.name} {shlex.quote(name)}"
             say(f"{kind.name}/{entry.name} has these settings; for another name: `{_listing(store)} --rename {names}`.")
@@ -179,6 +193,20 @@ def get(
     made = store.find(kind.name, settings, made_of, earlier=not subject.data_changed)
     assert made is not None
     return Analysis(kind.name, request, result, made)
+
+
+def _completed(
+    kind: Kind, subject: Subject, request: Any, context: Context, store: Store, entry: Entry, name: str | None
+) -> Entry:
+    """Draw the figures of an entry that was made without; it takes the name that is asked for, having none yet."""
+    if name not in (None, entry.name):
+        store.check_free(kind.name, str(name))
+    result = load(kind, subject, entry).result
+    with store.complete(entry) as draft:
+        for plot in kind.plots(subject, request, result, context):
+            draft.save_plot(plot)
+    current = f"{kind.name}/{entry.name}"
+    return store.rename(current, name) if name not in (None, entry.name) else store.entry(current)
 
 
 def _make(
@@ -198,7 +226,7 @@ def _make(
     words = name or slug(list(kind.words(subject, request)))
     with store.draft(kind.name, words, chosen=name is not None) as draft:
         draft.save_arrays(arrays)
-        for plot in kind.plots(subject, request, result, context):
+        for plot in kind.plots(subject, request, result, context) if context.figures else ():
             draft.save_plot(plot)
         for file, text in kind.tables(subject, request, result, context).items():
             draft.save_text(file, text)
@@ -211,6 +239,7 @@ def _make(
             code=code_digest(*kind.code),
             made=datetime.now().astimezone().isoformat(timespec="microseconds"),
             seconds=round(time.perf_counter() - started, 3),
+            **({} if context.figures else {"browsed": True}),
             result=document,
         )
     return result
@@ -232,9 +261,11 @@ def _computed(kind: Kind, subject: Subject, request: Any, context: Context) -> A
 
     def compute() -> Analysis:
         result = kind.compute(subject, request, context)
-        return Analysis(kind.name, request, result, None, tuple(kind.plots(subject, request, result, context)))
+        plots = tuple(kind.plots(subject, request, result, context)) if context.figures else ()
+        return Analysis(kind.name, request, result, None, plots)
 
-    analysis: Analysis = context.once(("computed", kind.name, id(subject), str(encode(request)[0])), compute)
+    key = ("computed", kind.name, id(subject), context.figures, str(encode(request)[0]))
+    analysis: Analysis = context.once(key, compute)
     return analysis
 
 

@@ -108,15 +108,20 @@ def width_of(subject: Subject, request: Any, context: Context) -> int:
     return int(_prepared(subject, request, context)[request.layer].shape[1])
 
 
+class _Life:
+    """What the memory of a context holds, and dies with it."""
+
+
 def _folder(subject: Subject, context: Context) -> Path:
-    """Return a new folder that is gone with the context: on the disk of the analyses, where there is room, if any."""
+    """Return a new folder that is gone with the context's memory: on the disk of the analyses, if there is room."""
+    life = context.once("life of streamed features", _Life)
     if subject.store is None or not subject.store.writable:
         folder = Path(tempfile.mkdtemp(prefix="glassnet-features-"))
-        weakref.finalize(context, shutil.rmtree, folder, ignore_errors=True)
+        weakref.finalize(life, shutil.rmtree, folder, ignore_errors=True)
         return folder
     stack = ExitStack()
     folder = stack.enter_context(scratch_folder(subject.store.root / "features", "streamed"))
-    weakref.finalize(context, stack.close)
+    weakref.finalize(life, stack.close)
     return folder
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from glassnet.analysis import analyse
@@ -22,6 +22,8 @@ from glassnet.settings import AnalysesSettings, EvalSettings, ExplainSettings, R
 from glassnet.subject import Subject
 from glassnet.tables import text_table
 
+BROWSED = "browsed"
+"""What `glassnet analyses RUN --remove` takes for all that the explorer made and no command asked for."""
 NOTICES = {True: "yes", False: "no", None: "undecided"}
 """What `SanityCheck.passes` says."""
 
@@ -202,6 +204,10 @@ def analyses(settings: AnalysesSettings) -> Answer:
             "analyses."
         )
     store = Store(settings.run)
+    if settings.remove == BROWSED:
+        number = store.remove_browsed()
+        text = f"removed {number:,} {'analysis' if number == 1 else 'analyses'} that the explorer made"
+        return Answer(text, {"removed": BROWSED, "analyses": number})
     if settings.remove:
         gone = store.remove(settings.remove)
         return Answer(f"removed {gone.kind}/{gone.name}", {"removed": f"{gone.kind}/{gone.name}"})
@@ -212,22 +218,45 @@ def analyses(settings: AnalysesSettings) -> Answer:
     if not entries:
         text = f"{settings.run} holds no analyses yet; `glassnet report {settings.run}` makes some."
         return Answer(text, {"analyses": []})
-    rows = [
-        (f"{one.kind}/{one.name}", _settings(one), _made(one), duration(one.document.get("seconds"))) for one in entries
-    ]
     listed = [
         {
             "name": f"{one.kind}/{one.name}",
             "path": str(one.path),
             "settings": one.settings,
             "earlier_version": one.elsewhere is not None,
+            "browsed": one.browsed,
         }
         for one in entries
     ]
-    text = text_table(("analysis", "settings", "made", "took"), rows)
+    text = text_table(("analysis", "settings", "made", "took"), [*_rows(entries), *_browsed_rows(entries)])
+    if any(one.browsed for one in entries):
+        text += (
+            "\nThose browsed were made by the explorer, without figures; reports leave them out. A command that asks "
+            f"for one keeps it; `--remove {BROWSED}` removes the others."
+        )
     if any(one.elsewhere for one in entries):
         text += f"\nThose named {PREFIX}… were made by an earlier version of glassnet."
     return Answer(text, {"analyses": listed})
+
+
+def _rows(entries: Sequence[Entry]) -> list[tuple[str, ...]]:
+    """Return a row for each entry that somebody asked for."""
+    return [
+        (f"{one.kind}/{one.name}", _settings(one), _made(one), duration(one.document.get("seconds")))
+        for one in entries
+        if not one.browsed
+    ]
+
+
+def _browsed_rows(entries: Sequence[Entry]) -> Iterator[tuple[str, ...]]:
+    """Yield a row for all entries of a kind that the explorer made as somebody looked around."""
+    kinds: dict[str, list[Entry]] = {}
+    for one in entries:
+        if one.browsed:
+            kinds.setdefault(one.kind, []).append(one)
+    for kind, browsed in kinds.items():
+        seconds = sum(float(one.document.get("seconds") or 0) for one in browsed)
+        yield f"{kind}, browsed", f"{len(browsed):,} made by the explorer", _made(browsed[-1]), duration(seconds)
 
 
 def _settings(entry: Entry) -> str:

@@ -103,7 +103,7 @@ def _wanted(subject: Subject, lacking: dict[str, str]) -> list[tuple[str, dict[s
 
 
 def _readable(subject: Subject, lacking: dict[str, str]) -> Iterator[Analysis]:
-    """Yield the analyses that are kept, the oldest first; a damaged one is left out, and said."""
+    """Yield the analyses that are kept, the oldest first, without browsed ones; a damaged one is left out, and said."""
     if subject.store is None:
         return
     readable = []
@@ -111,7 +111,7 @@ def _readable(subject: Subject, lacking: dict[str, str]) -> Iterator[Analysis]:
     for place in places:
         try:
             entry = place if isinstance(place, Entry) else read_entry(place)
-            if entry is not None and entry.kind in KINDS:
+            if entry is not None and entry.kind in KINDS and not entry.browsed:
                 readable.append((entry.made, load(KINDS[entry.kind], subject, entry)))
         except InputError as error:
             _leave_out(lacking, place.kind if isinstance(place, Entry) else place.parent.name, error)

@@ -115,6 +115,11 @@ class Entry:
         return self.document.get("result")
 
     @property
+    def browsed(self) -> bool:
+        """Whether the explorer made it as somebody looked around: without figures, and not for a report."""
+        return self.document.get("browsed") is True
+
+    @property
     def figures(self) -> tuple[FigureWords, ...]:
         """The words of its figures."""
         rows = self.document.get("figures")

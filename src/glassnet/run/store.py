@@ -8,6 +8,8 @@
       *.png *.svg     figures
       *.csv           tables for other programs
 
+The explorer makes entries without figures, and with "browsed": true; `complete` adds figures and takes the mark away.
+
 An entry is made under a temporary name and renamed, so that a process that is killed leaves no half of one. Asked for
 again with the same settings it is found; with other settings another one is made.
 """
@@ -41,6 +43,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         """Take the folder of a run, which holds analyses/."""
         self.folder = folder
+        self._known: dict[Path, tuple[tuple[int, ...], str]] = {}
 
     @property
     def root(self) -> Path:
@@ -76,11 +79,35 @@ class Store:
         unless `earlier` is false.
         """
         wanted, parts = _canonical(settings), _canonical(made_of)
-        for entry in self.entries(kind):
-            same = (earlier and entry.elsewhere.current) if entry.elsewhere else _canonical(entry.made_of) == parts
-            if same and _canonical(entry.settings) == wanted:
-                return entry
-        return None
+        fitting = [
+            entry
+            for entry in old_entries(self.folder, kind)
+            if (earlier and entry.elsewhere is not None and entry.elsewhere.current)
+            and _canonical(entry.settings) == wanted
+        ]
+        digest = _digest(settings, made_of)
+        alike = [
+            entry for place in self.places(kind) if self._digest_of(place) == digest and (entry := read_entry(place))
+        ]
+        fitting += [one for one in alike if _canonical(one.settings) == wanted and _canonical(one.made_of) == parts]
+        return min(fitting, key=lambda one: (one.made, one.kind, one.name), default=None)
+
+    def _digest_of(self, place: Path) -> str:
+        """Return the digest of an entry's settings and what it was made of, read anew where its file has changed.
+
+        Of a thousand entries, as an hour in the explorer makes, one has to be read to find one, not all.
+        """
+        try:
+            status = (place / FILE).stat()
+        except OSError:
+            return ""
+        version = (status.st_ino, status.st_size, status.st_mtime_ns)
+        known = self._known.get(place)
+        if known is None or known[0] != version:
+            entry = read_entry(place)
+            known = (version, "" if entry is None else _digest(entry.settings, entry.made_of))
+            self._known[place] = known
+        return known[1]
 
     def entry(self, name: str) -> Entry:
         """Return the entry of a name as `glassnet analyses` lists it: KIND/NAME, or NAME where it is the only one.
@@ -143,6 +170,40 @@ class Store:
                 f"cannot write the analysis {kind}/{name} below {self.folder} ({error.strerror or error}); make room, "
                 "or take a folder that you may write to."
             ) from None
+
+    @contextlib.contextmanager
+    def complete(self, entry: Entry) -> Iterator[Draft]:
+        """Yield a draft of what is added to a browsed entry, which is browsed no longer when the block ends well.
+
+        The files go into the entry one by one, each whole, and what names them last: killed in between, the entry is
+        browsed as before, and asked for again it is completed.
+
+        Raises:
+            InputError: The entry was removed meanwhile, or the disk refuses.
+        """
+        try:
+            with scratch_folder(entry.path.parent, entry.name) as folder:
+                draft = Draft(entry.kind, folder)
+                yield draft
+                for path in sorted(folder.iterdir()):
+                    path.replace(entry.path / path.name)
+                document = {key: value for key, value in entry.document.items() if key not in ("browsed", "figures")}
+                write_json(entry.path / FILE, {**document, "figures": draft.document.get("figures", [])})
+        except OSError as error:
+            raise InputError(
+                f"cannot write into {entry.path} ({error.strerror or error}); make room, or see whether it was removed."
+            ) from None
+
+    def remove_browsed(self) -> int:
+        """Remove all entries that the explorer made and no command asked for, and return how many there were.
+
+        Raises:
+            InputError: One is damaged, or the disk refuses.
+        """
+        browsed = [one for one in self.entries() if one.browsed]
+        for one in browsed:
+            self.remove(f"{one.kind}/{one.name}")
+        return len(browsed)
 
     def remove(self, name: str) -> Entry:
         """Remove an entry, also a damaged one, and return what it was, without its document.
@@ -215,6 +276,10 @@ def slug(words: Sequence[str]) -> str:
     if len(joined) <= 60:
         return joined
     return f"{joined[:50].rstrip('-._')}-{hashlib.sha256(joined.encode()).hexdigest()[:6]}"
+
+
+def _digest(settings: Mapping[str, Any], made_of: Mapping[str, Any]) -> str:
+    return hashlib.sha256(f"{_canonical(settings)}\n{_canonical(made_of)}".encode(errors="surrogatepass")).hexdigest()
 
 
 def _canonical(value: Any) -> str:

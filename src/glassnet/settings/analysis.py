@@ -217,7 +217,7 @@ class AnalysesSettings:
     run: Positional[Path]
     """Run directory, or the folder of a network's analyses."""
     remove: str | None = None
-    """Name of an analysis to remove, as it is listed."""
+    """Name of an analysis to remove, as it is listed; "browsed" for all that the explorer made by itself."""
     rename: tuple[str, str] | None = None
     """Name of an analysis, and its new name."""
 
