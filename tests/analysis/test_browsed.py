@@ -96,9 +96,10 @@ def test_killed_before_the_last_file_it_is_browsed_as_before_and_completed_the_n
     def killed(*_):
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(store_module, "write_json", killed)
-        analyse(subject, "attribution", **ASKED)
+        with pytest.raises(KeyboardInterrupt):
+            analyse(subject, "attribution", **ASKED)
     again = analyse(subject, "attribution", figures=False, **ASKED)
     assert again.entry.browsed
     assert again.figures == ()
@@ -108,10 +109,13 @@ def test_killed_before_the_last_file_it_is_browsed_as_before_and_completed_the_n
 
 
 def test_one_that_is_removed_meanwhile_is_said(subject, browsed):
-    subject.store._known.clear()
-    with pytest.raises(InputError, match="see whether it was removed"), subject.store.complete(browsed.entry) as draft:
-        draft.save_text("note.txt", "a")
-        subject.store.remove("attribution/" + browsed.entry.name)
+    def remove(*_):
+        subject.store.remove(browsed.name)
+        return KINDS["attribution"].plots(subject, browsed.request, browsed.result, Context())
+
+    kind = dataclasses.replace(KINDS["attribution"], plots=remove)
+    with pytest.raises(InputError, match="see whether it was removed"):
+        base_module.get(kind, subject, browsed.request)
 
 
 def test_reports_leave_it_out_until_it_is_asked_for(subject, browsed):
