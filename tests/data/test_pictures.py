@@ -295,6 +295,7 @@ def test_images_of_16_bits_that_use_little_of_their_range_are_said_once(tmp_path
     read_pictures(paths, size=16, description="")
     err = capsys.readouterr().err
     assert (
-        err.count("use 6% of the range, 0 to 65,535, and so are read nearly black; multiply their values by 16") == told
+        err.count("use 6% of the range, 0 to 65,535, so they look nearly black; multiply the values in the files by 16")
+        == told
     )
     assert ("warning" in err) is told

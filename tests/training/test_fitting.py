@@ -116,6 +116,21 @@ def test_the_strength_is_that_of_least_validation_loss(probed, monkeypatch):
     assert min(losses, key=losses.get) == probed.history[0]["train_strength"]
 
 
+def test_few_held_out_images_say_little_of_the_strength(probed, capsys):
+    training, validation = training_parts(probed.dataset(), 0.1, seed=0)
+
+    def fit(count):
+        few = validation.subset(torch.arange(count))
+        some = training.subset(torch.arange(64))
+        loss = torch.nn.functional.cross_entropy
+        fit_head(probed.model(), some, few, lambda output, targets, _done: (loss(output, targets), {}), **where)
+        return capsys.readouterr().err
+
+    where = {"device": torch.device("cpu"), "precision": "fp32"}
+    assert "held-out images" not in fit(20)
+    assert "the probe's penalty is chosen by 3 held-out images: too few to tell; give more images" in fit(3)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

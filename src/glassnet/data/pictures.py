@@ -158,10 +158,11 @@ def say_dim(paths: Sequence[Path]) -> None:
     some = paths[:: max(1, -(-len(paths) // SAMPLED))]
     highest = max((ends[1] for one in some if (ends := used_range(one))), default=1.0)
     if 0 < highest < DIM_SHARE:
-        what = f"the images of 16 bits, as {some[0]}, use" if len(some) > 1 else f"{some[0]} has 16 bits and uses"
+        many = len(some) > 1
+        what = f"the images of 16 bits, such as {some[0]}, use" if many else f"{some[0]} has 16 bits and uses"
         say(
-            f"warning: {what} {highest:.0%} of the range, 0 to 65,535, and so are read nearly black; multiply their "
-            f"values by {int(1 / highest)} in the files."
+            f"warning: {what} {highest:.0%} of the range, 0 to 65,535, so {'they look' if many else 'it looks'} "
+            f"nearly black; multiply the values in the file{'s' if many else ''} by {int(1 / highest)}."
         )
 
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from glassnet.console import progress
+from glassnet.console import progress, say
 from glassnet.data import Split
 from glassnet.devices import autocast
 from glassnet.images import to_float
@@ -16,6 +16,8 @@ from glassnet.tasks import Objective
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Weights of the penalty |W|² / 2 that are tried, on features of mean 0 and deviation 1."""
+FEWEST_HELD = 20
+"""Held-out images below which the choice of the strength is said to be uncertain."""
 _BATCH = 64
 
 
@@ -45,6 +47,11 @@ def fit_head(
         Loss of the training images, the task's other means, such as their accuracy, and the strength.
     """
     fitted = cast(Fitted, model)
+    if len(validation) < FEWEST_HELD:
+        held_out = "1 held-out image" if len(validation) == 1 else f"{len(validation)} held-out images"
+        say(
+            f"the probe's penalty is chosen by {held_out}: too few to tell; give more images, or a larger --validation."
+        )
     rows, targets = _features(fitted, training, device, precision, "training")
     held_rows, held_targets = _features(fitted, validation, device, precision, "validation")
     mean, deviation = rows.mean(dim=0), rows.std(dim=0, correction=0).clamp(min=1e-6)
