@@ -21,6 +21,55 @@ class Advance(Protocol):
         """Move on by `steps`, and show `note` behind the bar."""
 
 
+class Watcher(Protocol):
+    """Hears of each step of some work, and may raise `Cancelled` to end it."""
+
+    def __call__(self, what: str, done: float, total: float | None, *, may_pause: bool) -> None:
+        """Hear of a step.
+
+        Args:
+            what: What is counted, such as "images"; empty where a step says nothing.
+            done: Steps done.
+            total: Steps in all; None where unknown.
+            may_pause: Whether other work may be done before the next step: no model is held.
+        """
+
+
+@contextmanager
+def watched(watcher: Watcher) -> Iterator[None]:
+    """Report the steps of what is done inside to a watcher, in place of a terminal."""
+    token = _watcher.set(watcher)
+    try:
+        yield
+    finally:
+        _watcher.reset(token)
+
+
+def step(what: str = "", done: float = 0, total: float | None = None, *, may_pause: bool = False) -> None:
+    """Report a step to who watches, if anyone does.
+
+    Raises:
+        Cancelled: The result is not wanted any more.
+    """
+    watcher = _watcher.get()
+    if watcher is not None:
+        watcher(what, done, total, may_pause=may_pause)
+
+
+_watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
+
+
+def _watched_advance(description: str, total: float | None) -> Advance:
+    done = 0.0
+
+    def advance(steps: float = 1, *, note: str = "") -> None:
+        nonlocal done
+        done += steps
+        step(f"{description} {note}".strip(), done, total)
+
+    return advance
+
+
 def count_processes() -> int:
     """Return how many processes work together, as torchrun tells each of them by WORLD_SIZE.
 
@@ -103,6 +152,10 @@ def progress(description: str, total: float | None, *, unit: str = "", announce:
         unit: "bytes" shows sizes and speed as such; anything else counts.
         announce: Whether to print the description as a line where there is no terminal for a bar.
     """
+    if _watcher.get() is not None:
+        step(description, 0, total)
+        yield _watched_advance(description, total)
+        return
     if not is_main_process() or not sys.stderr.isatty():
         if announce:
             say(description)

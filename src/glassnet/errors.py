@@ -24,6 +24,10 @@ class WorkError(GlassnetError, RuntimeError):
     """The input was fine, but the work failed: a loss that became NaN, a connection that broke."""
 
 
+class Cancelled(GlassnetError):  # noqa: N818
+    """Nobody wants the result any more: raised at the next step of work that is watched."""
+
+
 def unknown_name(kind: str, got: str, choices: Iterable[str], *, where: str = "", noun: str = "choices") -> InputError:
     """Build the error for a name that is none of `choices`, the nearest first.
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
+from glassnet.console import step
 from glassnet.errors import InputError
 
 BACKGROUND = 0
@@ -62,6 +63,7 @@ def image_batches(
     """
     weight = first_weight(model)
     for start in range(0, len(images), batch_size):
+        step("images" if len(images) > batch_size else "", start, len(images))
         part = images[start : start + batch_size]
         # Always a copy: an array may be read-only (a memory map), and a model may write into what it is given.
         chunk = torch.from_numpy(_as_torch_has_it(part)) if isinstance(part, np.ndarray) else part.detach().clone()

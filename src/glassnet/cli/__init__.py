@@ -80,6 +80,13 @@ def report(settings: s.ReportSettings) -> Answer:
     return report(settings)
 
 
+def explore(settings: s.ExploreSettings) -> Answer:
+    """Show runs or a network in your browser: points, pictures, maps and layers, linked."""
+    from glassnet.cli.explore import explore
+
+    return explore(settings)
+
+
 def analyses(settings: s.AnalysesSettings) -> Answer:
     """List the analyses that a run holds; remove or rename one."""
     from glassnet.cli.analysis import analyses
@@ -116,6 +123,7 @@ COMMANDS: dict[str, Callable[[Any], Answer]] = {
     "features": features,
     "explain": explain,
     "report": report,
+    "explore": explore,
     "analyses": analyses,
     "reproduce": reproduce,
     "data": data,

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
+from glassnet.console import step
 from glassnet.devices import autocast
 from glassnet.errors import GlassnetError, InputError, WorkError, is_too_large
 from glassnet.images import first_weight
@@ -111,6 +112,7 @@ def outputs(model: nn.Module, batches: Iterable[Tensor], *, precision: str = "fp
     check_weights(model)
     weight = first_weight(model)
     for batch in batches:
+        step()
         images = _ready(batch, weight)
         with evaluating(model), torch.no_grad():
             output = _output(model, images, precision)

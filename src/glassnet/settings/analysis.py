@@ -1,4 +1,4 @@
-"""What `glassnet eval`, `features`, `explain`, `report` and `analyses` are asked to do, and `data` and `models`."""
+"""What the commands after a training are asked to do: `glassnet eval`, `features`, `explain` … and `data`, `models`."""
 
 from __future__ import annotations
 
@@ -208,6 +208,40 @@ class ReportSettings(NetworkSettings):
         seeded(self)
         if not self.run:
             raise InputError("no run was given, expected at least one run directory, as `glassnet train` writes one.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExploreSettings(NetworkSettings):
+    """Show runs, or a network with images, in a page of your browser: points, pictures, maps and layers, linked.
+
+    The page is served on this machine alone, at an address with a token. What it computes is kept in the run, as the
+    commands keep it. Ctrl-C ends it.
+    """
+
+    run: Positional[tuple[Path, ...]]
+    """Run directories, also of runs that are being trained; or networks: models by name (vgg16), or net.py:make,
+    hf:NAME_OR_FOLDER, timm:NAME or net.pt2."""
+    data: str | None = None
+    """Network without a run: folder:PATH with its images, best in a sub-folder for each class; or hf:NAME_OR_FOLDER."""
+    host: str = "127.0.0.1"
+    """Address of this machine to listen at; others than 127.0.0.1 let other machines in, who need the token."""
+    port: int = 0
+    """Port to listen at; 0 takes a free one."""
+    browser: bool = True
+    """Open the page in a browser, where there is a display."""
+    out: Path | None = None
+    """Network without a run: folder that keeps the analyses; default runs/network-NAME."""
+
+    def __post_init__(self) -> None:
+        """Take one run as a tuple of one, and refuse a port that there is not."""
+        given: Any = self.run  # a script may give one path, as text too
+        if isinstance(given, str | Path):
+            object.__setattr__(self, "run", (given,))
+        super().__post_init__()
+        if not self.run:
+            raise InputError("no run was given, expected at least one run directory, as `glassnet train` writes one.")
+        if not 0 <= self.port < 65536:
+            raise InputError(f"--port is {self.port}, expected 1 to 65535, or 0 for a free one.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from typing import no_type_check
 import numpy as np
 from jaxtyping import Float32
 
+from glassnet.console import step
 from glassnet.embedding.tsne.affinities import Affinities, curve_order, reorder
 from glassnet.embedding.tsne.loops import PIECES, Team, compiled
 from glassnet.embedding.tsne.repulsion import Repulsion, pairs_are_faster
@@ -216,9 +217,10 @@ def optimise(affinities: Affinities, start: Start, phases: tuple[Phase, ...], *,
     order = curve_order(start)
     with Team(threads) as team:
         descent = Descent(reorder(affinities, order), start[order], team)
-        for phase in phases:
-            for _ in range(phase.steps):
-                descent.step(phase)
+        steps = [phase for phase in phases for _ in range(phase.steps)]
+        for done, phase in enumerate(steps):
+            step("steps", done, len(steps), may_pause=True)
+            descent.step(phase)
         divergence = descent.divergence()
     points = np.empty_like(descent.points)
     points[order] = descent.points

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Float32, Float64, Int64, Real
 from torch import Tensor
 
+from glassnet.console import step
 from glassnet.embedding.distances import middle, ruler
 from glassnet.embedding.tsne.affinities import SPARE, Affinities, doubts, measured
 from glassnet.embedding.tsne.loops import thread_count
@@ -178,7 +179,8 @@ def optimise_on(
         points = torch.from_numpy(start).to(device)
         update, gains = torch.zeros_like(points), torch.ones_like(points)
         for phase in phases:
-            for _ in range(phase.steps):
+            for done in range(phase.steps):
+                step("steps", done, phase.steps)
                 points, update, gains = _step(graph, repulsion, points, update, gains, phase)
         centred = points - (points.amax(dim=0) + points.amin(dim=0)) / 2
         return Optimised(points=centred.cpu().numpy(), kl_divergence=_divergence(graph, repulsion, points))

@@ -1,0 +1,98 @@
+"""What all routes share: the subject that an address names, computed answers, bodies, and what OpenAPI says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Annotated, Any
+
+from fastapi import Depends, Path, Query, Request, Response
+
+from glassnet.errors import Cancelled
+from glassnet.explorer.arrays import BINARY, Arrays
+from glassnet.explorer.described import PartName
+from glassnet.explorer.jobs import Work
+from glassnet.explorer.schemas import Answer
+from glassnet.explorer.schemas import Job as JobAnswer
+from glassnet.explorer.security import LARGEST_BODY
+from glassnet.explorer.shown import OpenSubject, Refusal, Subjects
+
+LONGEST_WAIT = 5.0
+
+
+def all_subjects(request: Request) -> Subjects:
+    """Return all that is shown."""
+    subjects: Subjects = request.app.state.subjects
+    return subjects
+
+
+async def _opened(request: Request, subject: Annotated[str, Path(max_length=200)]) -> OpenSubject:
+    opened = all_subjects(request).get(subject)
+    opened.check()
+    return opened
+
+
+Opened = Annotated[OpenSubject, Depends(_opened)]
+"""The subject that the address names; 404 where there is none, 410 where it is gone."""
+Wait = Annotated[float, Query(ge=0, le=LONGEST_WAIT, description="Seconds that the server may hold the request.")]
+Number = Annotated[int, Path(ge=0, lt=2**31, description="Stable number of the image in its part.")]
+Part = Annotated[PartName, Query(description="Part of the images.")]
+
+
+async def computed(
+    opened: OpenSubject,
+    key: tuple[Hashable, ...],
+    what: str,
+    run: Callable[[], Arrays | Answer],
+    *,
+    wait: float,
+    short: bool = False,
+) -> Response:
+    """Answer with a result, or with 202 and how far the work is.
+
+    Args:
+        opened: In whose queue it is done.
+        key: All that decides the result; two requests with one key share one job.
+        what: What is done, in a few words.
+        run: Does it, in a thread of the queue.
+        wait: Seconds to wait for it.
+        short: Whether it is of one image and goes before long work.
+
+    Raises:
+        GlassnetError: It failed.
+    """
+    job = opened.queue.ask(Work((opened.version(), *key), what, run, short))
+    if not job.is_over and wait > 0:
+        await job.wait(min(wait, LONGEST_WAIT))
+    if job.reply is not None:
+        return job.reply.response()
+    if job.error is None or isinstance(job.error, Cancelled):
+        answer = job.answer(opened.queue.before(job))
+        return Response(answer.model_dump_json(), 202, media_type="application/json")
+    opened.check()  # a run that was removed meanwhile says so
+    raise job.error
+
+
+async def body_of(request: Request, most: int = LARGEST_BODY) -> bytes:
+    """Read the body of a request.
+
+    Raises:
+        Refusal: It is larger than `most` bytes.
+    """
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > most:
+            raise Refusal(413, f"the upload is larger than {most:,} bytes; send a smaller one.")
+    return bytes(body)
+
+
+def binary(about: str, *, is_computed: bool = True) -> dict[int | str, dict[str, Any]]:
+    """Describe a binary answer for OpenAPI."""
+    schema = {"schema": {"type": "string", "format": "binary"}}
+    answers: dict[int | str, dict[str, Any]] = {200: {"description": about, "content": {BINARY: schema}}}
+    return answers | ({202: {"model": JobAnswer}} if is_computed else {})
+
+
+def as_json(answer: type[Answer]) -> dict[int | str, dict[str, Any]]:
+    """Describe a computed JSON answer for OpenAPI."""
+    return {200: {"model": answer}, 202: {"model": JobAnswer}}

@@ -1,0 +1,167 @@
+"""What a page needs to know of a subject at the start, from its run.json alone where it is a run: without torch."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from glassnet.explorer.methods import methods_for
+from glassnet.explorer.schemas import LayerInfo, PartInfo, SubjectInfo, ViewName
+from glassnet.formats import is_number
+from glassnet.measures import MEASURES
+
+PartName = Literal["train", "test"]
+LabelOf = Literal["image", "labels", "pixel", "none"]
+PARTS: tuple[PartName, ...] = ("test", "train")
+_WITHOUT_FEATURES = ("Dropout", "Dropout1d", "Dropout2d", "Identity", "Flatten", "Normalize")
+"""Modules that give what they are given."""
+MOST_MAP_LAYERS = 16
+VIEWS: dict[str, tuple[ViewName, ...]] = {
+    "classification": ("embedding", "image", "edit", "mistakes", "network", "training", "compare"),
+    "multilabel": ("embedding", "image", "edit", "network", "training"),
+    "segmentation": ("segmentation", "image", "edit", "network", "training"),
+    "reconstruction": ("embedding", "image", "edit", "reconstruction", "network", "training"),
+}
+"""The views that each task has; the first is opened first."""
+_LABEL_OF: dict[str, LabelOf] = {"segmentation": "pixel", "multilabel": "labels"}
+_TARGETS: dict[str, tuple[str, ...]] = {
+    "classification": ("predicted", "label"),
+    "multilabel": ("predicted", "label"),
+    "segmentation": ("predicted",),
+    "reconstruction": ("error",),
+}
+_HEADLINES: dict[str, tuple[str, ...]] = {
+    "classification": ("accuracy", "loss"),
+    "multilabel": ("mean_average_precision", "exact_match"),
+    "segmentation": ("mean_iou", "pixel_accuracy"),
+    "reconstruction": ("psnr", "ssim", "negative_elbo"),
+}
+
+
+@dataclass(frozen=True)
+class Basics:
+    """What all that is said of a subject follows from.
+
+    Attributes:
+        layers: Rows of the layer table: name, kind, output without the batch.
+        parts: Images of each part.
+    """
+
+    task: str
+    model: str
+    data: str | None
+    classes: Sequence[str]
+    image_shape: tuple[int, int, int]
+    labelled: bool
+    layers: Sequence[tuple[str, str, Sequence[int]]]
+    parts: Mapping[PartName, int]
+    metrics: Mapping[str, Any]
+    is_run: bool
+
+
+def of_manifest(manifest: Mapping[str, Any]) -> Basics:
+    """Read the basics from a run.json."""
+    model, data, settings = manifest["model"], manifest["data"], manifest["settings"]
+    before = data.get("fingerprint") or {}
+    train = (before.get("train") or {}).get("images", data["train"] + data["validation"])
+    return Basics(
+        task=str(settings["task"]),
+        model=str(model["name"]),
+        data=str(data["name"]),
+        classes=data["classes"],
+        image_shape=(model["in_channels"], model["image_size"], model["image_size"]),
+        labelled=True,
+        layers=[(row["name"], row["kind"], row.get("output") or ()) for row in model["layers"]],
+        parts={"test": data["test"], "train": train},
+        metrics=manifest["metrics"],
+        is_run=True,
+    )
+
+
+def views_of(basics: Basics) -> list[ViewName]:
+    """Return the views of a subject by its task, and by what is known of it."""
+    left_out: set[ViewName] = set() if basics.is_run else {"training"}
+    if not basics.labelled:
+        left_out |= {"mistakes"}
+    if basics.task == "reconstruction" and not _has_code(basics):
+        left_out |= {"reconstruction"} if not basics.is_run else set()
+    return [view for view in VIEWS.get(basics.task, ("network",)) if view not in left_out]
+
+
+def describe(
+    subject_id: str, name: str, kind: Literal["run", "unfinished", "network"], basics: Basics, note: str
+) -> SubjectInfo:
+    """Put together what a page needs at the start."""
+    layers = [_layer(*row) for row in basics.layers if row[1] not in _WITHOUT_FEATURES]
+    conv = _convolutions(basics)
+    kinds = [row[1] for row in basics.layers]
+    return SubjectInfo(
+        id=subject_id,
+        name=name,
+        kind=kind,
+        task=basics.task,
+        model=basics.model,
+        data=basics.data,
+        classes=list(basics.classes),
+        image_shape=list(basics.image_shape),
+        labelled=basics.labelled,
+        label_of=_label_of(basics),
+        parts=[PartInfo(name=part, images=count) for part, count in basics.parts.items()],
+        layers=layers,
+        default_layer=_default_layer(basics),
+        map_layers=conv,
+        methods=methods_for(basics.task, kinds, maps=any(one.map for one in layers)),
+        default_methods=["gradcam", "guided_gradcam"] if conv else ["saliency", "input_x_gradient"],
+        reductions=["pca", "tsne", *(["umap"] if importlib.util.find_spec("umap") else [])],
+        targets=list(_TARGETS.get(basics.task, ())),
+        measures=list(_measures(basics)),
+        views=views_of(basics),
+        note=note,
+    )
+
+
+def _label_of(basics: Basics) -> LabelOf:
+    if not basics.labelled or len(basics.classes) < 2:
+        return "none"
+    return _LABEL_OF.get(basics.task, "image")
+
+
+def _layer(name: str, kind: str, shape: Sequence[int]) -> LayerInfo:
+    is_map = len(shape) == 3
+    return LayerInfo(name=name, kind=kind, shape=list(shape), channels=shape[0] if is_map else 0, map=is_map)
+
+
+def _has_code(basics: Basics) -> bool:
+    return any(name == "mean" for name, _, _ in basics.layers)
+
+
+def _default_layer(basics: Basics) -> str | None:
+    """Name the code, or the linear layer before the last, or the last convolution where there is none."""
+    if _has_code(basics):
+        return "mean"
+    linear = [name for name, kind, _ in basics.layers if kind == "Linear"]
+    conv = [name for name, kind, _ in basics.layers if kind == "Conv2d"]
+    if len(linear) > 1:
+        return linear[-2]
+    return (conv or linear or [None])[-1]
+
+
+def _convolutions(basics: Basics) -> list[str]:
+    """Name the convolutions, of many the last at each size."""
+    rows = [(name, tuple(shape[1:])) for name, kind, shape in basics.layers if kind == "Conv2d" and len(shape) == 3]
+    rows = [(name, size) for name, size in rows if name != "log_variance"]
+    if len(rows) <= MOST_MAP_LAYERS:
+        return [name for name, _ in rows]
+    last = {size: name for name, size in rows}
+    return [name for name, _ in rows if name in last.values()]
+
+
+def _measures(basics: Basics) -> Iterable[tuple[str, str, str]]:
+    for key in _HEADLINES.get(basics.task, ()):
+        value = basics.metrics.get(f"test_{key}")
+        if is_number(value):
+            bounds = basics.metrics.get(f"test_{key}_interval")
+            note = f"95% interval {MEASURES[key].interval(bounds)}" if bounds else ""
+            yield f"Test {MEASURES[key].title}", MEASURES[key].show(value), note

@@ -1,0 +1,77 @@
+"""What a page says of the attribution methods, without loading them; the tests compare it with `METHODS`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from glassnet.explorer.schemas import MethodInfo
+from glassnet.measures import METHOD_TITLES
+
+_OF_THE_INPUT = (
+    "guided_backpropagation",
+    "saliency",
+    "input_x_gradient",
+    "smoothgrad",
+    "integrated_gradients",
+    "occlusion",
+)
+_OF_ATTENTION = ("attention_rollout", "attention_relevance", "legrad")
+_SIGNED = ("guided_gradcam", "guided_backpropagation", "input_x_gradient", "integrated_gradients", "occlusion")
+_GUIDED = ("guided_gradcam", "guided_backpropagation")
+_SMOOTH = {"GELU", "SiLU", "ELU", "SELU", "Hardswish", "Mish", "LeakyReLU", "QuickGELU"}
+"""Activations that cannot be guided."""
+CHANGING = ("finercam", "scorecam", "smoothgrad", "integrated_gradients", "occlusion")
+"""Those that a segmentation has not: they compare changed images, whose regions are others."""
+_SLOW = ("scorecam", "smoothgrad", "integrated_gradients", "occlusion")
+_ABOUT = {
+    "gradcam": "Where the layer's channels that raise the score are active.",
+    "gradcam_plus_plus": "Grad-CAM that weighs several places of one class alike.",
+    "xgradcam": "Grad-CAM with each channel weighted by its share of the score.",
+    "hirescam": "Each place of the layer by what it adds to the score; exact for a last layer.",
+    "layercam": "Each place of the layer weighted by its own gradient; sharper in early layers.",
+    "eigencam": "What varies most in the layer, whatever the class.",
+    "finercam": "What tells the class from the classes most like it.",
+    "shapleycam": "Grad-CAM with the curvature of the score taken into account.",
+    "scorecam": "Each channel weighted by the score of the image seen through it; no gradients.",
+    "guided_backpropagation": "The pixels whose change raises the score, along active paths only.",
+    "guided_gradcam": "Guided backpropagation inside the region of Grad-CAM.",
+    "saliency": "The pixels to which the score is most sensitive.",
+    "input_x_gradient": "The sensitivity times the pixel itself.",
+    "smoothgrad": "The mean sensitivity over noisy copies of the image.",
+    "integrated_gradients": "What each pixel adds to the score on the way from a black image.",
+    "occlusion": "How far the score falls where a patch is covered.",
+    "attention_rollout": "Which patches the attention of all blocks together leads to.",
+    "attention_relevance": "Which patches the attention that raises the score leads to.",
+    "legrad": "How the score changes with the attention to each patch.",
+}
+
+
+def methods_for(task: str, kinds: Iterable[str], *, maps: bool) -> list[MethodInfo]:
+    """Return the methods that can explain a network.
+
+    Args:
+        task: What it learned.
+        kinds: Classes of its modules.
+        maps: Whether it has a layer with height and width.
+    """
+    names = set(kinds)
+    attention = any("attention" in kind.lower() for kind in names)
+    left_out = {
+        *(() if attention else _OF_ATTENTION),
+        *(_GUIDED if names & _SMOOTH else ()),
+        *(CHANGING if task == "segmentation" else ()),
+        *(("finercam",) if task == "reconstruction" else ()),
+        *(() if maps else [name for name in METHOD_TITLES if name not in (*_OF_THE_INPUT, *_OF_ATTENTION)]),
+    }
+    return [_info(name) for name in METHOD_TITLES if name not in left_out]
+
+
+def _info(name: str) -> MethodInfo:
+    return MethodInfo(
+        name=name,
+        title=METHOD_TITLES[name],
+        about=_ABOUT[name],
+        signed=name in _SIGNED,
+        needs_layer=name not in (*_OF_THE_INPUT, *_OF_ATTENTION),
+        slow=name in _SLOW,
+    )

@@ -1,0 +1,163 @@
+"""Who may ask: whoever has the token, under the address that is served, from a page of that address."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import parse_qs, urlencode
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from glassnet.console import say
+
+LARGEST_BODY = 20_000_000
+"""Bytes of an upload, at most."""
+LOCAL = ("localhost", "127.0.0.1", "[::1]")
+_NO_TOKEN = "this page needs its token; open the address that `glassnet explore` printed, which ends in ?token=…"
+
+
+def policy(frames: str) -> str:
+    """Return the Content-Security-Policy; `frames` says which pages may show this one in a frame."""
+    return (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+        f"worker-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors {frames}"
+    )
+
+
+@dataclass
+class Guard:
+    """Lets through to an application what comes with the token, from the address served.
+
+    Attributes:
+        app: The application.
+        port: Port that is served; 0 until it is known.
+        host: Host that is served.
+        token: The secret.
+        frames: Which pages may show this one in a frame, as the policy has it.
+    """
+
+    app: ASGIApp
+    port: int = 0
+    host: str = "127.0.0.1"
+    token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    frames: str = "'self'"
+
+    @property
+    def cookie(self) -> str:
+        """Name of the cookie; cookies are shared by all ports of a host."""
+        return f"glassnet-{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The address to open, with the token."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}.get(self.host, _bracketed(self.host))
+        return f"http://{host}:{self.port}/?{urlencode({'token': self.token})}"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, refuse, or pass on with the headers that every answer has."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        begun = False
+
+        async def sending(message: Message) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = True
+                message = {**message, "headers": self._headers(message["headers"])}
+            await send(message)
+
+        problem = self._problem(scope)
+        if problem is not None:
+            await _answer(sending, *problem)
+        elif scope["path"] == "/" and _query(scope).get("token"):
+            await self._welcome(scope, sending)
+        else:
+            try:
+                await self.app(scope, receive, sending)
+            except Exception as error:  # the application has answered already where it could
+                say(f"glassnet: {scope['method']} {scope['path']} failed: {type(error).__name__}: {error}")
+                if not begun:
+                    await _answer(sending, 500, "the server failed; what it said is in the terminal.")
+
+    def _problem(self, scope: Scope) -> tuple[int, str] | None:
+        """Return status and sentence of a refusal; None where there is none."""
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        if headers.get("host", "").lower() not in self._hosts():
+            return 403, f"the address '{headers.get('host', '')[:100]}' is not served here; open {self._plain()}."
+        origin = headers.get("origin")
+        if origin is not None and origin.lower() not in {f"http://{host}" for host in self._hosts()}:
+            return 403, f"a page of {origin[:100]} may not ask this server."
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > LARGEST_BODY:
+            return 413, f"the upload is larger than {LARGEST_BODY // 1_000_000} MB; give a smaller image."
+        given = _query(scope).get("token") if scope["path"] == "/" else None
+        if not self._is_token(given or self._sent(headers)):
+            return 403, _NO_TOKEN
+        return None
+
+    def _hosts(self) -> set[str]:
+        names = {*LOCAL, _bracketed(self.host).lower()}
+        return {f"{name}:{self.port}" for name in names} | (names if self.port == 80 else set())
+
+    def _plain(self) -> str:
+        return self.url.partition("?")[0]
+
+    def _sent(self, headers: dict[str, str]) -> str:
+        """Return the token of a header or a cookie; empty for none."""
+        kind, _, token = headers.get("authorization", "").partition(" ")
+        if kind.lower() == "token":
+            return token.strip()
+        try:
+            cookies = SimpleCookie(headers.get("cookie", ""))
+        except CookieError:
+            return ""
+        return cookies[self.cookie].value if self.cookie in cookies else ""
+
+    def _is_token(self, given: str) -> bool:
+        return hmac.compare_digest(given.encode("utf-8", "replace"), self.token.encode())
+
+    async def _welcome(self, scope: Scope, send: Send) -> None:
+        """Set the cookie and lead on to the page, so that the token leaves the address."""
+        cookie = f"{self.cookie}={self.token}; HttpOnly; SameSite=Strict; Path=/"
+        headers = [(b"location", b"/"), (b"set-cookie", cookie.encode()), (b"content-length", b"0")]
+        await send({"type": "http.response.start", "status": 303, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+    def _headers(self, own: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        own = list(own)
+        usual = {
+            b"content-security-policy": policy(self.frames).encode(),
+            b"x-content-type-options": b"nosniff",
+            b"referrer-policy": b"no-referrer",
+            b"cross-origin-resource-policy": b"same-origin",
+            b"cache-control": b"no-store",
+        }
+        present = {name.lower() for name, _ in own}
+        return [*own, *((name, value) for name, value in usual.items() if name not in present)]
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
+def _query(scope: Scope) -> dict[str, str]:
+    try:
+        pairs = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True, max_num_fields=50)
+    except ValueError:
+        return {}
+    return {name: values[0] for name, values in pairs.items()}
+
+
+async def _answer(send: Send, status: int, sentence: str) -> None:
+    body = json.dumps({"error": sentence}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,153 @@
+"""The server: a free port on this machine, an address with a token, and a browser where there is a display."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+import threading
+import webbrowser
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from glassnet.console import say
+from glassnet.errors import InputError
+
+if TYPE_CHECKING:
+    import uvicorn
+
+    from glassnet.explorer.security import Guard
+    from glassnet.explorer.shown import Subjects
+
+LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
+_CLOSING_SECONDS = 1
+NOTEBOOK_FRAMES = "'self' http://localhost:* http://127.0.0.1:* https://localhost:*"
+"""Pages that may show the explorer in a frame where a notebook has opened it."""
+
+
+def require_packages() -> None:
+    """Refuse to start without the packages of the extra.
+
+    Raises:
+        InputError: One is missing.
+    """
+    for name in ("fastapi", "uvicorn"):
+        try:
+            __import__(name)
+        except ModuleNotFoundError as error:
+            if error.name != name:
+                raise
+            raise InputError(f"the explorer needs {name}; install it with `pip install 'glassnet[explore]'`.") from None
+
+
+class Server:
+    """A server that listens: its address, and how it runs and ends."""
+
+    def __init__(self, subjects: Subjects, *, host: str, port: int, frames: str = "'self'") -> None:
+        """Take a port and build the application.
+
+        Raises:
+            InputError: The port is taken, or the host is none of this machine's.
+        """
+        import uvicorn
+
+        from glassnet.explorer.app import create_app
+        from glassnet.explorer.security import Guard
+
+        self._socket = _listening(host, port)
+        self.guard: Guard = Guard(create_app(subjects), self._socket.getsockname()[1], host, frames=frames)
+        config = uvicorn.Config(
+            self.guard,
+            log_level="warning",
+            access_log=False,
+            lifespan="on",
+            ws="none",
+            timeout_graceful_shutdown=_CLOSING_SECONDS,
+            server_header=False,
+        )
+        self._server: uvicorn.Server = uvicorn.Server(config)
+        self._thread: threading.Thread | None = None
+
+    @property
+    def url(self) -> str:
+        """The address to open, with its token."""
+        return self.guard.url
+
+    def run(self) -> None:
+        """Serve until Ctrl-C."""
+        try:
+            with contextlib.suppress(KeyboardInterrupt):
+                self._server.run(sockets=[self._socket])
+        finally:
+            self._socket.close()
+
+    def start(self) -> None:
+        """Serve in a thread, until `close`."""
+        self._thread = threading.Thread(target=self.run, daemon=True, name="explorer-server")
+        self._thread.start()
+
+    def close(self) -> None:
+        """End serving."""
+        self._server.should_exit = True
+        if self._thread is not None:
+            self._thread.join(_CLOSING_SECONDS + 4)
+
+
+def serve(
+    subjects: Subjects,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    browser: bool = True,
+    started: Callable[[str], None] = lambda _url: None,
+) -> str:
+    """Serve some subjects until Ctrl-C, and return the address.
+
+    Args:
+        subjects: What is shown.
+        host: Address of this machine that is listened at.
+        port: Port; 0 takes a free one.
+        browser: Whether to open the page in a browser, where there is a display.
+        started: Is called with the address once it listens.
+
+    Raises:
+        InputError: The port is taken, or the host is none of this machine's.
+    """
+    server = Server(subjects, host=host, port=port)
+    say(f"The explorer is at {server.url}")
+    if host not in LOCAL_HOSTS:
+        say(f"Other machines that reach {host} can open it with this token; the connection is not encrypted.")
+    say("Ctrl-C ends it.")
+    started(server.url)
+    if browser and has_display():
+        threading.Thread(target=webbrowser.open, args=(server.url,), daemon=True).start()
+    server.run()
+    say("The explorer is closed.")
+    return server.url
+
+
+def has_display() -> bool:
+    """Tell whether a browser window can be seen."""
+    return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """Return a socket that listens at a port, or at a free one for 0.
+
+    Raises:
+        InputError: It cannot be had.
+    """
+    try:
+        place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listening = socket.socket(place[0], socket.SOCK_STREAM)
+        if os.name == "posix":
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(place[4])
+        listening.listen(128)
+    except (OSError, OverflowError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(
+            f"cannot listen at {host}, port {port} ({reason}); give another --port, or leave it out for a free one."
+        ) from None
+    return listening
