@@ -96,8 +96,8 @@ class _Page(StaticFiles):
 
 _NOT_BUILT = f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>glassnet</title>
 <h1>The page was not built</h1>
-<p>This copy of glassnet {html.escape(__version__)} has the server of the explorer, but not its page. Build it with Node 20:
-<code>cd web &amp;&amp; npm ci &amp;&amp; npm run build</code>, and reload.</p></html>"""
+<p>This copy of glassnet {html.escape(__version__)} has the server of the explorer, but not its page.
+Build it with Node 20: <code>cd web &amp;&amp; npm ci &amp;&amp; npm run build</code>, and reload.</p></html>"""
 
 
 def _sentence(status: int, text: str) -> JSONResponse:

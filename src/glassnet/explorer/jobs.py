@@ -70,6 +70,11 @@ class Job:
         return self.ended > 0
 
     @property
+    def bytes_kept(self) -> int:
+        """Bytes of its result."""
+        return 0 if self.reply is None else len(self.reply.body)
+
+    @property
     def is_wanted(self) -> bool:
         """Whether anybody waits for it or has asked for it lately."""
         return not self.cancelled and bool(self._waiters or time.monotonic() - self.asked < FORGOTTEN_SECONDS)
@@ -160,11 +165,8 @@ class Queue:
         with self._changed:
             if job not in self._waiting:
                 return 0
-            place = self._waiting.index(job)
-            ahead = [
-                one for i, one in enumerate(self._waiting) if (not one.work.short, i) < (not job.work.short, place)
-            ]
-            return len(ahead) + sum(one is not None for one in self._running.values())
+            order = sorted(self._waiting, key=lambda one: not one.work.short)  # stable: else as they came
+            return order.index(job) + sum(one is not None for one in self._running.values())
 
     def cancel(self, job_id: str) -> bool:
         """Cancel a job; False where there is none of this name."""
@@ -239,9 +241,9 @@ class Queue:
         except Exception as raised:  # whatever anybody's model raises
             error = _as_sentence(raised, job.work.what)
         with self._changed:
-            if not isinstance(error, Cancelled) and not self._closed:
-                self._keep(job, reply)
             job.end(reply, error)
+            if not isinstance(error, Cancelled) and not self._closed:
+                self._keep(job)
 
     def _step(self, job: Job, what: str, done: float, total: float | None, may_pause: bool) -> None:
         job.step(what, done, total)
@@ -254,11 +256,11 @@ class Queue:
                 self._changed.wait(1.0)
             self._paused = False
 
-    def _keep(self, job: Job, reply: Reply | None) -> None:
+    def _keep(self, job: Job) -> None:
         """Keep a result, and let the oldest go where they are too many or too large."""
         self._results[job.work.key] = job
         self._results.move_to_end(job.work.key)
-        sizes = {key: len(one.reply.body) if one.reply else 0 for key, one in self._results.items()}
+        sizes = {key: one.bytes_kept for key, one in self._results.items()}
         for key in itertools.islice(list(sizes), len(sizes) - 1):
             if sum(sizes.values()) <= KEPT_BYTES and len(sizes) <= KEPT_RESULTS:
                 break

@@ -78,7 +78,7 @@ class Guard:
         if problem is not None:
             await _answer(sending, *problem)
         elif scope["path"] == "/" and _query(scope).get("token"):
-            await self._welcome(scope, sending)
+            await self._welcome(sending)
         else:
             try:
                 await self.app(scope, receive, sending)
@@ -124,7 +124,7 @@ class Guard:
     def _is_token(self, given: str) -> bool:
         return hmac.compare_digest(given.encode("utf-8", "replace"), self.token.encode())
 
-    async def _welcome(self, scope: Scope, send: Send) -> None:
+    async def _welcome(self, send: Send) -> None:
         """Set the cookie and lead on to the page, so that the token leaves the address."""
         cookie = f"{self.cookie}={self.token}; HttpOnly; SameSite=Strict; Path=/"
         headers = [(b"location", b"/"), (b"set-cookie", cookie.encode()), (b"content-length", b"0")]

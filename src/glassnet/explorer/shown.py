@@ -29,7 +29,7 @@ Stamp = tuple[tuple[int, int, int], ...]
 Kind = Literal["run", "unfinished", "network"]
 
 
-class Refusal(GlassnetError):
+class Refusal(GlassnetError):  # noqa: N818
     """What a page is refused, with the status of the answer."""
 
     def __init__(self, status: int, sentence: str) -> None:
@@ -224,10 +224,15 @@ class OpenSubject:
     def summary(self) -> SubjectSummary:
         """Return its line in the list of all."""
         if self._manifest is None and self.path is not None:
-            about: dict[str, Any] = {"task": "", "model": "", "data": None}
-            views: list[Any] = ["training"] if self.kind == "unfinished" else []
             return SubjectSummary(
-                id=self.id, name=self.name, kind=self.kind, views=views, problem=self.problem, **about
+                id=self.id,
+                name=self.name,
+                kind=self.kind,
+                task="",
+                model="",
+                data=None,
+                views=["training"] if self.kind == "unfinished" else [],
+                problem=self.problem,
             )
         basics = self.basics
         return SubjectSummary(
@@ -291,7 +296,7 @@ class Subjects:
 
     def cancel(self, job: str) -> bool:
         """Cancel a job, of whatever subject."""
-        return any([one.queue.cancel(job) for one in self.all.values()])
+        return any(one.queue.cancel(job) for one in self.all.values())
 
     def warm(self) -> None:
         """Load torch, the data and the models, before they are asked for; what fails is said when it is asked for."""
