@@ -1,0 +1,51 @@
+import { describe, expect, it } from "vitest";
+import type { ImageFacts, MapsMeta, SubjectInfo } from "../../api/types";
+import { answer, firstTarget, question, targetOptions, valueOf } from "./targets";
+
+const info = { classes: ["cat", "dog", "ox"], targets: ["predicted", "label"], labelled: true, label_of: "image" } as SubjectInfo;
+const facts = { label: 1, predicted: 0 } as ImageFacts;
+const meta = (target_class: number | null, predicted: number | null) =>
+  ({ target: "the score of it", target_class, predicted }) as MapsMeta;
+
+describe("targetOptions", () => {
+  it("says what the model's answer and the true class are", () => {
+    expect(targetOptions(info, facts).map((one) => one.label)).toEqual([
+      "what the model says (cat)",
+      "its true class (dog)",
+      "cat",
+      "dog",
+      "ox",
+    ]);
+  });
+
+  it("has no true class where there is none", () => {
+    const values = targetOptions(info, { ...facts, label: null }).map((one) => one.value);
+    expect(values).toEqual(["predicted", "cat", "dog", "ox"]);
+  });
+
+  it("takes the task's own words, and no classes where the model has none", () => {
+    const reconstruction = { ...info, targets: ["error", "code"] };
+    expect(targetOptions(reconstruction, null).map((one) => one.value)).toEqual(["error", "code"]);
+    expect(firstTarget(reconstruction)).toBe("error");
+  });
+});
+
+describe("valueOf", () => {
+  it("is the number where two classes have one name, or a name means something else", () => {
+    const classes = ["a", "b", "a", "label"];
+    expect([0, 1, 2, 3].map((k) => valueOf(k, classes))).toEqual(["0", "b", "2", "3"]);
+  });
+});
+
+describe("question", () => {
+  it("asks why, and of another class why not", () => {
+    expect(question(meta(0, 0), info.classes, false)).toBe("Why cat?");
+    expect(question(meta(2, 0), info.classes, true)).toBe("Why not ox?");
+    expect(question(meta(null, null), info.classes, true)).toBe("The score of it");
+  });
+
+  it("says what bright places mean, with the probability", () => {
+    expect(answer(meta(0, 0), info.classes, [0.9, 0.1, 0])).toBe("The model says cat: 90 %. Bright places speak for cat.");
+    expect(answer(meta(1, 0), info.classes, [0.9, 0.1, 0])).toBe("The model gives dog less: 10 %. Bright places speak for dog.");
+  });
+});

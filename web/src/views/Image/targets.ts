@@ -1,0 +1,65 @@
+/** What a map can explain: the model's answer, the true class, any class, and the task's own words. */
+
+import type { ImageFacts, MapsMeta, SubjectInfo } from "../../api/types";
+import { percent } from "../../parts/percent";
+
+export interface Option {
+  value: string;
+  label: string;
+}
+
+const WORDS: Record<string, string> = { predicted: "what the model says", label: "its true class" };
+
+/** The choices, with what they come to for this image where that is known. */
+export function targetOptions(info: SubjectInfo, facts: ImageFacts | null): Option[] {
+  const words = info.targets.filter((word) => word !== "label" || hasLabel(info, facts));
+  const classes = info.targets.includes("predicted") ? info.classes : [];
+  return [
+    ...words.map((word) => ({ value: word, label: word in WORDS ? withClass(word, info, facts) : word })),
+    ...classes.map((name, index) => ({ value: valueOf(index, classes), label: name })),
+  ];
+}
+
+/** How a class is asked for: by its name, or by its number where the name says too little. */
+export function valueOf(index: number, classes: string[]): string {
+  const name = classes[index];
+  const clear = name !== undefined && name !== "" && !(name in WORDS) && classes.indexOf(name) === classes.lastIndexOf(name);
+  return clear ? name : String(index);
+}
+
+/** The first choice of a subject: the first of its task. */
+export function firstTarget(info: SubjectInfo): string {
+  return info.targets[0] ?? "predicted";
+}
+
+function hasLabel(info: SubjectInfo, facts: ImageFacts | null): boolean {
+  return info.labelled && (info.label_of === "pixel" || facts?.label != null);
+}
+
+function withClass(word: string, info: SubjectInfo, facts: ImageFacts | null): string {
+  const index = word === "predicted" ? facts?.predicted : facts?.label;
+  const name = index == null ? undefined : info.classes[index];
+  return name === undefined ? WORDS[word] : `${WORDS[word]} (${name})`;
+}
+
+/** The question that a column of maps answers. */
+export function question(meta: MapsMeta, classes: string[], against: boolean): string {
+  const index = meta.target_class;
+  if (index === null || index === undefined) return sentence(meta.target);
+  const name = classes[index] ?? String(index);
+  return against && index !== meta.predicted ? `Why not ${name}?` : `Why ${name}?`;
+}
+
+/** What the answer to the question looks like, with the class's probability where there is one. */
+export function answer(meta: MapsMeta, classes: string[], probabilities: ArrayLike<number>): string {
+  const index = meta.target_class;
+  if (index === null || index === undefined) return "Bright places raise this number.";
+  const name = classes[index] ?? String(index);
+  const share = index < probabilities.length ? `: ${percent(probabilities[index])}` : "";
+  const said = index === meta.predicted ? `The model says ${name}${share}.` : `The model gives ${name} less${share}.`;
+  return `${said} Bright places speak for ${name}.`;
+}
+
+function sentence(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
