@@ -120,12 +120,18 @@ def test_same_padding_is_a_window_around_each_strided_pixel(size, kernel, stride
         torch.testing.assert_close(layer(image)[0, 0], expected)
 
 
-def test_scales_have_strides_8_16_and_32():
+def test_scales_have_strides_from_2_to_32():
     stages = LiteStages(3).eval()
     with torch.no_grad():
         maps = stages.scales(torch.rand(1, 3, 100, 60))
-    assert [tuple(one.shape[1:]) for one in maps] == [(40, 13, 8), (112, 7, 4), (320, 4, 2)]
-    assert stages.scale_widths == (40, 112, 320)
+    assert [tuple(one.shape[1:]) for one in maps] == [
+        (16, 50, 30),
+        (24, 25, 15),
+        (40, 13, 8),
+        (112, 7, 4),
+        (320, 4, 2),
+    ]
+    assert stages.scale_widths == (16, 24, 40, 112, 320)
 
 
 def test_a_new_network_passes_on_a_signal():

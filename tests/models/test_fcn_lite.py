@@ -7,7 +7,7 @@ import torch.nn.functional as F
 import glassnet as gn
 from glassnet.errors import InputError
 from glassnet.models.efficientnet import EfficientNetLite0
-from glassnet.models.fcn_lite import Decoder
+from glassnet.models.fcn_lite import STRIDES, Decoder
 
 
 def create(size=96, classes=5, channels=3, **options):
@@ -15,32 +15,44 @@ def create(size=96, classes=5, channels=3, **options):
     return gn.create_model("fcn_lite0", in_channels=channels, num_classes=classes, image_size=size, **options).eval()
 
 
-def test_the_decoder_by_plain_functions():
+@pytest.mark.parametrize("finest", [8, 2])
+def test_the_decoder_by_plain_functions(finest):
     torch.manual_seed(0)
-    decoder = Decoder((4, 5, 6), 8, 3, 0.5).eval()
-    eighth, sixteenth, last = torch.rand(2, 4, 8, 8), torch.rand(2, 5, 4, 4), torch.rand(2, 6, 2, 2)
+    widths = {2: 2, 4: 3, 8: 4, 16: 5, 32: 6}
+    stages = {stride: torch.rand(2, channels, 64 // stride, 64 // stride) for stride, channels in widths.items()}
+    decoder = Decoder({stride: one for stride, one in widths.items() if stride >= finest}, 8, 3, 0.5).eval()
 
     def conv(maps, layer):
         return torch.einsum("nchw,kc->nkhw", maps, layer.weight[:, :, 0, 0]) + layer.bias[:, None, None]
 
-    sums = conv(last, decoder.score32) + conv(last.mean((2, 3), keepdim=True), decoder.whole)
-    sums = F.interpolate(sums, scale_factor=2, mode="bilinear") + conv(sixteenth, decoder.score16)
-    sums = F.interpolate(sums, scale_factor=2, mode="bilinear") + conv(eighth, decoder.score8)
+    sums = conv(stages[32], decoder.score32) + conv(stages[32].mean((2, 3), keepdim=True), decoder.whole)
+    sums = F.interpolate(sums, scale_factor=2, mode="bilinear") + conv(stages[16], decoder.score16)
+    sums = F.interpolate(sums, scale_factor=2, mode="bilinear") + conv(stages[8], decoder.score8)
+    if finest == 2:
+        sums = F.interpolate(sums, scale_factor=2, mode="bilinear") + conv(stages[4], decoder.score4)
+        sums = F.interpolate(sums, scale_factor=2, mode="bilinear") + conv(stages[2], decoder.score2)
     mixed = F.conv2d((sums / (1 + 1e-5) ** 0.5).relu(), decoder.mix.weight, padding=1)
     expected = conv((mixed / (1 + 1e-5) ** 0.5).relu(), decoder.score)
-    torch.testing.assert_close(decoder(eighth, sixteenth, last), expected)
+    torch.testing.assert_close(decoder(stages), expected)
 
 
 def test_small_images_are_enlarged_inside_and_the_scores_shrunk_again():
     model, images = create(enlarge=192), torch.rand(1, 3, 48, 96)
     larger = F.interpolate(model.normalize(images), (192, 384), mode="bilinear")
-    eighth, sixteenth, last = model.scales(larger)
-    assert eighth.shape[2:] == (24, 48)
-    expected = F.interpolate(model.decoder(eighth, sixteenth, model.head(last)), (48, 96), mode="bilinear")
+    *finer, last = model.scales(larger)
+    assert [tuple(one.shape[2:]) for one in finer] == [(96, 192), (48, 96), (24, 48), (12, 24)]
+    stages = dict(zip(STRIDES, (*finer, model.head(last)), strict=True))
+    expected = F.interpolate(model.decoder(stages), (48, 96), mode="bilinear")
     torch.testing.assert_close(model(images), expected)
     model.enlarge = 0
     assert model(images).shape == (1, 5, 48, 96)
     assert not torch.allclose(model(images), expected)
+
+
+def test_finer_scores_have_the_size_of_their_stride():
+    model, images = create(enlarge=0, finest=2), torch.rand(1, 3, 64, 96)
+    *finer, last = model.scales(model.normalize(images))
+    assert model.decoder(dict(zip(STRIDES, (*finer, model.head(last)), strict=True))).shape == (1, 5, 32, 48)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -66,6 +78,7 @@ def test_weights_of_another_network_are_refused(tmp_path):
         ({"width": 0}, "width is 0 and enlarge 192"),
         ({"enlarge": -1}, "width is 128 and enlarge -1"),
         ({"dropout": 1.0}, "dropout"),
+        ({"finest": 1}, "finest is 1, expected a stride of 8, 4 or 2"),
         ({"channels": 2, "weights": "imagenet"}, "in_channels is 2, expected 1 or 3 with weights=imagenet"),
     ],
 )

@@ -89,11 +89,11 @@ class LiteStages(nn.Module):
     """The stem and the stages `stage1` to `stage7`, which networks of several tasks build on.
 
     Attributes:
-        scale_widths: Channels of the maps at strides 8, 16 and 32.
+        scale_widths: Channels of the maps at strides 2, 4, 8, 16 and 32.
         pretrained_pixels: Side of the images that the published weights were trained on.
     """
 
-    scale_widths: ClassVar[tuple[int, int, int]] = (40, 112, 320)
+    scale_widths: ClassVar[tuple[int, ...]] = (16, 24, 40, 112, 320)
     pretrained_pixels: ClassVar[int] = 224
 
     def __init__(self, in_channels: int) -> None:
@@ -114,12 +114,12 @@ class LiteStages(nn.Module):
             setattr(self, f"stage{number}", nn.Sequential(*blocks))
             channels = width
 
-    def scales(self, images: Maps) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the maps of normalised images at strides 8, 16 and 32: the outputs of stage3, stage5 and stage7."""
+    def scales(self, images: Maps) -> tuple[Tensor, ...]:
+        """Return the maps of normalised images at strides 2, 4, 8, 16 and 32: of stages 1, 2, 3, 5 and 7."""
         maps, outputs = self.stem(images), {}
         for number in range(1, len(_STAGES) + 1):
             outputs[number] = maps = getattr(self, f"stage{number}")(maps)
-        return outputs[3], outputs[5], outputs[7]
+        return tuple(outputs[number] for number in (1, 2, 3, 5, 7))
 
 
 class EfficientNetLite0(LiteStages):
