@@ -168,7 +168,8 @@ class ExplainSettings(NetworkSettings):
     segmentation: finercam, scorecam, smoothgrad, integrated_gradients, occlusion."""
     target: str = "predicted"
     """Class whose score is explained: predicted, label, or a class by name or number. Segmentation: the region of the
-    largest class that is predicted, or of a class by name or number. Reconstruction: error, or latent:K."""
+    largest class that is predicted, or of a class by name or number, or region:ROW,COLUMN, what hangs together with
+    that pixel. Reconstruction: error, or latent:K."""
     mask: Literal["auto", "stroke", "none"] = "auto"
     """Measure the share of each map inside the stroke (pixels above half of white); auto: where the data are digits."""
     faithfulness: bool = False

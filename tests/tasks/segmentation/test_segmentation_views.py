@@ -15,6 +15,7 @@ from glassnet import figures
 from glassnet.analysis import analyse
 from glassnet.subject import Subject
 from glassnet.tasks import TASKS
+from glassnet.tasks.segmentation.explain import region_at
 from glassnet.tasks.segmentation.metrics import pixel_counts
 from glassnet.tasks.segmentation.result import Overlap, Segmentation
 from tiny_runs import replace_weights
@@ -228,9 +229,52 @@ def test_a_class_is_asked_for_by_name_or_number(copy):
     assert all([one["target"] for one in group.facts] == ["square", "square"] for (group,) in groups)
 
 
+def flooded(predicted, row, column):
+    """The region of a pixel, by walking from neighbour to neighbour."""
+    waiting, there = [(row, column)], set()
+    while waiting:
+        y, x = waiting.pop()
+        inside = 0 <= y < len(predicted) and 0 <= x < len(predicted[0])
+        if inside and (y, x) not in there and predicted[y][x] == predicted[row][column]:
+            there.add((y, x))
+            waiting += [(y + 1, x), (y - 1, x), (y, x + 1), (y, x - 1)]
+    return there
+
+
+def test_a_region_is_what_hangs_together_edge_to_edge():
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        predicted = random.integers(0, 3, (7, 9))
+        row, column = int(random.integers(7)), int(random.integers(9))
+        marked = {tuple(place) for place in np.argwhere(region_at(predicted, row, column)).tolist()}
+        assert marked == flooded(predicted.tolist(), row, column)
+    assert region_at(np.eye(3, dtype=int), 0, 0).sum() == 1  # corners do not join
+
+
+def test_the_region_at_a_pixel_is_explained_alone(copy):
+    predicted = predictions(copy)[:1]
+    row, column = (int(one) for one in (predicted[0] == predicted[0].flatten().mode().values).nonzero()[0])
+    asked = {"images": "0", "layers": ("conv7",), "methods": ("gradcam",)}
+    (group,) = analyse(copy, "attribution", target=f"region:{row},{column}", **asked).result.groups
+    region = region_at(predicted[0].numpy(), row, column)
+    np.testing.assert_array_equal(group.regions[0], region)
+    assert group.facts[0]["target"] == copy.classes[int(predicted[0, row, column])]
+    assert "of one region of it" in group.note
+    model, image = copy.model(), copy.dataset().test.images[:1]
+    label = int(predicted[0, row, column])
+
+    def of_region(output):
+        return (output[:, label] * torch.from_numpy(region)).sum(dim=(1, 2))
+
+    expected = gn.explain(model, image, target=of_region, layers="conv7", methods="gradcam")
+    np.testing.assert_array_equal(group.maps["gradcam", "conv7"], expected["gradcam", "conv7"])
+
+
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
+        ({"target": "region:3"}, "--target is 'region:3', expected region:ROW,COLUMN with a row from 0 to 31 and a"),
+        ({"target": "region:32,0"}, "a column from 0 to 31: the pixel whose region is explained"),
         ({"target": "circle"}, "no target 'circle' in"),
         ({"target": "label"}, "but an image of a segmentation has a label at every pixel; give"),
         (

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Integer
+from scipy.ndimage import label as label_components
 from torch import Tensor, nn
 
 from glassnet.analysis.attribution import AttributionRequest
@@ -29,7 +31,8 @@ def _check(subject: Subject, request: AttributionRequest) -> None:
         raise InputError(
             f"--mask stroke measures maps of classifiers, and {subject.name} learned segmentation; leave it out."
         )
-    _label(request.target, subject)
+    if _clicked(request.target, subject) is None:
+        _label(request.target, subject)
     changing = [name for name in METHODS if "rerun" in ingredients(name)]
     refused = [name for name in request.methods if name in changing]
     if refused:
@@ -48,7 +51,56 @@ def _label(word: str, subject: Subject) -> int | None:
         raise InputError(
             "--target is label, but an image of a segmentation has a label at every pixel; give predicted or a class."
         )
-    return class_of(word, subject, ("predicted",))
+    return class_of(word, subject, ("predicted", "region:ROW,COLUMN"))
+
+
+def _clicked(word: str, subject: Subject) -> tuple[int, int] | None:
+    """Read the pixel of --target region:ROW,COLUMN; None for another target.
+
+    Raises:
+        InputError: There is no such pixel.
+    """
+    kind, _, place = word.partition(":")
+    if kind != "region" or word in subject.classes:
+        return None
+    _, height, width = subject.image_shape
+    row, _, column = place.partition(",")
+    if row.isdecimal() and column.isdecimal() and int(row) < height and int(column) < width:
+        return int(row), int(column)
+    raise InputError(
+        f"--target is '{word}', expected region:ROW,COLUMN with a row from 0 to {height - 1} and a column from 0 to "
+        f"{width - 1}: the pixel whose region is explained."
+    )
+
+
+def region_at(
+    predicted: Integer[np.ndarray, "height width"], row: int, column: int
+) -> Bool[np.ndarray, "height width"]:
+    """Mark the pixels of one class that hang together, edge to edge, with the pixel at (row, column)."""
+    components: np.ndarray = label_components(predicted == predicted[row, column])[0]
+    return components == components[row, column]
+
+
+def clicked_region(row: int, column: int) -> Any:
+    """Return the target of Seg-Grad-CAM for one region: y = sum of its class's logits over the pixels of the region.
+
+    The region is that of the prediction at hand which holds the pixel (row, column), as `region_at` finds it.
+
+    Vinogradova, Dibrov and Myers 2020, https://arxiv.org/abs/2002.11434, equation 2, its set of pixels M being one
+    region.
+    """
+
+    def score(output: Tensor) -> Float[Tensor, " batch"]:
+        predicted = output.detach().argmax(dim=1)
+        regions = torch.from_numpy(_regions_at(predicted, row, column)).to(output.device)
+        classes = predicted[:, row, column].view(-1, 1, 1, 1).expand(-1, 1, *output.shape[2:])
+        return (output.gather(1, classes)[:, 0] * regions).sum(dim=(1, 2))
+
+    return score
+
+
+def _regions_at(predicted: Tensor, row: int, column: int) -> Bool[np.ndarray, "n height width"]:
+    return np.stack([region_at(one, row, column) for one in predicted.cpu().numpy()])
 
 
 def _layers(_subject: Subject, _model: nn.Module, request: AttributionRequest) -> list[str]:
@@ -82,17 +134,16 @@ def _inputs(_subject: Subject, group: Group, _request: AttributionRequest) -> Te
 
 
 def _target(subject: Subject, _model: nn.Module, _group: Group, request: AttributionRequest) -> Any:
-    return segmented_region(_label(request.target, subject))
+    pixel = _clicked(request.target, subject)
+    return segmented_region(_label(request.target, subject)) if pixel is None else clicked_region(*pixel)
 
 
 def _describe(
     subject: Subject, _model: nn.Module, group: Group, request: AttributionRequest, explanation: Explanation
 ) -> Described:
     assert explanation.output is not None  # what was explained is its regions
-    predicted, label = torch.from_numpy(explanation.output).argmax(dim=1), _label(request.target, subject)
-    classes = len(subject.classes)
-    targets = largest_classes(predicted, classes) if label is None else predicted.new_full((len(predicted),), label)
-    regions = (predicted == targets[:, None, None]).numpy()
+    predicted, classes = torch.from_numpy(explanation.output).argmax(dim=1), len(subject.classes)
+    targets, regions = _explained(subject, predicted, request.target)
     overlaps = _overlaps(predicted, group, classes)
     facts = [
         {
@@ -102,11 +153,25 @@ def _describe(
         }
         for row in range(len(predicted))
     ]
-    note = "What is explained is the score of a class, summed over the pixels that the network gives to it."
+    where = "that the network gives to it" if not request.target.startswith("region:") else "of one region of it"
+    note = f"What is explained is the score of a class, summed over the pixels {where}."
     missing = [one["target"] for one in facts if not one["share"]]
     if missing:
         note += f" {missing[0]} is predicted nowhere in {len(missing)} of {len(facts)} images: their maps are all zero."
     return Described(tuple(facts), regions, note)
+
+
+def _explained(subject: Subject, predicted: Tensor, target: str) -> tuple[Tensor, Bool[np.ndarray, "n height width"]]:
+    """Return the class that is explained in each image, and the pixels whose scores of it are."""
+    pixel = _clicked(target, subject)
+    if pixel is not None:
+        return predicted[:, pixel[0], pixel[1]], _regions_at(predicted, *pixel)
+    label = _label(target, subject)
+    if label is None:
+        targets = largest_classes(predicted, len(subject.classes))
+    else:
+        targets = predicted.new_full((len(predicted),), label)
+    return targets, (predicted == targets[:, None, None]).numpy()
 
 
 def _overlaps(predicted: Tensor, group: Group, classes: int) -> list[float | None]:
