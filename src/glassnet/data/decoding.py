@@ -45,10 +45,17 @@ GREY_LEVELS = {"L;2": 85, "L;4": 17}
 
 @dataclass(frozen=True)
 class Encoded:
-    """The content of an image file that lies in no file of its own, as in a row of a table."""
+    """The content of an image file that lies in no file of its own, as in a row of a table.
+
+    Attributes:
+        name: What messages call it.
+        content: Its bytes.
+        formats: What it may be, as Pillow calls it; None for all that Pillow reads.
+    """
 
     name: str
     content: bytes = field(repr=False)
+    formats: tuple[str, ...] | None = None
 
     def __str__(self) -> str:
         """Return what messages call it."""
@@ -158,8 +165,12 @@ def opened(path: Path | Encoded) -> Iterator[Image.Image]:
     """
     if isinstance(path, Path) and (reason := not_regular(path)):
         raise DamagedError(path, reason)
-    with Image.open(io.BytesIO(path.content) if isinstance(path, Encoded) else path) as file:
-        yield file
+    if isinstance(path, Encoded):
+        with Image.open(io.BytesIO(path.content), formats=path.formats) as file:
+            yield file
+    else:
+        with Image.open(path) as file:
+            yield file
 
 
 def _named(path: Path | Encoded, error: Exception) -> DamagedError:
