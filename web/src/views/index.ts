@@ -31,27 +31,27 @@ export const VIEWS: Record<ViewName, View> = {
   },
   network: {
     title: "Network",
-    about: "The network layer by layer: sizes, parameters, work, and how well each layer's features tell the classes apart.",
+    about: "The network from the image at the top to its answer at the bottom: choose a layer to see what it learned.",
     component: () => import("./Network/Network.svelte"),
   },
   training: {
     title: "Training",
-    about: "How the training went, epoch by epoch, and with which settings.",
+    about: "How the network learned, epoch by epoch (an epoch is one pass over all training images), and with which settings.",
     component: () => import("./Training/Training.svelte"),
   },
   segmentation: {
     title: "Segmentation",
-    about: "Each pixel's true class beside the predicted one, worst images first.",
+    about: "What the network sees at each pixel, beside what is there: click a region to see why it was named so.",
     component: () => import("./Segmentation/Segmentation.svelte"),
   },
   reconstruction: {
     title: "Reconstruction",
-    about: "What goes in, what comes out, and what the code's dimensions mean.",
+    about: "What goes in and what comes out: add noise, turn the code by hand, and go from one image to another.",
     component: () => import("./Reconstruction/Reconstruction.svelte"),
   },
   compare: {
     title: "Compare",
-    about: "Two networks on the same images: where they disagree, and how alike their layers are.",
+    about: "Two networks on the same images: who is right, where they disagree, where each looks, and how alike their layers are.",
     component: () => import("./Compare/Compare.svelte"),
   },
 };

@@ -1,0 +1,86 @@
+/** Answers that take a while: the value, the job it waits for, what went wrong. The latest question wins. */
+import { isAbort, type Options } from "../api/client";
+import type { Job } from "../api/types";
+
+type Ask = { signal: AbortSignal; onJob: (job: Job) => void };
+
+/** One answer: a new question cancels the one before. */
+export class Loading<T> {
+  value = $state.raw<T | null>(null);
+  job = $state.raw<Job | null>(null);
+  error = $state.raw<Error | null>(null);
+  busy = $state(false);
+  private controller: AbortController | null = null;
+
+  /** Ask; what was there stays until the answer is, if it is to be `kept`. */
+  async run(work: (ask: Ask) => Promise<T>, keep = false): Promise<void> {
+    this.stop();
+    const controller = (this.controller = new AbortController());
+    const { signal } = controller;
+    if (!keep) this.value = null;
+    this.error = null;
+    this.busy = true;
+    try {
+      const value = await work({ signal, onJob: (job) => !signal.aborted && (this.job = job) });
+      if (!signal.aborted) this.value = value;
+    } catch (error) {
+      if (signal.aborted || isAbort(error)) return;
+      this.value = null;
+      this.error = error as Error;
+    } finally {
+      if (this.controller === controller) this.rest();
+    }
+  }
+
+  /** Ask no longer. */
+  stop = (): void => {
+    this.controller?.abort();
+    this.rest();
+  };
+
+  clear(): void {
+    this.stop();
+    this.value = null;
+    this.error = null;
+  }
+
+  private rest(): void {
+    this.controller = null;
+    this.job = null;
+    this.busy = false;
+  }
+}
+
+/** Answers to a hand that moves: one question at a time, and of those that wait only the last is asked. */
+export class Newest<T> {
+  value = $state.raw<T | null>(null);
+  error = $state.raw<Error | null>(null);
+  private busy = false;
+  private next: ((options: Options) => Promise<T>) | null = null;
+  private round = 0;
+
+  async ask(work: (options: Options) => Promise<T>): Promise<void> {
+    this.next = work;
+    if (this.busy) return;
+    this.busy = true;
+    while (this.next) {
+      const { next: current, round } = this;
+      this.next = null;
+      try {
+        const value = await current({});
+        if (round === this.round) [this.value, this.error] = [value, null];
+      } catch (error) {
+        if (round === this.round) this.error = error as Error;
+      }
+    }
+    this.busy = false;
+  }
+
+  /** Forget the answer, and those that are still to come. */
+  clear(): void {
+    this.round += 1;
+    this.next = null;
+    this.value = null;
+    this.error = null;
+  }
+}

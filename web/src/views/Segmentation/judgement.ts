@@ -1,0 +1,124 @@
+/** What is right and wrong of a segmentation, pixel by pixel, in the colours of glassnet's figures. */
+import { rgb } from "../../parts/scales";
+
+export const VOID = 255;
+
+export const JUDGEMENTS = ["background", "right", "missed", "invented", "confused", "void"] as const;
+export type Judgement = (typeof JUDGEMENTS)[number];
+
+/** Name, meaning and colour (figures/segmentation.py) of each. */
+export const JUDGED: Record<Judgement, { title: string; about: string; colour: string }> = {
+  background: { title: "Background", about: "background, and called so", colour: "#15171c" },
+  right: { title: "Right", about: "an object, and named rightly", colour: "#ededed" },
+  missed: { title: "Missed", about: "an object, called background", colour: "#43b2ff" },
+  invented: { title: "Invented", about: "background, called an object", colour: "#e62e00" },
+  confused: { title: "Confused", about: "an object, called another", colour: "#ff9f0f" },
+  void: { title: "Void", about: "not judged: it has no label", colour: "#737373" },
+};
+
+export function judge(truth: number, predicted: number): Judgement {
+  if (truth === VOID) return "void";
+  if (truth === predicted) return truth === 0 ? "background" : "right";
+  if (predicted === 0) return "missed";
+  return truth === 0 ? "invented" : "confused";
+}
+
+/** The judgement of each pixel, as its place in JUDGEMENTS. */
+export function judgeAll(truth: Uint8Array, predicted: Uint8Array): Uint8Array {
+  return truth.map((value, place) => JUDGEMENTS.indexOf(judge(value, predicted[place])));
+}
+
+/** How many pixels are judged so, or so many of those in which a class is (truth or prediction). */
+export function countJudged(
+  truth: Uint8Array,
+  predicted: Uint8Array,
+  only: number | null = null,
+): Record<Judgement, number> {
+  const counts = Object.fromEntries(JUDGEMENTS.map((name) => [name, 0])) as Record<Judgement, number>;
+  truth.forEach((value, place) => {
+    const called = predicted[place];
+    if (only === null || value === only || called === only) counts[judge(value, called)] += 1;
+  });
+  return counts;
+}
+
+/** Which pixels are in question: those of a class in truth or prediction; all for null. */
+export function ofClass(truth: Uint8Array, predicted: Uint8Array, only: number | null): Uint8Array {
+  return truth.map((value, place) => (only === null || value === only || predicted[place] === only ? 1 : 0));
+}
+
+/** Which pixels are predicted as a class. */
+export function regionOf(predicted: Uint8Array, index: number): Uint8Array {
+  return predicted.map((value) => (value === index ? 1 : 0));
+}
+
+/** The sentence that says what lies at a pixel. */
+export function pixelWords(truth: number, predicted: number, name: (index: number) => string): string {
+  const called = name(predicted);
+  switch (judge(truth, predicted)) {
+    case "void":
+      return `The network says ${called}. The pixel has no label, so it is not judged.`;
+    case "background":
+      return `The network says ${called}, and that is right.`;
+    case "right":
+      return `The network says ${called}, and that is right.`;
+    case "missed":
+      return `The network says ${called}, but ${name(truth)} is there: missed.`;
+    case "invented":
+      return `The network says ${called}, but only ${name(truth)} is there: invented.`;
+    case "confused":
+      return `The network says ${called}, but ${name(truth)} is there: confused.`;
+  }
+}
+
+/** The error map as RGBA: what is not in question, or is hidden, fades into the page. */
+export function errorMap(
+  truth: Uint8Array,
+  predicted: Uint8Array,
+  only: number | null = null,
+  hidden: ReadonlySet<Judgement> = new Set(),
+): Uint8ClampedArray<ArrayBuffer> {
+  const picture = new Uint8ClampedArray(4 * truth.length);
+  const colours = JUDGEMENTS.map((name) => rgb(JUDGED[name].colour));
+  const asked = ofClass(truth, predicted, only);
+  judgeAll(truth, predicted).forEach((judgement, place) => {
+    const dim = !asked[place] || hidden.has(JUDGEMENTS[judgement]);
+    picture.set(dim ? rgb(JUDGED.background.colour) : colours[judgement], 4 * place);
+    picture[4 * place + 3] = dim ? 70 : 255;
+  });
+  return picture;
+}
+
+/**
+ * Classes in their colours over the grey image, `opacity` strong; background and void stay uncoloured.
+ *
+ * @param pixels (c, h, w) with 1 or 3 channels.
+ */
+export function classOverlay(
+  pixels: Uint8Array,
+  mask: Uint8Array,
+  colourOf: (index: number) => string,
+  opacity: number,
+  only: number | null = null,
+): Uint8ClampedArray<ArrayBuffer> {
+  const size = mask.length;
+  const grey = pixels.length < 3 * size;
+  const picture = new Uint8ClampedArray(4 * size);
+  const colours = new Map<number, [number, number, number]>();
+  for (let place = 0; place < size; place += 1) {
+    const red = pixels[place];
+    const green = grey ? red : pixels[size + place];
+    const blue = grey ? red : pixels[2 * size + place];
+    const value = mask[place];
+    const covered = value !== 0 && value !== VOID && (only === null || value === only);
+    if (!covered) {
+      picture.set([red, green, blue, 255], 4 * place);
+      continue;
+    }
+    if (!colours.has(value)) colours.set(value, rgb(colourOf(value)));
+    const light = 0.299 * red + 0.587 * green + 0.114 * blue;
+    const mixed = colours.get(value)!.map((channel) => opacity * channel + (1 - opacity) * light);
+    picture.set([...mixed, 255], 4 * place);
+  }
+  return picture;
+}
