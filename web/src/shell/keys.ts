@@ -16,6 +16,13 @@ export const KEYS: Key[] = [
 ];
 
 export const VIEW_KEYS: Partial<Record<ViewName, Key[]>> = {
+  training: [{ keys: ["←", "→"], does: "read a chart's values epoch by epoch, while it has the focus" }],
+  segmentation: [
+    { keys: ["←", "→", "↑", "↓"], does: "choose a pixel, while a picture has the focus; with Shift 8 pixels at once" },
+    { keys: ["Enter"], does: "explain the region of that pixel" },
+  ],
+  reconstruction: [{ keys: ["←", "→"], does: "turn a number of the code, while its slider has the focus" }],
+  compare: [{ keys: ["←", "→", "↑", "↓"], does: "go through the heat map of the layers, while a cell has the focus" }],
   embedding: [
     { keys: ["←", "→"], does: "previous and next layer, while the picture has the focus" },
     { keys: ["+", "−", "0"], does: "nearer, farther, all points" },

@@ -52,6 +52,6 @@ it("a region is what is predicted as a class", () => {
 
 it("says what lies at a pixel", () => {
   const name = (index: number) => ["background", "one", "two"][index];
-  expect(pixelWords(2, 1, name)).toBe("The network says one, but two is there: confused.");
+  expect(pixelWords(2, 1, name)).toBe("the network says one, but two is there: confused.");
   expect(pixelWords(VOID, 1, name)).toContain("no label");
 });

@@ -57,17 +57,17 @@ export function pixelWords(truth: number, predicted: number, name: (index: numbe
   const called = name(predicted);
   switch (judge(truth, predicted)) {
     case "void":
-      return `The network says ${called}. The pixel has no label, so it is not judged.`;
+      return `the network says ${called}; the pixel has no label, so it is not judged.`;
     case "background":
-      return `The network says ${called}, and that is right.`;
+      return `the network says ${called}, and that is right.`;
     case "right":
-      return `The network says ${called}, and that is right.`;
+      return `the network says ${called}, and that is right.`;
     case "missed":
-      return `The network says ${called}, but ${name(truth)} is there: missed.`;
+      return `the network says ${called}, but ${name(truth)} is there: missed.`;
     case "invented":
-      return `The network says ${called}, but only ${name(truth)} is there: invented.`;
+      return `the network says ${called}, but only ${name(truth)} is there: invented.`;
     case "confused":
-      return `The network says ${called}, but ${name(truth)} is there: confused.`;
+      return `the network says ${called}, but ${name(truth)} is there: confused.`;
   }
 }
 
