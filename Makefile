@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test zoo networks torture check format clean
+.PHONY: demo test zoo networks torture check format web web-check clean
 
 demo: .venv/installed  ## train on real digits, see through the network, write a report
 	$(BIN)/glassnet demo
@@ -30,6 +30,16 @@ format: .venv/installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+web: web/node_modules/.package-lock.json  ## build the explorer's page; needs Node 20.19 or newer, users need none
+	cd web && npm run build
+
+web-check: web/node_modules/.package-lock.json .venv/installed-dev  ## the page's types, tests, and whether the committed build is this source's
+	cd web && npm run types:check && npm run check && npm test && npm run bundle:check
+
+web/node_modules/.package-lock.json: web/package.json web/package-lock.json
+	cd web && npm ci --no-audit --no-fund
+	touch $@
+
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
@@ -42,4 +52,4 @@ format: .venv/installed-dev
 	touch .venv/installed $@
 
 clean:
-	rm -rf .venv runs
+	rm -rf .venv runs web/node_modules
