@@ -38,6 +38,7 @@ from .errors import GlassnetError as GlassnetError
 from .errors import InputError as InputError
 from .errors import WorkError as WorkError
 from .experiment import Run as Run
+from .explorer.explore import explore as explore
 from .figures.overlay import overlay as overlay
 from .loggers import make_loggers as make_loggers
 from .models import MODELS as MODELS

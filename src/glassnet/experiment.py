@@ -176,6 +176,10 @@ class Questions:
         """Show where the layers look; see `glassnet.analyse`."""
         return glassnet.analyse(self, "attribution", **options)
 
+    def explore(self: Any, **options: Any) -> Any:
+        """Show it in a page of the browser; see `glassnet.explore`."""
+        return glassnet.explore(self, **options)
+
     def report(self: Any, **options: Any) -> Any:
         """Write the report; see `glassnet.report`."""
         return glassnet.report([self], **options)

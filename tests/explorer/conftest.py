@@ -81,3 +81,15 @@ def page(pages, finished, tmp_path_factory):
 
     shutil.copytree(finished.path, copied := tmp_path_factory.mktemp("runs") / "digits")
     return pages(copied)
+
+
+@pytest.fixture(scope="session")
+def weaker(finished, tmp_path_factory):
+    """The run with other weights, so that it says other things of the same images."""
+    import shutil
+
+    from tiny_runs import replace_weights
+
+    shutil.copytree(finished.path, copied := tmp_path_factory.mktemp("runs") / "weaker")
+    replace_weights(copied, lambda name, tensor: tensor * 0.5 if name.startswith("fc2") else tensor)
+    return copied

@@ -6,13 +6,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import UInt8
 
-from glassnet.data.fingerprint import images_digest
-from glassnet.explorer.pixels import drawable, encode_image
+from glassnet.explorer.described import PartName
 from glassnet.explorer.schemas import Atlas
-from glassnet.explorer.shown import ImagePart, Refusal
+from glassnet.explorer.shown import ImagePart, OpenSubject, Refusal
 
 LARGEST_TILE = 64
 PAGE_SIDE = 2048
@@ -40,16 +38,26 @@ class Layout:
         return math.ceil(self.images / self.per_page)
 
 
-def layout_of(part: ImagePart) -> Layout:
-    """Return how the thumbnails of a part lie."""
-    channels, height, width = part.split.image_shape
+def layout_of(image_shape: tuple[int, int, int], images: int) -> Layout:
+    """Return how so many thumbnails of such images lie."""
+    channels, height, width = image_shape
     tile = min(LARGEST_TILE, max(height, width))
-    return Layout(tile, PAGE_SIDE // tile, len(part.split), "image/webp" if channels == 3 else "image/png")
+    return Layout(tile, PAGE_SIDE // tile, images, "image/webp" if channels == 3 else "image/png")
 
 
-def atlas_of(part: ImagePart) -> Atlas:
-    """Describe the atlas of a part."""
-    layout = layout_of(part)
+def layout_of_part(part: ImagePart) -> Layout:
+    """Return how the thumbnails of a part lie."""
+    return layout_of(part.split.image_shape, len(part.split))
+
+
+def atlas_of(opened: OpenSubject, name: PartName) -> Atlas:
+    """Describe the atlas of a part; of a run by its run.json, as long as the data are not loaded."""
+    if opened.is_loaded or opened.path is None:
+        part = opened.part(name)
+        layout, digest = layout_of_part(part), digest_of(part)
+    else:
+        basics = opened.basics
+        layout, digest = layout_of(basics.image_shape, basics.parts[name]), "as-trained"
     return Atlas(
         tile=layout.tile,
         columns=layout.columns,
@@ -57,13 +65,17 @@ def atlas_of(part: ImagePart) -> Atlas:
         pages=layout.pages,
         images=layout.images,
         media=layout.media,
-        digest=digest_of(part),
+        digest=digest,
     )
 
 
 def digest_of(part: ImagePart) -> str:
     """Return what changes where the images do."""
-    return str(images_digest(part.split))[:32]
+    from glassnet.data.fingerprint import images_digest
+
+    if part.digest is None:
+        part.digest = str(images_digest(part.split))[:32]
+    return part.digest
 
 
 def draw_page(part: ImagePart, page: int) -> bytes:
@@ -72,7 +84,9 @@ def draw_page(part: ImagePart, page: int) -> bytes:
     Raises:
         Refusal: There is no such page.
     """
-    layout = layout_of(part)
+    from glassnet.explorer.pixels import encode_image
+
+    layout = layout_of_part(part)
     if not 0 <= page < layout.pages:
         raise Refusal(404, f"there is no page {page} of thumbnails, only {layout.pages}.")
     first = page * layout.per_page
@@ -86,6 +100,10 @@ def draw_page(part: ImagePart, page: int) -> bytes:
 
 def _thumbnails(part: ImagePart, start: int, stop: int, tile: int) -> UInt8[np.ndarray, "n c tile tile"]:
     """Return images scaled down into squares; what is not square has black beside it."""
+    import torch
+
+    from glassnet.explorer.pixels import drawable
+
     pixels = drawable(part.scale.to_bytes(part.split.take(slice(start, stop))[0]))
     height, width = pixels.shape[2:]
     scale = tile / max(height, width)

@@ -15,7 +15,7 @@ from glassnet.measures import MEASURES
 PartName = Literal["train", "test"]
 LabelOf = Literal["image", "labels", "pixel", "none"]
 PARTS: tuple[PartName, ...] = ("test", "train")
-_WITHOUT_FEATURES = ("Dropout", "Dropout1d", "Dropout2d", "Identity", "Flatten", "Normalize")
+WITHOUT_FEATURES = ("Dropout", "Dropout1d", "Dropout2d", "Identity", "Flatten", "Normalize")
 """Modules that give what they are given."""
 MOST_MAP_LAYERS = 16
 VIEWS: dict[str, tuple[ViewName, ...]] = {
@@ -94,7 +94,7 @@ def describe(
     subject_id: str, name: str, kind: Literal["run", "unfinished", "network"], basics: Basics, note: str
 ) -> SubjectInfo:
     """Put together what a page needs at the start."""
-    layers = [_layer(*row) for row in basics.layers if row[1] not in _WITHOUT_FEATURES]
+    layers = [_layer(*row) for row in basics.layers if row[1] not in WITHOUT_FEATURES]
     conv = _convolutions(basics)
     kinds = [row[1] for row in basics.layers]
     return SubjectInfo(
@@ -116,7 +116,7 @@ def describe(
         default_methods=["gradcam", "guided_gradcam"] if conv else ["saliency", "input_x_gradient"],
         reductions=["pca", "tsne", *(["umap"] if importlib.util.find_spec("umap") else [])],
         targets=list(_TARGETS.get(basics.task, ())),
-        measures=list(_measures(basics)),
+        measures=list(measures_of(basics.task, basics.metrics)),
         views=views_of(basics),
         note=note,
     )
@@ -158,10 +158,11 @@ def _convolutions(basics: Basics) -> list[str]:
     return [name for name, _ in rows if name in last.values()]
 
 
-def _measures(basics: Basics) -> Iterable[tuple[str, str, str]]:
-    for key in _HEADLINES.get(basics.task, ()):
-        value = basics.metrics.get(f"test_{key}")
+def measures_of(task: str, metrics: Mapping[str, Any]) -> Iterable[tuple[str, str, str]]:
+    """Yield the main numbers of a run: name, value, note."""
+    for key in _HEADLINES.get(task, ()):
+        value = metrics.get(f"test_{key}")
         if is_number(value):
-            bounds = basics.metrics.get(f"test_{key}_interval")
+            bounds = metrics.get(f"test_{key}_interval")
             note = f"95% interval {MEASURES[key].interval(bounds)}" if bounds else ""
             yield f"Test {MEASURES[key].title}", MEASURES[key].show(value), note

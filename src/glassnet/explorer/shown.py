@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from glassnet.console import say
 from glassnet.errors import GlassnetError, InputError
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from glassnet.subject import Subject
 
 Stamp = tuple[tuple[int, int, int], ...]
+REMEMBERED = 4
+"""Things that `OpenSubject.once` keeps."""
+T = TypeVar("T")
 Kind = Literal["run", "unfinished", "network"]
 
 
@@ -44,6 +48,7 @@ class ImagePart:
     def __init__(self, name: PartName, split: Split) -> None:
         """Take the part."""
         self.name, self.split = name, split
+        self.digest: str | None = None
 
     @cached_property
     def numbers(self) -> Any:
@@ -103,7 +108,9 @@ class OpenSubject:
         self.name = subject.name if subject is not None else path.resolve().name if path else subject_id
         self.queue = Queue()
         self._subject, self._data_root = subject, data_root
-        self._opened, self._parts = threading.RLock(), {}
+        self._opened = threading.RLock()
+        self._remembering = threading.Lock()
+        self._recent: OrderedDict[Any, Any] = OrderedDict()
         self._manifest: Any = None
         self.problem = ""
         self.stamp: Stamp = ()
@@ -197,7 +204,7 @@ class OpenSubject:
         from glassnet.analysis import KINDS, build_request, get
 
         subject = self.subject
-        return get(KINDS[kind], subject, build_request(kind, settings), context=self.context())
+        return get(KINDS[kind], subject, build_request(kind, settings), context=self.context(), figures=False)
 
     def version(self) -> int:
         """Return what changes when a network's weights do, as in a notebook that trains it further."""
@@ -206,11 +213,25 @@ class OpenSubject:
         model = self._subject.model()
         return sum(one._version for one in (*model.parameters(), *model.buffers()))
 
+    def once(self, key: Any, make: Callable[[], T]) -> T:
+        """Return what was made under this key lately, or make it; only the last few are kept."""
+        with self._remembering:
+            if key in self._recent:
+                self._recent.move_to_end(key)
+                known: T = self._recent[key]
+                return known
+        made = make()  # outside, so that nobody waits for it who asks for something else
+        with self._remembering:
+            self._recent[key] = made
+            while len(self._recent) > REMEMBERED:
+                self._recent.popitem(last=False)
+        return made
+
     @property
     def basics(self) -> Basics:
         """What all that is said of it follows from."""
         if self.path is None:
-            return _of_subject(self.subject)
+            return self.once(("basics", self.version()), lambda: _of_subject(self.subject))
         self.check()
         if self._manifest is None:
             raise Refusal(400, f"the run {self.name} is still being trained; only its training can be seen yet.")

@@ -1,11 +1,12 @@
 """t-SNE: points whose neighbours are the features' neighbours."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32, Float64, Int64
 
 from glassnet.console import say
 from glassnet.devices import choose_device
@@ -70,12 +71,7 @@ def _embed(
 
     optimised = descend(reduced, _start(reduced, options), index, perplexities, options)
     _warn_of_collapse(optimised.points, options)
-
-    def place(new: Rows) -> Float64[np.ndarray, "m dims"]:
-        from glassnet.embedding.tsne.placing import place_new
-
-        return place_new(optimised.points, index(), reduce(new), threads=thread_count(len(new)))
-
+    place = _placing(optimised.points, index, reduce)
     return Embedding(
         points=optimised.points,
         method="tsne",
@@ -91,6 +87,53 @@ def _embed(
         columns=rows.shape[1],
         kl_divergence=optimised.kl_divergence,
         place=place,
+    )
+
+
+def _placing(
+    points: Float32[np.ndarray, "n dims"], index: Callable[[], Any], reduce: Move
+) -> Callable[[Rows], Float64[np.ndarray, "m dims"]]:
+    def place(new: Rows) -> Float64[np.ndarray, "m dims"]:
+        from glassnet.embedding.tsne.loops import thread_count
+        from glassnet.embedding.tsne.placing import place_new
+
+        return place_new(points, index(), reduce(new), threads=thread_count(len(new)))
+
+    return place
+
+
+@dataclass(frozen=True)
+class Placing:
+    """A finished embedding that more rows can be placed in.
+
+    Attributes:
+        place: Features to points, as `Embedding.transform` of the t-SNE that made the points.
+        nearest: Features to the nearest of the rows embedded: their places (m, k), for k asked for.
+    """
+
+    place: Move
+    nearest: Callable[[Rows, int], Int64[np.ndarray, "m k"]]
+
+
+def placing_in(features: Rows, points: Float32[np.ndarray, "n dims"], options: Options) -> Placing:
+    """Find again what a t-SNE that was kept on disk places new rows by: its points and the features are enough.
+
+    Args:
+        features: What was embedded.
+        points: Where it was placed.
+        options: With which options.
+
+    Raises:
+        InputError: As `tsne` and `place_new` say.
+    """
+    from glassnet.embedding.tsne.affinities import build_index
+    from glassnet.embedding.tsne.loops import thread_count
+
+    rows = checked_rows(features)
+    reduce = _reduction(rows, options)
+    index = build_index(reduced := reduce(rows), threads=thread_count(len(reduced)))
+    return Placing(
+        _placing(points, lambda: index, reduce), lambda new, k: index.search(reduce(new), min(k, len(rows)))[0]
     )
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from glassnet.explorer.routes import images, session
+from glassnet.explorer.routes import embedding, images, session, training
 
 ROUTERS: dict[str, APIRouter] = {
     "session": session.ROUTER,
     "images": images.ROUTER,
+    "embedding": embedding.ROUTER,
+    "training": training.ROUTER,
 }

@@ -6,9 +6,12 @@ import threading
 from collections import OrderedDict
 
 from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from glassnet.explorer.arrays import Arrays, encode
 from glassnet.explorer.asked import Number, Opened, Part, Wait, binary, computed
+from glassnet.explorer.atlas import atlas_of, digest_of, draw_page, layout_of_part
+from glassnet.explorer.ondisk import columns_on_disk, labels_on_disk
 from glassnet.explorer.schemas import Atlas, Names
 from glassnet.explorer.shown import OpenSubject
 
@@ -42,7 +45,10 @@ _PAGES = _Pages()
 @ROUTER.get("/labels", responses=binary("numbers i4, label i4", is_computed=False), response_class=Response)
 def labels(opened: Opened, part: Part = "test") -> Response:
     """Give the label of each image, in the part's order; no model is needed."""
-    from glassnet.explorer.columns import labels_of
+    known = labels_on_disk(opened, part)
+    if known is not None:
+        return encode(known).response()
+    from glassnet.explorer.predicting import labels_of
 
     of = opened.part(part)
     return encode(Arrays({"numbers": of.numbers, "label": labels_of(opened, of)})).response()
@@ -58,18 +64,14 @@ def names(opened: Opened, part: Part = "test") -> Names:
 @ROUTER.get("/atlas")
 def atlas(opened: Opened, part: Part = "test") -> Atlas:
     """Say how the thumbnails lie on their pages."""
-    from glassnet.explorer.atlas import atlas_of
-
-    return atlas_of(opened.part(part))
+    return atlas_of(opened, part)
 
 
 @ROUTER.get("/atlas/{page}", responses={200: {"content": {"image/png": {}, "image/webp": {}}}}, response_class=Response)
 def atlas_page(request: Request, opened: Opened, page: int, part: Part = "test") -> Response:
     """Give a page of thumbnails."""
-    from glassnet.explorer.atlas import digest_of, draw_page, layout_of
-
     of = opened.part(part)
-    key = f'"{digest_of(of)}-{layout_of(of).tile}-{page}"'
+    key = f'"{digest_of(of)}-{layout_of_part(of).tile}-{page}"'
     headers = {"ETag": key, "Cache-Control": "private, no-cache"}
     if request.headers.get("if-none-match") == key:
         return Response(status_code=304, headers=headers)
@@ -77,7 +79,7 @@ def atlas_page(request: Request, opened: Opened, page: int, part: Part = "test")
     if body is None:
         body = draw_page(of, page)
         _PAGES.put(key, body)
-    return Response(body, headers=headers, media_type=layout_of(of).media)
+    return Response(body, headers=headers, media_type=layout_of_part(of).media)
 
 
 @ROUTER.get("/picture/{number}", responses={200: {"content": {"image/png": {}}}}, response_class=Response)
@@ -100,13 +102,16 @@ def pixels(opened: Opened, number: Number, part: Part = "test") -> Response:
 @ROUTER.get("/columns", responses=binary("numbers, label, predicted i4, confidence, loss, quality f4"))
 async def columns(opened: Opened, part: Part = "test", wait: Wait = 0) -> Response:
     """Give label, prediction, confidence, loss and quality of every image."""
+    known = await run_in_threadpool(columns_on_disk, opened, part)
+    if known is not None:
+        return encode(known).response()
     return await computed(
         opened, ("columns", part), f"predictions of the {part} images", lambda: _columns(opened, part), wait=wait
     )
 
 
 def _columns(opened: OpenSubject, part: Part) -> Arrays:
-    from glassnet.explorer.columns import columns
+    from glassnet.explorer.predicting import columns
 
     return columns(opened, opened.part(part))
 
@@ -121,6 +126,6 @@ async def image(opened: Opened, number: Number, part: Part = "test", wait: Wait 
 
 
 def _image(opened: OpenSubject, number: int, part: Part) -> Arrays:
-    from glassnet.explorer.columns import image_facts
+    from glassnet.explorer.predicting import image_facts
 
     return image_facts(opened, opened.part(part), number)
