@@ -88,8 +88,13 @@ def weaker(finished, tmp_path_factory):
     """The run with other weights, so that it says other things of the same images."""
     import shutil
 
+    import torch
+
+    import glassnet as gn
     from tiny_runs import replace_weights
 
     shutil.copytree(finished.path, copied := tmp_path_factory.mktemp("runs") / "weaker")
-    replace_weights(copied, lambda name, tensor: tensor * 0.5 if name.startswith("fc2") else tensor)
+    weights = gn.Run.open(copied).weights()
+    noise = torch.randn(weights["fc2.weight"].shape, generator=torch.Generator().manual_seed(0))
+    replace_weights(copied, {**weights, "fc2.weight": weights["fc2.weight"] + 0.3 * noise})
     return copied

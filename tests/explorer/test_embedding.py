@@ -68,7 +68,7 @@ def test_procrustes_undoes_a_turn_a_reflection_a_scale_and_a_shift():
 def test_activation_is_the_mean_of_the_channel(page):
     arrays, _ = page.arrays("activation?layer=conv2&channel=3&images=60")
     opened = page.subjects.get(page.first)
-    images = opened.subject.part("test").images[arrays["numbers"]]
+    images = opened.subject.part("test").images[arrays["numbers"].tolist()]
     features = gn.extract_features(opened.model(), images, ["conv2"])["conv2"]
     assert np.allclose(arrays["values"], features[:, 3], atol=1e-5)
     refused = page.ask("activation?layer=conv2&channel=9999&images=60")

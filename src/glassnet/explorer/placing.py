@@ -52,17 +52,7 @@ def place(opened: OpenSubject, wanted: Wanted, align: str | None, image: Tensor)
     """
     picture, found = made(opened, wanted), features_of(opened, wanted)
     row = extract_features(opened.model(), image, [wanted.layer])[wanted.layer]
-    key = (
-        "placing",
-        wanted.layer,
-        wanted.method,
-        wanted.dims,
-        wanted.images,
-        wanted.part,
-        wanted.seed,
-        wanted.perplexity,
-    )
-    placing: Placing = opened.once(key, lambda: _placing(found.features, picture, wanted))
+    placing: Placing = opened.once(("placing", wanted), lambda: _placing(found.features, picture, wanted))
     nearest = placing.nearest(row, NEIGHBOURS)[0]
     point = _point(placing, found.features, picture, wanted, row, nearest)
     if align is not None and align != wanted.layer:
