@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 import glassnet as gn
-from glassnet.explorer.reading import UploadError, read_upload
+from glassnet.explorer.reading import read_upload
+from glassnet.explorer.shown import Refusal
 
 
 def encoded(pixels, kind="PNG", **options):
@@ -63,14 +64,14 @@ def test_the_image_of_a_network_need_not_be_square():
     ],
 )
 def test_what_cannot_be_read_is_refused_in_a_sentence(content, status, sentence):
-    with pytest.raises(UploadError, match=sentence) as refused:
+    with pytest.raises(Refusal, match=sentence) as refused:
         read_upload(content, (3, 8, 8), "my photo")
     assert refused.value.status == status
     assert "\n" not in str(refused.value)
 
 
 def test_a_name_with_control_characters_is_written_as_text():
-    with pytest.raises(UploadError) as refused:
+    with pytest.raises(Refusal) as refused:
         read_upload(b"no", (3, 8, 8), "a\nb\x1b[31m" + "x" * 300)
     assert "\n" not in str(refused.value)
     assert "\x1b" not in str(refused.value)

@@ -76,6 +76,11 @@ def group_of_pixels(pixels: Tensor, like: Group | None = None) -> Group:
     return Group("own", "Own image", "An own image.", Split(pixels, torch.zeros(1, dtype=torch.int64)), labelled=False)
 
 
+def model_inputs(subject: Subject, group: Group, part: Part) -> Tensor:
+    """Return what the model is given for a group's images: these, or these with the noise of their numbers."""
+    return subject.task.views().explain.inputs(subject, group, AttributionRequest(split=part))
+
+
 def maps_request(
     subject: Subject, *, layers: Sequence[str], methods: Sequence[str], target: str, part: Part
 ) -> AttributionRequest:
@@ -127,7 +132,7 @@ def kept_maps(subject: Subject, request: AttributionRequest, place: int, context
         analysis = get(
             KINDS["attribution"], subject, replace(request, images=str(place)), context=context, figures=False
         )
-    inputs = subject.task.views().explain.inputs(subject, group, request)
+    inputs = model_inputs(subject, group, request.split)
     (made,) = analysis.result.groups
     return ExplainedImage(made, inputs, analysis.name, time.perf_counter() - started)
 
@@ -144,7 +149,7 @@ def explained(subject: Subject, request: AttributionRequest, group: Group, conte
     _check(subject, request, group, context)
     with failing_at(group.name_of(0, request.split) if group.name != "own" else "this image"):
         made = explain_group(subject, subject.model(context.device), group, replace(request, mask="none"))
-    inputs = subject.task.views().explain.inputs(subject, group, request)
+    inputs = model_inputs(subject, group, request.split)
     return ExplainedImage(made, inputs, "", time.perf_counter() - started)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Hashable
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from jaxtyping import Float, Float64, Int64, Real
@@ -17,6 +20,9 @@ from glassnet.models.features import extract_features
 from glassnet.subject import Subject
 
 ROWS_AT_ONCE = 1000
+REMEMBERED_LAYERS = 3
+"""Of a subject without a folder for its analyses, in memory."""
+_REMEMBERED: WeakKeyDictionary[Subject, OrderedDict[Hashable, Features]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,13 +43,23 @@ class Neighbours:
 
 
 def kept_features(subject: Subject, request: FeaturesRequest, context: Context) -> Features:
-    """Return a layer's features from the store, or into it.
+    """Return a layer's features from the store, or into it; without a store the last ones are remembered.
 
     Raises:
         InputError: There is no such layer, or it gives no row an image.
     """
-    found: Features = get(KINDS["features"], subject, request, context=context, figures=False).result
-    return found
+    if subject.store is not None and subject.store.writable:
+        found: Features = get(KINDS["features"], subject, request, context=context, figures=False).result
+        return found
+    model = subject.model(context.device)
+    key = (request, tuple((id(one), one._version) for one in (*model.parameters(), *model.buffers())))
+    remembered = _REMEMBERED.setdefault(subject, OrderedDict())
+    if key not in remembered:
+        remembered[key] = get(KINDS["features"], subject, request, context=context, figures=False).result
+    remembered.move_to_end(key)
+    while len(remembered) > REMEMBERED_LAYERS:
+        remembered.popitem(last=False)
+    return remembered[key]
 
 
 def nearest_images(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-from typing import Literal
 
 import numpy as np
 from jaxtyping import UInt8
@@ -14,24 +13,12 @@ from glassnet.console import printable
 from glassnet.data.decoding import DAMAGE, DamagedError, Encoded, decode
 from glassnet.data.pictures import as_planes
 from glassnet.errors import InputError
+from glassnet.explorer.shown import Refusal
 
 MOST_BYTES, MOST_PIXELS = 20_000_000, 50_000_000
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 """What a page may send; others are not even tried."""
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
-
-
-class UploadError(InputError):
-    """A file that a page sent and that is not read.
-
-    Attributes:
-        status: 413 where it is too large, 415 where it is no image of a known kind.
-    """
-
-    def __init__(self, status: Literal[413, 415], sentence: str) -> None:
-        """Take the status and the sentence."""
-        super().__init__(sentence)
-        self.status = status
 
 
 def read_upload(
@@ -45,7 +32,7 @@ def read_upload(
         name: What it is called.
 
     Raises:
-        UploadError: It is too large, of another kind, or damaged.
+        Refusal: It is too large, of another kind, or damaged.
         InputError: The model takes no images of 1 or 3 channels.
     """
     channels, height, width = shape
@@ -56,23 +43,23 @@ def read_upload(
     try:
         image = decode(Encoded(label, content, FORMATS), "L" if channels == 1 else "RGB", max(height, width))
     except DamagedError as error:
-        raise UploadError(415, f"{label} cannot be read as an image ({error.reason}); take another file.") from None
+        raise Refusal(415, f"{label} cannot be read as an image ({error.reason}); take another file.") from None
     return as_planes(ImageOps.fit(image, (width, height), method=Image.Resampling.BILINEAR)), size
 
 
 def _size_of(content: bytes, label: str) -> tuple[int, int]:
     """Return width and height of an image file by its header, nothing else being read yet."""
     if len(content) > MOST_BYTES:
-        raise UploadError(413, f"{label} has more than {MOST_BYTES // 1_000_000} MB; take a smaller one.")
+        raise Refusal(413, f"{label} has more than {MOST_BYTES // 1_000_000} MB; take a smaller one.")
     too_large = f"{label} has more than {MOST_PIXELS // 1_000_000} megapixels; take a smaller one."
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as file:
             size = file.size
     except _BOMBS:
-        raise UploadError(413, too_large) from None
+        raise Refusal(413, too_large) from None
     except DAMAGE:
         kinds = "PNG, JPEG, WebP, BMP, TIFF or GIF"
-        raise UploadError(415, f"{label} is damaged or no image, expected a {kinds} file.") from None
+        raise Refusal(415, f"{label} is damaged or no image, expected a {kinds} file.") from None
     if math.prod(size) > MOST_PIXELS:
-        raise UploadError(413, too_large)
+        raise Refusal(413, too_large)
     return size

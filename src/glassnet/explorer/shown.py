@@ -193,7 +193,7 @@ class OpenSubject:
         from glassnet.analysis import Context
         from glassnet.devices import choose_device
 
-        return Context(choose_device(self.device), self._data_root)
+        return Context(choose_device(self.device), self._data_root, figures=False)
 
     def model(self) -> Any:
         """Return the model on the device where it is used."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from glassnet.explorer.routes import embedding, images, session, training
+from glassnet.explorer.routes import embedding, images, maps, masks_and_codes, neighbours, session, training
 
 ROUTERS: dict[str, APIRouter] = {
     "session": session.ROUTER,
     "images": images.ROUTER,
     "embedding": embedding.ROUTER,
     "training": training.ROUTER,
+    "maps": maps.ROUTER,
+    "neighbours": neighbours.ROUTER,
+    "masks_and_codes": masks_and_codes.ROUTER,
 }
