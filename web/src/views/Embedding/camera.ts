@@ -1,12 +1,14 @@
 /** Where one looks from: a plane that is moved and scaled, or a cloud that is turned. All yield one matrix. */
 export type Matrix = Float32Array;
-export type Bounds = { low: [number, number, number]; high: [number, number, number] };
+export type Bounds = { low: [number, number, number]; high: [number, number, number]; radius: number };
 export type Camera = { dims: 2 | 3; x: number; y: number; z: number; scale: number; yaw: number; pitch: number };
 
 /** Share of the canvas that the points fill. */
 const FILL = 0.92;
 /** How far the eye is from the middle, in radii of the cloud at scale 1. */
 const FAR = 3;
+/** How narrow the view is: a sphere of radius 1 seen from `FAR` just fits. */
+const LENS = 2.75;
 /** What is drawn lies between these distances from the eye. */
 const [NEAREST, FARTHEST] = [0.02, 60];
 
@@ -18,15 +20,19 @@ export function boundsOf(points: Float32Array): Bounds {
     if (points[k] < low[c]) low[c] = points[k];
     if (points[k] > high[c]) high[c] = points[k];
   }
-  return points.length ? { low, high } : { low: [-1, -1, -1], high: [1, 1, 1] };
+  if (!points.length) return { low: [-1, -1, -1], high: [1, 1, 1], radius: 1 };
+  const [x, y, z] = low.map((one, c) => (one + high[c]) / 2);
+  let most = 0;
+  for (let k = 0; k < points.length; k += 3)
+    most = Math.max(most, (points[k] - x) ** 2 + (points[k + 1] - y) ** 2 + (points[k + 2] - z) ** 2);
+  return { low, high, radius: Math.max(1e-9, Math.sqrt(most)) };
 }
 
 /** Look at all points. In 2-D `scale` is pixels a unit; in 3-D the size of the cloud against the canvas, over its radius. */
-export function fit({ low, high }: Bounds, dims: 2 | 3, width: number, height: number, before?: Camera): Camera {
+export function fit({ low, high, radius }: Bounds, dims: 2 | 3, width: number, height: number, before?: Camera): Camera {
   const [x, y, z] = low.map((one, c) => (one + high[c]) / 2);
   const sides = low.map((one, c) => Math.max(high[c] - one, 1e-9));
-  const scale =
-    dims === 2 ? FILL * Math.min(width / sides[0], height / sides[1]) : (0.5 * Math.hypot(...sides)) ** -1;
+  const scale = dims === 2 ? FILL * Math.min(width / sides[0], height / sides[1]) : 1 / radius;
   return { dims, x, y, z, scale, yaw: before?.yaw ?? 0.6, pitch: before?.pitch ?? 0.35 };
 }
 
@@ -56,7 +62,7 @@ function flat({ x, y, scale }: Camera, width: number, height: number): Matrix {
 function turned(camera: Camera, width: number, height: number): Matrix {
   const { x, y, z, scale } = camera;
   const [right, up, back] = axes(camera);
-  const lens = 2.4 * Math.min(1, width / height);
+  const lens = LENS * Math.min(1, width / height);
   const [sx, sy] = [(lens * height) / width, lens];
   const rows = [right, up, back].map((axis) => ({ axis, at: -(axis[0] * x + axis[1] * y + axis[2] * z) * scale }));
   const m = new Float32Array(16);
@@ -106,7 +112,7 @@ export function zoomed(camera: Camera, factor: number, px: number, py: number, w
 /** Move what is seen by pixels. */
 export function moved(camera: Camera, dx: number, dy: number, height: number): Camera {
   if (camera.dims === 2) return { ...camera, x: camera.x - dx / camera.scale, y: camera.y + dy / camera.scale };
-  const step = (2 * FAR) / (2.4 * camera.scale * height);
+  const step = (2 * FAR) / (LENS * camera.scale * height);
   const [right, up] = axes(camera);
   const [x, y, z] = [0, 1, 2].map((c) => step * (-dx * right[c] + dy * up[c]));
   return { ...camera, x: camera.x + x, y: camera.y + y, z: camera.z + z };

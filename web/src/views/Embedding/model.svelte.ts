@@ -11,6 +11,10 @@ import { NORMAL, SELECTED, SHADOW } from "./renderer";
 const PREFERRED = ["umap", "tsne", "pca"];
 export const METHODS: Record<string, string> = { pca: "PCA", tsne: "t-SNE", umap: "UMAP" };
 
+function nameOf({ layer, method, dims }: { layer: string; method: string; dims: number }): string {
+  return `${method} ${dims} ${layer}`;
+}
+
 export class Model {
   onDisk = $state.raw<EmbeddingOnDisk[] | null>(null);
   loaded = $state.raw<Loaded | null>(null);
@@ -19,6 +23,7 @@ export class Model {
   problem = $state.raw<unknown>(null);
   channel = $state.raw<{ layer: string; channel: number; values: Float32Array } | null>(null);
   channelProblem = $state.raw<unknown>(null);
+  private seen = $state.raw<Set<string>>(new Set());
   private stopper: AbortController | null = null;
 
   layers = $derived(app.info?.layers ?? []);
@@ -73,6 +78,13 @@ export class Model {
     }
     return flags;
   });
+  /** Whether an embedding needs no computing, as far as is known. */
+  isReady = $derived.by<(layer: string) => boolean>(() => {
+    const { onDisk, seen, settings } = this;
+    if (!settings) return () => false;
+    const there = new Set([...seen, ...(onDisk ?? []).map(nameOf)]);
+    return (layer) => there.has(nameOf({ ...settings, layer }));
+  });
   /** Numbers of the images for the gallery: the selected ones that pass, else all that pass. */
   listed = $derived.by<Int32Array>(() => {
     const { loaded, flags } = this;
@@ -103,7 +115,11 @@ export class Model {
     this.problem = null;
     this.job = null;
     loadEmbedding(settings, { signal, onJob: (job) => (signal.aborted ? undefined : (this.job = job)) })
-      .then((loaded) => signal.aborted || (this.loaded = loaded))
+      .then((loaded) => {
+        if (signal.aborted) return;
+        this.loaded = loaded;
+        this.seen = new Set([...this.seen, nameOf(settings)]);
+      })
       .catch((error) => signal.aborted || isAbort(error) || (this.problem = error))
       .finally(() => signal.aborted || ((this.working = false), (this.job = null)));
     const stopper = this.stopper;

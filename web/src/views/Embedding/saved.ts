@@ -1,5 +1,6 @@
 /** The embedding as files: a picture, a vector picture, a table. */
 import { csvOf, escapeXml, pngOf } from "../../parts/download";
+import { AMOUNT, colourAt, css } from "../../parts/scales";
 import { className, rounded } from "../../parts/words";
 import { app } from "../../state/app.svelte";
 import { METHODS, type Model } from "./model.svelte";
@@ -50,7 +51,10 @@ function legendRows(model: Model): { colour: string | null; text: string }[] {
     const rows = legend.kinds.slice(0, 30).map(({ colour, name, count }) => ({ colour, text: `${name} (${count})` }));
     return legend.kinds.length > 30 ? [...rows, { colour: null, text: `and ${legend.kinds.length - 30} more` }] : rows;
   }
-  return [{ colour: null, text: `${model.colouring}: ${rounded(legend.low)} (violet) to ${rounded(legend.high)} (yellow)` }];
+  return [0, 0.25, 0.5, 0.75, 1].map((share) => ({
+    colour: css(colourAt(AMOUNT, share)),
+    text: `${model.colouring} ${rounded(legend.low + share * (legend.high - legend.low))}`,
+  }));
 }
 
 /** The points in sight as circles. */
