@@ -1,5 +1,5 @@
 /** The one state of all views: what is shown, which image is looked at, which are selected and filtered. */
-import { ApiError, compute, floats, ints, isAbort, json, type NdArray, type Params } from "../api/client";
+import { ApiError, compute, floats, ints, isAbort, json, type Params } from "../api/client";
 import type { Atlas, ColumnsMeta, Job, Names, Session, SubjectInfo, SubjectSummary, ViewName } from "../api/types";
 import { readAddress, writeAddress, type Place } from "./address";
 import { NO_FILTERS, passing, type Filters } from "./filters";
@@ -40,8 +40,6 @@ class App {
   selection = $state.raw<Set<number>>(new Set());
   filters = $state.raw<Filters>(NO_FILTERS);
   params = $state.raw<Record<string, string>>({});
-  /** An image that was dropped in: its pixels (channels, height, width) of bytes; the embedding marks its place. */
-  own = $state.raw<{ pixels: NdArray; name: string } | null>(null);
   /** What keeps the subject from being shown. */
   problem = $state.raw<Error | null>(null);
   /** What keeps only the columns from being shown. */
@@ -107,7 +105,6 @@ class App {
     const views = this.session?.subjects.find((one) => one.id === subject)?.views ?? [];
     const wanted = view ?? this.view;
     this.remembered = {};
-    this.own = null;
     this.apply({
       subject,
       view: wanted && views.includes(wanted) ? wanted : (views[0] ?? null),

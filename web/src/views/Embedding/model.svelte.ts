@@ -36,7 +36,7 @@ export class Model {
     const method = this.methodOf(layer, dims);
     const { default_layer: reference } = app.info;
     const align = app.param("align") === "off" || reference === layer ? null : reference;
-    return { layer, method, dims, align, images: app.param("images"), seed: app.param("seed"), perplexity: app.param("perplexity") };
+    return { layer, method, dims, align, ...this.sizeOf(layer, method, dims) };
   });
   /** A text that changes when something else must be asked for. */
   wanted = $derived(this.settings ? JSON.stringify(this.settings) : "");
@@ -104,7 +104,8 @@ export class Model {
     try {
       this.onDisk = (await json<EmbeddingList>(subjectPath("embeddings"), { part: app.part })).embeddings;
     } catch (error) {
-      if (!isAbort(error)) this.problem = error;
+      if (isAbort(error)) return;
+      this.onDisk = []; // It only says what is quick; what is wrong with the subject the embedding itself says.
     }
   }
 
@@ -164,6 +165,16 @@ export class Model {
     if (wanted && known.includes(wanted)) return wanted;
     const there = (method: string) => this.onDisk?.some((one) => one.layer === layer && one.dims === dims && one.method === method);
     return PREFERRED.find((method) => known.includes(method) && there(method)) ?? (known.includes("pca") ? "pca" : (known[0] ?? "pca"));
+  }
+
+  /** How many images, and what else is random: as the address says, else as the largest on disk, else as the server has it. */
+  private sizeOf(layer: string, method: string, dims: number): Pick<Settings, "images" | "seed" | "perplexity"> {
+    const [images, seed, perplexity] = [app.param("images"), app.param("seed"), app.param("perplexity")];
+    if (images ?? seed ?? perplexity) return { images, seed, perplexity };
+    const there = (this.onDisk ?? []).filter((one) => one.layer === layer && one.method === method && one.dims === dims);
+    const largest = there.sort((a, b) => b.images - a.images)[0];
+    const text = (value: number | null | undefined) => (value == null ? null : String(value));
+    return { images: text(largest?.images), seed: text(largest?.seed), perplexity: text(largest?.perplexity) };
   }
 
   private colour({ places, cluster }: Loaded): Coloured | null {
