@@ -2,10 +2,13 @@
 import { between, boundsOf, fit, matrixOf, moved, project, rotated, unproject, zoomed, type Camera, type Matrix } from "./camera";
 import { sameImages, type Loaded } from "./load";
 import { enclosed, enclosedOnScreen, foremost, nearest } from "./nearby";
-import { Renderer } from "./renderer";
+import { LARGEST_STEP, Renderer } from "./renderer";
 
 /** How long the points take from layer to layer (ms). */
 const MOVE = 900;
+/** While one moves or turns, about so many points are drawn, and all again once one rests for a moment (ms). */
+const IN_MOTION = 250_000;
+const REST = 160;
 /** How near the pointer must come to a point (CSS pixels). */
 const REACH = 12;
 
@@ -30,6 +33,8 @@ export class Plot {
   private wholeScale = 1;
   private drawing = 0;
   private moveFrame = 0;
+  private rough = false;
+  private resting = 0;
 
   /** Take over a canvas; the answer gives it back. */
   attach(canvas: HTMLCanvasElement): () => void {
@@ -47,6 +52,7 @@ export class Plot {
       canvas.removeEventListener("webglcontextrestored", restored);
       cancelAnimationFrame(this.drawing);
       cancelAnimationFrame(this.moveFrame);
+      clearTimeout(this.resting);
       this.renderer?.close();
       this.renderer = null;
     };
@@ -166,7 +172,8 @@ export class Plot {
   }
 
   /** Draw at once, as for a picture that is saved. */
-  draw(): void {
+  draw(whole = false): void {
+    if (whole) this.rough = false;
     const grey = this.dark ? 0.45 : 0.6;
     this.renderer?.draw({
       matrix: this.matrix,
@@ -175,6 +182,7 @@ export class Plot {
       depth: this.camera.dims === 3 ? 3 : 0,
       shadow: [grey, grey, grey, (this.loaded?.numbers.length ?? 0) > 20_000 ? 0.12 : 0.25],
       opacity: this.opacity,
+      step: this.rough || this.moving ? Math.min(LARGEST_STEP, Math.ceil((this.loaded?.numbers.length ?? 1) / IN_MOTION)) : 1,
     });
   }
 
@@ -190,6 +198,12 @@ export class Plot {
     this.stop();
     this.camera = camera;
     this.whole = false;
+    this.rough = true;
+    clearTimeout(this.resting);
+    this.resting = window.setTimeout(() => {
+      this.rough = false;
+      this.redraw();
+    }, REST);
     this.redraw();
   }
 
@@ -202,7 +216,10 @@ export class Plot {
       this.camera = between(from, to, ease(this.share));
       this.draw();
       if (this.share < 1) this.moveFrame = requestAnimationFrame(step);
-      else this.stop();
+      else {
+        this.stop();
+        this.redraw();
+      }
     };
     this.moveFrame = requestAnimationFrame(step);
   }

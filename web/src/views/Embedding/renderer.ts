@@ -59,7 +59,14 @@ export type Frame = {
   depth: number;
   shadow: [number, number, number, number];
   opacity: number;
+  /** Draw every first, second, third … point of the buffers. */
+  step: number;
 };
+
+/** A jump between points takes at most 255 bytes, of which a place has 12. */
+export const LARGEST_STEP = 21;
+/** Numbers a point, and bytes a number. */
+const SHAPES = { before: [3, 4], after: [3, 4], colour: [4, 1], flag: [1, 1] } as const;
 
 export class Renderer {
   private gl: WebGL2RenderingContext;
@@ -67,6 +74,7 @@ export class Renderer {
   private uniforms!: Uniforms;
   private buffers!: Record<"before" | "after" | "colour" | "flag", WebGLBuffer>;
   private count = 0;
+  private step = 1;
   private passes = { shadow: false, selected: false };
 
   constructor(private canvas: HTMLCanvasElement) {
@@ -83,10 +91,7 @@ export class Renderer {
     this.uniforms = Object.fromEntries(UNIFORMS.map((name) => [name, gl.getUniformLocation(this.program, name)])) as Uniforms;
     const make = () => gl.createBuffer();
     this.buffers = { before: make(), after: make(), colour: make(), flag: make() };
-    this.attach("before", 3, gl.FLOAT, false);
-    this.attach("after", 3, gl.FLOAT, false);
-    this.attach("colour", 4, gl.UNSIGNED_BYTE, true);
-    this.attach("flag", 1, gl.UNSIGNED_BYTE, false);
+    this.attach(1);
   }
 
   /** Places (x, y, z one after the other) from which and to which the points move. */
@@ -113,6 +118,7 @@ export class Renderer {
     gl.clearColor(0, 0, 0, 0);
     gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
     if (!this.count) return;
+    if (frame.step !== this.step) this.attach(frame.step);
     gl.useProgram(this.program);
     gl.enable(gl.BLEND);
     gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
@@ -141,7 +147,7 @@ export class Renderer {
     if (solid) gl.enable(gl.DEPTH_TEST);
     else gl.disable(gl.DEPTH_TEST);
     gl.uniform1f(this.uniforms.pass, which);
-    gl.drawArrays(gl.POINTS, 0, this.count);
+    gl.drawArrays(gl.POINTS, 0, Math.ceil(this.count / this.step));
   }
 
   private fill(name: keyof typeof this.buffers, data: Float32Array | Uint8Array): void {
@@ -149,12 +155,17 @@ export class Renderer {
     this.gl.bufferData(this.gl.ARRAY_BUFFER, data, this.gl.DYNAMIC_DRAW);
   }
 
-  private attach(name: keyof typeof this.buffers, size: number, type: number, normalised: boolean): void {
+  /** Read every `step`-th point of the buffers. */
+  private attach(step: number): void {
     const { gl } = this;
-    const at = gl.getAttribLocation(this.program, name);
-    gl.bindBuffer(gl.ARRAY_BUFFER, this.buffers[name]);
-    gl.enableVertexAttribArray(at);
-    gl.vertexAttribPointer(at, size, type, normalised, 0, 0);
+    this.step = step;
+    for (const name of ["before", "after", "colour", "flag"] as const) {
+      const [size, bytes] = SHAPES[name];
+      const at = gl.getAttribLocation(this.program, name);
+      gl.bindBuffer(gl.ARRAY_BUFFER, this.buffers[name]);
+      gl.enableVertexAttribArray(at);
+      gl.vertexAttribPointer(at, size, bytes === 4 ? gl.FLOAT : gl.UNSIGNED_BYTE, name === "colour", step * size * bytes, 0);
+    }
   }
 }
 

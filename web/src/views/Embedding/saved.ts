@@ -20,7 +20,7 @@ export function captionOf(model: Model): string {
 
 /** The canvas as it is, with its legend and a caption. */
 export async function picture(model: Model, plot: Plot, canvas: HTMLCanvasElement): Promise<Blob> {
-  plot.draw();
+  plot.draw(true);
   const ratio = canvas.width / plot.width;
   const out = document.createElement("canvas");
   out.width = canvas.width + COLUMN * ratio;
