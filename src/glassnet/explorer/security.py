@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import html
 import json
 import secrets
 from collections.abc import Iterable
@@ -17,7 +18,7 @@ from glassnet.console import say
 LARGEST_BODY = 20_000_000
 """Bytes of an upload, at most."""
 LOCAL = ("localhost", "127.0.0.1", "[::1]")
-_NO_TOKEN = "this page needs its token; open the address that `glassnet explore` printed, which ends in ?token=…"
+_NO_TOKEN = "this page needs its token; open the address that `glassnet explore` printed, which ends in ?token=…."
 
 
 def policy(frames: str) -> str:
@@ -76,7 +77,7 @@ class Guard:
 
         problem = self._problem(scope)
         if problem is not None:
-            await _answer(sending, *problem)
+            await (_page if scope["path"] == "/" else _answer)(sending, *problem)
         elif scope["path"] == "/" and _query(scope).get("token"):
             await self._welcome(sending)
         else:
@@ -156,8 +157,18 @@ def _query(scope: Scope) -> dict[str, str]:
     return {name: values[0] for name, values in pairs.items()}
 
 
+async def _page(send: Send, status: int, sentence: str) -> None:
+    """Say it to a person who opened the address."""
+    text = html.escape(f"{sentence[:1].upper()}{sentence[1:]}.".replace("..", "."))
+    page = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>glassnet</title><p>{text}</p></html>'
+    await _send(send, status, page.encode(), b"text/html; charset=utf-8")
+
+
 async def _answer(send: Send, status: int, sentence: str) -> None:
-    body = json.dumps({"error": sentence}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await _send(send, status, json.dumps({"error": sentence}).encode(), b"application/json")
+
+
+async def _send(send: Send, status: int, body: bytes, media: bytes) -> None:
+    headers = [(b"content-type", media), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -138,6 +138,7 @@ def _listening(host: str, port: int) -> socket.socket:
     Raises:
         InputError: It cannot be had.
     """
+    listening = None
     try:
         place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listening = socket.socket(place[0], socket.SOCK_STREAM)
@@ -146,6 +147,8 @@ def _listening(host: str, port: int) -> socket.socket:
         listening.bind(place[4])
         listening.listen(128)
     except (OSError, OverflowError, UnicodeError) as error:
+        if listening is not None:
+            listening.close()
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(
             f"cannot listen at {host}, port {port} ({reason}); give another --port, or leave it out for a free one."

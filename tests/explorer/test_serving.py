@@ -1,0 +1,197 @@
+"""The server itself: many clients at once, runs that vanish or change, models that fail, and how it starts and ends."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import requests
+import torch
+
+import glassnet as gn
+from command_line import refused
+from explorer_page import arrays_of
+from glassnet.explorer.explore import Explorer, explore
+from glassnet.explorer.serving import Server
+from glassnet.explorer.shown import Subjects
+from tiny_runs import replace_weights
+
+
+class Odd(torch.nn.Module):
+    """Gives NaN for images that begin with 1, and fails for those that begin with 2."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(64, 3)
+
+    def forward(self, images):
+        first = (images[:, 0, 0, 0] * 255).round()
+        if (first == 2).any():
+            raise ValueError("no twos")
+        scores = self.linear(images.flatten(1))
+        return torch.where((first == 1)[:, None], torch.nan, scores)
+
+
+@pytest.fixture(scope="module")
+def odd(pages):
+    torch.manual_seed(0)
+    images = np.zeros((4, 1, 8, 8), np.uint8)
+    images[:, 0, 0, 0] = [0, 1, 2, 3]
+    return pages(gn.Subject(Odd(), images, labels=[0, 1, 2, 0]))
+
+
+def test_a_model_that_fails_or_gives_nan_is_told_for_that_image(odd):
+    answer = odd.ask("image/1")
+    assert answer.status_code == 500
+    assert "the model gives NaN for test image 1" in answer.json()["error"]
+    answer = odd.ask("image/2")
+    assert answer.status_code == 400
+    assert "no twos" in answer.json()["error"]
+    assert odd.ask("image/0").status_code == 200
+    assert odd.ask("columns").status_code == 400
+    assert odd.json("training")["state"] == "none"
+
+
+def test_a_network_that_is_trained_on_is_asked_anew(pages):
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3))
+    shown = pages(gn.Subject(net, np.full((4, 1, 8, 8), 99, np.uint8)))
+    before, _ = shown.arrays("image/0")
+    with torch.no_grad():
+        net[1].bias.add_(torch.tensor([5.0, 0.0, 0.0]))
+    after, _ = shown.arrays("image/0")
+    assert after["probabilities"][0] > before["probabilities"][0]
+
+
+def test_a_run_that_is_removed_damaged_or_trained_again_is_told(finished, pages, tmp_path):
+    shutil.copytree(finished.path, run := tmp_path / "digits")
+    shown = pages(run)
+    assert shown.ask("pixels/1").status_code == 200
+    shutil.move(run, tmp_path / "away")
+    for path in ("pixels/1", "columns", "training"):
+        answer = shown.ask(path)
+        assert answer.status_code == 410
+        assert "was removed while it was shown" in answer.json()["error"]
+    assert shown.json("/session")["subjects"][0]["problem"]
+    shutil.move(tmp_path / "away", run)
+    assert shown.json("/session")["subjects"][0]["problem"] == ""
+    assert shown.ask("pixels/1").status_code == 200
+    weights = gn.Run.open(run).weights()
+    replace_weights(run, {name: 0 * one if name.startswith("fc2") else one for name, one in weights.items()})
+    answer = shown.ask("image/1")
+    assert answer.status_code == 410
+    assert "has changed since it was opened" in answer.json()["error"]
+    assert shown.json("/session")["subjects"][0]["problem"] == ""
+    arrays, _ = shown.arrays("image/1")
+    assert np.allclose(arrays["probabilities"], 0.1)
+    (run / "model.safetensors").write_bytes(b"damaged")
+    assert shown.ask("image/1").status_code == 410
+    assert "damaged" in shown.json("/session")["subjects"][0]["problem"]
+
+
+@pytest.fixture(scope="module")
+def server(finished, tmp_path_factory):
+    """A server in a thread, and how to ask it."""
+    shutil.copytree(finished.path, run := tmp_path_factory.mktemp("runs") / "served")
+    made = Server(Subjects([run]), host="127.0.0.1", port=0)
+    made.start()
+    yield made
+    made.close()
+
+
+def _ask(server, path):
+    base = server.url.partition("?")[0]
+    return requests.get(f"{base}api{path}", headers={"authorization": f"token {server.guard.token}"}, timeout=60)
+
+
+def test_fifty_clients_get_right_answers(server, finished):
+    images = finished.dataset().test.images.numpy()
+
+    def one(number):
+        pixels = arrays_of(_ask(server, f"/subjects/served/pixels/{number}"))["pixels"]
+        columns = _ask(server, "/subjects/served/columns?wait=1").status_code
+        return np.array_equal(pixels, images[number]), columns
+
+    with ThreadPoolExecutor(50) as clients:
+        answers = list(clients.map(one, range(50)))
+    assert all(right for right, _ in answers)
+    assert {status for _, status in answers} <= {200, 202}
+
+
+def test_hover_is_answered_while_work_goes_on(server):
+    begun = threading.Thread(target=_ask, args=(server, "/subjects/served/embedding?layer=fc1&images=200&wait=5"))
+    begun.start()
+    times = []
+    for number in range(40):
+        start = time.perf_counter()
+        assert _ask(server, f"/subjects/served/picture/{number}").status_code == 200
+        times.append(time.perf_counter() - start)
+    begun.join()
+    assert np.median(times) < 1  # measured on a quiet machine elsewhere; here that nobody waits for the work
+
+
+def test_a_port_that_is_taken_is_refused(server):
+    with pytest.raises(gn.InputError, match=r"cannot listen at 127\.0\.0\.1, port"):
+        Server(server.guard.app.state.subjects, host="127.0.0.1", port=server.guard.port)
+
+
+def test_a_notebook_gets_a_frame_and_goes_on(finished, monkeypatch):
+    monkeypatch.setattr("glassnet.explorer.explore.in_notebook", lambda: True)
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3))
+    shown = explore(net, torch.zeros(4, 1, 8, 8, dtype=torch.uint8), classes=["a", "b", "c"])
+    assert isinstance(shown, Explorer)
+    frame = shown._repr_html_()
+    assert f":{shown._server.guard.port}/?token=" in frame
+    answer = requests.get(shown.url, timeout=30)
+    assert "http://localhost:*" in answer.headers["content-security-policy"]
+    shown.close()
+    with pytest.raises(requests.ConnectionError):
+        requests.get(shown.url, timeout=5)
+    run = finished.explore()
+    run.close()
+
+
+def test_what_cannot_be_shown_is_refused():
+    with pytest.raises(gn.InputError, match="a network needs images"):
+        explore(torch.nn.Linear(1, 1))
+    with pytest.raises(gn.InputError, match="no run at"):
+        explore("nowhere")
+
+
+def test_the_command_refuses_what_is_no_run(tmp_path, capsys):
+    assert "no run or model 'nowhere'" in refused(capsys, "explore", "nowhere")
+    assert "has no run.json" in refused(capsys, "explore", str(tmp_path))
+    assert "--port is 70000" in refused(capsys, "explore", str(tmp_path), "--port", "70000")
+
+
+def test_without_the_extra_the_pip_line_is_printed(finished, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "fastapi", None)
+    assert "pip install 'glassnet[explore]'" in refused(capsys, "explore", str(finished.path))
+
+
+def test_the_command_serves_before_torch_and_ends_by_ctrl_c(finished):
+    command = [sys.executable, "-m", "glassnet", "explore", str(finished.path), "--no-browser"]
+    served = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+    url = served.stderr.readline().split()[-1]
+    asked = requests.Session()
+    assert asked.get(url, timeout=30).status_code == 200
+    assert asked.get(url.partition("?")[0] + "api/session", timeout=30).json()["subjects"][0]["kind"] == "run"
+    served.send_signal(signal.SIGINT)
+    rest = served.communicate(timeout=30)[1]
+    assert served.returncode == 0
+    assert rest.splitlines()[-1] == "The explorer is closed."
+    assert "Traceback" not in rest
+
+
+def test_nothing_that_is_served_first_loads_torch():
+    code = (
+        "import sys; import glassnet.explorer.app, glassnet.explorer.serving, glassnet.cli.explore;"
+        "assert 'torch' not in sys.modules, 'torch'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
