@@ -23,6 +23,7 @@ describe("ticks", () => {
   it("of an axis without width are its value", () => expect(linearTicks(4, 4)).toEqual([4]));
   it("of a logarithm are 1, 2 and 5 times powers of ten", () => {
     expect(logTicks(0.04, 0.6)).toEqual([0.05, 0.1, 0.2, 0.5]);
+    expect(logTicks(0.02, 0.045)).toEqual([0.02, 0.03, 0.04]);
   });
   it("of a long logarithm are fewer", () => {
     expect(logTicks(1, 1e4)).toEqual([1, 10, 100, 1000, 10000]);

@@ -45,11 +45,11 @@ export function linearTicks(low: number, high: number, count = 5): number[] {
   return ticks;
 }
 
-/** 1, 2 and 5 times the powers of ten between low and high; powers alone, or every second, where that is too many. */
+/** Round numbers between low and high: 1, 1.5, 2, 3 … or 1, 2 and 5 times the powers of ten, or these alone, or some of them. */
 export function logTicks(low: number, high: number, count = 6): number[] {
   const first = Math.floor(Math.log10(low));
   const last = Math.ceil(Math.log10(high));
-  for (const [steps, every] of [[[1, 2, 5], 1], [[1], 1], [[1], 2], [[1], 3]] as [number[], number][]) {
+  for (const [steps, every] of [[[1, 1.5, 2, 3, 4, 5, 6, 8], 1], [[1, 2, 5], 1], [[1], 1], [[1], 2], [[1], 3]] as [number[], number][]) {
     const ticks = [];
     for (let power = first; power <= last; power += 1) {
       if (power % every) continue;

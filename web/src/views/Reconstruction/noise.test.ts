@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 
 import { noiseWords, readChanges, sliderEnds, writeChanges } from "./noise";
 
-it.each([["none", "none"], ["gaussian:0.3", "Gaussian, 0.3"], ["salt-pepper:0.1", "Salt pepper, 0.1"]])("%s is %s", (noise, words) => {
+it.each([["none", "none"], ["gaussian:0.3", "Gaussian, standard deviation 0.3"], ["saltpepper:0.05", "salt and pepper on 5 % of the pixels"], ["fog:2", "fog:2"]])("%s is %s", (noise, words) => {
   expect(noiseWords(noise)).toBe(words);
 });
 

@@ -1,11 +1,17 @@
 /** Noise and codes in words, and as they stand in the address. */
 
-/** "gaussian:0.3" is "Gaussian, 0.3". */
+/** What the amount of each kind of noise is. */
+const KINDS: Record<string, (amount: number) => string> = {
+  gaussian: (amount) => `Gaussian, standard deviation ${amount}`,
+  saltpepper: (amount) => `salt and pepper on ${Math.round(100 * amount)} % of the pixels`,
+  mask: (amount) => `${Math.round(100 * amount)} % of the pixels are masked`,
+};
+
+/** "gaussian:0.3" is "Gaussian, standard deviation 0.3". */
 export function noiseWords(noise: string): string {
   if (noise === "none" || noise === "") return "none";
-  const [kind, ...rest] = noise.split(":");
-  const words = kind.replaceAll("_", " ").replaceAll("-", " ");
-  return [words[0].toUpperCase() + words.slice(1), ...rest].join(", ");
+  const [kind, amount] = noise.split(":");
+  return KINDS[kind]?.(Number(amount)) ?? noise;
 }
 
 /** "3:1.25,7:-0.4": number 3 of the code is 1.25, number 7 is −0.4. */

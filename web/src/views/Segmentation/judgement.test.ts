@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import { rgb } from "../../parts/scales";
-import { JUDGEMENTS, VOID, classOverlay, countJudged, errorMap, judge, judgeAll, pixelWords, regionOf } from "./judgement";
+import { JUDGEMENTS, VOID, classOverlay, countJudged, errorMap, judge, judgeAll, pixelWords, regionAt, regionOf } from "./judgement";
 
 const truth = Uint8Array.from([0, 1, 1, 0, 2, VOID]);
 const predicted = Uint8Array.from([0, 1, 0, 2, 1, 1]);
@@ -48,6 +48,12 @@ describe("pictures", () => {
 
 it("a region is what is predicted as a class", () => {
   expect(Array.from(regionOf(predicted, 1))).toEqual([0, 1, 0, 0, 1, 1]);
+});
+
+it("a region at a pixel hangs together edge to edge, not over corners or the border", () => {
+  const mask = Uint8Array.from([1, 0, 1, 1, 1, 0, 0, 0, 1]);
+  expect(Array.from(regionAt(mask, 3, 3, [0, 0]))).toEqual([1, 0, 0, 1, 1, 0, 0, 0, 0]);
+  expect(Array.from(regionAt(mask, 3, 3, [2, 0]))).toEqual([0, 0, 1, 0, 0, 0, 0, 0, 0]);
 });
 
 it("says what lies at a pixel", () => {

@@ -52,6 +52,24 @@ export function regionOf(predicted: Uint8Array, index: number): Uint8Array {
   return predicted.map((value) => (value === index ? 1 : 0));
 }
 
+/** Which pixels are of one class and hang together, edge to edge, with the pixel (x, y). */
+export function regionAt(predicted: Uint8Array, height: number, width: number, [x, y]: [number, number]): Uint8Array {
+  const region = new Uint8Array(predicted.length);
+  const wanted = predicted[y * width + x];
+  const waiting = [y * width + x];
+  while (waiting.length) {
+    const place = waiting.pop() as number;
+    if (region[place] || predicted[place] !== wanted) continue;
+    region[place] = 1;
+    const column = place % width;
+    if (column > 0) waiting.push(place - 1);
+    if (column < width - 1) waiting.push(place + 1);
+    if (place >= width) waiting.push(place - width);
+    if (place < (height - 1) * width) waiting.push(place + width);
+  }
+  return region;
+}
+
 /** The sentence that says what lies at a pixel. */
 export function pixelWords(truth: number, predicted: number, name: (index: number) => string): string {
   const called = name(predicted);

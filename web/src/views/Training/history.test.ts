@@ -30,7 +30,7 @@ describe("panels", () => {
   });
   it("hold what measures the same, the loss first, seconds last, and nothing empty", () => {
     const panels = panelsOf([{ id: "a", name: "A", training }]);
-    expect(panels.map((panel) => panel.title)).toEqual(["Loss", "Accuracy", "Seconds"]);
+    expect(panels.map((panel) => panel.title)).toEqual(["Loss", "Accuracy", "Time of an epoch"]);
     expect(panels[0].lines.map((line) => line.part)).toEqual(["train", "validation"]);
     expect(panels[1].lines[0].points).toEqual([[1, 0.9], [2, null]]);
   });

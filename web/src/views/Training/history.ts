@@ -38,7 +38,13 @@ export function quantityOf(key: string): { key: string; part: Line["part"] } {
   return part ? { key: key.slice(part.length + 1), part } : { key, part: "" };
 }
 
+const TITLES: Record<string, string> = {
+  seconds: "Time of an epoch",
+  loss_error: "Standard error of the loss",
+};
+
 function titleOf(key: string): string {
+  if (key in TITLES) return TITLES[key];
   const words = key.replaceAll("_", " ").replace(/\biou\b/, "IoU").replace(/\bpsnr\b/, "PSNR").replace(/\bssim\b/, "SSIM");
   return words[0].toUpperCase() + words.slice(1);
 }
