@@ -232,9 +232,16 @@ class ExploreSettings(NetworkSettings):
     """Open the page in a browser, where there is a display."""
     out: Path | None = None
     """Network without a run: folder that keeps the analyses; default runs/network-NAME."""
+    export: Path | None = None
+    """Do not serve: write the page with precomputed answers into this folder, which any web server then shows."""
+    images: str | None = None
+    """With --export, test images whose maps, channels and neighbours are in it: indices, as in 3,14,15, or a rule, as
+    in mixed:24 or first:24; default 24 by the task's usual rule. Thumbnails and predictions of all are in it."""
+    layers: tuple[str, ...] = ()
+    """With --export, layers whose embeddings are in it; default the one shown first and those whose maps are shown."""
 
     def __post_init__(self) -> None:
-        """Take one run as a tuple of one, and refuse a port that there is not."""
+        """Take one run as a tuple of one, and refuse a port that there is not, and what is for an export alone."""
         given: Any = self.run  # a script may give one path, as text too
         if isinstance(given, str | Path):
             object.__setattr__(self, "run", (given,))
@@ -243,6 +250,8 @@ class ExploreSettings(NetworkSettings):
             raise InputError("no run was given, expected at least one run directory, as `glassnet train` writes one.")
         if not 0 <= self.port < 65536:
             raise InputError(f"--port is {self.port}, expected 1 to 65535, or 0 for a free one.")
+        if self.export is None and (self.images or self.layers):
+            raise InputError("--images and --layers say what an export holds; give --export DIR, or leave them out.")
 
 
 @dataclass(frozen=True, kw_only=True)
