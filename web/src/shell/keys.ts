@@ -23,6 +23,14 @@ export const VIEW_KEYS: Partial<Record<ViewName, Key[]>> = {
   ],
   reconstruction: [{ keys: ["←", "→"], does: "turn a number of the code, while its slider has the focus" }],
   compare: [{ keys: ["←", "→", "↑", "↓"], does: "go through the heat map of the layers, while a cell has the focus" }],
+  image: [{ keys: ["←", "→"], does: "previous and next layer of the maps" }],
+  edit: [
+    { keys: ["z", "y"], does: "undo and redo" },
+    { keys: ["[", "]"], does: "smaller and larger brush" },
+    { keys: ["←", "→", "↑", "↓"], does: "move the brush, while the drawing has the focus; with Shift farther" },
+    { keys: ["Space"], does: "paint at the brush" },
+  ],
+  mistakes: [{ keys: ["←", "→", "↑", "↓"], does: "from cell to cell, while the matrix has the focus; Enter opens one" }],
   embedding: [
     { keys: ["←", "→"], does: "previous and next layer, while the picture has the focus" },
     { keys: ["+", "−", "0"], does: "nearer, farther, all points" },

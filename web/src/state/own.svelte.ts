@@ -27,6 +27,13 @@ class Own {
     this.active = true;
   }
 
+  /** Swaps dark and light: digits may be black on white where the model knows white on black. */
+  invert(): void {
+    if (!this.image) return;
+    const { data, shape } = this.image.pixels;
+    this.image = { ...this.image, pixels: { data: Uint8Array.from(data, (value) => 255 - value), shape } };
+  }
+
   clear(): void {
     this.image = null;
     this.active = false;

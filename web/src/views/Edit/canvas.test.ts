@@ -11,6 +11,8 @@ describe("Canvas", () => {
     expect([...canvas.pixels]).toEqual([0, 100, 2, 3, 4, 101, 6, 7, 8, 102, 10, 11]);
     expect([...canvas.mask]).toEqual([0, 1, 0, 0]);
     expect(canvas.changed).toBe(1);
+    canvas.fill([0], [0, 4, 8]);
+    expect([canvas.changed, canvas.differing]).toEqual([2, 1]);
   });
 
   it("leaves the original as it was", () => {

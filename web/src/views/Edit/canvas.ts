@@ -53,6 +53,20 @@ export class Canvas {
     return this.mask.reduce((sum, value) => sum + value, 0);
   }
 
+  /** How many pixels have another colour than in the original. */
+  get differing(): number {
+    const size = this.height * this.width;
+    let count = 0;
+    for (let index = 0; index < size; index++) {
+      for (let channel = 0; channel < this.channels; channel++)
+        if (this.pixels[channel * size + index] !== this.original[channel * size + index]) {
+          count++;
+          break;
+        }
+    }
+    return count;
+  }
+
   begin(): void {
     this.open ??= new Map();
   }

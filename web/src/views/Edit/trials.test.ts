@@ -6,6 +6,7 @@ const trial = (kind: "hottest" | "random", after: number, more: Partial<Trial> =
   map: "Grad-CAM at conv3",
   percent: 10,
   pixels: 78,
+  differing: 60,
   watched: "5",
   before: 0.98,
   after,

@@ -7,6 +7,8 @@ export interface Trial {
   percent: number;
   /** Pixels that were covered. */
   pixels: number;
+  /** Those of them that had another colour before: a cover of the background's colour changes little of it. */
+  differing: number;
   /** The class that is followed. */
   watched: string;
   before: number;
@@ -39,7 +41,7 @@ export function verdict(trials: Trial[]): string {
   const figures = `Covering the hottest ${first.percent} % changes the probability of ${first.watched} by ${points(-hottest)} points, ${places} by ${points(-chance)}.`;
   if (hottest > chance + CLEAR) return `${figures} The map points at something that the model uses.`;
   if (hottest < chance - CLEAR) return `${figures} Other places matter more than those the map points at.`;
-  return `${figures} That is no clear difference: here the map does not show what the model uses.`;
+  return `${figures} That is no clear difference: try more random places, or a larger share.`;
 }
 
 function points(value: number): string {

@@ -1,27 +1,41 @@
-/** The maps in sight as a picture and as a table. */
+/** Maps as a picture and as a table. */
 
 import type { NdArray } from "../../api/client";
 import { csvOf, pngOf } from "../../parts/download";
+import { heatOf, type Picture } from "../../parts/heat";
+import { isSigned } from "./mapKeys";
 
+/** A map that is in sight. */
 export interface Panel {
   /** What it stands under, such as "Why 5?". */
   group: string;
   caption: string;
-  canvas: HTMLCanvasElement;
   map: NdArray;
   target: string;
   method: string;
   layer: string;
 }
 
+/** A picture of the sheet. */
+export interface Drawn {
+  group: string;
+  caption: string;
+  picture: Picture;
+}
+
 const SIDE = 320;
 const GAP = 24;
 const TEXT = 26;
 
-/** Draws panels in a row for each group, with their captions, on white. */
-export function sheet(panels: Panel[], title: string): Promise<Blob> {
-  const groups = [...new Set(panels.map((panel) => panel.group))];
-  const rows = groups.map((group) => panels.filter((panel) => panel.group === group));
+/** Lays maps over their image. */
+export function drawn(panels: Panel[], image: NdArray, opacity: number): Drawn[] {
+  return panels.map(({ group, caption, map }) => ({ group, caption, picture: heatOf(image, map, { opacity, signed: isSigned(map) }) }));
+}
+
+/** Draws pictures in a row for each group, with their captions, on white. */
+export function sheet(pictures: Drawn[], title: string): Promise<Blob> {
+  const groups = [...new Set(pictures.map((one) => one.group))];
+  const rows = groups.map((group) => pictures.filter((one) => one.group === group));
   const canvas = document.createElement("canvas");
   canvas.width = GAP + Math.max(2, ...rows.map((row) => row.length)) * (SIDE + GAP);
   canvas.height = TEXT + GAP + rows.length * (SIDE + 2 * TEXT + GAP);
@@ -29,19 +43,27 @@ export function sheet(panels: Panel[], title: string): Promise<Blob> {
   context.fillStyle = "#ffffff";
   context.fillRect(0, 0, canvas.width, canvas.height);
   write(context, title, GAP, TEXT, canvas.width - 2 * GAP, "bold 16px sans-serif");
-  rows.forEach((row, index) => drawRow(context, row, groups[index], TEXT + GAP + index * (SIDE + 2 * TEXT + GAP)));
+  rows.forEach((row, index) => drawRow(context, row, TEXT + GAP + index * (SIDE + 2 * TEXT + GAP)));
   return pngOf(canvas);
 }
 
-function drawRow(context: CanvasRenderingContext2D, row: Panel[], group: string, top: number): void {
-  write(context, group, GAP, top + 16, row.length * (SIDE + GAP), "bold 15px sans-serif");
-  row.forEach((panel, place) => {
+function drawRow(context: CanvasRenderingContext2D, row: Drawn[], top: number): void {
+  write(context, row[0].group, GAP, top + 16, row.length * (SIDE + GAP), "bold 15px sans-serif");
+  row.forEach(({ caption, picture }, place) => {
     const left = GAP + place * (SIDE + GAP);
-    const scale = SIDE / Math.max(panel.canvas.width, panel.canvas.height);
-    context.imageSmoothingEnabled = Math.max(panel.canvas.width, panel.canvas.height) > 64;
-    context.drawImage(panel.canvas, left, top + TEXT, panel.canvas.width * scale, panel.canvas.height * scale);
-    write(context, panel.caption, left, top + TEXT + SIDE + 18, SIDE, "14px sans-serif");
+    const longest = Math.max(picture.width, picture.height);
+    context.imageSmoothingEnabled = longest > 64;
+    context.drawImage(canvasOf(picture), left, top + TEXT, (picture.width * SIDE) / longest, (picture.height * SIDE) / longest);
+    write(context, caption, left, top + TEXT + SIDE + 18, SIDE, "14px sans-serif");
   });
+}
+
+function canvasOf({ data, width, height }: Picture): HTMLCanvasElement {
+  const canvas = document.createElement("canvas");
+  canvas.width = width;
+  canvas.height = height;
+  canvas.getContext("2d")!.putImageData(new ImageData(data, width, height), 0, 0);
+  return canvas;
 }
 
 function write(context: CanvasRenderingContext2D, text: string, x: number, y: number, width: number, font: string): void {

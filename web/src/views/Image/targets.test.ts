@@ -44,8 +44,8 @@ describe("question", () => {
     expect(question(meta(null, null), info.classes, true)).toBe("The score of it");
   });
 
-  it("says what bright places mean, with the probability", () => {
-    expect(answer(meta(0, 0), info.classes, [0.9, 0.1, 0])).toBe("The model says cat: 90 %. Bright places speak for cat.");
-    expect(answer(meta(1, 0), info.classes, [0.9, 0.1, 0])).toBe("The model gives dog less: 10 %. Bright places speak for dog.");
+  it("says what orange places mean, with the probability", () => {
+    expect(answer(meta(0, 0), info.classes, [0.9, 0.1, 0])).toBe("The model says cat: 90 %. Orange places speak for cat.");
+    expect(answer(meta(1, 0), info.classes, [0.9, 0.1, 0])).toBe("The model gives dog less: 10 %. Orange places speak for dog.");
   });
 });

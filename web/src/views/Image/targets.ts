@@ -53,11 +53,11 @@ export function question(meta: MapsMeta, classes: string[], against: boolean): s
 /** What the answer to the question looks like, with the class's probability where there is one. */
 export function answer(meta: MapsMeta, classes: string[], probabilities: ArrayLike<number>): string {
   const index = meta.target_class;
-  if (index === null || index === undefined) return "Bright places raise this number.";
+  if (index === null || index === undefined) return "Orange places raise this number.";
   const name = classes[index] ?? String(index);
   const share = index < probabilities.length ? `: ${percent(probabilities[index])}` : "";
   const said = index === meta.predicted ? `The model says ${name}${share}.` : `The model gives ${name} less${share}.`;
-  return `${said} Bright places speak for ${name}.`;
+  return `${said} Orange places speak for ${name}.`;
 }
 
 function sentence(text: string): string {
