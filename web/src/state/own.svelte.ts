@@ -2,6 +2,7 @@
 
 import type { NdArray } from "../api/client";
 import type { ReadMeta } from "../api/types";
+import { app } from "./app.svelte";
 
 export interface OwnImage {
   /** Subject whose model it was read for. */
@@ -12,6 +13,7 @@ export interface OwnImage {
   meta: ReadMeta;
 }
 
+/** What the image view knows of `app.own`, which the embedding view marks and can take away. */
 class Own {
   private image = $state.raw<OwnImage | null>(null);
   /** Whether the image view shows it, rather than the focused image of the data. */
@@ -19,11 +21,12 @@ class Own {
 
   /** The own image, if there is one that was read for this subject. */
   of(subject: string | undefined): OwnImage | null {
-    return this.image?.subject === subject ? this.image : null;
+    return this.image && this.image.subject === subject && app.own?.pixels === this.image.pixels ? this.image : null;
   }
 
   set(image: OwnImage): void {
     this.image = image;
+    app.own = { pixels: image.pixels, name: image.name };
     this.active = true;
   }
 
@@ -31,11 +34,11 @@ class Own {
   invert(): void {
     if (!this.image) return;
     const { data, shape } = this.image.pixels;
-    this.image = { ...this.image, pixels: { data: Uint8Array.from(data, (value) => 255 - value), shape } };
+    this.set({ ...this.image, pixels: { data: Uint8Array.from(data, (value) => 255 - value), shape } });
   }
 
   clear(): void {
-    this.image = null;
+    this.image = app.own = null;
     this.active = false;
   }
 }
