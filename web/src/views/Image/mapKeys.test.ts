@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { NdArray } from "../../api/client";
-import { isSigned, isZero, layerFor, listed, methodsOf } from "./mapKeys";
+import { isSigned, isZero, layerFor, listed, methodsOf, shortNames } from "./mapKeys";
 
 const map = (...values: number[]): NdArray => ({ data: Float32Array.from(values), shape: [1, values.length] });
 const arrays = {
@@ -33,6 +33,18 @@ describe("maps", () => {
     expect(isSigned(map(1, 2))).toBe(false);
     expect(isSigned({ data: new Float32Array(12), shape: [3, 2, 2] })).toBe(true);
     expect([isZero(map(0, 0)), isZero(map(0, -1))]).toEqual([true, false]);
+  });
+});
+
+describe("shortNames", () => {
+  it("leave short names as they are", () => {
+    expect(shortNames(["conv1", "conv2"])).toEqual(["conv1", "conv2"]);
+  });
+
+  it("leave out what all begin with, or keep the end", () => {
+    expect(shortNames(["encoder.conv1", "encoder.conv2"])).toEqual(["conv1", "conv2"]);
+    expect(shortNames(["conv1", "layer4.1.conv2"])).toEqual(["conv1", "….1.conv2"]);
+    expect(shortNames(["features.conv1", "features_conv2"])).toEqual(["…es.conv1", "…es_conv2"]);
   });
 });
 

@@ -29,6 +29,15 @@ export function layerFor(maps: MethodMaps, chosen: string): string | null {
   return maps.layers.length === 1 ? maps.layers[0] : null;
 }
 
+/** Names that fit under a small picture: without what they all begin with, or their ends. */
+export function shortNames(layers: string[], most = 9): string[] {
+  if (layers.every((name) => name.length <= most)) return layers;
+  const pieces = layers[0].split(".").slice(0, -1);
+  while (pieces.length && !layers.every((name) => name.startsWith(`${pieces.join(".")}.`))) pieces.pop();
+  const common = pieces.length ? pieces.join(".").length + 1 : 0;
+  return layers.map((name) => name.slice(common)).map((name) => (name.length > most ? `…${name.slice(1 - most)}` : name));
+}
+
 /** Whether a map has signs and channels, rather than heat. */
 export function isSigned(map: NdArray): boolean {
   return map.shape.length === 3;

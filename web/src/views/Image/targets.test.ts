@@ -18,6 +18,11 @@ describe("targetOptions", () => {
     ]);
   });
 
+  it("has what another view asks for", () => {
+    const values = targetOptions(info, facts, ["region:3,14", "dog", ""]);
+    expect(values.slice(5)).toEqual([{ value: "region:3,14", label: "the region at row 3, column 14" }]);
+  });
+
   it("has no true class where there is none", () => {
     const values = targetOptions(info, { ...facts, label: null }).map((one) => one.value);
     expect(values).toEqual(["predicted", "cat", "dog", "ox"]);
@@ -47,5 +52,6 @@ describe("question", () => {
   it("says what orange places mean, with the probability", () => {
     expect(answer(meta(0, 0), info.classes, [0.9, 0.1, 0])).toBe("The model says cat: 90 %. Orange places speak for cat.");
     expect(answer(meta(1, 0), info.classes, [0.9, 0.1, 0])).toBe("The model gives dog less: 10 %. Orange places speak for dog.");
+    expect(answer(meta(1, null), info.classes, [])).toBe("Orange places speak for dog.");
   });
 });

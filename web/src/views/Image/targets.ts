@@ -8,16 +8,28 @@ export interface Option {
   label: string;
 }
 
-const WORDS: Record<string, string> = { predicted: "what the model says", label: "its true class" };
+const WORDS: Record<string, string> = {
+  predicted: "what the model says",
+  label: "its true class",
+  error: "the error of the reconstruction",
+};
 
-/** The choices, with what they come to for this image where that is known. */
-export function targetOptions(info: SubjectInfo, facts: ImageFacts | null): Option[] {
+/** The choices, with what they come to for this image where that is known; among them what is asked for now. */
+export function targetOptions(info: SubjectInfo, facts: ImageFacts | null, asked: string[] = []): Option[] {
   const words = info.targets.filter((word) => word !== "label" || hasLabel(info, facts));
   const classes = info.targets.includes("predicted") ? info.classes : [];
-  return [
+  const known = [
     ...words.map((word) => ({ value: word, label: word in WORDS ? withClass(word, info, facts) : word })),
     ...classes.map((name, index) => ({ value: valueOf(index, classes), label: name })),
   ];
+  const other = asked.filter((value) => value && !known.some((one) => one.value === value));
+  return [...known, ...other.map((value) => ({ value, label: otherWords(value, info) }))];
+}
+
+/** What another view may ask for: a region of a segmentation by a pixel of it, or a class by its number. */
+function otherWords(value: string, info: SubjectInfo): string {
+  const pixel = /^region:(\d+),(\d+)$/.exec(value);
+  return pixel ? `the region at row ${pixel[1]}, column ${pixel[2]}` : (info.classes[Number(value)] ?? value);
 }
 
 /** How a class is asked for: by its name, or by its number where the name says too little. */
@@ -37,7 +49,7 @@ function hasLabel(info: SubjectInfo, facts: ImageFacts | null): boolean {
 }
 
 function withClass(word: string, info: SubjectInfo, facts: ImageFacts | null): string {
-  const index = word === "predicted" ? facts?.predicted : facts?.label;
+  const index = word === "predicted" ? facts?.predicted : word === "label" ? facts?.label : null;
   const name = index == null ? undefined : info.classes[index];
   return name === undefined ? WORDS[word] : `${WORDS[word]} (${name})`;
 }
@@ -56,6 +68,7 @@ export function answer(meta: MapsMeta, classes: string[], probabilities: ArrayLi
   if (index === null || index === undefined) return "Orange places raise this number.";
   const name = classes[index] ?? String(index);
   const share = index < probabilities.length ? `: ${percent(probabilities[index])}` : "";
+  if (meta.predicted === null || meta.predicted === undefined) return `Orange places speak for ${name}.`;
   const said = index === meta.predicted ? `The model says ${name}${share}.` : `The model gives ${name} less${share}.`;
   return `${said} Orange places speak for ${name}.`;
 }

@@ -35,18 +35,19 @@ export function cellText(cell: Cell, shares: boolean): string {
 }
 
 const SIDE = 44;
-const LEFT = 130;
-const TOP = 130;
 
 /** The matrix as SVG. */
 export function matrixSvg(cells: Cell[], classes: number[], names: string[], shares: boolean, title: string): string {
   const size = classes.length * SIDE;
-  const [width, height] = [LEFT + size + 20, TOP + size + 40];
-  const name = (index: number) => escapeXml(shortened(names[index] ?? String(index)));
+  const short = (index: number) => shortened(names[index] ?? String(index));
+  const longest = Math.max(...classes.map((index) => short(index).length));
+  const [left, top] = [24 + 8 * longest, 62 + 7 * longest];
+  const [width, height] = [Math.max(left + size + 20, 480), top + size + 20];
+  const name = (index: number) => escapeXml(short(index));
   const middle = (k: number) => k * SIDE + SIDE / 2;
-  const rows = classes.map((index, k) => `<text x="${LEFT - 8}" y="${TOP + middle(k) + 4}" text-anchor="end">${name(index)}</text>`);
-  const columns = classes.map((index, k) => `<text transform="translate(${LEFT + middle(k) + 4} ${TOP - 8}) rotate(-60)">${name(index)}</text>`);
-  const squares = cells.map((cell, k) => square(cell, LEFT + (k % classes.length) * SIDE, TOP + Math.floor(k / classes.length) * SIDE, shares));
+  const rows = classes.map((index, k) => `<text x="${left - 8}" y="${top + middle(k) + 4}" text-anchor="end">${name(index)}</text>`);
+  const columns = classes.map((index, k) => `<text transform="translate(${left + middle(k) - (longest > 3 ? -4 : 0)} ${top - 8}) rotate(${longest > 3 ? -60 : 0})"${longest > 3 ? "" : ' text-anchor="middle"'}>${name(index)}</text>`);
+  const squares = cells.map((cell, k) => square(cell, left + (k % classes.length) * SIDE, top + Math.floor(k / classes.length) * SIDE, shares));
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="12" fill="#1b1f27">`,
     `<rect width="100%" height="100%" fill="#ffffff"/>`,
