@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import glassnet as gn
-from glassnet.data import decoding
+from glassnet.data import decoding, room
 from glassnet.data.pictures import read_pictures, read_undamaged_pictures
 from glassnet.errors import InputError
 
@@ -202,7 +202,7 @@ def test_the_transparent_level_of_a_png_hides_what_is_below_it(tmp_path, bits, c
 @pytest.mark.parametrize(("budget", "most"), [(1, 1), (2 * 300 * 300 * 12, 2)])
 def test_large_images_wait_for_each_other(tmp_path, monkeypatch, budget, most):
     paths = [save(tmp_path / f"{i}.png", np.full((300, 300), i, np.uint8)) for i in range(8)]
-    monkeypatch.setattr(decoding, "DECODED_BYTES", budget)
+    monkeypatch.setattr(room, "DECODED_BYTES", budget)
     monkeypatch.setattr("glassnet.data.pictures._THREADS", 8)
     at_once, counted, lock = [0], [], threading.Lock()
     convert = decoding.to_eight_bits

@@ -111,7 +111,10 @@ def load_dataset(
     skip_damaged: bool = False,
     task: str | None = None,
 ) -> Dataset:
-    """Read a data set into memory, after fetching it where it is missing and can be fetched.
+    """Read a data set, after fetching it where it is missing and can be fetched.
+
+    It is held in memory; but a folder of the user's own whose pixels take more than 512 MiB is decoded once into a
+    cache below the root, and read from there by the batch.
 
     Test images that are trained on, pixel by pixel, are counted and said.
 
@@ -136,6 +139,10 @@ def read_dataset(
     if image_size is not None and image_size < 1:
         raise InputError(f"image_size is {image_size}, expected at least 1 pixel.")
     source, where = find_source(name, root)
-    if name.partition(":")[0] not in (*OF_A_PATH, "hf"):
+    kind, _, path = name.partition(":")
+    if kind in OF_A_PATH:  # without a path the root is the folder, and no place for a cache
+        kept = Path(root) if path and root is not None else None
+        return source.load(where, image_size, skip_damaged=skip_damaged, task=task, root=kept)
+    if kind != "hf":
         return source.load(where, image_size)
     return source.load(where, image_size, skip_damaged=skip_damaged, task=task)

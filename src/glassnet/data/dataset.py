@@ -8,25 +8,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from glassnet.console import printable
+from glassnet.data.shards.rows import Rows
 from glassnet.display import Shown
 from glassnet.errors import InputError
 from glassnet.images import VOID
 
 KINDS = {1: "classes", 2: "labels", 3: "masks"}
 """What the targets of so many dimensions are."""
+Storage = Tensor | Rows
+"""What the parts of a data set share: a tensor, in memory or mapped, or rows of files that are read when asked for."""
 Augmentation = Literal["none", "flips", "digits", "clothes", "photos", "zooms", "scenes", "objects"]
 
 
 class Split(Shown):
     """Images of one part of a data set with a target for each: its class, its labels, or the class of every pixel.
 
-    What is larger than memory is mapped from a file that the parts of a data set share; each part then knows which rows
-    are its own, and gives no others.
+    What is larger than memory lies in files that the parts of a data set share, mapped or read by the row; each part
+    then knows which rows are its own, and gives no others. `take` and `target_parts` hold no more than they return;
+    `images`, and `targets` that are masks, would be all in memory: for a part that may be large they are not asked for.
 
     Attributes:
         numbers: Index of each image in the part as it was loaded, which it keeps in a subset.
@@ -38,8 +43,8 @@ class Split(Shown):
 
     def __init__(
         self,
-        images: UInt8[Tensor, "total channel height width"] | Float[Tensor, "total channel height width"],
-        targets: Int64[Tensor, " total"] | UInt8[Tensor, "total labels"] | UInt8[Tensor, "total height width"],
+        images: UInt8[Tensor, "total channel height width"] | Float[Tensor, "total channel height width"] | Rows,
+        targets: Int64[Tensor, " total"] | UInt8[Tensor, "total labels"] | UInt8[Tensor, "total height width"] | Rows,
         rows: Int64[Tensor, " n"] | None = None,
         *,
         files: Sequence[str] | None = None,
@@ -103,8 +108,20 @@ class Split(Shown):
 
     @property
     def is_mapped(self) -> bool:
-        """Whether the part has rows of its own in tensors that it shares."""
+        """Whether the part has rows of its own in what it shares with others."""
         return self._rows is not None
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether the images are read from files when they are asked for, and never held as a whole."""
+        return isinstance(self._images, Rows)
+
+    @property
+    def sums(self) -> np.ndarray | None:
+        """A checksum of each image, where one is known without reading it: images with other sums are no copies."""
+        if not isinstance(self._images, Rows) or self._images.sums is None or self._rows is None:
+            return None
+        return self._images.sums[self._rows.numpy()]
 
     def number(self, i: int) -> int:
         """Return the index of image i in the part as it was loaded."""
@@ -135,22 +152,22 @@ class Split(Shown):
         return Split(images, self.targets, files=self.files, numbers=self.numbers)
 
     def to(self, device: torch.device) -> "Split":
-        """Return the same on another device; a mapped one stays mapped on the CPU."""
-        if self.is_mapped and device.type == "cpu":
+        """Return the same on another device; a mapped one stays mapped on the CPU, and one in files there."""
+        if self.is_stored or (self.is_mapped and device.type == "cpu"):
             return self
         images, targets = (part.to(device) for part in self.take(slice(None)))
         return Split(images, targets, files=self.files, numbers=self.numbers)
 
-    def _own(self, storage: Tensor) -> Tensor:
+    def _own(self, storage: Storage) -> Tensor:
         rows = self._rows
         if rows is None:
-            return storage
+            return storage if isinstance(storage, Tensor) else storage[:]
         if len(rows) and bool((rows.diff() == 1).all()):
             return storage[int(rows[0]) : int(rows[-1]) + 1]
         return storage[rows]
 
 
-def _check_storage(images: Tensor, targets: Tensor) -> None:
+def _check_storage(images: Storage, targets: Storage) -> None:
     """Refuse tensors of another type or shape."""
     if images.ndim != 4 or not (images.dtype == torch.uint8 or images.is_floating_point()):
         got = f"{images.dtype} of shape {tuple(images.shape)}"

@@ -6,24 +6,22 @@ import functools
 import io
 import math
 import struct
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Integer, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from glassnet.data import room
 from glassnet.data.listing import not_regular
 from glassnet.errors import InputError
 
 # What Pillow's decoders raise on damaged files
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, Image.DecompressionBombError)
-DECODED_BYTES = 512 << 20
-"""What images that are decoded at the same time may take together; one that takes more is decoded alone."""
 BLOCK_BYTES = 128 << 20
 """What Pillow asks malloc for at once, at most. Its own 16 MB glibc would keep for each thread that freed them."""
 BYTES_PER_PIXEL = 4
@@ -35,6 +33,8 @@ HUGE_PIXELS = 1 << 24
 """Pixels from which on an image is reduced by whole numbers before it is copied."""
 ORIENTATION = 0x0112
 """The EXIF tag that says how an image is to be turned."""
+TURNING = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")
+"""What may hold an orientation, as Pillow calls it."""
 SAMPLE_FORMAT = 339
 """The TIFF tag that says whether whole numbers have a sign: 2, or 1 where they have none."""
 BITS, COMPRESSION, PHOTOMETRIC, PLANAR = 258, 259, 262, 284
@@ -65,62 +65,82 @@ class Encoded:
 class DamagedError(InputError):
     """A file that cannot be read as an image."""
 
-    def __init__(self, path: Path | Encoded, reason: object) -> None:
+    def __init__(self, path: Path | Encoded | str, reason: object) -> None:
         """Name the file and what is wrong with it."""
         super().__init__(f"{path} cannot be read as an image ({reason}); replace it or delete it.")
         self.path, self.reason = path, reason
 
 
-def damaged(path: Path | Encoded, error: Exception) -> DamagedError:
+def damaged(path: Path | Encoded | str, error: Exception) -> DamagedError:
     """Say what Pillow means by an error."""
     unknown = isinstance(error, UnidentifiedImageError)
     return DamagedError(path, "it is damaged, or of an unknown format" if unknown else error)
 
 
-class _Room:
-    """The memory that is left for decoding; what asks for more waits until others are done."""
+class Kind(NamedTuple):
+    """What a file's header tells of its pixels: whether they have one channel, and whether one of 32 bits."""
 
-    def __init__(self) -> None:
-        self._free = threading.Condition()
-        self._taken = 0
-
-    @contextmanager
-    def taken(self, size: int) -> Iterator[None]:
-        """Take so many bytes while the block runs; alone, more than there are."""
-        with self._free:
-            self._free.wait_for(lambda: not self._taken or self._taken + size <= DECODED_BYTES)
-            self._taken += size
-        try:
-            yield
-        finally:
-            with self._free:
-                self._taken -= size
-                self._free.notify_all()
+    gray: bool
+    wide: bool
 
 
-_room = _Room()
+def kind_of(file: Image.Image) -> Kind:
+    """Return what the header of an opened file tells."""
+    return Kind(file.mode in ("1", "L", "LA") or file.mode.startswith("I"), is_wide(file))
 
 
-def decode(path: Path | Encoded, mode: Literal["L", "RGB"], size: int) -> Image.Image:
+def decode(path: Path | Encoded | str, mode: Literal["L", "RGB"], size: int) -> Image.Image:
     """Read an image in grey or in colour, upright, its shorter side `size` pixels or more.
 
     JPEGs are decoded at a fraction of their size where that is enough, and what is huge is averaged over squares of
     pixels at once; so the result may be smaller than the file's image.
 
+    Args:
+        path: The file; a path as a string is known to be that of a regular file.
+        mode: Grey or colour.
+        size: Pixels.
+
     Raises:
         DamagedError: The file cannot be read as an image.
     """
+    return decode_and_kind(path, mode, size)[0]
+
+
+def decode_and_kind(path: Path | Encoded | str, mode: Literal["L", "RGB"], size: int) -> tuple[Image.Image, Kind]:
+    """Read an image as `decode` does, and return with it what its header told."""
     _take_large_blocks()
     try:
         with opened(path) as file:
+            kind = kind_of(file)
+            if _is_plain(file):
+                if min(file.size) >= 4 * size:
+                    file.draft(None, (2 * size, 2 * size))
+                return _loaded(file, mode), kind
             file.draft(None, (2 * size, 2 * size))
             factor = min(file.size) // (2 * size) if math.prod(file.size) > HUGE_PIXELS else 1
-            with _room.taken(math.prod(file.size) * BYTES_PER_PIXEL * (COPIES if factor < 2 else 1)):
+            with room.taken(math.prod(file.size) * BYTES_PER_PIXEL * (COPIES if factor < 2 else 1)):
                 image = _upright(file, mode, factor)
                 file.close()  # its pixels go before another's come
-                return image
+                return image, kind
     except DAMAGE as error:
         raise _named(path, error) from None
+
+
+def _is_plain(file: Image.Image) -> bool:
+    """Tell whether a file is a small photograph that has nothing to be mended: of most data sets all are."""
+    return (
+        file.format == "JPEG"
+        and file.mode in ("L", "RGB")
+        and file.width * file.height <= STRIP_PIXELS
+        and file.info.keys().isdisjoint(TURNING)
+    )
+
+
+def _loaded(file: Image.Image, mode: Literal["L", "RGB"]) -> Image.Image:
+    if file.mode != mode:
+        return file.convert(mode)
+    file.load()
+    return file
 
 
 def decode_whole(path: Path, mode: Literal["L", "RGB"] | None = None) -> Image.Image:
@@ -131,7 +151,7 @@ def decode_whole(path: Path, mode: Literal["L", "RGB"] | None = None) -> Image.I
     """
     _take_large_blocks()
     try:
-        with opened(path) as file, _room.taken(math.prod(file.size) * BYTES_PER_PIXEL * COPIES):
+        with opened(path) as file, room.taken(math.prod(file.size) * BYTES_PER_PIXEL * COPIES):
             _mend_transparency(file)
             upright = ImageOps.exif_transpose(file)
             upright.info.update({key: file.info[key] for key in ("unsigned", "wide") if key in file.info})
@@ -157,8 +177,11 @@ def format_of(path: Path) -> str:
 
 
 @contextmanager
-def opened(path: Path | Encoded) -> Iterator[Image.Image]:
+def opened(path: Path | Encoded | str) -> Iterator[Image.Image]:
     """Open an image file, of which only the header is read yet; a pipe, which could be waited for, is refused.
+
+    Args:
+        path: The file; a path as a string is known to be that of a regular file, and is not looked at again.
 
     Raises:
         DamagedError: It is no regular file.
@@ -173,7 +196,7 @@ def opened(path: Path | Encoded) -> Iterator[Image.Image]:
             yield file
 
 
-def _named(path: Path | Encoded, error: Exception) -> DamagedError:
+def _named(path: Path | Encoded | str, error: Exception) -> DamagedError:
     return error if isinstance(error, DamagedError) else damaged(path, error)
 
 

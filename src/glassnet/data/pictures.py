@@ -17,7 +17,17 @@ from torch.nn import functional as F
 
 from glassnet.console import progress, say
 from glassnet.data.dataset import Dataset
-from glassnet.data.decoding import DAMAGE, DamagedError, Encoded, decode, is_wide, opened, used_range
+from glassnet.data.decoding import (
+    DAMAGE,
+    DamagedError,
+    Encoded,
+    Kind,
+    decode,
+    decode_and_kind,
+    kind_of,
+    opened,
+    used_range,
+)
 from glassnet.errors import InputError
 
 SUFFIXES = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"))
@@ -133,6 +143,19 @@ def read_undamaged(
                     yield index, content
     finally:
         pool.shutdown(cancel_futures=True)  # so that an error or Ctrl-C does not wait for the rest
+    leave_out(damaged, skip_damaged=skip_damaged)
+
+
+def leave_out(damaged: Sequence[DamagedError], *, skip_damaged: bool | None) -> None:
+    """Say which files cannot be read, where they are to be left out; else refuse them.
+
+    Args:
+        damaged: What is wrong with each.
+        skip_damaged: Whether to leave them out; None where there is no such choice.
+
+    Raises:
+        InputError: There are some, and they are not to be left out.
+    """
     if damaged and skip_damaged:
         say(f"{_count(damaged)} cannot be read and {'is' if len(damaged) == 1 else 'are'} left out: {_names(damaged)}.")
     elif damaged:
@@ -198,7 +221,8 @@ def is_gray_and_wide(path: Path | Encoded) -> tuple[bool, bool]:
     """Tell from a file's header whether it has one channel, and one of 32 bits; a damaged one does not matter."""
     try:
         with opened(path) as image:
-            return image.mode in ("1", "L", "LA") or image.mode.startswith("I"), is_wide(image)
+            kind = kind_of(image)
+            return kind.gray, kind.wide
     except DAMAGE:
         return True, False
 
@@ -214,7 +238,21 @@ def read_picture(
     return as_planes(_square(decode(path, mode, size), (size, size), fit))
 
 
+def read_picture_and_kind(
+    path: Path | str, mode: Literal["L", "RGB"], size: int
+) -> tuple[UInt8[np.ndarray, "channel {size} {size}"], Kind]:
+    """Read one image as `read_picture` does, cropped, and return with it what its header told.
+
+    Raises:
+        DamagedError: The file cannot be read as an image.
+    """
+    image, kind = decode_and_kind(path, mode, size)
+    return as_planes(_square(image, (size, size), "crop")), kind
+
+
 def _square(image: Image.Image, size: tuple[int, int], fit: Fit) -> Image.Image:
+    if image.size == size:
+        return image
     if fit == "crop":
         return ImageOps.fit(image, size, method=Image.Resampling.BILINEAR)
     if fit == "pad":

@@ -12,6 +12,9 @@ from torch import Generator, Tensor
 from glassnet.data.dataset import Dataset, Split
 from glassnet.errors import InputError
 
+_CHUNK_BYTES = 1 << 25
+"""Of the images whose statistics are computed at once; as floats they take 8 times as much."""
+
 
 def hash_order(keys: Sequence[str], *, seed: int) -> list[int]:
     """Order the indices of `keys` by SHA-256 of "SEED:KEY": mixed, and the same on every machine and version."""
@@ -154,8 +157,9 @@ def channel_statistics(split: Split) -> tuple[list[float], list[float]]:
     total = len(split) * height * width
     first = torch.zeros(channels, dtype=torch.float64)
     second = torch.zeros_like(first)
-    for start in range(0, len(split), 1024):  # so that 60,000 images are never all floats at once
-        images, _ = split.take(slice(start, start + 1024))
+    chunk = max(1, min(1024, _CHUNK_BYTES // (channels * height * width)))
+    for start in range(0, len(split), chunk):  # so that 60,000 images are never all floats at once
+        images, _ = split.take(slice(start, start + chunk))
         values: Float[Tensor, "batch channel pixels"] = images.flatten(2).double() / 255
         first += values.sum(dim=(0, 2))
         second += values.square().sum(dim=(0, 2))

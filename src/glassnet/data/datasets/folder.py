@@ -7,6 +7,7 @@ labels, a labels.csv says which.
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,6 +22,7 @@ from glassnet.data.datasets.class_folders import (
     find_layout,
     images_in,
 )
+from glassnet.data.large import is_large, stored_parts, stored_pictures
 from glassnet.data.listing import Listed, Part
 from glassnet.data.pictures import read_undamaged_pictures, say_ignored
 from glassnet.data.split import hash_order, labelled_split
@@ -31,7 +33,14 @@ WITHOUT_CLASSES, WITH_LABELS = ("reconstruction",), ("multilabel",)
 """Tasks that need no classes, and tasks for which labels.csv says what an image shows."""
 
 
-def load(path: Path, image_size: int | None = None, *, skip_damaged: bool = False, task: str | None = None) -> Dataset:
+def load(
+    path: Path,
+    image_size: int | None = None,
+    *,
+    skip_damaged: bool = False,
+    task: str | None = None,
+    root: Path | None = None,
+) -> Dataset:
     """Read PATH's images, the class of each being the name of its sub-folder.
 
     If PATH has train/ and test/, or other names of parts that `part_of` knows, these are the parts, and val/ is that to
@@ -45,6 +54,7 @@ def load(path: Path, image_size: int | None = None, *, skip_damaged: bool = Fals
         skip_damaged: Leave out images that cannot be read, and say how many, instead of refusing them.
         task: What is to be learned: a reconstruction needs no classes, several labels an image a labels.csv, all else
             two classes; if not given, what suits the folder.
+        root: Folder of the data sets, in which the pixels of a folder are kept that is too large for memory.
 
     Raises:
         InputError: There is no such folder, it has fewer classes than needed, a class is empty or too small to split, a
@@ -52,7 +62,7 @@ def load(path: Path, image_size: int | None = None, *, skip_damaged: bool = Fals
     """
     task = task or learnable(path)[0]
     if task in WITH_LABELS:
-        return _load_labelled(path, image_size or DEFAULT_SIZE_PIXELS, skip_damaged=skip_damaged)
+        return _load_labelled(path, image_size or DEFAULT_SIZE_PIXELS, skip_damaged=skip_damaged, root=root)
     layout, classes = lay_out(path, needs_classes=task not in WITHOUT_CLASSES)
     ignored = say_ignored(path, layout.ignored)
     whole = Labelled(
@@ -67,6 +77,7 @@ def load(path: Path, image_size: int | None = None, *, skip_damaged: bool = Fals
         torch.tensor([classes.index(label) for label in whole.labels]),
         size=image_size or DEFAULT_SIZE_PIXELS,
         skip_damaged=skip_damaged,
+        root=root,
     )
     learned = {whole.labels[row] for row in rows if row < len(layout.parts["train"].files)}
     _require_both_parts(path, sorted(set(classes) - learned), splits)
@@ -125,9 +136,18 @@ def _labelled_files(path: Path) -> tuple[labels_csv.LabelTable, dict[Part, list[
 
 
 def _read_parts(
-    path: Path, names: Sequence[str], counts: Mapping[Part, int], targets: Tensor, *, size: int, skip_damaged: bool
+    path: Path,
+    names: Sequence[str],
+    counts: Mapping[Part, int],
+    targets: Tensor,
+    *,
+    size: int,
+    skip_damaged: bool,
+    root: Path | None,
 ) -> tuple[dict[Part, Split], list[int]]:
     """Read images, part after part, and return the parts with the rows of the images that could be read.
+
+    Images of more pixels than memory should hold are decoded into a cache, and stay there.
 
     Args:
         path: The folder.
@@ -136,10 +156,14 @@ def _read_parts(
         targets: A target for each image.
         size: Height and width in pixels.
         skip_damaged: Leave out what cannot be read.
+        root: Folder of the data sets.
 
     Raises:
         InputError: Files cannot be read, and are not to be left out.
     """
+    if is_large(len(names), size):
+        found = stored_pictures(path, names, size, root, skip_damaged=skip_damaged)
+        return stored_parts(found, names, counts, targets), np.flatnonzero(found.there).tolist()
     images, rows = read_undamaged_pictures(
         [path / name for name in names],
         size=size,
@@ -162,7 +186,7 @@ def learnable(path: Path) -> tuple[str, ...]:
     return (*WITH_LABELS, *usual) if (path / labels_csv.NAME).is_file() else (*usual, *WITH_LABELS)
 
 
-def _load_labelled(path: Path, size: int, *, skip_damaged: bool) -> Dataset:
+def _load_labelled(path: Path, size: int, *, skip_damaged: bool, root: Path | None) -> Dataset:
     """Read the images that labels.csv names, in the parts that it names, or with a fixed fifth held out for the test.
 
     Raises:
@@ -181,6 +205,7 @@ def _load_labelled(path: Path, size: int, *, skip_damaged: bool) -> Dataset:
         torch.from_numpy(table.has[order]),
         size=size,
         skip_damaged=skip_damaged,
+        root=root,
     )
     learned = splits["train"].targets.sum(dim=0)
     _require_both_parts(path, [name for name, times in zip(table.labels, learned, strict=True) if not times], splits)

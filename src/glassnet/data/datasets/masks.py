@@ -15,6 +15,7 @@ from PIL import Image
 from glassnet.console import say
 from glassnet.data.dataset import Dataset, Source, Split
 from glassnet.data.decoding import decode_whole
+from glassnet.data.large import is_large, stored_pairs, stored_parts
 from glassnet.data.listing import (
     Listed,
     Part,
@@ -26,6 +27,7 @@ from glassnet.data.listing import (
     walk,
 )
 from glassnet.data.pictures import SUFFIXES, read_undamaged, say_dim, say_ignored
+from glassnet.data.shards.index import values_of
 from glassnet.data.split import hash_order
 from glassnet.errors import InputError
 from glassnet.images import VOID
@@ -46,7 +48,14 @@ class Pair:
     mask: Path
 
 
-def load(path: Path, image_size: int | None = None, *, skip_damaged: bool = False, task: str | None = None) -> Dataset:
+def load(
+    path: Path,
+    image_size: int | None = None,
+    *,
+    skip_damaged: bool = False,
+    task: str | None = None,
+    root: Path | None = None,
+) -> Dataset:
     """Read PATH/images and PATH/masks, or the same in PATH/train and PATH/test, and in PATH/val where there is one.
 
     A mask is an image of palette indices or grey levels: a pixel's value is its class, 0 the background, 255 void. The
@@ -60,6 +69,7 @@ def load(path: Path, image_size: int | None = None, *, skip_damaged: bool = Fals
         image_size: Height and width that images are squeezed to, in pixels; 96 if not given.
         skip_damaged: Leave out images that cannot be read, or whose mask cannot, instead of refusing them.
         task: Not used: masks are for a segmentation.
+        root: Folder of the data sets, in which the pixels of a folder are kept that is too large for memory.
 
     Raises:
         InputError: The folder is not laid out so, an image has no mask or the other way round, files cannot be read,
@@ -70,12 +80,16 @@ def load(path: Path, image_size: int | None = None, *, skip_damaged: bool = Fals
     note = say_ignored(path, ignored)
     named = class_names(path)
     pairs = [pair for part in parts.values() for pair in part]
-    images, masks, present, rows = _read(pairs, size, skip_damaged=skip_damaged)
-    require_classes(path, [pairs[row] for row in rows], present, named)
+    read = _read_stored if is_large(len(pairs), size, planes=4) else _read
+    pixels = read(path, parts, size, skip_damaged=skip_damaged, root=root)
+    present = pixels.present
+    require_classes(path, [pairs[row] for row in pixels.rows], present, named)
     largest = max(value for value in set().union(*present) if value != VOID)
     classes = named or tuple(f"class {number}" for number in range(max(largest + 1, 2)))
-    _say_vanished(path, masks, present, classes, size)
-    splits = _splits(path, parts, rows, images, masks)
+    _say_vanished(path, pixels.left, present, classes, size)
+    splits = pixels.splits
+    for name, split in splits.items():
+        _require_any(path, name, split)
     counts = f"{len(splits['train']):,} to train and {len(splits['test']):,} to test on"
     chosen = f", {len(splits['validation']):,} to validate on" if "validation" in splits else ""
     return Dataset(
@@ -90,39 +104,43 @@ def load(path: Path, image_size: int | None = None, *, skip_damaged: bool = Fals
     )
 
 
-def _splits(
-    path: Path,
-    parts: Mapping[Part, list[Pair]],
-    rows: list[int],
-    images: UInt8[np.ndarray, "n 3 s s"],
-    masks: UInt8[np.ndarray, "n s s"],
-) -> dict[Part, Split]:
-    """Divide what was read into the parts it is of.
+@dataclass(frozen=True)
+class _Pixels:
+    """What was read.
 
-    Args:
-        path: The folder.
-        parts: The pairs of each part.
+    Attributes:
+        splits: The parts.
         rows: Which of all pairs, part after part, could be read.
-        images: Pixels of these.
-        masks: Classes of these.
-
-    Raises:
-        InputError: Nothing of a part could be read.
+        present: Values that the mask of each holds at its full size.
+        left: Values that are left in the squeezed masks.
     """
-    splits: dict[Part, Split] = {}
+
+    splits: Mapping[Part, Split]
+    rows: list[int]
+    present: Sequence[frozenset[int]]
+    left: frozenset[int]
+
+
+def _require_any(path: Path, name: Part, split: Split) -> None:
+    """Refuse a part of which nothing could be read."""
+    if not len(split):
+        raise InputError(
+            f"no {'training' if name == 'train' else name} image in {path} can be read, expected one at least; add "
+            "images, or replace damaged ones."
+        )
+
+
+def _read_stored(
+    path: Path, parts: Mapping[Part, list[Pair]], size: int, *, skip_damaged: bool, root: Path | None
+) -> _Pixels:
+    """Read pairs that are too many for memory from their cache, after decoding what it lacks."""
     pairs = [pair for part in parts.values() for pair in part]
-    first = start = 0
-    for name, part in parts.items():
-        stop = start + sum(first <= row < first + len(part) for row in rows)
-        if stop == start:
-            raise InputError(
-                f"no {'training' if name == 'train' else name} image in {path} can be read, expected one at least; add "
-                "images, or replace damaged ones."
-            )
-        files = [pairs[row].image.relative_to(path).as_posix() for row in rows[start:stop]]
-        splits[name] = Split(torch.from_numpy(images[start:stop]), torch.from_numpy(masks[start:stop]), files=files)
-        first, start = first + len(part), stop
-    return splits
+    found = stored_pairs(path, pairs, size, root, read=read_pair, skip_damaged=skip_damaged)
+    names = [pair.image.relative_to(path).as_posix() for pair in pairs]
+    splits = stored_parts(found, names, {name: len(part) for name, part in parts.items()})
+    entries = found.entries[found.there]
+    left = frozenset[int]().union(*values_of(np.bitwise_or.reduce(entries["left"], axis=0, keepdims=True)))
+    return _Pixels(splits, np.flatnonzero(found.there).tolist(), values_of(entries["present"]), left)
 
 
 def require_classes(path: Path, pairs: Sequence[Pair], present: Sequence[frozenset[int]], named: Sequence[str]) -> None:
@@ -161,18 +179,13 @@ def require_classes(path: Path, pairs: Sequence[Pair], present: Sequence[frozens
 
 
 def _say_vanished(
-    path: Path,
-    masks: UInt8[np.ndarray, "n s s"],
-    present: Sequence[frozenset[int]],
-    classes: Sequence[str],
-    size: int,
+    path: Path, left: frozenset[int], present: Sequence[frozenset[int]], classes: Sequence[str], size: int
 ) -> None:
     """Say which classes are in the masks, and in none of them once they are squeezed, as those of thin lines are.
 
     Raises:
         InputError: One class is left.
     """
-    left = set(np.flatnonzero(np.bincount(masks.ravel(), minlength=256)).tolist())
     if len(left - {VOID}) < 2:
         raise InputError(
             f"the masks in {path} hold several classes, of which one is left at {size} px, expected two or more; raise "
@@ -285,10 +298,10 @@ def class_names(path: Path) -> tuple[str, ...]:
     return names
 
 
-def _read(
-    pairs: Sequence[Pair], size: int, *, skip_damaged: bool
-) -> tuple[UInt8[np.ndarray, "n 3 s s"], UInt8[np.ndarray, "n s s"], list[frozenset[int]], list[int]]:
-    """Read pairs; return images, masks, the values that each mask holds at its full size, and which could be read."""
+def _read(path: Path, parts: Mapping[Part, list[Pair]], size: int, *, skip_damaged: bool, root: Path | None) -> _Pixels:
+    """Read pairs into memory."""
+    del root
+    pairs = [pair for part in parts.values() for pair in part]
     images = np.empty((len(pairs), 3, size, size), np.uint8)
     masks = np.empty((len(pairs), size, size), np.uint8)
     present, rows = [], []
@@ -302,7 +315,16 @@ def _read(
         images[row], masks[row] = image, mask
         present.append(values)
         rows.append(row)
-    return images[rows], masks[rows], present, rows
+    images, masks = images[rows], masks[rows]
+    splits: dict[Part, Split] = {}
+    first = start = 0
+    for name, part in parts.items():
+        stop = start + sum(first <= row < first + len(part) for row in rows)
+        files = [pairs[row].image.relative_to(path).as_posix() for row in rows[start:stop]]
+        splits[name] = Split(torch.from_numpy(images[start:stop]), torch.from_numpy(masks[start:stop]), files=files)
+        first, start = first + len(part), stop
+    left = frozenset(np.flatnonzero(np.bincount(masks.ravel(), minlength=256)).tolist())
+    return _Pixels(splits, rows, present, left)
 
 
 def read_pair(pair: Pair, size: int) -> tuple[UInt8[np.ndarray, "3 s s"], UInt8[np.ndarray, "s s"], frozenset[int]]:

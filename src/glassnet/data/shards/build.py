@@ -1,0 +1,398 @@
+"""Decode image files into rows on the disk, on all cores, and each file once: gone on with after a stop.
+
+A cache is a folder: cache.json says what decides its pixels, index.bin has an entry for each image (`index`), and
+images-00000.u8 and so on, and masks-00000.u8, hold the pixels (`rows`). An entry says that an image is there only when
+its pixels are on the disk. Rows that are there are never written again, but for damaged ones.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import math
+import os
+import time
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int64
+from torch import Tensor
+
+from glassnet.console import progress, say
+from glassnet.data import room
+from glassnet.data.cache import CacheError
+from glassnet.data.decoding import DamagedError
+from glassnet.data.shards.index import (
+    DONE,
+    FILE,
+    GRAY,
+    MADE_OF,
+    WIDE,
+    bits_of,
+    entry_type,
+    find_places,
+    keys_of,
+    read_index,
+)
+from glassnet.data.shards.rows import Rows, rows_in_file
+from glassnet.data.shards.workers import at_work, cores
+from glassnet.download import one_process_at_a_time
+from glassnet.files import write_json
+
+PIECE_IMAGES = 64
+PIECE_BYTES = 1 << 24
+"""What a worker decodes at once, at most: so much of it is in memory for each of them."""
+FLUSHED_BYTES = 1 << 28
+FLUSHED_SECONDS = 10.0
+"""After so many bytes, or seconds, what is done is written down: so much is done again after a stop."""
+VERIFIED_BYTES = 1 << 30
+"""Of larger caches every second image is verified when they are opened, or every third, and so on, others each time."""
+
+
+class Picture(NamedTuple):
+    """An image as it is kept.
+
+    Attributes:
+        pixels: The image, and its mask where it has one.
+        gray: Whether its file has one channel.
+        wide: Whether it has whole numbers of 32 bits.
+        present: Values of the mask at its full size.
+    """
+
+    pixels: tuple[np.ndarray, ...]
+    gray: bool = False
+    wide: bool = False
+    present: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Images in a cache.
+
+    Attributes:
+        arrays: Pixels by name, images and masks: of more images than are asked for, in an order of their own.
+        places: Where the image of each item stands in them.
+        there: Which of the items could be read.
+        entries: What the index holds of each item.
+    """
+
+    arrays: Mapping[str, Rows]
+    places: Int64[Tensor, " n"]
+    there: Bool[np.ndarray, " n"]
+    entries: np.ndarray
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be in a cache.
+
+    Attributes:
+        made_of: All that decides the pixels but the files, as JSON values.
+        shapes: Shape of what is kept of each image, by name: images, and masks.
+        names: Of the images, relative to the data set's folder.
+        files: The files that each is made of.
+        read: Reads one by its number, given whether its files are known to be regular; called in other processes.
+        description: What the progress bar is called.
+        stop: Ends the work when it is true of an entry, which is kept.
+    """
+
+    made_of: Mapping[str, Any]
+    shapes: Mapping[str, tuple[int, ...]]
+    names: Sequence[str]
+    files: Sequence[tuple[Path, ...]]
+    read: Callable[[int, bool], Picture]
+    description: str
+    stop: Callable[[np.ndarray], bool] = lambda _entries: False
+
+
+class StoppedError(Exception):
+    """An image was met for which the work was to end."""
+
+
+def store(folder: Path, wanted: Wanted) -> tuple[Stored, list[DamagedError]]:
+    """Decode what a cache lacks, and open it; return with it what is wrong with the files that cannot be read.
+
+    One that is complete is only read, and may lie where nothing can be written. A second process waits for the first.
+
+    Args:
+        folder: The cache; one of another origin is made anew.
+        wanted: What is to be in it.
+
+    Raises:
+        InputError: An image is not as it should be.
+        CacheError: The cache cannot be written.
+        WorkError: A process that decodes was killed.
+        StoppedError: As `Wanted.stop` says.
+    """
+    keys, regular = keys_of(wanted.names, wanted.files)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with one_process_at_a_time(folder):  # another one would write what this one writes
+            cache = _Cache(folder, wanted)
+            places = cache.lay_out(keys)
+            damaged = cache.complete(places, regular)
+            return cache.opened(places), damaged
+    except OSError as error:
+        size = len(keys) * sum(map(math.prod, wanted.shapes.values()))
+        raise CacheError(
+            f"the cache {folder} cannot be written ({error.strerror or error}); it takes {size / 1e9:.1f} GB: make "
+            "room, or choose another place with --data-root or GLASSNET_DATA."
+        ) from None
+
+
+class _Cache:
+    """A cache while it is completed."""
+
+    def __init__(self, folder: Path, wanted: Wanted) -> None:
+        self._folder, self._wanted = folder, wanted
+        self._kind = entry_type(list(wanted.shapes))
+        index = read_index(folder, dict(wanted.made_of), self._kind)
+        self._is_new = index is None or not self._has_rows(len(index))
+        self._index = np.empty(0, self._kind) if self._is_new or index is None else index
+
+    def _files(self, name: str, count: int) -> list[Path]:
+        return [
+            self._folder / f"{name}-{file:05d}.u8"
+            for file in range(math.ceil(count / rows_in_file(self._wanted.shapes[name])))
+        ]
+
+    def _sizes(self, name: str, count: int) -> dict[Path, int]:
+        shape = self._wanted.shapes[name]
+        each, rows = math.prod(shape), rows_in_file(shape)
+        return {path: min(rows, count - i * rows) * each for i, path in enumerate(self._files(name, count))}
+
+    def _has_rows(self, count: int) -> bool:
+        """Tell whether files are as long as the index says."""
+        sizes = {path: size for name in self._wanted.shapes for path, size in self._sizes(name, count).items()}
+        return all(path.is_file() and path.stat().st_size >= size for path, size in sizes.items())
+
+    def _rows(self, *, writable: bool = False, sums: bool = False) -> dict[str, Rows]:
+        count = len(self._index)
+        return {
+            name: Rows(
+                self._files(name, count),
+                (count, *shape),
+                sums=self._index[name].copy() if sums else None,
+                writable=writable,
+            )
+            for name, shape in self._wanted.shapes.items()
+        }
+
+    def lay_out(self, keys: np.ndarray) -> Int64[np.ndarray, " n"]:
+        """Give each image its place, and make room for those that are new."""
+        places = find_places(self._index, keys)
+        added = int((places < 0).sum())
+        if len(self._index) and len(np.unique(places[places >= 0])) < (len(self._index) + added) / 2:
+            self._is_new = True  # more of it is of no use than is
+        if self._is_new:
+            self._index, places, added = self._index[:0], np.full(len(keys), -1), len(keys)
+            self._begin()
+        if added:
+            entries = np.zeros(added, self._kind)
+            entries["key"] = keys[places < 0]
+            places[places < 0] = len(self._index) + np.arange(added)
+            self._extend(entries)
+        return places
+
+    def _begin(self) -> None:
+        for path in (self._folder / MADE_OF, *self._folder.glob("*.u8"), self._folder / FILE):
+            path.unlink(missing_ok=True)
+        (self._folder / FILE).touch()
+        write_json(self._folder / MADE_OF, dict(self._wanted.made_of))
+
+    def _extend(self, entries: np.ndarray) -> None:
+        """Reserve the blocks of more images, and then enter them; where there is no room, all is as before."""
+        before, after = len(self._index), len(self._index) + len(entries)
+        try:
+            for name in self._wanted.shapes:
+                for path, size in self._sizes(name, after).items():
+                    _allocate(path, size)
+        except OSError:
+            for name in self._wanted.shapes:
+                old = self._sizes(name, before)
+                for path in self._files(name, after):
+                    _cut(path, old.get(path, 0))
+            raise
+        with (self._folder / FILE).open("r+b") as file:
+            file.truncate(before * self._kind.itemsize)
+            file.seek(0, os.SEEK_END)
+            file.write(entries.tobytes())
+        self._index = np.concatenate([self._index, entries])
+
+    def complete(self, places: Int64[np.ndarray, " n"], regular: Bool[np.ndarray, " n"]) -> list[DamagedError]:
+        """Decode the images that are not there, or are damaged, and return which files cannot be read."""
+        wrong = self._is_wrong(places)
+        waiting = np.flatnonzero((self._index["flags"][places] & DONE == 0) | wrong)
+        if not len(waiting):
+            return []
+        if (self._index["flags"][places] & DONE).any():
+            say(f"{len(waiting):,} of {len(places):,} images are decoded, the others are in {self._folder}")
+        rows = self._rows(writable=True)
+        each = sum(map(math.prod, self._wanted.shapes.values()))
+        size = max(1, min(PIECE_IMAGES, PIECE_BYTES // each, math.ceil(len(waiting) / (4 * cores()))))
+        pieces = [waiting[start : start + size] for start in range(0, len(waiting), size)]
+        work = functools.partial(_decode, self._wanted, rows, self._kind, pieces, places, regular)
+        damaged: list[tuple[int, DamagedError]] = []
+        with (
+            at_work(work, len(pieces), begin=room.share) as answers,
+            _Journal(self._folder / FILE, rows, self._kind, each) as journal,
+            progress(self._wanted.description, len(waiting)) as advance,
+        ):
+            for piece, (entries, refused) in answers:
+                items = pieces[piece]
+                done = entries["flags"] & DONE == DONE
+                entries["key"] = self._index["key"][places[items]]
+                self._index[places[items[done]]] = entries[done]
+                journal.add(places[items[done]], entries[done])
+                damaged += [(int(item), DamagedError(path, reason)) for item, path, reason in refused]
+                advance(len(items))
+                if self._wanted.stop(entries[done]):
+                    raise StoppedError
+        return [error for _, error in sorted(damaged, key=lambda one: one[0])]
+
+    def _is_wrong(self, places: Int64[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+        """Tell which of the images are there, but with another checksum; of many only some are looked at."""
+        each = sum(map(math.prod, self._wanted.shapes.values()))
+        step = max(1, math.ceil(len(places) * each / VERIFIED_BYTES))
+        there = np.flatnonzero(self._index["flags"][places] & DONE)
+        looked = there[int(time.time()) % step :: step]
+        rows = self._rows()
+        parts = [looked[start : start + PIECE_IMAGES] for start in range(0, len(looked), PIECE_IMAGES)]
+
+        def differing(items: np.ndarray) -> np.ndarray:
+            at = places[items]
+            wrong = np.zeros(len(items), dtype=bool)
+            for name, array in rows.items():
+                sums = [zlib.crc32(row.data) for row in array[torch.from_numpy(at)].numpy()]
+                wrong |= self._index[name][at] != np.array(sums, np.uint32)
+            return items[wrong]
+
+        with ThreadPoolExecutor(cores()) as pool:
+            found = np.concatenate([np.empty(0, np.int64), *pool.map(differing, parts)])
+        if len(found):
+            say(f"{len(found):,} images of the cache {self._folder} are damaged and are decoded again")
+        wrong = np.zeros(len(places), dtype=bool)
+        wrong[found] = True
+        self._index["flags"][places[found]] = 0
+        return wrong
+
+    def opened(self, places: Int64[np.ndarray, " n"]) -> Stored:
+        """Open what is there to be read."""
+        entries = self._index[places]
+        return Stored(self._rows(sums=True), torch.from_numpy(places), entries["flags"] & DONE == DONE, entries)
+
+
+class _Journal:
+    """Writes down what is done, from time to time, when its pixels are on the disk; a thread does so meanwhile."""
+
+    def __init__(self, path: Path, rows: Mapping[str, Rows], kind: np.dtype[np.void], each: int) -> None:
+        self._rows, self._each, self._size = rows, each, kind.itemsize
+        self._file = path.open("r+b")
+        self._pool = ThreadPoolExecutor(1)
+        self._written: Future[None] | None = None
+        self._since = time.monotonic()
+        self._waiting: list[tuple[np.ndarray, np.ndarray]] = []
+        self._count = 0
+
+    def __enter__(self) -> _Journal:
+        return self
+
+    def add(self, places: np.ndarray, entries: np.ndarray) -> None:
+        """Take entries whose pixels are written."""
+        self._waiting.append((places, entries))
+        self._count += len(places)
+        if self._count * self._each >= FLUSHED_BYTES or time.monotonic() - self._since >= FLUSHED_SECONDS:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        if self._written is not None:
+            self._written.result()
+        waiting, self._waiting, self._count = self._waiting, [], 0
+        self._since = time.monotonic()
+        self._written = self._pool.submit(self._write, waiting)
+
+    def _write(self, waiting: list[tuple[np.ndarray, np.ndarray]]) -> None:
+        places = np.concatenate([np.empty(0, np.int64), *(at for at, _ in waiting)])
+        for array in self._rows.values():
+            array.flush(places)
+        for at, entries in waiting:
+            for place, entry in zip(at.tolist(), entries, strict=True):
+                self._file.seek(place * self._size)
+                self._file.write(entry.tobytes())
+        self._file.flush()
+
+    def __exit__(self, *_error: object) -> None:
+        """Write down the rest, also after an error or Ctrl-C."""
+        try:
+            self._hand_over()
+            assert self._written is not None
+            self._written.result()
+        finally:
+            self._pool.shutdown()
+            self._file.close()
+
+
+def _decode(
+    wanted: Wanted,
+    rows: Mapping[str, Rows],
+    kind: np.dtype[np.void],
+    pieces: Sequence[np.ndarray],
+    places: np.ndarray,
+    regular: np.ndarray,
+    piece: int,
+) -> tuple[np.ndarray, list[tuple[int, str, str]]]:
+    """Decode a piece, write its rows, and return their entries and what is wrong with files that cannot be read."""
+    items = pieces[piece]
+    pixels = {name: np.empty((len(items), *shape), np.uint8) for name, shape in wanted.shapes.items()}
+    flags, present = [0] * len(items), [frozenset[int]()] * len(items)
+    sums = {name: [0] * len(items) for name in pixels}
+    refused = []
+    for i, (item, is_regular) in enumerate(zip(items.tolist(), regular[items].tolist(), strict=True)):
+        try:
+            planes, gray, wide, present[i] = wanted.read(item, is_regular)
+        except DamagedError as error:
+            refused.append((item, str(error.path), str(error.reason)))
+            continue
+        for (name, rows_of), values in zip(pixels.items(), planes, strict=True):
+            rows_of[i] = values
+            sums[name][i] = zlib.crc32(rows_of[i].data)
+        flags[i] = DONE | GRAY * gray | WIDE * wide
+    entries = np.zeros(len(items), kind)
+    entries["flags"] = flags
+    for name, each in sums.items():
+        entries[name] = each
+    if "masks" in pixels:
+        entries["present"] = [bits_of(values) for values in present]
+        entries["left"] = [bits_of(np.unique(mask).tolist()) for mask in pixels["masks"]]
+    done = entries["flags"] & DONE == DONE
+    for name, array in rows.items():
+        array.write(places[items[done]], pixels[name] if done.all() else pixels[name][done])
+    return entries, refused
+
+
+def _allocate(path: Path, size: int) -> None:
+    """Make a file so long and reserve its blocks, so that a full disk is noticed before the work."""
+    with path.open("ab") as file:
+        if file.tell() >= size:
+            return
+        os.ftruncate(file.fileno(), size)
+        if hasattr(os, "posix_fallocate"):
+            try:
+                os.posix_fallocate(file.fileno(), 0, size)
+            except OSError as error:
+                if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # of a file system that cannot reserve
+                    raise
+
+
+def _cut(path: Path, size: int) -> None:
+    """Give a file its old length again; one that was not there goes."""
+    if not size:
+        path.unlink(missing_ok=True)
+    elif path.exists():
+        os.truncate(path, size)

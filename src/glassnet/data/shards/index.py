@@ -1,0 +1,94 @@
+"""What the rows of a cache were made from: a key of each image's file, checksums, and what its header told.
+
+The place of an image is where its key stands. A file that has changed has another key, and so another place, behind
+the others; who reads the old place at that time reads on undisturbed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Int64, UInt8
+
+from glassnet.files import read_json
+
+FILE, MADE_OF = "index.bin", "cache.json"
+DONE, GRAY, WIDE = 1, 2, 4
+"""Flags of an entry: the pixels are there; the file has one channel; it has one of 32 bits."""
+WHOLE = [("key", "S16"), ("images", "<u4"), ("flags", "u1")]
+OF_MASKS = [("masks", "<u4"), ("present", "u1", (32,)), ("left", "u1", (32,))]
+"""CRC-32 of the mask, and a bit for each value that it holds at its full size, and at that of the cache."""
+
+
+def entry_type(names: Sequence[str]) -> np.dtype[np.void]:
+    """Return what the index holds of an image, by what is kept of it: images alone, or masks, too."""
+    return np.dtype(WHOLE + OF_MASKS * ("masks" in names))
+
+
+def keys_of(names: Sequence[str], files: Sequence[tuple[Path, ...]]) -> tuple[np.ndarray, Bool[np.ndarray, " n"]]:
+    """Return a key of each image, of its name and its files' sizes and times of change, and which files are regular.
+
+    Args:
+        names: Of the images, relative to the data set's folder; each is another.
+        files: The files that each is made of.
+    """
+    keys = bytearray()
+    regular = np.ones(len(names), dtype=bool)
+    for i, (name, of_image) in enumerate(zip(names, files, strict=True)):
+        about = [name]
+        for path in of_image:
+            try:
+                status = path.stat()
+            except OSError:
+                about.append("missing")
+                regular[i] = False
+                continue
+            about.append(f"{status.st_size} {status.st_mtime_ns}")
+            if not stat.S_ISREG(status.st_mode):
+                regular[i] = False
+        keys += hashlib.blake2b("\0".join(about).encode(), digest_size=16).digest()
+    return np.frombuffer(bytes(keys), "S16"), regular
+
+
+def read_index(folder: Path, made_of: object, kind: np.dtype[np.void]) -> np.ndarray | None:
+    """Return the entries of a cache, or None where there is none of this origin.
+
+    Args:
+        folder: The cache.
+        made_of: All that decides the pixels but the files.
+        kind: What an entry is.
+    """
+    try:
+        if read_json(folder / MADE_OF) != made_of:
+            return None
+        content = (folder / FILE).read_bytes()
+    except (OSError, ValueError):
+        return None
+    return np.frombuffer(content[: len(content) // kind.itemsize * kind.itemsize], kind).copy()
+
+
+def find_places(index: np.ndarray, keys: np.ndarray) -> Int64[np.ndarray, " n"]:
+    """Return where each key stands in the index; -1 where it does not."""
+    order = np.argsort(index["key"], kind="stable")
+    if not len(order):
+        return np.full(len(keys), -1)
+    at = np.searchsorted(index["key"], keys, sorter=order).clip(max=len(order) - 1)
+    return np.where(index["key"][order[at]] == keys, order[at], -1).astype(np.int64)
+
+
+def bits_of(values: Sequence[int] | frozenset[int]) -> np.ndarray:
+    """Return values from 0 to 255 as 256 bits."""
+    has = np.zeros(256, np.uint8)
+    has[list(values)] = 1
+    return np.packbits(has)
+
+
+def values_of(bits: UInt8[np.ndarray, "n 32"]) -> list[frozenset[int]]:
+    """Return the values of each row whose bits are set; rows that are alike share one set."""
+    each, rows = np.unique(bits, axis=0, return_inverse=True)
+    sets = [frozenset(np.flatnonzero(np.unpackbits(row)).tolist()) for row in each]
+    return [sets[row] for row in rows.ravel().tolist()]
