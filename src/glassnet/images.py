@@ -1,6 +1,7 @@
 """Images as numbers: grey values to floats, the values of a mask that are no class, and the loop over batches."""
 
 from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -20,6 +21,29 @@ Images = Tensor | np.ndarray
 """(n, channel, height, width), uint8 in 0..255 or float as the model takes it; `check_images` refuses all else."""
 
 
+@runtime_checkable
+class ImageRows(Protocol):
+    """Images that are read when they are sliced, as those of a part that is too large for memory; uint8."""
+
+    @property
+    def shape(self) -> torch.Size:
+        """Give (n, channel, height, width)."""
+
+    @property
+    def ndim(self) -> int:
+        """Give 4."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Give torch.uint8."""
+
+    def __len__(self) -> int:
+        """Count the images."""
+
+    def __getitem__(self, places: slice) -> Tensor:
+        """Read some of them."""
+
+
 def to_float(images: Shaped[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Map grey values 0..255 to [0, 1]; floats are what the model takes, and stay as they are."""
     return images.float().div_(255) if images.dtype == torch.uint8 else images.float()
@@ -30,13 +54,13 @@ def device_of(model: nn.Module) -> torch.device:
     return first_weight(model).device
 
 
-def check_images(images: Images, batch_size: int) -> None:
+def check_images(images: Images | ImageRows, batch_size: int) -> None:
     """Refuse what cannot be a batch of images.
 
     Raises:
         InputError: The images are no 4-D array of uint8 or float, there are none, or batch_size is below 1.
     """
-    if not isinstance(images, Tensor | np.ndarray):
+    if not isinstance(images, Tensor | np.ndarray) and getattr(images, "is_read_by_rows", False) is not True:
         raise InputError(
             f"images is a {type(images).__name__}, expected a tensor or NumPy array (n, channel, height, width)."
         )
@@ -54,7 +78,7 @@ def check_images(images: Images, batch_size: int) -> None:
 
 
 def image_batches(
-    model: nn.Module, images: Images, batch_size: int
+    model: nn.Module, images: Images | ImageRows, batch_size: int
 ) -> Iterator[tuple[int, Float[Tensor, "batch channel height width"]]]:
     """Yield (first index, chunk), each chunk a float copy on the model's device, in the type of the model's weights.
 

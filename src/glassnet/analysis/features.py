@@ -94,7 +94,7 @@ def prepare(subject: Subject, layers: Sequence[str], request: Any, context: Cont
         return
     chosen = drawn(subject, request, context)
     model = context.once(("model", id(subject)), lambda: subject.model(context.device))
-    images = subject.part(request.split).take(chosen)[0]
+    images = subject.part(request.split).subset(chosen).pixels
     folder = None
     if len(chosen) > STREAMED_FROM_IMAGES:
         folder = _folder(subject, context)

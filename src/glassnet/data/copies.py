@@ -94,8 +94,8 @@ def _digest_array(split: Split, rows: np.ndarray) -> np.ndarray:
 def digests(split: Split, rows: Int64[Tensor, " m"] | None = None) -> Iterator[bytes]:
     """Yield a digest of the pixels of each image, or of some, so many at a time in memory."""
     for some in (torch.arange(len(split)) if rows is None else rows).split(CHUNK_IMAGES):
-        images, _ = split.take(some)
-        yield from map(digest, images.cpu().contiguous().view(torch.uint8).numpy().reshape(len(images), -1))
+        images = split.take(some)[0].cpu().contiguous().view(torch.uint8)
+        yield from map(digest, images.numpy())
 
 
 def digest(pixels: UInt8[np.ndarray, ...]) -> bytes:

@@ -86,6 +86,13 @@ class Split(Shown):
         return self._own(self._images)
 
     @property
+    def pixels(self) -> Tensor | Rows:
+        """The images of the part for who slices them: as `images`, or where they lie in files, read by each slice."""
+        if isinstance(self._images, Rows):
+            return self._images if self._rows is None else self._images.choose(self._rows)
+        return self.images
+
+    @property
     def targets(self) -> Int64[Tensor, " n"] | UInt8[Tensor, "n labels"] | UInt8[Tensor, "n height width"]:
         """The targets of the part: a view where they lie together, else a copy made anew by each access."""
         return self._own(self._targets)

@@ -75,7 +75,7 @@ def stored_pictures(path: Path, names: Sequence[str], size: int, root: Path | No
     gray = _looks_gray(folder, files)
     while True:
         try:
-            found, damaged = store(folder, _of_pictures(files, names, size, folder, gray=gray))
+            found, damaged = store(folder, _of_pictures(files, names, size, gray=gray))
         except StoppedError:
             gray = False
             continue
@@ -125,7 +125,7 @@ def stored_pairs(
         names=[pair.image.relative_to(path).as_posix() for pair in pairs],
         files=[(pair.image, pair.mask) for pair in pairs],
         read=picture,
-        description=_described(len(pairs), folder, "images with masks"),
+        noun="images with masks",
     )
     found, damaged = store(folder, wanted)
     leave_out(damaged, skip_damaged=skip_damaged)
@@ -161,7 +161,7 @@ def _by_place(targets: Tensor, places: Tensor, count: int) -> Tensor:
     return whole
 
 
-def _of_pictures(files: Sequence[Path], names: Sequence[str], size: int, folder: Path, *, gray: bool) -> Wanted:
+def _of_pictures(files: Sequence[Path], names: Sequence[str], size: int, *, gray: bool) -> Wanted:
     def read(row: int, is_regular: bool) -> Picture:
         pixels, kind = read_picture_and_kind(
             str(files[row]) if is_regular else files[row], "L" if gray else "RGB", size
@@ -174,13 +174,9 @@ def _of_pictures(files: Sequence[Path], names: Sequence[str], size: int, folder:
         names=names,
         files=[(file,) for file in files],
         read=read,
-        description=_described(len(files), folder, "images"),
+        noun="images",
         stop=(lambda entries: bool((entries["flags"] & GRAY == 0).any())) if gray else (lambda _entries: False),
     )
-
-
-def _described(count: int, folder: Path, what: str) -> str:
-    return f"Decoding {count:,} {what} into {folder}"
 
 
 def _looks_gray(folder: Path, files: Sequence[Path]) -> bool:

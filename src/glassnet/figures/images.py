@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, Integer, Real
@@ -142,7 +142,7 @@ def _caption_width(caption: str) -> float:
 
 @in_house_style
 def worst_mistakes(
-    images: Real[np.ndarray, "n c h w"],
+    images: Real[np.ndarray, "n c h w"] | Callable[[Integer[np.ndarray, " m"]], Real[np.ndarray, "m c h w"]],
     labels: Integer[np.ndarray, " n"],
     predictions: Integer[np.ndarray, " n"],
     probabilities: Float[np.ndarray, "n classes"] | Float[np.ndarray, " n"],
@@ -154,7 +154,8 @@ def worst_mistakes(
     """Draw the wrongly classified images, those with the highest probability of the predicted class first.
 
     Args:
-        images: Float in [0, 1] or uint8, with 1 or 3 channels.
+        images: Float in [0, 1] or uint8, with 1 or 3 channels; or what gives some of them by their places, where all
+            are too many for memory.
         labels: True class of each image.
         predictions: Predicted class of each image.
         probabilities: Probability of each class (n, classes), or of the predicted class alone (n,).
@@ -165,7 +166,7 @@ def worst_mistakes(
     Raises:
         InputError: The arrays do not fit each other.
     """
-    number = len(images)
+    number = len(labels) if callable(images) else len(images)
     truth, taken = np.asarray(labels), np.asarray(predictions)
     shares = require_finite("probabilities", probabilities)
     require_shape("labels", truth, (number,), f"({number},)")
@@ -186,7 +187,9 @@ def worst_mistakes(
         f"p: probability that the model gives to {given}"
     )
     captions = [_mistake(classes, int(truth[i]), int(taken[i]), np.atleast_1d(shares[i])) for i in worst]
-    return image_grid(np.asarray(images)[worst], captions, title=heading, note=note)
+    return image_grid(
+        images(worst) if callable(images) else np.asarray(images)[worst], captions, title=heading, note=note
+    )
 
 
 def _mistake(classes: Sequence[str], truth: int, taken: int, shares: np.ndarray) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from glassnet.devices import autocast, choose_precision
 from glassnet.errors import InputError
-from glassnet.images import Images, check_images, device_of, image_batches
+from glassnet.images import ImageRows, Images, check_images, device_of, image_batches
 from glassnet.models.array_buffers import ArrayBuffers, FileBuffers
 from glassnet.models.capture import tapped
 from glassnet.models.inference import ModelCall, call_model, translate_torch_errors
@@ -27,7 +27,7 @@ from glassnet.models.undisturbed import undisturbed
 
 def extract_features(
     model: nn.Module,
-    images: Images,
+    images: Images | ImageRows,
     layers: LayerChoice,
     *,
     pool: Literal["mean", "none"] = "mean",

@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_map
 from glassnet.console import step
 from glassnet.devices import autocast
 from glassnet.errors import GlassnetError, InputError, WorkError, is_too_large
-from glassnet.images import first_weight
+from glassnet.images import ImageRows, first_weight
 from glassnet.models.structure import check_weights
 from glassnet.turns import evaluating
 
@@ -79,7 +79,7 @@ def _refusal(model: nn.Module, images: Tensor, error: Exception) -> str:
 
 
 def predict(
-    model: nn.Module, images: Tensor, *, batch_size: int = 512, precision: str = "fp32"
+    model: nn.Module, images: Tensor | ImageRows, *, batch_size: int = 512, precision: str = "fp32"
 ) -> Float[Tensor, "n ..."]:
     """Run a model in evaluation mode over images and gather its outputs on the CPU.
 
@@ -91,7 +91,8 @@ def predict(
         batch_size: Images per forward pass.
         precision: "fp32" or "bf16".
     """
-    return torch.cat([one.cpu() for one in outputs(model, images.split(batch_size), precision=precision)])
+    batches = (images[start : start + batch_size] for start in range(0, len(images), batch_size))
+    return torch.cat([one.cpu() for one in outputs(model, batches, precision=precision)])
 
 
 def outputs(model: nn.Module, batches: Iterable[Tensor], *, precision: str = "fp32") -> Iterator[Any]:

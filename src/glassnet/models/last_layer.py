@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from glassnet.images import Images, image_batches
+from glassnet.images import ImageRows, Images, image_batches
 from glassnet.models.capture import tapped
 from glassnet.models.inference import ModelCall, call_model, translate_torch_errors
 from glassnet.models.layers import (
@@ -23,7 +23,7 @@ LAST = "last-conv"
 
 
 def settle_last(
-    model: nn.Module, layers: LayerChoice, images: Images, *, forward: ModelCall | None = None
+    model: nn.Module, layers: LayerChoice, images: Images | ImageRows, *, forward: ModelCall | None = None
 ) -> LayerChoice:
     """Put the name of the last convolution that runs in place of "last-conv", wherever `layers` says it.
 
@@ -50,7 +50,7 @@ def settle_last(
     return [last if isinstance(word, str) and word == LAST else word for word in words]
 
 
-def _order(model: nn.Module, names: list[str], images: Images, forward: ModelCall) -> list[str]:
+def _order(model: nn.Module, names: list[str], images: Images | ImageRows, forward: ModelCall) -> list[str]:
     """Return the layers in the order in which they run, those that run twice twice."""
     order: list[str] = []
 

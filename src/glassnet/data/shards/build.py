@@ -98,7 +98,7 @@ class Wanted:
         names: Of the images, relative to the data set's folder.
         files: The files that each is made of.
         read: Reads one by its number, given whether its files are known to be regular; called in other processes.
-        description: What the progress bar is called.
+        noun: What they are, as in images, for the progress bar.
         stop: Ends the work when it is true of an entry, which is kept.
     """
 
@@ -107,7 +107,7 @@ class Wanted:
     names: Sequence[str]
     files: Sequence[tuple[Path, ...]]
     read: Callable[[int, bool], Picture]
-    description: str
+    noun: str
     stop: Callable[[np.ndarray], bool] = lambda _entries: False
 
 
@@ -231,8 +231,8 @@ class _Cache:
         waiting = np.flatnonzero((self._index["flags"][places] & DONE == 0) | wrong)
         if not len(waiting):
             return []
-        if (self._index["flags"][places] & DONE).any():
-            say(f"{len(waiting):,} of {len(places):,} images are decoded, the others are in {self._folder}")
+        if len(waiting) < len(places):
+            say(f"{len(places) - len(waiting):,} of {len(places):,} images are in the cache {self._folder}")
         rows = self._rows(writable=True)
         each = sum(map(math.prod, self._wanted.shapes.values()))
         size = max(1, min(PIECE_IMAGES, PIECE_BYTES // each, math.ceil(len(waiting) / (4 * cores()))))
@@ -242,7 +242,7 @@ class _Cache:
         with (
             at_work(work, len(pieces), begin=room.share) as answers,
             _Journal(self._folder / FILE, rows, self._kind, each) as journal,
-            progress(self._wanted.description, len(waiting)) as advance,
+            progress(f"Decoding {len(waiting):,} {self._wanted.noun} into {self._folder}", len(waiting)) as advance,
         ):
             for piece, (entries, refused) in answers:
                 items = pieces[piece]

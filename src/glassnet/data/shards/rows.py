@@ -7,6 +7,7 @@ the system's page cache, which other processes share, and which the system takes
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 import os
@@ -39,6 +40,7 @@ class Rows:
 
     dtype = torch.uint8
     device = torch.device("cpu")
+    is_read_by_rows = True
 
     def __init__(
         self, files: Sequence[Path], shape: tuple[int, ...], *, sums: np.ndarray | None = None, writable: bool = False
@@ -63,6 +65,8 @@ class Rows:
         for path in files:
             self._open.append(os.open(path, flags))
         self._where = files[0].parent if files else Path()
+        self._chosen: np.ndarray | None = None
+        self._of: Rows | None = None
 
     def __len__(self) -> int:
         """Count the rows."""
@@ -88,11 +92,22 @@ class Rows:
             InputError: A file was cut, or cannot be read.
         """
         places = np.arange(*rows.indices(len(self))) if isinstance(rows, slice) else _checked(rows, len(self))
+        places = places if self._chosen is None else self._chosen[places]
         out = np.empty((len(places), self.row_bytes), np.uint8)
         for start, stop in _runs(places, self._in_file):
             file, row = divmod(int(places[start]), self._in_file)
             self._read(file, row * self.row_bytes, out[start:stop].reshape(-1).data)
         return torch.from_numpy(out).view(len(places), *self.shape[1:])
+
+    def choose(self, rows: Int64[Tensor, " m"]) -> Rows:
+        """Return some of the rows, in this order, without reading them."""
+        some = copy.copy(self)  # the files are closed with the one that opened them
+        places = _checked(rows, len(self))
+        some._chosen = places if self._chosen is None else self._chosen[places]
+        some.shape = torch.Size((len(rows), *self.shape[1:]))
+        some.sums = None if self.sums is None else self.sums[places]
+        some._of = self
+        return some
 
     def write(self, places: np.ndarray, pixels: UInt8[np.ndarray, "m ..."]) -> None:
         """Write rows to their places; rows that follow each other at once.

@@ -34,7 +34,7 @@ def _select(subject: Subject, rule: str, wanted: int, part: Part, context: Conte
     split = subject.part(part)
     model = context.once(("model", id(subject)), lambda: subject.model(context.device))
     key = ("hits", id(subject), part, precision)
-    hit = context.once(key, lambda: predict(model, split.images, precision=precision).argmax(dim=1) == split.targets)
+    hit = context.once(key, lambda: predict(model, split.pixels, precision=precision).argmax(dim=1) == split.targets)
     title, how = "{}ly classified images", "{}ly classified"
     return hit_groups(split, hit, rule, wanted, part=part, title=title, how=how)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from glassnet import figures
 from glassnet.analysis.views import EvaluationView, Material, Views, wanted_of_classes
@@ -37,7 +38,11 @@ def _plots(view: EvaluationView, result: Classification) -> Iterable[Plot]:
     )
     yield Plot(
         figures.worst_mistakes(
-            view.split.images.numpy(), result.targets, result.predicted, result.probabilities, classes
+            lambda rows: view.split.take(torch.from_numpy(rows))[0].numpy(),
+            result.targets,
+            result.predicted,
+            result.probabilities,
+            classes,
         ),
         FigureWords(
             name="worst-mistakes",

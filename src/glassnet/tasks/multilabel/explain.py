@@ -42,7 +42,7 @@ def _select(subject: Subject, rule: str, wanted: int, part: Part, context: Conte
     model = context.once(("model", id(subject)), lambda: subject.model(context.device))
 
     def hits() -> torch.Tensor:
-        answers = said(predict(model, split.images, precision=precision).cpu())
+        answers = said(predict(model, split.pixels, precision=precision).cpu())
         return (answers == (split.targets.cpu() == 1)).all(dim=1)
 
     hit = context.once(("hits", id(subject), part, precision), hits)
