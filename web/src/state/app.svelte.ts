@@ -166,7 +166,7 @@ class App {
   }
 
   private follow(): void {
-    if (location.hash === this.remain) return;
+    if (!this.session || location.hash === this.remain) return;
     this.remain = location.hash;
     const place = readAddress(location.hash);
     const subjects = this.session?.subjects ?? [];

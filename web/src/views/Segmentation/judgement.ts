@@ -8,12 +8,12 @@ export type Judgement = (typeof JUDGEMENTS)[number];
 
 /** Name, meaning and colour (figures/segmentation.py) of each. */
 export const JUDGED: Record<Judgement, { title: string; about: string; colour: string }> = {
-  background: { title: "Background", about: "background, and called so", colour: "#15171c" },
-  right: { title: "Right", about: "an object, and named rightly", colour: "#ededed" },
-  missed: { title: "Missed", about: "an object, called background", colour: "#43b2ff" },
+  background: { title: "Background", about: "no object, and none named", colour: "#15171c" },
+  right: { title: "Right", about: "object, named rightly", colour: "#ededed" },
+  missed: { title: "Missed", about: "object, called background", colour: "#43b2ff" },
   invented: { title: "Invented", about: "background, called an object", colour: "#e62e00" },
-  confused: { title: "Confused", about: "an object, called another", colour: "#ff9f0f" },
-  void: { title: "Void", about: "not judged: it has no label", colour: "#737373" },
+  confused: { title: "Confused", about: "object, called another", colour: "#ff9f0f" },
+  void: { title: "Void", about: "no label, not judged", colour: "#737373" },
 };
 
 export function judge(truth: number, predicted: number): Judgement {

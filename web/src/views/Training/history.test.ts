@@ -25,8 +25,9 @@ const training: Training = {
 
 describe("panels", () => {
   it("part and quantity of a curve", () => {
-    expect(quantityOf("validation_mean_iou")).toEqual({ key: "mean_iou", part: "validation" });
-    expect(quantityOf("learning_rate")).toEqual({ key: "learning_rate", part: "" });
+    expect(quantityOf("validation_mean_iou")).toEqual({ key: "mean_iou", part: "validation", baseline: false });
+    expect(quantityOf("learning_rate")).toEqual({ key: "learning_rate", part: "", baseline: false });
+    expect(quantityOf("validation_background_accuracy")).toEqual({ key: "accuracy", part: "validation", baseline: true });
   });
   it("hold what measures the same, the loss first, seconds last, and nothing empty", () => {
     const panels = panelsOf([{ id: "a", name: "A", training }]);

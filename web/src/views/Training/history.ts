@@ -13,6 +13,8 @@ export interface Line {
   run: string;
   name: string;
   part: "train" | "validation" | "";
+  /** What calling every pixel background comes to: it needs no network. */
+  baseline: boolean;
   points: [number, number | null][];
 }
 
@@ -32,10 +34,12 @@ const UNITS: [RegExp, string][] = [
   [/rate$/, "step size"],
 ];
 
-/** "validation_accuracy" is the accuracy, of the validation images. */
-export function quantityOf(key: string): { key: string; part: Line["part"] } {
-  const part = PARTS.find((name) => key.startsWith(`${name}_`));
-  return part ? { key: key.slice(part.length + 1), part } : { key, part: "" };
+/** "validation_accuracy" is the accuracy, of the validation images; "validation_background_accuracy" its baseline. */
+export function quantityOf(key: string): Pick<Line, "part" | "baseline"> & { key: string } {
+  const part = PARTS.find((name) => key.startsWith(`${name}_`)) ?? "";
+  const rest = part ? key.slice(part.length + 1) : key;
+  const baseline = rest.startsWith("background_");
+  return { key: baseline ? rest.slice("background_".length) : rest, part, baseline };
 }
 
 const TITLES: Record<string, string> = {
@@ -58,11 +62,11 @@ export function panelsOf(runs: Run[]): Panel[] {
   const panels = new Map<string, Panel>();
   for (const { id, name, training } of runs) {
     for (const curve of training.curves) {
-      const { key, part } = quantityOf(curve.key);
+      const { key, part, baseline } = quantityOf(curve.key);
       if (curve.values.every((value) => value === null)) continue;
       if (!panels.has(key)) panels.set(key, { key, title: titleOf(key), unit: unitOf(key), lines: [] });
       const points = training.epochs.map((epoch, place): [number, number | null] => [epoch, curve.values[place] ?? null]);
-      panels.get(key)!.lines.push({ run: id, name, part, points });
+      panels.get(key)!.lines.push({ run: id, name, part, baseline, points });
     }
   }
   const rank = ({ key }: Panel) => (key === "loss" ? 0 : /error$/.test(key) ? 3 : /seconds$/.test(key) ? 5 : /rate$/.test(key) ? 4 : /loss/.test(key) ? 2 : 1);
