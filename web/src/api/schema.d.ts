@@ -4,6 +4,21 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * ArrayMeta
+         * @description An array of a binary answer, little-endian and in C order.
+         */
+        ArrayMeta: {
+            /**
+             * Dtype
+             * @enum {string}
+             */
+            dtype: "float32" | "int32" | "uint8";
+            /** Name */
+            name: string;
+            /** Shape */
+            shape: number[];
+        };
+        /**
          * Atlas
          * @description Thumbnails on pages: tile k, row by row on its page, is the k-th image of the part's order.
          *
@@ -14,282 +29,30 @@ export interface components {
          *         digest: Changes where the images do.
          */
         Atlas: {
-            /** Tile */
-            tile: number;
             /** Columns */
             columns: number;
-            /** Per Page */
-            per_page: number;
-            /** Pages */
-            pages: number;
+            /** Digest */
+            digest: string;
             /** Images */
             images: number;
             /** Media */
             media: string;
-            /** Digest */
-            digest: string;
-        };
-        /** HTTPValidationError */
-        HTTPValidationError: {
-            /** Detail */
-            detail?: components["schemas"]["ValidationError"][];
-        };
-        /**
-         * Job
-         * @description Work that goes on; the same request again answers it, or the result.
-         *
-         *     Attributes:
-         *         id: For DELETE /jobs/{id}.
-         *         what: A few words, such as "t-SNE of fc1".
-         *         done: Steps done.
-         *         total: Steps in all; 0 while unknown.
-         *         seconds: Since it was asked for.
-         *         queue: How many come before it; 0 once it runs.
-         */
-        Job: {
-            /** Id */
-            id: string;
-            /** What */
-            what: string;
-            /** Done */
-            done: number;
-            /** Total */
-            total: number;
-            /** Seconds */
-            seconds: number;
-            /** Queue */
-            queue: number;
-        };
-        /**
-         * LayerInfo
-         * @description A layer that has features.
-         *
-         *     Attributes:
-         *         name: As `explain` and `features` take it.
-         *         kind: Class of the module.
-         *         shape: Of its output, without the batch; empty where unknown.
-         *         channels: Its number of channels; 0 where it has none.
-         *         map: Whether its output has height and width, so that maps and channels can be shown.
-         */
-        LayerInfo: {
-            /** Name */
-            name: string;
-            /** Kind */
-            kind: string;
-            /** Shape */
-            shape: number[];
-            /** Channels */
-            channels: number;
-            /** Map */
-            map: boolean;
-        };
-        /**
-         * MethodInfo
-         * @description A method of attribution.
-         *
-         *     Attributes:
-         *         signed: Whether its maps are of the input, with signs and channels, not of a layer.
-         *         needs_layer: Whether it explains a layer, not the whole network.
-         *         slow: Whether it needs many passes, so that a page asks for it only where it was chosen.
-         */
-        MethodInfo: {
-            /** Name */
-            name: string;
-            /** Title */
-            title: string;
-            /** About */
-            about: string;
-            /** Signed */
-            signed: boolean;
-            /** Needs Layer */
-            needs_layer: boolean;
-            /** Slow */
-            slow: boolean;
-        };
-        /**
-         * Names
-         * @description Names of the images of a part by their place, empty where they have only numbers.
-         */
-        Names: {
-            /** Numbers */
-            numbers: number[];
-            /** Names */
-            names: string[];
-        };
-        /**
-         * PartInfo
-         * @description A part of the images.
-         */
-        PartInfo: {
-            /**
-             * Name
-             * @enum {string}
-             */
-            name: "train" | "test";
-            /** Images */
-            images: number;
-        };
-        /**
-         * Session
-         * @description What is shown, and by what.
-         *
-         *     Attributes:
-         *         version: Of glassnet.
-         *         exported: Whether this is a static export, without a model.
-         */
-        Session: {
-            /** Version */
-            version: string;
-            /** Exported */
-            exported: boolean;
-            /** Subjects */
-            subjects: components["schemas"]["SubjectSummary"][];
-        };
-        /**
-         * SubjectInfo
-         * @description All that a page needs to know of a subject at the start.
-         *
-         *     Attributes:
-         *         classes: Names by index.
-         *         image_shape: Channels, height, width.
-         *         labelled: Whether the images have labels.
-         *         label_of: What has a class: the image, each pixel of it, or the image several ("labels"); "none" for nothing.
-         *         layers: In the order of the forward pass.
-         *         default_layer: Whose embedding is shown first.
-         *         map_layers: Those whose maps are shown first.
-         *         methods: That can explain it.
-         *         reductions: Methods of the embedding that are installed.
-         *         targets: What can be explained besides classes by name: the task's own words.
-         *         measures: The main numbers: name, value, note.
-         *         note: How the data have changed since the training, and other warnings; empty for none.
-         */
-        SubjectInfo: {
-            /** Id */
-            id: string;
-            /** Name */
-            name: string;
-            /**
-             * Kind
-             * @enum {string}
-             */
-            kind: "run" | "unfinished" | "network";
-            /** Task */
-            task: string;
-            /** Model */
-            model: string;
-            /** Data */
-            data: string | null;
-            /** Classes */
-            classes: string[];
-            /** Image Shape */
-            image_shape: number[];
-            /** Labelled */
-            labelled: boolean;
-            /**
-             * Label Of
-             * @enum {string}
-             */
-            label_of: "image" | "labels" | "pixel" | "none";
-            /** Parts */
-            parts: components["schemas"]["PartInfo"][];
-            /** Layers */
-            layers: components["schemas"]["LayerInfo"][];
-            /** Default Layer */
-            default_layer: string | null;
-            /** Map Layers */
-            map_layers: string[];
-            /** Methods */
-            methods: components["schemas"]["MethodInfo"][];
-            /** Default Methods */
-            default_methods: string[];
-            /** Reductions */
-            reductions: string[];
-            /** Targets */
-            targets: string[];
-            /** Measures */
-            measures: [
-                string,
-                string,
-                string
-            ][];
-            /** Views */
-            views: ("embedding" | "image" | "edit" | "mistakes" | "network" | "training" | "segmentation" | "reconstruction" | "compare")[];
-            /**
-             * Note
-             * @default
-             */
-            note: string;
-        };
-        /**
-         * SubjectSummary
-         * @description A subject in the list of all.
-         *
-         *     Attributes:
-         *         kind: A finished run, a run that is not finished (only its training can be seen), or a network with images.
-         *         views: Those that its task has.
-         *         problem: Why it cannot be shown; empty where it can.
-         */
-        SubjectSummary: {
-            /** Id */
-            id: string;
-            /** Name */
-            name: string;
-            /**
-             * Kind
-             * @enum {string}
-             */
-            kind: "run" | "unfinished" | "network";
-            /** Task */
-            task: string;
-            /** Model */
-            model: string;
-            /** Data */
-            data: string | null;
-            /** Views */
-            views: ("embedding" | "image" | "edit" | "mistakes" | "network" | "training" | "segmentation" | "reconstruction" | "compare")[];
-            /**
-             * Problem
-             * @default
-             */
-            problem: string;
-        };
-        /** ValidationError */
-        ValidationError: {
-            /** Location */
-            loc: (string | number)[];
-            /** Message */
-            msg: string;
-            /** Error Type */
-            type: string;
-            /** Input */
-            input?: unknown;
-            /** Context */
-            ctx?: Record<string, never>;
-        };
-        /**
-         * ArrayMeta
-         * @description An array of a binary answer, little-endian and in C order.
-         */
-        ArrayMeta: {
-            /** Name */
-            name: string;
-            /**
-             * Dtype
-             * @enum {string}
-             */
-            dtype: "float32" | "int32" | "uint8";
-            /** Shape */
-            shape: number[];
+            /** Pages */
+            pages: number;
+            /** Per Page */
+            per_page: number;
+            /** Tile */
+            tile: number;
         };
         /**
          * ChannelsMeta
          * @description The channels of a layer: the largest mean activations first in `order`.
          */
         ChannelsMeta: {
-            /** Layer */
-            layer: string;
             /** Channels */
             channels: number;
+            /** Layer */
+            layer: string;
             /** Order */
             order: number[];
         };
@@ -300,12 +63,12 @@ export interface components {
         Cka: {
             /** First */
             first: string[];
+            /** Images */
+            images: number;
             /** Second */
             second: string[];
             /** Values */
             values: number[][];
-            /** Images */
-            images: number;
         };
         /**
          * ColumnsMeta
@@ -318,14 +81,14 @@ export interface components {
         ColumnsMeta: {
             /** Images */
             images: number;
-            /** Wrong */
-            wrong: number | null;
+            /** Precision */
+            precision: string;
             /** Quality */
             quality: string;
             /** Quality Higher Is Better */
             quality_higher_is_better: boolean;
-            /** Precision */
-            precision: string;
+            /** Wrong */
+            wrong: number | null;
         };
         /**
          * Comparison
@@ -337,18 +100,18 @@ export interface components {
          *         note: What should be known, such as other images or other classes.
          */
         Comparison: {
-            /** Images */
-            images: number;
             /** Agree */
             agree: number;
             /** Counts */
             counts: number[];
-            /** P Value */
-            p_value: number | null;
             /** Disagreements */
             disagreements: components["schemas"]["Disagreement"][];
+            /** Images */
+            images: number;
             /** Note */
             note: string;
+            /** P Value */
+            p_value: number | null;
         };
         /**
          * Curve
@@ -367,18 +130,18 @@ export interface components {
          * @description An image on which two networks say different things.
          */
         Disagreement: {
-            /** Number */
-            number: number;
-            /** Name */
-            name: string;
-            /** Label */
-            label: number | null;
             /** First */
             first: number;
-            /** Second */
-            second: number;
             /** First Confidence */
             first_confidence: number;
+            /** Label */
+            label: number | null;
+            /** Name */
+            name: string;
+            /** Number */
+            number: number;
+            /** Second */
+            second: number;
             /** Second Confidence */
             second_confidence: number;
         };
@@ -401,52 +164,57 @@ export interface components {
          *         entry: KIND/NAME in the run's store; empty where it is not kept.
          */
         EmbeddingMeta: {
-            /** Layer */
-            layer: string;
-            /** Method */
-            method: string;
-            /** Dims */
-            dims: number;
-            /** Images */
-            images: number;
-            /** Of */
-            of: number;
-            /** Measures */
-            measures: components["schemas"]["Measure"][];
-            /** Explained */
-            explained: number[];
             /** Aligned */
             aligned: string | null;
+            /** Clusters */
+            clusters: number;
+            /** Dims */
+            dims: number;
+            /** Entry */
+            entry: string;
+            /** Explained */
+            explained: number[];
+            /** Images */
+            images: number;
+            /** Layer */
+            layer: string;
+            /** Measures */
+            measures: components["schemas"]["Measure"][];
+            /** Method */
+            method: string;
+            /** Of */
+            of: number;
+            /** Seconds */
+            seconds: number;
             /** Settings */
             settings: {
                 [key: string]: unknown;
             };
-            /** Clusters */
-            clusters: number;
-            /** Entry */
-            entry: string;
-            /** Seconds */
-            seconds: number;
         };
         /**
          * EmbeddingOnDisk
          * @description An embedding that needs no computing.
          */
         EmbeddingOnDisk: {
+            /** Dims */
+            dims: number;
+            /** Entry */
+            entry: string;
+            /** Images */
+            images: number;
             /** Layer */
             layer: string;
             /** Method */
             method: string;
-            /** Dims */
-            dims: number;
-            /** Images */
-            images: number;
-            /** Seed */
-            seed: number;
             /** Perplexity */
             perplexity: number | null;
-            /** Entry */
-            entry: string;
+            /** Seed */
+            seed: number;
+        };
+        /** HTTPValidationError */
+        HTTPValidationError: {
+            /** Detail */
+            detail?: components["schemas"]["ValidationError"][];
         };
         /**
          * ImageFacts
@@ -459,22 +227,8 @@ export interface components {
          *         facts: Further facts: name and value as text.
          */
         ImageFacts: {
-            /** Number */
-            number: number;
-            /** Name */
-            name: string;
-            /** Part */
-            part: string;
-            /** Label */
-            label: number | null;
-            /** Labels */
-            labels: number[];
-            /** Predicted */
-            predicted: number | null;
             /** Confidence */
             confidence: number | null;
-            /** Loss */
-            loss: number | null;
             /** Correct */
             correct: boolean | null;
             /** Facts */
@@ -482,6 +236,46 @@ export interface components {
                 string,
                 string
             ][];
+            /** Label */
+            label: number | null;
+            /** Labels */
+            labels: number[];
+            /** Loss */
+            loss: number | null;
+            /** Name */
+            name: string;
+            /** Number */
+            number: number;
+            /** Part */
+            part: string;
+            /** Predicted */
+            predicted: number | null;
+        };
+        /**
+         * Job
+         * @description Work that goes on; the same request again answers it, or the result.
+         *
+         *     Attributes:
+         *         id: For DELETE /jobs/{id}.
+         *         what: A few words, such as "t-SNE of fc1".
+         *         done: Steps done.
+         *         total: Steps in all; 0 while unknown.
+         *         seconds: Since it was asked for.
+         *         queue: How many come before it; 0 once it runs.
+         */
+        Job: {
+            /** Done */
+            done: number;
+            /** Id */
+            id: string;
+            /** Queue */
+            queue: number;
+            /** Seconds */
+            seconds: number;
+            /** Total */
+            total: number;
+            /** What */
+            what: string;
         };
         /**
          * LabelError
@@ -494,48 +288,71 @@ export interface components {
          *         score: By which they are sorted, in [0, 1].
          */
         LabelError: {
-            /** Number */
-            number: number;
-            /** Name */
-            name: string;
-            /** Label */
-            label: number;
-            /** Suggested */
-            suggested: number;
             /** Agreement */
             agreement: number;
             /** Confidence */
             confidence: number;
+            /** Label */
+            label: number;
+            /** Name */
+            name: string;
+            /** Number */
+            number: number;
             /** Score */
             score: number;
+            /** Suggested */
+            suggested: number;
         };
         /**
          * LabelErrors
          * @description Likely label errors, the likeliest first.
          */
         LabelErrors: {
-            /** Layer */
-            layer: string;
             /** Among */
             among: number;
-            /** Neighbours */
-            neighbours: number;
-            /** Method */
-            method: string;
             /** Errors */
             errors: components["schemas"]["LabelError"][];
+            /** Layer */
+            layer: string;
+            /** Method */
+            method: string;
+            /** Neighbours */
+            neighbours: number;
         };
         /**
          * LatentsMeta
          * @description The latent dimensions that carry most: how many there are, and how many carry anything.
          */
         LatentsMeta: {
-            /** Dimensions */
-            dimensions: number;
             /** Active */
             active: number;
+            /** Dimensions */
+            dimensions: number;
             /** Variational */
             variational: boolean;
+        };
+        /**
+         * LayerInfo
+         * @description A layer that has features.
+         *
+         *     Attributes:
+         *         name: As `explain` and `features` take it.
+         *         kind: Class of the module.
+         *         shape: Of its output, without the batch; empty where unknown.
+         *         channels: Its number of channels; 0 where it has none.
+         *         map: Whether its output has height and width, so that maps and channels can be shown.
+         */
+        LayerInfo: {
+            /** Channels */
+            channels: number;
+            /** Kind */
+            kind: string;
+            /** Map */
+            map: boolean;
+            /** Name */
+            name: string;
+            /** Shape */
+            shape: number[];
         };
         /**
          * LayerScore
@@ -569,14 +386,13 @@ export interface components {
          *         entry: In the store; empty where not kept.
          */
         MapsMeta: {
-            /** Number */
-            number: number | null;
-            /** Target */
-            target: string;
-            /** Target Class */
-            target_class: number | null;
-            /** Predicted */
-            predicted: number | null;
+            /** Entry */
+            entry: string;
+            /** Facts */
+            facts: [
+                string,
+                string
+            ][];
             /** Layers */
             layers: string[];
             /** Methods */
@@ -585,15 +401,16 @@ export interface components {
             notes: {
                 [key: string]: string;
             };
-            /** Facts */
-            facts: [
-                string,
-                string
-            ][];
-            /** Entry */
-            entry: string;
+            /** Number */
+            number: number | null;
+            /** Predicted */
+            predicted: number | null;
             /** Seconds */
             seconds: number;
+            /** Target */
+            target: string;
+            /** Target Class */
+            target_class: number | null;
         };
         /**
          * Measure
@@ -605,30 +422,63 @@ export interface components {
          *         chance: What it would be by chance, as text; empty where that means nothing.
          */
         Measure: {
+            /** About */
+            about: string;
+            /** Chance */
+            chance: string;
+            /** Interval */
+            interval: string;
             /** Key */
             key: string;
+            /** Text */
+            text: string;
             /** Title */
             title: string;
             /** Value */
             value: number | null;
-            /** Text */
-            text: string;
-            /** Interval */
-            interval: string;
-            /** Chance */
-            chance: string;
+        };
+        /**
+         * MethodInfo
+         * @description A method of attribution.
+         *
+         *     Attributes:
+         *         signed: Whether its maps are of the input, with signs and channels, not of a layer.
+         *         needs_layer: Whether it explains a layer, not the whole network.
+         *         slow: Whether it needs many passes, so that a page asks for it only where it was chosen.
+         */
+        MethodInfo: {
             /** About */
             about: string;
+            /** Name */
+            name: string;
+            /** Needs Layer */
+            needs_layer: boolean;
+            /** Signed */
+            signed: boolean;
+            /** Slow */
+            slow: boolean;
+            /** Title */
+            title: string;
+        };
+        /**
+         * Names
+         * @description Names of the images of a part by their place, empty where they have only numbers.
+         */
+        Names: {
+            /** Names */
+            names: string[];
+            /** Numbers */
+            numbers: number[];
         };
         /**
          * NeighboursMeta
          * @description Nearest images in a layer's feature space: among how many, and how many of them share the label.
          */
         NeighboursMeta: {
-            /** Layer */
-            layer: string;
             /** Among */
             among: number;
+            /** Layer */
+            layer: string;
             /** Same Label */
             same_label: number | null;
         };
@@ -637,45 +487,58 @@ export interface components {
          * @description The network, layer by layer, in the order of the forward pass.
          */
         Network: {
-            /** Name */
-            name: string;
-            /** Parameters */
-            parameters: number;
-            /** Macs */
-            macs: number | null;
             /** Input */
             input: number[];
             /** Layers */
             layers: components["schemas"]["NetworkLayer"][];
+            /** Macs */
+            macs: number | null;
+            /** Name */
+            name: string;
             /**
              * Note
              * @default
              */
             note: string;
+            /** Parameters */
+            parameters: number;
         };
         /**
          * NetworkLayer
          * @description A row of the layer table.
          */
         NetworkLayer: {
-            /** Name */
-            name: string;
-            /** Kind */
-            kind: string;
+            /** Features */
+            features: boolean;
             /** Input */
             input: number[];
+            /** Kind */
+            kind: string;
+            /** Macs */
+            macs: number | null;
+            /** Map */
+            map: boolean;
+            /** Name */
+            name: string;
             /** Output */
             output: number[];
             /** Parameters */
             parameters: number;
-            /** Macs */
-            macs: number | null;
             /** Receptive Field */
             receptive_field: number | null;
-            /** Map */
-            map: boolean;
-            /** Features */
-            features: boolean;
+        };
+        /**
+         * PartInfo
+         * @description A part of the images.
+         */
+        PartInfo: {
+            /** Images */
+            images: number;
+            /**
+             * Name
+             * @enum {string}
+             */
+            name: "train" | "test";
         };
         /**
          * PlaceMeta
@@ -704,14 +567,14 @@ export interface components {
          * @description How an image file was read.
          */
         ReadMeta: {
-            /** Name */
-            name: string;
-            /** Width */
-            width: number;
             /** Height */
             height: number;
+            /** Name */
+            name: string;
             /** Note */
             note: string;
+            /** Width */
+            width: number;
         };
         /**
          * ReconstructionMeta
@@ -722,40 +585,164 @@ export interface components {
          *         strengths: What the slider offers, by the words of `--noise`.
          */
         ReconstructionMeta: {
-            /** Number */
-            number: number;
-            /** Noise */
-            noise: string;
-            /** Strengths */
-            strengths: string[];
-            /** Psnr */
-            psnr: number | null;
-            /** Ssim */
-            ssim: number | null;
-            /** Noisy Psnr */
-            noisy_psnr: number | null;
             /** Code */
             code: number;
             /** Loss */
             loss: number | null;
+            /** Noise */
+            noise: string;
+            /** Noisy Psnr */
+            noisy_psnr: number | null;
+            /** Number */
+            number: number;
+            /** Psnr */
+            psnr: number | null;
+            /** Ssim */
+            ssim: number | null;
+            /** Strengths */
+            strengths: string[];
         };
         /**
          * SegmentationMeta
          * @description A segmented image: IoU of each class that is in truth or prediction.
          */
         SegmentationMeta: {
-            /** Number */
-            number: number;
-            /** Mean Iou */
-            mean_iou: number | null;
-            /** Pixel Accuracy */
-            pixel_accuracy: number | null;
             /** Classes */
             classes: number[];
-            /** Iou */
-            iou: (number | null)[];
             /** Ignored */
             ignored: number;
+            /** Iou */
+            iou: (number | null)[];
+            /** Mean Iou */
+            mean_iou: number | null;
+            /** Number */
+            number: number;
+            /** Pixel Accuracy */
+            pixel_accuracy: number | null;
+        };
+        /**
+         * Session
+         * @description What is shown, and by what.
+         *
+         *     Attributes:
+         *         version: Of glassnet.
+         *         exported: Whether this is a static export, without a model.
+         */
+        Session: {
+            /** Exported */
+            exported: boolean;
+            /** Subjects */
+            subjects: components["schemas"]["SubjectSummary"][];
+            /** Version */
+            version: string;
+        };
+        /**
+         * SubjectInfo
+         * @description All that a page needs to know of a subject at the start.
+         *
+         *     Attributes:
+         *         classes: Names by index.
+         *         image_shape: Channels, height, width.
+         *         labelled: Whether the images have labels.
+         *         label_of: What has a class: the image, each pixel of it, or the image several ("labels"); "none" for nothing.
+         *         layers: In the order of the forward pass.
+         *         default_layer: Whose embedding is shown first.
+         *         map_layers: Those whose maps are shown first.
+         *         methods: That can explain it.
+         *         reductions: Methods of the embedding that are installed.
+         *         targets: What can be explained besides classes by name: the task's own words.
+         *         measures: The main numbers: name, value, note.
+         *         note: How the data have changed since the training, and other warnings; empty for none.
+         */
+        SubjectInfo: {
+            /** Classes */
+            classes: string[];
+            /** Data */
+            data: string | null;
+            /** Default Layer */
+            default_layer: string | null;
+            /** Default Methods */
+            default_methods: string[];
+            /** Id */
+            id: string;
+            /** Image Shape */
+            image_shape: number[];
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "run" | "unfinished" | "network";
+            /**
+             * Label Of
+             * @enum {string}
+             */
+            label_of: "image" | "labels" | "pixel" | "none";
+            /** Labelled */
+            labelled: boolean;
+            /** Layers */
+            layers: components["schemas"]["LayerInfo"][];
+            /** Map Layers */
+            map_layers: string[];
+            /** Measures */
+            measures: [
+                string,
+                string,
+                string
+            ][];
+            /** Methods */
+            methods: components["schemas"]["MethodInfo"][];
+            /** Model */
+            model: string;
+            /** Name */
+            name: string;
+            /**
+             * Note
+             * @default
+             */
+            note: string;
+            /** Parts */
+            parts: components["schemas"]["PartInfo"][];
+            /** Reductions */
+            reductions: string[];
+            /** Targets */
+            targets: string[];
+            /** Task */
+            task: string;
+            /** Views */
+            views: ("embedding" | "image" | "edit" | "mistakes" | "network" | "training" | "segmentation" | "reconstruction" | "compare")[];
+        };
+        /**
+         * SubjectSummary
+         * @description A subject in the list of all.
+         *
+         *     Attributes:
+         *         kind: A finished run, a run that is not finished (only its training can be seen), or a network with images.
+         *         views: Those that its task has.
+         *         problem: Why it cannot be shown; empty where it can.
+         */
+        SubjectSummary: {
+            /** Data */
+            data: string | null;
+            /** Id */
+            id: string;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "run" | "unfinished" | "network";
+            /** Model */
+            model: string;
+            /** Name */
+            name: string;
+            /**
+             * Problem
+             * @default
+             */
+            problem: string;
+            /** Task */
+            task: string;
+            /** Views */
+            views: ("embedding" | "image" | "edit" | "mistakes" | "network" | "training" | "segmentation" | "reconstruction" | "compare")[];
         };
         /**
          * Training
@@ -770,36 +757,49 @@ export interface components {
          *         epoch_note: What the saved epoch came to.
          */
         Training: {
-            /**
-             * State
-             * @enum {string}
-             */
-            state: "finished" | "running" | "stopped" | "none";
-            /** Epochs */
-            epochs: number[];
-            /** Total Epochs */
-            total_epochs: number | null;
-            /** Saved Epoch */
-            saved_epoch: number | null;
             /** Curves */
             curves: components["schemas"]["Curve"][];
-            /** Settings */
-            settings: [
-                string,
-                string
-            ][];
+            /** Epoch Note */
+            epoch_note: string;
+            /** Epochs */
+            epochs: number[];
+            /** Heard */
+            heard: number | null;
             /** Metrics */
             metrics: [
                 string,
                 string,
                 string
             ][];
-            /** Heard */
-            heard: number | null;
+            /** Saved Epoch */
+            saved_epoch: number | null;
             /** Seconds */
             seconds: number | null;
-            /** Epoch Note */
-            epoch_note: string;
+            /** Settings */
+            settings: [
+                string,
+                string
+            ][];
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "finished" | "running" | "stopped" | "none";
+            /** Total Epochs */
+            total_epochs: number | null;
+        };
+        /** ValidationError */
+        ValidationError: {
+            /** Context */
+            ctx?: Record<string, never>;
+            /** Input */
+            input?: unknown;
+            /** Location */
+            loc: (string | number)[];
+            /** Message */
+            msg: string;
+            /** Error Type */
+            type: string;
         };
     };
     responses: never;
