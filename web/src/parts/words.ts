@@ -17,7 +17,7 @@ export function describe(number: number): string {
 }
 
 export function percent(share: number, digits = 1): string {
-  return Number.isFinite(share) ? `${(100 * share).toFixed(digits)} %` : "unknown";
+  return Number.isFinite(share) ? `${(100 * share).toFixed(digits)}%` : "unknown";
 }
 
 /** A number with thousands separated. */
