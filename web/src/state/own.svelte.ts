@@ -2,7 +2,6 @@
 
 import type { NdArray } from "../api/client";
 import type { ReadMeta } from "../api/types";
-import { app } from "./app.svelte";
 
 export interface OwnImage {
   /** Subject whose model it was read for. */
@@ -13,7 +12,6 @@ export interface OwnImage {
   meta: ReadMeta;
 }
 
-/** What the image view knows of `app.own`, which the embedding view marks and can take away. */
 class Own {
   private image = $state.raw<OwnImage | null>(null);
   /** Whether the image view shows it, rather than the focused image of the data. */
@@ -21,12 +19,11 @@ class Own {
 
   /** The own image, if there is one that was read for this subject. */
   of(subject: string | undefined): OwnImage | null {
-    return this.image && this.image.subject === subject && app.own?.pixels === this.image.pixels ? this.image : null;
+    return this.image?.subject === subject ? this.image : null;
   }
 
   set(image: OwnImage): void {
     this.image = image;
-    app.own = { pixels: image.pixels, name: image.name };
     this.active = true;
   }
 
@@ -38,7 +35,7 @@ class Own {
   }
 
   clear(): void {
-    this.image = app.own = null;
+    this.image = null;
     this.active = false;
   }
 }
