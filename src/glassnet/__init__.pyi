@@ -43,16 +43,16 @@ from .figures.overlay import overlay as overlay
 from .loggers import make_loggers as make_loggers
 from .models import MODELS as MODELS
 from .models import create_model as create_model
-from .models.features import extract_features as extract_features
 from .models.inference import predict as predict
 from .models.layer_table import layer_table as layer_table
 from .reports import report as report
+from .scale import extract_features as extract_features
+from .scale import tune as tune
 from .settings import TrainSettings as TrainSettings
 from .subject import Subject as Subject
 from .training import train as train
 from .training.callbacks import Callback as Callback
 from .training.callbacks import EpochRecord as EpochRecord
 from .training.callbacks import TrainingInfo as TrainingInfo
-from .tuning import tune as tune
 
 __version__: str

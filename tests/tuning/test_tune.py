@@ -155,7 +155,7 @@ def test_a_training_that_is_lost_is_left_out(base, tmp_path, trainings, capfd):
 
 
 def test_nothing_came_to_an_end(base, tmp_path, monkeypatch):
-    def fail(settings):
+    def fail(settings, **_):
         raise WorkError("the loss became nan")
 
     monkeypatch.setattr("glassnet.training.resume.train", fail)

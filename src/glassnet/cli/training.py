@@ -51,15 +51,25 @@ def tune(settings: TuneSettings) -> Answer:
         InputError: A name or value on the grid is wrong, or the folder has a grid on other settings.
         WorkError: No training came to an end.
     """
+    from glassnet.scale import tune as tune_grid
     from glassnet.tuning import named, parse_grid
-    from glassnet.tuning import tune as tune_grid
 
     fields = (field.name for field in dataclasses.fields(TrainSettings))
     base = TrainSettings(**{name: getattr(settings, name) for name in fields} | {"out": None})
     names = named(base)
     model = slug([short_name(names.model)]) if is_reference(names.model) else names.model
     out = settings.out or Path("runs") / f"tune-{names.data.partition(':')[0]}-{model}"
-    return describe_grid(tune_grid(base, parse_grid(settings.grid), seeds=settings.seeds, out=out))
+    result = tune_grid(
+        base,
+        parse_grid(settings.grid),
+        seeds=settings.seeds,
+        out=out,
+        engine=settings.engine,
+        workers=settings.workers,
+        address=settings.address,
+        trial_cpus=settings.trial_cpus,
+    )
+    return describe_grid(result)
 
 
 def describe_grid(result: Tuning) -> Answer:

@@ -12,6 +12,7 @@ from tyro.conf import Fixed, Positional, Suppress, UseAppendAction, arg
 
 from glassnet.errors import InputError, unknown_name
 from glassnet.settings.convert import Device, Precision, between, paths, positive, seeded
+from glassnet.settings.engine import EngineSettings
 
 LogName = Literal["tensorboard", "wandb", "mlflow"]
 """Where a training can be logged, as in `loggers.LOGGERS`."""
@@ -65,7 +66,10 @@ class TrainSettings:
         "fine-tuning": ("freeze", "backbone_rate", "layer_decay"),
         "segmentation only": ("loss", "class_weights", "low_res_epochs", "low_res_size", "copy_paste"),
         "reconstruction only": ("noise", "beta", "kl_warmup", "binarize"),
-        "where and how": ("out", "resume", "log", "device", "precision", "data_root", "json", "help"),
+        "where and how": (
+            *("out", "resume", "log", "device", "precision", "data_root", "engine", "workers", "address", "trial_cpus"),
+            *("json", "help"),
+        ),
     }
     """Headings of the help."""
     data: str | None = None
@@ -221,13 +225,16 @@ def share_of_epochs(epochs: int, share: float) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TuneSettings(TrainSettings):
+class TuneSettings(TrainSettings, EngineSettings):
     """Train every combination of some settings with several seeds, and test which differences are real."""
 
     grid: UseAppendAction[tuple[tuple[str, ...], ...]] = ()
     """A setting or model option as NAME=VALUE, followed by its other values: filters=8,8,8,8 16,16,16,16. (required)"""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds that each combination is trained with."""
+    trial_cpus: int | None = None
+    """Threads of each training, and CPUs that Ray keeps for it; if not given 1, for engine local as many as there
+    are."""
     out: Path | None = None
     """Folder for the runs; runs in it are continued or reused; default runs/tune-DATA-MODEL."""
     seed: Suppress[Fixed[int]] = 0
@@ -238,6 +245,8 @@ class TuneSettings(TrainSettings):
     def __post_init__(self) -> None:
         """Refuse what no grid could use."""
         super().__post_init__()
+        EngineSettings.__post_init__(self)
+        positive(self, "trial_cpus")
         if not self.grid:
             raise InputError(
                 "--grid is missing, expected at least one axis, as in --grid filters=16,16,16,16 32,32,64,64."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 from glassnet.errors import InputError
@@ -11,18 +12,20 @@ from glassnet.models import model_options, parse_options
 from glassnet.run import read_checkpoint
 from glassnet.settings import ResolvedSettings, TrainSettings
 from glassnet.settings.convert import to_text
+from glassnet.training.callbacks import Callback
 from glassnet.training.train import train
 
 # What does not change what is learned, but the seed, which is compared apart; options are compared one by one.
 _IGNORED = ("seed", "out", "resume", "model_options", "data_root", "device", "log")
 
 
-def train_or_resume(settings: TrainSettings, out: Path) -> Run:
+def train_or_resume(settings: TrainSettings, out: Path, *, callbacks: Sequence[Callback] = ()) -> Run:
     """Train a run in `out`, go on with the one that was stopped there, or open the one that is finished there.
 
     Args:
         settings: What to train; `out` and `resume` are not used.
         out: The run directory.
+        callbacks: What looks on, besides the loggers that the settings name.
 
     Raises:
         InputError: The run that is there, finished or not, was trained with other settings.
@@ -40,8 +43,8 @@ def train_or_resume(settings: TrainSettings, out: Path) -> Run:
         root = (
             None if ":" in began.data else settings.data_root
         )  # a path leads to the same folder, wherever the others are
-        return train(TrainSettings(resume=out, device=settings.device, data_root=root))
-    return train(dataclasses.replace(settings, out=out, resume=None))
+        return train(TrainSettings(resume=out, device=settings.device, data_root=root), callbacks=callbacks)
+    return train(dataclasses.replace(settings, out=out, resume=None), callbacks=callbacks)
 
 
 def _settings_of_checkpoint(path: Path) -> ResolvedSettings | None:

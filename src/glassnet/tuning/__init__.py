@@ -3,6 +3,6 @@
 from glassnet.tuning.grid import parse_grid
 from glassnet.tuning.plan import named
 from glassnet.tuning.result import Cell, Tuning, spread
-from glassnet.tuning.tune import tune
+from glassnet.tuning.tune import Trial, one_by_one, tune
 
-__all__ = ["Cell", "Tuning", "named", "parse_grid", "spread", "tune"]
+__all__ = ["Cell", "Trial", "Tuning", "named", "one_by_one", "parse_grid", "spread", "tune"]

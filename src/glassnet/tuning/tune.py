@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from glassnet.files import writable_target, write_json
 from glassnet.models import create_model, parse_options
 from glassnet.models.references import is_reference
 from glassnet.run import RunDirectory
-from glassnet.settings import TrainSettings
+from glassnet.settings import ResolvedSettings, TrainSettings
 from glassnet.settings.convert import to_text
 from glassnet.training import train_or_resume
 from glassnet.tuning.plan import Plan, make_plan, run_path, write_plan
@@ -27,8 +28,43 @@ from glassnet.tuning.result import Cell, Tuning, collect, spread
 SEPARATOR = " · "
 
 
+@dataclass(frozen=True)
+class Trial:
+    """One training of a grid: a cell with a seed.
+
+    Attributes:
+        settings: What to train, with the seed.
+        path: Its run directory.
+        name: The cell's name and the seed, as in "filters=8,8,8,8, seed 0".
+        place: Which of the grid's trainings it is, as in "training 2 of 6".
+    """
+
+    settings: ResolvedSettings
+    path: Path
+    name: str
+    place: str
+
+
+def one_by_one(trials: Sequence[Trial]) -> None:
+    """Train in this process, one after another; what is lost to a NaN is left out."""
+    for trial in trials:
+        say(f"{trial.place}: {trial.name}")
+        try:
+            train_or_resume(trial.settings, trial.path)
+        except WorkError as error:
+            say(f"{trial.name} is left out: {error}")
+        except KeyboardInterrupt:
+            say(f"stopped in {trial.place}; the same command goes on from there.")
+            raise
+
+
 def tune(
-    base: TrainSettings, axes: Mapping[str, Sequence[Any]], *, seeds: Sequence[int] = (0, 1, 2), out: Path
+    base: TrainSettings,
+    axes: Mapping[str, Sequence[Any]],
+    *,
+    seeds: Sequence[int] = (0, 1, 2),
+    out: Path,
+    train_all: Callable[[Sequence[Trial]], None] = one_by_one,
 ) -> Tuning:
     """Train every combination of the axes' values with every seed, and compare them.
 
@@ -42,6 +78,7 @@ def tune(
         seeds: Each draws the initial weights, the held-out part and the order of the images; figures with the same
             seed are paired.
         out: Folder of the runs; tuning.json, grid.json and figures/tuning.png and .svg are written beside them.
+        train_all: Trains what is not finished, in order; in whichever way, each becomes an ordinary run at its path.
 
     Raises:
         InputError: A name or value is wrong, or `out` has a grid on other settings; nothing has been trained.
@@ -53,7 +90,7 @@ def tune(
     _check_models(plan, seeds, out)
     write_plan(plan, out)
     jobs = [(name, seed) for seed in seeds for name in plan.asked]
-    _train_all(plan, jobs, out)
+    train_all(_unfinished(plan, jobs, out))
     result = collect(plan, out)
     write_json(out / "tuning.json", result.to_json())
     _plot(result)
@@ -107,21 +144,21 @@ def _require_same_data(run: Run, data: Dataset) -> None:
         )
 
 
-def _train_all(plan: Plan, jobs: Sequence[tuple[str, int]], out: Path) -> None:
-    """Train what is not finished: all cells with the first seed, then all with the next, so that they compare early."""
+def _unfinished(plan: Plan, jobs: Sequence[tuple[str, int]], out: Path) -> list[Trial]:
+    """List what is to be trained: all cells with the first seed, then all with the next, so that they compare early."""
     waiting = [job for job in jobs if not (run_path(out, *job) / "run.json").exists()]
     done = len(jobs) - len(waiting)
     if done:
         say(f"{done} of {len(jobs)} trainings are finished already")
-    for number, (name, seed) in enumerate(waiting, done + 1):
-        say(f"training {number} of {len(jobs)}: {name}, seed {seed}")
-        try:
-            train_or_resume(dataclasses.replace(plan.cells[name], seed=seed), run_path(out, name, seed))
-        except WorkError as error:
-            say(f"{name}, seed {seed} is left out: {error}")
-        except KeyboardInterrupt:
-            say(f"stopped in training {number} of {len(jobs)}; the same command goes on from there.")
-            raise
+    return [
+        Trial(
+            dataclasses.replace(plan.cells[name], seed=seed),
+            run_path(out, name, seed),
+            f"{name}, seed {seed}",
+            f"training {number} of {len(jobs)}",
+        )
+        for number, (name, seed) in enumerate(waiting, done + 1)
+    ]
 
 
 def _plot(result: Tuning) -> None:

@@ -1,0 +1,47 @@
+"""Where many trainings or many images are computed: the options of `glassnet tune` and `features` that say so."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from glassnet.errors import InputError, unknown_name
+from glassnet.settings.convert import positive
+
+_ADDRESS = re.compile(r"\S+:\d+")
+EngineName = Literal["local", "processes", "ray"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineSettings:
+    """What computes: this process, others of this machine, or a Ray cluster."""
+
+    engine: EngineName = "local"
+    """What computes: this process, several of this machine, or a Ray cluster (`pip install 'glassnet[ray]'`)."""
+    workers: int | None = None
+    """Engines processes and ray: how many work at once; if not given, as many as the CPUs allow."""
+    address: str | None = None
+    """Engine ray: the cluster, auto for the one that this machine belongs to, or HOST:PORT; if not given, one is
+    started on this machine and stopped at the end."""
+
+    def __post_init__(self) -> None:
+        """Refuse options that the engine has no use for."""
+        check_engine(self.engine, self.workers, self.address)
+        positive(self, "workers")
+
+
+def check_engine(engine: str, workers: int | None, address: str | None) -> None:
+    """Refuse an engine that does not exist, and options that it has no use for.
+
+    Raises:
+        InputError: As said.
+    """
+    if engine not in get_args(EngineName):
+        raise unknown_name("engine", engine, get_args(EngineName), noun="engines")
+    if workers is not None and engine == "local":
+        raise InputError(f"--workers is {workers}, but the engine is local; add --engine processes or ray.")
+    if address is not None and engine != "ray":
+        raise InputError(f"--address is {address}, but the engine is {engine}; add --engine ray.")
+    if address not in (None, "auto") and not _ADDRESS.fullmatch(str(address)):
+        raise InputError(f"--address is {address}, expected auto or HOST:PORT, as in 10.0.0.5:6379.")
