@@ -22,7 +22,7 @@ from torch import nn
 
 from glassnet.console import progress
 from glassnet.errors import InputError
-from glassnet.images import Images, check_images
+from glassnet.images import ImageRows, Images, check_images
 from glassnet.models.features import extract_features as extract_here
 from glassnet.models.inference import ModelCall
 from glassnet.models.layers import LayerChoice
@@ -41,7 +41,7 @@ SAMPLED_IMAGES = 1024
 
 def extract_features(
     model: nn.Module,
-    images: Images,
+    images: Images | ImageRows,
     layers: LayerChoice,
     *,
     pool: Literal["mean", "none"] = "mean",
@@ -136,14 +136,14 @@ class Job:
     output: Part | None
     forward: ModelCall | None
 
-    def about(self, images: np.ndarray) -> dict[str, Any]:
+    def about(self, images: Images | ImageRows) -> dict[str, Any]:
         """Return what decides the rows, as JSON values, to know an extraction again that was stopped."""
         layers = [self.layers] if isinstance(self.layers, str | nn.Module) else list(self.layers)
         names = {id(module): name for name, module in self.model.named_modules()}
         return {
             "model": tensors_digest(self.model.state_dict()),
             "network": hashlib.sha256(repr(self.model).encode()).hexdigest()[:16],
-            "images": {"shape": list(images.shape), "type": str(images.dtype), "digest": _digest(images)},
+            "images": {"shape": list(images.shape), "type": _part(images, 0, 1).dtype.name, "digest": _digest(images)},
             "layers": [names.get(id(one), str(one)) for one in layers],
             "pool": self.pool,
             "batch_size": self.batch_size,
@@ -153,23 +153,22 @@ class Job:
         }
 
 
-def _digest(images: np.ndarray) -> str:
+def _digest(images: Images | ImageRows) -> str:
     """Digest the images, or of many a sample."""
     chosen = np.unique(np.linspace(0, len(images) - 1, min(len(images), SAMPLED_IMAGES)).astype(np.int64))
     digest = hashlib.blake2b(digest_size=16)
     for number in chosen:
-        digest.update(np.ascontiguousarray(images[number]).tobytes())
+        digest.update(_part(images, int(number), int(number) + 1).tobytes())
     return digest.hexdigest()
 
 
 def _over_workers(
-    job: Job, images: Images, shards: list[Shard], engine: Engine, out: str | os.PathLike[str] | None
+    job: Job, images: Images | ImageRows, shards: list[Shard], engine: Engine, out: str | os.PathLike[str] | None
 ) -> dict[str, np.ndarray]:
     """Extract over workers into a folder, which is a passing one where the rows are to lie in memory."""
     given = Path(tempfile.mkdtemp(prefix="glassnet-features-")) if out is None else Path(out)
-    array = _as_array(images)
     try:
-        files = ShardFiles(given, job.about(array), len(array))
+        files = ShardFiles(given, job.about(images), len(images))
         missing = files.missing(shards)
         if missing:
             with (
@@ -178,7 +177,7 @@ def _over_workers(
                 progress("extracting features", len(shards)) as advance,
             ):
                 advance(len(shards) - len(missing))
-                for shard, result in workers.complete(missing, partial(_task, held, array), name=_name):
+                for shard, result in workers.complete(missing, partial(_task, held, images), name=_name):
                     if isinstance(result, Failure):
                         raise result.raised()
                     files.write(shard, result)
@@ -190,20 +189,21 @@ def _over_workers(
             shutil.rmtree(given, ignore_errors=True)
 
 
-def _as_array(images: Images) -> np.ndarray:
-    """Return a view of the images that can be sent in parts; NumPy has no bfloat16."""
-    if isinstance(images, np.ndarray):
-        return images
-    plain = images.detach().cpu()
-    return (plain.float() if plain.dtype == torch.bfloat16 else plain).numpy()
+def _part(images: Images | ImageRows, start: int, stop: int) -> np.ndarray:
+    """Return some images as an array of their own, which can be sent; NumPy has no bfloat16."""
+    part = images[start:stop]
+    if isinstance(part, np.ndarray):
+        return np.ascontiguousarray(part)
+    part = part.detach().cpu()
+    return np.ascontiguousarray((part.float() if part.dtype == torch.bfloat16 else part).numpy())
 
 
 def _name(shard: Shard) -> str:
     return f"images {shard.start:,} to {shard.stop - 1:,}"
 
 
-def _task(held: Held, images: np.ndarray, shard: Shard) -> Task:
-    return rows_of, held, np.ascontiguousarray(images[shard.start : shard.stop]), shard.start
+def _task(held: Held, images: Images | ImageRows, shard: Shard) -> Task:
+    return rows_of, held, _part(images, shard.start, shard.stop), shard.start
 
 
 def rows_of(held: Held, images: np.ndarray, start: int) -> dict[str, np.ndarray]:
