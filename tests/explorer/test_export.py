@@ -8,7 +8,7 @@ import pytest
 
 from command_line import answer, refused
 from glassnet.errors import InputError
-from glassnet.explorer.export import MARK, PICTURES, Request, _embeddings, export
+from glassnet.explorer.export import MARK, PICTURES, Request, _embeddings, export, requests_of
 from glassnet.explorer.shown import Subjects
 
 
@@ -30,8 +30,13 @@ def run(finished, tmp_path_factory):
 
 @pytest.fixture(autouse=True, scope="module")
 def _quick():
-    """Without t-SNE, which takes long."""
+    """Without t-SNE and probes, which take long."""
+
+    def without_scores(*given):
+        return (one for one in requests_of(*given) if not one.path.endswith("/scores"))
+
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("glassnet.explorer.export.requests_of", without_scores)
         patch.setattr("glassnet.explorer.export.PICTURES", (("pca", 2), ("pca", 3)))
         yield
 
@@ -125,6 +130,11 @@ def test_each_layer_has_a_tsne_and_two_pcas_as_they_are_and_turned_onto_the_firs
     assert PICTURES == (("tsne", 2), ("pca", 2), ("pca", 3))
     assert {"part": "test", "layer": "conv4", "method": "pca", "dims": 2, "align": "fc1"} in asked
     assert len(asked) == 6  # of the two that are quick
+
+
+def test_the_scores_of_the_layers_are_asked_for(run):
+    paths = [one.path for one in requests_of(next(iter(Subjects([run]).all.values())), [], [])]
+    assert "/subjects/digits/scores" in paths
 
 
 def test_keys_are_those_of_the_client():
