@@ -103,6 +103,12 @@ def test_it_holds_all_that_the_page_asks_for(made, index):
     for page in range(atlas["pages"]):
         assert f"{of}/atlas/{page}?digest={atlas['digest']}&part=test" in index
     assert f"{of}/maps/4" not in "".join(index)
+    listed = read(made, index, f"{of}/embeddings?part=test")["embeddings"]
+    assert {one["layer"] for one in listed} == {"fc1", "conv4"}
+    for one in listed:  # the page asks for them with all their settings
+        align = "" if one["layer"] == "fc1" else "align=fc1&"
+        settings = "images={images}&layer={layer}&method={method}&part=test&seed={seed}".format(**one)
+        assert f"{of}/embedding?{align}dims={one['dims']}&{settings}" in index
     assert not made.left_out
     files = {one.name for one in (made.folder / "data").iterdir()} - {"index.json"}
     assert files == {entry["file"] for entry in index.values()}

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import torch
 
-from glassnet.console import printable, say
+from glassnet.console import printable, say, say_once
 from glassnet.devices import choose_device, code_digest, versions
 from glassnet.errors import InputError, OtherDataError
 from glassnet.run.codec import decode, encode
@@ -324,7 +324,7 @@ def _listing(store: Store) -> str:
 def _say_other_code(kind: Kind, entry: Entry, store: Store) -> None:
     """Say where another version of glassnet made what is given back."""
     if entry.document.get("code") != code_digest(*kind.code):
-        say(
+        say_once(
             f"{kind.name}/{entry.name} was made by another version of glassnet's code; remove it with "
             f"`{_listing(store)} --remove {kind.name}/{entry.name}` to have it made anew."
         )

@@ -62,10 +62,12 @@ class Request:
     Attributes:
         path: Below /api, with the subject's name as it is.
         params: Its query.
+        aligned: Of a list of embeddings, the layer that the others are turned onto.
     """
 
     path: str
     params: Params = field(default_factory=dict)
+    aligned: str = ""
 
     @property
     def key(self) -> str:
@@ -125,15 +127,14 @@ def _mark(page: Path) -> None:
     page.write_text(re.sub("<head[^>]*>", lambda head: head[0] + MARK, text, count=1), encoding="utf-8")
 
 
-async def _written(
-    app: FastAPI, subjects: Subjects, folder: Path, images: str, layers: Sequence[str]
-) -> dict[str, Any]:
+async def _written(app: FastAPI, subjects: Subjects, folder: Path, images: str, asked: Sequence[str]) -> dict[str, Any]:
     """Ask for all that an export holds, and write the answers; return how much there is."""
     folder.mkdir()
     numbers = await asyncio.to_thread(chosen_numbers, subjects, images)
+    of_subjects = {name: await asyncio.to_thread(_layers, one, asked) for name, one in subjects.all.items()}
     wanted = [Request("/session")]
-    for opened in subjects.all.values():
-        wanted += await asyncio.to_thread(lambda one=opened: list(requests_of(one, numbers, layers)))  # type: ignore[misc]
+    for name, opened in subjects.all.items():
+        wanted += await asyncio.to_thread(lambda *given: list(requests_of(*given)), opened, numbers, of_subjects[name])
     wanted += _comparisons(subjects)
     index: dict[str, Any] = {}
     left_out: dict[str, str] = {}
@@ -142,9 +143,9 @@ async def _written(
             request = wanted.pop(0)
             status, headers, body = await ask(app, request)
             if status == 200:
-                body = _as_exported(body) if request.path == "/session" else body
+                body = _as_exported(request, body, of_subjects)
                 index[request.key] = _entry(folder, headers, body)
-                wanted += _pages(request, body)
+                wanted += _pages(request, body) + _sizes(request, body)
             else:
                 left_out[request.key] = printable(str(json.loads(body)["error"]), lines=False)
             advance()
@@ -164,8 +165,14 @@ def _entry(folder: Path, headers: Mapping[str, str], body: bytes) -> dict[str, A
     return {"file": name, "type": media, "arrays": arrays, "meta": meta}
 
 
-def _as_exported(session: bytes) -> bytes:
-    return json.dumps({**json.loads(session), "exported": True}).encode()
+def _as_exported(request: Request, body: bytes, layers: Mapping[str, Sequence[str]]) -> bytes:
+    """Say that this is an export, and list of the embeddings those that are in it."""
+    if request.path == "/session":
+        return json.dumps({**json.loads(body), "exported": True}).encode()
+    if not request.path.endswith("/embeddings"):
+        return body
+    names = layers[request.path.split("/")[2]]
+    return json.dumps({"embeddings": [one for one in json.loads(body)["embeddings"] if one["layer"] in names]}).encode()
 
 
 def _pages(request: Request, body: bytes) -> list[Request]:
@@ -177,6 +184,25 @@ def _pages(request: Request, body: bytes) -> list[Request]:
         Request(f"{request.path}/{page}", {**request.params, "digest": atlas["digest"]})
         for page in range(atlas["pages"])
     ]
+
+
+def _sizes(request: Request, body: bytes) -> list[Request]:
+    """Return the embeddings that are listed, as the page asks for them: with all their settings."""
+    if not request.path.endswith("/embeddings"):
+        return []
+    base = request.path.removesuffix("s")
+    keys = ("layer", "method", "dims", "images", "seed", "perplexity")
+    found = []
+    for one in json.loads(body)["embeddings"]:
+        params = {**request.params, **{key: _plain(one[key]) for key in keys if one[key] is not None}}
+        onto = request.aligned if one["layer"] != request.aligned else ""
+        found += [Request(base, params), *([Request(base, {**params, "align": onto})] if onto else [])]
+    return found
+
+
+def _plain(value: Any) -> str | int:
+    """Write a number as JavaScript does."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else value
 
 
 def chosen_numbers(subjects: Subjects, images: str) -> list[int]:
@@ -203,25 +229,21 @@ def _finished(subjects: Subjects) -> Iterator[OpenSubject]:
     return (one for one in subjects.all.values() if one.kind != "unfinished" and not one.problem)
 
 
-def requests_of(opened: OpenSubject, numbers: Iterable[int], layers: Sequence[str]) -> Iterator[Request]:
-    """Yield what the page asks of a subject, for the test part and these images.
-
-    Raises:
-        InputError: There is no such layer.
-    """
+def requests_of(opened: OpenSubject, numbers: Iterable[int], names: Sequence[str]) -> Iterator[Request]:
+    """Yield what the page asks of a subject, for the test part, these images and these layers."""
     base, part = f"/subjects/{opened.id}", {"part": "test"}
     yield from (Request(base), Request(f"{base}/training"))
     if opened.kind == "unfinished" or opened.problem:
         return
     info = opened.info()
-    names = _layers(opened, layers)
-    yield from (Request(f"{base}/{route}", part) for route in ("labels", "atlas", "names", "columns", "embeddings"))
+    yield from (Request(f"{base}/{route}", part) for route in ("labels", "atlas", "names", "columns"))
     yield Request(f"{base}/network")
     if "mistakes" in info.views:
         yield from (Request(f"{base}/label-errors", {**part, "layer": name}) for name in names)
     if "embedding" in info.views:
         yield Request(f"{base}/scores", part)
         yield from _embeddings(base, names, info.default_layer)
+        yield Request(f"{base}/embeddings", part, info.default_layer or "")  # when all of them are there
     if info.task == "reconstruction":
         yield Request(f"{base}/latents", part)
     known = set(opened.part("test").numbers.tolist())
@@ -231,7 +253,13 @@ def requests_of(opened: OpenSubject, numbers: Iterable[int], layers: Sequence[st
 
 
 def _layers(opened: OpenSubject, layers: Sequence[str]) -> list[str]:
-    """Return the layers of an export: those that are named, or the default one and those whose maps are shown."""
+    """Return the layers of an export: those that are named, or the default one and those whose maps are shown.
+
+    Raises:
+        InputError: There is no such layer.
+    """
+    if opened.kind == "unfinished" or opened.problem:
+        return []
     info = opened.info()
     if layers:
         from glassnet.models.layers import select_layers
