@@ -210,10 +210,14 @@ class App {
     Object.assign(this, { info: null, numbers: NONE, labels: NONE, columns: null, names: null, atlas: null });
     Object.assign(this, { problem: null, columnsProblem: null, columnsJob: null });
     if (!this.subject) return;
+    if (this.summary?.kind === "unfinished") {
+      this.info = unfinished(this.summary); // Nothing but its training is there yet.
+      return;
+    }
     try {
       const info = await json<SubjectInfo>(this.path("").replace(/\/$/, ""), {}, { signal });
       if (signal.aborted) return;
-      if (info.kind !== "unfinished" && info.parts.length) await this.loadImages(info, signal);
+      if (info.parts.length) await this.loadImages(info, signal);
       else this.info = info;
     } catch (error) {
       if (!signal.aborted && !isAbort(error)) this.problem = error as Error;
@@ -271,4 +275,10 @@ export const app = new App();
 /** Path of a route of the current subject, for `json`, `compute` and `url`. */
 export function subjectPath(route: string): string {
   return app.path(route);
+}
+
+/** What is known of a run that is still being trained. */
+function unfinished({ id, name, kind, task, model, data, views }: SubjectSummary): SubjectInfo {
+  const nothing = { classes: [], parts: [], layers: [], map_layers: [], methods: [], default_methods: [], reductions: [], targets: [], measures: [] };
+  return { id, name, kind, task, model, data, views, image_shape: [], labelled: false, label_of: "none", default_layer: null, note: "", ...nothing };
 }
