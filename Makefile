@@ -48,7 +48,7 @@ web/node_modules/.package-lock.json: web/package.json web/package-lock.json
 	touch $@
 
 .venv/installed-dev: .venv/bin/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,umap,zoo]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,umap,pacmap,zoo]'
 	touch .venv/installed $@
 
 clean:

@@ -35,7 +35,7 @@ METHOD_TITLES: dict[str, str] = {
 }
 """Attribution methods, by their names in `attribution.METHODS`."""
 
-EMBEDDING_TITLES: dict[str, str] = {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP"}
+EMBEDDING_TITLES: dict[str, str] = {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP", "pacmap": "PaCMAP"}
 """Embedding methods, by their names in `embedding.METHODS`."""
 
 CLUSTERING_TITLES: dict[str, str] = {"kmeans": "k-means", "agglomerative": "agglomerative", "hdbscan": "HDBSCAN"}

@@ -1,10 +1,14 @@
 """Pictures of features stand beside each other, each measured as the library measures it."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 from torch import nn
 
 from glassnet.analysis import analyse, stored
+from glassnet.analysis.base import load
+from glassnet.analysis.embedding import EMBEDDING
 from glassnet.embedding import cluster, embed, quality
 from glassnet.errors import InputError
 from tiny_nets import ClassMeans
@@ -103,6 +107,8 @@ def test_features_that_are_all_the_same_are_refused(make, tmp_path):
         ({"clusters": 1}, "--clusters is 1, expected 2 to 24, the number of images"),
         ({"clusters": 25}, "--clusters is 25, expected 2 to 24"),
         ({"seed": -1}, "seed is -1, expected 0"),
+        ({"landmarks": 24}, "--landmarks is 24, expected 5 to 23 for 24 images; leave it out to embed them all"),
+        ({"landmarks": 10, "perplexity": (5,)}, "--perplexity is 5, expected at most 3 for 10 landmarks"),
     ],
 )
 def test_what_does_not_fit_the_images_is_refused(make, settings, message):
@@ -119,9 +125,55 @@ def test_train_and_test_stand_beside_each_other(copy, context):
     ]
 
 
+def test_landmarks_are_embedded_the_others_placed_and_the_cost_is_said(make, tmp_path):
+    subject = make(tmp_path, model=ClassMeans())
+    analysis = analyse(subject, "embedding", layer="conv", landmarks=16, perplexity=(4,))
+    assert analysis.entry.name == "tsne2-conv-p4-l16"
+    rows = analyse(subject, "features", layer="conv").result.features
+    expected = embed(rows, landmarks=16, perplexity=4)
+    cost = expected.landmark_accuracy(np.arange(24) % 3)
+    assert np.array_equal(analysis.result.points, expected.points)
+    assert analysis.result.landmark_accuracy == cost
+    assert (cost.landmark_sample, cost.placed_sample) == (16, 8)
+    assert analysis.result.method_settings["landmarks"] == 16
+    assert cost.words in analysis.figures[0].caption
+    drawn = (analysis.entry.path / "points.svg").read_text()
+    assert f"kNN accuracy of landmarks {cost.landmarks:.1%}" in drawn
+    assert f"of points placed among them {cost.placed:.1%}" in drawn
+    (again,) = stored(subject, "embedding")
+    assert load(EMBEDDING, subject, again.entry).result.landmark_accuracy == cost
+
+
+def test_only_tsne_has_landmarks(subject):
+    one = analyse(subject, "embedding", layer="fc1", method="pca", landmarks=10**9)
+    assert one.entry.name == analyse(subject, "embedding", layer="fc1", method="pca").entry.name == "pca2-fc1"
+    assert one.result.landmark_accuracy is None
+
+
+def test_landmarks_without_labels_cost_what_nobody_knows(make, tmp_path):
+    subject = make(tmp_path, labelled=False)
+    result = analyse(subject, "embedding", layer="fc1", landmarks=16, perplexity=(4,)).result
+    assert result.landmark_accuracy is None
+    assert np.isfinite(result.points).all()
+
+
+@pytest.mark.slow
+def test_pacmap_makes_a_picture_and_refuses_few_images(make, tmp_path):
+    if find_spec("pacmap") is None:
+        pytest.skip("pacmap is an extra")
+    analysis = analyse(make(tmp_path), "embedding", layer="fc1", method="pacmap")
+    assert analysis.entry.name == "pacmap2-fc1"
+    assert analysis.result.title == "PaCMAP of fc1, 2 dimensions"
+    assert "PaCMAP axis 1" in (analysis.entry.path / "points.svg").read_text()
+    with pytest.raises(InputError, match="9 images are too few for a picture of fc1, expected at least 10"):
+        analyse(make(n=9), "embedding", layer="fc1", method="pacmap")
+
+
 def test_a_missing_umap_is_said_before_any_work(subject, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     passes = subject.model().passes
     with pytest.raises(InputError, match=r"method 'umap' needs umap-learn; install it with `pip install 'glassnet\[um"):
         analyse(subject, "embedding", layer="fc1", method="umap")
+    with pytest.raises(InputError, match=r"method 'pacmap' needs pacmap; install it with `pip install 'glassnet\[pac"):
+        analyse(subject, "embedding", layer="fc1", method="pacmap")
     assert subject.model().passes == passes

@@ -144,6 +144,17 @@ def test_engine_and_several_perplexities(capsys, copy):
 
 
 @pytest.mark.usefixtures("unsaved")
+def test_landmarks_are_embedded_and_what_placing_costs_is_said(capsys, copy, unsaved):
+    words = ["features", copy.path, "--images", 300, "--methods", "tsne", "pca", "--dims", 2, "--landmarks", 200]
+    code, out, _ = call(capsys, *words)
+    assert code == 0
+    cost = gn.Run.open(copy.path).embed("fc1", method="tsne", images=300, landmarks=200).result.landmark_accuracy
+    assert f"t-SNE of fc1, 2 dimensions: {cost.words}" in out
+    pictures = answer(capsys, *words)["pictures"]
+    assert [one["settings"]["landmarks"] for one in pictures] == [200, None]
+    assert pictures[0]["landmark_accuracy"]["placed"] == cost.placed
+
+
 def test_training_images_too(capsys, copy):
     code, out, _ = call(capsys, "features", copy.path, "--images", 40, "--split", "train", *PCA)
     assert code == 0
@@ -243,6 +254,9 @@ def test_two_runs_compared(capsys, copy, other):
         (["--perplexity", "nan"], "--perplexity is nan"),
         (["--images", "20", "--perplexity", "30"], "--perplexity is 30, expected at most 6.33333 for 20 images"),
         (["--images", "20", "--perplexity", "5", "30"], "--perplexity is 30, expected at most 6.33333 for 20 images"),
+        (["--images", "20", "--landmarks", "20"], "--landmarks is 20, expected 5 to 19 for 20 images; leave it out"),
+        (["--landmarks", "0"], "--landmarks is 0, expected a number above 0"),
+        (["--methods", "pacmap"], "needs pacmap; install it with `pip install 'glassnet[pacmap]'`"),
         (["--clusters", "1"], "--clusters is 1, expected 2 to 1000, the number of images"),
         (["--images", "20", "--clusters", "21"], "--clusters is 21, expected 2 to 20, the number of images"),
         (["--clustering", "hdbscan", "--clusters", "3"], "--clusters is 3, but hdbscan finds their number itself"),
@@ -258,6 +272,7 @@ def test_two_runs_compared(capsys, copy, other):
 )
 def test_wrong_input_makes_one_sentence_and_writes_nothing(capsys, copy, tmp_path, monkeypatch, words, message):
     monkeypatch.setitem(sys.modules, "umap", None)
+    monkeypatch.setitem(sys.modules, "pacmap", None)
     places = {"RUN": copy.path, "NOWHERE": tmp_path / "nowhere", "FOREIGN": tmp_path / "foreign"}
     places["SHALLOW"] = tmp_path / "shallow"
     if "FOREIGN" in words:

@@ -15,8 +15,8 @@ from glassnet.embedding.clusters import methods as clusterings
 from glassnet.embedding.clusters.methods import from_sample
 from glassnet.embedding.distances import all_squared_distances, magnitude, majority, ruler, unit_rows
 from glassnet.embedding.separability import held_out
-from glassnet.embedding.tsne import affinities
-from glassnet.embedding.tsne.affinities import build_index
+from glassnet.embedding.tsne import neighbours
+from glassnet.embedding.tsne.neighbours import build_index
 from glassnet.embedding.tsne.torch_engine import neighbours_on
 from glassnet.errors import InputError
 
@@ -180,8 +180,8 @@ def test_a_point_left_out_joins_its_nearest(rows, columns):
 def test_neighbours_of_t_sne(rows, place, search, monkeypatch):
     placed = put(rows, place)
     if search == "cells":
-        monkeypatch.setattr(affinities, "EXACT_UP_TO", 100)
-        monkeypatch.setattr(affinities, "PROBES", 300)
+        monkeypatch.setattr(neighbours, "EXACT_UP_TO", 100)
+        monkeypatch.setattr(neighbours, "PROBES", 300)
     find = neighbours_on if search == "torch" else None
     indices, squared = find(placed, 20, device="cpu") if find else build_index(placed, threads=1).neighbours(20)
     agree = np.mean([len({*a} & {*b}) / 20 for a, b in zip(indices, exact_neighbours(placed, 20), strict=True)])

@@ -1,6 +1,7 @@
 """What every entry of METHODS owes."""
 
 import dataclasses
+import importlib.util
 import json
 
 import numpy as np
@@ -10,14 +11,15 @@ from glassnet.embedding import CLUSTERINGS, METHODS, embed
 from glassnet.errors import InputError
 from glassnet.measures import CLUSTERING_TITLES, EMBEDDING_TITLES
 
-# umap compiles for half a minute, so it is marked slow here.
-ALL = [pytest.param(name, marks=[pytest.mark.slow] if name == "umap" else []) for name in METHODS]
+EXTRAS = ("umap", "pacmap")
+# They compile for half a minute, so they are marked slow here.
+ALL = [pytest.param(name, marks=[pytest.mark.slow] if name in EXTRAS else []) for name in METHODS]
 
 
 @pytest.fixture(params=ALL)
 def method(request):
-    if request.param == "umap":
-        pytest.importorskip("umap")
+    if request.param in EXTRAS and importlib.util.find_spec(request.param) is None:
+        pytest.skip(f"{request.param} is an extra")
     return request.param
 
 
@@ -107,7 +109,7 @@ def test_refuses_features_that_it_cannot_use(blobs, method, unchecked):
 
 
 def test_an_unknown_method_is_told_the_choices(blobs):
-    expected = r"no embedding method 't-sne'\. Did you mean tsne\? The methods are: pca, tsne, umap\."
+    expected = r"no embedding method 't-sne'\. Did you mean tsne\? The methods are: pca, tsne, umap, pacmap\."
     with pytest.raises(InputError, match=expected):
         embed(blobs[0], method="t-sne")
 

@@ -15,7 +15,8 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from glassnet.embedding import Options, embed, quality
 from glassnet.embedding.tsne import engines, loops
-from glassnet.embedding.tsne.affinities import build_index, conditional, symmetrise
+from glassnet.embedding.tsne.affinities import conditional, symmetrise
+from glassnet.embedding.tsne.neighbours import build_index
 from glassnet.embedding.tsne.repulsion import pairs_are_faster
 from glassnet.errors import InputError
 

@@ -6,8 +6,9 @@ from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 
 from glassnet.embedding import embed
-from glassnet.embedding.tsne.affinities import build_index, conditional, neighbour_count, symmetrise
+from glassnet.embedding.tsne.affinities import conditional, neighbour_count, symmetrise
 from glassnet.embedding.tsne.loops import Team
+from glassnet.embedding.tsne.neighbours import build_index
 from glassnet.embedding.tsne.optimizer import Descent, Phase, optimise
 from glassnet.errors import InputError
 

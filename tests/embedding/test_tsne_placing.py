@@ -4,7 +4,8 @@ from scipy.spatial.distance import cdist
 from sklearn.neighbors import KNeighborsClassifier
 
 from glassnet.embedding.tsne import placing
-from glassnet.embedding.tsne.affinities import build_index, conditional, symmetrise
+from glassnet.embedding.tsne.affinities import conditional, symmetrise
+from glassnet.embedding.tsne.neighbours import build_index
 from glassnet.embedding.tsne.optimizer import Phase, optimise
 from glassnet.embedding.tsne.placing import attraction, place_new, weighted_median
 from glassnet.errors import InputError

@@ -196,7 +196,7 @@ def test_what_does_not_fit_is_refused(points):
     refused("no clustering 'dbscan'.* The choices are: kmeans, agglomerative, hdbscan", clustering="dbscan")
     refused("the centres: 4 of 4 values are NaN", centres=np.full((2, 2), np.nan))
     refused("no number 'purity'.* The numbers are: explained_variance", numbers={"purity": 1.0})
-    refused("no embedding 'mds'.* The choices are: pca, tsne, umap", method="mds")
+    refused("no embedding 'mds'.* The choices are: pca, tsne, umap, pacmap", method="mds")
 
 
 NAMES = ("t-SNE of the features", "t-SNE of 50 components")

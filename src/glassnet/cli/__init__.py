@@ -60,7 +60,7 @@ def evaluate(settings: s.EvalSettings) -> Answer:
 
 
 def features(settings: s.FeaturesSettings) -> Answer:
-    """Draw what layers know as points (PCA, t-SNE, UMAP), cluster them, and measure the pictures."""
+    """Draw what layers know as points (PCA, t-SNE, UMAP, PaCMAP), cluster them, and measure the pictures."""
     from glassnet.cli.embedding import features
 
     return features(settings)

@@ -84,6 +84,7 @@ def _requests(subject: Subject, settings: FeaturesSettings, context: Context) ->
         "precision": precision_of(settings),
         "engine": settings.engine,
         "perplexity": settings.perplexity,
+        "landmarks": settings.landmarks,
         "clustering": settings.clustering,
         "clusters": settings.clusters,
     }
@@ -126,7 +127,9 @@ def _pictures(done: list[Analysis]) -> str:
     split = done[0].request.split
     measured = ", ".join(f"{images:,} {split} images, measured on {sample:,}" for images, sample in sizes)
     columns = ("layer", "picture", *(MEASURES[key].heading for key in QUALITY_MEASURES))
-    return f"{text_table(columns, rows, names=2)}\n{measured}"
+    lines = [text_table(columns, rows, names=2), measured]
+    lines += [f"{one.result.title}: {cost.words}" for one in done if (cost := one.result.landmark_accuracy)]
+    return "\n".join(lines)
 
 
 def _comparison(result: LayerComparison) -> Iterator[str]:

@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterable
 from glassnet.embedding.checks import checked_integer, checked_number
 from glassnet.embedding.clusters import METHODS as CLUSTERINGS
 from glassnet.embedding.clusters import Clustering, cluster
+from glassnet.embedding.landmarks import LandmarkAccuracy, landmark_accuracy
 from glassnet.embedding.layers import Alignment, LayerScore, cka, layer_scores
+from glassnet.embedding.pacmap import pacmap
 from glassnet.embedding.pca import pca
 from glassnet.embedding.quality import FeatureNeighbours, Quality, feature_neighbours, quality, quality_of
 from glassnet.embedding.result import Embedding, Options, Rows
@@ -21,6 +23,7 @@ __all__ = [
     "Clustering",
     "Embedding",
     "FeatureNeighbours",
+    "LandmarkAccuracy",
     "LayerScore",
     "Options",
     "Probe",
@@ -31,6 +34,7 @@ __all__ = [
     "cluster",
     "embed",
     "feature_neighbours",
+    "landmark_accuracy",
     "layer_scores",
     "linear_probe",
     "quality",
@@ -39,7 +43,7 @@ __all__ = [
     "spread",
 ]
 
-METHODS: dict[str, Callable[[Rows, Options], Embedding]] = {"pca": pca, "tsne": tsne, "umap": umap}
+METHODS: dict[str, Callable[[Rows, Options], Embedding]] = {"pca": pca, "tsne": tsne, "umap": umap, "pacmap": pacmap}
 
 
 def embed(
@@ -55,12 +59,13 @@ def embed(
     device: str = "cpu",
     neighbours: int = 15,
     min_distance: float = 0.1,
+    landmarks: int | None = None,
 ) -> Embedding:
     """Embed features in few dimensions.
 
     Args:
         features: A row for each image, shape (n, d).
-        method: "pca", "tsne" or "umap" (needs `pip install 'glassnet[umap]'`).
+        method: "pca", "tsne", "umap" (needs `pip install 'glassnet[umap]'`) or "pacmap" (needs `glassnet[pacmap]`).
         dims: Dimensions of the points; t-SNE makes 2 or 3.
         seed: Seed of all that the method draws; equal seeds give equal points.
         perplexity: t-SNE's effective number of neighbours, at most (n - 1) / 3; of several, as (30, 300), the
@@ -72,9 +77,12 @@ def embed(
         device: Where "glassnet" takes its steps: "cpu" or "cuda".
         neighbours: UMAP's number of neighbours.
         min_distance: UMAP's least distance between points.
+        landmarks: Rows that t-SNE embeds, drawn uniformly by seed; all others are placed among them, as `transform`
+            does, in memory that does not grow with their number. `Embedding.landmark_accuracy` says what that costs.
 
     Raises:
-        InputError: No such method, the features are no finite (n, d) or all the same, or an option does not fit them.
+        InputError: No such method, the features are no finite (n, d) or all the same, an option does not fit them, or
+            a t-SNE takes more memory than is free.
     """
     if method not in METHODS:
         raise unknown_name("embedding method", method, METHODS, noun="methods")
@@ -88,5 +96,6 @@ def embed(
         device=device,
         neighbours=checked_integer("neighbours", neighbours),
         min_distance=checked_number("min_distance", min_distance),
+        landmarks=None if landmarks is None else checked_integer("landmarks", landmarks),
     )
     return METHODS[method](features, options)

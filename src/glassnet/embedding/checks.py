@@ -178,13 +178,15 @@ CHUNK_NUMBERS = 2**21
 """As many are at work at once: 16 MB as float64."""
 
 
-def row_chunks(rows: Real[np.ndarray, "n d"]) -> Iterator[tuple[int, Real[np.ndarray, "m d"]]]:
-    """Yield (first row, view of some rows), in order, each at most 2²¹ numbers.
+def row_chunks(
+    rows: Real[np.ndarray, "n d"], *, most: int | None = None
+) -> Iterator[tuple[int, Real[np.ndarray, "m d"]]]:
+    """Yield (first row, view of some rows), in order, each at most 2²¹ numbers, and at most so many rows.
 
     What is read of a memory map is handed back after each chunk: the pages stay with the system, which may drop them,
     and no longer count as this process's memory.
     """
-    size = max(1, CHUNK_NUMBERS // rows.shape[1])
+    size = max(1, min(CHUNK_NUMBERS // rows.shape[1], most or len(rows)))
     for start in range(0, len(rows), size):
         yield start, rows[start : start + size]
         _hand_back(rows)

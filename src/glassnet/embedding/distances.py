@@ -12,6 +12,8 @@ Squared = Float64[np.ndarray, "m n"]
 Neighbours = Int64[np.ndarray, "m k"]
 PairRanks = Int32[np.ndarray, " pairs"]
 ROWS_AT_ONCE = 200
+PAIRS_AT_ONCE = 2**25
+"""Distances that are at work at once, where rows are very many: 268 MB."""
 # Up to so many columns, differences are taken one by one: as fast as a matrix product, and without its cancellation.
 NARROW = 8
 DOUBTFUL = 1e-6
@@ -70,7 +72,8 @@ class Ruler:
 
     def nearest(self, vectors: Float64[np.ndarray, "m d"], k: int) -> Neighbours:
         """The k rows nearest to each vector, in no order."""
-        parts = np.array_split(vectors, len(vectors) // ROWS_AT_ONCE + 1)
+        at_once = max(1, min(ROWS_AT_ONCE, PAIRS_AT_ONCE // len(self.rows)))
+        parts = np.array_split(vectors, len(vectors) // at_once + 1)
         return np.concatenate([nearest(self.squared(part), k) for part in parts])
 
 

@@ -93,11 +93,8 @@ def pca(features: Rows, options: Options) -> Embedding:
             f"dims is {options.dims}, expected 1 to {limit}: "
             f"PCA of {rows.shape[0]} rows with {rows.shape[1]} columns has no more components."
         )
-    if rows.size > CHUNKED_FROM_NUMBERS and rows.shape[1] <= CHUNKED_COLUMNS:
-        model, solver = fit_chunked(rows, components=options.dims), "chunked_covariance"
-    else:
-        solver = _solver(*rows.shape, components=options.dims)
-        model = fit_pca(rows.astype(np.float64), components=options.dims, seed=options.seed)
+    solver = "chunked_covariance" if in_chunks(*rows.shape) else _solver(*rows.shape, components=options.dims)
+    model = fit_rows(rows, components=options.dims, seed=options.seed)
     return Embedding(
         points=model.transform(rows),
         method="pca",
@@ -107,6 +104,18 @@ def pca(features: Rows, options: Options) -> Embedding:
         place=model.transform,
         restore=model.inverse_transform,
     )
+
+
+def in_chunks(n: int, d: int) -> bool:
+    """Whether so many rows are read in chunks, and never copied whole."""
+    return n * d > CHUNKED_FROM_NUMBERS and d <= CHUNKED_COLUMNS
+
+
+def fit_rows(rows: Real[np.ndarray, "n d"], *, components: int, seed: int) -> Principal:
+    """Fit rows of any type and number, also a memory map: in chunks where they are many, else a copy in float64."""
+    if in_chunks(*rows.shape):
+        return fit_chunked(rows, components=components)
+    return fit_pca(rows.astype(np.float64), components=components, seed=seed)
 
 
 def fit_pca(rows: Float64[np.ndarray, "n d"], *, components: int, seed: int) -> Principal:

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64, Integer, Real
+from jaxtyping import Float, Float32, Float64, Int64, Integer, Real
 
 import glassnet
 from glassnet.display import Shown
 from glassnet.embedding.checks import checked_rows, finite_rows
+from glassnet.embedding.landmarks import LandmarkAccuracy, landmark_accuracy
 from glassnet.errors import InputError
 
 Rows = Real[np.ndarray, "n d"]
@@ -40,6 +41,8 @@ class Options:
     """UMAP's number of neighbours."""
     min_distance: float = 0.1
     """UMAP's least distance between points, in units of the embedding."""
+    landmarks: int | None = None
+    """Rows that t-SNE embeds, drawn by seed; all others are placed among them. None embeds all."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -58,6 +61,8 @@ class Embedding(Shown):
     """Share of the features' variance along each dimension, 0 to 1; PCA only."""
     kl_divergence: float | None = None
     """What t-SNE minimised, in nats; compare it at equal features and perplexity only."""
+    landmarks: Int64[np.ndarray, " m"] | None = field(default=None, repr=False)
+    """Rows that were embedded, ascending, where the others were only placed among them."""
     place: Move = field(repr=False)
     """Features to points; call `transform`, which checks them."""
     restore: Move | None = field(default=None, repr=False)
@@ -89,6 +94,18 @@ class Embedding(Shown):
     def dims(self) -> int:
         """Dimensions of the points."""
         return self.points.shape[1]
+
+    def landmark_accuracy(
+        self, labels: Integer[np.ndarray, " n"] | Sequence[int], *, neighbours: int = 10, seed: int = 0
+    ) -> LandmarkAccuracy:
+        """Compare the kNN accuracy of the landmarks and of the points placed among them.
+
+        Raises:
+            InputError: All points were embedded, or the labels are not one class index a point.
+        """
+        if self.landmarks is None:
+            raise InputError("all points were embedded, expected some to be placed; give `embed` some landmarks.")
+        return landmark_accuracy(self.points, self.landmarks, np.asarray(labels), neighbours=neighbours, seed=seed)
 
     def transform(self, features: Rows) -> Points:
         """Place new features among the points, which stay where they are.

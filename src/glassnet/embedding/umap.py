@@ -2,28 +2,22 @@
 
 import contextlib
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import ModuleType
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float
 
-from glassnet.console import say
 from glassnet.embedding.checks import check_seed, check_varied, checked_rows
-from glassnet.embedding.distances import magnitude, middle, ruler
 from glassnet.embedding.result import Embedding, Options, Rows
+from glassnet.embedding.single_precision import mover, say_lost_digits
 from glassnet.errors import InputError
-
-FARTHEST = 1e15
-SAMPLE = 500
-DIGITS_LEFT, LOST_SHARE = 10, 0.01
-"""Distances below ten times the rounding of the rows are lost; a hundredth of the rows may be copies, nearly."""
 
 
 @contextlib.contextmanager
-def _same_threads() -> Iterator[None]:
-    """Leave torch as many threads as it had: umap's parallel loops make them one a core for all that runs later."""
+def same_threads() -> Iterator[None]:
+    """Leave torch as many threads as it had: numba's parallel loops make them one a core for all that runs later."""
     threads = torch.get_num_threads()
     try:
         yield
@@ -47,9 +41,9 @@ def umap(features: Rows, options: Options) -> Embedding:
     rows = checked_rows(features)
     check_varied(rows)
     check_seed(options.seed)
-    near_zero = _mover(rows)
+    near_zero = mover(rows, "UMAP")
     rows = near_zero(rows)
-    _say_lost_digits(rows)
+    say_lost_digits(rows, "UMAP")
     _check(options, len(rows))
     model = library.UMAP(
         n_components=options.dims,
@@ -59,7 +53,7 @@ def umap(features: Rows, options: Options) -> Embedding:
         transform_seed=options.seed,
         n_jobs=1,
     )
-    with _same_threads(), warnings.catch_warnings():
+    with same_threads(), warnings.catch_warnings():
         # Both concern only where UMAP starts: at random, by the same seed, where equal rows leave the eigenvectors
         # undetermined, and apart from each other where groups of rows have no neighbours in common.
         warnings.filterwarnings("ignore", message="Spectral initialisation failed", category=UserWarning)
@@ -67,7 +61,7 @@ def umap(features: Rows, options: Options) -> Embedding:
         points = model.fit_transform(rows)
 
     def place(new: Rows) -> Float[np.ndarray, "m dims"]:
-        with _same_threads():
+        with same_threads():
             return model.transform(near_zero(new.astype(np.float64)))
 
     return Embedding(
@@ -82,40 +76,6 @@ def umap(features: Rows, options: Options) -> Embedding:
         columns=rows.shape[1],
         place=place,
     )
-
-
-def _mover(rows: Float64[np.ndarray, "n d"]) -> Callable[[Float64[np.ndarray, "m d"]], Float64[np.ndarray, "m d"]]:
-    """Give what moves and scales rows so that float32, which umap-learn computes in, holds them and their squares."""
-    exponent = magnitude(rows) + 1  # no difference overflows
-    small = np.ldexp(rows, -exponent)
-    centre = middle(small)
-    # Most rows come near 1, so that a far one does not take the others' digits.
-    reach = float(np.quantile(np.abs(small - centre).max(axis=1), 0.9)) or 1.0
-
-    def move(new: Float64[np.ndarray, "m d"]) -> Float64[np.ndarray, "m d"]:
-        with np.errstate(over="ignore"):
-            moved = (np.ldexp(new, -exponent) - centre) / reach
-        if not (np.abs(moved) < FARTHEST).all():
-            raise InputError(
-                f"features go up to {np.abs(new).max():.3g}, too far from most of those embedded for UMAP; "
-                "leave out the rows that lie so far off."
-            )
-        return moved
-
-    return move
-
-
-def _say_lost_digits(rows: Float64[np.ndarray, "n d"]) -> None:
-    """Say where rows lie so close together, and so far from others, that float32 does not tell which are nearest."""
-    some = rows[:: -(-len(rows) // SAMPLE)]
-    apart = np.sqrt(np.partition(ruler(rows).squared(some), 1, axis=1)[:, 1])  # from the nearest other
-    rounding = np.finfo(np.float32).eps * np.linalg.norm(some, axis=1)
-    lost = float(((apart > 0) & (apart < DIGITS_LEFT * rounding)).mean())
-    if lost > LOST_SHARE:
-        say(
-            f"{lost:.0%} of the rows lie nearer to another than single precision, in which UMAP computes, can tell: "
-            "their groups are too far apart; embed each group by itself, or use t-SNE."
-        )
 
 
 def _library() -> ModuleType:

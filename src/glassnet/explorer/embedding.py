@@ -49,6 +49,7 @@ class Wanted:
             "seed": self.seed,
             "engine": "glassnet",
             "perplexity": perplexity,
+            "landmarks": None,
             "clustering": "kmeans",
             "clusters": None,
             "precision": "fp32",

@@ -30,6 +30,8 @@ from glassnet.figures.style import INK, MUTED, new_free_figure, shorten
 BY_CLASS = {
     "explained_variance": ("variance explained", ".1%"),
     "knn_accuracy": ("kNN accuracy", ".1%"),
+    "landmark_accuracy": ("kNN accuracy of landmarks", ".1%"),
+    "placed_accuracy": ("of points placed among them", ".1%"),
     "trustworthiness": ("trustworthiness", ".3f"),
     "continuity": ("continuity", ".3f"),
     "neighbours_kept": ("neighbours kept", ".1%"),

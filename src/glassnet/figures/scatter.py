@@ -15,12 +15,13 @@ from mpl_toolkits.mplot3d import Axes3D
 from glassnet.errors import unknown_name
 from glassnet.figures.style import class_colour, class_marker
 
-Method = Literal["pca", "tsne", "umap"]
+Method = Literal["pca", "tsne", "umap", "pacmap"]
 AXES = {
     None: ("axis", "axis", ""),
     "pca": ("principal component", "PC", " (feature units)"),
     "tsne": ("t-SNE axis", "t-SNE", " (no unit)"),
     "umap": ("UMAP axis", "UMAP", " (no unit)"),
+    "pacmap": ("PaCMAP axis", "PaCMAP", " (no unit)"),
 }
 """What an axis is called in two and in three dimensions, and its unit."""
 NO_CLASS = "#7b8494"

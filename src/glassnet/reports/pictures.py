@@ -9,7 +9,8 @@ import numpy as np
 from markupsafe import Markup
 
 from glassnet.analysis import Analysis
-from glassnet.analysis.embedding import QUALITY_MEASURES, EmbeddedLayer, label_names
+from glassnet.analysis.embedding import QUALITY_MEASURES
+from glassnet.analysis.points import EmbeddedLayer, label_names
 from glassnet.analysis.views import image_name
 from glassnet.blocks import Block, Example, Fold, Picture, Points, Row, Scatter, Terms
 from glassnet.figures.style import PALETTE
@@ -27,6 +28,8 @@ READING: dict[str, str] = {
     "the size of a group and the distance between two groups mean little.",
     "umap": "UMAP keeps neighbours together and bends everything else: which images lie side by side means something, "
     "the distance between two groups means little.",
+    "pacmap": "PaCMAP keeps neighbours together, and of the distances between groups more than t-SNE: which images lie "
+    "side by side means something, how far two groups lie apart only roughly.",
 }
 
 
@@ -35,6 +38,7 @@ SETTINGS: dict[str, Callable[[Any], str]] = {
     "split": lambda value: f"{value} images",
     "seed": lambda value: f"seed {value}",
     "engine": str,
+    "landmarks": lambda value: f"{count(value)} landmarks" if value else "no landmarks",
     "perplexity": lambda value: f"perplexity {plain(value)}" if value else "usual perplexity",
     "clustering": lambda value: f"{CLUSTERING_TITLES[value]} clusters",
     "clusters": lambda value: f"{value} clusters" if value else "usual number of clusters",
@@ -85,7 +89,7 @@ def _differences(analysis: Analysis, embedded: Sequence[Analysis]) -> list[str]:
 def _ordered(embedded: Sequence[Analysis]) -> list[Analysis]:
     """Put the newest picture in two dimensions first, then one in three, then the others."""
     newest = list(reversed(embedded))
-    rank = {"tsne": 0, "umap": 1, "pca": 2}
+    rank = {"tsne": 0, "umap": 1, "pacmap": 2, "pca": 3}
     flat = sorted((one for one in newest if one.request.dims == 2), key=lambda one: rank[one.request.method])
     deep = [one for one in newest if one.request.dims == 3]
     return [*flat[:1], *deep[:1], *flat[1:], *deep[1:]]
@@ -164,6 +168,7 @@ def _measures(subject: Subject, result: EmbeddedLayer) -> Table:
             for key, value in result.method_settings.items()
             if key not in UNTOLD
         ),
+        *([result.landmark_accuracy.words] if result.landmark_accuracy else []),
         f"{CLUSTERING_TITLES[result.clustering]}, {result.clusters} clusters",
         f"neighbourhoods of {result.neighbours}",
         f"measured on {count(result.sample)} images",

@@ -89,14 +89,17 @@ class FeaturesSettings(NetworkSettings):
     network without a run also a folder, as --data folder:PATH."""
     split: Literal["train", "test"] = "test"
     """Part of the data set that the images are drawn from."""
-    methods: tuple[Literal["pca", "tsne", "umap"], ...] = ("pca", "tsne")
-    """Ways to embed; umap needs `pip install 'glassnet[umap]'`."""
+    methods: tuple[Literal["pca", "tsne", "umap", "pacmap"], ...] = ("pca", "tsne")
+    """Ways to embed; umap needs `pip install 'glassnet[umap]'`, pacmap `pip install 'glassnet[pacmap]'`."""
     dims: tuple[int, ...] | None = None
     """Dimensions of the pictures, 2, 3 or both; if not given, 2 and 3 for PCA and 2 for the others."""
     engine: Literal["glassnet", "opentsne"] = "glassnet"
     """What computes t-SNE."""
     perplexity: tuple[float, ...] | None = None
     """t-SNE's effective number of neighbours, or several to be averaged; 30 if not given, less for few images."""
+    landmarks: int | None = None
+    """Images that t-SNE embeds, drawn by seed; all others are placed among them, and what that costs in kNN accuracy is
+    said. If not given, all are embedded."""
     clustering: Literal["kmeans", "agglomerative", "hdbscan"] = "kmeans"
     """How clusters are found in each picture."""
     clusters: int | None = None
@@ -117,7 +120,7 @@ class FeaturesSettings(NetworkSettings):
         super().__post_init__()
         if not isinstance(self.images, int):  # a script may give a path
             object.__setattr__(self, "images", str(self.images))
-        positive(self, "images", "clusters")
+        positive(self, "images", "clusters", "landmarks")
         seeded(self)
         for value in self.perplexity or ():
             if not 1 <= value < math.inf:  # a NaN fails every comparison

@@ -10,8 +10,9 @@ from jaxtyping import Float32, Float64, Int64
 
 from glassnet.console import say
 from glassnet.devices import choose_device
-from glassnet.embedding.checks import check_range, check_seed, check_varied, checked_number, checked_rows
-from glassnet.embedding.pca import fit_pca
+from glassnet.embedding.checks import check_range, check_seed, check_varied, checked_number, finite_rows
+from glassnet.embedding.landmarks import draw_landmarks, place_others
+from glassnet.embedding.pca import CHUNKED_COLUMNS, fit_pca, fit_rows
 from glassnet.embedding.result import Embedding, Move, Options, Rows
 from glassnet.errors import InputError, unknown_name
 
@@ -32,6 +33,10 @@ def tsne(features: Rows, options: Options) -> Embedding:
     grid (the idea of Linderman et al. 2019), in two and three dimensions; equal seeds give equal points on one
     machine, whatever the number of threads. Engine "opentsne" is openTSNE.
 
+    Features are read in chunks, also from a memory map; what a t-SNE takes beyond them is `memory.needed_bytes`, and
+    what the machine has not free is refused. With `landmarks`, so many rows, drawn uniformly by seed, are embedded, and
+    all others are placed among them as `transform` does, in memory that does not grow with their number.
+
     van der Maaten & Hinton 2008, https://jmlr.org/papers/v9/vandermaaten08a.html;
     Linderman et al. 2019, https://doi.org/10.1038/s41592-018-0308-4;
     Kobak & Berens 2019, https://doi.org/10.1038/s41467-019-13056-x;
@@ -42,28 +47,34 @@ def tsne(features: Rows, options: Options) -> Embedding:
             `device` is "cuda" where there is none, a `perplexity` is not in 1 … (n - 1) / 3, or `exaggeration` is
             below 1.
     """
-    rows = checked_rows(features)
+    rows = finite_rows(features)
     check_varied(rows)
     check_seed(options.seed)
     perplexities = _perplexities(options)
-    _check(options, perplexities, len(rows))
+    chosen = None if options.landmarks is None else draw_landmarks(len(rows), options.landmarks, seed=options.seed)
+    fitted = rows if chosen is None else np.asarray(rows[chosen])
+    _check(options, perplexities, len(fitted))
     check_range(rows, least=1e-100, most=1e100)
-    reduce = _reduction(rows, options)
-    reduced = reduce(rows)
-    return _embed(rows, reduced, reduce, options, perplexities)
+    if chosen is not None:
+        check_varied(fitted, noun="landmarks")
+        check_range(fitted, least=1e-100, most=1e100)
+    _check_memory(rows, len(fitted), perplexities, options)
+    reduce = _reduction(fitted, options)
+    return _embed(rows, chosen, reduce(fitted), reduce, options, perplexities)
 
 
 def _embed(
-    rows: Float64[np.ndarray, "n d"],
-    reduced: Float64[np.ndarray, "n e"],
+    rows: Rows,
+    chosen: Int64[np.ndarray, " m"] | None,
+    reduced: Float64[np.ndarray, "m e"],
     reduce: Move,
     options: Options,
     perplexities: tuple[float, ...],
 ) -> Embedding:
     # Here, since numba and faiss take a second to import, which other methods need not wait for.
-    from glassnet.embedding.tsne.affinities import NeighbourIndex, build_index
     from glassnet.embedding.tsne.engines import descend
     from glassnet.embedding.tsne.loops import thread_count
+    from glassnet.embedding.tsne.neighbours import NeighbourIndex, build_index
 
     @cache
     def index() -> NeighbourIndex:
@@ -73,19 +84,21 @@ def _embed(
     _warn_of_collapse(optimised.points, options)
     place = _placing(optimised.points, index, reduce)
     return Embedding(
-        points=optimised.points,
+        points=optimised.points if chosen is None else place_others(rows, chosen, optimised.points, place),
         method="tsne",
         settings={
             "dims": options.dims,
             "perplexity": perplexities if len(perplexities) > 1 else perplexities[0],
-            "pca_components": reduced.shape[1] if reduced.shape != rows.shape else None,
+            "pca_components": reduced.shape[1] if reduced.shape[1] != rows.shape[1] else None,
             "exaggeration": options.exaggeration,
             "engine": options.engine,
             "device": options.device,
             "seed": options.seed,
+            **({} if chosen is None else {"landmarks": len(chosen)}),
         },
         columns=rows.shape[1],
         kl_divergence=optimised.kl_divergence,
+        landmarks=chosen,
         place=place,
     )
 
@@ -93,13 +106,14 @@ def _embed(
 def _placing(
     points: Float32[np.ndarray, "n dims"], index: Callable[[], Any], reduce: Move
 ) -> Callable[[Rows], Float64[np.ndarray, "m dims"]]:
-    def place(new: Rows) -> Float64[np.ndarray, "m dims"]:
-        from glassnet.embedding.tsne.loops import thread_count
-        from glassnet.embedding.tsne.placing import place_new
+    from glassnet.embedding.tsne.loops import thread_count
+    from glassnet.embedding.tsne.placing import Placer
 
-        return place_new(points, index(), reduce(new), threads=thread_count(len(new)))
+    @cache
+    def placer() -> Placer:
+        return Placer(points, index(), threads=thread_count(len(points)))
 
-    return place
+    return lambda new: placer()(new, reduce, threads=thread_count(len(new)))
 
 
 @dataclass(frozen=True)
@@ -121,19 +135,41 @@ def placing_in(features: Rows, points: Float32[np.ndarray, "n dims"], options: O
     Args:
         features: What was embedded.
         points: Where it was placed.
-        options: With which options.
+        options: With which options; of landmarks, they alone place new rows, and are the nearest.
 
     Raises:
         InputError: As `tsne` and `place_new` say.
     """
-    from glassnet.embedding.tsne.affinities import build_index
     from glassnet.embedding.tsne.loops import thread_count
+    from glassnet.embedding.tsne.neighbours import build_index
 
-    rows = checked_rows(features)
+    rows = finite_rows(features)
+    chosen = np.arange(len(rows))
+    if options.landmarks is not None:
+        chosen = draw_landmarks(len(rows), options.landmarks, seed=options.seed)
+        rows, points = np.asarray(rows[chosen]), points[chosen]
     reduce = _reduction(rows, options)
     index = build_index(reduced := reduce(rows), threads=thread_count(len(reduced)))
     return Placing(
-        _placing(points, lambda: index, reduce), lambda new, k: index.search(reduce(new), min(k, len(rows)))[0]
+        _placing(points, lambda: index, reduce),
+        lambda new, k: chosen[index.search(reduce(new), min(k, len(chosen)))[0]],
+    )
+
+
+def _check_memory(rows: Rows, fitted: int, perplexities: tuple[float, ...], options: Options) -> None:
+    from glassnet.embedding.tsne.memory import Size, check_memory
+
+    width = rows.shape[1]
+    sampled = fitted < len(rows)
+    check_memory(
+        Size(
+            points=fitted,
+            columns=width if options.pca_components is None else min(width, options.pca_components),
+            neighbours=min(fitted - 1, int(3 * max(perplexities))),
+            dims=options.dims,
+            features=width if sampled or width > CHUNKED_COLUMNS else 0,
+            placed=len(rows) - fitted,
+        )
     )
 
 
@@ -158,11 +194,11 @@ def _check(options: Options, perplexities: tuple[float, ...], n: int) -> None:
         raise InputError(f"t-SNE got {n} rows, expected at least 4; use more images, or PCA.")
     if not perplexities:
         raise InputError("perplexity is empty, expected a number, or several.")
-    largest = (n - 1) / 3
+    largest, noun = (n - 1) / 3, "landmarks" if options.landmarks else "points"
     for perplexity in perplexities:
         if not 1 <= perplexity <= largest:
             raise InputError(
-                f"perplexity is {perplexity:g}, expected 1 to {largest:.4g} for {n} points "
+                f"perplexity is {perplexity:g}, expected 1 to {largest:.4g} for {n} {noun} "
                 "(a third of each point's others); lower it or use more images."
             )
     if not 1 <= options.exaggeration < np.inf:
@@ -171,12 +207,11 @@ def _check(options: Options, perplexities: tuple[float, ...], n: int) -> None:
         raise InputError(f"pca_components is {options.pca_components}, expected at least 1, or None.")
 
 
-def _reduction(rows: Float64[np.ndarray, "n d"], options: Options) -> Move:
+def _reduction(rows: Rows, options: Options) -> Move:
     components = options.pca_components
     if components is None or rows.shape[1] <= components:
-        return lambda new: new
-    model = fit_pca(rows, components=min(components, len(rows)), seed=options.seed)
-    return model.project
+        return lambda new: np.asarray(new, dtype=np.float64)
+    return fit_rows(rows, components=min(components, len(rows)), seed=options.seed).project
 
 
 def _start(rows: Float64[np.ndarray, "n d"], options: Options) -> Float32[np.ndarray, "n dims"]:

@@ -11,8 +11,9 @@ from jaxtyping import Float32, Float64
 
 from glassnet.embedding.distances import middle
 from glassnet.embedding.result import Options
-from glassnet.embedding.tsne.affinities import NeighbourIndex, conditional, neighbour_count, symmetrise
+from glassnet.embedding.tsne.affinities import conditional, graph, neighbour_count, symmetrise
 from glassnet.embedding.tsne.loops import say_if_compiling, thread_count
+from glassnet.embedding.tsne.neighbours import NeighbourIndex
 from glassnet.embedding.tsne.optimizer import Optimised, Phase, attract_2d, attract_3d, optimise
 
 EXAGGERATION = 12.0
@@ -36,9 +37,7 @@ def descend(
         return optimise_by_opentsne(rows, start, perplexities, phases, threads=threads, seed=options.seed)
     if options.device == "cpu":
         say_if_compiling({2: attract_2d, 3: attract_3d}[options.dims])
-        indices, squared = index().neighbours(count)
-        affinities = symmetrise(indices, conditional(squared, perplexities, threads=threads))
-        return optimise(affinities, start, phases, threads=threads)
+        return optimise(graph(index(), count, perplexities, threads=threads), start, phases, threads=threads)
     from glassnet.embedding.tsne.torch_engine import neighbours_on, optimise_on  # torch is loaded here, not above
 
     indices, squared = neighbours_on(rows, count, device=options.device)

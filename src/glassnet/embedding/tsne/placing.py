@@ -5,9 +5,11 @@ from typing import no_type_check
 import numpy as np
 from jaxtyping import Float32, Float64, Int64, Real
 
-from glassnet.embedding.checks import finite_rows
-from glassnet.embedding.tsne.affinities import NeighbourIndex, conditional
-from glassnet.embedding.tsne.loops import Team, compiled
+from glassnet.embedding.checks import finite_rows, row_chunks
+from glassnet.embedding.result import Move
+from glassnet.embedding.tsne.affinities import conditional
+from glassnet.embedding.tsne.loops import PIECES, Team, compiled
+from glassnet.embedding.tsne.neighbours import NeighbourIndex
 from glassnet.embedding.tsne.repulsion import Repulsion
 from glassnet.errors import InputError
 
@@ -53,22 +55,75 @@ def place_new(
             below 1, or there is not a point for each row of the index.
     """
     rows = finite_rows(new_rows, columns=index.rows.shape[1])
-    if len(points) != len(index.rows):
-        raise InputError(f"got {len(points)} points and an index of {len(index.rows)} rows, expected a point for each.")
-    if not perplexity >= 1:
-        raise InputError(f"perplexity is {perplexity:g}, expected at least 1.")
-    perplexity = max(1.0, min(perplexity, len(points) / 3))
-    placed = np.empty((len(rows), points.shape[1]))
-    with Team(threads) as team:
-        repulsion = Repulsion(points.shape[1], team)
-        repulsion.fit(points.min(axis=0), points.max(axis=0))
-        field = repulsion.potential(points)
-        for first in range(0, len(rows), ROWS_AT_ONCE):
-            some = slice(first, first + ROWS_AT_ONCE)
-            neighbours, squared = index.search(rows[some], min(len(points), int(3 * perplexity)))
-            chances = conditional(squared, (perplexity,))
-            placed[some] = _descend(points, neighbours, chances, repulsion, field)
-    return placed
+    return Placer(points, index, perplexity=perplexity, threads=threads)(rows, threads=threads)
+
+
+class Placer:
+    """Finished points, and the field of their repulsion on a grid, laid once for all that is placed among them."""
+
+    def __init__(
+        self,
+        points: Float32[np.ndarray, "n dims"],
+        index: NeighbourIndex,
+        *,
+        perplexity: float = PERPLEXITY,
+        threads: int = 1,
+    ) -> None:
+        if len(points) != len(index.rows):
+            raise InputError(
+                f"got {len(points)} points and an index of {len(index.rows)} rows, expected a point for each."
+            )
+        if not perplexity >= 1:
+            raise InputError(f"perplexity is {perplexity:g}, expected at least 1.")
+        self._points, self._index = points, index
+        self._perplexity = max(1.0, min(perplexity, len(points) / 3))
+        self._box = (points.min(axis=0), points.max(axis=0))
+        with Team(threads) as team:
+            self._repulsion = Repulsion(points.shape[1], team)
+            self._repulsion.fit(*self._box)
+            self._field = self._repulsion.potential(points)
+
+    def __call__(
+        self, rows: Real[np.ndarray, "m d"], move: Move | None = None, *, threads: int = 1
+    ) -> Float64[np.ndarray, "m dims"]:
+        """Place rows, some after the others, so that memory does not grow with their number.
+
+        Args:
+            rows: Finite numbers, also as a memory map.
+            move: What rows go through before they have the columns of those embedded, as PCA.
+            threads: Threads to use; they do not change the points.
+        """
+        placed = np.empty((len(rows), self._points.shape[1]))
+        with Team(threads) as team:
+            for first, some in row_chunks(rows, most=ROWS_AT_ONCE):
+                self._place(some if move is None else move(some), placed[first : first + len(some)], team)
+        return placed
+
+    def _place(self, rows: Real[np.ndarray, "m d"], placed: Float64[np.ndarray, "m dims"], team: Team) -> None:
+        count = min(len(self._points), int(3 * self._perplexity))
+        neighbours, squared = self._index.search(rows, count)
+        chances = conditional(squared, (self._perplexity,), threads=team.threads)
+
+        def work(first: int, last: int) -> None:  # a place depends on no other, so any cut gives the same places
+            part = slice(len(rows) * first // PIECES, len(rows) * last // PIECES)
+            if part.start < part.stop:
+                placed[part] = self._descend(neighbours[part], chances[part])
+
+        team.each(work)
+
+    def _descend(
+        self, neighbours: Int64[np.ndarray, "m k"], chances: Float64[np.ndarray, "m k"]
+    ) -> Float64[np.ndarray, "m dims"]:
+        places = weighted_median(self._points[neighbours], chances)
+        update = np.zeros_like(places)
+        push, normaliser = np.empty(places.shape, np.float32), np.empty(len(places))
+        for _ in range(STEPS):
+            self._repulsion.read_elsewhere(self._field, places.astype(np.float32), push, normaliser)
+            pull = attraction(places, self._points, neighbours, chances)
+            gradient = 2 * (pull - push / normaliser[:, None])
+            update = MOMENTUM * update - RATE * gradient
+            places = np.clip(places + update, *self._box)
+        return places
 
 
 def weighted_median(
@@ -80,25 +135,6 @@ def weighted_median(
     middle = (reached >= reached[:, -1:] / 2).argmax(axis=1)
     sorted_values = np.take_along_axis(values, order, axis=1)
     return np.take_along_axis(sorted_values, middle[:, None], axis=1)[:, 0].astype(np.float64)
-
-
-def _descend(
-    points: Float32[np.ndarray, "n dims"],
-    neighbours: Int64[np.ndarray, "m k"],
-    chances: Float64[np.ndarray, "m k"],
-    repulsion: Repulsion,
-    field: Float32[np.ndarray, "..."],
-) -> Float64[np.ndarray, "m dims"]:
-    low, high = points.min(axis=0), points.max(axis=0)
-    places = weighted_median(points[neighbours], chances)
-    update = np.zeros_like(places)
-    push, normaliser = np.empty(places.shape, np.float32), np.empty(len(places))
-    for _ in range(STEPS):
-        repulsion.read_elsewhere(field, places.astype(np.float32), push, normaliser)
-        gradient = 2 * (attraction(places, points, neighbours, chances) - push / normaliser[:, None])
-        update = MOMENTUM * update - RATE * gradient
-        places = np.clip(places + update, low, high)
-    return places
 
 
 @compiled

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from glassnet.console import step
 from glassnet.embedding.distances import middle, ruler
-from glassnet.embedding.tsne.affinities import SPARE, Affinities, doubts, measured
+from glassnet.embedding.tsne.affinities import Affinities
 from glassnet.embedding.tsne.loops import thread_count
+from glassnet.embedding.tsne.neighbours import SPARE, doubts, measured
 from glassnet.embedding.tsne.optimizer import Optimised, Phase
 from glassnet.embedding.tsne.repulsion import influence
 

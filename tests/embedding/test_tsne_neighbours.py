@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from glassnet.embedding.tsne import affinities
-from glassnet.embedding.tsne.affinities import build_index
+from glassnet.embedding.tsne import neighbours
+from glassnet.embedding.tsne.neighbours import build_index
 
 
 @pytest.fixture(autouse=True)
 def few_are_many(monkeypatch):
-    monkeypatch.setattr(affinities, "EXACT_UP_TO", 100)
+    monkeypatch.setattr(neighbours, "EXACT_UP_TO", 100)
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def rows(digits) -> np.ndarray:
 
 def exact(rows, k, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(affinities, "EXACT_UP_TO", len(rows))
+        patch.setattr(neighbours, "EXACT_UP_TO", len(rows))
         return build_index(rows, threads=1).neighbours(k)
 
 
