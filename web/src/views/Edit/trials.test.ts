@@ -17,7 +17,7 @@ const trial = (kind: "hottest" | "random", after: number, more: Partial<Trial> =
 describe("verdict", () => {
   it("says that the map points at something used", () => {
     expect(verdict([trial("hottest", 0.08), trial("random", 0.96), trial("random", 0.98)])).toBe(
-      "Covering the hottest 10 % changes the probability of 5 by −90 points, 2 random places of this size on average by −1.0. The map points at something that the model uses.",
+      "Covering the hottest 10% changes the probability of 5 by −90 points, 2 random places of this size on average by −1.0. The map points at something that the model uses.",
     );
   });
 

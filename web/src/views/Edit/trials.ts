@@ -38,7 +38,7 @@ export function verdict(trials: Trial[]): string {
   if (hottest === null || chance === null) return "";
   const [first] = trials;
   const places = random.length === 1 ? "a random place of this size" : `${random.length} random places of this size on average`;
-  const figures = `Covering the hottest ${first.percent} % changes the probability of ${first.watched} by ${points(-hottest)} points, ${places} by ${points(-chance)}.`;
+  const figures = `Covering the hottest ${first.percent}% changes the probability of ${first.watched} by ${points(-hottest)} points, ${places} by ${points(-chance)}.`;
   if (hottest > chance + CLEAR) return `${figures} The map points at something that the model uses.`;
   if (hottest < chance - CLEAR) return `${figures} Other places matter more than those the map points at.`;
   return `${figures} That is no clear difference: try more random places, or a larger share.`;

@@ -50,8 +50,8 @@ describe("question", () => {
   });
 
   it("says what orange places mean, with the probability", () => {
-    expect(answer(meta(0, 0), info.classes, [0.9, 0.1, 0])).toBe("The model says cat: 90 %. Orange places speak for cat.");
-    expect(answer(meta(1, 0), info.classes, [0.9, 0.1, 0])).toBe("The model gives dog less: 10 %. Orange places speak for dog.");
+    expect(answer(meta(0, 0), info.classes, [0.9, 0.1, 0])).toBe("The model says cat: 90%. Orange places speak for cat.");
+    expect(answer(meta(1, 0), info.classes, [0.9, 0.1, 0])).toBe("The model gives dog less: 10%. Orange places speak for dog.");
     expect(answer(meta(1, null), info.classes, [])).toBe("Orange places speak for dog.");
   });
 });
