@@ -154,3 +154,20 @@ def test_compare_and_cka(page, pages, weaker):
     alike = both.json(f"/cka?first={first}&second={second}&images=50")
     assert alike["values"][0][0] == pytest.approx(1, abs=1e-4)
     assert both.ask(f"/compare?first={first}&second=nobody").status_code == 404
+
+
+def test_only_pictures_that_a_page_can_ask_for_are_listed(page):
+    run = page.subjects.get(page.first).path
+    gn.Run.open(run).embed("fc2", method="pca", images=60, clustering="agglomerative")
+    gn.Run.open(run).embed("fc2", method="pca", images=60, dims=3)
+    rows = page.json("embeddings")["embeddings"]
+    assert sum((one["layer"], one["dims"]) == ("fc2", 3) for one in rows) == 1
+    assert not any("agglomerative" in one["entry"] for one in rows)
+
+
+def test_a_subject_of_a_run_is_that_run(page, pages):
+    run = page.subjects.get(page.first).path
+    other = pages(gn.Subject.of_run(run))
+    assert other.json("/session")["subjects"][0]["kind"] == "run"
+    assert other.json("training")["state"] == "finished"
+    assert other.ask("pixels/1").content == page.ask("pixels/1").content

@@ -16,6 +16,7 @@ from glassnet.analysis.selection import is_elsewhere, select
 from glassnet.attribution import Explanation, explain
 from glassnet.attribution.engine.guided import GuidedReLUError
 from glassnet.attribution.engine.maps import resize
+from glassnet.display import Shown
 from glassnet.errors import InputError
 from glassnet.images import image_batches
 from glassnet.models.capture import tapped
@@ -45,7 +46,7 @@ class PredictionsRequest:
 
 
 @dataclass(frozen=True, eq=False)
-class Predictions:
+class Predictions(Shown):
     """What was found of each image.
 
     Attributes:

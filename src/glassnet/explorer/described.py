@@ -145,7 +145,8 @@ def _default_layer(basics: Basics) -> str | None:
     conv = [name for name, kind, _ in basics.layers if kind == "Conv2d"]
     if len(linear) > 1:
         return linear[-2]
-    return (conv or linear or [None])[-1]
+    last = conv or linear
+    return last[-1] if last else None
 
 
 def _convolutions(basics: Basics) -> list[str]:

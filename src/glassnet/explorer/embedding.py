@@ -148,24 +148,31 @@ def measure_of(key: str, value: Any, classes: int, interval: Any = None) -> Meas
 
 
 def listed(opened: OpenSubject, part: PartName) -> EmbeddingList:
-    """List the pictures that are on disk."""
+    """List the pictures that are on disk, of the model as it is now, and that `Wanted` can ask for."""
     folder = opened.path if opened.path is not None else opened.subject.path
     entries = [] if folder is None else Store(folder).entries("embedding")
-    return EmbeddingList(embeddings=[_listed(one) for one in entries if one.settings.get("split", "test") == part])
+    rows = [_listed(one) for one in entries if is_current(opened, one, part)]
+    return EmbeddingList(embeddings=[one for one in rows if one is not None])
 
 
-def _listed(entry: Entry) -> EmbeddingOnDisk:
-    settings = entry.settings
-    perplexity = settings.get("perplexity")
-    return EmbeddingOnDisk(
-        layer=str(settings["layer"]),
-        method=str(settings["method"]),
-        dims=int(settings["dims"]),
-        images=int(settings["images"]),
-        seed=int(settings["seed"]),
-        perplexity=perplexity[0] if isinstance(perplexity, list) and perplexity else None,
-        entry=f"embedding/{entry.name}",
-    )
+def is_current(opened: OpenSubject, entry: Entry, part: PartName) -> bool:
+    """Tell whether an entry is of a part, and of the model and the images as they are now."""
+    if entry.settings.get("split") != part or entry.elsewhere is not None:
+        return False
+    if opened.path is not None and not opened.is_loaded:
+        return entry.file.stat().st_mtime_ns >= max(modified for _, modified, _ in opened.stamp)
+    return dict(entry.made_of) == opened.subject.made_of(part)
+
+
+def _listed(entry: Entry) -> EmbeddingOnDisk | None:
+    """Describe an entry; None for one of other settings than a page asks for, as another engine."""
+    named = {key: entry.settings.get(key) for key in ("layer", "method", "dims", "images", "seed")}
+    perplexity = entry.settings.get("perplexity")
+    given = perplexity[0] if isinstance(perplexity, list) and len(perplexity) == 1 else None
+    wanted = Wanted(**named, part=entry.settings["split"], perplexity=given)  # type: ignore[arg-type]
+    if None in named.values() or wanted.settings() != dict(entry.settings):
+        return None
+    return EmbeddingOnDisk(**named, perplexity=given, entry=f"embedding/{entry.name}")  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, eq=False)

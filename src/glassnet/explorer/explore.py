@@ -131,12 +131,4 @@ def _listed(what: Any) -> list[Any]:
             f"got a {type(wrong[0]).__name__}, expected a run, its path, or a subject; a network needs images, as in "
             "glassnet.explore(model, images)."
         )
-    return [_plain(one) for one in several]
-
-
-def _plain(one: Any) -> Any:
-    from glassnet.subject import Subject
-
-    if isinstance(one, Subject):
-        return one if one.run is None else one.run.path
-    return Path(one) if isinstance(one, str | Path) else one.path
+    return [one if isinstance(one, Subject) else Path(getattr(one, "path", one)) for one in several]

@@ -141,7 +141,9 @@ def _listening(host: str, port: int) -> socket.socket:
     listening = None
     try:
         place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        listening = socket.socket(place[0], socket.SOCK_STREAM)
+        listening = socket.socket(
+            *place[:3]
+        )  # named as TCP, or asyncio leaves out TCP_NODELAY, and an answer waits 40 ms
         if os.name == "posix":
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(place[4])

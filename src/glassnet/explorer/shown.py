@@ -293,9 +293,13 @@ class Subjects:
             raise InputError("there is nothing to show, expected a run or a network with images.")
 
     def _add(self, key: str, one: Path | Subject, data_root: Path | None, device: str) -> None:
+        run = None if isinstance(one, Path) else one.run
         place: dict[str, Any] = {"path": one} if isinstance(one, Path) else {"subject": one}
+        if run is not None:
+            place = {"path": run.path}  # opened anew, once it has changed
         self._make[key] = lambda: OpenSubject(key, **place, data_root=data_root, device=device)
-        self.all[key] = self._make[key]()
+        first = {**place, "subject": one} if run is not None else place
+        self.all[key] = OpenSubject(key, **first, data_root=data_root, device=device)
 
     def get(self, name: str) -> OpenSubject:
         """Return a subject by its name.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fastapi import APIRouter, Request, Response
 
 from glassnet import __version__
 from glassnet.explorer.asked import Opened, all_subjects
-from glassnet.explorer.schemas import Session, SubjectInfo
+from glassnet.explorer.schemas import Session, SubjectInfo, ViewName
 from glassnet.explorer.shown import Refusal
 
 ROUTER = APIRouter()
@@ -41,5 +43,5 @@ def cancel(request: Request, job: str) -> Response:
     return Response(status_code=204)
 
 
-def _without_compare(views: list[str]) -> list[str]:
+def _without_compare(views: Sequence[ViewName]) -> list[ViewName]:
     return [view for view in views if view != "compare"]
