@@ -1,5 +1,5 @@
 /** Drawings of the page as files of their own: an SVG with its styles written out, and the same as PNG. */
-import { pngOf } from "../download";
+import { escapeXml, pngOf } from "../download";
 
 const STYLES = [
   "fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "stroke-opacity", "opacity",
@@ -20,13 +20,19 @@ export function pageColours(): { ink: string; muted: string; accent: string; sur
   };
 }
 
-/** Drawings of the page one below the other, each with its heading. */
-export function standalone(drawings: { title: string; svg: SVGSVGElement }[]): string {
+export type Drawing = {
+  title: string;
+  svg: SVGSVGElement;
+  legend: { label: string; colour: string; dash?: string }[];
+};
+
+/** Drawings of the page one below the other, each with its heading and its legend. */
+export function standalone(drawings: Drawing[]): string {
   const { ink, surface } = pageColours();
   let top = MARGIN;
   let width = 0;
   let body = "";
-  for (const { title, svg } of drawings) {
+  for (const { title, svg, legend } of drawings) {
     const box = svg.getBoundingClientRect();
     const copy = svg.cloneNode(true) as SVGSVGElement;
     writeStyles(svg, copy);
@@ -38,11 +44,34 @@ export function standalone(drawings: { title: string; svg: SVGSVGElement }[]): s
     heading.textContent = title;
     for (const [name, text] of [["x", MARGIN], ["y", top + 13], ["fill", ink], ["font-weight", 600]] as const) heading.setAttribute(name, String(text));
     body += new XMLSerializer().serializeToString(heading) + new XMLSerializer().serializeToString(copy);
-    top += box.height + 34;
+    const keys = legendOf(legend, MARGIN, top + box.height + 36, box.width, ink);
+    body += keys.body;
+    top = keys.bottom + 16;
     width = Math.max(width, box.width + 2 * MARGIN);
   }
   const size = `width="${width}" height="${top}" viewBox="0 0 ${width} ${top}"`;
   return `<svg xmlns="http://www.w3.org/2000/svg" ${size} font-family="sans-serif" font-size="13"><rect width="100%" height="100%" fill="${surface}"/>${body}</svg>`;
+}
+
+const LETTER = 7.4;
+
+/** Legend entries in rows that are no wider than the drawing. */
+function legendOf(legend: Drawing["legend"], left: number, top: number, width: number, ink: string): { body: string; bottom: number } {
+  let [x, y, body] = [left, top, ""];
+  for (const { label, colour, dash } of legend) {
+    const needed = 34 + label.length * LETTER + 18;
+    if (x > left && x + needed > left + width) [x, y] = [left, y + 18];
+    const line = `<path d="M${x} ${y - 4}h26" stroke="${resolved(colour)}" stroke-width="1.8"${dash ? ` stroke-dasharray="${dash}"` : ""}/>`;
+    body += `${line}<text x="${x + 32}" y="${y}" font-size="12" fill="${ink}">${escapeXml(label)}</text>`;
+    x += needed;
+  }
+  return { body, bottom: y };
+}
+
+/** A colour of the page's variables as one that a file can hold. */
+function resolved(colour: string): string {
+  const name = /^var\((--[\w-]+)\)$/.exec(colour)?.[1];
+  return name ? getComputedStyle(document.documentElement).getPropertyValue(name).trim() : colour;
 }
 
 function writeStyles(from: Element, to: Element): void {

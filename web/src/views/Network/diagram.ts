@@ -72,7 +72,7 @@ export function diagramSvg(title: string, layers: Layer[], scores: Column | null
     const [middle, block] = [70 + row * ROW, shapes[row]];
     const size = { width: 6 + 40 * block.width, height: 3 + 17 * block.height };
     parts.push(
-      `<rect x="${14 + (46 - size.width) / 2}" y="${middle - size.height / 2}" width="${size.width}" height="${size.height}" rx="2" fill="${colours.accent}"/>`,
+      `<rect x="${14 + (46 - size.width) / 2}" y="${middle - size.height / 2}" width="${size.width}" height="${size.height}" rx="2" fill="${colours.accent}"${layer.parameters ? "" : ' fill-opacity="0.35"'}/>`,
       text(72, middle + 4, `${layer.name}  ${layer.kind}`, `fill="${colours.ink}"`),
       text(left - 14, middle + 4, shapeWords(layer.output), `fill="${colours.muted}" text-anchor="end"`),
     );
