@@ -34,6 +34,11 @@ export function exportedUrl(method: string, path: string, params: Params): strin
   return `${folder()}${entry ? encodeURI(entry.file) : "missing"}`;
 }
 
+/** Whether a request can be answered: always by a server, by an export where it is part of it. */
+export function isIncluded(path: string, params: Params = {}): boolean {
+  return !isExport() || keyOf("GET", path, params) in entries;
+}
+
 export async function fetchExported(method: string, path: string, params: Params, signal?: AbortSignal): Promise<Response> {
   index ??= readIndex();
   entries = await index;
