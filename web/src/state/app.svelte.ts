@@ -45,6 +45,9 @@ class App {
   /** What keeps only the columns from being shown. */
   columnsProblem = $state.raw<Error | null>(null);
 
+  /** Counts reloads: what was remembered before one is of no use. */
+  generation = 0;
+
   private lookup = $derived.by<Lookup>(() => lookupOf(this.numbers));
   visible = $derived.by(() =>
     passing(this.filters, {
@@ -151,9 +154,17 @@ class App {
     }
   }
 
-  /** Load the subject again, as after a problem. */
-  reload(): void {
-    void this.load();
+  /** Load all again, as after a problem; the server opens what has changed on disk anew. */
+  async reload(): Promise<void> {
+    this.problem = null;
+    this.generation++;
+    try {
+      this.session = await json<Session>("/session");
+    } catch (error) {
+      this.problem = error as Error;
+      return;
+    }
+    await this.load();
   }
 
   private keep(): void {

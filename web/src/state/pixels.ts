@@ -7,7 +7,7 @@ const cache = new Map<string, Promise<NdArray>>();
 
 /** The image (channels, height, width) of bytes, of the current subject and part. */
 export function pixelsOf(number: number): Promise<NdArray> {
-  const key = `${app.subject}/${app.part}/${number}`;
+  const key = `${app.generation}/${app.subject}/${app.part}/${number}`;
   const known = cache.get(key);
   if (known) {
     cache.delete(key);

@@ -1,8 +1,13 @@
 /** Embeddings as the server has them, made ready to be drawn; the last ones are remembered. */
 import { compute, floats, ints, type Params } from "../../api/client";
-import type { EmbeddingMeta, Job } from "../../api/types";
+import type { EmbeddingMeta, Job, LayerInfo } from "../../api/types";
 import { app, subjectPath } from "../../state/app.svelte";
 import { gridOf, type Grid } from "./nearby";
+
+/** How many channels, or units, of a layer can be looked at one by one. */
+export function unitsOf(layer: LayerInfo | undefined): number {
+  return layer ? layer.channels || (layer.shape.length === 1 ? layer.shape[0] : 0) : 0;
+}
 
 /** What is asked for; what is null is left to the server. */
 export type Settings = {
@@ -34,7 +39,7 @@ const cache = new Map<string, Loaded>();
 
 export async function loadEmbedding(settings: Settings, o: { signal: AbortSignal; onJob: (job: Job) => void }): Promise<Loaded> {
   const params: Params = { ...settings, part: app.part };
-  const key = `${app.subject}?${JSON.stringify(params)}`;
+  const key = `${app.generation}/${app.subject}?${JSON.stringify(params)}`;
   const known = cache.get(key);
   if (known) {
     cache.delete(key);
@@ -46,11 +51,6 @@ export async function loadEmbedding(settings: Settings, o: { signal: AbortSignal
   cache.set(key, loaded);
   forget();
   return loaded;
-}
-
-/** The embeddings of a subject that was trained again, or closed, are of no use. */
-export function forgetAll(): void {
-  cache.clear();
 }
 
 function forget(): void {

@@ -4,7 +4,7 @@ import type { EmbeddingList, EmbeddingOnDisk, Job } from "../../api/types";
 import { className } from "../../parts/words";
 import { app, subjectPath } from "../../state/app.svelte";
 import { colourAmounts, colourClusters, colourKinds, colourWrong, COLOURINGS, type Coloured, type Colouring } from "./colours";
-import { loadEmbedding, type Loaded, type Settings } from "./load";
+import { loadEmbedding, unitsOf, type Loaded, type Settings } from "./load";
 import { NORMAL, SELECTED, SHADOW } from "./renderer";
 
 /** The first of these that lies on disk is shown first; else the first that is quick. */
@@ -50,7 +50,7 @@ export class Model {
       loss: Boolean(app.columns?.loss.some(Number.isFinite)),
       quality: Boolean(app.columns?.meta.quality),
       cluster: Boolean(this.loaded?.cluster?.length),
-      channel: this.layers.some(({ channels }) => channels > 0),
+      channel: this.layers.some((one) => unitsOf(one) > 0),
     };
     return (Object.keys(COLOURINGS) as Colouring[]).filter((one) => has[one]);
   });
@@ -137,11 +137,11 @@ export class Model {
   }
 
   /** Ask for the mean activation of a channel, to colour by it. */
-  loadChannel(layer: string, channel: number, images: string | null): () => void {
+  loadChannel(layer: string, channel: number, images: string | null, seed: string | null): () => void {
     const stopper = new AbortController();
     const { signal } = stopper;
     this.channelProblem = null;
-    compute<null>(subjectPath("activation"), { layer, channel, part: app.part, images }, { signal })
+    compute<null>(subjectPath("activation"), { layer, channel, part: app.part, images, seed }, { signal })
       .then(({ arrays }) => {
         if (signal.aborted) return;
         const values = new Float32Array(app.numbers.length).fill(NaN);
