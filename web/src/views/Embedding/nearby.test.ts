@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { boundsOf, fit, matrixOf, project } from "./camera";
-import { enclosed, enclosedOnScreen, foremost, gridOf, inside, nearest } from "./nearby";
+import { enclosed, enclosedOnScreen, foremost, gridOf, inside, nearest, within } from "./nearby";
 
 /** Points that look random, the same each time. */
 function scattered(n: number, dims = 2): Float32Array {
@@ -47,6 +47,14 @@ test("a lasso that crosses itself leaves out what it goes round twice", () => {
   const star = [0, 3, -2, -3, 3, 1, -3, 1, 2, -3];
   expect(inside(star, 0, 0)).toBe(false);
   expect(inside(star, 0, 2)).toBe(true);
+});
+
+test("a rectangle has the points inside it, up to a number", () => {
+  const box = [-3, -2, 1, 4];
+  const all = [...ALL.keys()].filter((k) => POINTS[3 * k] >= -3 && POINTS[3 * k] <= 1 && POINTS[3 * k + 1] >= -2 && POINTS[3 * k + 1] <= 4);
+  expect(within(gridOf(POINTS), box, ALL, 9999).sort((a, b) => a - b)).toEqual(all);
+  expect(within(gridOf(POINTS), box, ALL, 5)).toHaveLength(5);
+  expect(within(gridOf(POINTS), [50, 50, 60, 60], ALL, 5)).toEqual([]);
 });
 
 test("grids of none, one and equal points work", () => {

@@ -65,6 +65,16 @@ export function nearest(grid: Grid, x: number, y: number, radius: number, counts
   return best;
 }
 
+/** The points inside a rectangle (left, bottom, right, top), at most so many; those that do not count are left out. */
+export function within(grid: Grid, [left, bottom, right, top]: number[], counts: Uint8Array, most: number): number[] {
+  const found: number[] = [];
+  inCells(grid, left, bottom, right, top, (k) => {
+    const [x, y] = [grid.points[3 * k], grid.points[3 * k + 1]];
+    if (found.length < most && counts[k] && x >= left && x <= right && y >= bottom && y <= top) found.push(k);
+  });
+  return found;
+}
+
 /** In 3-D: of the points within a radius in pixels the one that lies foremost, those straight below first. */
 export function foremost(
   points: Float32Array,

@@ -1,7 +1,7 @@
 /** The drawn points: what is on the canvas, from where one looks, and which point lies where. */
 import { between, boundsOf, fit, matrixOf, moved, project, rotated, unproject, zoomed, type Camera, type Matrix } from "./camera";
 import { sameImages, type Loaded } from "./load";
-import { enclosed, enclosedOnScreen, foremost, nearest } from "./nearby";
+import { enclosed, enclosedOnScreen, foremost, nearest, within } from "./nearby";
 import { LARGEST_STEP, Renderer } from "./renderer";
 
 /** How long the points take from layer to layer (ms). */
@@ -142,6 +142,15 @@ export class Plot {
     const flat = outline.slice();
     for (let k = 0; k < flat.length; k += 2) [flat[k], flat[k + 1]] = unproject(camera, outline[k], outline[k + 1], width, height);
     return enclosed(loaded.grid, flat, pickable);
+  }
+
+  /** Points of a plane that lie on the canvas and can be found, at most so many. */
+  inSight(most: number): number[] {
+    const { loaded, camera, width, height, pickable } = this;
+    if (!loaded?.grid || pickable.length !== loaded.numbers.length) return [];
+    const [left, top] = unproject(camera, 0, 0, width, height);
+    const [right, bottom] = unproject(camera, width, height, width, height);
+    return within(loaded.grid, [left, bottom, right, top], pickable, most);
   }
 
   /** Where a place of the embedding lies on the canvas in CSS pixels; null where it is behind the eye. */
