@@ -26,7 +26,8 @@ export class Plot {
   dark = false;
   private renderer: Renderer | null = null;
   private canvas: HTMLCanvasElement | null = null;
-  private pickable: Uint8Array = new Uint8Array(0);
+  /** 0 for points that cannot be found. */
+  private pickable = $state.raw<Uint8Array>(new Uint8Array(0));
   private colours: Uint8Array = new Uint8Array(0);
   private before: Float32Array = new Float32Array(0);
   private share = 1;
