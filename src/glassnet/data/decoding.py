@@ -110,7 +110,7 @@ def decode_and_kind(path: Path | Encoded | str, mode: Literal["L", "RGB"], size:
     """Read an image as `decode` does, and return with it what its header told."""
     _take_large_blocks()
     try:
-        with opened(path) as file:
+        with Image.open(path) if isinstance(path, str) else opened(path) as file:
             kind = kind_of(file)
             if _is_plain(file):
                 if min(file.size) >= 4 * size:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -71,7 +72,7 @@ def stored_pictures(path: Path, names: Sequence[str], size: int, root: Path | No
         WorkError: A process that decodes was killed.
     """
     folder = cache_folder("folder", path, size, root)
-    files = [path / name for name in names]
+    files = [f"{path}{os.sep}{name}" for name in names]  # a Path for each would take long
     gray = _looks_gray(folder, files)
     while True:
         try:
@@ -83,8 +84,8 @@ def stored_pictures(path: Path, names: Sequence[str], size: int, root: Path | No
             break
         gray = True
     wide = np.flatnonzero(found.there & (found.entries["flags"] & WIDE == WIDE))
-    say_wide([files[i] for i in wide.tolist()])
-    say_dim(files)
+    say_wide([Path(files[i]) for i in wide.tolist()])
+    say_dim([Path(file) for file in _sample(files)])
     leave_out(damaged, skip_damaged=skip_damaged)
     return found
 
@@ -123,7 +124,7 @@ def stored_pairs(
         made_of={"version": VERSION, "kind": "masks", "size": size},
         shapes={"images": (3, size, size), "masks": (size, size)},
         names=[pair.image.relative_to(path).as_posix() for pair in pairs],
-        files=[(pair.image, pair.mask) for pair in pairs],
+        files=[(str(pair.image), str(pair.mask)) for pair in pairs],
         read=picture,
         noun="images with masks",
     )
@@ -161,10 +162,10 @@ def _by_place(targets: Tensor, places: Tensor, count: int) -> Tensor:
     return whole
 
 
-def _of_pictures(files: Sequence[Path], names: Sequence[str], size: int, *, gray: bool) -> Wanted:
+def _of_pictures(files: Sequence[str], names: Sequence[str], size: int, *, gray: bool) -> Wanted:
     def read(row: int, is_regular: bool) -> Picture:
         pixels, kind = read_picture_and_kind(
-            str(files[row]) if is_regular else files[row], "L" if gray else "RGB", size
+            files[row] if is_regular else Path(files[row]), "L" if gray else "RGB", size
         )
         return Picture((pixels,), kind.gray, kind.wide)
 
@@ -179,10 +180,13 @@ def _of_pictures(files: Sequence[Path], names: Sequence[str], size: int, *, gray
     )
 
 
-def _looks_gray(folder: Path, files: Sequence[Path]) -> bool:
+def _looks_gray(folder: Path, files: Sequence[str]) -> bool:
     """Tell whether images are grey, by their cache, or by a sample of them."""
     try:
         return bool(read_json(folder / MADE_OF)["channels"] == 1)
     except (InputError, KeyError, TypeError):
-        some = files[:: max(1, len(files) // SAMPLED)]
-        return all(gray for gray, _ in map(is_gray_and_wide, some))
+        return all(gray for gray, _ in map(is_gray_and_wide, map(Path, _sample(files))))
+
+
+def _sample(files: Sequence[str]) -> Sequence[str]:
+    return files[:: max(1, -(-len(files) // SAMPLED))]

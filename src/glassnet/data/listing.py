@@ -149,6 +149,16 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
+def name_inside(file: Path, folder: Path) -> str:
+    """Return the path of a file within a folder that it was found in, with slashes: `relative_to`, in a tenth of the
+    time, which counts where there are a million.
+    """
+    whole, start = str(file), f"{folder}{os.sep}"
+    if whole.startswith(start):
+        return whole[len(start) :].replace(os.sep, "/")
+    return file.relative_to(folder).as_posix()
+
+
 def is_hidden_in(inner: Path) -> bool:
     """Tell whether any name of a relative path is hidden."""
     return any(map(is_hidden, inner.parts))

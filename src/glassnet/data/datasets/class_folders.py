@@ -1,5 +1,6 @@
 """Class folders: which images a folder holds, of which class and in which part, before one of them is read."""
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +14,11 @@ from glassnet.data.listing import (
     are_classes,
     complete_parts,
     find_parts,
+    is_hidden,
     is_hidden_in,
     is_without_labels,
     listed,
+    name_inside,
     require_live_folders,
     sub_folders,
     walk,
@@ -103,7 +106,7 @@ def _split(path: Path, *, needs_classes: bool) -> Layout:
             f"class '{label}' in {path} has 1 image, expected at least 2 to split into training and test: "
             "add images, or give train and test folders."
         )
-    keys = [file.relative_to(path).as_posix() for file in whole.files]
+    keys = [name_inside(file, path) for file in whole.files]
     train, test = stratified_split(keys, whole.labels, test_share=TEST_SHARE, seed=SPLIT_SEED)
     parts: dict[Part, Labelled] = {"train": whole.take(train), "test": whole.take(test)}
     return Layout(parts, f"fixed split {len(train):,}/{len(test):,}", ignored)
@@ -154,7 +157,7 @@ def _scan(folder: Path, *, needs_classes: bool) -> tuple[Labelled, Counter[str]]
     listings = {child: walk(child) for child in sub_folders(folder)}
     _require_folders_apart(folder, {child: one.folders for child, one in listings.items()})
     for child, listing in listings.items():
-        images = [file for file in listing.files if _is_image(file.relative_to(folder))]
+        images = [file for file in listing.files if _is_image(name_inside(file, folder))]
         if not images:
             raise InputError(
                 f"class '{child.name}' in {folder} has no images ({', '.join(sorted(SUFFIXES))}): "
@@ -166,7 +169,7 @@ def _scan(folder: Path, *, needs_classes: bool) -> tuple[Labelled, Counter[str]]
     taken, inside = set(whole.files), frozenset[Identity]().union(*(one.folders for one in listings.values()))
     beside = walk(folder, without=inside).files
     others = [file for file in (*beside, *(f for one in listings.values() for f in one.files)) if file not in taken]
-    order = hash_order([file.relative_to(folder).as_posix() for file in whole.files], seed=SPLIT_SEED)
+    order = hash_order([name_inside(file, folder) for file in whole.files], seed=SPLIT_SEED)
     return whole.take(order), Counter(_kind(file.relative_to(folder)) for file in others)
 
 
@@ -199,7 +202,7 @@ def _without_classes(folder: Path, *, needs_classes: bool) -> Labelled:
 
 def images_in(folder: Path) -> list[Path]:
     """List the image files in a folder and in those inside it, in order, without what is hidden."""
-    return [file for file in walk(folder).files if _is_image(file.relative_to(folder))]
+    return [file for file in walk(folder).files if _is_image(name_inside(file, folder))]
 
 
 def class_folders(path: Path) -> tuple[dict[Path, list[Path]], bool]:
@@ -230,8 +233,8 @@ def _parts_of(path: Path) -> dict[Part, Path]:
     return parts if "train" in parts and sub_folders(parts["train"]) else {}
 
 
-def _is_image(inner: Path) -> bool:
-    return inner.suffix.lower() in SUFFIXES and not is_hidden_in(inner)
+def _is_image(inner: str) -> bool:
+    return os.path.splitext(inner)[1].lower() in SUFFIXES and not any(map(is_hidden, inner.split("/")))  # noqa: PTH122
 
 
 def _kind(inner: Path) -> str:

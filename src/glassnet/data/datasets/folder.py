@@ -23,7 +23,7 @@ from glassnet.data.datasets.class_folders import (
     images_in,
 )
 from glassnet.data.large import is_large, stored_parts, stored_pictures
-from glassnet.data.listing import Listed, Part
+from glassnet.data.listing import Listed, Part, name_inside
 from glassnet.data.pictures import read_undamaged_pictures, say_ignored
 from glassnet.data.split import hash_order, labelled_split
 from glassnet.errors import InputError
@@ -69,7 +69,7 @@ def load(
         [file for part in layout.parts.values() for file in part.files],
         [label for part in layout.parts.values() for label in part.labels],
     )
-    names = [file.relative_to(path).as_posix() for file in whole.files]
+    names = [name_inside(file, path) for file in whole.files]
     splits, rows = _read_parts(
         path,
         names,

@@ -40,7 +40,7 @@ from glassnet.data.shards.index import (
     keys_of,
     read_index,
 )
-from glassnet.data.shards.rows import Rows, rows_in_file
+from glassnet.data.shards.rows import Rows, rows_in_file, runs
 from glassnet.data.shards.workers import at_work, cores
 from glassnet.download import one_process_at_a_time
 from glassnet.files import write_json
@@ -105,7 +105,7 @@ class Wanted:
     made_of: Mapping[str, Any]
     shapes: Mapping[str, tuple[int, ...]]
     names: Sequence[str]
-    files: Sequence[tuple[Path, ...]]
+    files: Sequence[tuple[str, ...]]
     read: Callable[[int, bool], Picture]
     noun: str
     stop: Callable[[np.ndarray], bool] = lambda _entries: False
@@ -322,9 +322,9 @@ class _Journal:
         for array in self._rows.values():
             array.flush(places)
         for at, entries in waiting:
-            for place, entry in zip(at.tolist(), entries, strict=True):
-                self._file.seek(place * self._size)
-                self._file.write(entry.tobytes())
+            for start, stop in runs(at):
+                self._file.seek(int(at[start]) * self._size)
+                self._file.write(entries[start:stop].tobytes())
         self._file.flush()
 
     def __exit__(self, *_error: object) -> None:

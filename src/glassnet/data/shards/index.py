@@ -7,6 +7,7 @@ the others; who reads the old place at that time reads on undisturbed.
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +30,7 @@ def entry_type(names: Sequence[str]) -> np.dtype[np.void]:
     return np.dtype(WHOLE + OF_MASKS * ("masks" in names))
 
 
-def keys_of(names: Sequence[str], files: Sequence[tuple[Path, ...]]) -> tuple[np.ndarray, Bool[np.ndarray, " n"]]:
+def keys_of(names: Sequence[str], files: Sequence[tuple[str, ...]]) -> tuple[np.ndarray, Bool[np.ndarray, " n"]]:
     """Return a key of each image, of its name and its files' sizes and times of change, and which files are regular.
 
     Args:
@@ -39,18 +40,16 @@ def keys_of(names: Sequence[str], files: Sequence[tuple[Path, ...]]) -> tuple[np
     keys = bytearray()
     regular = np.ones(len(names), dtype=bool)
     for i, (name, of_image) in enumerate(zip(names, files, strict=True)):
-        about = [name]
+        about = name
         for path in of_image:
             try:
-                status = path.stat()
+                status = os.stat(path)  # noqa: PTH116, a Path for each file would take longer than the call
+                about += f"\0{status.st_size} {status.st_mtime_ns}"
+                regular[i] &= stat.S_ISREG(status.st_mode)
             except OSError:
-                about.append("missing")
+                about += "\0missing"
                 regular[i] = False
-                continue
-            about.append(f"{status.st_size} {status.st_mtime_ns}")
-            if not stat.S_ISREG(status.st_mode):
-                regular[i] = False
-        keys += hashlib.blake2b("\0".join(about).encode(), digest_size=16).digest()
+        keys += hashlib.blake2b(about.encode(), digest_size=16).digest()
     return np.frombuffer(bytes(keys), "S16"), regular
 
 

@@ -94,7 +94,7 @@ class Rows:
         places = np.arange(*rows.indices(len(self))) if isinstance(rows, slice) else _checked(rows, len(self))
         places = places if self._chosen is None else self._chosen[places]
         out = np.empty((len(places), self.row_bytes), np.uint8)
-        for start, stop in _runs(places, self._in_file):
+        for start, stop in runs(places, self._in_file):
             file, row = divmod(int(places[start]), self._in_file)
             self._read(file, row * self.row_bytes, out[start:stop].reshape(-1).data)
         return torch.from_numpy(out).view(len(places), *self.shape[1:])
@@ -116,7 +116,7 @@ class Rows:
             OSError: The disk refuses.
         """
         flat = np.ascontiguousarray(pixels).reshape(len(places), self.row_bytes)
-        for start, stop in _runs(places, self._in_file):
+        for start, stop in runs(places, self._in_file):
             file, row = divmod(int(places[start]), self._in_file)
             _write_at(self._open[file], flat[start:stop].reshape(-1).data, row * self.row_bytes)
 
@@ -150,11 +150,11 @@ def _checked(rows: Tensor, count: int) -> np.ndarray:
     return np.where(places < 0, places + count, places)
 
 
-def _runs(places: np.ndarray, in_file: int) -> list[tuple[int, int]]:
-    """Cut places into runs that follow each other in one file."""
+def runs(places: np.ndarray, in_file: int | None = None) -> list[tuple[int, int]]:
+    """Cut places into runs that follow each other, in one file where so many are in each."""
     if not len(places):
         return []
-    ends = np.flatnonzero((np.diff(places) != 1) | (places[1:] % in_file == 0)) + 1
+    ends = np.flatnonzero((np.diff(places) != 1) | (in_file is not None and places[1:] % in_file == 0)) + 1
     bounds = [0, *ends.tolist(), len(places)]
     return list(itertools.pairwise(bounds))
 

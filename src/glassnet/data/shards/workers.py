@@ -6,6 +6,7 @@ what it answers comes back. It ends when this process does, however that ends.
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -135,6 +136,7 @@ def _serve(
     pipe: Connection, others: Sequence[Connection], work: Callable[[int], Any], first: Callable[[], None] | None
 ) -> None:
     """Do pieces until the other end of the pipe is closed, by this process's parent or by its death."""
+    gc.freeze()  # what this process was copied with is not looked through again and again
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     for other in others:  # or the parent's ends would live on in its children
