@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { NdArray } from "../../api/client";
-import { isSigned, isZero, layerFor, listed, methodsOf, shortNames } from "./mapKeys";
+import { isSigned, isZero, layerFor, layerTitle, listed, methodsOf, shortNames } from "./mapKeys";
 
 const map = (...values: number[]): NdArray => ({ data: Float32Array.from(values), shape: [1, values.length] });
 const arrays = {
@@ -33,6 +33,12 @@ describe("maps", () => {
     expect(isSigned(map(1, 2))).toBe(false);
     expect(isSigned({ data: new Float32Array(12), shape: [3, 2, 2] })).toBe(true);
     expect([isZero(map(0, 0)), isZero(map(0, -1))]).toEqual([true, false]);
+  });
+});
+
+describe("layerTitle", () => {
+  it("says of a bare number that it is a layer", () => {
+    expect([layerTitle("4"), layerTitle("conv4")]).toEqual(["layer 4", "conv4"]);
   });
 });
 

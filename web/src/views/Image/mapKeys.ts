@@ -29,6 +29,11 @@ export function layerFor(maps: MethodMaps, chosen: string): string | null {
   return maps.layers.length === 1 ? maps.layers[0] : null;
 }
 
+/** A layer in a caption; a bare number says that it is one. */
+export function layerTitle(layer: string): string {
+  return /^\d+$/.test(layer) ? `layer ${layer}` : layer;
+}
+
 /** Names that fit under a small picture: without what they all begin with, or their ends. */
 export function shortNames(layers: string[], most = 9): string[] {
   if (layers.every((name) => name.length <= most)) return layers;
