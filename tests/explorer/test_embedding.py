@@ -6,7 +6,7 @@ import pytest
 
 import glassnet as gn
 from glassnet.analysis import build_request
-from glassnet.explorer.embedding import Wanted, fit
+from glassnet.explorer.embedding import Wanted, fit, listed, on_disk
 from glassnet.run.codec import encode
 from glassnet.run.store import Store
 
@@ -171,3 +171,14 @@ def test_a_subject_of_a_run_is_that_run(page, pages):
     assert other.json("/session")["subjects"][0]["kind"] == "run"
     assert other.json("training")["state"] == "finished"
     assert other.ask("pixels/1").content == page.ask("pixels/1").content
+
+
+def test_what_is_on_disk_must_be_of_this_model_and_these_images(page, pages):
+    expected, _ = page.arrays(f"embedding?{PCA}")
+    opened = pages(page.subjects.get(page.first).path).subjects.get(page.first)
+    wanted = Wanted("fc1", "pca", 2, 60)
+    opened.warm()
+    assert np.array_equal(on_disk(opened, wanted).points, expected["points"])
+    opened.made_of["test"] = {**opened.made_of["test"], "images": "others"}
+    assert on_disk(opened, wanted) is None
+    assert listed(opened, "test").embeddings == []

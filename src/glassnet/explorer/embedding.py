@@ -11,7 +11,7 @@ import numpy as np
 
 from glassnet.explorer.arrays import Arrays
 from glassnet.explorer.described import PartName
-from glassnet.explorer.ondisk import entry_of
+from glassnet.explorer.ondisk import entry_of, is_current
 from glassnet.explorer.schemas import EmbeddingList, EmbeddingMeta, EmbeddingOnDisk, Measure
 from glassnet.explorer.shown import OpenSubject
 from glassnet.formats import is_number, percent
@@ -149,19 +149,14 @@ def measure_of(key: str, value: Any, classes: int, interval: Any = None) -> Meas
 
 def listed(opened: OpenSubject, part: PartName) -> EmbeddingList:
     """List the pictures that are on disk, of the model as it is now, and that `Wanted` can ask for."""
-    folder = opened.path if opened.path is not None else opened.subject.path
-    entries = [] if folder is None else Store(folder).entries("embedding")
-    rows = [_listed(one) for one in entries if is_current(opened, one, part)]
+    if opened.path is None:
+        folder, known = opened.subject.path, opened.subject.made_of(part)
+        every = [] if folder is None else Store(folder).entries("embedding")
+        entries = [one for one in every if dict(one.made_of) == known]
+    else:
+        entries = [one for one in opened.store.entries("embedding") if is_current(opened, one)]
+    rows = [_listed(one) for one in entries if one.settings.get("split") == part]
     return EmbeddingList(embeddings=[one for one in rows if one is not None])
-
-
-def is_current(opened: OpenSubject, entry: Entry, part: PartName) -> bool:
-    """Tell whether an entry is of a part, and of the model and the images as they are now."""
-    if entry.settings.get("split") != part or entry.elsewhere is not None:
-        return False
-    if opened.path is not None and not opened.is_loaded:
-        return entry.file.stat().st_mtime_ns >= max(modified for _, modified, _ in opened.stamp)
-    return dict(entry.made_of) == opened.subject.made_of(part)
 
 
 def _listed(entry: Entry) -> EmbeddingOnDisk | None:

@@ -1,7 +1,7 @@
-"""What lies on disk of a run, for the first seconds, in which torch and the data are not loaded yet.
+"""What lies on disk of a run, which needs neither torch nor the data.
 
-An entry is taken where the run's weights are no newer than it. Once the data are loaded, the store compares what the
-entry was made of, too.
+As long as these are not loaded, an entry is taken where the run's weights are no newer than it; then by what it was
+made of.
 """
 
 from __future__ import annotations
@@ -15,21 +15,30 @@ from glassnet.explorer.arrays import Arrays
 from glassnet.explorer.columns import of_evaluation
 from glassnet.explorer.described import PartName
 from glassnet.explorer.shown import OpenSubject
-from glassnet.run.store import Entry, Store
+from glassnet.run.store import Entry
 
 _EVALUATION: dict[str, Any] = {"data": None, "flip": False, "precision": "fp32"}
 
 
 def entry_of(opened: OpenSubject, kind: str, settings: Mapping[str, Any]) -> Entry | None:
-    """Return the entry of these settings; None where there is none, or torch is there to look closer."""
-    if opened.path is None or opened.is_loaded or not opened.stamp:
+    """Return the entry of these settings; None where there is none, or the subject is no run."""
+    if opened.path is None or not opened.stamp or opened.data_changed:
         return None
-    weights = max(modified for _, modified, _ in opened.stamp)
-    for entry in Store(opened.path).entries(kind):
-        same = entry.elsewhere is None and dict(entry.settings) == dict(settings)
-        if same and entry.file.stat().st_mtime_ns >= weights:
-            return entry
-    return None
+    known = opened.made_of.get(settings["split"])
+    if known is not None and kind == "embedding":
+        return opened.store.find(kind, settings, known, earlier=False)
+    fitting = (one for one in opened.store.entries(kind) if dict(one.settings) == dict(settings))
+    return next((one for one in fitting if is_current(opened, one)), None)
+
+
+def is_current(opened: OpenSubject, entry: Entry) -> bool:
+    """Tell whether an entry is of the model and the images as they are now, as far as that is known yet."""
+    if entry.elsewhere is not None:
+        return False
+    known = opened.made_of.get(entry.settings.get("split", "test"))
+    if known is None:
+        return entry.file.stat().st_mtime_ns >= max(modified for _, modified, _ in opened.stamp)
+    return all(entry.made_of.get(name) == digest for name, digest in known.items())
 
 
 def columns_on_disk(opened: OpenSubject, part: PartName) -> Arrays | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -16,7 +16,7 @@ from glassnet.explorer.described import Basics, PartName, describe, of_manifest,
 from glassnet.explorer.jobs import Queue
 from glassnet.explorer.schemas import SubjectInfo, SubjectSummary
 from glassnet.run.directory import RunDirectory
-from glassnet.run.store import slug
+from glassnet.run.store import Store, slug
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -92,6 +92,7 @@ class OpenSubject:
         name: What the page calls it.
         path: Folder of the run; None for a network.
         queue: The work that is asked of it.
+        made_of: Digests of model and images by part, as entries have them; {} until they are known.
     """
 
     def __init__(
@@ -109,6 +110,7 @@ class OpenSubject:
         self.queue = Queue()
         self._subject, self._data_root = subject, data_root
         self._opened = threading.RLock()
+        self.made_of: dict[PartName, Mapping[str, Any]] = {}
         self._remembering = threading.Lock()
         self._recent: OrderedDict[Any, Any] = OrderedDict()
         self._manifest: Any = None
@@ -138,6 +140,11 @@ class OpenSubject:
     def is_loaded(self) -> bool:
         """Whether the data have been read."""
         return bool(self._parts)
+
+    @property
+    def data_changed(self) -> str:
+        """How the data have changed since the training, in a sentence, once they are loaded; empty where not."""
+        return "" if self._subject is None else self._subject.data_changed
 
     def check(self) -> None:
         """Refuse a run that is not as it was when it was opened.
@@ -187,6 +194,24 @@ class OpenSubject:
                     raise Refusal(404, f"{self.name} has only the images that it was given, no training part.")
                 self._parts[name] = ImagePart(name, subject.part(name))
             return self._parts[name]
+
+    @cached_property
+    def store(self) -> Store:
+        """The analyses of a run."""
+        assert self.path is not None
+        return Store(self.path)
+
+    def warm(self) -> None:
+        """Load torch, the data and the model, and digest them.
+
+        Raises:
+            GlassnetError: They cannot be loaded.
+        """
+        import glassnet.analysis  # noqa: F401  # which takes longest
+
+        self.part("test")
+        self.model()
+        self.made_of["test"] = self.subject.made_of("test")
 
     def context(self) -> Context:
         """Return what one piece of work is computed with."""
@@ -268,8 +293,7 @@ class OpenSubject:
 
     def info(self) -> SubjectInfo:
         """Return what a page needs at the start."""
-        note = self._subject.data_changed if self._subject is not None else ""
-        return describe(self.id, self.name, self.kind, self.basics, note)
+        return describe(self.id, self.name, self.kind, self.basics, self.data_changed)
 
 
 class Subjects:
@@ -328,8 +352,7 @@ class Subjects:
         for one in list(self.all.values()):
             try:
                 if one.kind != "unfinished" and not one.problem:
-                    one.part("test")
-                    one.model()
+                    one.warm()
             except Exception as error:
                 say(f"glassnet: {one.name} cannot be shown in full: {error}")
 
