@@ -4,15 +4,17 @@ import contextlib
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import TypeVar
 
 import torch
 import torch.distributed
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import broadcast_object_list, gather_object
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.distributed.rendezvous import rendezvous
@@ -23,6 +25,10 @@ from glassnet.errors import GlassnetError, InputError, WorkError
 T = TypeVar("T")
 MEETING_SECONDS = 120
 """How long a process waits for the others to start."""
+SEEING_SECONDS = 20
+"""How long it waits for a folder that another one made."""
+LOST = ("gloo", "Connection closed by peer", "Connection reset by peer", "Broken pipe")
+"""What gloo says of a process that is gone."""
 
 
 def join_processes(device: torch.device) -> Accelerator:
@@ -105,6 +111,43 @@ def main_first(accelerator: Accelerator, work: Callable[[], T]) -> T:
     done: list[T] = []
     broadcast_from_main(accelerator, lambda: done.append(work()))
     return done[0] if done else work()
+
+
+def require_everywhere(accelerator: Accelerator, path: Path) -> None:
+    """Refuse a run's folder that some of the processes, on other hosts, do not see: each reads its weights at the end.
+
+    Raises:
+        InputError: Some do not, also after waiting for a shared disk to show what is new.
+    """
+    if accelerator.num_processes == 1:
+        return
+    last = time.monotonic() + SEEING_SECONDS
+    while not path.is_dir() and time.monotonic() < last:
+        time.sleep(0.1)
+    missing = gather_object([path.is_dir()]).count(False)
+    if missing:
+        raise InputError(
+            f"{path} is not there for {missing} of {accelerator.num_processes} processes, expected a folder that all "
+            "hosts see; give --out on a disk that they share."
+        )
+
+
+def check_lost(error: Exception, path: Path) -> None:
+    """Say in one sentence that another process was lost, if that is what an error of this one's means.
+
+    Raises:
+        WorkError: One was.
+    """
+    if count_processes() == 1 or isinstance(error, GlassnetError):
+        return
+    if isinstance(error, torch.distributed.DistError) or any(word in str(error) for word in LOST):
+        said = (
+            f"another process was lost; continue with `glassnet train --resume {path}`, by as many processes or by "
+            "another number."
+        )
+        if not is_main_process():  # the first one, which speaks for all, may be the one that was lost
+            print(f"glassnet: {printable(said)}", file=sys.stderr, flush=True)
+        raise WorkError(said) from None
 
 
 class _SumOverProcesses(torch.autograd.Function):

@@ -36,7 +36,14 @@ from glassnet.run import SCHEMA_VERSION
 from glassnet.run.store import slug
 from glassnet.settings import ResolvedSettings, TrainSettings, to_json
 from glassnet.training.callbacks import Callback, Watchers
-from glassnet.training.distributed import broadcast_from_main, join_processes, main_first, synchronize_batchnorm
+from glassnet.training.distributed import (
+    broadcast_from_main,
+    check_lost,
+    join_processes,
+    main_first,
+    require_everywhere,
+    synchronize_batchnorm,
+)
 from glassnet.training.loop import Loop, evaluate_split, run_epochs, save_checkpoint, training_info
 from glassnet.training.state import TrainingState, new_state
 from glassnet.training.transfer import freeze
@@ -86,6 +93,7 @@ def train(settings: TrainSettings, *, name: str | None = None, callbacks: Sequen
             parts, resumed, accelerator, state, training.to(device), validation, precision, path, started, now, copies
         )
         loop = dataclasses.replace(loop, watchers=watchers)
+        _require_everywhere(loop, new=saved is None)
         broadcast_from_main(accelerator, lambda: _begin(loop, new=saved is None))
         try:
             with torch.random.fork_rng(devices=[accelerator.device] if accelerator.device.type == "cuda" else []):
@@ -97,6 +105,7 @@ def train(settings: TrainSettings, *, name: str | None = None, callbacks: Sequen
             raise
         except RuntimeError as error:
             check_memory(error, resumed.batch_size)
+            check_lost(error, path)
             raise
         except WriteError as error:
             raise WriteError(error.problem, f"make room, then continue with `glassnet train --resume {path}`") from None
@@ -127,6 +136,16 @@ def _claim(
     run.truncate_history(path, state.epoch, saved.get("history"))
     run.settle_weights(path, state.best_weights)
     return path
+
+
+def _require_everywhere(loop: Loop, *, new: bool) -> None:
+    """Refuse a folder that other hosts do not see, before any work; no new one stays."""
+    try:
+        require_everywhere(loop.accelerator, loop.path)
+    except InputError:
+        if new and loop.accelerator.is_main_process:
+            run.discard_start(loop.path)
+        raise
 
 
 def _begin(loop: Loop, *, new: bool) -> None:
