@@ -135,7 +135,19 @@ def test_other_clusterings(capsys, copy, clustering):
 
 @pytest.mark.usefixtures("unsaved")
 def test_engine_and_several_perplexities(capsys, copy):
-    words = ["--images", 60, "--methods", "tsne", "--engine", "opentsne", "--perplexity", 5, 15, "--name", "scales"]
+    words = [
+        "--images",
+        60,
+        "--methods",
+        "tsne",
+        "--tsne-engine",
+        "opentsne",
+        "--perplexity",
+        5,
+        15,
+        "--name",
+        "scales",
+    ]
     (picture,) = answer(capsys, "features", copy.path, *words)["pictures"]
     assert picture["components"] is None
     assert picture["analysis"] == "embedding/scales"
@@ -249,7 +261,7 @@ def test_two_runs_compared(capsys, copy, other):
         (["--layers", "fc9"], "no layer 'fc9' in"),
         (["--dims", "4"], "--dims is 4, expected 2 or 3"),
         (["--methods", "lda"], "lda"),
-        (["--engine", "sklearn"], "sklearn"),
+        (["--tsne-engine", "sklearn"], "sklearn"),
         (["--perplexity", "0.5"], "--perplexity is 0.5, expected a finite number of at least 1"),
         (["--perplexity", "nan"], "--perplexity is nan"),
         (["--images", "20", "--perplexity", "30"], "--perplexity is 30, expected at most 6.33333 for 20 images"),

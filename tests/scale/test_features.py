@@ -9,7 +9,7 @@ from torch import nn
 import glassnet as gn
 from glassnet.errors import InputError, WorkError
 from glassnet.scale import engines, features, shards
-from glassnet.scale.shards import MANIFEST, Shard, ShardFiles, split
+from glassnet.scale.shards import MANIFEST, Shard, ShardFiles
 from glassnet.scale.workers import Workers
 
 
@@ -68,24 +68,24 @@ def test_processes_give_the_files_of_the_local_engine_to_the_last_byte(network, 
 def test_what_is_finished_is_not_computed_again(network, images, tmp_path, inline):
     options = {"batch_size": 8, "engine": "processes", "out": tmp_path}
     whole = {name: np.array(rows) for name, rows in gn.extract_features(network, images, LAYERS, **options).items()}
-    assert inline == [0, 1, 2, 3, 4]
+    assert inline == list(range(19))
     assert gn.extract_features(network, images, LAYERS, **options)["fc1"].shape == (300, 8)
-    assert inline == [0, 1, 2, 3, 4]
+    assert inline == list(range(19))
     # Killed in the middle: two lines are whole and one is half, the files have not their names yet, one shard is bad.
     lines = (tmp_path / MANIFEST).read_bytes().splitlines(keepends=True)
     (tmp_path / MANIFEST).write_bytes(b"".join(lines[:4]) + lines[4][:9])
     for name in whole:
         (tmp_path / f"{name}.npy").replace(tmp_path / f"{name}.npy.partial")
     rows = np.load(tmp_path / "fc1.npy.partial", mmap_mode="r+")
-    rows[70] += 1
+    rows[20] += 1
     rows.flush()
     inline.clear()
     again = gn.extract_features(network, images, LAYERS, **options)
-    assert inline == [1, 3, 4]
+    assert inline == [1, *range(3, 19)]
     for name, array in whole.items():
         assert np.array_equal(again[name], array)
     numbers = [json.loads(line).get("shard") for line in (tmp_path / MANIFEST).read_text().splitlines()]
-    assert (numbers[:4], sorted(numbers[4:])) == ([None, 0, 1, 2], [1, 3, 4])
+    assert (numbers[:4], sorted(numbers[4:])) == ([None, 0, 1, 2], inline)
 
 
 @pytest.mark.parametrize("change", ["images", "weights", "layers", "batch_size"])
@@ -102,7 +102,7 @@ def test_features_of_something_else_are_replaced(network, images, tmp_path, inli
         "conv1" if change == "layers" else "fc1",
         **options | ({"batch_size": 16} if change == "batch_size" else {}),
     )
-    assert len(inline) == len(split(300, 8 * (16 if change == "batch_size" else 8)))
+    assert len(inline) == len(features.shards_of(300, 16 if change == "batch_size" else 8))
     assert f"{tmp_path} holds features of something else, which are replaced" in capsys.readouterr().err
 
 
@@ -121,12 +121,12 @@ def test_parquet_holds_the_rows_a_file_a_shard(network, images, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     rows = gn.extract_features(network, images, LAYERS, batch_size=8, out=tmp_path, format="parquet")
     assert [file.name for file in sorted((tmp_path / "fc1.parquet").iterdir())] == [
-        f"0000{n}.parquet" for n in range(5)
+        f"{n:05d}.parquet" for n in range(19)
     ]
     table = parquet.read_table(tmp_path / "fc1.parquet")
     assert table.column("number").to_pylist() == list(range(300))
     assert np.array_equal(np.array(table.column("vector").to_pylist(), dtype=np.float32), rows["fc1"])
-    gn.extract_features(network, images[:60], "fc1", batch_size=8, out=tmp_path, format="parquet")
+    gn.extract_features(network, images[:60], "fc1", batch_size=60, out=tmp_path, format="parquet")
     assert len(list((tmp_path / "fc1.parquet").iterdir())) == 1
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,17 +14,20 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
-from torch import Tensor
+from torch import Tensor, nn
 
 from glassnet.analysis.base import Context, Kind, Precision, get
 from glassnet.data.split import balanced_draw
 from glassnet.display import Shown
 from glassnet.errors import InputError
 from glassnet.files import scratch_folder
+from glassnet.images import ImageRows, Images
 from glassnet.models.features import extract_features
 from glassnet.models.layers import select_layers
 from glassnet.subject import Part, Subject
 
+Extract = Callable[[nn.Module, Images | ImageRows, Sequence[str], Precision, int], dict[str, np.ndarray]]
+"""Takes a model, images, layers, the precision and the images of a batch, and returns a row an image of each layer."""
 STREAMED_FROM_IMAGES = 20_000
 """The features of more images stream to files, one a layer, that anything can map."""
 
@@ -86,8 +89,18 @@ def compute(subject: Subject, request: FeaturesRequest, context: Context) -> Fea
     return Features(request.layer, rows, labels, split.numbers.numpy(), split.files)
 
 
-def prepare(subject: Subject, layers: Sequence[str], request: Any, context: Context) -> None:
-    """Extract the features of several layers in one pass, for the analyses of this context."""
+def prepare(
+    subject: Subject, layers: Sequence[str], request: Any, context: Context, *, extract: Extract | None = None
+) -> None:
+    """Extract the features of several layers in one pass, for the analyses of this context.
+
+    Args:
+        subject: Of what.
+        layers: Their names.
+        request: Which images are drawn, and the precision.
+        context: Where to compute, and what keeps the features.
+        extract: Extracts in another way than here, as over several processes, and into a folder of its own.
+    """
     prepared = _prepared(subject, request, context)
     missing = [layer for layer in layers if layer not in prepared]
     if not missing:
@@ -95,6 +108,9 @@ def prepare(subject: Subject, layers: Sequence[str], request: Any, context: Cont
     chosen = drawn(subject, request, context)
     model = context.once(("model", id(subject)), lambda: subject.model(context.device))
     images = subject.part(request.split).subset(chosen).pixels
+    if extract is not None:
+        prepared |= extract(model, images, missing, request.precision, context.batch_size)
+        return
     folder = None
     if len(chosen) > STREAMED_FROM_IMAGES:
         folder = _folder(subject, context)

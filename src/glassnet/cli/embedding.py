@@ -8,10 +8,11 @@ from typing import Any
 from glassnet.analysis import Analysis, Context, analyse, build_request
 from glassnet.analysis.base import is_stored
 from glassnet.analysis.embedding import EMBEDDING, QUALITY_MEASURES, check
-from glassnet.analysis.features import layer_names, prepare, width_of
+from glassnet.analysis.features import Extract, layer_names, prepare, width_of
 from glassnet.analysis.layers import LayerComparison
 from glassnet.analysis.views import last_hidden_layer
 from glassnet.cli import Answer
+from glassnet.cli.rows import rows_of
 from glassnet.cli.subjects import answer_about, context_of, kept_at, open_subject, precision_of
 from glassnet.console import progress, say
 from glassnet.errors import InputError
@@ -33,7 +34,8 @@ def features(settings: FeaturesSettings) -> Answer:
             "method and number of dimensions, or leave it out."
         )
     compared = _compared(subject, settings, context) if compares else None  # first: it refuses before the others work
-    done = list(_embedded(subject, requests, settings.name, context))
+    with rows_of(settings, subject, context) as extract:
+        done = list(_embedded(subject, requests, settings, context, extract))
     parts = [_pictures(done)] if done else []
     answer: dict[str, Any] = {"run": str(subject.path), "pictures": [one.to_json() for one in done]}
     if compared is not None:
@@ -82,7 +84,7 @@ def _requests(subject: Subject, settings: FeaturesSettings, context: Context) ->
         "split": settings.split,
         "seed": settings.seed,
         "precision": precision_of(settings),
-        "engine": settings.engine,
+        "engine": settings.tsne_engine,
         "perplexity": settings.perplexity,
         "landmarks": settings.landmarks,
         "clustering": settings.clustering,
@@ -97,20 +99,24 @@ def _requests(subject: Subject, settings: FeaturesSettings, context: Context) ->
 
 
 def _embedded(
-    subject: Subject, requests: list[dict[str, Any]], name: str | None, context: Context
+    subject: Subject,
+    requests: list[dict[str, Any]],
+    settings: FeaturesSettings,
+    context: Context,
+    extract: Extract | None,
 ) -> Iterator[Analysis]:
     built = [build_request("embedding", one) for one in requests]
     new = [one for one in built if not is_stored(EMBEDDING, subject, one, context)]
     for request in new:
         check(subject, request, context)
-    if new:  # in one pass
-        prepare(subject, list(dict.fromkeys(one.layer for one in new)), new[0], context)
+    if wanted := built if settings.rows else new:  # in one pass
+        prepare(subject, list(dict.fromkeys(one.layer for one in wanted)), wanted[0], context, extract=extract)
     with progress("embedding features", len(built)) as advance:
         for one, request in zip(requests, built, strict=True):
             if request in new and request.dims > (width := width_of(subject, request, context)):
                 say(f"{request.layer} has {width} features, too few for {request.dims} dimensions; left out.")
                 continue
-            yield analyse(subject, "embedding", name=name, context=context, **one)
+            yield analyse(subject, "embedding", name=settings.name, context=context, **one)
             advance(note=f"{request.layer}: {EMBEDDING_TITLES[request.method]} {request.dims}-D")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import shutil
 import sys
@@ -33,8 +34,8 @@ from glassnet.scale.parquet import require_pyarrow, write_parquet
 from glassnet.scale.shards import Shard, ShardFiles, split
 from glassnet.scale.workers import Failure, Task
 
-SHARD_BATCHES = 8
-"""A shard has so many batches: less is lost with a worker, and more keeps it from waiting."""
+MOST_BATCHES, FEWEST_SHARDS = 8, 16
+"""A shard has so many batches at most: less is lost with a worker; but images enough for so many workers are shared."""
 SAMPLED_IMAGES = 1024
 """Of more images than these, so many are digested, evenly spread, to know them again."""
 
@@ -103,7 +104,7 @@ def extract_features(
         if out is None:
             raise InputError("format is 'parquet', which needs a folder to write to; pass out=.")
     check_images(images, batch_size)
-    shards = split(len(images), SHARD_BATCHES * batch_size)
+    shards = shards_of(len(images), batch_size)
     if engine == "local":
         rows = extract_here(
             model,
@@ -122,6 +123,12 @@ def extract_features(
     if format == "parquet" and out is not None:
         write_parquet(Path(out), rows, shards)
     return rows
+
+
+def shards_of(images: int, batch_size: int) -> list[Shard]:
+    """Cut images into shards of whole batches, the same whatever the number of workers, which may change on the way."""
+    batches = -(-images // batch_size)
+    return split(images, batch_size * min(MOST_BATCHES, max(1, batches // FEWEST_SHARDS)))
 
 
 @dataclass(frozen=True)
@@ -193,9 +200,20 @@ def _part(images: Images | ImageRows, start: int, stop: int) -> np.ndarray:
     """Return some images as an array of their own, which can be sent; NumPy has no bfloat16."""
     part = images[start:stop]
     if isinstance(part, np.ndarray):
-        return np.ascontiguousarray(part)
+        copied = np.array(part)
+        _let_go(images)
+        return copied
     part = part.detach().cpu()
     return np.ascontiguousarray((part.float() if part.dtype == torch.bfloat16 else part).numpy())
+
+
+def _let_go(images: Any) -> None:
+    """Give back the pages of a memory map that have been read: they count as this process's memory."""
+    held = images
+    while isinstance(held, np.ndarray) and getattr(images, "mode", "") == "r":
+        held = held.base
+    if isinstance(held, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        held.madvise(mmap.MADV_DONTNEED)
 
 
 def _name(shard: Shard) -> str:

@@ -115,7 +115,8 @@ class Workers:
                 running[future] = (*following, slot, worker)
             if not running:
                 return
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
+            done = wait(running, return_when=FIRST_COMPLETED).done
+            for future in [one for one in running if one in done]:  # in the order in which they were begun
                 item, attempt, slot, worker = running.pop(future)
                 slot.load -= 1
                 if not isinstance(error := future.exception(), self._lost):

@@ -11,6 +11,7 @@ from tyro.conf import Positional
 
 from glassnet.errors import InputError
 from glassnet.settings.convert import Device, Precision, paths, positive, seeded
+from glassnet.settings.engine import EngineSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +75,7 @@ class EvalSettings(NetworkSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FeaturesSettings(NetworkSettings):
+class FeaturesSettings(NetworkSettings, EngineSettings):
     """Draw the features of layers as points, cluster them, measure how far to trust each picture, compare layers."""
 
     run: Positional[Path]
@@ -93,7 +94,7 @@ class FeaturesSettings(NetworkSettings):
     """Ways to embed; umap needs `pip install 'glassnet[umap]'`, pacmap `pip install 'glassnet[pacmap]'`."""
     dims: tuple[int, ...] | None = None
     """Dimensions of the pictures, 2, 3 or both; if not given, 2 and 3 for PCA and 2 for the others."""
-    engine: Literal["glassnet", "opentsne"] = "glassnet"
+    tsne_engine: Literal["glassnet", "opentsne"] = "glassnet"
     """What computes t-SNE."""
     perplexity: tuple[float, ...] | None = None
     """t-SNE's effective number of neighbours, or several to be averaged; 30 if not given, less for few images."""
@@ -108,6 +109,14 @@ class FeaturesSettings(NetworkSettings):
     """Layers to compare by probe, neighbours, separability, rank and CKA, by name, pattern or kind (conv linear)."""
     against: Path | None = None
     """Another run on the same data: CKA between its layers and this run's, of those to compare."""
+    rows: Path | None = None
+    """Folder for the features themselves, LAYER.npy with a row an image; of engines processes and ray, what is finished
+    there is not computed again."""
+    format: Literal["npy", "parquet"] = "npy"
+    """With --rows: parquet also writes LAYER.parquet/00000.parquet and so on, with each image's number, label and
+    file."""
+    worker_cpus: int = 1
+    """Engines processes and ray: threads of each worker that extracts, and CPUs that Ray keeps for it."""
     seed: int = 0
     """Seed of the draws, of the embeddings and of the clusters."""
     name: str | None = None
@@ -118,6 +127,10 @@ class FeaturesSettings(NetworkSettings):
     def __post_init__(self) -> None:
         """Refuse what no embedding could use."""
         super().__post_init__()
+        EngineSettings.__post_init__(self)
+        positive(self, "worker_cpus")
+        if self.format == "parquet" and self.rows is None:
+            raise InputError("--format parquet writes files, and needs --rows FOLDER to know where.")
         if not isinstance(self.images, int):  # a script may give a path
             object.__setattr__(self, "images", str(self.images))
         positive(self, "images", "clusters", "landmarks")
