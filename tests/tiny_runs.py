@@ -2,9 +2,11 @@
 
 import contextlib
 import json
+import shutil
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import glassnet as gn
@@ -25,6 +27,15 @@ def replace_weights(path, weights):
     epoch = manifest["weights"]["epoch"]
     manifest["weights"]["digest"] = write_weights(path, weights, epoch=epoch)
     (path / "run.json").write_text(json.dumps(manifest))
+
+
+def weakened(path, copied):
+    """Copy a run with other weights in its last layer, so that it says other things of the same images."""
+    shutil.copytree(path, copied)
+    weights = gn.Run.open(copied).weights()
+    noise = torch.randn(weights["fc2.weight"].shape, generator=torch.Generator().manual_seed(0))
+    replace_weights(copied, {**weights, "fc2.weight": weights["fc2.weight"] + 0.3 * noise})
+    return copied
 
 
 def save_scans(folder):

@@ -1,17 +1,24 @@
 import os
 import shutil
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import sync_playwright
 
 import glassnet as gn
+from glassnet.explorer.serving import Server
+from glassnet.explorer.shown import Subjects
 from glassnet.reports import report as write_report
+from tiny_runs import weakened
 
 QUIET = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
+
+
+SOFTWARE_WEBGL = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist")
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +29,7 @@ def browser():
         message = "no chromium on the path; install it with `apt-get install chromium`"
         pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, args=list(QUIET))
+        chromium = playwright.chromium.launch(executable_path=program, args=[*QUIET, *SOFTWARE_WEBGL])
         yield chromium
         chromium.close()
 
@@ -55,6 +62,45 @@ def look(browser, report):
         page.requests = []
         page.on("request", lambda request: page.requests.append(request.url))
         page.goto(path.as_uri())
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="session")
+def explored(finished, segmented, vae, tmp_path_factory):
+    """A server that shows two classifiers, a segmentation and a VAE; its runs may be written to."""
+    folder = tmp_path_factory.mktemp("explored")
+    for run, name in ((finished, "digits"), (segmented, "scans"), (vae, "bars")):
+        shutil.copytree(run.path, folder / name)
+    weakened(folder / "digits", folder / "weaker")
+    subjects = Subjects([folder / name for name in ("digits", "weaker", "scans", "bars")])
+    server = Server(subjects, host="127.0.0.1", port=0)
+    server.folder = folder
+    server.start()
+    yield server
+    server.close()
+    subjects.close()
+
+
+@pytest.fixture
+def visit(browser, explored):
+    """Open a view of the explorer in a window of its own; what goes wrong is collected in `page.complaints`."""
+    contexts = []
+
+    def opened(view: str, *, width: int = 1280, scheme: str = "light"):
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        page.complaints, page.hosts = [], set()
+        page.on("console", lambda message: page.complaints.append(message.text))
+        page.on("pageerror", lambda error: page.complaints.append(str(error)))
+        page.on("request", lambda request: page.hosts.add(urlsplit(request.url).netloc))
+        page.goto(explored.url)
+        page.goto(f"{explored.url.partition('?')[0]}#/{view}")
         return page
 
     yield opened

@@ -3,6 +3,7 @@
 import pytest
 
 from explorer_page import Page
+from tiny_runs import weakened
 
 
 @pytest.fixture(scope="session")
@@ -31,15 +32,4 @@ def page(pages, finished, tmp_path_factory):
 @pytest.fixture(scope="session")
 def weaker(finished, tmp_path_factory):
     """The run with other weights, so that it says other things of the same images."""
-    import shutil
-
-    import torch
-
-    import glassnet as gn
-    from tiny_runs import replace_weights
-
-    shutil.copytree(finished.path, copied := tmp_path_factory.mktemp("runs") / "weaker")
-    weights = gn.Run.open(copied).weights()
-    noise = torch.randn(weights["fc2.weight"].shape, generator=torch.Generator().manual_seed(0))
-    replace_weights(copied, {**weights, "fc2.weight": weights["fc2.weight"] + 0.3 * noise})
-    return copied
+    return weakened(finished.path, tmp_path_factory.mktemp("runs") / "weaker")

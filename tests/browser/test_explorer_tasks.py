@@ -1,0 +1,151 @@
+"""The explorer in a browser: segmentation, reconstruction, training, network, comparison; what holds for all views."""
+
+import re
+
+import pytest
+
+import glassnet as gn
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+VIEWS = {
+    "digits": ("embedding?method=pca", "image?image=3", "edit?image=3", "mistakes", "network", "training", "compare"),
+    "scans": ("segmentation?image=1", "image?image=1", "edit?image=1", "network"),
+    "bars": ("reconstruction?image=1", "embedding?method=pca", "training"),
+}
+EVERY = [f"{run}/{view}" for run, views in VIEWS.items() for view in views]
+READY = {
+    "embedding": '[data-testid=points][data-state="ready"]',
+    "image": "canvas",
+    "edit": "[data-testid=drawing]",
+    "mistakes": "table",
+    "network": "table",
+    "training": "svg",
+    "compare": "dl",
+    "segmentation": "figure canvas",
+    "reconstruction": "figure canvas",
+}
+
+
+def ready(page, view):
+    page.wait_for_selector(f"[data-testid=view] {READY[view.split('/')[1].split('?')[0]]}")
+    page.wait_for_selector("[data-testid=view] progress", state="detached")
+
+
+def turned(page):
+    """Return the output with the code turned, as a PNG."""
+    return page.locator("[aria-label='Turn the code'] canvas").nth(1).evaluate("one => one.toDataURL()")
+
+
+@pytest.mark.parametrize("view", EVERY)
+def test_nothing_is_wrong_for_people_who_cannot_see_it_or_have_a_small_screen(visit, view):
+    from axe_playwright_python.sync_playwright import Axe
+
+    for width, scheme in ((1280, "light"), (390, "dark")):
+        page = visit(view, width=width, scheme=scheme)
+        ready(page, view)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+        assert [(one["id"], one["nodes"][0]["html"][:200]) for one in found] == []
+        assert page.complaints == []
+        assert len(page.hosts) == 1
+
+
+@pytest.mark.parametrize("view", EVERY)
+def test_an_address_restores_its_view(visit, view):
+    page = visit(view)
+    ready(page, view)
+    address, title = page.url, page.inner_text("h1")
+    page.reload()
+    ready(page, view)
+    assert (page.url, page.inner_text("h1")) == (address, title)
+
+
+def test_a_region_is_explained_where_it_is_clicked(visit, explored):
+    page = visit("scans/segmentation?image=1")
+    ready(page, "scans/segmentation")
+    box = page.locator("figure canvas").nth(1).bounding_box()
+    with page.expect_response(lambda answer: "region" in answer.url and answer.status == 200) as given:
+        page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    assert re.search(r"target=region(:|%3A)1[56](,|%2C)1[56]", given.value.url)
+    assert page.complaints == []
+
+
+def test_iou_of_the_list_is_that_of_the_evaluation(visit, explored):
+    result = gn.evaluate(gn.Run.open(explored.folder / "scans"))
+    page = visit("scans/segmentation?image=1")
+    ready(page, "scans/segmentation")
+    page.get_by_text(re.compile(r"mean IoU 0\.\d+")).first.wait_for()
+    assert result.images == page.locator("[data-testid=gallery] button").count()
+
+
+def test_a_number_of_the_code_redraws_the_output(visit):
+    page = visit("bars/reconstruction?image=1")
+    ready(page, "bars/reconstruction")
+    slider = page.locator(".sliders input[type=range]").first
+    slider.wait_for()
+    before = turned(page)
+    with page.expect_response(lambda answer: "/decode" in answer.url and answer.status == 200):
+        slider.focus()
+        page.keyboard.press("End")
+    page.get_by_text("With the code turned").wait_for()
+    after = turned(page)
+    assert before != after
+    page.get_by_role("button", name="Reset all").click()
+    page.get_by_text("Turn a slider").wait_for()
+    assert page.complaints == []
+
+
+def test_two_runs_are_compared_on_their_images(visit, explored):
+    right = {}
+    for name in ("digits", "weaker"):
+        run = gn.Run.open(explored.folder / name)
+        right[name] = gn.evaluate(run).accuracy
+    page = visit("digits/compare?with=weaker")
+    ready(page, "digits/compare")
+    numbers = [
+        int(one.replace(",", "").split()[0])
+        for one in page.locator("dl.counts dd, [data-testid=view] dl dd").all_inner_texts()
+    ]
+    both, first, second, neither = numbers[-4:]
+    assert both + first + second + neither == 1000
+    assert (both + first) / 1000 == pytest.approx(right["digits"])
+    assert (both + second) / 1000 == pytest.approx(right["weaker"])
+    assert page.complaints == []
+
+
+def test_a_layer_leads_to_its_embedding(visit):
+    page = visit("digits/network")
+    ready(page, "digits/network")
+    page.get_by_role("button", name="conv2", exact=True).click()
+    page.get_by_role("button", name=re.compile("embedding", re.I)).last.click()
+    page.wait_for_selector('[data-testid=points][data-layer="conv2"]')
+    assert page.complaints == []
+
+
+def test_the_theme_is_chosen_and_remembered(visit):
+    page = visit("digits/network")
+    ready(page, "digits/network")
+
+    def background():
+        return page.evaluate("getComputedStyle(document.body).backgroundColor")
+
+    light = background()
+    page.get_by_label("Colours").select_option("dark")
+    assert background() != light
+    page.reload()
+    ready(page, "digits/network")
+    assert background() != light
+
+
+def test_keys_open_views_and_go_from_image_to_image(visit):
+    page = visit("digits/image?image=3")
+    ready(page, "digits/image")
+    page.keyboard.press("j")
+    page.wait_for_selector('[data-testid=focus][data-number="4"]')
+    page.keyboard.press("5")
+    page.wait_for_selector('[data-testid=view][data-view="network"]')
+    page.keyboard.press("?")
+    page.get_by_role("dialog").wait_for()
+    page.keyboard.press("Escape")
+    assert page.complaints == []
