@@ -65,7 +65,8 @@ class App {
   private loading: AbortController | null = null;
   private remembered: Record<string, Record<string, string>> = {};
   private lastChange = { what: "", at: 0 };
-  private remain = "";
+  /** The address that the state was read from or written to; none at first. */
+  private current: string | null = null;
 
   get theme(): Theme {
     return theme.value;
@@ -177,8 +178,8 @@ class App {
   }
 
   private follow(): void {
-    if (!this.session || location.hash === this.remain) return;
-    this.remain = location.hash;
+    if (!this.session || location.hash === this.current) return;
+    this.current = location.hash;
     const place = readAddress(location.hash);
     const subjects = this.session?.subjects ?? [];
     const known = subjects.find((one) => one.id === place.subject);
@@ -211,7 +212,7 @@ class App {
     const now = performance.now();
     const same = what !== "" && what === this.lastChange.what && now - this.lastChange.at < ONE_STEP;
     this.lastChange = { what, at: now };
-    this.remain = hash;
+    this.current = hash;
     history[replace || same ? "replaceState" : "pushState"](null, "", hash);
   }
 
