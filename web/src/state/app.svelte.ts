@@ -104,7 +104,7 @@ class App {
   }
 
   open(subject: string, view: ViewName | null = null): void {
-    if (subject === this.subject && (!view || view === this.view)) return;
+    if (subject === this.subject && !this.problem && (!view || view === this.view)) return;
     this.keep();
     const views = this.session?.subjects.find((one) => one.id === subject)?.views ?? [];
     const wanted = view ?? this.view;
@@ -184,6 +184,8 @@ class App {
     const subjects = this.session?.subjects ?? [];
     const known = subjects.find((one) => one.id === place.subject);
     if (place.subject && !known) {
+      this.loading?.abort();
+      Object.assign(this, { subject: null, view: null, info: null });
       this.problem = new ApiError(`Nothing here is called "${place.subject}": choose one of the list.`, 404);
       return;
     }
