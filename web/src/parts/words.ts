@@ -7,6 +7,13 @@ export function className(index: number | null | undefined): string {
   return app.info?.classes[index] ?? `class ${index}`;
 }
 
+/** What the page calls a subject: its name, or its id where another has the same name. */
+export function subjectName(id: string | null | undefined): string {
+  const subjects = app.session?.subjects ?? [];
+  const name = subjects.find((one) => one.id === id)?.name ?? id ?? "";
+  return id && subjects.filter((one) => one.name === name).length > 1 ? id : name;
+}
+
 /** What an image is, for a screen reader and a tooltip. */
 export function describe(number: number): string {
   const place = app.placeOf(number);

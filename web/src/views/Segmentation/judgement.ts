@@ -98,12 +98,15 @@ export function errorMap(
 ): Uint8ClampedArray<ArrayBuffer> {
   const picture = new Uint8ClampedArray(4 * truth.length);
   const colours = JUDGEMENTS.map((name) => rgb(JUDGED[name].colour));
+  const hides = JUDGEMENTS.map((name) => hidden.has(name));
   const asked = ofClass(truth, predicted, only);
-  judgeAll(truth, predicted).forEach((judgement, place) => {
-    const dim = !asked[place] || hidden.has(JUDGEMENTS[judgement]);
-    picture.set(dim ? rgb(JUDGED.background.colour) : colours[judgement], 4 * place);
+  const judged = judgeAll(truth, predicted);
+  for (let place = 0; place < truth.length; place += 1) {
+    const dim = !asked[place] || hides[judged[place]];
+    const colour = colours[dim ? 0 : judged[place]]; // what is dim looks like background
+    for (let channel = 0; channel < 3; channel += 1) picture[4 * place + channel] = colour[channel];
     picture[4 * place + 3] = dim ? 70 : 255;
-  });
+  }
   return picture;
 }
 
@@ -122,21 +125,19 @@ export function classOverlay(
   const size = mask.length;
   const grey = pixels.length < 3 * size;
   const picture = new Uint8ClampedArray(4 * size);
-  const colours = new Map<number, [number, number, number]>();
+  const colours: Record<number, [number, number, number]> = {};
   for (let place = 0; place < size; place += 1) {
     const red = pixels[place];
     const green = grey ? red : pixels[size + place];
     const blue = grey ? red : pixels[2 * size + place];
     const value = mask[place];
     const covered = value !== 0 && value !== VOID && (only === null || value === only);
-    if (!covered) {
-      picture.set([red, green, blue, 255], 4 * place);
-      continue;
-    }
-    if (!colours.has(value)) colours.set(value, rgb(colourOf(value)));
     const light = 0.299 * red + 0.587 * green + 0.114 * blue;
-    const mixed = colours.get(value)!.map((channel) => opacity * channel + (1 - opacity) * light);
-    picture.set([...mixed, 255], 4 * place);
+    const colour = covered ? (colours[value] ??= rgb(colourOf(value))) : null;
+    picture[4 * place] = colour ? opacity * colour[0] + (1 - opacity) * light : red;
+    picture[4 * place + 1] = colour ? opacity * colour[1] + (1 - opacity) * light : green;
+    picture[4 * place + 2] = colour ? opacity * colour[2] + (1 - opacity) * light : blue;
+    picture[4 * place + 3] = 255;
   }
   return picture;
 }

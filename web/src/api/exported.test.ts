@@ -1,0 +1,19 @@
+import { afterEach, describe, expect, it, vi } from "vitest";
+
+import { fetchExported, isIncluded } from "./exported";
+
+afterEach(() => vi.unstubAllGlobals());
+
+describe("what an export has", () => {
+  it("is everything where a server answers", () => expect(isIncluded("/subjects/a/latents")).toBe(true));
+
+  it("is what its index lists, whatever the order of the parameters", async () => {
+    const index = { "GET /subjects/a/maps/3?layers=conv1&part=test": { file: "1.bin", type: "text/plain", arrays: null, meta: null } };
+    vi.stubGlobal("document", { querySelector: () => ({ getAttribute: () => "data/" }) });
+    vi.stubGlobal("fetch", async () => new Response(JSON.stringify(index)));
+    await fetchExported("GET", "/subjects/a/maps/3", { part: "test", layers: "conv1", wait: 0.5 });
+    expect(isIncluded("/subjects/a/maps/3", { part: "test", layers: "conv1" })).toBe(true);
+    expect(isIncluded("/subjects/a/maps/4", { part: "test", layers: "conv1" })).toBe(false);
+    await expect(fetchExported("POST", "/subjects/a/decode", {})).rejects.toThrow("Decoding is not part of this export");
+  });
+});
