@@ -8,7 +8,8 @@ import pytest
 
 from command_line import answer, refused
 from glassnet.errors import InputError
-from glassnet.explorer.export import MARK, PICTURES, Request, _embeddings, export, requests_of
+from glassnet.explorer.export import MARK, export
+from glassnet.explorer.export_plan import PICTURES, Request, _embeddings, opened_first, requests_of
 from glassnet.explorer.shown import Subjects
 
 
@@ -37,7 +38,7 @@ def _quick():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("glassnet.explorer.export.requests_of", without_scores)
-        patch.setattr("glassnet.explorer.export.PICTURES", (("pca", 2), ("pca", 3)))
+        patch.setattr("glassnet.explorer.export_plan.PICTURES", (("pca", 2), ("pca", 3)))
         yield
 
 
@@ -207,3 +208,21 @@ def test_the_command_exports(capsys, run, static, tmp_path, monkeypatch):
 def test_without_the_built_page_there_is_nothing_to_export(run, tmp_path):
     with pytest.raises(InputError, match="the page was not built, so that nothing can be exported"):
         export(Subjects([run]), tmp_path / "page", static=tmp_path)
+
+
+def test_images_that_a_view_opens_by_itself_are_there(segmented, static, tmp_path, monkeypatch):
+    shutil.copytree(segmented.path, tmp_path / "scenes")
+    made = export(Subjects([tmp_path / "scenes"]), tmp_path / "page", images="0", layers=["conv7"], static=static)
+    index = json.loads((made.folder / "data" / "index.json").read_text())
+    columns = read(made, index, "GET /subjects/scenes/columns?part=test")
+    for number in columns["numbers"]:  # of four images all are among the best or the worst
+        assert f"GET /subjects/scenes/segmentation/{number}?part=test" in index
+    assert not made.left_out
+
+
+def test_where_two_networks_differ_both_are_there(run, static, tmp_path):
+    asked = Request("/compare", {"first": "a", "second": "b", "part": "test"})
+    body = json.dumps({"disagreements": [{"number": n} for n in range(9)]}).encode()
+    opened = list(opened_first(asked, body))
+    assert opened[:2] == [("a", 0), ("b", 0)]
+    assert len(opened) == 8

@@ -113,3 +113,11 @@ def test_a_reconstruction_is_explained_with_the_noise_of_its_number(codes, vae):
     again, _ = codes.arrays("maps?number=3&layers=encoder.conv1&methods=gradcam", method="POST", content=nothing)
     assert np.array_equal(arrays["gradcam|encoder.conv1"], again["gradcam|encoder.conv1"])
     assert codes.arrays("channels/3?layer=encoder.conv1")[0]["maps"].shape == (4, 6, 6)
+
+
+def test_a_scene_has_neighbours_and_no_label_of_its_own(scenes):
+    arrays, meta = scenes.arrays("neighbours/1?layer=conv7&count=2")
+    assert 1 not in arrays["numbers"]
+    assert (len(arrays["numbers"]), meta["among"], meta["same_label"]) == (2, 3, None)
+    answer = scenes.ask("label-errors?layer=conv7")
+    assert (answer.status_code, "expected a classifier" in answer.json()["error"]) == (400, True)

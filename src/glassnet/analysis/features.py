@@ -85,7 +85,8 @@ def compute(subject: Subject, request: FeaturesRequest, context: Context) -> Fea
         prepare(subject, [request.layer], request, context)
         rows = _prepared(subject, request, context)[request.layer]
     split = subject.part(request.split).subset(drawn(subject, request, context))
-    labels = image_labels(split.targets) if subject.labelled else np.full(len(rows), len(subject.classes))
+    labelled = subject.labelled and split.target_dimensions < 3
+    labels = image_labels(split.targets) if labelled else np.full(len(rows), len(subject.classes))
     return Features(request.layer, rows, labels, split.numbers.numpy(), split.files)
 
 
@@ -152,7 +153,12 @@ def drawn(subject: Subject, request: Any, context: Context) -> Tensor:
 
 
 def image_labels(targets: Tensor) -> np.ndarray:
-    """Return one class an image: the target, or the first label of several; one more than the last for none."""
+    """Return one class an image: the target, or the first label of several, one more than the last for none.
+
+    A mask gives its image no class: all have the same.
+    """
+    if targets.ndim == 3:
+        return np.zeros(len(targets), dtype=np.int64)
     if targets.ndim == 1:
         return targets.numpy().astype(np.int64)
     several = targets.numpy().astype(bool)

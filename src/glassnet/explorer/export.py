@@ -14,28 +14,34 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from fastapi import FastAPI
 
 from glassnet.console import printable, progress, say
 from glassnet.errors import InputError
 from glassnet.explorer.app import STATIC, create_app
-from glassnet.explorer.shown import OpenSubject, Subjects
+from glassnet.explorer.export_plan import (
+    Request,
+    chosen_numbers,
+    comparisons,
+    layers_of,
+    listed_embeddings,
+    opened_first,
+    pages_of,
+    requests_of,
+    requests_of_image,
+)
+from glassnet.explorer.shown import Subjects
 from glassnet.files import cannot_write, scratch_folder, writable_target, write_json
 
-Params = Mapping[str, str | int]
 MARK = '<meta name="glassnet-export" content="data/">'
 SUFFIXES = {"application/json": "json", "image/png": "png", "image/webp": "webp"}
-PICTURES = (("tsne", 2), ("pca", 2), ("pca", 3))
-"""Methods and dimensions of the embeddings of each layer."""
-CHOSEN_IMAGES, NEIGHBOURS = 24, 24
 _WAIT_SECONDS = 5
-_RESERVED = re.compile("[;/?:@&=+$,#]")
 
 
 @dataclass(frozen=True)
@@ -53,28 +59,6 @@ class Exported:
     answers: int
     bytes: int
     left_out: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Request:
-    """A request that the page makes of a subject, or of all.
-
-    Attributes:
-        path: Below /api, with the subject's name as it is.
-        params: Its query.
-        aligned: Of a list of embeddings, the layer that the others are turned onto.
-    """
-
-    path: str
-    params: Params = field(default_factory=dict)
-    aligned: str = ""
-
-    @property
-    def key(self) -> str:
-        """Its name in the index, as `keyOf` in web/src/api/exported.ts makes it."""
-        pieces = [_RESERVED.sub(lambda one: quote(one[0], safe=""), piece) for piece in self.path.split("/")]
-        query = "&".join(f"{name}={self.params[name]}" for name in sorted(self.params))
-        return f"GET {'/'.join(pieces)}{f'?{query}' if query else ''}"
 
 
 def export(
@@ -131,21 +115,28 @@ async def _written(app: FastAPI, subjects: Subjects, folder: Path, images: str, 
     """Ask for all that an export holds, and write the answers; return how much there is."""
     folder.mkdir()
     numbers = await asyncio.to_thread(chosen_numbers, subjects, images)
-    of_subjects = {name: await asyncio.to_thread(_layers, one, asked) for name, one in subjects.all.items()}
+    of_subjects = {name: await asyncio.to_thread(layers_of, one, asked) for name, one in subjects.all.items()}
     wanted = [Request("/session")]
     for name, opened in subjects.all.items():
         wanted += await asyncio.to_thread(lambda *given: list(requests_of(*given)), opened, numbers, of_subjects[name])
-    wanted += _comparisons(subjects)
+    wanted += comparisons(subjects)
     index: dict[str, Any] = {}
     left_out: dict[str, str] = {}
     with progress("exporting", len(wanted)) as advance:
         while wanted:
             request = wanted.pop(0)
+            if request.key in index:
+                continue
             status, headers, body = await ask(app, request)
             if status == 200:
                 body = _as_exported(request, body, of_subjects)
                 index[request.key] = _entry(folder, headers, body)
-                wanted += _pages(request, body) + _sizes(request, body)
+                wanted += [*pages_of(request, body), *listed_embeddings(request, body)]
+                for name, number in opened_first(request, body):
+                    of = subjects.get(name)
+                    wanted += await asyncio.to_thread(
+                        lambda *given: list(requests_of_image(*given)), of, number, of_subjects[name]
+                    )
             else:
                 left_out[request.key] = printable(str(json.loads(body)["error"]), lines=False)
             advance()
@@ -173,155 +164,6 @@ def _as_exported(request: Request, body: bytes, layers: Mapping[str, Sequence[st
         return body
     names = layers[request.path.split("/")[2]]
     return json.dumps({"embeddings": [one for one in json.loads(body)["embeddings"] if one["layer"] in names]}).encode()
-
-
-def _pages(request: Request, body: bytes) -> list[Request]:
-    """Return the pages of thumbnails that an atlas names."""
-    if not request.path.endswith("/atlas"):
-        return []
-    atlas = json.loads(body)
-    return [
-        Request(f"{request.path}/{page}", {**request.params, "digest": atlas["digest"]})
-        for page in range(atlas["pages"])
-    ]
-
-
-def _sizes(request: Request, body: bytes) -> list[Request]:
-    """Return the embeddings that are listed, as the page asks for them: with all their settings."""
-    if not request.path.endswith("/embeddings"):
-        return []
-    base = request.path.removesuffix("s")
-    keys = ("layer", "method", "dims", "images", "seed", "perplexity")
-    found = []
-    for one in json.loads(body)["embeddings"]:
-        params = {**request.params, **{key: _plain(one[key]) for key in keys if one[key] is not None}}
-        onto = request.aligned if one["layer"] != request.aligned else ""
-        found += [Request(base, params), *([Request(base, {**params, "align": onto})] if onto else [])]
-    return found
-
-
-def _plain(value: Any) -> str | int:
-    """Write a number as JavaScript does."""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else value
-
-
-def chosen_numbers(subjects: Subjects, images: str) -> list[int]:
-    """Return the numbers of the test images that are shown one by one: of all subjects together, each once.
-
-    Raises:
-        InputError: The words are no indices and no rule.
-    """
-    from glassnet.analysis.selection import is_file, select
-
-    numbers: dict[int, None] = {}
-    for opened in _finished(subjects):
-        subject = opened.subject
-        if images and is_file(images):
-            raise InputError(f"--images is {images}, expected indices as in 3,14,15, or a rule as in first:24.")
-        explain = subject.task.views().explain
-        usual = f"{explain.images.partition(':')[0]}:{CHOSEN_IMAGES}" if subject.labelled else f"first:{CHOSEN_IMAGES}"
-        for group in select(subject, images or usual, "test", "fp32", opened.context()):
-            numbers |= dict.fromkeys(group.split.numbers.tolist())
-    return list(numbers)
-
-
-def _finished(subjects: Subjects) -> Iterator[OpenSubject]:
-    return (one for one in subjects.all.values() if one.kind != "unfinished" and not one.problem)
-
-
-def requests_of(opened: OpenSubject, numbers: Iterable[int], names: Sequence[str]) -> Iterator[Request]:
-    """Yield what the page asks of a subject, for the test part, these images and these layers."""
-    base, part = f"/subjects/{opened.id}", {"part": "test"}
-    yield from (Request(base), Request(f"{base}/training"))
-    if opened.kind == "unfinished" or opened.problem:
-        return
-    info = opened.info()
-    yield from (Request(f"{base}/{route}", part) for route in ("labels", "atlas", "names", "columns"))
-    yield Request(f"{base}/network")
-    if "mistakes" in info.views:
-        yield from (Request(f"{base}/label-errors", {**part, "layer": name}) for name in names)
-    if "embedding" in info.views:
-        yield Request(f"{base}/scores", part)
-        yield from _embeddings(base, names, info.default_layer)
-        yield Request(f"{base}/embeddings", part, info.default_layer or "")  # when all of them are there
-    if info.task == "reconstruction":
-        yield Request(f"{base}/latents", part)
-    known = set(opened.part("test").numbers.tolist())
-    for number in numbers:
-        if number in known:
-            yield from _of_image(opened, base, number, names)
-
-
-def _layers(opened: OpenSubject, layers: Sequence[str]) -> list[str]:
-    """Return the layers of an export: those that are named, or the default one and those whose maps are shown.
-
-    Raises:
-        InputError: There is no such layer.
-    """
-    if opened.kind == "unfinished" or opened.problem:
-        return []
-    info = opened.info()
-    if layers:
-        from glassnet.models.layers import select_layers
-
-        asked = set(select_layers(opened.model(), list(layers)))
-    else:
-        asked = {*info.map_layers, *([info.default_layer] if info.default_layer else [])}
-    return [layer.name for layer in info.layers if layer.name in asked]
-
-
-def _embeddings(base: str, names: Sequence[str], default: str | None) -> Iterator[Request]:
-    """Yield the pictures of the layers, each as it is, and turned onto the default layer's."""
-    for name in names:
-        for method, dims in PICTURES:
-            params: dict[str, str | int] = {"part": "test", "layer": name, "method": method, "dims": dims}
-            yield Request(f"{base}/embedding", params)
-            if default is not None and name != default:
-                yield Request(f"{base}/embedding", {**params, "align": default})
-
-
-def _of_image(opened: OpenSubject, base: str, number: int, names: Sequence[str]) -> Iterator[Request]:
-    """Yield what the page asks of one image."""
-    info, part = opened.info(), {"part": "test"}
-    yield from (Request(f"{base}/{route}/{number}", part) for route in ("picture", "pixels", "image"))
-    for layers, methods, target in _maps(opened):
-        asked = {**part, "layers": layers, "methods": methods, "target": target}
-        yield Request(f"{base}/maps/{number}", asked)
-    mapped = [layer.name for layer in info.layers if layer.map and layer.name in names]
-    yield from (Request(f"{base}/channels/{number}", {**part, "layer": name}) for name in mapped)
-    count: dict[str, str | int] = {**part, "count": NEIGHBOURS}
-    yield from (Request(f"{base}/neighbours/{number}", {**count, "layer": name}) for name in names)
-    if info.task == "segmentation":
-        yield Request(f"{base}/segmentation/{number}", part)
-    if info.task == "reconstruction":
-        from glassnet.explorer.reconstructed import strengths
-
-        yield Request(f"{base}/reconstruction/{number}", part)
-        noises = strengths(opened.subject)
-        yield from (Request(f"{base}/reconstruction/{number}", {**part, "noise": noise}) for noise in noises)
-
-
-def _maps(opened: OpenSubject) -> Iterator[tuple[str, str, str]]:
-    """Yield layers, methods and target of the maps that the page asks for: all at once, and each alone."""
-    info = opened.info()
-    layers, methods = info.map_layers, info.default_methods
-    target = info.targets[0] if info.targets else "predicted"
-    yield ",".join(layers), ",".join(methods), target
-    for layer in layers:
-        yield from ((layer, method, target) for method in methods)
-    if info.task == "segmentation":
-        yield from ((layer, methods[0], name) for layer in layers[-1:] for name in info.classes)
-
-
-def _comparisons(subjects: Subjects) -> list[Request]:
-    """Return the comparisons of each two subjects that have such a view."""
-    compared = [one.id for one in _finished(subjects) if "compare" in one.info().views]
-    pairs = [(first, second) for first in compared for second in compared if first != second]
-    return [
-        Request(route, {"first": first, "second": second, "part": "test"})
-        for first, second in pairs
-        for route in ("/compare", "/cka")
-    ]
 
 
 async def ask(app: FastAPI, request: Request) -> tuple[int, dict[str, str], bytes]:
