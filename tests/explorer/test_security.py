@@ -9,6 +9,7 @@ from starlette.testclient import TestClient
 
 import glassnet as gn
 from explorer_page import PORT
+from glassnet.explorer.security import Guard
 
 
 @pytest.fixture
@@ -136,3 +137,20 @@ def test_a_page_that_was_not_built_says_so(page):
     answer = page.client.get("/")
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/html")
+
+
+def test_where_all_addresses_are_served_numbers_are_but_no_other_names(page):
+    guard = Guard(page.guard.app, PORT, "0.0.0.0", page.guard.token)
+    client = TestClient(guard, base_url=f"http://127.0.0.1:{PORT}", headers={"authorization": f"token {guard.token}"})
+    status = {
+        host: client.get("/api/session", headers={"host": host, "origin": f"http://{host}"}).status_code
+        for host in (
+            f"192.168.1.5:{PORT}",
+            f"[fe80::1]:{PORT}",
+            f"evil.example:{PORT}",
+            "192.168.1.5:80",
+            f"1.2.3:{PORT}",
+        )
+    }
+    assert list(status.values()) == [200, 200, 403, 403, 403]
+    assert guard.url.startswith(f"http://127.0.0.1:{PORT}/?token=")

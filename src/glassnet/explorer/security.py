@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hmac
 import html
+import ipaddress
 import json
 import secrets
+import socket
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
@@ -17,6 +19,8 @@ from glassnet.console import say
 
 LARGEST_BODY = 20_000_000
 """Bytes of an upload, at most."""
+EVERY_ADDRESS = ("0.0.0.0", "::", "")
+"""Hosts that stand for all addresses of this machine."""
 LOCAL = ("localhost", "127.0.0.1", "[::1]")
 _NO_TOKEN = "this page needs its token; open the address that `glassnet explore` printed, which ends in ?token=…."
 
@@ -91,10 +95,11 @@ class Guard:
     def _problem(self, scope: Scope) -> tuple[int, str] | None:
         """Return status and sentence of a refusal; None where there is none."""
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        if headers.get("host", "").lower() not in self._hosts():
+        if not self._is_served(headers.get("host", "").lower()):
             return 403, f"the address '{headers.get('host', '')[:100]}' is not served here; open {self._plain()}."
         origin = headers.get("origin")
-        if origin is not None and origin.lower() not in {f"http://{host}" for host in self._hosts()}:
+        scheme, _, of_page = (origin or "").lower().partition("://")
+        if origin is not None and not (scheme == "http" and self._is_served(of_page)):
             return 403, f"a page of {origin[:100]} may not ask this server."
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > LARGEST_BODY:
@@ -107,6 +112,19 @@ class Guard:
     def _hosts(self) -> set[str]:
         names = {*LOCAL, _bracketed(self.host).lower()}
         return {f"{name}:{self.port}" for name in names} | (names if self.port == 80 else set())
+
+    def _is_served(self, host: str) -> bool:
+        """Tell whether a host with its port is the address served.
+
+        Where all addresses of this machine are served, any address in numbers is one, and the machine's own name: only
+        a name can be made to point elsewhere.
+        """
+        if host in self._hosts():
+            return True
+        name, _, port = host.rpartition(":")
+        if self.host not in EVERY_ADDRESS or port != str(self.port):
+            return False
+        return name == socket.gethostname().lower() or _is_address(name.strip("[]"))
 
     def _plain(self) -> str:
         return self.url.partition("?")[0]
@@ -143,6 +161,14 @@ class Guard:
         }
         present = {name.lower() for name, _ in own}
         return [*own, *((name, value) for name, value in usual.items() if name not in present)]
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _bracketed(host: str) -> str:
