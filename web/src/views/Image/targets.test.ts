@@ -46,6 +46,7 @@ describe("question", () => {
   it("asks why, and of another class why not", () => {
     expect(question(meta(0, 0), info.classes, false)).toBe("Why cat?");
     expect(question(meta(2, 0), info.classes, true)).toBe("Why not ox?");
+    expect(question(meta(2, 0), info.classes, false)).toBe("Why ox?");
     expect(question(meta(null, null), info.classes, true)).toBe("The score of it");
   });
 

@@ -28,6 +28,8 @@ describe("confusion", () => {
   it("picks the classes with the most mistakes, in their own order", () => {
     expect(worstClasses(table, 2)).toEqual([0, 1]);
     expect(worstClasses(table, 5)).toEqual([0, 1, 2]);
+    // Class 0 is large and always read rightly: it has no mistakes.
+    expect(worstClasses(confusion([0, 0, 0, 0, 0, 0, 1, 2], [0, 0, 0, 0, 0, 0, 2, 1], 3), 2)).toEqual([1, 2]);
   });
 
   it("is written as CSV, with names quoted where they need it", () => {
