@@ -17,7 +17,9 @@ MANY = Size(points=2_000_000, columns=50, neighbours=90, dims=2)
 def test_the_formula_by_hand():
     assert needed_bytes(MANY) == 2_000_000 * (20 * 50 + 36 * 90 + 300) + 650_000_000
     small = Size(points=1000, columns=2000, neighbours=30, dims=3, features=2000, placed=500)
-    assert needed_bytes(small) == 1000 * (36 * 2000 + 36 * 30 + 300 + 16 * 2000 + 20_000) + 50_000_000 + 500 * 29
+    assert needed_bytes(small) == 1000 * (36 * 2000 + 36 * 30 + 300 + 16 * 2000) + 1_250_000_000 + 500 * 29
+    in_space = Size(points=10_000, columns=50, neighbours=90, dims=3)
+    assert needed_bytes(in_space) == 10_000 * (20 * 50 + 36 * 90 + 300 + 40_000) + 50_000_000
     huge = Size(points=20_000_000, columns=50, neighbours=90, dims=2)
     assert needed_bytes(huge) == 20_000_000 * (20 * 50 + 52 * 90 + 300) + 650_000_000
 

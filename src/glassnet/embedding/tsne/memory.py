@@ -21,8 +21,11 @@ BYTES_A_POINT = 300
 ALWAYS_BYTES = 50_000_000
 """What is at work of some rows after the others, and a small grid."""
 MOST_GRID_BYTES = {2: 600_000_000, 3: 1_200_000_000}
-GRID_BYTES_A_POINT = {2: 300, 3: 20_000}
-"""The grid of the repulsion covers the points' range, which grows slowly with their number, up to the largest grid."""
+GRID_BYTES_A_POINT = {2: 300, 3: 40_000}
+"""The grid of the repulsion covers the points' range, which grows slowly with their number, up to the largest grid.
+
+In space that is reached at once, but fewer than 30,000 points are compared pair by pair, unless others are placed.
+"""
 WIDE, BYTES_A_WIDE_NUMBER = 1000, 36
 """Rows wider than that, left as they are, are copied to find where the points start."""
 LANDMARKS = (500_000, 200_000, 100_000, 50_000, 20_000, 10_000)
@@ -50,8 +53,9 @@ def needed_bytes(size: Size) -> int:
     """Estimate the peak beyond the features themselves, in bytes.
 
     n (20 e + 36 k + 300) + 50 MB + min(300 n, 600 MB) for n points of e columns (after PCA) and k neighbours in the
-    plane; in space the last part, the grid, takes min(20,000 n, 1.2 GB). Each placed point takes 4 dims + 17 bytes. A
-    sample of the features, and features too wide for PCA in chunks, are copied: 16 bytes a number.
+    plane; in space the last part, the grid, takes min(40,000 n, 1.2 GB), and with landmarks 1.2 GB. Each placed point
+    takes 4 dims + 17 bytes. A sample of the features, and features too wide for PCA in chunks, are copied: 16 bytes a
+    number.
 
     `benchmarks/tsne_scale.py` compares it with measured peaks, which it exceeds by 15 to 60 %.
     """
@@ -59,6 +63,8 @@ def needed_bytes(size: Size) -> int:
     # Offsets into more entries than an int32 counts are int64, and so are the neighbours beside them.
     neighbour = BYTES_A_NEIGHBOUR if 2 * n * size.neighbours < 2**31 else BYTES_A_NEIGHBOUR + 16
     grid = min(GRID_BYTES_A_POINT[size.dims] * n, MOST_GRID_BYTES[size.dims])
+    if size.dims == 3 and size.placed:
+        grid = MOST_GRID_BYTES[3]
     rows = n * (number * size.columns + neighbour * size.neighbours + BYTES_A_POINT + 16 * size.features)
     return ALWAYS_BYTES + rows + grid + size.placed * (4 * size.dims + 17)
 
