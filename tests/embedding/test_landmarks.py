@@ -96,6 +96,16 @@ def test_accuracy_by_hand_among_equals_and_on_a_sample(monkeypatch):
     assert (some.landmark_sample, some.placed_sample, some.landmarks) == (5, 2, 1)
 
 
+def test_a_landmark_does_not_vote_for_itself():
+    # Each landmark's nearest other one has another class; only itself has its own.
+    points = np.array([[0, 0], [1, 0], [9, 0], [10, 0], [0, 0.4]], dtype=np.float32)
+    cost = landmark_accuracy(points, np.arange(4), np.array([0, 1, 0, 1, 0]), neighbours=1)
+    assert (cost.landmarks, cost.placed) == (0, 1)
+    # Of equals it is left out, too, and no other in its stead.
+    equal = landmark_accuracy(np.zeros((5, 2), np.float32), np.arange(4), np.array([0, 1, 1, 1, 1]), neighbours=3)
+    assert equal.landmarks == 0.75
+
+
 def test_refuses_what_does_not_fit(digits, blobs, placed, unchecked, monkeypatch):
     rows = blobs[0]
     for landmarks in (3, 120, -1):
