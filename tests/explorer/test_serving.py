@@ -1,5 +1,6 @@
 """The server itself: many clients at once, runs that vanish or change, models that fail, and how it starts and ends."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -134,6 +135,23 @@ def test_hover_is_answered_while_work_goes_on(server):
         times.append(time.perf_counter() - start)
     begun.join()
     assert np.median(times) < 1  # measured on a quiet machine elsewhere; here that nobody waits for the work
+
+
+def test_it_ends_without_a_traceback_while_a_request_waits(finished, monkeypatch, capfd):
+    subjects, waiting, go_on = Subjects([finished.path]), threading.Event(), threading.Event()
+    monkeypatch.setattr(subjects, "refresh", lambda: (waiting.set(), go_on.wait(20)))
+    ending = Server(subjects, host="127.0.0.1", port=0)
+    ending.start()
+    threading.Thread(target=_given_up, args=(ending,), daemon=True).start()
+    assert waiting.wait(20)
+    threading.Timer(1.5, go_on.set).start()
+    ending.close()
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def _given_up(server):
+    with contextlib.suppress(requests.RequestException):
+        _ask(server, "/session")
 
 
 def test_a_port_that_is_taken_is_refused(server):

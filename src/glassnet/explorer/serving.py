@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
 import sys
@@ -76,11 +77,18 @@ class Server:
 
     def run(self) -> None:
         """Serve until Ctrl-C."""
+        log = logging.getLogger("uvicorn.error")
+        log.addFilter(self._unless_closing)
         try:
             with contextlib.suppress(KeyboardInterrupt):
                 self._server.run(sockets=[self._socket])
         finally:
+            log.removeFilter(self._unless_closing)
             self._socket.close()
+
+    def _unless_closing(self, _record: logging.LogRecord) -> bool:
+        """Keep a message to itself once it ends: uvicorn reports each request dropped then with a traceback."""
+        return not self._server.should_exit
 
     def start(self) -> None:
         """Serve in a thread, until `close`."""
