@@ -77,6 +77,12 @@ def test_an_entry_is_found_by_its_settings_and_by_what_it_is_made_of(store):
         assert store.find(kind, settings, made_of) is None
 
 
+def test_a_setting_that_a_later_version_leaves_open_makes_no_other_analysis(store):
+    write(store)
+    assert store.find("features", SETTINGS | {"landmarks": None}, MADE_OF).name == "a"
+    assert store.find("features", SETTINGS | {"landmarks": 50}, MADE_OF) is None
+
+
 def test_tuples_of_settings_are_found_as_the_lists_that_json_made_of_them(store):
     write(store, settings={"layers": ("conv", "fc1")})
     assert store.find("features", {"layers": ("conv", "fc1")}, MADE_OF) is not None

@@ -16,7 +16,7 @@ from glassnet.explorer.schemas import EmbeddingList, EmbeddingMeta, EmbeddingOnD
 from glassnet.explorer.shown import OpenSubject
 from glassnet.formats import is_number, percent
 from glassnet.measures import MEASURES
-from glassnet.run.store import Entry, Store
+from glassnet.run.store import Entry, Store, without_open
 
 QUALITY = (
     "explained_variance", "knn_accuracy", "trustworthiness", "continuity", "neighbours_kept", "distance_correlation",
@@ -165,7 +165,7 @@ def _listed(entry: Entry) -> EmbeddingOnDisk | None:
     perplexity = entry.settings.get("perplexity")
     given = perplexity[0] if isinstance(perplexity, list) and len(perplexity) == 1 else None
     wanted = Wanted(**named, part=entry.settings["split"], perplexity=given)  # type: ignore[arg-type]
-    if None in named.values() or wanted.settings() != dict(entry.settings):
+    if None in named.values() or without_open(wanted.settings()) != without_open(entry.settings):
         return None
     return EmbeddingOnDisk(**named, perplexity=given, entry=f"embedding/{entry.name}")  # type: ignore[arg-type]
 

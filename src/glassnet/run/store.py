@@ -78,18 +78,22 @@ class Store:
         What an entry of an earlier version was made of is not known: it is taken where the run's weights are no newer,
         unless `earlier` is false.
         """
-        wanted, parts = _canonical(settings), _canonical(made_of)
+        wanted, parts = _canonical(without_open(settings)), _canonical(made_of)
         fitting = [
             entry
             for entry in old_entries(self.folder, kind)
             if (earlier and entry.elsewhere is not None and entry.elsewhere.current)
-            and _canonical(entry.settings) == wanted
+            and _canonical(without_open(entry.settings)) == wanted
         ]
         digest = _digest(settings, made_of)
         alike = [
             entry for place in self.places(kind) if self._digest_of(place) == digest and (entry := read_entry(place))
         ]
-        fitting += [one for one in alike if _canonical(one.settings) == wanted and _canonical(one.made_of) == parts]
+        fitting += [
+            one
+            for one in alike
+            if _canonical(without_open(one.settings)) == wanted and _canonical(one.made_of) == parts
+        ]
         return min(fitting, key=lambda one: (one.made, one.kind, one.name), default=None)
 
     def _digest_of(self, place: Path) -> str:
@@ -279,7 +283,13 @@ def slug(words: Sequence[str]) -> str:
 
 
 def _digest(settings: Mapping[str, Any], made_of: Mapping[str, Any]) -> str:
-    return hashlib.sha256(f"{_canonical(settings)}\n{_canonical(made_of)}".encode(errors="surrogatepass")).hexdigest()
+    both = f"{_canonical(without_open(settings))}\n{_canonical(made_of)}"
+    return hashlib.sha256(both.encode(errors="surrogatepass")).hexdigest()
+
+
+def without_open(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what is None: a setting that a later version has, and leaves open, makes no other analysis."""
+    return {key: value for key, value in settings.items() if value is not None}
 
 
 def _canonical(value: Any) -> str:
