@@ -242,7 +242,7 @@ def measure(options: argparse.Namespace, place: Path) -> dict:
     rates = [options.images / one["decoding_seconds"] for one in builds]
     whole = [options.images / one["seconds"] for one in builds]
     cache, memory = (
-        [measured(start("train", options, root, *more)) for _ in range(options.repeats)]
+        [measured(start("train", options, root, *more)) for _ in range(options.trainings)]
         for more in ((), ("--in-memory",))
     )
     rate = {name: statistics.median(one["images_per_second"] for one in some) for name, some in both(cache, memory)}
@@ -276,7 +276,8 @@ def claims(results: dict) -> dict[str, bool]:
         "trains at 0.9 of memory's rate": results["training_cache_to_memory"] >= LEAST_TRAINING,
         "built at 0.8 of Pillow's rate": results["build_to_pillow"] >= LEAST_BUILD,
         "killed, it ends with the same bytes": results["killed"]["same_bytes"],
-        "the weights are, bit by bit, those trained from memory": len({one["weights"] for one in [*cache, *memory]}) == 1,
+        "the weights are, bit by bit, those trained from memory": len({one["weights"] for one in [*cache, *memory]})
+        == 1,
     }
 
 
@@ -284,7 +285,8 @@ def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=100_000)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=3, help="builds, and as many of the peer's, in turn")
+    parser.add_argument("--trainings", type=int, default=2, help="from the cache, and as many from memory")
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--model", default="convnet")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "glassnet-data-scale")
@@ -296,7 +298,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--flush-mb", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.quick:
-        options.images, options.repeats = 2_000, 1
+        options.images, options.repeats, options.trainings = 2_000, 1, 1
     options.work.mkdir(parents=True, exist_ok=True)
     return options
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from itertools import tee
+from collections import deque
+from collections.abc import Iterable, Iterator
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from glassnet.data import Split
-from glassnet.data.batches import Corruption, ordered_batches, ordered_places
+from glassnet.data.augment.warps import Images
+from glassnet.data.batches import Batch, Corruption, ordered_batches, ordered_places
 from glassnet.images import device_of
 from glassnet.models.inference import outputs
 from glassnet.rng import PerImageRNG
@@ -46,16 +48,22 @@ def run_evaluation(
     """
     size, device = min(batch_size, task.batch_size), device_of(model)
     places = ordered_places(len(split), batch_size=size, part=part)
-    batches, again = tee(
-        ordered_batches(split, batch_size=size, device=device, part=part, corruption=corruption, rng=rng)
-    )
-    given = outputs(model, (images for images, _ in batches), precision=precision)
+    batches = ordered_batches(split, batch_size=size, device=device, part=part, corruption=corruption, rng=rng)
+    wanted: deque[Tensor] = deque()  # not itertools.tee, which keeps 57 batches until all of them are passed
+    given = outputs(model, _images(batches, wanted), precision=precision)
     with evaluating(model):  # between batches too, when a recorder decodes codes by the model
         pieces = [
-            {key: value.cpu() for key, value in recorder(output, targets, _normal(rng, batch)).items()}
-            for output, (_, targets), batch in zip(given, again, places, strict=True)
+            {key: value.cpu() for key, value in recorder(output, wanted.popleft(), _normal(rng, batch)).items()}
+            for output, batch in zip(given, places, strict=True)
         ]
     return {key: torch.cat([one[key] for one in pieces]) for key in (pieces[0] if pieces else ())}
+
+
+def _images(batches: Iterable[Batch], wanted: deque[Tensor]) -> Iterator[Images]:
+    """Yield the images of batches, and put aside what is wanted of each."""
+    for images, targets in batches:
+        wanted.append(targets)
+        yield images
 
 
 def _normal(rng: PerImageRNG, places: range) -> Normal:
