@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -50,6 +52,7 @@ def open_workers(address: str | None, count: int | None, *, cpus: int, most: int
 
     wanted = min(count or max(1, cpus_here() // cpus), most)
     own = _join(address, cpus=wanted * cpus)
+    before = _unwind_on_sigterm()
     # What is raised where a process, or the node that it is on, has died; never what a task raises.
     lost = (
         exceptions.WorkerCrashedError,
@@ -71,6 +74,22 @@ def open_workers(address: str | None, count: int | None, *, cpus: int, most: int
     finally:
         if own:
             ray.shutdown()
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _unwind_on_sigterm() -> Any:
+    """Let SIGTERM leave the blocks that stop what was started; return what it did before, None where it is as it was.
+
+    Ray's own handler leaves the process in the middle of what it does, which then aborts.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return None
+
+    def leave(number: int, _frame: Any) -> None:
+        raise SystemExit(128 + number)
+
+    return signal.signal(signal.SIGTERM, leave)
 
 
 def _join(address: str | None, *, cpus: int) -> bool:
