@@ -44,7 +44,7 @@ web/node_modules/.package-lock.json: web/package.json web/package-lock.json
 	$(PYTHON) -m venv .venv
 
 .venv/installed: .venv/bin/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[pretrained]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[pretrained,explore]'
 	touch $@
 
 .venv/installed-dev: .venv/bin/python pyproject.toml constraints.txt
