@@ -13,7 +13,7 @@ import pytest
 from jaxtyping import install_import_hook
 
 # The packages whose signatures carry array shapes.
-_SHAPED = ("data", "models", "tasks", "embedding", "attribution", "denoising", "figures")
+_SHAPED = ("data", "models", "tasks", "embedding", "attribution", "channels", "denoising", "figures")
 install_import_hook([f"glassnet.{package}" for package in _SHAPED], "shapes.check")
 
 

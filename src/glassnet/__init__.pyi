@@ -16,6 +16,8 @@ from .attribution.faithfulness import share_inside as share_inside
 from .attribution.faithfulness import stroke_mask as stroke_mask
 from .attribution.faithfulness.layers import rank_layers as rank_layers
 from .attribution.faithfulness.ranking import LayerRanking as LayerRanking
+from .channels.ablation import Ablation as Ablation
+from .channels.ablation import ablate as ablate
 from .data import DATASETS as DATASETS
 from .data import Dataset as Dataset
 from .data import Split as Split

@@ -1,0 +1,84 @@
+"""How fast channels are looked at: each part against plain passes of the same network in the same process.
+
+    python benchmarks/channels.py                        all parts, on MNIST's 10,000 test images
+    python benchmarks/channels.py --part ablation
+
+`ablation`: every channel of `conv4` of `convnet` set to zero, against as many evaluations of the whole network.
+
+Weights are random: speed does not depend on them.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from results_file import machine, save
+
+import glassnet as gn
+
+
+def seconds(work: Callable[[], object], repeats: int) -> list[float]:
+    """Time some work, again and again."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return times
+
+
+def spread(times: list[float]) -> dict[str, float]:
+    """Median, least and most, in seconds."""
+    return {"n": len(times), "median": round(float(np.median(times)), 3), "least": min(times), "most": max(times)}
+
+
+def network(name: str, size: int) -> torch.nn.Module:
+    """Build a network with random weights and statistics."""
+    torch.manual_seed(0)
+    return gn.create_model(name, in_channels=1, num_classes=10, image_size=size).eval()
+
+
+def ablation(options: argparse.Namespace) -> dict:
+    """All channels of conv4 set to zero, against an evaluation for each."""
+    net, test = network("convnet", 28), gn.load_dataset("mnist").test
+    images, labels = test.images[: options.images], test.targets[: options.images]
+    channels = net.conv4.out_channels
+    gn.ablate(net, images[:512], labels[:512], "conv4")  # imports
+    evaluation = seconds(lambda: gn.predict(net, images), options.repeats)
+    ablated = seconds(lambda: gn.ablate(net, images, labels, "conv4"), options.repeats)
+    ratio = float(np.median(ablated) / (channels * np.median(evaluation)))
+    return {
+        "images": len(images),
+        "channels": channels,
+        "evaluation_seconds": spread(evaluation),
+        "ablation_seconds": spread(ablated),
+        "share_of_as_many_evaluations": round(ratio, 4),
+        "aim": 0.25,
+    }
+
+
+PARTS = {"ablation": ablation}
+
+
+def main() -> None:
+    """Run the parts and write what they came to."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/channels.json"))
+    options = parser.parse_args()
+    results = json.loads(options.out.read_text()) if options.out.exists() else {}
+    results["machine"] = machine()
+    for name in options.part:
+        results[name] = PARTS[name](options)
+        print(name, json.dumps(results[name]), flush=True)
+        save(results, options.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""One layer looked at channel by channel: which calls it has, and where its output holds channels and pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor, nn
+
+from glassnet.errors import InputError
+from glassnet.images import ImageRows, Images, image_batches
+from glassnet.models.capture import tapped
+from glassnet.models.inference import ModelCall, translate_torch_errors
+from glassnet.models.last_layer import settle_last
+from glassnet.models.layers import Call, asked_by_name, name_calls, select_layers, split_call
+from glassnet.models.layout.axes import fresh
+from glassnet.models.layout.reading import Reading
+from glassnet.models.layout.trace import trace_or_reason
+from glassnet.models.undisturbed import undisturbed
+
+
+@dataclass(frozen=True)
+class LayerCalls:
+    """A layer's calls in a forward pass, and how each one's output is read.
+
+    Attributes:
+        name: As the layer was asked for: its module's name, or that and the number of a call.
+        module: The module's name.
+        readings: By call; all have the same number of channels.
+        channels: That number.
+    """
+
+    name: str
+    module: str
+    readings: Mapping[Call, Reading]
+    channels: int
+
+    def reading(self, call: Call, value: Tensor, size: int) -> Reading:
+        """Return how the output of one call for `size` images is read.
+
+        Raises:
+            InputError: It is laid out otherwise than that of the first images.
+        """
+        reading = self.readings[call]
+        if not reading.fits(value.shape, size):
+            raise InputError(
+                f"layer '{self.name}' gives a tensor of shape {tuple(value.shape)} for {size} images, and of "
+                f"{reading.shape} for {reading.images}: it is not laid out alike in every pass; ask for another layer."
+            )
+        return reading
+
+    def rows(self, call: Call, value: Shaped[Tensor, ...], size: int) -> Float[Tensor, "batch channel"]:
+        """Return each image's mean of each channel."""
+        return self.reading(call, value, size).to_rows(value, mean=True)
+
+    def replaced(
+        self,
+        call: Call,
+        value: Shaped[Tensor, ...],
+        mask: Bool[Tensor, " channel"],
+        filling: Float[Tensor, " channel"],
+        size: int,
+    ) -> Shaped[Tensor, ...]:
+        """Return an output with a number in place of all of a channel, wherever the mask is True."""
+        reading = self.reading(call, value, size)
+        apart = reading.apart(value) if len(reading.units) != value.ndim else value
+        places = channel_units(reading)
+        shape = [size if number in places else 1 for number, size in enumerate(apart.shape)]
+        mixed = torch.where(mask.view(shape), filling.to(value.dtype).view(shape), apart)
+        return mixed.reshape(value.shape) if mixed.ndim != value.ndim else mixed
+
+    def to_maps(self, call: Call, value: Shaped[Tensor, ...], size: int) -> Float[Tensor, "batch channel height width"]:
+        """Rearrange an output to maps; vectors become one pixel, and tokens without a grid a column of pixels."""
+        reading = self.reading(call, value, size)
+        if not reading.problem_as_map():
+            return reading.to_maps(value)
+        apart, places = reading.apart(value), channel_units(reading)
+        batch = next(n for n, unit in enumerate(reading.units) if any(factor.kind == "batch" for factor in unit))
+        others = [number for number in range(apart.ndim) if number not in places and number != batch]
+        return apart.permute(batch, *places, *others).reshape(size, self.channels, -1, 1)
+
+    def with_maps(
+        self, call: Call, value: Shaped[Tensor, ...], maps: Float[Tensor, "batch channel height width"]
+    ) -> Shaped[Tensor, ...]:
+        """Return an output with other maps in it; what is no map there, as a class token, stays as it is."""
+        numbers = torch.arange(value.numel(), dtype=torch.float64, device=value.device).view(value.shape)
+        places = self.to_maps(call, numbers, len(maps)).reshape(-1).long()
+        return value.reshape(-1).index_copy(0, places, maps.to(value.dtype).reshape(-1)).view(value.shape)
+
+
+def channel_units(reading: Reading) -> tuple[int, ...]:
+    """Return the axes that hold channels, of an output with an axis for each unit; of vectors, the axis of numbers."""
+    units = reading.channel_units()
+    if units or len(reading.units) != 2:
+        return units
+    return tuple(n for n, unit in enumerate(reading.units) if all(factor.kind != "batch" for factor in unit))
+
+
+def find_layer(model: nn.Module, layer: str | nn.Module, images: Images | ImageRows, call: ModelCall) -> LayerCalls:
+    """Find one layer's calls and read how their outputs are laid out, from a pass of two images.
+
+    A module named as a kind of layers is, such as "conv", goes before the kind here.
+
+    Raises:
+        InputError: There is no such layer, there are several, it did not run, or its output holds no channels.
+    """
+    named = dict(model.named_modules()).get(layer) if isinstance(layer, str) else None
+    settled = settle_last(model, layer if named is None else named, images, forward=call)
+    names, asked = select_layers(model, settled), asked_by_name(model, settled)
+    if len(names) > 1:
+        raise InputError(f"layer is {layer!r}, which stands for {len(names)} layers, expected one, as '{names[0]}'.")
+    module, number = split_call(names[0])
+    _, two = next(image_batches(model, images[:2], 2))
+    readings, untraced = trace_or_reason(model, two, [module], call)
+    given: dict[Call, Any] = {}
+
+    def note(one: Call, output: Any) -> None:
+        given[one] = output
+
+    with undisturbed(model), torch.no_grad(), tapped(model, [module], note), translate_torch_errors(model, two):
+        call(model, two)
+    known = {one: readings.get(one) or _plain(output, len(two)) for one, output in given.items()}
+    problems = {one: _problem(output, known[one], untraced) for one, output in given.items()}
+    chosen = name_calls(names, asked, problems)
+    used = [one for one in known if number is None or one[1] == number]
+    for one in used:
+        if problems[one]:
+            raise InputError(f"layer '{module}' {problems[one]}.")
+    found = {one: reading for one in used if (reading := known[one]) is not None}
+    counts = {_count(reading) for reading in found.values()}
+    if len(counts) > 1:
+        first = next(iter(chosen))
+        raise InputError(f"layer '{module}' gives other numbers of channels each time; ask for one call, as '{first}'.")
+    return LayerCalls(names[0], module, found, counts.pop())
+
+
+def _plain(output: Any, size: int) -> Reading | None:
+    """Read (n, channel) and (n, channel, height, width), where no trace was possible."""
+    if not isinstance(output, Tensor) or output.ndim not in (2, 4) or len(output) != size:
+        return None
+    kinds = ("batch", "channel", "height", "width")[: output.ndim]
+    return Reading(tuple(map(fresh, kinds, output.shape)), tuple(output.shape), size)  # type: ignore[arg-type]
+
+
+def _problem(output: Any, reading: Reading | None, untraced: str) -> str:
+    if not isinstance(output, Tensor):
+        return f"gives a {type(output).__name__} instead of a tensor; ask for a layer inside it"
+    if not output.is_floating_point():
+        return f"gives a tensor of dtype {output.dtype}, expected floating-point numbers; ask for another layer"
+    reason = untraced or "is not laid out alike in every pass"
+    if reading is not None:
+        reason = reading.problem_as_rows(mean=True)
+    return reason and f"gives a tensor of shape {tuple(output.shape)}, which {reason}; ask for another layer"
+
+
+def _count(reading: Reading) -> int:
+    sizes: Sequence[int] = [prod(factor.size for factor in unit) for unit in reading.units]
+    return prod(sizes[number] for number in channel_units(reading))

@@ -1,0 +1,245 @@
+"""What a network's outputs are worth, by task: sums that grow batch by batch, and figures from them at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+from torch.nn import functional as F
+
+from glassnet.errors import InputError
+from glassnet.images import VOID, ImageRows, Images, to_float
+from glassnet.models.parts import Part, describe, entries_of, pick
+from glassnet.tasks.reconstruction.image_quality import mean_squared_error, psnr
+from glassnet.tasks.segmentation.metrics import iou_of, mean_iou_of, pixel_counts
+
+Labels = Sequence[Any] | np.ndarray | Tensor | None
+Metric = Callable[[Tensor, Tensor], Tensor]
+"""From a batch's outputs and labels (or images, where there are no labels) to a number for each image."""
+Kind = str
+"""A key of what is judged: a task, or "metric" for the user's own."""
+HIGHER_IS_WORSE = ("loss", "hamming_loss", "mse")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What one batch came to.
+
+    Attributes:
+        each: By measure, a number for each image, of which the mean is taken.
+        sums: By name, what adds up over images.
+    """
+
+    each: Mapping[str, Float[Tensor, " n"]]
+    sums: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """How outputs are judged.
+
+    Attributes:
+        kind: The task.
+        targets: Of all images: classes (n,), yes or no for each label (n, labels), masks (n, h, w), images.
+        classes: Number of classes; 0 where there are none.
+        metric: The user's own.
+    """
+
+    kind: Kind
+    targets: Images | ImageRows
+    classes: int
+    metric: Metric | None = None
+
+    def of_batch(self, start: int, count: int, device: torch.device) -> Tensor:
+        """Return the targets of a batch."""
+        part = self.targets[start : start + count]
+        targets = (torch.from_numpy(np.array(part)) if isinstance(part, np.ndarray) else part).to(device)
+        return to_float(targets) if self.kind == "reconstruction" else targets
+
+    def scores(self, output: Tensor, targets: Tensor) -> Scores:
+        """Judge the outputs of a batch.
+
+        Raises:
+            InputError: They do not fit the targets.
+        """
+        return _SCORES[self.kind](output, targets, self)
+
+    def groups(self, targets: Tensor) -> Tensor | None:
+        """Return the class of each image, where it has one."""
+        return targets if self.kind == "classification" else None
+
+
+def _of_classes(output: Tensor, targets: Tensor, _: Outcomes) -> Scores:
+    logits = _table(output, len(targets)).float()
+    right = (logits.argmax(dim=1) == targets) & logits.isfinite().all(dim=1)
+    return Scores({"accuracy": right.double(), "loss": F.cross_entropy(logits, targets, reduction="none").double()}, {})
+
+
+def _of_labels(output: Tensor, targets: Tensor, _: Outcomes) -> Scores:
+    logits, truth = output.float().flatten(1), targets.float()
+    _require_shape(logits, truth)
+    right = (logits > 0) == (truth > 0)
+    losses = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+    each = {
+        "exact_match": right.all(dim=1).double(),
+        "hamming_loss": 1 - right.double().mean(dim=1),
+        "loss": losses.double().mean(dim=1),
+    }
+    return Scores(each, {"right": right.double().sum(dim=0), "images": torch.ones_like(right[0]).double() * len(right)})
+
+
+def _of_masks(output: Tensor, targets: Tensor, outcomes: Outcomes) -> Scores:
+    logits = output.float()
+    _require_shape(logits[:, 0] if logits.ndim == 4 else logits, targets)
+    counts = pixel_counts(logits.argmax(dim=1).to(torch.uint8), targets, outcomes.classes).double().sum(dim=0)
+    losses = F.cross_entropy(logits, targets.long(), ignore_index=VOID, reduction="sum").double()
+    return Scores({}, {"counts": counts, "losses": losses, "pixels": (targets != VOID).sum().double()})
+
+
+def _of_images(output: Tensor, targets: Tensor, _: Outcomes) -> Scores:
+    images = output.float()
+    _require_shape(images, targets)
+    return Scores({"psnr": psnr(images, targets).double(), "mse": mean_squared_error(images, targets).double()}, {})
+
+
+def _of_metric(output: Tensor, targets: Tensor, outcomes: Outcomes) -> Scores:
+    assert outcomes.metric is not None
+    values = outcomes.metric(output, targets)
+    if not isinstance(values, Tensor) or values.shape != (len(targets),):
+        raise InputError(
+            f"metric gives {describe(values)} for {len(targets)} images, expected one number for each image."
+        )
+    return Scores({"metric": values.double()}, {})
+
+
+_SCORES: dict[str, Callable[[Tensor, Tensor, Outcomes], Scores]] = {
+    "classification": _of_classes,
+    "multilabel": _of_labels,
+    "segmentation": _of_masks,
+    "reconstruction": _of_images,
+    "metric": _of_metric,
+}
+
+
+def of_sums(
+    kind: Kind, sums: Mapping[str, Float64[np.ndarray, ...]]
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return figures and figures by class of the sums over all images, whose first axis runs over ablations."""
+    if kind == "segmentation":
+        counts = sums["counts"].astype(np.int64)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            accuracy = counts[:, 0].sum(axis=1) / sums["pixels"]
+            loss = sums["losses"] / sums["pixels"]
+        return {"mean_iou": mean_iou_of(counts), "pixel_accuracy": accuracy, "loss": loss}, {"iou": iou_of(counts)}
+    if kind == "multilabel":
+        return {}, {"accuracy": sums["right"] / sums["images"]}
+    return {}, {}
+
+
+def output_reader(part: Part | None) -> Callable[[Any], Tensor]:
+    """Return what takes the one tensor that is judged out of a model's output.
+
+    Of several it is the part that is named, else the one called logits, or images, or the only one.
+    """
+
+    def read(output: Any) -> Tensor:
+        value = pick(output, part) if part is not None else output
+        if isinstance(value, Tensor):
+            return value
+        entries = {name: one for name, one in entries_of(value).items() if isinstance(one, Tensor) and one.ndim}
+        properties = [name for name in ("logits", "images") if isinstance(getattr(value, name, None), Tensor)]
+        named = [name for name in ("logits", "images") if name in entries]
+        if properties and not named:
+            return getattr(value, properties[0])
+        if named or len(entries) == 1:
+            return entries[named[0] if named else next(iter(entries))]
+        raise InputError(f"the model gives {describe(value)}, of which no tensor is the obvious one; pass output=….")
+
+    return read
+
+
+def _table(output: Tensor, size: int) -> Float[Tensor, "n classes"]:
+    """Return class scores (n, classes); of a single logit y, a binary classifier's, 0 and y."""
+    table = output.flatten(1) if output.ndim != 1 and output.shape[2:].numel() == 1 else output
+    table = table[:, None] if table.ndim == 1 else table
+    if table.ndim != 2 or len(table) != size:
+        raise InputError(
+            f"the model's output is {describe(output)}, expected class scores ({size}, classes) for labels ({size},); "
+            "pass output=…, or a metric of your own."
+        )
+    return torch.cat([torch.zeros_like(table), table], dim=1) if table.shape[1] == 1 else table
+
+
+def _require_shape(output: Tensor, targets: Tensor) -> None:
+    if output.shape != targets.shape:
+        raise InputError(
+            f"the model gives {tuple(output.shape)} numbers for targets of shape {tuple(targets.shape)}, expected the "
+            "same; pass other labels, output=…, or a metric of your own."
+        )
+
+
+def make_outcomes(images: Images | ImageRows, labels: Labels, metric: Metric | None, first: Tensor) -> Outcomes:
+    """Say by the labels how outputs are judged.
+
+    Args:
+        images: All of them.
+        labels: Of all images, or None for images that are to be given back.
+        metric: The user's own, or None.
+        first: What the network gives for the first images.
+
+    Raises:
+        InputError: The labels are of no task, or do not fit the outputs.
+    """
+    targets = _as_array(labels, len(images))
+    if metric is not None:
+        if not callable(metric):
+            raise InputError(f"metric is {metric!r}, expected a function from outputs and labels to a number an image.")
+        return Outcomes("metric", images if targets is None else targets, 0, metric)
+    if targets is None:
+        if first.shape[1:] != images.shape[1:]:
+            raise InputError(
+                f"there are no labels, and the model gives {tuple(first.shape[1:])} for images of "
+                f"{tuple(images.shape[1:])}; pass labels, or a metric of your own."
+            )
+        return Outcomes("reconstruction", images, 0)
+    if targets.ndim == 4:
+        return Outcomes("reconstruction", targets, 0)
+    if targets.ndim == 2:
+        return Outcomes("multilabel", _whole(targets, 2), targets.shape[1])
+    classes = first.shape[1] if first.ndim > 1 and first.shape[1] > 1 else 2
+    kind: Kind = "segmentation" if targets.ndim == 3 else "classification"
+    whole = _whole(targets, classes, void=kind == "segmentation")
+    return Outcomes(kind, whole.to(torch.uint8) if kind == "segmentation" else whole, classes)
+
+
+def _as_array(labels: Labels, count: int) -> Tensor | None:
+    if labels is None:
+        return None
+    targets = labels.detach().cpu() if isinstance(labels, Tensor) else torch.from_numpy(np.array(labels))
+    if targets.ndim not in (1, 2, 3, 4) or len(targets) != count:
+        raise InputError(
+            f"labels has shape {tuple(targets.shape)} for {count} images, expected a class an image ({count},), a yes "
+            f"or no a label ({count}, labels), a class a pixel ({count}, height, width), or images."
+        )
+    return targets
+
+
+def _whole(targets: Tensor, classes: int, *, void: bool = False) -> Tensor:
+    """Return labels as whole numbers, all of them classes.
+
+    Raises:
+        InputError: One is not.
+    """
+    whole = targets.long()
+    known = whole[whole != VOID] if void else whole
+    if not torch.equal(whole.double(), targets.double()) or (
+        len(known) and not 0 <= int(known.min()) <= int(known.max()) < classes
+    ):
+        wrong = next((float(x) for x in targets.flatten().double() if x != int(x) or not 0 <= x < classes), 0.0)
+        raise InputError(f"labels holds {wrong:g}, expected classes from 0 to {classes - 1}, as the model has.")
+    return whole
