@@ -72,6 +72,7 @@ def results(finished):
         gn.TrainingInfo(finished.path, finished.settings, EVIL, (EVIL,), "", ({"epoch": 1},), finished.dataset().test),
         (ranking := gn.rank_layers(net, images[:4], layers="conv", steps=3)),
         gn.ablate(net, images, LABELS, "conv2"),
+        gn.concepts(net, images, "relu:1", 2, points=4),
         ranking.best,
         *(finished.dataset(), finished.dataset().test, subject.evaluate(), finished.evaluate()),
         *(MeanCI(np.array([0.5, 1]), 0.75, 0.5, 1.0, 2), PairedDifference(0.1, None, None, 0.5, 0.5, 2)),

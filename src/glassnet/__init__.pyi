@@ -16,8 +16,10 @@ from .attribution.faithfulness import share_inside as share_inside
 from .attribution.faithfulness import stroke_mask as stroke_mask
 from .attribution.faithfulness.layers import rank_layers as rank_layers
 from .attribution.faithfulness.ranking import LayerRanking as LayerRanking
-from .channels.ablation import Ablation as Ablation
 from .channels.ablation import ablate as ablate
+from .channels.ablation_result import Ablation as Ablation
+from .channels.concepts import concepts as concepts
+from .channels.concepts_result import Concepts as Concepts
 from .data import DATASETS as DATASETS
 from .data import Dataset as Dataset
 from .data import Split as Split

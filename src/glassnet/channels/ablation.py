@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Int64
 from torch import Tensor, nn
 
+from glassnet.channels.ablation_result import Ablation, Value
 from glassnet.channels.layer import LayerCalls, find_layer
 from glassnet.channels.local import ChannelSuffix
 from glassnet.channels.outcomes import (
-    HIGHER_IS_WORSE,
-    Kind,
     Labels,
     Metric,
     Outcomes,
@@ -25,150 +23,13 @@ from glassnet.channels.outcomes import (
 )
 from glassnet.channels.replay import Replay
 from glassnet.console import progress, say
-from glassnet.display import Shown
 from glassnet.errors import InputError
 from glassnet.images import ImageRows, Images, check_images, image_batches
-from glassnet.measures import MEASURES, show
 from glassnet.models.capture import tapped
 from glassnet.models.inference import ModelCall, call_model, translate_torch_errors
 from glassnet.models.layers import Call
 from glassnet.models.parts import Part
 from glassnet.models.undisturbed import undisturbed
-from glassnet.stats import Interval
-from glassnet.tables import Table, make_table
-
-Value = Literal["zero", "mean"]
-NORMAL = 1.959964
-"""Quantile 0.975 of the normal distribution."""
-SHOWN_CHANNELS = 12
-
-
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Ablation(Shown):
-    """What a network loses with each channel of a layer.
-
-    Attributes:
-        layer: The layer, as it was asked for.
-        value: What took a channel's place: "zero" or "mean".
-        channels: Numbers of the channels ablated (m,), in the order of all else here.
-        images: Number of images.
-        kind: What was judged: classification, multilabel, segmentation, reconstruction or metric.
-        baseline: By measure, the figure of the network as it is.
-        ablated: By measure, the figure with each channel ablated (m,).
-        baseline_by_class: By measure, the figure for each class (k,); NaN for a class without images.
-        ablated_by_class: So with each channel ablated (m, k).
-        standard_errors: By measure that is a mean over images, the standard error of its change, each image paired with
-            itself (m,): s(d) / sqrt(n). NaN of one image.
-        replayed: Whether what comes before the layer ran once a batch; False where the network cannot be traced, and
-            every channel took a whole pass.
-    """
-
-    layer: str
-    value: Value
-    channels: Int64[np.ndarray, " m"]
-    images: int
-    kind: Kind
-    baseline: Mapping[str, float]
-    ablated: Mapping[str, Float64[np.ndarray, " m"]]
-    baseline_by_class: Mapping[str, Float64[np.ndarray, " k"]] = field(repr=False)
-    ablated_by_class: Mapping[str, Float64[np.ndarray, "m k"]] = field(repr=False)
-    standard_errors: Mapping[str, Float64[np.ndarray, " m"]] = field(repr=False)
-    replayed: bool = True
-
-    @property
-    def measure(self) -> str:
-        """The first measure: accuracy, exact_match, mean_iou, psnr or metric."""
-        return next(iter(self.baseline))
-
-    def lost(self, measure: str | None = None) -> Float64[np.ndarray, " m"]:
-        """Return what each channel's ablation costs (m,): positive is worse, of a loss a rise as of an accuracy a fall.
-
-        Args:
-            measure: The first if not given.
-        """
-        key = measure or self.measure
-        return _sign(key) * (self._known(self.ablated, key) - self.baseline[key]) + 0.0  # no -0
-
-    def lost_by_class(self, measure: str | None = None) -> Float64[np.ndarray, "m k"]:
-        """Return what each class loses (m, k): positive is worse.
-
-        Raises:
-            InputError: There are no classes.
-        """
-        key = measure or next(iter(self.ablated_by_class), self.measure)
-        return _sign(key) * (self._known(self.ablated_by_class, key) - self.baseline_by_class[key]) + 0.0
-
-    def interval(self, channel: int, measure: str | None = None) -> Interval | None:
-        """Bound what a channel's ablation costs at 95%: d ± 1.96 s(d) / sqrt(n), of the change d of each image.
-
-        Args:
-            channel: The channel's number.
-            measure: The first if not given.
-
-        Returns:
-            None where no image changes, or the measure is no mean over images, as a mean IoU.
-
-        Raises:
-            InputError: The channel was not ablated.
-        """
-        key = measure or self.measure
-        places = np.flatnonzero(self.channels == channel)
-        if not len(places):
-            raise InputError(f"channel {channel} of {self.layer} was not ablated; pass channels=… to ablate.")
-        error = float(self.standard_errors[key][places[0]]) if key in self.standard_errors else 0.0
-        lost = float(self.lost(key)[places[0]])
-        return (lost - NORMAL * error, lost + NORMAL * error) if error > 0 else None
-
-    def order(self, measure: str | None = None) -> Int64[np.ndarray, " m"]:
-        """Return the channels' numbers, the one that costs most first; equals, and NaN at the end, by number."""
-        lost = self.lost(measure)
-        return self.channels[np.lexsort((self.channels, -np.nan_to_num(lost, nan=-np.inf)))]
-
-    def _known(self, figures: Mapping[str, np.ndarray], measure: str) -> np.ndarray:
-        if measure not in figures:
-            raise InputError(f"no measure '{measure}' here, expected one of {', '.join(figures) or 'none'}.")
-        return figures[measure]
-
-    def __repr__(self) -> str:
-        """Say in one line what was ablated, and which channel costs most."""
-        key, first = self.measure, int(self.order()[0])
-        return (
-            f"Ablation({len(self.channels)} channels of {self.layer} set to {self.value}, {self.images:,} images, "
-            f"{key} {_show(key, self.baseline[key])}, channel {first} costs most: "
-            f"{_show(key, float(self.lost()[self.channels == first][0]))})"
-        )
-
-    def table(self, most: int | None = None) -> Table:
-        """Lay out the channels, the one that costs most first."""
-        heads = [f"{key.replace('_', ' ')} lost" for key in self.baseline]
-        lost = {key: self.lost(key) for key in self.baseline}
-        place = {int(channel): row for row, channel in enumerate(self.channels)}
-        rows = []
-        for channel in self.order()[:most].tolist():
-            low_high = self.interval(channel)
-            bounds = "–" if low_high is None else " to ".join(_show(self.measure, one) for one in low_high)
-            rows.append((str(channel), *(_show(key, lost[key][place[channel]]) for key in lost), bounds))
-        caption = f"{self.layer}: channels set to {self.value}, over {self.images:,} images"
-        return make_table(caption, ("channel", *heads, "95% interval"), rows)
-
-    def _table(self) -> Table:
-        return self.table(SHOWN_CHANNELS)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return all figures as JSON values; None for what has no figure."""
-        return {
-            "layer": self.layer,
-            "value": self.value,
-            "kind": self.kind,
-            "images": self.images,
-            "replayed": self.replayed,
-            "channels": self.channels.tolist(),
-            "baseline": {key: _plain(np.float64(value)) for key, value in self.baseline.items()},
-            **{
-                name: {key: _plain(one) for key, one in getattr(self, name).items()}
-                for name in ("ablated", "baseline_by_class", "ablated_by_class", "standard_errors")
-            },
-        }
 
 
 def ablate(
@@ -381,16 +242,3 @@ class _Totals:
             standard_errors=errors,
             replayed=replayed,
         )
-
-
-def _sign(measure: str) -> int:
-    return 1 if measure in HIGHER_IS_WORSE else -1
-
-
-def _show(measure: str, figure: float) -> str:
-    return show(measure if measure in MEASURES else "score", figure)
-
-
-def _plain(values: Any) -> Any:
-    """Return an array as nested lists, with None for NaN and infinity."""
-    return np.asarray(np.where(np.isfinite(values), values, None)).tolist()

@@ -144,10 +144,11 @@ class ChannelSuffix:
         before, after = (place.of(one[source], channel) for one in (self._none, self._all))  # type: ignore[index]
         if node.target is _aten.convolution.default:
             columns = weight.narrow(0 if node.args[6] else 1, channel, 1)
-            result = _aten.convolution.default(after - before, columns, None, *node.args[3:])
+            change = _aten.convolution.default(after - before, columns, None, *node.args[3:])
         else:
-            result = (after - before) @ weight[place.slice(channel)]
-        result += self._none[node]
+            change = (after - before) @ weight[place.slice(channel)]
+        # In the order in memory that the trace saw, by which it may view the result otherwise.
+        result = torch.add(self._none[node], change, out=torch.empty_like(self._none[node]))
         return None if self._linear[node] > CANCELLING * _largest(result) else result
 
 

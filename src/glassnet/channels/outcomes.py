@@ -75,7 +75,7 @@ class Outcomes:
 
 
 def _of_classes(output: Tensor, targets: Tensor, _: Outcomes) -> Scores:
-    logits = _table(output, len(targets)).float()
+    logits = class_table(output, len(targets)).float()
     right = (logits.argmax(dim=1) == targets) & logits.isfinite().all(dim=1)
     return Scores({"accuracy": right.double(), "loss": F.cross_entropy(logits, targets, reduction="none").double()}, {})
 
@@ -163,7 +163,7 @@ def output_reader(part: Part | None) -> Callable[[Any], Tensor]:
     return read
 
 
-def _table(output: Tensor, size: int) -> Float[Tensor, "n classes"]:
+def class_table(output: Tensor, size: int) -> Float[Tensor, "n classes"]:
     """Return class scores (n, classes); of a single logit y, a binary classifier's, 0 and y."""
     table = output.flatten(1) if output.ndim != 1 and output.shape[2:].numel() == 1 else output
     table = table[:, None] if table.ndim == 1 else table

@@ -1,0 +1,262 @@
+"""Concepts: what a layer's activations are made of, and how much of a class's score hangs on each part (CRAFT)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Float64
+from torch import Tensor, nn
+
+from glassnet.channels.concepts_result import Concepts
+from glassnet.channels.factors import coefficients, fit_bank
+from glassnet.channels.layer import LayerCalls, find_layer
+from glassnet.channels.outcomes import class_table, output_reader
+from glassnet.channels.replay import Replay
+from glassnet.channels.sobol import Design, make_design
+from glassnet.console import progress
+from glassnet.errors import InputError
+from glassnet.images import ImageRows, Images, check_images, image_batches
+from glassnet.models.capture import tapped
+from glassnet.models.inference import ModelCall, call_model, translate_torch_errors
+from glassnet.models.layers import Call
+from glassnet.models.parts import Part, describe
+from glassnet.models.undisturbed import undisturbed
+from glassnet.stats import mean_ci
+
+Target = int | Callable[[Tensor], Tensor] | None
+"""A class, a function from the output to a score for each image, or None for each image's highest class."""
+ROUNDING = 1e-5
+"""Share of the largest activation below which a negative one is rounding."""
+
+
+def concepts(
+    model: nn.Module,
+    images: Images | ImageRows,
+    layer: str | nn.Module,
+    k: int = 10,
+    *,
+    target: Target = None,
+    seed: int = 0,
+    points: int = 32,
+    top: int = 9,
+    most_rows: int = 20_000,
+    output: Part | None = None,
+    batch_size: int = 128,
+    forward: ModelCall | None = None,
+) -> Concepts:
+    """Factor a layer's activations into k non-negative concepts, and measure what a score owes to each.
+
+    A ≈ U W by least squares, U and W not negative; a row of A is what the layer gives at one position of one image,
+    which sees a crop of the size of the receptive field. (CRAFT factors crops that are resized to the whole image's
+    size and averaged, a scale the network was not trained on.) A concept's importance is the total Sobol index of its
+    mask m in the score of g((m U) W), with g what follows the layer, m uniform in [0, 1], by Jansen's estimator.
+
+    Fel et al. 2023, https://arxiv.org/abs/2211.10154.
+
+    Args:
+        model: Any module that takes one image batch, or what `forward` gives it; it is left as it was found.
+        images: (n, channel, height, width), uint8 or float as the model takes it; those of one class, as a rule. Their
+            activations at the layer are held in memory.
+        layer: One layer whose activations are not negative, as a ReLU: its name or the module.
+        k: Number of concepts.
+        target: Class whose score is explained; or a function from the output to a score for each image; each image's
+            highest class if not given.
+        seed: Of the factorisation and the masks.
+        points: n of the n (k + 2) masks of an image, a power of two.
+        top: Images kept for each concept, the strongest.
+        most_rows: Positions that the concepts are fitted to, drawn by seed; coefficients are computed for all.
+        output: Which part of the model's output holds the scores, where that is no tensor.
+        batch_size: Images per forward pass.
+        forward: How the model is called on a batch, as `explain` takes it.
+
+    Raises:
+        InputError: There is no such layer or class; the layer runs twice, or gives NaN, negative numbers or nothing but
+            zeros; there are fewer channels or active positions than concepts.
+    """
+    check_images(images, batch_size)
+    if points < 2 or points & (points - 1):
+        raise InputError(f"points is {points}, expected a power of two of at least 2, as 32.")
+    call, read = forward or call_model, output_reader(output)
+    found = find_layer(model, layer, images, call)
+    if len(found.readings) > 1:
+        raise InputError(
+            f"layer '{found.module}' runs {len(found.readings)} times; ask for one call, as '{found.module}:0'."
+        )
+    with undisturbed(model) as put_back, torch.no_grad():
+        network = _Network(Replay(model, [found.module], _edit(found), call, read, put_back), found)
+        maps = network.activations(images, batch_size)
+        rows = maps.transpose(0, 2, 3, 1).reshape(-1, maps.shape[1])
+        bank = fit_bank(rows, k, seed=seed, most_rows=most_rows)
+        strength = coefficients(rows, bank)
+        error = float(np.linalg.norm(rows - strength @ bank) / np.linalg.norm(rows))
+        of_maps = strength.reshape(len(maps), *maps.shape[2:], k).transpose(0, 3, 1, 2).astype(np.float32)
+        design = make_design(k, points, seed)
+        judged = network.judge(images, batch_size, maps, of_maps, bank.astype(np.float32), design, target)
+    result = _result(found.name, of_maps, bank, judged, top, seed)
+    chosen = target if isinstance(target, int) else None
+    return replace(result, target=chosen, reconstruction_error=error, image_size=tuple(images.shape[2:]))
+
+
+def _edit(layer: LayerCalls) -> Any:
+    def edit(call: Call, given: Tensor, inputs: Sequence[Tensor], _size: int) -> Tensor:
+        return layer.with_maps(call, given, inputs[0]) if call in layer.readings else given
+
+    return edit
+
+
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    """What came of the images: total indices (n, k), outputs as they are and of the reconstruction."""
+
+    indices: Float64[np.ndarray, "n k"]
+    outputs: Float64[np.ndarray, "n ..."]
+    kept: Float64[np.ndarray, "n ..."]
+
+
+@dataclass(frozen=True)
+class _Network:
+    """A network whose layer is given other activations."""
+
+    replay: Replay
+    layer: LayerCalls
+
+    def activations(self, images: Images | ImageRows, batch_size: int) -> Float32[np.ndarray, "n c h w"]:
+        """Return the layer's activations.
+
+        Raises:
+            InputError: They cannot be factored.
+        """
+        parts: list[np.ndarray] = []
+        size = 0
+
+        def tap(call: Call, given: Tensor) -> None:
+            if call in self.layer.readings:
+                parts.append(self.layer.to_maps(call, given, size).float().cpu().numpy().copy())
+
+        for _, batch in image_batches(self.replay.model, images, batch_size):
+            size = len(batch)
+            self.replay.put_back()
+            with tapped(self.replay.model, [self.layer.module], tap), translate_torch_errors(self.replay.model, batch):
+                self.replay.call(self.replay.model, batch)
+        maps = np.concatenate(parts)
+        _check(maps, self.layer.name)
+        return np.maximum(maps, 0)
+
+    def judge(
+        self,
+        images: Images | ImageRows,
+        batch_size: int,
+        maps: Float32[np.ndarray, "n c h w"],
+        strength: Float32[np.ndarray, "n k h w"],
+        bank: Float32[np.ndarray, "k c"],
+        design: Design,
+        target: Target,
+    ) -> _Judged:
+        """Run what follows the layer on the activations, on their reconstruction and on masked concepts."""
+        indices, outputs, kept = [], [], []
+        with progress("concepts", len(maps) * len(design.points), announce=False) as advance:
+            for start, batch in image_batches(self.replay.model, images, batch_size):
+                own, parts, directions = (
+                    torch.from_numpy(one).to(batch.device)
+                    for one in (maps[start : start + len(batch)], strength[start : start + len(batch)], bank)
+                )
+                run = self._runner(batch, own)
+                given = run(own)
+                score = _scorer(given, target)
+                values = []
+                for mask in torch.from_numpy(design.points).float().to(batch.device):
+                    masked = torch.einsum("nkhw,kc->nchw", parts * mask.view(1, -1, 1, 1), directions)
+                    values.append(score(run(masked)).double().cpu().numpy())
+                    advance(len(batch))
+                indices.append(design.total_indices(np.stack(values)).T)
+                outputs.append(given.double().cpu().numpy())
+                kept.append(run(torch.einsum("nkhw,kc->nchw", parts, directions)).double().cpu().numpy())
+        return _Judged(*(np.concatenate(one) for one in (indices, outputs, kept)))
+
+    def _runner(self, images: Tensor, maps: Tensor) -> Callable[[Tensor], Tensor]:
+        suffix = self.replay.begin(images, [maps], [maps.flip(0, 1)])
+        if suffix is None:
+            return lambda other: self.replay.whole_pass(images, [other])
+        return lambda other: suffix.output([other.contiguous()])  # as in the trace
+
+
+def _check(maps: np.ndarray, layer: str) -> None:
+    if not np.isfinite(maps).all():
+        bad = int((~np.isfinite(maps)).reshape(len(maps), -1).any(axis=1).argmax())
+        raise InputError(f"layer '{layer}' gives NaN or infinity for image {bad}; look for NaN in the weights.")
+    if maps.min() < -ROUNDING * np.abs(maps).max():
+        raise InputError(
+            f"layer '{layer}' gives negative activations, down to {maps.min():.3g}, which have no non-negative "
+            "factors; ask for a layer behind a ReLU."
+        )
+    if not (maps > 0).any():
+        raise InputError(f"layer '{layer}' gives nothing but zeros for these images; ask for another layer.")
+
+
+def _scorer(given: Tensor, target: Target) -> Callable[[Tensor], Tensor]:
+    """Return what takes the score of each image out of an output, always of the same class.
+
+    Raises:
+        InputError: There is no such class.
+    """
+    size = len(given)
+    if callable(target):
+        function = target
+
+        def score(output: Tensor) -> Tensor:
+            values = function(output)
+            if not isinstance(values, Tensor) or values.shape != (size,):
+                raise InputError(f"target gives {describe(values)} for {size} images, expected a score for each image.")
+            return values
+
+        return score
+    table = class_table(given, size)
+    if target is None:
+        classes = table.argmax(dim=1, keepdim=True)
+    elif isinstance(target, int) and 0 <= target < table.shape[1]:
+        classes = torch.full((size, 1), target, device=given.device)
+    else:
+        raise InputError(f"target is {target!r}, expected a class from 0 to {table.shape[1] - 1}, or a callable.")
+    return lambda output: class_table(output, size).gather(1, classes)[:, 0]
+
+
+def _result(
+    layer: str,
+    strength: Float32[np.ndarray, "n k h w"],
+    bank: Float64[np.ndarray, "k c"],
+    judged: _Judged,
+    top: int,
+    seed: int,
+) -> Concepts:
+    means = [mean_ci(one, seed=seed) for one in judged.indices.T]
+    importance = np.array([np.nan if one.mean is None else one.mean for one in means])
+    order = np.lexsort((-strength.sum(axis=(0, 2, 3)), -np.nan_to_num(importance, nan=-1)))
+    strength, means = np.ascontiguousarray(strength[:, order]), [means[number] for number in order]
+    flat = strength.reshape(*strength.shape[:2], -1)
+    highest, where = flat.max(axis=2).T, flat.argmax(axis=2).T
+    best = np.argsort(-highest, axis=1, kind="stable")[:, :top]
+    values, places = (np.take_along_axis(one, best, axis=1) for one in (highest, where))
+    outputs, kept = judged.outputs, judged.kept
+    spread = float(np.square(outputs - outputs.mean(axis=0)).sum())
+    is_table = outputs.ndim == 2 and outputs.shape[1] > 1
+    return Concepts(
+        layer=layer,
+        target=None,
+        images=len(strength),
+        bank=bank[order].astype(np.float32),
+        coefficients=strength,
+        importance=importance[order],
+        intervals=tuple(None if one.low is None or one.high is None else (one.low, one.high) for one in means),
+        importance_by_image=judged.indices[:, order],
+        top_images=np.where(values > 0, best, -1).astype(np.int64),
+        top_places=np.stack(np.divmod(places, strength.shape[3]), axis=2).astype(np.int64),
+        top_coefficients=values,
+        reconstruction_error=0.0,
+        logit_r2=1 - float(np.square(outputs - kept).sum()) / spread if spread > 0 else None,
+        agreement=float((outputs.argmax(axis=1) == kept.argmax(axis=1)).mean()) if is_table else None,
+        image_size=(1, 1),
+    )

@@ -1,0 +1,117 @@
+"""Concepts of a layer: their maps, strongest places and importance, and how much of the layer they keep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Float64, Int64
+from torch.nn import functional as F
+
+from glassnet.display import Shown, brief, fraction
+from glassnet.errors import InputError
+from glassnet.stats import Interval
+from glassnet.tables import Table, make_table
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Concepts(Shown):
+    """Non-negative concepts of a layer, the most important for the target first.
+
+    Attributes:
+        layer: The layer.
+        target: The class whose score the importance is of; None for each image's own highest class, or a callable.
+        images: Number of images.
+        bank: Each concept's direction among the channels, of length 1 (k, c).
+        coefficients: How strong each concept is where: maps of the layer's own size (n, k, h', w').
+        importance: Total Sobol index of each concept, its mean over images (k,): the share of the score's variance that
+            is lost when the concept is held, interactions included; NaN where no image's score varies.
+        intervals: 95% of each mean, by bootstrap over images; None of one image, or where all are the same.
+        importance_by_image: The indices of each image (n, k).
+        top_images: Numbers of the images with the strongest place of each concept (k, top); -1 where there is none.
+        top_places: Row and column of these places in the layer's map (k, top, 2).
+        top_coefficients: How strong the concept is there (k, top).
+        reconstruction_error: |A - UW| / |A| (Frobenius) over all images and positions.
+        logit_r2: 1 - |z - z'|² / |z - mean z|², of the outputs z and those z' of the network on UW, which is their
+            share of variance that the concepts keep; None where the outputs have no variance.
+        agreement: Share of the images whose highest class stays on UW; None where the output is no table of classes.
+        image_size: Height and width of the images in pixels.
+    """
+
+    layer: str
+    target: int | None
+    images: int
+    bank: Float32[np.ndarray, "k c"]
+    coefficients: Float32[np.ndarray, "n k h w"]
+    importance: Float64[np.ndarray, " k"]
+    intervals: tuple[Interval | None, ...] = field(repr=False)
+    importance_by_image: Float64[np.ndarray, "n k"] = field(repr=False)
+    top_images: Int64[np.ndarray, "k top"] = field(repr=False)
+    top_places: Int64[np.ndarray, "k top 2"] = field(repr=False)
+    top_coefficients: Float32[np.ndarray, "k top"] = field(repr=False)
+    reconstruction_error: float
+    logit_r2: float | None
+    agreement: float | None
+    image_size: tuple[int, int] = field(repr=False)
+
+    def maps(self, concept: int) -> Float32[np.ndarray, "n height width"]:
+        """Return a concept's heat map on each image, resized bilinearly to the image's size.
+
+        Args:
+            concept: Its number, the most important first.
+
+        Raises:
+            InputError: There is no such concept.
+        """
+        if not 0 <= concept < len(self.bank):
+            raise InputError(f"concept is {concept}, expected 0 to {len(self.bank) - 1}.")
+        own = torch.from_numpy(np.ascontiguousarray(self.coefficients[:, concept]))[:, None]
+        return F.interpolate(own, self.image_size, mode="bilinear", align_corners=False)[:, 0].numpy()
+
+    def reconstructed(self) -> Float32[np.ndarray, "n c h w"]:
+        """Return the sum over concepts of coefficient times direction: the activations, but for the error stated."""
+        return np.einsum("nkhw,kc->nchw", self.coefficients, self.bank, optimize=True)
+
+    def __repr__(self) -> str:
+        """Say in one line how many concepts there are, and how much of the layer they keep."""
+        kept = "" if self.logit_r2 is None else f", logits kept R² {self.logit_r2:.3f}"
+        return (
+            f"Concepts({len(self.bank)} of {self.layer}, {self.images:,} images, activations missed by "
+            f"{self.reconstruction_error:.1%}{kept}, first importance {fraction(float(self.importance[0]))})"
+        )
+
+    def _table(self) -> Table:
+        rows = [
+            (
+                str(number),
+                fraction(float(self.importance[number])),
+                "–" if bounds is None else " to ".join(map(fraction, bounds)),
+                brief(self.top_images[number][self.top_images[number] >= 0].tolist()),
+            )
+            for number, bounds in enumerate(self.intervals)
+        ]
+        return make_table("", ("concept", "importance", "95% interval", "strongest images"), rows)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what is known of each concept as JSON values, without maps; None for what has no figure."""
+        return {
+            "layer": self.layer,
+            "target": self.target,
+            "images": self.images,
+            "reconstruction_error": self.reconstruction_error,
+            "logit_r2": self.logit_r2,
+            "agreement": self.agreement,
+            "concepts": [
+                {
+                    "importance": float(self.importance[k]) if np.isfinite(self.importance[k]) else None,
+                    "interval": None if self.intervals[k] is None else list(self.intervals[k] or ()),
+                    "direction": self.bank[k].tolist(),
+                    "top_images": self.top_images[k].tolist(),
+                    "top_places": self.top_places[k].tolist(),
+                    "top_coefficients": self.top_coefficients[k].tolist(),
+                }
+                for k in range(len(self.bank))
+            ],
+        }
