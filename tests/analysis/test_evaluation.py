@@ -38,6 +38,16 @@ def test_a_network_is_measured_as_by_hand(make):
     assert len(result.wrong) == 24 - right.sum()
 
 
+def test_a_network_that_ends_in_a_softmax_is_measured_by_its_probabilities():
+    images, labels = coloured(24)
+    net = TinyNet().eval()
+    plain = evaluate(Subject(net, images, labels, classes=CLASSES))
+    ended = evaluate(Subject(torch.nn.Sequential(net, torch.nn.Softmax(dim=1)), images, labels, classes=CLASSES))
+    assert ended.loss == pytest.approx(plain.loss, rel=1e-5)
+    assert np.allclose(ended.probabilities, plain.probabilities, atol=1e-6)
+
+
+
 def test_a_network_that_is_always_right(make):
     result = evaluate(make(model=ClassMeans()))
     assert result.accuracy == 1

@@ -70,6 +70,30 @@ def test_a_network_that_is_trained_on_is_asked_anew(pages):
     assert after["probabilities"][0] > before["probabilities"][0]
 
 
+def test_an_own_image_is_placed_by_the_weights_as_they_are(pages):
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))
+    images = np.random.default_rng(0).integers(0, 256, (30, 1, 8, 8)).astype(np.uint8)
+    shown = pages(gn.Subject(net, images))
+
+    def nearest(number):
+        asked = "place?layer=1&method=pca&images=30"
+        return shown.arrays(asked, method="POST", content=images[number].tobytes())[1]["neighbours"][0]
+
+    assert [nearest(number) for number in range(3)] == [0, 1, 2]
+    with torch.no_grad():
+        net[1].weight.copy_(torch.randn(8, 64))
+        net[1].bias.add_(50)
+    assert [nearest(number) for number in range(3)] == [0, 1, 2]
+    before, old = shown.subjects.get(shown.first).version(), net[1]  # alive: another would get its address
+    net[1] = torch.nn.Linear(64, 8)  # written to as often as the one before
+    with torch.no_grad():
+        net[1].weight.copy_(torch.randn(8, 64))
+        net[1].bias.add_(1)
+    assert shown.subjects.get(shown.first).version() != before
+    del old
+
+
 def test_a_run_that_is_removed_damaged_or_trained_again_is_told(finished, pages, tmp_path):
     shutil.copytree(finished.path, run := tmp_path / "digits")
     shown = pages(run)
@@ -94,6 +118,32 @@ def test_a_run_that_is_removed_damaged_or_trained_again_is_told(finished, pages,
     (run / "model.safetensors").write_bytes(b"damaged")
     assert shown.ask("image/1").status_code == 410
     assert "damaged" in shown.json("/session")["subjects"][0]["problem"]
+
+
+@pytest.mark.parametrize("labels", [None, [0, 1, 2] * 2])
+def test_a_network_that_ends_in_a_softmax_has_one_answer_everywhere(pages, labels):
+    torch.manual_seed(0)
+    conv = torch.nn.Conv2d(3, 3, 3, bias=False)
+    net = torch.nn.Sequential(conv, torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Softmax(1)).eval()
+    images = np.random.default_rng(0).integers(0, 256, (6, 3, 8, 8)).astype(np.uint8)
+    with torch.no_grad():
+        conv.weight.mul_(20)
+        expected = net(torch.from_numpy(images).float() / 255).numpy()
+    shown = pages(gn.Subject(net, images, labels))
+    columns, _ = shown.arrays("columns")
+    assert columns["confidence"] == pytest.approx(expected.max(1), abs=1e-5)
+    assert columns["predicted"].tolist() == expected.argmax(1).tolist()
+    for path in ("image/0", "maps/0?methods=gradcam"):
+        assert shown.arrays(path)[0]["probabilities"] == pytest.approx(expected[0], abs=1e-5)
+
+
+def test_images_for_which_a_model_gives_nan_have_no_prediction(pages):
+    images = np.zeros((3, 1, 8, 8), np.uint8)
+    images[:, 0, 0, 0] = [0, 1, 3]
+    columns, _ = pages(gn.Subject(Odd(), images)).arrays("columns")
+    assert columns["predicted"][1] == -1
+    assert (columns["predicted"][[0, 2]] >= 0).all()
+    assert np.isnan(columns["confidence"]).tolist() == [False, True, False]
 
 
 @pytest.fixture(scope="module")

@@ -21,10 +21,10 @@ from glassnet.analysis.attribution import AttributionRequest, ExplainedGroup, ex
 from glassnet.analysis.views import Group
 from glassnet.attribution import explain
 from glassnet.attribution.engine.guided import GuidedReLUError
-from glassnet.attribution.engine.scales import scale_of, to_probabilities
 from glassnet.attribution.methods import choose_methods, is_of_a_layer
 from glassnet.data import Split
 from glassnet.errors import InputError, OtherDataError, WorkError
+from glassnet.explorer.predicting import probabilities_of
 from glassnet.measures import METHOD_TITLES
 from glassnet.models.inference import predict
 from glassnet.models.layers import select_layers
@@ -186,16 +186,11 @@ def probabilities(subject: Subject, inputs: Tensor, context: Context) -> Float32
         inputs: (1, channel, height, width).
         context: Where to compute.
     """
-    views = subject.task.views().explain
-    if not views.classes:
+    if not subject.task.views().explain.classes:
         return np.zeros(0, dtype=np.float32)
     passed = explain(subject.model(context.device), inputs, methods={"given": lambda images: images})
     assert passed.output is not None
-    scores = torch.from_numpy(passed.output)
-    if views.scores == "sigmoid":
-        return scores.sigmoid()[0].numpy()
-    scale = "logits" if subject.run is not None else scale_of(scores, "")[0]
-    return to_probabilities(scores, scale)[0].float().numpy()
+    return probabilities_of(subject, torch.from_numpy(passed.output))[0].numpy()
 
 
 def predicted_mask(subject: Subject, inputs: Tensor, context: Context) -> UInt8[np.ndarray, "height width"]:

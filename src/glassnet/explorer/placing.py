@@ -52,7 +52,8 @@ def place(opened: OpenSubject, wanted: Wanted, align: str | None, image: Tensor)
     """
     picture, found = made(opened, wanted), features_of(opened, wanted)
     row = extract_features(opened.model(), image, [wanted.layer])[wanted.layer]
-    placing: Placing = opened.once(("placing", wanted), lambda: _placing(found.features, picture, wanted))
+    key = ("placing", opened.version(), wanted)
+    placing: Placing = opened.once(key, lambda: _placing(found.features, picture, wanted))
     nearest = placing.nearest(row, NEIGHBOURS)[0]
     point = _point(placing, found.features, picture, wanted, row, nearest)
     if align is not None and align != wanted.layer:

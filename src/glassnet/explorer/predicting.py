@@ -9,6 +9,7 @@ import torch
 
 from glassnet.analysis.features import image_labels
 from glassnet.analysis.views import image_name
+from glassnet.attribution.engine.scales import scale_of, to_probabilities
 from glassnet.console import step
 from glassnet.errors import InputError, WorkError
 from glassnet.explorer.arrays import Arrays
@@ -56,17 +57,23 @@ def _of_scores(opened: OpenSubject, part: ImagePart) -> Columns:
     for start, output in zip(starts, outputs(model, batches), strict=True):
         step("images", start, len(part.split))
         chances = probabilities_of(subject, output).cpu().numpy()
-        own.predicted[start : start + len(chances)] = chances.argmax(axis=1)
+        known = np.isfinite(chances).all(axis=1)  # of the others nothing is said
+        own.predicted[start : start + len(chances)] = np.where(known, chances.argmax(axis=1), -1)
         own.confidence[start : start + len(chances)] = chances.max(axis=1)
     return own
 
 
 def probabilities_of(subject: Subject, output: Any) -> torch.Tensor:
-    """Turn scores into probabilities (n, classes): of classes that exclude each other, or of each label by itself."""
+    """Turn scores into probabilities (n, classes): of classes that exclude each other, or of each label by itself.
+
+    A run gives logits; another network may end in a softmax, as its scores tell.
+    """
     if not isinstance(output, torch.Tensor) or output.ndim != 2:
         return torch.empty((0, 0))
-    independent = subject.task.views().explain.scores == "sigmoid"
-    return output.float().sigmoid() if independent else output.float().softmax(dim=1)
+    if subject.task.views().explain.scores == "sigmoid":
+        return output.float().sigmoid()
+    scale = "logits" if subject.run is not None else scale_of(output, "")[0]
+    return to_probabilities(output, scale).float()
 
 
 def predict_image(subject: Subject, model: Any, image: torch.Tensor, *, what: str) -> np.ndarray:

@@ -236,7 +236,7 @@ class OpenSubject:
         if self.path is not None or self._subject is None:
             return 0
         model = self._subject.model()
-        return sum(one._version for one in (*model.parameters(), *model.buffers()))
+        return hash(tuple((id(one), one._version) for one in (*model.parameters(), *model.buffers())))
 
     def once(self, key: Any, make: Callable[[], T]) -> T:
         """Return what was made under this key lately, or make it; only the last few are kept."""
