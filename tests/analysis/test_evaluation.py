@@ -47,7 +47,6 @@ def test_a_network_that_ends_in_a_softmax_is_measured_by_its_probabilities():
     assert np.allclose(ended.probabilities, plain.probabilities, atol=1e-6)
 
 
-
 def test_a_network_that_is_always_right(make):
     result = evaluate(make(model=ClassMeans()))
     assert result.accuracy == 1

@@ -1,7 +1,9 @@
 """One computation at a time, shared, interrupted by short ones where it may be, ended when nobody asks."""
 
+import gc
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -105,7 +107,9 @@ def test_what_nobody_asks_for_any_more_is_cancelled(queue, monkeypatch):
     job = queue.ask(Work(("long",), "features", long))
     waiting = queue.ask(Work(("other",), "other", lambda: NOTHING))
     assert long.begun.wait(5)
-    time.sleep(0.4)
+    until = time.monotonic() + 10
+    while not (job.is_over and waiting.is_over) and time.monotonic() < until:
+        time.sleep(0.01)
     assert isinstance(job.error, Cancelled)
     assert isinstance(waiting.error, Cancelled)
     again = queue.ask(Work(("long",), "features", lambda: NOTHING))
@@ -171,3 +175,36 @@ def test_results_are_bounded(queue, monkeypatch):
     assert (
         queue.ask(Work(("huge",), "work", lambda: NOTHING)) is huge
     )  # the last is always kept, or nobody would get it
+
+
+class Sent:
+    """What a page sends along."""
+
+
+def test_what_a_page_sent_is_let_go_with_the_work(queue):
+    def asks(key, fails):
+        sent = Sent()
+
+        def work():
+            if fails:
+                raise InputError(f"got {sent}")
+            return NOTHING if sent else None
+
+        return over(queue.ask(Work((key,), "maps", work))), weakref.ref(sent)
+
+    for fails in (False, True):
+        job, sent = asks(fails, fails)
+        gc.collect()
+        assert sent() is None
+        assert (job.error is not None) == fails
+
+
+def test_failures_are_forgotten(queue, monkeypatch):
+    monkeypatch.setattr(jobs, "FAILED_SECONDS", 0.0)
+
+    def breaks():
+        raise InputError("no such layer.")
+
+    for number in range(5):
+        over(queue.ask(Work((number,), "maps", breaks)))
+    assert len(queue._results) == 1

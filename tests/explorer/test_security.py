@@ -1,10 +1,13 @@
 """What must not get through: other hosts and origins, no token, other methods, other paths, too much."""
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
+from starlette.responses import Response
 from starlette.testclient import TestClient
 
 import glassnet as gn
@@ -99,13 +102,41 @@ def test_no_path_leads_out(page, path):
 
 
 def test_what_is_too_large_is_refused(page):
-    path = f"/api/subjects/{page.first}/place?layer=fc1&method=pca&images=60"
+    path = f"/api/subjects/{page.first}/read"
     answer = page.client.post(path, content=b"x", headers={"content-length": str(10**9)})
     assert answer.status_code == 413
     pieces = (b"x" * 1_000_000 for _ in range(25))  # without a length that could be looked at first
     answer = page.client.post(path, content=pieces)
     assert answer.status_code == 413
     assert "larger than 20,000,000 bytes" in answer.json()["error"]
+    for path in (
+        "place?layer=fc1&method=pca&images=60",
+        "maps",
+        "channels",
+        "neighbours",
+    ):  # pixels have the image's size
+        answer = page.client.post(f"/api/subjects/{page.first}/{path}", content=b"x" * 70_000)
+        assert answer.status_code == 413
+        assert "larger than 65,536 bytes" in answer.json()["error"]
+
+
+def test_large_uploads_are_read_one_after_the_other(page, monkeypatch):
+    reading, most = [], []
+
+    def read(_opened, _body, _name):
+        reading.append(1)
+        most.append(len(reading))
+        time.sleep(0.02)
+        reading.pop()
+        return Response(b"")
+
+    monkeypatch.setattr("glassnet.explorer.routes.masks_and_codes._read", read)
+    with ThreadPoolExecutor(8) as clients:
+        answers = list(
+            clients.map(lambda _: page.client.post(f"/api/subjects/{page.first}/read", content=b"x"), range(8))
+        )
+    assert [one.status_code for one in answers] == [200] * 8
+    assert max(most) == 1
 
 
 def test_names_with_scripts_and_umlauts_are_data(pages, tmp_path):

@@ -21,6 +21,7 @@ from glassnet import __version__
 from glassnet.console import printable, say
 from glassnet.errors import GlassnetError, InputError
 from glassnet.explorer import schemas
+from glassnet.explorer.jobs import without_frames
 from glassnet.explorer.routes import ROUTERS
 from glassnet.explorer.shown import Refusal, Subjects
 
@@ -105,6 +106,7 @@ def _sentence(status: int, text: str) -> JSONResponse:
 
 
 async def _failed(_request: Request, error: Exception) -> Response:
+    without_frames(error)  # a job keeps it for all who ask
     if isinstance(error, Refusal):
         return _sentence(error.status, str(error))
     return _sentence(400 if isinstance(error, InputError) else 500, str(error))

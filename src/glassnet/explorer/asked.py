@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Hashable
-from typing import Annotated, Any
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Path, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from glassnet.errors import Cancelled
 from glassnet.explorer.arrays import BINARY, Arrays
@@ -17,6 +21,9 @@ from glassnet.explorer.security import LARGEST_BODY
 from glassnet.explorer.shown import OpenSubject, Refusal, Subjects
 
 LONGEST_WAIT = 5.0
+SMALL_BODY = 1 << 16
+"""Bytes that a page may send in any case."""
+T = TypeVar("T")
 
 
 def all_subjects(request: Request) -> Subjects:
@@ -72,18 +79,39 @@ async def computed(
     raise job.error
 
 
+async def pixels_of(request: Request, opened: OpenSubject) -> bytes:
+    """Read the body of a request that sends pixels, and a mask perhaps.
+
+    Raises:
+        Refusal: It is much larger than an image of the subject.
+    """
+    channels, height, width = (await run_in_threadpool(lambda: opened.basics)).image_shape
+    return await body_of(request, min(LARGEST_BODY, max(2 * (channels + 1) * height * width, SMALL_BODY)))
+
+
+async def alone(run: Callable[[], T]) -> T:
+    """Do something large that a page sends in a thread of its own, one after the other, so that memory is bounded."""
+    return await asyncio.get_running_loop().run_in_executor(_one_thread(), run)
+
+
+@cache
+def _one_thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, "explorer-alone")
+
+
 async def body_of(request: Request, most: int = LARGEST_BODY) -> bytes:
     """Read the body of a request.
 
     Raises:
         Refusal: It is larger than `most` bytes.
     """
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > most:
+    pieces, size = [], 0
+    async for piece in request.stream():
+        pieces.append(piece)
+        size += len(piece)
+        if size > most:
             raise Refusal(413, f"the upload is larger than {most:,} bytes; send a smaller one.")
-    return bytes(body)
+    return b"".join(pieces)
 
 
 def binary(about: str, *, is_computed: bool = True) -> dict[int | str, dict[str, Any]]:

@@ -14,7 +14,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from glassnet.console import say, watched
 from glassnet.errors import Cancelled, GlassnetError, WorkError, is_too_large
@@ -96,8 +96,9 @@ class Job:
             raise Cancelled(f"{self.work.what} was cancelled.")
 
     def end(self, reply: Reply | None, error: Exception | None) -> None:
-        """Set what came of it, and wake who waits."""
+        """Set what came of it, and wake who waits; what it was made from, as what a page sent, is let go."""
         with self._lock:
+            self.work = replace(self.work, run=_done)
             self.reply, self.error, self.ended = reply, error, time.monotonic()
             waiters, self._waiters = self._waiters, []
         for loop, waiter in waiters:
@@ -124,6 +125,10 @@ class Job:
         what = f"{self.work.what}: {self.phase}" if self.phase else self.work.what
         seconds = round(time.monotonic() - self.began, 2)
         return JobAnswer(id=self.id, what=what, done=self.done, total=self.total, seconds=seconds, queue=queue)
+
+
+def _done() -> Answer:
+    raise AssertionError("a job that is over is not run again")
 
 
 def _wake(waiter: asyncio.Future[None]) -> None:
@@ -239,7 +244,7 @@ class Queue:
             with watched(lambda what, done, total, *, may_pause: self._step(job, what, done, total, may_pause)):
                 reply = encode(job.work.run())
         except Exception as raised:  # whatever anybody's model raises
-            error = _as_sentence(raised, job.work.what)
+            error = without_frames(_as_sentence(raised, job.work.what))
         with self._changed:
             job.end(reply, error)
             if not isinstance(error, Cancelled) and not self._closed:
@@ -257,7 +262,9 @@ class Queue:
             self._paused = False
 
     def _keep(self, job: Job) -> None:
-        """Keep a result, and let the oldest go where they are too many or too large."""
+        """Keep a result, and let the oldest go where they are too many or too large, and stale failures."""
+        for key in [key for key, one in self._results.items() if one.is_stale]:
+            del self._results[key]
         self._results[job.work.key] = job
         self._results.move_to_end(job.work.key)
         sizes = {key: one.bytes_kept for key, one in self._results.items()}
@@ -265,6 +272,12 @@ class Queue:
             if sum(sizes.values()) <= KEPT_BYTES and len(sizes) <= KEPT_RESULTS:
                 break
             del self._results[key], sizes[key]
+
+
+def without_frames(error: Exception) -> Exception:
+    """Keep the sentence of an error alone: the frames that it came through hold images and whole outputs."""
+    error.__traceback__ = error.__cause__ = error.__context__ = None
+    return error
 
 
 def _as_sentence(error: Exception, what: str) -> Exception:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from glassnet.explorer.arrays import Arrays, encode
-from glassnet.explorer.asked import Opened, Part, Wait, as_json, binary, body_of, computed
+from glassnet.explorer.asked import Opened, Part, Wait, as_json, binary, computed, pixels_of
 from glassnet.explorer.embedding import Wanted, answer, listed, made, on_disk
 from glassnet.explorer.schemas import EmbeddingList, LayerScores
 from glassnet.explorer.shown import OpenSubject
@@ -94,7 +94,7 @@ def _activation(opened: OpenSubject, wanted: Wanted, channel: int) -> Arrays:
 @ROUTER.post("/place", responses=binary("point f4 (dims)"))
 async def place(request: Request, opened: Opened, wanted: Picture, align: Align = None, wait: Wait = 0) -> Response:
     """Say where an own image falls in a picture; the body is its pixels."""
-    body = await body_of(request)
+    body = await pixels_of(request, opened)
     key = ("place", wanted, align, hashlib.blake2b(body).hexdigest())
     what = f"own image in the picture of {wanted.layer}"
     return await computed(opened, key, what, lambda: _place(opened, wanted, align, body), wait=wait)

@@ -23,7 +23,7 @@ class _Pages:
     """The last pages of thumbnails, as they were sent."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock, self.drawing = threading.Lock(), threading.Lock()
         self._pages: OrderedDict[str, bytes] = OrderedDict()
 
     def get(self, key: str) -> bytes | None:
@@ -77,8 +77,9 @@ def atlas_page(request: Request, opened: Opened, page: int, part: Part = "test")
         return Response(status_code=304, headers=headers)
     body = _PAGES.get(key)
     if body is None:
-        body = draw_page(of, page)
-        _PAGES.put(key, body)
+        with _PAGES.drawing:  # by one client for all that wait for it
+            body = _PAGES.get(key) or draw_page(of, page)
+            _PAGES.put(key, body)
     return Response(body, headers=headers, media_type=layout_of_part(of).media)
 
 

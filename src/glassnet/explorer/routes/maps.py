@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from glassnet.explorer.arrays import Arrays
-from glassnet.explorer.asked import Number, Opened, Part, Wait, binary, body_of, computed
+from glassnet.explorer.asked import Number, Opened, Part, Wait, binary, computed, pixels_of
 from glassnet.explorer.schemas import ChannelsMeta, MapsMeta
 from glassnet.explorer.shown import OpenSubject, Refusal
 
@@ -63,7 +63,7 @@ async def maps_of_pixels(
     wait: Wait = 0,
 ) -> Response:
     """Give the maps of an own image, or of an edited one, which are kept nowhere."""
-    body = await body_of(request)
+    body = await pixels_of(request, opened)
     key = ("maps", digest(body), part, number, layers, methods, target)
 
     def run() -> Arrays:
@@ -96,7 +96,7 @@ async def channels_of_pixels(
     request: Request, opened: Opened, part: Part = "test", number: Edited = None, layer: Layer = "", wait: Wait = 0
 ) -> Response:
     """Give what each channel of a layer gives for an own or an edited image."""
-    body = await body_of(request)
+    body = await pixels_of(request, opened)
     key = ("channels", digest(body), part, number, layer)
 
     def run() -> Arrays:

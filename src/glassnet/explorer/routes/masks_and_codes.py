@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from starlette.concurrency import run_in_threadpool
 
 from glassnet.explorer.arrays import Arrays, encode
-from glassnet.explorer.asked import Number, Opened, Part, Wait, binary, body_of, computed
+from glassnet.explorer.asked import Number, Opened, Part, Wait, alone, binary, body_of, computed
 from glassnet.explorer.routes.maps import shown_group
 from glassnet.explorer.schemas import LatentsMeta, ReadMeta, ReconstructionMeta, SegmentationMeta
 from glassnet.explorer.shown import OpenSubject, Refusal
@@ -56,14 +55,14 @@ async def latents(opened: Opened, part: Part = "test", wait: Wait = 0) -> Respon
 async def decode(request: Request, opened: Opened) -> Response:
     """Give the images that codes, f4 (n, d), stand for."""
     body = await body_of(request)
-    return await run_in_threadpool(_decoded, opened, body)
+    return await alone(lambda: _decoded(opened, body))
 
 
 @ROUTER.post("/read", responses=binary("pixels u1 (c, h, w)", is_computed=False), response_class=Response)
 async def read(request: Request, opened: Opened, name: FileName = "") -> Response:
     """Give the pixels of an image file as the model takes them; it is kept nowhere."""
     body = await body_of(request)
-    return await run_in_threadpool(_read, opened, body, name)
+    return await alone(lambda: _read(opened, body, name))
 
 
 def _require(opened: OpenSubject, task: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from glassnet.explorer.arrays import Arrays
-from glassnet.explorer.asked import Number, Opened, Part, Wait, as_json, binary, body_of, computed
+from glassnet.explorer.asked import Number, Opened, Part, Wait, as_json, binary, computed, pixels_of
 from glassnet.explorer.routes.maps import Edited, Layer, digest, sent_group, shown_group
 from glassnet.explorer.schemas import LabelError, LabelErrors, NeighboursMeta
 from glassnet.explorer.shown import OpenSubject, Refusal
@@ -55,7 +55,7 @@ async def neighbours_of_pixels(
     wait: Wait = 0,
 ) -> Response:
     """Give the images nearest to an own or an edited image."""
-    body = await body_of(request)
+    body = await pixels_of(request, opened)
     key = ("neighbours", digest(body), part, number, layer, count, images)
 
     def run() -> Arrays:
