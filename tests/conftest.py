@@ -55,7 +55,7 @@ def finished(tmp_path_factory):
     import glassnet as gn
     from tiny_runs import tiny
 
-    return gn.train(tiny(tmp_path_factory.mktemp("runs") / "tiny"))
+    return _shared(gn.train(tiny(tmp_path_factory.mktemp("runs") / "tiny")))
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def segmented(scans, tmp_path_factory):
     from tiny_runs import tiny_segmentation
 
     options = {"loss": "dice", "class_weights": True, "copy_paste": 0.5}
-    return gn.train(tiny_segmentation(scans, tmp_path_factory.mktemp("runs") / "seg", **options))
+    return _shared(gn.train(tiny_segmentation(scans, tmp_path_factory.mktemp("runs") / "seg", **options)))
 
 
 @pytest.fixture(scope="session")
@@ -92,4 +92,22 @@ def vae(tmp_path_factory):
     from tiny_runs import save_bars, tiny_vae
 
     bars = save_bars(tmp_path_factory.mktemp("data") / "bars")
-    return gn.train(tiny_vae(bars, tmp_path_factory.mktemp("runs") / "vae"))
+    return _shared(gn.train(tiny_vae(bars, tmp_path_factory.mktemp("runs") / "vae")))
+
+
+_shared_runs = []
+
+
+def _shared(run):
+    _shared_runs.append(run)
+    return run
+
+
+@pytest.fixture(autouse=True)
+def _shared_runs_stay_as_trained():
+    """A test that writes into a run of all tests changes what those after it see, in whatever order they come."""
+    yield
+    for run in _shared_runs:
+        if (written := run.path / "analyses").exists():
+            shutil.rmtree(written)  # so that this test alone fails
+            pytest.fail(f"{run.path} is shared by all tests: copy it before you write to it")

@@ -1,4 +1,5 @@
 import hashlib
+import queue
 import threading
 
 import numpy as np
@@ -231,12 +232,19 @@ def test_a_mirror_that_dribbles_is_left_and_the_next_goes_on(start_mirror, tmp_p
     assert int(good.ranges[0].removeprefix("bytes=").removesuffix("-")) > 20
 
 
-def test_waiting_for_another_process_is_said(tmp_path, capsys):
+def test_waiting_for_another_process_is_said(tmp_path, monkeypatch):
+    said = queue.Queue()
+    monkeypatch.setattr(download, "say", said.put)
+
+    def wait():
+        with one_process_at_a_time(tmp_path):
+            said.put("in")
+
     with one_process_at_a_time(tmp_path):
-        thread = threading.Thread(target=lambda: one_process_at_a_time(tmp_path).__enter__())
+        thread = threading.Thread(target=wait)
         thread.start()
-        said = ""
-        while not said:
-            said += capsys.readouterr().err
+        waits = f"waiting for another process that is at work in {tmp_path}; Ctrl-C ends the wait"
+        assert said.get(timeout=20) == waits
+        assert said.empty()
+    assert said.get(timeout=20) == "in"
     thread.join()
-    assert said == f"waiting for another process that is at work in {tmp_path}; Ctrl-C ends the wait\n"

@@ -29,6 +29,12 @@ def replace_weights(path, weights):
     (path / "run.json").write_text(json.dumps(manifest))
 
 
+def copied(run, folder):
+    """Copy a run, which may then be written to."""
+    shutil.copytree(run.path, folder / run.path.name)
+    return gn.Run.open(folder / run.path.name)
+
+
 def weakened(path, copied):
     """Copy a run with other weights in its last layer, so that it says other things of the same images."""
     shutil.copytree(path, copied)

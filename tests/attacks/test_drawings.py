@@ -102,13 +102,13 @@ def require_harmless(markup, scripts=0, links=()):
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_drawing_is_made_harmless_or_refused_at_once(name):
-    start, before = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with contextlib.suppress(InputError):
         markup = safe_svg(content(name), name="x", alt="", prefix="p-").markup
         assert "evil()" not in markup or name in ("cdata", "ids")  # where it is text
         assert "root:" not in markup
         require_harmless(markup)
-    assert time.monotonic() - start < 10
+    assert time.process_time() - start < 10
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # kB
 
 

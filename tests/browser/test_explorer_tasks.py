@@ -132,7 +132,7 @@ def test_the_theme_is_chosen_and_remembered(visit):
         return page.evaluate("getComputedStyle(document.body).backgroundColor")
 
     light = background()
-    page.get_by_label("Colours").select_option("dark")
+    page.get_by_label("Theme").select_option("dark")
     assert background() != light
     page.reload()
     ready(page, "digits/network")

@@ -11,11 +11,12 @@ from glassnet.explorer.reconstructed import decode, latents, own_noise, reconstr
 from glassnet.models import create_model
 from glassnet.rng import PerImageRNG
 from glassnet.subject import Subject
+from tiny_runs import copied
 
 
 @pytest.fixture(scope="module")
-def subject(vae):
-    return Subject.of_run(vae)
+def subject(vae, tmp_path_factory):
+    return Subject.of_run(copied(vae, tmp_path_factory.mktemp("runs")))
 
 
 def one(subject, number, noise, part="test"):

@@ -8,6 +8,7 @@ import glassnet as gn
 from glassnet.explorer.segmented import segment
 from glassnet.images import VOID
 from glassnet.models.inference import predict
+from tiny_runs import copied
 
 
 class Given(torch.nn.Module):
@@ -41,7 +42,8 @@ def test_without_a_truth_nothing_is_measured():
     assert (found.truth == VOID).all()
 
 
-def test_it_is_what_the_evaluation_measured(segmented):
+def test_it_is_what_the_evaluation_measured(segmented, tmp_path):
+    segmented = copied(segmented, tmp_path)
     test = segmented.dataset().test
     by_image = segmented.evaluate().by_image
     for place in range(len(test)):

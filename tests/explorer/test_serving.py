@@ -21,7 +21,7 @@ from explorer_page import arrays_of
 from glassnet.explorer.explore import Explorer, explore
 from glassnet.explorer.serving import Server
 from glassnet.explorer.shown import Subjects
-from tiny_runs import replace_weights
+from tiny_runs import copied, replace_weights
 
 
 class Odd(torch.nn.Module):
@@ -187,8 +187,8 @@ def test_hover_is_answered_while_work_goes_on(server):
     assert np.median(times) < 1  # measured on a quiet machine elsewhere; here that nobody waits for the work
 
 
-def test_it_ends_without_a_traceback_while_a_request_waits(finished, monkeypatch, capfd):
-    subjects, waiting, go_on = Subjects([finished.path]), threading.Event(), threading.Event()
+def test_it_ends_without_a_traceback_while_a_request_waits(finished, tmp_path, monkeypatch, capfd):
+    subjects, waiting, go_on = Subjects([copied(finished, tmp_path).path]), threading.Event(), threading.Event()
     monkeypatch.setattr(subjects, "refresh", lambda: (waiting.set(), go_on.wait(20)))
     ending = Server(subjects, host="127.0.0.1", port=0)
     ending.start()
@@ -209,7 +209,7 @@ def test_a_port_that_is_taken_is_refused(server):
         Server(server.guard.app.state.subjects, host="127.0.0.1", port=server.guard.port)
 
 
-def test_a_notebook_gets_a_frame_and_goes_on(finished, monkeypatch):
+def test_a_notebook_gets_a_frame_and_goes_on(finished, tmp_path, monkeypatch):
     monkeypatch.setattr("glassnet.explorer.explore.in_notebook", lambda: True)
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3))
     shown = explore(net, torch.zeros(4, 1, 8, 8, dtype=torch.uint8), classes=["a", "b", "c"])
@@ -221,8 +221,7 @@ def test_a_notebook_gets_a_frame_and_goes_on(finished, monkeypatch):
     shown.close()
     with pytest.raises(requests.ConnectionError):
         requests.get(shown.url, timeout=5)
-    run = finished.explore()
-    run.close()
+    copied(finished, tmp_path).explore().close()
 
 
 def test_what_cannot_be_shown_is_refused():
@@ -243,8 +242,8 @@ def test_without_the_extra_the_pip_line_is_printed(finished, monkeypatch, capsys
     assert "pip install 'glassnet[explore]'" in refused(capsys, "explore", str(finished.path))
 
 
-def test_the_command_serves_before_torch_and_ends_by_ctrl_c(finished):
-    command = [sys.executable, "-m", "glassnet", "explore", str(finished.path), "--no-browser"]
+def test_the_command_serves_before_torch_and_ends_by_ctrl_c(finished, tmp_path):
+    command = [sys.executable, "-m", "glassnet", "explore", str(copied(finished, tmp_path).path), "--no-browser"]
     served = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
     url = served.stderr.readline().split()[-1]
     asked = requests.Session()

@@ -121,7 +121,7 @@ def test_an_unfinished_run_of_other_settings_is_not_gone_on_with(asked, tmp_path
     wanted = resolve(training_settings(asked, "unet_small", "voc-aug", 0))
     for changes, goes_on in (({"batch_size": 64}, False), ({"seed": 1}, False), ({}, True)):
         write_checkpoint(path, {"settings": to_json(replace(wanted, **changes)), "started": "", "state": {}})
-        monkeypatch.setattr("glassnet.training.resume.train", lambda settings: settings.resume)
+        monkeypatch.setattr("glassnet.training.resume.train", lambda settings, **_: settings.resume)
         if goes_on:
             assert trained(asked, "unet_small", "voc-aug", seed=0, out=tmp_path) == path
         else:

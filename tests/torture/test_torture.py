@@ -30,7 +30,7 @@ def test_a_training_is_killed_meets_a_full_disk_one_that_is_read_only_and_anothe
         if "skipped" in one:  # only root may mount a small disk
             continue
         assert one["faults"] == [], part
-        assert one["clean"] == tried[part]
+        assert one["clean"] >= tried[part]  # one that ended before it was killed is tried again
 
 
 @pytest.mark.slow

@@ -41,7 +41,7 @@ class Reply:
         return Response(self.body, status, dict(self.headers), self.media)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Arrays:
     """Arrays by name, and what is said of them.
 

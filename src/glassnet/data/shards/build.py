@@ -71,7 +71,7 @@ class Picture(NamedTuple):
     present: frozenset[int] = frozenset()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Stored:
     """Images in a cache.
 
