@@ -4,6 +4,7 @@
     python benchmarks/channels.py --part ablation
 
 `ablation`: every channel of `conv4` of `convnet` set to zero, against as many evaluations of the whole network.
+`visualize`: pictures of every channel of `conv4`, at once against one after another.
 
 Weights are random: speed does not depend on them.
 """
@@ -61,7 +62,29 @@ def ablation(options: argparse.Namespace) -> dict:
     }
 
 
-PARTS = {"ablation": ablation}
+def visualize(options: argparse.Namespace) -> dict:
+    """All channels of conv4 visualised at once, against one after another, with and without real images to beat.
+
+    One after another, `--singly` of them are timed, evenly spread, and counted for all.
+    """
+    net, test = network("convnet", 28), gn.load_dataset("mnist").test
+    count = net.conv4.out_channels
+    chosen = range(0, count, count // options.singly)
+    found = {"channels": count, "timed_singly": len(chosen), "aim": 10}
+    gn.visualize(net, "conv4", size=28, steps=2)  # imports
+    for name, real in (("alone", None), ("against_real_images", test.images[: options.images])):
+        settings = {"size": 28, "real": real, "objective": "neuron"}
+        together, singly = [], []
+        for _ in range(options.repeats):  # by turns, so that both meet the same load
+            together += seconds(lambda given=settings: gn.visualize(net, "conv4", **given), 1)
+            one_by_one = lambda given=settings: [gn.visualize(net, "conv4", [one], **given) for one in chosen]  # noqa: E731
+            singly += [count / len(chosen) * one for one in seconds(one_by_one, 1)]
+        ratio = round(float(np.median(singly) / np.median(together)), 2)
+        found[name] = {"together_seconds": spread(together), "singly_seconds": spread(singly), "times_as_fast": ratio}
+    return found
+
+
+PARTS = {"ablation": ablation, "visualize": visualize}
 
 
 def main() -> None:
@@ -69,6 +92,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--singly", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/channels.json"))
     options = parser.parse_args()

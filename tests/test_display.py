@@ -73,6 +73,7 @@ def results(finished):
         (ranking := gn.rank_layers(net, images[:4], layers="conv", steps=3)),
         gn.ablate(net, images, LABELS, "conv2"),
         gn.concepts(net, images, "relu:1", 2, points=4),
+        gn.visualize(net, "conv2", real=images, steps=2),
         ranking.best,
         *(finished.dataset(), finished.dataset().test, subject.evaluate(), finished.evaluate()),
         *(MeanCI(np.array([0.5, 1]), 0.75, 0.5, 1.0, 2), PairedDifference(0.1, None, None, 0.5, 0.5, 2)),
@@ -101,7 +102,7 @@ def test_every_result_shows_itself_in_a_notebook_without_scripts(results):
 
 
 def test_every_public_class_is_tried(results):
-    no_results = {"GlassnetError", "InputError", "WorkError", "TrainSettings", "Callback"}
+    no_results = {"GlassnetError", "InputError", "WorkError", "TrainSettings", "Callback", "Transforms"}
     public = {name for name in gn.__all__ if inspect.isclass(getattr(gn, name))} - no_results
     of_tasks = {task.result.__name__ for task in tasks.TASKS.values()}
     assert public <= set(results) | {"Tuning"}

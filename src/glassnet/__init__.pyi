@@ -20,6 +20,9 @@ from .channels.ablation import ablate as ablate
 from .channels.ablation_result import Ablation as Ablation
 from .channels.concepts import concepts as concepts
 from .channels.concepts_result import Concepts as Concepts
+from .channels.maximise import visualize as visualize
+from .channels.pictures import Transforms as Transforms
+from .channels.visualized import Visualized as Visualized
 from .data import DATASETS as DATASETS
 from .data import Dataset as Dataset
 from .data import Split as Split

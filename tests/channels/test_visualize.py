@@ -33,7 +33,8 @@ def test_a_linear_channels_picture_under_a_norm_bound_is_its_filter(colours, obj
         assert np.linalg.norm(picture - 0.5) == pytest.approx(0.4, rel=1e-4)
     # w (0.5 + 0.4 w / |w|) + b, by hand
     weights, bias = net[0].weight.detach().flatten(1), net[0].bias.detach()
-    np.testing.assert_allclose(made.activation - weights.sum(1) / 2 - bias, 0.4 * weights.norm(dim=1), rtol=0.01)
+    rise = torch.from_numpy(made.activation) - weights.sum(1) / 2 - bias
+    torch.testing.assert_close(rise, 0.4 * weights.norm(dim=1), rtol=0.01, atol=0)
 
 
 def test_a_neuron_of_a_larger_picture_is_the_filter_at_its_place():
