@@ -223,9 +223,7 @@ def main() -> None:
 def table(results: dict) -> None:
     """Print both as Markdown."""
     print(f"writer: {1000 * results['writer_seconds']:.1f} ms a shard")
-    print(
-        "| pixels | workers | hours | of them on paper: workers, link, writer | limit | busy | sent | command's memory |"
-    )
+    print("| pixels | workers | hours | on paper: workers, link, writer | limit | busy | sent | command's memory |")
     for one in results["features"]:
         paper = ", ".join(f"{value:.1f}" for value in one["hours_on_paper"].values())
         print(
@@ -235,8 +233,8 @@ def table(results: dict) -> None:
     print("| workers | hours | on paper | busy | deaths | left out | hours lost | moved | kept |")
     for one in results["sweep"]:
         print(
-            f"| {one['workers']:,} | {one['hours']:.1f} | {one['hours_on_paper']['workers']:.1f} | {one['busy_share']:.0%} "
-            f"| {one['deaths']:,} | {one['left_out']} | {one['hours_lost']:.1f} "
+            f"| {one['workers']:,} | {one['hours']:.1f} | {one['hours_on_paper']['workers']:.1f} "
+            f"| {one['busy_share']:.0%} | {one['deaths']:,} | {one['left_out']} | {one['hours_lost']:.1f} "
             f"| {one['bytes_moved'] / 1e9:.0f} GB | {one['bytes_kept'] / 1e9:.0f} GB |"
         )
 
