@@ -10,7 +10,9 @@ from torch import nn
 
 import glassnet as gn
 from glassnet.channels.ascent import likeness
+from glassnet.channels.objective import watch
 from glassnet.channels.pictures import Canvas
+from glassnet.channels.window import find_window
 from odd_nets import ClassToken, Twice
 from tiny_nets import TinyNet
 
@@ -52,9 +54,9 @@ def test_a_neuron_of_a_larger_picture_is_the_filter_at_its_place():
 def slow_reference(net, channel, norm):
     """Climb in pixels, one picture at a time: x <- project(x + step g / |g|), the best of some starts."""
     best, generator = -np.inf, torch.Generator().manual_seed(channel)
-    for _ in range(4):
+    for _ in range(2):
         change = torch.randn(1, 1, 7, 7, generator=generator) * 0.01
-        for number in range(150):
+        for number in range(120):
             change.requires_grad_()
             (gradient,) = torch.autograd.grad(net(0.5 + change)[0, channel].mean(), change)
             change = (change + 0.1 * 0.96**number * gradient / gradient.norm().clamp_min(1e-9)).detach()
@@ -68,7 +70,7 @@ def slow_reference(net, channel, norm):
 def test_a_network_of_two_layers_is_driven_as_far_as_by_a_slow_reference():
     torch.manual_seed(1)
     net = nn.Sequential(nn.Conv2d(1, 6, 3), nn.GELU(), nn.Conv2d(6, 2, 5)).requires_grad_(False)
-    made = gn.visualize(net, "2", size=7, norm=1.0, transforms=None, copies=4, rate=0.2)
+    made = gn.visualize(net, "2", size=7, norm=1.0, transforms=None, copies=4, rate=0.2, steps=160)
     for channel in range(2):
         best, picture = slow_reference(net, channel, 1.0)
         own = 4 * channel + made.activation[4 * channel : 4 * channel + 4].argmax()
@@ -111,6 +113,35 @@ def test_transformations_shift_by_pixels_and_do_nothing_without_strength():
     square = torch.rand(1, 1, 5, 5)
     turned = gn.Transforms(shift=0, scale=0, rotation=90)(square, torch.tensor([[1.0, 0, 0, 0]]), 1.0)
     torch.testing.assert_close(turned, square.rot90(1, (2, 3)), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("place", [(3, 3), (0, 6)])
+def test_what_a_neuron_sees_alone_gives_the_picture_that_the_whole_gives(place, monkeypatch):
+    net = gn.create_model("convnet", in_channels=1, num_classes=10, image_size=28)
+    options = {"objective": "neuron", "place": place, "size": 28, "steps": 6}
+    found = []
+
+    def noted(*arguments):
+        found.append(find_window(*arguments))
+        return found[0]
+
+    monkeypatch.setattr("glassnet.channels.maximise.find_window", noted)
+    part = gn.visualize(net, "conv3", [0, 5], **options)
+    monkeypatch.setattr("glassnet.channels.maximise.find_window", lambda *_: None)
+    whole = gn.visualize(net, "conv3", [0, 5], **options)
+    np.testing.assert_allclose(part.images, whole.images, atol=1e-5)
+    # By hand: conv3 after conv1, conv2 and a pool sees 3 x 2 + 4 = 10 pixels, from 2 y - 4 on.
+    top, left = max(0, 2 * place[0] - 4), max(0, 2 * place[1] - 4)
+    assert (found[0].top, found[0].left) == (top, left)
+    assert (found[0].height, found[0].width) == (2 * place[0] + 6 - top, 2 * place[1] + 6 - left)
+
+
+def test_a_neuron_that_sees_the_whole_picture_is_given_it():
+    net = nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), nn.InstanceNorm2d(3), nn.Conv2d(3, 2, 3, padding=1))
+    forward = lambda model, images: model(images)  # noqa: E731
+    first = torch.rand(2, 1, 12, 12, generator=torch.Generator().manual_seed(0))
+    assert find_window(watch(net, "2", first, forward), "2", (6, 6), (1, 12, 12), 0) is None
+    assert find_window(watch(net, "0", first, forward), "0", (6, 6), (1, 12, 12), 0).height == 3
 
 
 def test_equal_seeds_give_equal_pictures_bit_for_bit_and_others_give_others():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from glassnet.channels.objective import Aim, Watched
 from glassnet.channels.pictures import Canvas, Transforms, generator_of
+from glassnet.channels.window import Window
 from glassnet.console import step
 from glassnet.errors import InputError
 from glassnet.images import device_of, first_weight
@@ -42,6 +43,7 @@ class Ascent:
         diversity: How much copies are kept apart.
         copies: Pictures of each channel.
         seed: Of all that is drawn.
+        window: The part of the pictures that a neuron sees, if that is known.
         best: Gives the real image that drives an aim most, where there is one of the pictures' size.
     """
 
@@ -54,6 +56,7 @@ class Ascent:
     diversity: float
     copies: int
     seed: int
+    window: Window | None
     best: Callable[[int], Float[Tensor, "channel height width"]] | None
 
     def batches(
@@ -90,7 +93,7 @@ class Ascent:
                 self._wake(spectrum, still, which)
         with torch.no_grad():
             pictures = self.canvas.pictures(spectrum)
-            reached = self.aim.of_pictures(self._maps(pictures), which)
+            reached = self.aim.of_pictures(self._maps(pictures, self.watched), which)
         return pictures, reached, still == self.steps
 
     def _gradient(
@@ -101,20 +104,22 @@ class Ascent:
         if self.transforms is not None and strength > 0:
             level = self.canvas.level.to(pictures.device)
             pictures = self.transforms(pictures - level, drawn, strength) + level
-        maps = self._maps(pictures)
+        maps, aim = self._maps(pictures, self.window or self.watched), self.aim
         if not maps.requires_grad:
             raise InputError(
                 f"layer '{self.watched.layer.name}' has no gradient path from the images, as under torch.no_grad() or "
                 "after a rounding; ask for another layer."
             )
-        scores = self.aim.of_pictures(maps, which)
+        if self.window is not None:
+            aim = replace(aim, place=self.window.place)
+        scores = aim.of_pictures(maps, which)
         if self.diversity and self.copies > 1:
             scores = scores - self.diversity * scores.detach().abs() * likeness(maps, self.copies)
         with translate_torch_errors(self.watched.model, pictures):
             return torch.autograd.grad(-scores.sum(), spectrum)[0]
 
-    def _maps(self, pictures: Tensor) -> Tensor:
-        return self.watched.maps(pictures.to(first_weight(self.watched.model).dtype))
+    def _maps(self, pictures: Tensor, by: Watched | Window) -> Tensor:
+        return by.maps(pictures.to(first_weight(self.watched.model).dtype))
 
     def _wake(self, spectrum: Tensor, still: Int[Tensor, " batch"], which: Int[Tensor, " batch"]) -> None:
         """Make pictures that nothing pulls at louder, and start them from the best real image if that does not help."""

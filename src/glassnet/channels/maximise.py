@@ -15,6 +15,7 @@ from glassnet.channels.ascent import Ascent
 from glassnet.channels.objective import Objective, Watched, real_scores, take_aim, watch
 from glassnet.channels.pictures import Canvas, Transforms, generator_of
 from glassnet.channels.visualized import Visualized
+from glassnet.channels.window import find_window
 from glassnet.devices import autocast
 from glassnet.errors import InputError
 from glassnet.images import ImageRows, Images, check_images, device_of, first_weight, image_batches
@@ -102,12 +103,17 @@ def visualize(
         with torch.no_grad():
             *_, height, width = watched.maps(first).shape
             aim = take_aim(watched, (height, width), channels, objective, place)
+        # What keeps copies apart looks at the whole map.
+        window = None
+        if aim.place is not None and not (diversity and copies > 1):
+            shape = (int(first.shape[1]), canvas.height, canvas.width)
+            window = find_window(watched, layer, aim.place, shape, seed)
         scores = best = None
         if real is not None:
             alike = tuple(real.shape[2:]) == (canvas.height, canvas.width)
             scores = real_scores(watched if alike else _seen(watched, layer, real), aim, real, batch_size)
             best = _nth_best(model, real, scores) if alike else None
-        ascent = Ascent(watched, aim, canvas, transforms, steps, rate, diversity, copies, seed, best)
+        ascent = Ascent(watched, aim, canvas, transforms, steps, rate, diversity, copies, seed, window, best)
         done = list(ascent.batches(batch_size))
         images, reached, dead = (torch.cat(parts).cpu().numpy() for parts in zip(*done, strict=True))
     named = objective if isinstance(objective, str) else "direction"
