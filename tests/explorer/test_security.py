@@ -42,6 +42,16 @@ def test_the_address_with_the_token_sets_the_cookie_and_leads_on(page, stranger)
     assert stranger.get("/api/session").status_code == 200
 
 
+def test_a_link_of_another_site_leads_on_by_a_page_of_this_one(page, stranger):
+    """Chromium sends no strict cookie after a redirect that began at another site."""
+    answer = stranger.get(page.guard.url, headers={"sec-fetch-site": "cross-site"})
+    assert answer.status_code == 200
+    assert 'http-equiv="refresh" content="0;url=/"' in answer.text
+    assert answer.headers["set-cookie"].endswith("; HttpOnly; SameSite=Strict; Path=/")
+    assert page.guard.token not in answer.text
+    assert stranger.get("/?token=wrong", headers={"sec-fetch-site": "cross-site"}).status_code == 403
+
+
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1", f"127.0.0.1:{PORT + 1}", f"127.0.0.1.evil:{PORT}", ""])
 def test_another_host_is_refused(page, host):
     answer = page.client.get("/api/session", headers={"host": host})

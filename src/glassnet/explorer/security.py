@@ -24,6 +24,11 @@ EVERY_ADDRESS = ("0.0.0.0", "::", "")
 LOCAL = ("localhost", "127.0.0.1", "[::1]")
 _NO_TOKEN = "this page needs its token; open the address that `glassnet explore` printed, which ends in ?token=…."
 
+_LEADS_ON = (
+    b'<!doctype html><html lang="en"><meta charset="utf-8"><title>glassnet</title>'
+    b'<meta http-equiv="refresh" content="0;url=/"><p><a href="/">Open the explorer</a></p></html>'
+)
+
 
 def policy(frames: str) -> str:
     """Return the Content-Security-Policy; `frames` says which pages may show this one in a frame."""
@@ -83,7 +88,7 @@ class Guard:
         if problem is not None:
             await (_page if scope["path"] == "/" else _answer)(sending, *problem)
         elif scope["path"] == "/" and _query(scope).get("token"):
-            await self._welcome(sending)
+            await self._welcome(sending, from_elsewhere=_header(scope, b"sec-fetch-site") == "cross-site")
         else:
             try:
                 await self.app(scope, receive, sending)
@@ -143,12 +148,17 @@ class Guard:
     def _is_token(self, given: str) -> bool:
         return hmac.compare_digest(given.encode("utf-8", "replace"), self.token.encode())
 
-    async def _welcome(self, send: Send) -> None:
-        """Set the cookie and lead on to the page, so that the token leaves the address."""
-        cookie = f"{self.cookie}={self.token}; HttpOnly; SameSite=Strict; Path=/"
-        headers = [(b"location", b"/"), (b"set-cookie", cookie.encode()), (b"content-length", b"0")]
-        await send({"type": "http.response.start", "status": 303, "headers": headers})
-        await send({"type": "http.response.body", "body": b""})
+    async def _welcome(self, send: Send, *, from_elsewhere: bool) -> None:
+        """Set the cookie and lead on to the page, so that the token leaves the address.
+
+        Where a link of another site led here, as of a notebook at localhost, a browser sends no such cookie after a
+        redirect; it does when a page of this site leads on.
+        """
+        cookie = f"{self.cookie}={self.token}; HttpOnly; SameSite=Strict; Path=/".encode()
+        if from_elsewhere:
+            await _send(send, 200, _LEADS_ON, b"text/html; charset=utf-8", (b"set-cookie", cookie))
+        else:
+            await _send(send, 303, b"", b"text/plain", (b"set-cookie", cookie), (b"location", b"/"))
 
     def _headers(self, own: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         own = list(own)
@@ -175,6 +185,10 @@ def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
+def _header(scope: Scope, name: bytes) -> str:
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
+
+
 def _query(scope: Scope) -> dict[str, str]:
     try:
         pairs = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True, max_num_fields=50)
@@ -194,7 +208,7 @@ async def _answer(send: Send, status: int, sentence: str) -> None:
     await _send(send, status, json.dumps({"error": sentence}).encode(), b"application/json")
 
 
-async def _send(send: Send, status: int, body: bytes, media: bytes) -> None:
-    headers = [(b"content-type", media), (b"content-length", str(len(body)).encode())]
+async def _send(send: Send, status: int, body: bytes, media: bytes, *more: tuple[bytes, bytes]) -> None:
+    headers = [(b"content-type", media), (b"content-length", str(len(body)).encode()), *more]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
