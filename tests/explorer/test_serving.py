@@ -146,6 +146,17 @@ def test_images_for_which_a_model_gives_nan_have_no_prediction(pages):
     assert np.isnan(columns["confidence"]).tolist() == [False, True, False]
 
 
+def test_what_was_begun_before_a_run_was_trained_again_is_not_of_it(finished, pages, tmp_path):
+    shutil.copytree(finished.path, run := tmp_path / "digits")
+    before = gn.evaluate(run)
+    weights = gn.Run.open(run).weights()
+    replace_weights(run, {name: -one if name.startswith("fc2") else one for name, one in weights.items()})
+    for file in run.glob("analyses/evaluation/*/analysis.json"):
+        os.utime(file)  # written only now
+    columns, _ = pages(run).arrays("columns")
+    assert (columns["predicted"] != before.predicted).mean() > 0.5
+
+
 @pytest.fixture(scope="module")
 def server(finished, tmp_path_factory):
     """A server in a thread, and how to ask it."""

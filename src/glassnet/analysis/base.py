@@ -252,6 +252,7 @@ def _about(subject: Subject) -> dict[str, Any]:
         "task": subject.task.name,
         "data": None if subject.data is None else printable(str(subject.data), lines=False),
         **({"data_changed": subject.data_changed} if subject.data_changed else {}),
+        **({} if subject.run is None else {"weights": (subject.run.manifest.get("weights") or {}).get("digest")}),
         **({"reference": dict(subject.reference)} if subject.reference else {}),
     }
 

@@ -1,7 +1,7 @@
 """What lies on disk of a run, which needs neither torch nor the data.
 
-As long as these are not loaded, an entry is taken where the run's weights are no newer than it; then by what it was
-made of.
+As long as these are not loaded, an entry is taken where it names the run's weights and these are no newer than it; then
+by what it was made of.
 """
 
 from __future__ import annotations
@@ -33,12 +33,24 @@ def entry_of(opened: OpenSubject, kind: str, settings: Mapping[str, Any]) -> Ent
 
 def is_current(opened: OpenSubject, entry: Entry) -> bool:
     """Tell whether an entry is of the model and the images as they are now, as far as that is known yet."""
-    if entry.elsewhere is not None:
+    if entry.elsewhere is not None or (opened.path is not None and opened.manifest is None):
         return False
     known = opened.made_of.get(entry.settings.get("split", "test"))
     if known is None:
-        return entry.file.stat().st_mtime_ns >= max(modified for _, modified, _ in opened.stamp)
+        return not opened.data_changed and _fits(opened, entry)
     return all(entry.made_of.get(name) == digest for name, digest in known.items())
+
+
+def _fits(opened: OpenSubject, entry: Entry) -> bool:
+    """Tell whether an entry is of the run's weights and of the data that it was trained on, by what lies on disk.
+
+    One that was begun before the run was trained again, and written after, is newer than weights that it is not of.
+    """
+    about = entry.document.get("subject") or {}
+    made_by, own = about.get("weights"), (opened.manifest.get("weights") or {}).get("digest")
+    if about.get("data_changed") or (None not in (made_by, own) and made_by != own):
+        return False
+    return entry.file.stat().st_mtime_ns >= max(modified for _, modified, _ in opened.stamp)
 
 
 def columns_on_disk(opened: OpenSubject, part: PartName) -> Arrays | None:
