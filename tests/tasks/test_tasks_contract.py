@@ -4,6 +4,8 @@ import csv
 import dataclasses
 import functools
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from matplotlib.figure import Figure
 
 import glassnet as gn
 from glassnet.analysis import Context, analyse
+from glassnet.attribution import METHODS
 from glassnet.blocks import Page
 from glassnet.data import DATASETS, find_source
 from glassnet.data import load_dataset as load
@@ -25,6 +28,7 @@ from glassnet.run.codec import decode, encode
 from glassnet.settings import TrainSettings
 from glassnet.subject import Subject
 from glassnet.tasks import TASKS
+from glassnet.tasks.explored import UNKNOWN, explored
 
 SOURCE = Path(gn.__file__).parent
 PAGE = (Path(__file__).parents[2] / "docs" / "extending.md").read_text(encoding="utf-8")
@@ -83,6 +87,29 @@ def test_what_a_task_says_of_itself_exists(name):
     assert source.find(where), "its data set needs no download"
     assert any(name in source.tasks for source in DATASETS.values())
     assert any(name in learned_by(model) for model in MODELS)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_what_the_explorer_says_of_a_task_exists(name):
+    said, task = explored(name), TASKS[name]
+    assert said is not UNKNOWN
+    assert said.views[0] != "training"
+    assert len(set(said.views)) == len(said.views)
+    assert {"image", "network", "training"} <= set(said.views)
+    assert set(said.headlines) <= set(task.saved_metrics) & set(MEASURES)
+    assert set(said.without_methods) <= set(METHODS)
+    assert (said.label_of == "pixel") == (task.target_dimensions == 3)
+    assert (said.label_of == "labels") == (task.target_dimensions == 2)
+
+
+@pytest.mark.parametrize("name", ["detection", "", "base", "segmentation.learn", "../classification"])
+def test_of_a_task_of_a_later_version_the_explorer_shows_the_network(name):
+    assert explored(name).views == ("network",)
+
+
+def test_what_the_explorer_says_needs_no_torch():
+    code = "import sys; from glassnet.tasks.explored import explored; explored('segmentation'); "
+    subprocess.run([sys.executable, "-c", f"{code} assert 'torch' not in sys.modules"], check=True)
 
 
 def test_a_run_is_opened_and_told(run):

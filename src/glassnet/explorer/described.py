@@ -8,36 +8,16 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from glassnet.explorer.methods import methods_for
-from glassnet.explorer.schemas import LayerInfo, PartInfo, SubjectInfo, ViewName
+from glassnet.explorer.schemas import LayerInfo, PartInfo, SubjectInfo
 from glassnet.formats import is_number
 from glassnet.measures import MEASURES
+from glassnet.tasks.explored import LabelOf, ViewName, explored
 
 PartName = Literal["train", "test"]
-LabelOf = Literal["image", "labels", "pixel", "none"]
 PARTS: tuple[PartName, ...] = ("test", "train")
 WITHOUT_FEATURES = ("Dropout", "Dropout1d", "Dropout2d", "Identity", "Flatten", "Normalize")
 """Modules that give what they are given."""
 MOST_MAP_LAYERS = 16
-VIEWS: dict[str, tuple[ViewName, ...]] = {
-    "classification": ("embedding", "image", "edit", "mistakes", "network", "training", "compare"),
-    "multilabel": ("embedding", "image", "edit", "network", "training"),
-    "segmentation": ("segmentation", "image", "edit", "network", "training"),
-    "reconstruction": ("embedding", "image", "edit", "reconstruction", "network", "training"),
-}
-"""The views that each task has; the first is opened first."""
-_LABEL_OF: dict[str, LabelOf] = {"segmentation": "pixel", "multilabel": "labels"}
-_TARGETS: dict[str, tuple[str, ...]] = {
-    "classification": ("predicted", "label"),
-    "multilabel": ("predicted", "label"),
-    "segmentation": ("predicted",),
-    "reconstruction": ("error",),
-}
-_HEADLINES: dict[str, tuple[str, ...]] = {
-    "classification": ("accuracy", "loss"),
-    "multilabel": ("mean_average_precision", "exact_match"),
-    "segmentation": ("mean_iou", "pixel_accuracy"),
-    "reconstruction": ("psnr", "ssim", "negative_elbo"),
-}
 
 
 @dataclass(frozen=True)
@@ -85,9 +65,9 @@ def views_of(basics: Basics) -> list[ViewName]:
     left_out: set[ViewName] = set() if basics.is_run else {"training"}
     if not basics.labelled:
         left_out |= {"mistakes"}
-    if basics.task == "reconstruction" and not _has_code(basics):
-        left_out |= {"reconstruction"} if not basics.is_run else set()
-    return [view for view in VIEWS.get(basics.task, ("network",)) if view not in left_out]
+    if not basics.is_run and not _has_code(basics):
+        left_out |= {"reconstruction"}
+    return [view for view in explored(basics.task).views if view not in left_out]
 
 
 def describe(
@@ -112,10 +92,10 @@ def describe(
         layers=layers,
         default_layer=_default_layer(basics),
         map_layers=conv,
-        methods=methods_for(basics.task, kinds, maps=any(one.map for one in layers)),
+        methods=methods_for(kinds, without=explored(basics.task).without_methods, maps=any(one.map for one in layers)),
         default_methods=["gradcam", "guided_gradcam"] if conv else ["saliency", "input_x_gradient"],
         reductions=["pca", "tsne", *(["umap"] if importlib.util.find_spec("umap") else [])],
-        targets=list(_TARGETS.get(basics.task, ())),
+        targets=list(explored(basics.task).targets),
         measures=list(measures_of(basics.task, basics.metrics)),
         views=views_of(basics),
         note=note,
@@ -125,7 +105,7 @@ def describe(
 def _label_of(basics: Basics) -> LabelOf:
     if not basics.labelled or len(basics.classes) < 2:
         return "none"
-    return _LABEL_OF.get(basics.task, "image")
+    return explored(basics.task).label_of
 
 
 def _layer(name: str, kind: str, shape: Sequence[int]) -> LayerInfo:
@@ -161,7 +141,7 @@ def _convolutions(basics: Basics) -> list[str]:
 
 def measures_of(task: str, metrics: Mapping[str, Any]) -> Iterable[tuple[str, str, str]]:
     """Yield the main numbers of a run: name, value, note."""
-    for key in _HEADLINES.get(task, ()):
+    for key in explored(task).headlines:
         value = metrics.get(f"test_{key}")
         if is_number(value):
             bounds = metrics.get(f"test_{key}_interval")

@@ -122,7 +122,7 @@ def requests_of(opened: OpenSubject, numbers: Iterable[int], names: Sequence[str
         return
     info = opened.info()
     yield from (Request(f"{base}/{route}", part) for route in ("labels", "atlas", "names"))
-    yield Request(f"{base}/columns", part, worst=info.task in ("segmentation", "reconstruction"))
+    yield Request(f"{base}/columns", part, worst=not {"segmentation", "reconstruction"}.isdisjoint(info.views))
     yield Request(f"{base}/network")
     if "mistakes" in info.views:
         yield from (Request(f"{base}/label-errors", {**part, "layer": name}) for name in names)
@@ -130,7 +130,7 @@ def requests_of(opened: OpenSubject, numbers: Iterable[int], names: Sequence[str
         yield Request(f"{base}/scores", part)
         yield from _embeddings(base, names, info.default_layer)
         yield Request(f"{base}/embeddings", part, info.default_layer or "")  # when all of them are there
-    if info.task == "reconstruction":
+    if "reconstruction" in info.views:
         yield Request(f"{base}/latents", part)
     known = set(opened.part("test").numbers.tolist())
     for number in numbers:
@@ -178,9 +178,9 @@ def requests_of_image(opened: OpenSubject, number: int, names: Sequence[str]) ->
     yield from (Request(f"{base}/channels/{number}", {**part, "layer": name}) for name in mapped)
     count: dict[str, str | int] = {**part, "count": NEIGHBOURS}
     yield from (Request(f"{base}/neighbours/{number}", {**count, "layer": name}) for name in names)
-    if info.task == "segmentation":
+    if "segmentation" in info.views:
         yield Request(f"{base}/segmentation/{number}", part)
-    if info.task == "reconstruction":
+    if "reconstruction" in info.views:
         from glassnet.explorer.reconstructed import strengths
 
         yield Request(f"{base}/reconstruction/{number}", part)
@@ -196,7 +196,7 @@ def _maps(opened: OpenSubject) -> Iterator[tuple[str, str, str]]:
     yield ",".join(layers), ",".join(methods), target
     for layer in layers:
         yield from ((layer, method, target) for method in methods)
-    if info.task == "segmentation":
+    if "segmentation" in info.views:
         yield from ((layer, methods[0], name) for layer in layers[-1:] for name in info.classes)
 
 

@@ -20,8 +20,6 @@ _SIGNED = ("guided_gradcam", "guided_backpropagation", "input_x_gradient", "inte
 _GUIDED = ("guided_gradcam", "guided_backpropagation")
 _SMOOTH = {"GELU", "SiLU", "ELU", "SELU", "Hardswish", "Mish", "LeakyReLU", "QuickGELU"}
 """Activations that cannot be guided."""
-CHANGING = ("finercam", "scorecam", "smoothgrad", "integrated_gradients", "occlusion")
-"""Those that a segmentation has not: they compare changed images, whose regions are others."""
 _SLOW = ("scorecam", "smoothgrad", "integrated_gradients", "occlusion")
 _ABOUT = {
     "gradcam": "Where the layer's channels that raise the score are active.",
@@ -46,12 +44,12 @@ _ABOUT = {
 }
 
 
-def methods_for(task: str, kinds: Iterable[str], *, maps: bool) -> list[MethodInfo]:
+def methods_for(kinds: Iterable[str], *, without: Iterable[str], maps: bool) -> list[MethodInfo]:
     """Return the methods that can explain a network.
 
     Args:
-        task: What it learned.
         kinds: Classes of its modules.
+        without: Methods that mean nothing for what it learned.
         maps: Whether it has a layer with height and width.
     """
     names = set(kinds)
@@ -59,8 +57,7 @@ def methods_for(task: str, kinds: Iterable[str], *, maps: bool) -> list[MethodIn
     left_out = {
         *(() if attention else _OF_ATTENTION),
         *(_GUIDED if names & _SMOOTH else ()),
-        *(CHANGING if task == "segmentation" else ()),
-        *(("finercam",) if task == "reconstruction" else ()),
+        *without,
         *(() if maps else [name for name in METHOD_TITLES if name not in (*_OF_THE_INPUT, *_OF_ATTENTION)]),
     }
     return [_info(name) for name in METHOD_TITLES if name not in left_out]

@@ -110,7 +110,7 @@ def likely_label_errors(subject: Subject, request: FeaturesRequest, context: Con
     Raises:
         InputError: The images have no label each, or as `kept_features`.
     """
-    if subject.task.name != "classification" or not subject.labelled:
+    if subject.task.target_dimensions != 1 or not subject.labelled:
         raise InputError(f"{subject.name} has no class an image, expected a classifier of labelled images.")
     features = kept_features(subject, request, context)
     measured = EvaluationRequest(split=request.split, precision=request.precision)

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from glassnet.explorer.arrays import Arrays
-from glassnet.explorer.columns import of_evaluation
+from glassnet.explorer.columns import as_sent
 from glassnet.explorer.described import PartName
 from glassnet.explorer.shown import OpenSubject
 from glassnet.run.store import Entry
+from glassnet.tasks.explored import explored
 
 _EVALUATION: dict[str, Any] = {"data": None, "flip": False, "precision": "fp32"}
 
@@ -61,7 +62,8 @@ def columns_on_disk(opened: OpenSubject, part: PartName) -> Arrays | None:
     numbers, label = _numbers(entry), labels_on_disk(opened, part)
     if numbers is None or label is None:
         return None
-    return of_evaluation(opened.basics.task, entry.result, entry.arrays).answer(numbers, label.arrays["label"])
+    columns = explored(opened.basics.task).columns(entry.result, entry.arrays)
+    return as_sent(columns, numbers, label.arrays["label"])
 
 
 def labels_on_disk(opened: OpenSubject, part: PartName) -> Arrays | None:
@@ -70,8 +72,7 @@ def labels_on_disk(opened: OpenSubject, part: PartName) -> Arrays | None:
     numbers = None if entry is None else _numbers(entry)
     if entry is None or numbers is None:
         return None
-    task = opened.basics.task
-    if task == "segmentation":
+    if explored(opened.basics.task).label_of == "pixel":
         return Arrays({"numbers": numbers, "label": np.full(len(numbers), -1, np.int32)})
     targets = entry.arrays.get("targets")
     if targets is None or len(targets) != len(numbers):

@@ -13,12 +13,13 @@ from glassnet.attribution.engine.scales import scale_of, to_probabilities
 from glassnet.console import step
 from glassnet.errors import InputError, WorkError
 from glassnet.explorer.arrays import Arrays
-from glassnet.explorer.columns import Column, Columns, no_columns, of_evaluation
+from glassnet.explorer.columns import as_sent
 from glassnet.explorer.schemas import ImageFacts
 from glassnet.explorer.shown import ImagePart, OpenSubject
 from glassnet.models.inference import outputs, predict
 from glassnet.run.codec import encode
 from glassnet.subject import Subject
+from glassnet.tasks.explored import Column, Columns, explored, no_columns
 
 _BATCH = 256
 
@@ -37,13 +38,13 @@ def columns_of(opened: OpenSubject, part: ImagePart) -> Columns:
     subject = opened.subject
     if subject.labelled or not subject.task.compares_classes:
         result = opened.analysis("evaluation", split=part.name).result
-        return of_evaluation(subject.task.name, *encode(result))
+        return explored(subject.task.name).columns(*encode(result))
     return _of_scores(opened, part)
 
 
 def columns(opened: OpenSubject, part: ImagePart) -> Arrays:
     """Return the columns of a part as they are sent."""
-    return columns_of(opened, part).answer(part.numbers, labels_of(opened, part))
+    return as_sent(columns_of(opened, part), part.numbers, labels_of(opened, part))
 
 
 def _of_scores(opened: OpenSubject, part: ImagePart) -> Columns:

@@ -9,18 +9,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from glassnet.tasks.explored import ViewName
+
 Dtype = Literal["float32", "int32", "uint8"]
-ViewName = Literal[
-    "embedding",
-    "image",
-    "edit",
-    "mistakes",
-    "network",
-    "training",
-    "segmentation",
-    "reconstruction",
-    "compare",
-]
 
 
 class Answer(BaseModel):

@@ -1,16 +1,21 @@
-"""What a model can learn. A task is a folder and one line in TASKS."""
+"""What a model can learn. A task is a folder and one line in TASKS (registry.py).
 
-from glassnet.tasks.base import Measures, Normal, Objective, Recorder, Records, Task
-from glassnet.tasks.classification import learn as classification
-from glassnet.tasks.multilabel import learn as multilabel
-from glassnet.tasks.reconstruction import learn as reconstruction
-from glassnet.tasks.segmentation import learn as segmentation
+TASKS and the types are loaded, with torch, when they are asked for: what the explorer says of a task needs neither.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from glassnet.tasks.base import Measures, Normal, Objective, Recorder, Records, Task
+    from glassnet.tasks.registry import TASKS
 
 __all__ = ["TASKS", "Measures", "Normal", "Objective", "Recorder", "Records", "Task"]
 
-TASKS: dict[str, Task] = {
-    "classification": classification.TASK,
-    "segmentation": segmentation.TASK,
-    "reconstruction": reconstruction.TASK,
-    "multilabel": multilabel.TASK,
-}
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    return getattr(import_module(f"{__name__}.{'registry' if name == 'TASKS' else 'base'}"), name)

@@ -11,6 +11,7 @@ from glassnet.explorer.asked import Number, Opened, Part, Wait, alone, binary, b
 from glassnet.explorer.routes.maps import shown_group
 from glassnet.explorer.schemas import LatentsMeta, ReadMeta, ReconstructionMeta, SegmentationMeta
 from glassnet.explorer.shown import OpenSubject, Refusal
+from glassnet.tasks.explored import ViewName, explored
 
 ROUTER = APIRouter(prefix="/subjects/{subject}")
 Noise = Annotated[str, Query(max_length=50, description="As --noise takes it; the run's own if not given.")]
@@ -65,9 +66,10 @@ async def read(request: Request, opened: Opened, name: FileName = "") -> Respons
     return await alone(lambda: _read(opened, body, name))
 
 
-def _require(opened: OpenSubject, task: str) -> None:
-    if opened.subject.task.name != task:
-        raise Refusal(404, f"{opened.name} learned {opened.subject.task.name}; this is for {task} alone.")
+def _require(opened: OpenSubject, view: ViewName) -> None:
+    task = opened.subject.task.name
+    if view not in explored(task).views:
+        raise Refusal(404, f"{opened.name} learned {task}; this is for {view} alone.")
 
 
 def _segmentation(opened: OpenSubject, part: Part, number: int) -> Arrays:

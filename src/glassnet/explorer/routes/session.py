@@ -8,8 +8,9 @@ from fastapi import APIRouter, Request, Response
 
 from glassnet import __version__
 from glassnet.explorer.asked import Opened, all_subjects
-from glassnet.explorer.schemas import Session, SubjectInfo, ViewName
+from glassnet.explorer.schemas import Session, SubjectInfo
 from glassnet.explorer.shown import Refusal
+from glassnet.tasks.explored import ViewName
 
 ROUTER = APIRouter()
 
