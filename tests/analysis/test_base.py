@@ -25,6 +25,7 @@ QUICK = {
     "features": {"layer": "fc1"},
     "embedding": {"layer": "fc1", "method": "pca"},
     "layers": {},
+    "alignment": {},
     "attribution": {"images": "correct:4", "layers": "conv2"},
     "faithfulness": {"attribution": {"images": "correct:4", "layers": ("conv2",)}},
     "ranking": {"attribution": {"images": "correct:4"}, "steps": 4},

@@ -138,7 +138,7 @@ def test_training_is_read_finished_and_while_it_goes_on(page, pages, tmp_path):
     assert other.json("/session")["subjects"][0]["kind"] == "run"
 
 
-def test_compare_and_cka(page, pages, weaker):
+def test_compare_and_cka(page, pages, weaker, monkeypatch):
     run = page.subjects.get(page.first).path
     both = pages(run, weaker)
     first, second = both.subjects.all
@@ -153,6 +153,11 @@ def test_compare_and_cka(page, pages, weaker):
     assert sum(answer["counts"]) == answer["images"]
     alike = both.json(f"/cka?first={first}&second={second}&images=50")
     assert alike["values"][0][0] == pytest.approx(1, abs=1e-4)
+    (kept,) = Store(run).entries("alignment")
+    assert kept.browsed
+    again = pages(run, weaker)
+    monkeypatch.setattr("glassnet.analysis.alignment.extract_features", None)
+    assert again.json(f"/cka?first={first}&second={second}&images=50") == alike
     assert both.ask(f"/compare?first={first}&second=nobody").status_code == 404
 
 

@@ -13,6 +13,7 @@ from typing import Any, cast
 import numpy as np
 from torch import nn
 
+from glassnet.analysis.alignment import ALIGNMENT
 from glassnet.analysis.attribution import ATTRIBUTION
 from glassnet.analysis.base import Analysis, Context, Kind, get, load
 from glassnet.analysis.embedding import EMBEDDING
@@ -37,6 +38,7 @@ KINDS: dict[str, Kind] = {
     "features": FEATURES,
     "embedding": EMBEDDING,
     "layers": LAYERS,
+    "alignment": ALIGNMENT,
     "attribution": ATTRIBUTION,
     "faithfulness": FAITHFULNESS,
     "ranking": RANKING,

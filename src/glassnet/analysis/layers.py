@@ -251,7 +251,7 @@ def plots(subject: Subject, _request: LayersRequest, result: LayerComparison, _c
     """Draw the layers' measures, and a square for each pair of layers."""
     yield _comparison(subject, result)
     for aligned in result.alignments:
-        yield _alignment(subject, aligned)
+        yield alignment_plot(subject, aligned)
 
 
 def _comparison(subject: Subject, result: LayerComparison) -> Plot:
@@ -281,7 +281,8 @@ def _comparison(subject: Subject, result: LayerComparison) -> Plot:
     return Plot(figure, words)
 
 
-def _alignment(subject: Subject, aligned: AlignedLayers) -> Plot:
+def alignment_plot(subject: Subject, aligned: AlignedLayers) -> Plot:
+    """Draw how alike layers see the images."""
     name, other = subject.name, aligned.against
     title = f"CKA between the layers of {name} and {other}" if other else f"CKA between the layers of {name}"
     figure = figures.cka_heatmap(

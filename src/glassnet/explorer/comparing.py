@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
-import torch
 
-from glassnet.data.split import balanced_draw
-from glassnet.embedding.layers import cka
+from glassnet.analysis import KINDS, get
+from glassnet.analysis.alignment import AlignmentRequest, aligned
 from glassnet.errors import InputError
 from glassnet.explorer.atlas import digest_of
 from glassnet.explorer.described import PartName
@@ -16,10 +16,8 @@ from glassnet.explorer.embedding import measure_of
 from glassnet.explorer.predicting import columns_of, labels_of, name_of
 from glassnet.explorer.schemas import Cka, Comparison, Disagreement, LayerScore, LayerScores
 from glassnet.explorer.shown import ImagePart, OpenSubject
-from glassnet.models.features import extract_features
 
 _SCORES = ("probe_accuracy", "knn_accuracy", "nearest_mean_accuracy", "scatter_ratio", "effective_rank")
-_LAYERS = ("conv", "linear")
 
 
 def scores_of(opened: OpenSubject, images: int) -> LayerScores:
@@ -112,33 +110,20 @@ def _mcnemar(counts: list[int]) -> float | None:
 
 
 def alike(first: OpenSubject, second: OpenSubject, name: PartName, images: int) -> Cka:
-    """Return how alike the layers of two subjects see the same images, by linear CKA, debiased.
+    """Return how alike the layers of two subjects see the same images, by linear CKA, debiased; of two runs it is kept.
 
     Raises:
         InputError: They have other images.
     """
-    part = _same_images(first, second, name)
-    from glassnet.analysis.features import image_labels
-
-    targets = part.split.targets
-    labels = image_labels(targets) if targets.ndim < 3 else np.zeros(len(targets), np.int64)
-    pixels = part.split.take(balanced_draw(torch.from_numpy(labels), images, seed=0))[0]
-    own = extract_features(first.model(), pixels, _layers_of(first))
-    seen = None if first is second else extract_features(second.model(), pixels, _layers_of(second))
-    aligned = cka(own, seen, debiased=True)
-    values = [[float(value) for value in row] for row in aligned.matrix]
-    return Cka(first=list(aligned.first), second=list(aligned.second), values=values, images=len(pixels))
-
-
-def _layers_of(opened: OpenSubject) -> list[str]:
-    """Return the kinds of layers that the subject has any of."""
-    from glassnet.models.layers import select_layers
-
-    kinds = []
-    for kind in _LAYERS:
-        try:
-            select_layers(opened.subject.model(), kind)
-            kinds.append(kind)
-        except InputError:
-            continue
-    return kinds or ["all"]
+    _same_images(first, second, name)
+    one, other, context = first.subject, second.subject, first.context()
+    request = AlignmentRequest(split=name, images=images)
+    if first is second or second.path is not None:
+        if first is not second:
+            request = dataclasses.replace(request, against=str(second.path))
+            context.memory["against", request.against] = other  # which is open already
+        found = get(KINDS["alignment"], one, request, context=context, figures=False).result
+    else:
+        found = aligned(one, other, request, context)
+    values = [[float(value) for value in row] for row in found.matrix]
+    return Cka(first=list(found.first), second=list(found.second), values=values, images=found.images)
