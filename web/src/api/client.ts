@@ -8,7 +8,7 @@ import type { ArrayMeta, Job } from "./types";
 export { ApiError } from "./errors";
 export type { NdArray, Numbers } from "./arrays";
 export { floats, ints } from "./arrays";
-export { isExport, isIncluded } from "./exported";
+export { isExport, isIncluded, layersIn } from "./exported";
 
 export type Params = Record<string, string | number | boolean | null | undefined>;
 export type Body = Blob | Uint8Array<ArrayBuffer> | ArrayBuffer | Float32Array<ArrayBuffer>;

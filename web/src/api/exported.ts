@@ -39,6 +39,15 @@ export function isIncluded(path: string, params: Params = {}): boolean {
   return !isExport() || keyOf("GET", path, params) in entries;
 }
 
+/** The layers of which there is an answer below a path: all of them on a server, in an export those that it was made for. */
+export function layersIn<T extends { name: string }>(path: string, layers: T[]): T[] {
+  if (!isExport()) return layers;
+  const start = `GET ${decodeURI(path)}`;
+  const keys = Object.keys(entries).filter((key) => key.startsWith(start)).map((key) => `${key.replace("?", "&")}&`);
+  const there = layers.filter(({ name }) => keys.some((key) => key.includes(`&layer=${name}&`)));
+  return there.length ? there : layers;
+}
+
 export async function fetchExported(method: string, path: string, params: Params, signal?: AbortSignal): Promise<Response> {
   index ??= readIndex();
   entries = await index;

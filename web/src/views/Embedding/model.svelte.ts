@@ -1,5 +1,5 @@
 /** What the embedding view shows: the settings of the address, the embedding, its colours and what is filtered. */
-import { compute, floats, isAbort, json } from "../../api/client";
+import { compute, floats, isAbort, json, layersIn } from "../../api/client";
 import type { EmbeddingList, EmbeddingOnDisk, Job } from "../../api/types";
 import { className } from "../../parts/words";
 import { app, subjectPath } from "../../state/app.svelte";
@@ -26,12 +26,13 @@ export class Model {
   private seen = $state.raw<Set<string>>(new Set());
   private stopper: AbortController | null = null;
 
-  layers = $derived(app.info?.layers ?? []);
+  layers = $derived(app.info ? layersIn(subjectPath("embedding"), app.info.layers) : []);
   settings = $derived.by<Settings | null>(() => {
     if (!app.info || !this.onDisk) return null;
     const dims = app.param("dims") === "3" ? 3 : 2;
     const wanted = app.param("layer");
-    const layer = this.layers.find(({ name }) => name === wanted)?.name ?? app.info.default_layer ?? this.layers.at(-1)?.name;
+    const named = (asked: string | null) => this.layers.find(({ name }) => name === asked)?.name;
+    const layer = named(wanted) ?? named(app.info.default_layer) ?? this.layers.at(-1)?.name;
     if (!layer) return null;
     const method = this.methodOf(layer, dims);
     const { default_layer: reference } = app.info;
