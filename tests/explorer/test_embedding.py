@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import glassnet as gn
-from glassnet.analysis import build_request
+from glassnet.analysis import analyse, build_request
 from glassnet.explorer.embedding import Wanted, fit, listed, on_disk
 from glassnet.run.codec import encode
 from glassnet.run.store import Store
@@ -98,7 +98,8 @@ def test_pixels_of_another_size_are_refused(page):
     assert "got 4 bytes, expected 784" in refused.json()["error"]
 
 
-def test_scores_and_network(page):
+def test_scores_and_network(page, monkeypatch):
+    monkeypatch.setattr("glassnet.analysis.layers.MOST_IMAGES", 300)  # that the probes are fitted to
     scores = page.json("scores?images=100")
     names = [one["layer"] for one in scores["layers"]]
     assert names[:2] == ["conv1", "conv2"]
@@ -144,7 +145,7 @@ def test_compare_and_cka(page, pages, weaker, monkeypatch):
     first, second = both.subjects.all
     assert "compare" in both.json(f"/subjects/{first}")["views"]
     answer = both.json(f"/compare?first={first}&second={second}")
-    results = [gn.evaluate(path) for path in (run, weaker)]
+    results = [analyse(path, "evaluation", figures=False).result for path in (run, weaker)]
     agree = results[0].predicted == results[1].predicted
     assert answer["agree"] == int(agree.sum())
     assert len(answer["disagreements"]) == int((~agree).sum())
@@ -163,8 +164,8 @@ def test_compare_and_cka(page, pages, weaker, monkeypatch):
 
 def test_only_pictures_that_a_page_can_ask_for_are_listed(page):
     run = page.subjects.get(page.first).path
-    gn.Run.open(run).embed("fc2", method="pca", images=60, clustering="agglomerative")
-    gn.Run.open(run).embed("fc2", method="pca", images=60, dims=3)
+    for more in ({"clustering": "agglomerative"}, {"dims": 3}):
+        analyse(run, "embedding", layer="fc2", method="pca", images=60, figures=False, **more)
     rows = page.json("embeddings")["embeddings"]
     assert sum((one["layer"], one["dims"]) == ("fc2", 3) for one in rows) == 1
     assert not any("agglomerative" in one["entry"] for one in rows)

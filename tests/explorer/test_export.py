@@ -211,6 +211,8 @@ def test_without_the_built_page_there_is_nothing_to_export(run, tmp_path):
 
 
 def test_images_that_a_view_opens_by_itself_are_there(segmented, static, tmp_path, monkeypatch):
+    monkeypatch.setattr("glassnet.explorer.export_plan._maps", lambda _opened: [("conv7", "gradcam", "predicted")])
+    monkeypatch.setattr("glassnet.explorer.export_plan.NEIGHBOURS", 2)
     shutil.copytree(segmented.path, tmp_path / "scenes")
     made = export(Subjects([tmp_path / "scenes"]), tmp_path / "page", images="0", layers=["conv7"], static=static)
     index = json.loads((made.folder / "data" / "index.json").read_text())

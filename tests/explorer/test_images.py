@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 import glassnet as gn
+from glassnet.analysis import analyse
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def test_labels_and_names(page, test_part):
 
 def test_columns_are_those_of_the_evaluation(page):
     arrays, meta = page.arrays("columns")
-    result = gn.evaluate(page.subjects.get(page.first).path)
+    result = analyse(page.subjects.get(page.first).path, "evaluation", figures=False).result
     assert np.array_equal(arrays["predicted"], result.predicted)
     assert meta["wrong"] == len(result.wrong)
     assert arrays["loss"].mean() == pytest.approx(result.loss, rel=1e-4)

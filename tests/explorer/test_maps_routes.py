@@ -48,7 +48,7 @@ def test_the_maps_of_an_image_are_those_of_explain_and_of_the_command(page, run,
 
 
 def test_what_is_on_disk_is_not_computed_again(page, run, monkeypatch):
-    analyse(run, "attribution", images=3, target="5")
+    analyse(run, "attribution", images=3, target="5", figures=False)
     monkeypatch.setattr("glassnet.analysis.attribution.explain", None)
     arrays, meta = page.arrays("maps/3?target=5&layers=conv1,conv2,conv3,conv4&methods=guided_gradcam,gradcam")
     assert meta["entry"] == "attribution/3-5"

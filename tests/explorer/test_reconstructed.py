@@ -62,7 +62,7 @@ def test_the_slider_offers_none_and_the_runs_own(subject):
 
 def test_latents_are_those_of_the_evaluation_sorted_by_kl(subject):
     found = latents(subject, subject.model(), subject.part("test"), "test", batch_size=7)
-    code = analyse(subject, "evaluation").result.latent
+    code = analyse(subject, "evaluation", figures=False).result.latent
     order = np.argsort(-np.array(code.kl_per_dimension), kind="stable")
     assert found.dims.tolist() == order.tolist()
     assert found.kl == pytest.approx(np.array(code.kl_per_dimension)[order], rel=1e-4)

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import glassnet as gn
+from glassnet.analysis import analyse
 from glassnet.explorer.segmented import segment
 from glassnet.images import VOID
 from glassnet.models.inference import predict
@@ -45,7 +46,7 @@ def test_without_a_truth_nothing_is_measured():
 def test_it_is_what_the_evaluation_measured(segmented, tmp_path):
     segmented = copied(segmented, tmp_path)
     test = segmented.dataset().test
-    by_image = segmented.evaluate().by_image
+    by_image = analyse(segmented, "evaluation", figures=False).result.by_image
     for place in range(len(test)):
         image, truth = test.images[place : place + 1], test.targets[place]
         found = segment(segmented.model(), image, truth, classes=3, name="it")

@@ -18,6 +18,7 @@ import torch
 import glassnet as gn
 from command_line import refused
 from explorer_page import arrays_of
+from glassnet.analysis import analyse
 from glassnet.explorer.explore import Explorer, explore
 from glassnet.explorer.serving import Server
 from glassnet.explorer.shown import Subjects
@@ -148,7 +149,7 @@ def test_images_for_which_a_model_gives_nan_have_no_prediction(pages):
 
 def test_what_was_begun_before_a_run_was_trained_again_is_not_of_it(finished, pages, tmp_path):
     shutil.copytree(finished.path, run := tmp_path / "digits")
-    before = gn.evaluate(run)
+    before = analyse(run, "evaluation", figures=False).result
     weights = gn.Run.open(run).weights()
     replace_weights(run, {name: -one if name.startswith("fc2") else one for name, one in weights.items()})
     for file in run.glob("analyses/evaluation/*/analysis.json"):
