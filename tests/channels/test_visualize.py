@@ -93,7 +93,8 @@ def test_a_picture_is_the_inverse_fourier_transform_written_out():
         part = complex(real, sign * imaginary) / frequency * cmath.exp(2j * np.pi * (v * y / 4 + u * x / 5))
         wanted[y, x] += part.real / np.sqrt(20)
     np.testing.assert_allclose(canvas.field(spectrum)[0, 0], wanted, atol=1e-5)
-    np.testing.assert_allclose(canvas.pictures(spectrum)[0, 0], 1 / (1 + np.exp(-wanted)), atol=1e-5)
+    stretched = 1.1 / (1 + np.exp(-wanted)) - 0.05
+    np.testing.assert_allclose(canvas.pictures(spectrum)[0, 0], stretched.clip(0, 1), atol=1e-5)
 
 
 @pytest.mark.parametrize("colours", [1, 3])
@@ -111,6 +112,8 @@ def test_transformations_shift_by_pixels_and_do_nothing_without_strength():
     torch.testing.assert_close(moved, wanted, atol=1e-5, rtol=0)
     torch.testing.assert_close(gn.Transforms()(picture, torch.ones(1, 4), 0.0), picture, atol=1e-5, rtol=0)
     square = torch.rand(1, 1, 5, 5)
+    half = gn.Transforms(shift=0.5, scale=0, rotation=0)(picture, torch.tensor([[0.0, 0, 1, -1]]), 1.0, (0.5, 0.5))
+    torch.testing.assert_close(half, moved, atol=1e-5, rtol=0)
     turned = gn.Transforms(shift=0, scale=0, rotation=90)(square, torch.tensor([[1.0, 0, 0, 0]]), 1.0)
     torch.testing.assert_close(turned, square.rot90(1, (2, 3)), atol=1e-5, rtol=0)
 
@@ -118,7 +121,7 @@ def test_transformations_shift_by_pixels_and_do_nothing_without_strength():
 @pytest.mark.parametrize("place", [(3, 3), (0, 6)])
 def test_what_a_neuron_sees_alone_gives_the_picture_that_the_whole_gives(place, monkeypatch):
     net = gn.create_model("convnet", in_channels=1, num_classes=10, image_size=28)
-    options = {"objective": "neuron", "place": place, "size": 28, "steps": 6}
+    options = {"objective": "neuron", "place": place, "size": 28, "steps": 6, "transforms": None}
     found = []
 
     def noted(*arguments):
@@ -133,6 +136,8 @@ def test_what_a_neuron_sees_alone_gives_the_picture_that_the_whole_gives(place, 
     # By hand: conv3 after conv1, conv2 and a pool sees 3 x 2 + 4 = 10 pixels, from 2 y - 4 on.
     top, left = max(0, 2 * place[0] - 4), max(0, 2 * place[1] - 4)
     assert (found[0].top, found[0].left) == (top, left)
+    assert part.seen == (top, left, found[0].height, found[0].width)
+    assert whole.seen is None
     assert (found[0].height, found[0].width) == (2 * place[0] + 6 - top, 2 * place[1] + 6 - left)
 
 

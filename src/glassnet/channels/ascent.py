@@ -103,7 +103,7 @@ class Ascent:
         pictures = self.canvas.pictures(spectrum)
         if self.transforms is not None and strength > 0:
             level = self.canvas.level.to(pictures.device)
-            pictures = self.transforms(pictures - level, drawn, strength) + level
+            pictures = self.transforms(pictures - level, drawn, strength, self._seen()) + level
         maps, aim = self._maps(pictures, self.window or self.watched), self.aim
         if not maps.requires_grad:
             raise InputError(
@@ -117,6 +117,11 @@ class Ascent:
             scores = scores - self.diversity * scores.detach().abs() * likeness(maps, self.copies)
         with translate_torch_errors(self.watched.model, pictures):
             return torch.autograd.grad(-scores.sum(), spectrum)[0]
+
+    def _seen(self) -> tuple[float, float]:
+        if self.window is None:
+            return 1.0, 1.0
+        return self.window.height / self.canvas.height, self.window.width / self.canvas.width
 
     def _maps(self, pictures: Tensor, by: Watched | Window) -> Tensor:
         return by.maps(pictures.to(first_weight(self.watched.model).dtype))

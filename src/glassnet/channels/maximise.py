@@ -119,7 +119,9 @@ def visualize(
     named = objective if isinstance(objective, str) else "direction"
     numbers = np.repeat(np.arange(len(aim.channels)), copies)
     found = (watched.layer.name, named, aim.channels[numbers], reached)
-    return Visualized(images, *found, *_measured(reached, scores, numbers), dead=dead, place=aim.place, seed=seed)
+    measured = _measured(reached, scores, numbers)
+    seen = None if window is None else (window.top, window.left, window.height, window.width)
+    return Visualized(images, *found, *measured, dead=dead, place=aim.place, seen=seen, seed=seed)
 
 
 def _canvas(

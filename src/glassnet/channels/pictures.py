@@ -20,8 +20,8 @@ The first, from dark to light, is the unit of length.
 """
 _AT_BOUND = 0.9999
 """Of the bound on a picture's length: the share from which it counts as there."""
-_DIMMEST, _CONTRAST = 0.02, 0.01
-"""How near to black or white a starting level may be, so that it can be left, and the starting noise's contrast."""
+_BEYOND, _CONTRAST = 0.05, 0.01
+"""How far the sigmoid reaches beyond black and white, where it is cut, and the starting noise's contrast."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,12 @@ class Transforms:
     They become smaller from step to step, down to none: the picture is robust first, and then sharp.
 
     Attributes:
-        shift: Largest shift, as a share of height and width.
+        shift: Largest shift, as a share of height and width; a neuron's are those of what it sees.
         scale: Largest change of size, as a share.
         rotation: Largest turn, in degrees.
     """
 
-    shift: float = 0.04
+    shift: float = 0.06
     scale: float = 0.05
     rotation: float = 5.0
 
@@ -58,6 +58,7 @@ class Transforms:
         pictures: Float[Tensor, "batch channel height width"],
         drawn: Float[Tensor, "batch 4"],
         strength: float,
+        seen: tuple[float, float] = (1.0, 1.0),
     ) -> Float[Tensor, "batch channel height width"]:
         """Turn, resize and shift each picture; what comes in from outside is 0.
 
@@ -65,22 +66,31 @@ class Transforms:
             pictures: As their differences from the level that is to come in.
             drawn: Uniform in -1..1: turn, size, shift across, shift down.
             strength: Share of the largest changes, from 0 to 1.
+            seen: Shares of height and width of which the shift is one.
         """
         turn, size, across, down = (drawn * strength).unbind(1)
         angle, zoom = turn * self.rotation * math.pi / 180, 1 + size * self.scale
         cosine, sine = angle.cos() * zoom, angle.sin() * zoom
         ratio = pictures.shape[2] / pictures.shape[3]  # a turn is one of pixels, also where they are not square
-        rows = (cosine, -sine * ratio, 2 * across * self.shift, sine / ratio, cosine, 2 * down * self.shift)
+        rows = (
+            cosine,
+            -sine * ratio,
+            2 * across * self.shift * seen[1],
+            sine / ratio,
+            cosine,
+            2 * down * self.shift * seen[0],
+        )
         grid = F.affine_grid(torch.stack(rows, dim=1).view(-1, 2, 3), list(pictures.shape), align_corners=False)
         return F.grid_sample(pictures, grid, align_corners=False)
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """The space of pictures of one size: x = sigmoid(logit(level) + C F^-1(z / f)), with z what is optimised.
+    """The space of pictures of one size: x = s(s^-1(level) + C F^-1(z / f)), with z what is optimised.
 
-    F^-1 is the inverse Fourier transform. Its frequencies f, in cycles a pixel, divide z, so that a step changes all of
-    them by the shares that they have in photographs; C turns three channels from axes that do not correlate to colours.
+    s is the sigmoid, stretched a little beyond [0, 1] and cut, so that black and white can be reached. F^-1 is the
+    inverse Fourier transform. Its frequencies f, in cycles a pixel, divide z, so that a step changes all of them by the
+    shares that they have in photographs; C turns three channels from axes that do not correlate to colours.
     With a norm, x = level + norm v / max(1, |v|), cut to [0, 1], v = C F^-1(z / f) / sqrt(channel height width).
 
     Olah et al. 2017, https://distill.pub/2017/feature-visualization, "preconditioning and parameterization".
@@ -116,7 +126,8 @@ class Canvas:
         """Return the pictures, in [0, 1]."""
         field, level = self.field(spectrum), self.level.to(spectrum.device)
         if self.norm is None:
-            return torch.sigmoid(field + level.clamp(_DIMMEST, 1 - _DIMMEST).logit())
+            wide = (1 + 2 * _BEYOND) * torch.sigmoid(field + _logit(level)) - _BEYOND
+            return wide + (wide.clamp(0, 1) - wide).detach()  # cut, but with the gradient of what is not
         unit = self.norm / field[0].numel() ** 0.5
         size = _root_mean_square(field)
         # At the bound, where `bounded` leaves it, the gradient is that along the sphere.
@@ -126,24 +137,25 @@ class Canvas:
         self, spectrum: Float[Tensor, "batch channel height half 2"]
     ) -> Float[Tensor, "batch channel height half 2"]:
         """Return numbers that make the same pictures, no longer than the bound needs, so that steps keep their size."""
-        return (
-            spectrum
-            if self.norm is None
-            else spectrum / _root_mean_square(self.field(spectrum))[..., None].clamp_min(1)
-        )
+        if self.norm is None:
+            return spectrum
+        return spectrum / _root_mean_square(self.field(spectrum)).unsqueeze(-1).clamp_min(1)
 
     def spectrum(self, picture: Float[Tensor, "channel height width"]) -> Float[Tensor, "channel height half 2"]:
-        """Return the numbers that make a picture, as far as it is neither black nor white."""
-        field = picture.clamp(_DIMMEST, 1 - _DIMMEST).logit() - self.level.clamp(_DIMMEST, 1 - _DIMMEST).logit()
-        plain = (
-            torch.einsum("ij,jhw->ihw", torch.linalg.inv(torch.tensor(_COLOURS)), field) if len(field) == 3 else field
-        )
+        """Return the numbers that make a picture."""
+        plain = _logit(picture) - _logit(self.level)
+        if len(plain) == 3:
+            plain = torch.einsum("ij,jhw->ihw", torch.linalg.inv(torch.tensor(_COLOURS)), plain)
         return torch.view_as_real(torch.fft.rfft2(plain, norm="ortho") * self._frequencies())
 
     def _frequencies(self) -> Float[Tensor, "height half"]:
         """Return each frequency in cycles a pixel; the mean counts as the lowest."""
         down, across = torch.fft.fftfreq(self.height), torch.fft.rfftfreq(self.width)
         return torch.hypot(down[:, None], across[None]).clamp_min(1 / max(self.height, self.width))
+
+
+def _logit(grey: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    return ((grey + _BEYOND) / (1 + 2 * _BEYOND)).logit()
 
 
 def _root_mean_square(field: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch 1 1 1"]:

@@ -25,6 +25,8 @@ class Visualized(Shown):
         rank: The picture's place among all real images, 1 being above all of them.
         dead: Whether no gradient led from the picture to the channel: it is what it started as.
         place: Row and column of the neuron in the layer's map; None for means.
+        seen: First row, first column, height and width in pixels of the part of the picture that the neuron sees, a few
+            more where the layer's stride asks for it; None where it sees all, or nearly.
         seed: Of all that was drawn.
     """
 
@@ -38,6 +40,7 @@ class Visualized(Shown):
     rank: Int[np.ndarray, " n"] | None
     dead: Bool[np.ndarray, " n"]
     place: tuple[int, int] | None
+    seen: tuple[int, int, int, int] | None
     seed: int
 
     @property
