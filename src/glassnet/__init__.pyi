@@ -16,13 +16,6 @@ from .attribution.faithfulness import share_inside as share_inside
 from .attribution.faithfulness import stroke_mask as stroke_mask
 from .attribution.faithfulness.layers import rank_layers as rank_layers
 from .attribution.faithfulness.ranking import LayerRanking as LayerRanking
-from .channels.ablation import ablate as ablate
-from .channels.ablation_result import Ablation as Ablation
-from .channels.concepts import concepts as concepts
-from .channels.concepts_result import Concepts as Concepts
-from .channels.maximise import visualize as visualize
-from .channels.pictures import Transforms as Transforms
-from .channels.visualized import Visualized as Visualized
 from .data import DATASETS as DATASETS
 from .data import Dataset as Dataset
 from .data import Split as Split
@@ -48,6 +41,13 @@ from .experiment import Run as Run
 from .explorer.explore import explore as explore
 from .figures.overlay import overlay as overlay
 from .loggers import make_loggers as make_loggers
+from .microscope.ablation import ablate as ablate
+from .microscope.ablation_result import Ablation as Ablation
+from .microscope.concepts import concepts as concepts
+from .microscope.concepts_result import Concepts as Concepts
+from .microscope.maximise import visualize as visualize
+from .microscope.pictures import Transforms as Transforms
+from .microscope.visualized import Visualized as Visualized
 from .models import MODELS as MODELS
 from .models import create_model as create_model
 from .models.inference import predict as predict

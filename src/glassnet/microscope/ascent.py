@@ -11,12 +11,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from glassnet.channels.objective import Aim, Watched
-from glassnet.channels.pictures import Canvas, Transforms, generator_of
-from glassnet.channels.window import Window
 from glassnet.console import step
 from glassnet.errors import InputError
 from glassnet.images import device_of, first_weight
+from glassnet.microscope.objective import Aim, Watched
+from glassnet.microscope.pictures import Canvas, Transforms, generator_of
+from glassnet.microscope.window import Window
 from glassnet.models.inference import translate_torch_errors
 
 _BETAS = (0.9, 0.95)

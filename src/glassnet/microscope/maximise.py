@@ -11,14 +11,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from glassnet.channels.ascent import Ascent
-from glassnet.channels.objective import Objective, Watched, real_scores, take_aim, watch
-from glassnet.channels.pictures import Canvas, Transforms, generator_of
-from glassnet.channels.visualized import Visualized
-from glassnet.channels.window import find_window
 from glassnet.devices import autocast
 from glassnet.errors import InputError
 from glassnet.images import ImageRows, Images, check_images, device_of, first_weight, image_batches
+from glassnet.microscope.ascent import Ascent
+from glassnet.microscope.objective import Objective, Watched, real_scores, take_aim, watch
+from glassnet.microscope.pictures import Canvas, Transforms, generator_of
+from glassnet.microscope.visualized import Visualized
+from glassnet.microscope.window import find_window
 from glassnet.models.inference import ModelCall, call_model
 from glassnet.models.undisturbed import undisturbed
 

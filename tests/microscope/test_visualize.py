@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 import glassnet as gn
-from glassnet.channels.ascent import likeness
-from glassnet.channels.objective import watch
-from glassnet.channels.pictures import Canvas
-from glassnet.channels.window import find_window
+from glassnet.microscope.ascent import likeness
+from glassnet.microscope.objective import watch
+from glassnet.microscope.pictures import Canvas
+from glassnet.microscope.window import find_window
 from odd_nets import ClassToken, Twice
 from tiny_nets import TinyNet
 
@@ -128,9 +128,9 @@ def test_what_a_neuron_sees_alone_gives_the_picture_that_the_whole_gives(place, 
         found.append(find_window(*arguments))
         return found[0]
 
-    monkeypatch.setattr("glassnet.channels.maximise.find_window", noted)
+    monkeypatch.setattr("glassnet.microscope.maximise.find_window", noted)
     part = gn.visualize(net, "conv3", [0, 5], **options)
-    monkeypatch.setattr("glassnet.channels.maximise.find_window", lambda *_: None)
+    monkeypatch.setattr("glassnet.microscope.maximise.find_window", lambda *_: None)
     whole = gn.visualize(net, "conv3", [0, 5], **options)
     np.testing.assert_allclose(part.images, whole.images, atol=1e-5)
     # By hand: conv3 after conv1, conv2 and a pool sees 3 x 2 + 4 = 10 pixels, from 2 y - 4 on.

@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from glassnet.channels.layer import LayerCalls, find_layer
 from glassnet.errors import InputError
 from glassnet.images import ImageRows, Images, image_batches
+from glassnet.microscope.layer import LayerCalls, find_layer
 from glassnet.models.capture import tapped
 from glassnet.models.inference import ModelCall, translate_torch_errors
 from glassnet.models.layers import Call

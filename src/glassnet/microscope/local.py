@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from glassnet.channels.places import Place, place_after
-from glassnet.channels.replay import Suffix, Values, run_node, run_nodes
+from glassnet.microscope.places import Place, place_after
+from glassnet.microscope.replay import Suffix, Values, run_node, run_nodes
 
 CANCELLING = 1e3
 """A sum that is this many times smaller than before a channel was taken off it is added up anew."""

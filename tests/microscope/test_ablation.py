@@ -11,8 +11,8 @@ from torch import nn
 from torch.nn import functional as F
 
 import glassnet as gn
-from glassnet.channels.local import ChannelSuffix
 from glassnet.errors import InputError
+from glassnet.microscope.local import ChannelSuffix
 from odd_nets import Attention, ClassToken, Fused
 from tiny_nets import TinyNet, coloured
 

@@ -9,10 +9,10 @@ from scipy.optimize import nnls
 from torch import nn
 
 import glassnet as gn
-from glassnet.channels.factors import coefficients, fit_bank
-from glassnet.channels.layer import find_layer
-from glassnet.channels.sobol import make_design
 from glassnet.errors import InputError
+from glassnet.microscope.factors import coefficients, fit_bank
+from glassnet.microscope.layer import find_layer
+from glassnet.microscope.sobol import make_design
 from glassnet.models.inference import call_model
 from odd_nets import Tokens
 from tiny_nets import TinyNet, coloured

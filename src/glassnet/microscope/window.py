@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
-from glassnet.channels.objective import Watched, watch
 from glassnet.errors import InputError
 from glassnet.images import first_weight
+from glassnet.microscope.objective import Watched, watch
 
 _TRIES = 8
 """Random pictures by which the part is found, and as many others on which it is tried."""

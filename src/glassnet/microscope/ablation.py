@@ -10,10 +10,13 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor, nn
 
-from glassnet.channels.ablation_result import Ablation, Value
-from glassnet.channels.layer import LayerCalls, find_layer
-from glassnet.channels.local import ChannelSuffix
-from glassnet.channels.outcomes import (
+from glassnet.console import progress, say
+from glassnet.errors import InputError
+from glassnet.images import ImageRows, Images, check_images, image_batches
+from glassnet.microscope.ablation_result import Ablation, Value
+from glassnet.microscope.layer import LayerCalls, find_layer
+from glassnet.microscope.local import ChannelSuffix
+from glassnet.microscope.outcomes import (
     Labels,
     Metric,
     Outcomes,
@@ -21,10 +24,7 @@ from glassnet.channels.outcomes import (
     of_sums,
     output_reader,
 )
-from glassnet.channels.replay import Replay
-from glassnet.console import progress, say
-from glassnet.errors import InputError
-from glassnet.images import ImageRows, Images, check_images, image_batches
+from glassnet.microscope.replay import Replay
 from glassnet.models.capture import tapped
 from glassnet.models.inference import ModelCall, call_model, translate_torch_errors
 from glassnet.models.layers import Call

@@ -11,15 +11,15 @@ import torch
 from jaxtyping import Float32, Float64
 from torch import Tensor, nn
 
-from glassnet.channels.concepts_result import Concepts
-from glassnet.channels.factors import coefficients, fit_bank
-from glassnet.channels.layer import LayerCalls, find_layer
-from glassnet.channels.outcomes import class_table, output_reader
-from glassnet.channels.replay import Replay
-from glassnet.channels.sobol import Design, make_design
 from glassnet.console import progress
 from glassnet.errors import InputError
 from glassnet.images import ImageRows, Images, check_images, image_batches
+from glassnet.microscope.concepts_result import Concepts
+from glassnet.microscope.factors import coefficients, fit_bank
+from glassnet.microscope.layer import LayerCalls, find_layer
+from glassnet.microscope.outcomes import class_table, output_reader
+from glassnet.microscope.replay import Replay
+from glassnet.microscope.sobol import Design, make_design
 from glassnet.models.capture import tapped
 from glassnet.models.inference import ModelCall, call_model, translate_torch_errors
 from glassnet.models.layers import Call

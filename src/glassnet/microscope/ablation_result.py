@@ -9,10 +9,10 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from glassnet.channels.outcomes import HIGHER_IS_WORSE, Kind
 from glassnet.display import Shown
 from glassnet.errors import InputError
 from glassnet.measures import MEASURES, show
+from glassnet.microscope.outcomes import HIGHER_IS_WORSE, Kind
 from glassnet.stats import Interval
 from glassnet.tables import Table, make_table
 
