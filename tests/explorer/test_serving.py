@@ -20,6 +20,8 @@ from command_line import refused
 from explorer_page import arrays_of
 from glassnet.analysis import analyse
 from glassnet.explorer.explore import Explorer, explore
+from glassnet.explorer.jobs import FORGOTTEN_SECONDS, Work
+from glassnet.explorer.schemas import Names
 from glassnet.explorer.serving import Server
 from glassnet.explorer.shown import Subjects
 from tiny_runs import copied, replace_weights
@@ -168,9 +170,9 @@ def server(finished, tmp_path_factory):
     made.close()
 
 
-def _ask(server, path):
+def _ask(server, path, timeout=60):
     base = server.url.partition("?")[0]
-    return requests.get(f"{base}api{path}", headers={"authorization": f"token {server.guard.token}"}, timeout=60)
+    return requests.get(f"{base}api{path}", headers={"authorization": f"token {server.guard.token}"}, timeout=timeout)
 
 
 def test_fifty_clients_get_right_answers(server, finished):
@@ -197,6 +199,29 @@ def test_hover_is_answered_while_work_goes_on(server):
         times.append(time.perf_counter() - start)
     begun.join()
     assert np.median(times) < 1  # measured on a quiet machine elsewhere; here that nobody waits for the work
+
+
+def test_work_whose_client_has_gone_is_not_done(finished):
+    """As while a brush moves: each stroke asks anew, and gives up the one before."""
+    subjects = Subjects([finished.path])
+    one, queue = Server(subjects, host="127.0.0.1", port=0), subjects.get("tiny").queue
+    begun, go_on = threading.Event(), threading.Event()
+    one.start()
+    long = queue.ask(Work((0, "long"), "long", lambda: (begun.set(), go_on.wait(20)) and Names(numbers=[], names=[])))
+    assert begun.wait(20)
+    for number in range(3):
+        with pytest.raises(requests.Timeout):
+            _ask(one, f"/subjects/tiny/image/{number}?wait=5", timeout=0.3)
+    until = time.monotonic() + FORGOTTEN_SECONDS - 1
+    while any(job.is_wanted for job in list(queue._waiting)) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert len(queue._waiting) == 3
+    assert not any(job.is_wanted for job in queue._waiting)
+    go_on.set()
+    assert _ask(one, "/subjects/tiny/image/3?wait=5", timeout=60).status_code == 200
+    assert long.is_over
+    assert sum(key[1] == "image" for key in queue._results) == 1
+    one.close()
 
 
 def test_it_ends_without_a_traceback_while_a_request_waits(finished, tmp_path, monkeypatch, capfd):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, TypeVar
 
@@ -14,13 +15,15 @@ from starlette.concurrency import run_in_threadpool
 from glassnet.errors import Cancelled
 from glassnet.explorer.arrays import BINARY, Arrays
 from glassnet.explorer.described import PartName
-from glassnet.explorer.jobs import Work
+from glassnet.explorer.jobs import Job, Work
 from glassnet.explorer.schemas import Answer
 from glassnet.explorer.schemas import Job as JobAnswer
 from glassnet.explorer.security import LARGEST_BODY
 from glassnet.explorer.shown import OpenSubject, Refusal, Subjects
 
 LONGEST_WAIT = 5.0
+LOOKED_SECONDS = 0.1
+"""Between two looks at whether a client has gone."""
 SMALL_BODY = 1 << 16
 """Bytes that a page may send in any case."""
 T = TypeVar("T")
@@ -40,7 +43,49 @@ async def _opened(request: Request, subject: Annotated[str, Path(max_length=200)
 
 Opened = Annotated[OpenSubject, Depends(_opened)]
 """The subject that the address names; 404 where there is none, 410 where it is gone."""
-Wait = Annotated[float, Query(ge=0, le=LONGEST_WAIT, description="Seconds that the server may hold the request.")]
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """How long a request may be held, and whose it is.
+
+    Attributes:
+        request: Is asked whether its client is still there.
+        seconds: That it may be held.
+    """
+
+    request: Request
+    seconds: float
+
+    async def on(self, job: Job) -> None:
+        """Wait for a job as long as may be; where the client leaves meanwhile, it no longer asks for it."""
+        over = asyncio.create_task(job.wait(self.seconds))
+        left = asyncio.create_task(_left(self.request))
+        try:
+            await asyncio.wait((over, left), return_when=asyncio.FIRST_COMPLETED)
+            has_left = not over.done()
+        finally:
+            over.cancel()
+            left.cancel()
+            await asyncio.gather(over, left, return_exceptions=True)
+        if has_left:
+            job.leave()
+
+
+async def _left(request: Request) -> None:
+    """Return once the client has gone."""
+    while not await request.is_disconnected():
+        await asyncio.sleep(LOOKED_SECONDS)
+
+
+_Seconds = Annotated[float, Query(ge=0, le=LONGEST_WAIT, description="Seconds that the server may hold the request.")]
+
+
+def _waiting(request: Request, wait: _Seconds = 0) -> Waiting:
+    return Waiting(request, wait)
+
+
+Wait = Annotated[Waiting, Depends(_waiting)]
 Number = Annotated[int, Path(ge=0, lt=2**31, description="Stable number of the image in its part.")]
 Part = Annotated[PartName, Query(description="Part of the images.")]
 
@@ -51,7 +96,7 @@ async def computed(
     what: str,
     run: Callable[[], Arrays | Answer],
     *,
-    wait: float,
+    wait: Waiting,
     short: bool = False,
 ) -> Response:
     """Answer with a result, or with 202 and how far the work is.
@@ -61,15 +106,15 @@ async def computed(
         key: All that decides the result; two requests with one key share one job.
         what: What is done, in a few words.
         run: Does it, in a thread of the queue.
-        wait: Seconds to wait for it.
+        wait: How long to wait for it, and for whom.
         short: Whether it is of one image and goes before long work.
 
     Raises:
         GlassnetError: It failed.
     """
     job = opened.queue.ask(Work((opened.version(), *key), what, run, short))
-    if not job.is_over and wait > 0:
-        await job.wait(min(wait, LONGEST_WAIT))
+    if not job.is_over and wait.seconds > 0:
+        await wait.on(job)
     if job.reply is not None:
         return job.reply.response()
     if job.error is None or isinstance(job.error, Cancelled):

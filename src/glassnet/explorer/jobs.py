@@ -24,6 +24,8 @@ from glassnet.explorer.schemas import Job as JobAnswer
 
 FORGOTTEN_SECONDS = 5.0
 """A job that nobody has asked for in this time is cancelled."""
+SOON_SECONDS = 0.5
+"""The same where one who waited for it has gone."""
 FAILED_SECONDS = 3.0
 """A failure is remembered for so long, for all who wait for it; then it is tried again."""
 KEPT_BYTES = 1 << 26
@@ -119,6 +121,10 @@ class Job:
             self.asked = time.monotonic()
             with self._lock:
                 self._waiters = [one for one in self._waiters if one[1] is not waiter]
+
+    def leave(self) -> None:
+        """Note that one who waited has gone: unless somebody else asks for it soon, it ends, or is not begun."""
+        self.asked = min(self.asked, time.monotonic() - FORGOTTEN_SECONDS + SOON_SECONDS)
 
     def answer(self, queue: int) -> JobAnswer:
         """Say how far it is; `queue` jobs come before it."""

@@ -44,7 +44,7 @@ def embeddings(opened: Opened, part: Part = "test") -> EmbeddingList:
 
 
 @ROUTER.get("/embedding", responses=binary("points f4 (n, dims), numbers i4, cluster i4, label i4"))
-async def embedding(opened: Opened, wanted: Picture, align: Align = None, wait: Wait = 0) -> Response:
+async def embedding(opened: Opened, wanted: Picture, align: Align = None, *, wait: Wait) -> Response:
     """Give a layer's picture: from disk, or made now."""
     align = None if align == wanted.layer else align
     known = await run_in_threadpool(_on_disk, opened, wanted, align)
@@ -76,7 +76,8 @@ async def activation(
     part: Part = "test",
     images: Images = 5000,
     seed: Annotated[int, Query(ge=0, lt=2**32)] = 0,
-    wait: Wait = 0,
+    *,
+    wait: Wait,
 ) -> Response:
     """Give the mean activation of a channel for each image."""
     wanted = Wanted(layer, images=images, part=part, seed=seed)
@@ -92,7 +93,7 @@ def _activation(opened: OpenSubject, wanted: Wanted, channel: int) -> Arrays:
 
 
 @ROUTER.post("/place", responses=binary("point f4 (dims)"))
-async def place(request: Request, opened: Opened, wanted: Picture, align: Align = None, wait: Wait = 0) -> Response:
+async def place(request: Request, opened: Opened, wanted: Picture, align: Align = None, *, wait: Wait) -> Response:
     """Say where an own image falls in a picture; the body is its pixels."""
     body = await pixels_of(request, opened)
     key = ("place", wanted, align, hashlib.blake2b(body).hexdigest())
@@ -109,7 +110,7 @@ def _place(opened: OpenSubject, wanted: Wanted, align: str | None, body: bytes) 
 
 
 @ROUTER.get("/scores", responses=as_json(LayerScores), response_class=Response)
-async def scores(opened: Opened, images: Images = 5000, wait: Wait = 0) -> Response:
+async def scores(opened: Opened, images: Images = 5000, *, wait: Wait) -> Response:
     """Say what each layer's features tell: probe accuracy, kNN accuracy and more."""
     return await computed(opened, ("scores", images), "layers compared", lambda: _scores(opened, images), wait=wait)
 

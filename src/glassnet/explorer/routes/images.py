@@ -101,7 +101,7 @@ def pixels(opened: Opened, number: Number, part: Part = "test") -> Response:
 
 
 @ROUTER.get("/columns", responses=binary("numbers, label, predicted i4, confidence, loss, quality f4"))
-async def columns(opened: Opened, part: Part = "test", wait: Wait = 0) -> Response:
+async def columns(opened: Opened, part: Part = "test", *, wait: Wait) -> Response:
     """Give label, prediction, confidence, loss and quality of every image."""
     known = await run_in_threadpool(columns_on_disk, opened, part)
     if known is not None:
@@ -118,7 +118,7 @@ def _columns(opened: OpenSubject, part: Part) -> Arrays:
 
 
 @ROUTER.get("/image/{number}", responses=binary("probabilities f4 (classes)"))
-async def image(opened: Opened, number: Number, part: Part = "test", wait: Wait = 0) -> Response:
+async def image(opened: Opened, number: Number, part: Part = "test", *, wait: Wait) -> Response:
     """Give what is known of an image, and the model's answer to it."""
     what = f"prediction of {part} image {number}"
     return await computed(

@@ -35,7 +35,8 @@ async def maps(
     layers: Words = "conv",
     methods: Words = METHODS,
     target: Target = "predicted",
-    wait: Wait = 0,
+    *,
+    wait: Wait,
 ) -> Response:
     """Give the maps of an image of the data, which are kept as `glassnet explain` keeps them."""
     key = ("maps", part, number, layers, methods, target)
@@ -60,7 +61,8 @@ async def maps_of_pixels(
     layers: Words = "conv",
     methods: Words = METHODS,
     target: Target = "predicted",
-    wait: Wait = 0,
+    *,
+    wait: Wait,
 ) -> Response:
     """Give the maps of an own image, or of an edited one, which are kept nowhere."""
     body = await pixels_of(request, opened)
@@ -77,7 +79,7 @@ async def maps_of_pixels(
 
 
 @ROUTER.get("/channels/{number}", responses=binary(_OF_CHANNELS), response_class=Response)
-async def channels(opened: Opened, number: Number, part: Part = "test", layer: Layer = "", wait: Wait = 0) -> Response:
+async def channels(opened: Opened, number: Number, part: Part = "test", layer: Layer = "", *, wait: Wait) -> Response:
     """Give what each channel of a layer gives for an image of the data."""
     key = ("channels", part, number, layer)
     what = f"channels of {part} image {number}"
@@ -93,7 +95,7 @@ async def channels(opened: Opened, number: Number, part: Part = "test", layer: L
 
 @ROUTER.post("/channels", responses=binary(_OF_CHANNELS), response_class=Response)
 async def channels_of_pixels(
-    request: Request, opened: Opened, part: Part = "test", number: Edited = None, layer: Layer = "", wait: Wait = 0
+    request: Request, opened: Opened, part: Part = "test", number: Edited = None, layer: Layer = "", *, wait: Wait
 ) -> Response:
     """Give what each channel of a layer gives for an own or an edited image."""
     body = await pixels_of(request, opened)

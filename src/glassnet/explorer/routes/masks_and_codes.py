@@ -21,7 +21,7 @@ FileName = Annotated[str, Query(max_length=300, description="What the file is ca
 @ROUTER.get(
     "/segmentation/{number}", responses=binary("truth, predicted u1, confidence f4 (h, w)"), response_class=Response
 )
-async def segmentation(opened: Opened, number: Number, part: Part = "test", wait: Wait = 0) -> Response:
+async def segmentation(opened: Opened, number: Number, part: Part = "test", *, wait: Wait) -> Response:
     """Give truth, prediction and confidence of each pixel of an image."""
     key = ("segmentation", part, number)
     what = f"segmentation of {part} image {number}"
@@ -34,7 +34,7 @@ async def segmentation(opened: Opened, number: Number, part: Part = "test", wait
     response_class=Response,
 )
 async def reconstruction(
-    opened: Opened, number: Number, part: Part = "test", noise: Noise = "", wait: Wait = 0
+    opened: Opened, number: Number, part: Part = "test", noise: Noise = "", *, wait: Wait
 ) -> Response:
     """Give an image, what noise leaves of it, and what the model makes of that."""
     key = ("reconstruction", part, number, noise)
@@ -45,7 +45,7 @@ async def reconstruction(
 
 
 @ROUTER.get("/latents", responses=binary("dims i4, kl, low, high f4"), response_class=Response)
-async def latents(opened: Opened, part: Part = "test", wait: Wait = 0) -> Response:
+async def latents(opened: Opened, part: Part = "test", *, wait: Wait) -> Response:
     """Give the latent dimensions that carry most, and between which values they lie."""
     return await computed(
         opened, ("latents", part), f"codes of the {part} images", lambda: _latents(opened, part), wait=wait

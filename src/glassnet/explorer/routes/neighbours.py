@@ -31,7 +31,8 @@ async def neighbours(
     layer: Layer = "",
     count: Count = 12,
     images: Images = None,
-    wait: Wait = 0,
+    *,
+    wait: Wait,
 ) -> Response:
     """Give the images nearest to one of the data."""
     key = ("neighbours", part, number, layer, count, images)
@@ -52,7 +53,8 @@ async def neighbours_of_pixels(
     layer: Layer = "",
     count: Count = 12,
     images: Images = None,
-    wait: Wait = 0,
+    *,
+    wait: Wait,
 ) -> Response:
     """Give the images nearest to an own or an edited image."""
     body = await pixels_of(request, opened)
@@ -66,7 +68,7 @@ async def neighbours_of_pixels(
 
 @ROUTER.get("/label-errors", responses=as_json(LabelErrors), response_model=None)
 async def label_errors(
-    opened: Opened, part: Part = "test", layer: Layer = "", images: Images = None, wait: Wait = 0
+    opened: Opened, part: Part = "test", layer: Layer = "", images: Images = None, *, wait: Wait
 ) -> Response:
     """List the images whose labels are likely wrong, the likeliest first."""
     key = ("label-errors", part, layer, images)

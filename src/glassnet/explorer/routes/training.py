@@ -35,7 +35,7 @@ def network(opened: Opened) -> Network:
 
 
 @ROUTER.get("/compare", responses=as_json(Comparison), response_class=Response)
-async def compare(request: Request, first: Name, second: Name, part: Part = "test", wait: Wait = 0) -> Response:
+async def compare(request: Request, first: Name, second: Name, part: Part = "test", *, wait: Wait) -> Response:
     """Say where two classifiers disagree on the same images."""
     one, other = _both(request, first, second)
     what = f"{one.name} and {other.name} compared"
@@ -56,7 +56,8 @@ async def cka(
     second: Name,
     part: Part = "test",
     images: Annotated[int, Query(ge=4, le=20_000)] = 1000,
-    wait: Wait = 0,
+    *,
+    wait: Wait,
 ) -> Response:
     """Say how alike the layers of two subjects see the same images."""
     one, other = _both(request, first, second)
