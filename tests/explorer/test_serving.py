@@ -1,5 +1,6 @@
 """The server itself: many clients at once, runs that vanish or change, models that fail, and how it starts and ends."""
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -19,6 +20,7 @@ import glassnet as gn
 from command_line import refused
 from explorer_page import arrays_of
 from glassnet.analysis import analyse
+from glassnet.explorer.asked import LARGE_BODIES
 from glassnet.explorer.explore import Explorer, explore
 from glassnet.explorer.jobs import FORGOTTEN_SECONDS, Work
 from glassnet.explorer.schemas import Names
@@ -187,6 +189,25 @@ def test_fifty_clients_get_right_answers(server, finished):
         answers = list(clients.map(one, range(50)))
     assert all(right for right, _ in answers)
     assert {status for _, status in answers} <= {200, 202}
+
+
+def test_of_many_large_files_few_are_in_memory_at_once(server, monkeypatch):
+    received, most = [], []
+
+    async def body_of(_request):
+        received.append(1)
+        most.append(len(received))
+        await asyncio.sleep(0.02)
+        received.pop()
+        return b"no image"
+
+    monkeypatch.setattr("glassnet.explorer.routes.masks_and_codes.body_of", body_of)
+    url = f"{server.url.partition('?')[0]}api/subjects/served/read"
+    headers = {"authorization": f"token {server.guard.token}"}
+    with ThreadPoolExecutor(16) as clients:
+        answers = list(clients.map(lambda _: requests.post(url, b"x", headers=headers, timeout=60), range(16)))
+    assert {one.status_code for one in answers} == {415}
+    assert max(most) <= LARGE_BODIES
 
 
 def test_hover_is_answered_while_work_goes_on(server):

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from fastapi import Depends, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
@@ -26,6 +27,9 @@ LOOKED_SECONDS = 0.1
 """Between two looks at whether a client has gone."""
 SMALL_BODY = 1 << 16
 """Bytes that a page may send in any case."""
+LARGE_BODIES = 4
+"""Files that are received at once."""
+_LET_IN: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 T = TypeVar("T")
 
 
@@ -132,6 +136,11 @@ async def pixels_of(request: Request, opened: OpenSubject) -> bytes:
     """
     channels, height, width = (await run_in_threadpool(lambda: opened.basics)).image_shape
     return await body_of(request, min(LARGEST_BODY, max(2 * (channels + 1) * height * width, SMALL_BODY)))
+
+
+def few_at_once() -> asyncio.Semaphore:
+    """Return what lets few large bodies in at once; the others wait in the network, not in memory."""
+    return _LET_IN.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(LARGE_BODIES))
 
 
 async def alone(run: Callable[[], T]) -> T:

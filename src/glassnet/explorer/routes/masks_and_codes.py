@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from glassnet.explorer.arrays import Arrays, encode
-from glassnet.explorer.asked import Number, Opened, Part, Wait, alone, binary, body_of, computed
+from glassnet.explorer.asked import Number, Opened, Part, Wait, alone, binary, body_of, computed, few_at_once
 from glassnet.explorer.routes.maps import shown_group
 from glassnet.explorer.schemas import LatentsMeta, ReadMeta, ReconstructionMeta, SegmentationMeta
 from glassnet.explorer.shown import OpenSubject, Refusal
@@ -62,8 +62,9 @@ async def decode(request: Request, opened: Opened) -> Response:
 @ROUTER.post("/read", responses=binary("pixels u1 (c, h, w)", is_computed=False), response_class=Response)
 async def read(request: Request, opened: Opened, name: FileName = "") -> Response:
     """Give the pixels of an image file as the model takes them; it is kept nowhere."""
-    body = await body_of(request)
-    return await alone(lambda: _read(opened, body, name))
+    async with few_at_once():
+        body = await body_of(request)
+        return await alone(lambda: _read(opened, body, name))
 
 
 def _require(opened: OpenSubject, view: ViewName) -> None:
