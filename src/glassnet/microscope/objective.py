@@ -105,7 +105,7 @@ def _counted(model: nn.Module) -> Iterator[set[str]]:
         yield ran
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Aim:
     """What pictures are to drive, one number a picture.
 

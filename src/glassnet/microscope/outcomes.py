@@ -26,7 +26,7 @@ Kind = str
 HIGHER_IS_WORSE = ("loss", "hamming_loss", "mse")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scores:
     """What one batch came to.
 

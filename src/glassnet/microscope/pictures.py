@@ -84,7 +84,7 @@ class Transforms:
         return F.grid_sample(pictures, grid, align_corners=False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Canvas:
     """The space of pictures of one size: x = s(s^-1(level) + C F^-1(z / f)), with z what is optimised.
 
