@@ -4,44 +4,56 @@ import type { Job } from "../api/types";
 
 type Ask = { signal: AbortSignal; onJob: (job: Job) => void };
 
-/** One answer: a new question cancels the one before. */
+/** One answer: a new question gives up the one before. */
 export class Loading<T> {
   value = $state.raw<T | null>(null);
-  job = $state.raw<Job | null>(null);
   error = $state.raw<Error | null>(null);
+  job = $state.raw<Job | null>(null);
   busy = $state(false);
   private controller: AbortController | null = null;
 
-  /** Ask; what was there stays until the answer is, if it is to be `kept`. */
-  async run(work: (ask: Ask) => Promise<T>, keep = false): Promise<void> {
+  /**
+   * Ask, and give up what was asked before.
+   *
+   * @param keep Whether the old value stays until the new one is there.
+   * @returns What gives this question up, as an effect does; a later question is left alone.
+   */
+  ask(work: (ask: Ask) => Promise<T>, { keep = false } = {}): () => void {
     this.stop();
     const controller = (this.controller = new AbortController());
-    const { signal } = controller;
     if (!keep) this.value = null;
     this.error = null;
     this.busy = true;
-    try {
-      const value = await work({ signal, onJob: (job) => !signal.aborted && (this.job = job) });
-      if (!signal.aborted) this.value = value;
-    } catch (error) {
-      if (signal.aborted || isAbort(error)) return;
-      this.value = null;
-      this.error = error as Error;
-    } finally {
-      if (this.controller === controller) this.rest();
-    }
+    void this.follow(work, controller);
+    return () => this.controller === controller && this.stop();
   }
 
-  /** Ask no longer. */
+  /** Ask no longer; what is there stays. */
   stop = (): void => {
     this.controller?.abort();
     this.rest();
   };
 
+  /** Ask no longer, and forget the answer. */
   clear(): void {
     this.stop();
     this.value = null;
     this.error = null;
+  }
+
+  private async follow(work: (ask: Ask) => Promise<T>, controller: AbortController): Promise<void> {
+    const { signal } = controller;
+    const current = () => this.controller === controller;
+    try {
+      const value = await work({ signal, onJob: (job) => current() && (this.job = job) });
+      if (current()) this.value = value;
+    } catch (error) {
+      if (!current() || isAbort(error)) return;
+      this.value = null;
+      this.error = error instanceof Error ? error : new Error(String(error));
+    } finally {
+      if (current()) this.rest();
+    }
   }
 
   private rest(): void {
