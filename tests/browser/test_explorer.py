@@ -65,6 +65,9 @@ def test_a_point_shows_its_picture_and_its_map_is_that_of_python(visit, digits):
     page.wait_for_selector(f'[data-testid=hover][data-number="{numbers[row]}"]')
     page.mouse.click(*points[row])
     page.wait_for_selector(f'[data-testid=focus][data-number="{numbers[row]}"]')
+    page.wait_for_selector(f'[data-testid=focused][data-number="{numbers[row]}"][data-ready="true"]')
+    assert page.locator("[data-testid=focused] figure canvas").count() == 2  # two methods, beside the point
+    assert page.locator("[data-testid=focused] .strip canvas").count() == 4  # all four convolutions
     with page.expect_response(lambda answer: "/maps/" in answer.url and answer.status == 200) as given:
         page.click("[data-testid=view-image]")
     answer = given.value
@@ -148,12 +151,12 @@ def test_three_dimensions_are_drawn_and_turned(visit):
 def test_covering_the_hottest_place_changes_the_prediction(visit):
     page = visit("digits/edit?image=3")
     page.wait_for_selector("[data-testid=drawing]")
-    page.get_by_text("Nothing is changed yet").wait_for()
+    page.get_by_text("Nothing has changed yet").wait_for()
     page.click("[data-testid=cover-hottest]")
     page.wait_for_selector("[data-testid=change]")
     page.get_by_text(re.compile("The probability of .* before, .* after")).first.wait_for()
     page.get_by_text("Reset", exact=True).click()
-    page.get_by_text("Nothing is changed yet").wait_for()
+    page.get_by_text("Nothing has changed yet").wait_for()
     box = page.locator("[data-testid=drawing]").bounding_box()
     with page.expect_response(lambda answer: "/maps?" in answer.url and answer.request.method == "POST") as given:
         page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 3)
@@ -191,6 +194,28 @@ def test_an_own_image_is_read_explained_and_placed(visit, tmp_path):
     with page.expect_response(lambda answer: "/place?" in answer.url and answer.status == 200):
         page.get_by_role("button", name=re.compile("falls in the embedding")).click()
     page.wait_for_selector("[data-testid=own-place]")
+    check(page)
+
+
+def test_the_maps_of_two_classes_stand_in_line(visit):
+    page = visit("digits/image?image=3&against=7")
+    page.wait_for_selector(".targets .target:nth-child(2) .strip canvas")
+    page.wait_for_selector("[data-testid=view] progress", state="detached")
+    page.evaluate("document.querySelector('.answer').textContent += ' and many more words'.repeat(12)")
+    rows = [page.locator(f".target {what}") for what in (".large figure:first-child", ".strip:first-child")]
+    for row in rows:
+        first, second = (row.nth(k).bounding_box()["y"] for k in (0, 1))
+        assert first == pytest.approx(second, abs=1)
+    check(page)
+
+
+def test_a_menu_closes_when_something_else_is_clicked(visit):
+    page = visit("digits/embedding?method=pca")
+    expect_state(page)
+    page.get_by_text("More", exact=True).click()
+    page.get_by_label("Number of images").wait_for()
+    page.get_by_role("heading", name="Embedding").click()
+    page.get_by_label("Number of images").wait_for(state="hidden")
     check(page)
 
 

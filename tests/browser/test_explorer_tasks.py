@@ -34,7 +34,7 @@ def ready(page, view):
 
 def turned(page):
     """Return the output with the code turned, as a PNG."""
-    return page.locator("[aria-label='Turn the code'] canvas").nth(1).evaluate("one => one.toDataURL()")
+    return page.locator("[aria-label='Change the code'] canvas").nth(1).evaluate("one => one.toDataURL()")
 
 
 @pytest.mark.parametrize("view", EVERY)
@@ -89,11 +89,11 @@ def test_a_number_of_the_code_redraws_the_output(visit):
     with page.expect_response(lambda answer: "/decode" in answer.url and answer.status == 200):
         slider.focus()
         page.keyboard.press("End")
-    page.get_by_text("With the code turned").wait_for()
+    page.get_by_text("With the changed code").wait_for()
     after = turned(page)
     assert before != after
     page.get_by_role("button", name="Reset all").click()
-    page.get_by_text("Turn a slider").wait_for()
+    page.get_by_text("Move a slider").wait_for()
     assert page.complaints == []
 
 

@@ -13,6 +13,7 @@ from glassnet.models import pretrained
 
 demo = importlib.import_module("glassnet.cli.demo")  # glassnet.cli.demo is a function, too
 LINE = "convnet on mnist-sample: accuracy 99%"
+EXPLORE = "explore it in your browser: glassnet explore runs/demo"
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def test_without_the_package_the_line_that_installs_it_is_said(capsys, place, mo
     monkeypatch.setattr(pretrained, "distribution", missing)
     code, out, err = call(capsys, "demo")
     assert code == 0
-    assert out.splitlines() == [LINE, "run: runs/demo", "report: runs/demo/report.html"]
+    assert out.splitlines() == [LINE, "run: runs/demo", "report: runs/demo/report.html", EXPLORE]
     assert "left out: the report on photographs: " in err
     assert "`pip install 'glassnet[pretrained]'`" in err
     assert not (place / "runs").exists()

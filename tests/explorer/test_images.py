@@ -27,7 +27,7 @@ def test_info_names_classes_layers_and_methods(page):
     assert info["label_of"] == "image"
     assert {one["name"] for one in info["methods"]} >= {"gradcam", "saliency"}
     assert info["default_layer"] in {one["name"] for one in info["layers"]}
-    assert info["measures"][0][0] == "Test Accuracy"
+    assert info["measures"][0][0] == "Test accuracy"
 
 
 def test_pixels_and_picture_are_the_images_own(page, test_part):

@@ -320,3 +320,9 @@ def test_nothing_that_is_served_first_loads_torch():
         "assert 'torch' not in sys.modules, 'torch'"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_job_that_is_over_can_be_cancelled(pages, finished):
+    """The page cannot know that it ended just now: that is no error."""
+    page = pages(finished.path)
+    assert page.client.delete("/api/jobs/none").status_code == 204

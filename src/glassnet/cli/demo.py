@@ -33,7 +33,11 @@ def demo(settings: DemoSettings) -> Answer:
     digits = report(ReportSettings(run=(trained.path,), seed=seed, device=device))
     summary = describe(trained)
     photographs = _photographs(trained.path.with_name(f"{trained.path.name}-photographs"), device)
-    lines = [*summary.text.splitlines()[:2], digits.text]
+    lines = [
+        *summary.text.splitlines()[:2],
+        digits.text,
+        f"explore it in your browser: glassnet explore {trained.path}",
+    ]
     if photographs is not None:
         lines += [f"report on photographs: {photographs['report']}", f"next, on your own: {OWN}"]
     return Answer("\n".join(lines), {**summary.data, **digits.data, "photographs": photographs})

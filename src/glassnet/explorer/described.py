@@ -146,4 +146,9 @@ def measures_of(task: str, metrics: Mapping[str, Any]) -> Iterable[tuple[str, st
         if is_number(value):
             bounds = metrics.get(f"test_{key}_interval")
             note = f"95% interval {MEASURES[key].interval(bounds)}" if bounds else ""
-            yield f"Test {MEASURES[key].title}", MEASURES[key].show(value), note
+            title = MEASURES[key].title
+            yield (
+                f"Test {title if title[:2].isupper() else title[0].lower() + title[1:]}",
+                MEASURES[key].show(value),
+                note,
+            )

@@ -8,11 +8,11 @@ export type Key = { keys: string[]; does: string };
 export const KEYS: Key[] = [
   { keys: ["?"], does: "this help" },
   { keys: ["1", "…", "9"], does: "open the first, second … view of the list" },
-  { keys: ["j", "k"], does: "next and previous image: of the selection, else of those that pass the filters" },
+  { keys: ["j", "k"], does: "next and previous image (of the selection, or of those that pass the filters)" },
   { keys: ["/"], does: "search" },
   { keys: ["f"], does: "clear the filters" },
   { keys: ["Esc"], does: "clear the selection; close what is open" },
-  { keys: ["d"], does: "light, dark, or as the system has it" },
+  { keys: ["d"], does: "switch the theme: light, dark, system" },
 ];
 
 export const VIEW_KEYS: Partial<Record<ViewName, Key[]>> = {
@@ -21,7 +21,7 @@ export const VIEW_KEYS: Partial<Record<ViewName, Key[]>> = {
     { keys: ["←", "→", "↑", "↓"], does: "choose a pixel, while a picture has the focus; with Shift 8 pixels at once" },
     { keys: ["Enter"], does: "explain the region of that pixel" },
   ],
-  reconstruction: [{ keys: ["←", "→"], does: "turn a number of the code, while its slider has the focus" }],
+  reconstruction: [{ keys: ["←", "→"], does: "change a number of the code, while its slider has the focus" }],
   compare: [{ keys: ["←", "→", "↑", "↓"], does: "go through the heat map of the layers, while a cell has the focus" }],
   image: [{ keys: ["←", "→"], does: "previous and next layer of the maps" }],
   edit: [

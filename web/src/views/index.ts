@@ -11,27 +11,27 @@ export type View = {
 export const VIEWS: Record<ViewName, View> = {
   embedding: {
     title: "Embedding",
-    about: "Each point is an image; images that a layer takes for alike lie close together. Move through the layers to see the classes come apart.",
+    about: "Each point is an image; images that look alike to a layer lie close together. Click a point to see where the network looks; move through the layers to see the classes come apart.",
     component: () => import("./Embedding/Embedding.svelte"),
   },
   image: {
     title: "Image",
-    about: "What the model says of one image, and where it looks at each layer.",
+    about: "What the model predicts for one image, and where each layer looks.",
     component: () => import("./Image/Image.svelte"),
   },
   edit: {
     title: "Edit",
-    about: "Erase or paint on an image and see whether the prediction follows: the test of a map.",
+    about: "Cover or paint over a part of the image and watch the prediction: does the model really use the place that the map shows?",
     component: () => import("./Edit/Edit.svelte"),
   },
   mistakes: {
     title: "Mistakes",
-    about: "Which classes are taken for which, the most confident mistakes, and labels that may be wrong.",
+    about: "Which classes the model confuses, its most confident mistakes, and labels that may be wrong.",
     component: () => import("./Mistakes/Mistakes.svelte"),
   },
   network: {
     title: "Network",
-    about: "The network from the image at the top to its answer at the bottom: choose a layer to see what it learned.",
+    about: "The layers from the image (top) to the answer (bottom). Choose one to see its embedding, channels and maps.",
     component: () => import("./Network/Network.svelte"),
   },
   training: {
@@ -41,17 +41,17 @@ export const VIEWS: Record<ViewName, View> = {
   },
   segmentation: {
     title: "Segmentation",
-    about: "What the network sees at each pixel, beside what is there: click a region to see why it was named so.",
+    about: "What the network finds at each pixel, beside the truth. Click a region to see why it got that class.",
     component: () => import("./Segmentation/Segmentation.svelte"),
   },
   reconstruction: {
     title: "Reconstruction",
-    about: "What goes in and what comes out: add noise, turn the code by hand, and go from one image to another.",
+    about: "What goes in and what comes out: add noise, change the code by hand, or blend one image into another.",
     component: () => import("./Reconstruction/Reconstruction.svelte"),
   },
   compare: {
     title: "Compare",
-    about: "Two networks on the same images: who is right, where they disagree, where each looks, and how alike their layers are.",
+    about: "Two networks on the same images: which is right more often, where they disagree, where each looks, and how similar their layers are.",
     component: () => import("./Compare/Compare.svelte"),
   },
 };

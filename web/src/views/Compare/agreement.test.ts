@@ -23,7 +23,7 @@ describe("where two disagree", () => {
 
 describe("McNemar's test in words", () => {
   it("names the better one where the difference is hardly chance", () => {
-    expect(testWords([900, 40, 5, 55], 0.0000001, "A", "B")).toBe("A is right more often, and hardly by chance (McNemar's exact test, p < 0.001).");
+    expect(testWords([900, 40, 5, 55], 0.0000001, "A", "B")).toBe("A is right more often, which chance hardly explains (McNemar's exact test, p < 0.001).");
   });
   it("says that it may be chance", () => expect(testWords([900, 6, 9, 85], 0.607, "A", "B")).toContain("may be chance"));
   it("says when there is nothing to test", () => {

@@ -7,7 +7,7 @@ const name = (index: number) => ["zero", "one", "two"][index];
 describe("changeInWords", () => {
   it("says how far the probability fell, and what the model says now", () => {
     expect(changeInWords([0.02, 0.95, 0.03], [0.7, 0.2, 0.1], 1, name)).toBe(
-      "The probability of one fell by 75 points: 95% before, 20% after. The model now says zero (70%), no longer one.",
+      "The probability of one fell by 75 points: 95% before, 20% after. The model now says zero (70%) instead of one.",
     );
   });
 

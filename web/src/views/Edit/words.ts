@@ -26,7 +26,7 @@ export function changeInWords(
   const said =
     first === second
       ? `The model still says ${nameOf(first)}.`
-      : `The model now says ${nameOf(second)} (${percent(after[second])}), no longer ${nameOf(first)}.`;
+      : `The model now says ${nameOf(second)} (${percent(after[second])}) instead of ${nameOf(first)}.`;
   return `${moved} ${said}`;
 }
 

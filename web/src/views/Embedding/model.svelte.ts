@@ -1,5 +1,5 @@
 /** What the embedding view shows: the settings of the address, the embedding, its colours and what is filtered. */
-import { compute, floats, isAbort, json, layersIn } from "../../api/client";
+import { compute, floats, isAbort, isExport, json, layersIn } from "../../api/client";
 import type { EmbeddingList, EmbeddingOnDisk, Job } from "../../api/types";
 import { className } from "../../parts/words";
 import { app, subjectPath } from "../../state/app.svelte";
@@ -100,6 +100,11 @@ export class Model {
     for (let k = 0; k < numbers.length; k++) table.set(numbers[k], k);
     return (number) => table.get(number) ?? -1;
   });
+
+  /** Whether an embedding of the layer that is shown can be had: of an export only those that are part of it. */
+  offers(method: string, dims: number): boolean {
+    return !isExport() || Boolean(this.onDisk?.some((one) => one.layer === this.settings?.layer && one.method === method && one.dims === dims));
+  }
 
   async start(): Promise<void> {
     try {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { ImageFacts, MapsMeta, SubjectInfo } from "../../api/types";
-import { answer, firstTarget, question, targetOptions, valueOf } from "./targets";
+import { answer, firstTarget, question, targetOptions, valueOf, verdict } from "./targets";
 
 const info = { classes: ["cat", "dog", "ox"], targets: ["predicted", "label"], labelled: true, label_of: "image" } as SubjectInfo;
 const facts = { label: 1, predicted: 0 } as ImageFacts;
@@ -10,8 +10,8 @@ const meta = (target_class: number | null, predicted: number | null) =>
 describe("targetOptions", () => {
   it("says what the model's answer and the true class are", () => {
     expect(targetOptions(info, facts).map((one) => one.label)).toEqual([
-      "what the model says (cat)",
-      "its true class (dog)",
+      "the prediction (cat)",
+      "the true class (dog)",
       "cat",
       "dog",
       "ox",
@@ -51,8 +51,18 @@ describe("question", () => {
   });
 
   it("says what orange places mean, with the probability", () => {
-    expect(answer(meta(0, 0), info.classes, [0.9, 0.1, 0])).toBe("The model says cat: 90%. Orange places speak for cat.");
-    expect(answer(meta(1, 0), info.classes, [0.9, 0.1, 0])).toBe("The model gives dog less: 10%. Orange places speak for dog.");
+    expect(answer(meta(0, 0), info.classes, [0.9, 0.1, 0])).toBe("The model says cat (90%). Orange places speak for cat.");
+    expect(answer(meta(1, 0), info.classes, [0.9, 0.1, 0])).toBe("The model gives dog only 10%. Orange places speak for dog.");
     expect(answer(meta(1, null), info.classes, [])).toBe("Orange places speak for dog.");
+    expect(answer(meta(1, 0), info.classes, [])).toBe("The model says something else. Orange places speak for dog.");
+    expect(answer(meta(null, null), [], [])).toBe("Orange places raise it.");
+  });
+});
+
+describe("verdict", () => {
+  it("says what is wrong, right, or not known", () => {
+    expect(verdict(0, 1, 0.69, info.classes)).toBe("The model says cat (69%), which is wrong: the true class is dog.");
+    expect(verdict(1, 1, 0.9, info.classes)).toBe("The model says dog (90%), which is right.");
+    expect(verdict(2, null, 0.5, info.classes)).toBe("The model says ox (50%).");
   });
 });

@@ -9,8 +9,8 @@ export interface Option {
 }
 
 const WORDS: Record<string, string> = {
-  predicted: "what the model says",
-  label: "its true class",
+  predicted: "the prediction",
+  label: "the true class",
   error: "the error of the reconstruction",
 };
 
@@ -65,12 +65,21 @@ export function question(meta: MapsMeta, classes: string[], against: boolean): s
 /** What the answer to the question looks like, with the class's probability where there is one. */
 export function answer(meta: MapsMeta, classes: string[], probabilities: ArrayLike<number>): string {
   const index = meta.target_class;
-  if (index === null || index === undefined) return "Orange places raise this number.";
+  if (index === null || index === undefined) return "Orange places raise it.";
   const name = classes[index] ?? String(index);
-  const share = index < probabilities.length ? `: ${percent(probabilities[index])}` : "";
-  if (meta.predicted === null || meta.predicted === undefined) return `Orange places speak for ${name}.`;
-  const said = index === meta.predicted ? `The model says ${name}${share}.` : `The model gives ${name} less${share}.`;
-  return `${said} Orange places speak for ${name}.`;
+  const orange = `Orange places speak for ${name}.`;
+  if (meta.predicted === null || meta.predicted === undefined) return orange;
+  const share = index < probabilities.length ? percent(probabilities[index]) : "";
+  if (index === meta.predicted) return `The model says ${name}${share && ` (${share})`}. ${orange}`;
+  return share ? `The model gives ${name} only ${share}. ${orange}` : `The model says something else. ${orange}`;
+}
+
+/** What the model says of an image, and whether that is right, where the true class is known. */
+export function verdict(predicted: number, label: number | null, confidence: number, classes: string[]): string {
+  const name = (index: number) => classes[index] ?? String(index);
+  const said = `The model says ${name(predicted)} (${percent(confidence)})`;
+  if (label === null) return `${said}.`;
+  return label === predicted ? `${said}, which is right.` : `${said}, which is wrong: the true class is ${name(label)}.`;
 }
 
 function sentence(text: string): string {

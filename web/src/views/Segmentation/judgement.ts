@@ -8,11 +8,11 @@ export type Judgement = (typeof JUDGEMENTS)[number];
 
 /** Name, meaning and colour (figures/segmentation.py) of each. */
 export const JUDGED: Record<Judgement, { title: string; about: string; colour: string }> = {
-  background: { title: "Background", about: "no object, and none named", colour: "#15171c" },
-  right: { title: "Right", about: "object, named rightly", colour: "#ededed" },
-  missed: { title: "Missed", about: "object, called background", colour: "#43b2ff" },
-  invented: { title: "Invented", about: "background, called an object", colour: "#e62e00" },
-  confused: { title: "Confused", about: "object, called another", colour: "#ff9f0f" },
+  background: { title: "Background", about: "no object, none predicted", colour: "#15171c" },
+  right: { title: "Right", about: "object, with the right class", colour: "#ededed" },
+  missed: { title: "Missed", about: "object, predicted as background", colour: "#43b2ff" },
+  invented: { title: "Invented", about: "background, predicted as an object", colour: "#e62e00" },
+  confused: { title: "Confused", about: "object, predicted as another", colour: "#ff9f0f" },
   void: { title: "Void", about: "no label, not judged", colour: "#737373" },
 };
 
