@@ -9,7 +9,15 @@ import glassnet as gn
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 VIEWS = {
-    "digits": ("embedding?method=pca", "image?image=3", "edit?image=3", "mistakes", "network", "training", "compare"),
+    "digits": (
+        "embedding?method=pca&image=3",
+        "image?image=3",
+        "edit?image=3",
+        "mistakes",
+        "network",
+        "training",
+        "compare",
+    ),
     "scans": ("segmentation?image=1", "image?image=1"),
     "bars": ("reconstruction?image=1", "embedding?method=pca"),
 }
