@@ -42,7 +42,7 @@ run = gn.Run.open(sys.argv[1])
 parts = [run.dataset().train, run.dataset().test]
 images, labels = (torch.cat([getattr(part, name) for part in parts]) for name in ("images", "targets"))
 subject = gn.Subject(run.model(), images, labels=labels, classes=run.classes, out=sys.argv[2])
-subject.features(layers="fc1", methods="tsne", images=len(images))
+subject.embed("fc1", method="tsne", images=len(images))
 print("called", time.time(), flush=True)
 gn.explore(subject, browser=False)
 """
@@ -125,8 +125,8 @@ def whole(options: argparse.Namespace) -> dict:
     """The same from `gn.explore` of all images of the data set."""
     with tempfile.TemporaryDirectory() as folder:
         command = (sys.executable, "-c", WHOLE, options.run, folder)
-        with Served(*command):  # makes the embedding
-            pass
+        with Served(*command) as served:  # the embedding, and what the model says of all images
+            served.ask("columns?part=test")
         return opened(options, lambda: Served(*command), "test")
 
 
