@@ -4,6 +4,8 @@
     python benchmarks/channels.py --part ablation
 
 `ablation`: every channel of `conv4` of `convnet` set to zero, against as many evaluations of the whole network.
+`top`: the strongest images, and all figures by class, of every channel of all layers of `vgg16` at 32 pixels, against
+one plain pass.
 `visualize`: pictures of every channel of `conv4`, at once against one after another.
 
 Weights are random: speed does not depend on them.
@@ -18,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from results_file import machine, save
+from torch import nn
 
 import glassnet as gn
 
@@ -84,7 +87,36 @@ def visualize(options: argparse.Namespace) -> dict:
     return found
 
 
-PARTS = {"ablation": ablation, "visualize": visualize}
+def top(options: argparse.Namespace) -> dict:
+    """Channels of all layers of VGG16 over the test images, against one plain pass over them in as large batches."""
+    net, test = network("vgg16", 32), gn.load_dataset("mnist").test
+    images, labels = nn.functional.pad(test.images[: options.images], (2, 2, 2, 2)), test.targets[: options.images]
+    gn.channels(net, images[:64], labels[:64])  # imports
+    works = {
+        "pass": lambda: gn.predict(net, images, batch_size=256),
+        "convolutions": lambda: gn.channels(net, images),
+        "convolutions_by_class": lambda: gn.channels(net, images, labels),
+        "all_modules_by_class": lambda: gn.channels(net, images, labels, layers="all"),
+    }
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(options.repeats):  # by turns, so that all meet the same load
+        for name, work in works.items():
+            times[name] += seconds(work, 1)
+    least = {name: min(one) for name, one in times.items()}
+    return {
+        "images": len(images),
+        "channels": {kind: _count(net, images, kind) for kind in ("conv", "all")},
+        **{f"{name}_seconds": spread(one) for name, one in times.items()},
+        "least_to_least_pass": {name: round(one / least["pass"], 3) for name, one in least.items() if name != "pass"},
+        "aim": 1.3,
+    }
+
+
+def _count(net: torch.nn.Module, images: torch.Tensor, layers: str) -> int:
+    return sum(map(len, gn.channels(net, images[:2], layers=layers).layers.values()))
+
+
+PARTS = {"top": top, "ablation": ablation, "visualize": visualize}
 
 
 def main() -> None:

@@ -72,6 +72,7 @@ def results(finished):
         gn.TrainingInfo(finished.path, finished.settings, EVIL, (EVIL,), "", ({"epoch": 1},), finished.dataset().test),
         (ranking := gn.rank_layers(net, images[:4], layers="conv", steps=3)),
         gn.ablate(net, images, LABELS, "conv2"),
+        *((found := gn.channels(net, images, LABELS, classes=[EVIL, "dog", "owl"])), found["conv2"]),
         gn.concepts(net, images, "relu:1", 2, points=4),
         gn.visualize(net, "conv2", real=images, steps=2),
         ranking.best,

@@ -43,10 +43,13 @@ from .figures.overlay import overlay as overlay
 from .loggers import make_loggers as make_loggers
 from .microscope.ablation import ablate as ablate
 from .microscope.ablation_result import Ablation as Ablation
+from .microscope.channels_result import Channels as Channels
+from .microscope.channels_result import LayerChannels as LayerChannels
 from .microscope.concepts import concepts as concepts
 from .microscope.concepts_result import Concepts as Concepts
 from .microscope.maximise import visualize as visualize
 from .microscope.pictures import Transforms as Transforms
+from .microscope.statistics import channels as channels
 from .microscope.visualized import Visualized as Visualized
 from .models import MODELS as MODELS
 from .models import create_model as create_model

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -16,7 +16,7 @@ from glassnet.images import ImageRows, Images, image_batches
 from glassnet.models.capture import tapped
 from glassnet.models.inference import ModelCall, translate_torch_errors
 from glassnet.models.last_layer import settle_last
-from glassnet.models.layers import Call, asked_by_name, name_calls, select_layers, split_call
+from glassnet.models.layers import Call, LayerChoice, asked_by_name, name_calls, select_layers, split_call
 from glassnet.models.layout.axes import fresh
 from glassnet.models.layout.reading import Reading
 from glassnet.models.layout.trace import trace_or_reason
@@ -114,17 +114,7 @@ def find_layer(model: nn.Module, layer: str | nn.Module, images: Images | ImageR
     if len(names) > 1:
         raise InputError(f"layer is {layer!r}, which stands for {len(names)} layers, expected one, as '{names[0]}'.")
     module, number = split_call(names[0])
-    _, two = next(image_batches(model, images[:2], 2))
-    readings, untraced = trace_or_reason(model, two, [module], call)
-    given: dict[Call, Any] = {}
-
-    def note(one: Call, output: Any) -> None:
-        given[one] = output
-
-    with undisturbed(model), torch.no_grad(), tapped(model, [module], note), translate_torch_errors(model, two):
-        call(model, two)
-    known = {one: readings.get(one) or _plain(output, len(two)) for one, output in given.items()}
-    problems = {one: _problem(output, known[one], untraced) for one, output in given.items()}
+    known, problems = _read(model, [module], images, call)
     chosen = name_calls(names, asked, problems)
     used = [one for one in known if number is None or one[1] == number]
     for one in used:
@@ -136,6 +126,43 @@ def find_layer(model: nn.Module, layer: str | nn.Module, images: Images | ImageR
         first = next(iter(chosen))
         raise InputError(f"layer '{module}' gives other numbers of channels each time; ask for one call, as '{first}'.")
     return LayerCalls(names[0], module, found, counts.pop())
+
+
+def find_layers(
+    model: nn.Module, layers: LayerChoice, images: Images | ImageRows, call: ModelCall
+) -> dict[str, LayerCalls]:
+    """Find the calls of several layers, each by itself and by its public name, and read how they are laid out.
+
+    Raises:
+        InputError: There is no such layer, or one asked for by name did not run or holds no channels.
+    """
+    settled = settle_last(model, layers, images, forward=call)
+    names, asked = select_layers(model, settled), asked_by_name(model, settled)
+    known, problems = _read(model, dict.fromkeys(split_call(name)[0] for name in names), images, call)
+    chosen = name_calls(names, asked, problems)
+    readings = {name: reading for name, one in chosen.items() if (reading := known[one]) is not None}
+    return {
+        name: LayerCalls(name, chosen[name][0], {chosen[name]: reading}, _count(reading))
+        for name, reading in readings.items()
+    }
+
+
+def _read(
+    model: nn.Module, modules: Collection[str], images: Images | ImageRows, call: ModelCall
+) -> tuple[dict[Call, Reading | None], dict[Call, str]]:
+    """Return how the output of each call of some modules is read, and why it cannot be or "", from two images."""
+    _, two = next(image_batches(model, images[:2], 2))
+    readings, untraced = trace_or_reason(model, two, modules, call)
+    known: dict[Call, Reading | None] = {}
+    problems: dict[Call, str] = {}
+
+    def note(one: Call, output: Any) -> None:
+        known[one] = readings.get(one) or _plain(output, len(two))
+        problems[one] = _problem(output, known[one], untraced)
+
+    with undisturbed(model), torch.no_grad(), tapped(model, modules, note), translate_torch_errors(model, two):
+        call(model, two)
+    return known, problems
 
 
 def _plain(output: Any, size: int) -> Reading | None:

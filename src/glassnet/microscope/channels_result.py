@@ -1,0 +1,235 @@
+"""What the channels of layers respond to: their strongest images, how selective they are, which never respond."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float32, Float64, Int64
+
+from glassnet.display import Shown, fraction
+from glassnet.errors import InputError
+from glassnet.tables import Table, make_table
+
+SHOWN_CHANNELS = 12
+"""Channels of a layer that a notebook shows."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class LayerChannels(Shown):
+    """What the c channels of one layer respond to; k classes. NaN stands for what has no figure.
+
+    An image's activation of a channel is the highest over the layer's map, but for the means.
+
+    Attributes:
+        layer: The layer.
+        images: Number of images.
+        size: Rows and columns of the layer's map; 1 x 1 of vectors.
+        top_images: Numbers of the images with the highest activation, the highest first, equals by number (c, top).
+        top_activations: These activations (c, top).
+        top_places: Row and column of these activations in the layer's map, of equals the first (c, top, 2).
+        active: Share of the images that activate the channel at all (c,): above 0 somewhere, behind a batch
+            normalisation where one takes the layer's output.
+        means: Mean activation over all images and places (c,).
+        class_means: So over the images of each class (c, k); NaN of a class without images. None without labels.
+        rectified_means: So of max(x, 0), which is what a ReLU behind the layer, and behind such a normalisation, lets
+            through (c, k).
+        selectivity: (m - m') / (m + m'), with m the highest of the rectified means and m' the mean of those of the
+            other classes: 0 where all classes are alike, 1 where one alone activates the channel (c,). NaN of a channel
+            that no class activates, or with fewer than two classes. Morcos et al. 2018, https://arxiv.org/abs/1803.06959.
+        auroc: Area under the ROC curve of the channel as a detector of each class: how probably an image of the class
+            activates it more than one of no such class, half for equals (c, k).
+        thresholds: Activation that 0.5% of all places exceed (c,). None without masks.
+        iou: Intersection over union, over all images, of each class's pixels with those where the map, resized
+            bilinearly to the mask, exceeds the threshold (c, k). None without masks. Bau et al. 2017,
+            https://arxiv.org/abs/1704.05796.
+    """
+
+    layer: str
+    images: int
+    size: tuple[int, int]
+    top_images: Int64[np.ndarray, "c top"] = field(repr=False)
+    top_activations: Float32[np.ndarray, "c top"] = field(repr=False)
+    top_places: Int64[np.ndarray, "c top 2"] = field(repr=False)
+    active: Float64[np.ndarray, " c"]
+    means: Float64[np.ndarray, " c"]
+    class_means: Float64[np.ndarray, "c k"] | None = None
+    rectified_means: Float64[np.ndarray, "c k"] | None = None
+    selectivity: Float64[np.ndarray, " c"] | None = None
+    auroc: Float64[np.ndarray, "c k"] | None = None
+    thresholds: Float32[np.ndarray, " c"] | None = None
+    iou: Float64[np.ndarray, "c k"] | None = None
+
+    def __len__(self) -> int:
+        """Count the channels."""
+        return len(self.active)
+
+    @property
+    def is_dead(self) -> Bool[np.ndarray, " c"]:
+        """Whether no image activates the channel (c,)."""
+        return self.active == 0
+
+    @property
+    def dead(self) -> tuple[int, ...]:
+        """The numbers of the channels that no image activates."""
+        return tuple(np.flatnonzero(self.is_dead).tolist())
+
+    @property
+    def preferred(self) -> Int64[np.ndarray, " c"] | None:
+        """The class with the highest rectified mean, of which the selectivity tells; -1 where it is NaN (c,)."""
+        if self.rectified_means is None or self.selectivity is None:
+            return None
+        best = np.nan_to_num(self.rectified_means, nan=-1).argmax(axis=1)
+        return np.where(np.isnan(self.selectivity), -1, best)
+
+    def order(self) -> Int64[np.ndarray, " c"]:
+        """Return the channels, the most selective first; without classes by activation; dead ones last."""
+        keys = self.top_activations[:, 0] if self.selectivity is None else self.selectivity
+        return np.lexsort((np.arange(len(self)), -np.nan_to_num(keys, nan=-np.inf), self.is_dead))
+
+    def __repr__(self) -> str:
+        """Say in one line how many channels there are, how many of them are dead, and which is the most selective."""
+        height, width = self.size
+        words = [f"{len(self)} channels of {self.layer}, {height} x {width}", f"{self.images:,} images"]
+        words.append(f"{len(self.dead)} dead")
+        first = int(self.order()[0])
+        if self.selectivity is not None and np.isfinite(self.selectivity[first]):
+            words.append(f"channel {first} is the most selective: {fraction(float(self.selectivity[first]))}")
+        return f"LayerChannels({', '.join(words)})"
+
+    def table(self, most: int | None = None, classes: tuple[str, ...] | None = None) -> Table:
+        """Lay out the channels, the most selective first.
+
+        Args:
+            most: Rows; all if not given.
+            classes: Names of the classes.
+        """
+        columns: dict[str, Callable[[int], str]] = {
+            "highest activation": lambda c: f"{self.top_activations[c, 0]:.4g}",
+            "in image": lambda c: str(self.top_images[c, 0]),
+            "active": lambda c: fraction(float(self.active[c])),
+        }
+        if self.selectivity is not None:
+            selectivity = self.selectivity
+            columns["selectivity"] = lambda c: fraction(float(selectivity[c]))
+        for head, scores in (("detects", self.auroc), ("shows", self.iou)):
+            if scores is not None:
+                columns[head] = partial(_best, scores, classes)
+        rows = [(str(c), *(cell(c) for cell in columns.values())) for c in self.order()[:most].tolist()]
+        return make_table(f"{self.layer}: {self.images:,} images, {_dead(self)}", ("channel", *columns), rows)
+
+    def _table(self) -> Table:
+        return self.table(SHOWN_CHANNELS)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all figures as JSON values; None for what has no figure."""
+        arrays = ("top_images", "top_activations", "top_places", "active", "means", "class_means", "rectified_means")
+        more = ("selectivity", "auroc", "thresholds", "iou")
+        plain = {name: _plain(getattr(self, name)) for name in (*arrays, *more)}
+        return {"layer": self.layer, "images": self.images, "size": list(self.size), "dead": list(self.dead), **plain}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Channels(Shown):
+    """What the channels of a network's layers respond to, by layer: `channels["conv4"]`.
+
+    Attributes:
+        layers: By name, in the network's order.
+        images: Number of images.
+        classes: Names of the classes; numbers where they have none; None without labels or masks.
+    """
+
+    layers: Mapping[str, LayerChannels]
+    images: int
+    classes: tuple[str, ...] | None = None
+
+    def __getitem__(self, layer: str) -> LayerChannels:
+        """Return a layer's channels.
+
+        Raises:
+            InputError: It is not among the layers.
+        """
+        if layer not in self.layers:
+            raise InputError(f"no layer '{layer}' here, expected one of {', '.join(self.layers)}.")
+        return self.layers[layer]
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the layers' names."""
+        return iter(self.layers)
+
+    def __len__(self) -> int:
+        """Count the layers."""
+        return len(self.layers)
+
+    @property
+    def dead(self) -> dict[str, tuple[int, ...]]:
+        """By layer that has some, the numbers of the channels that no image activates."""
+        return {name: one.dead for name, one in self.layers.items() if one.dead}
+
+    def __repr__(self) -> str:
+        """Say in one line how many channels of how many layers there are, and how many of them are dead."""
+        count, dead = sum(map(len, self.layers.values())), sum(map(len, self.dead.values()))
+        classes = "" if self.classes is None else f", {len(self.classes)} classes"
+        return f"Channels({count:,} channels of {len(self)} layers, {self.images:,} images{classes}, {dead:,} dead)"
+
+    def table(self) -> Table:
+        """Lay out the layers: channels, dead ones, the median selectivity, and the best detector of a class."""
+        heads = ["layer", "map", "channels", "dead", "median active"]
+        heads += ["median selectivity", "best detector"] if self.classes is not None else []
+        rows = []
+        for name, one in self.layers.items():
+            row = [name, f"{one.size[0]} x {one.size[1]}", str(len(one)), str(len(one.dead))]
+            row.append(fraction(float(np.median(one.active))))
+            if self.classes is not None:
+                row += [_median(one.selectivity), _best_of_all(one.auroc, self.classes)]
+            rows.append(row)
+        return make_table(f"channels over {self.images:,} images", heads, rows)
+
+    def _table(self) -> Table:
+        return self.table()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all figures as JSON values; None for what has no figure."""
+        return {
+            "images": self.images,
+            "classes": None if self.classes is None else list(self.classes),
+            "layers": [one.to_json() for one in self.layers.values()],
+        }
+
+
+def _dead(layer: LayerChannels) -> str:
+    count = len(layer.dead)
+    return f"{count} of {len(layer)} channels dead" if count else "no channel dead"
+
+
+def _median(values: np.ndarray | None) -> str:
+    known = np.empty(0) if values is None else values[np.isfinite(values)]
+    return fraction(float(np.median(known)) if len(known) else None)
+
+
+def _best(scores: Float64[np.ndarray, "c k"], classes: tuple[str, ...] | None, channel: int) -> str:
+    """Name the class with a channel's highest score, and the score."""
+    own = scores[channel]
+    if not np.isfinite(own).any():
+        return fraction(None)
+    best = int(np.nanargmax(own))
+    return f"{classes[best] if classes else best}: {fraction(float(own[best]))}"
+
+
+def _best_of_all(scores: Float64[np.ndarray, "c k"] | None, classes: tuple[str, ...]) -> str:
+    if scores is None or not np.isfinite(scores).any():
+        return fraction(None)
+    channel = int(np.unravel_index(np.nanargmax(scores), scores.shape)[0])
+    return f"channel {channel}, {_best(scores, classes, channel)}"
+
+
+def _plain(values: np.ndarray | None) -> Any:
+    """Return an array as nested lists, with None for NaN and infinity."""
+    if values is None:
+        return None
+    plain = values.astype(object)
+    plain[~np.isfinite(values)] = None
+    return plain.tolist()

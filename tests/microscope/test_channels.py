@@ -1,0 +1,325 @@
+"""What channels respond to: equal to plain loops, whatever the layer's layout, and however the images are cut."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import nn
+
+import glassnet as gn
+from glassnet.errors import InputError
+from glassnet.microscope import dissection, statistics
+from glassnet.microscope.detectors import mean_ranks
+from odd_nets import Attention, ClassToken
+from tiny_nets import TinyNet, coloured
+
+IMAGES, LABELS = coloured(23, height=16, width=16)
+PIXELS = torch.from_numpy(IMAGES).float() / 255
+
+
+class ByHand(nn.Module):
+    """Red less a half, its negative, and a channel that is never above 0."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 3, 1)
+        self.conv.weight.data = torch.tensor([1.0, -1.0, 0.0]).view(3, 1, 1, 1)
+        self.conv.bias.data = torch.tensor([-0.5, 0.5, -1.0])
+
+    def forward(self, images):
+        return self.conv(images).relu().mean(dim=(2, 3))
+
+
+class Twice(nn.Module):
+    """One ReLU that runs twice, in place."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.relu = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 5, 3), nn.ReLU(inplace=True)
+
+    def forward(self, images):
+        return self.relu(self.second(self.relu(self.first(images)))).mean(dim=(2, 3))
+
+
+def hand_images():
+    images = torch.full((4, 1, 2, 3), 0.5)
+    images[0, 0, 1, 2], images[1, 0, 0, 1], images[2, 0, 0, 0] = 1.0, 0.75, 0.0
+    return images
+
+
+def test_a_case_worked_out_by_hand():
+    found = gn.channels(ByHand(), hand_images(), [0, 0, 1, 1], top=2)["conv"]
+    assert found.size == (2, 3)
+    assert found.top_images.tolist() == [[0, 1], [2, 0], [0, 1]]
+    assert found.top_activations.tolist() == [[0.5, 0.25], [0.5, 0], [-1, -1]]
+    assert found.top_places.tolist() == [[[1, 2], [0, 1]], [[0, 0], [0, 0]], [[0, 0], [0, 0]]]
+    assert found.active.tolist() == [0.5, 0.25, 0]
+    assert found.dead == (2,)
+    assert found.class_means == pytest.approx(np.array([[0.75 / 12, -0.5 / 12], [-0.75 / 12, 0.5 / 12], [-1, -1]]))
+    assert found.rectified_means == pytest.approx(np.array([[0.75 / 12, 0], [0, 0.5 / 12], [0, 0]]))
+    assert found.selectivity == pytest.approx([1, 1, np.nan], nan_ok=True)
+    assert found.preferred.tolist() == [0, 1, -1]
+    assert found.auroc.tolist() == [[1, 0], [0.25, 0.75], [0.5, 0.5]]
+    assert found.order().tolist() == [0, 1, 2]
+
+
+def loops(maps, labels, top):
+    """Work out all figures of maps (n, c, h, w) image by image."""
+    n, c, _, width = maps.shape
+    highest = np.array([[maps[i, j].max() for j in range(c)] for i in range(n)])
+    best = np.array([sorted(range(n), key=lambda i: (-highest[i, j], i))[:top] for j in range(c)])
+    places = np.array([[divmod(int(maps[i, j].argmax()), width) for i in best[j]] for j in range(c)])
+    known = sorted(set(labels.tolist()))
+    rectified = np.array([[np.maximum(maps[labels == k, j], 0).mean() for k in known] for j in range(c)])
+    selective = []
+    for one in rectified:
+        most, rest = one.max(), np.delete(one, one.argmax()).mean()
+        selective.append((most - rest) / (most + rest) if most + rest > 0 else np.nan)
+    return {
+        "top_images": best,
+        "top_places": places,
+        "top_activations": np.array([highest[best[j], j] for j in range(c)]),
+        "active": (highest > 0).mean(axis=0),
+        "means": maps.mean(axis=(0, 2, 3)),
+        "class_means": np.array([[maps[labels == k, j].mean() for k in known] for j in range(c)]),
+        "rectified_means": rectified,
+        "selectivity": np.array(selective),
+        "auroc": np.array([[roc_auc_score(labels == k, highest[:, j]) for k in known] for j in range(c)]),
+    }
+
+
+def check(found, maps, labels=LABELS, top=5):
+    for name, expected in loops(maps.double().numpy(), labels, top).items():
+        assert getattr(found, name) == pytest.approx(expected, rel=1e-4, abs=1e-6, nan_ok=True), name
+
+
+def given(model, layer, call=0):
+    kept = []
+    with model.get_submodule(layer).register_forward_hook(lambda *args: kept.append(args[2].clone())), torch.no_grad():
+        model.eval()(PIXELS)
+    return kept[call]
+
+
+@pytest.mark.parametrize("batch_size", [23, 7, 1])
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_equal_plain_loops(monkeypatch, batch_size, on_disk):
+    monkeypatch.setattr(statistics, "IN_MEMORY", 0 if on_disk else 2**28)
+    net = TinyNet()
+    found = gn.channels(net, IMAGES, LABELS, layers=["conv", "relu:1", "fc1"], top=5, batch_size=batch_size)
+    assert list(found) == ["conv1", "relu:1", "conv2", "fc1"]
+    for name, layer, call in (("conv1", "conv1", 0), ("conv2", "conv2", 0), ("relu:1", "relu", 1), ("fc1", "fc1", 0)):
+        maps = given(net, layer, call)
+        check(found[name], maps if maps.ndim == 4 else maps[:, :, None, None])
+
+
+@pytest.mark.parametrize("make", [ClassToken, Attention])
+def test_tokens_are_read_as_maps(make):
+    torch.manual_seed(0)
+    net = make()
+    name = {ClassToken: "head", Attention: "attention"}[make]
+    found = gn.channels(net, IMAGES, LABELS, layers=["patch", *([] if make is Attention else [name])], top=5)
+    check(found["patch"], given(net, "patch"))
+    assert found["patch"].size == (4, 4)
+
+
+def test_a_layer_that_runs_twice_in_place():
+    torch.manual_seed(0)
+    net = Twice()
+    found = gn.channels(net, IMAGES, LABELS, layers=["relu", "first"], top=5, batch_size=9)
+    assert list(found) == ["first", "relu:0", "relu:1"]
+    for call in (0, 1):
+        check(found[f"relu:{call}"], given(net, "relu", call))
+    check(found["first"], given(net, "first"))  # as it was before the ReLU wrote over it
+
+
+def test_labels_that_an_image_has_several_of():
+    net = TinyNet()
+    truth = np.stack([LABELS == 0, LABELS != 1, LABELS == 3], axis=1).astype(int)
+    found = gn.channels(net, IMAGES, truth, layers="conv2", classes=["a", "b", "c"])["conv2"]
+    maps = given(net, "conv2").double()
+    highest = maps.amax(dim=(2, 3)).numpy()
+    for label in (0, 1):
+        assert found.class_means[:, label] == pytest.approx(maps[truth[:, label] == 1].mean(dim=(0, 2, 3)).numpy())
+        expected = [roc_auc_score(truth[:, label], one) for one in highest.T]
+        assert found.auroc[:, label] == pytest.approx(expected)
+    assert np.isnan(found.auroc[:, 2]).all()
+    assert np.isnan(found.class_means[:, 2]).all()
+    assert not np.isnan(found.selectivity).all()
+
+
+def test_ranks_share_their_mean_among_equals():
+    assert mean_ranks(torch.tensor([[3.0, 1.0, 3.0, -2.0, 3.0], [0, 0, 0, 0, 0]])).tolist() == [
+        [4, 2, 4, 1, 4],
+        [3, 3, 3, 3, 3],
+    ]
+
+
+def test_one_image_constant_images_and_no_labels():
+    net = TinyNet()
+    one = gn.channels(net, IMAGES[:1], LABELS[:1])
+    assert one["conv1"].top_images.tolist() == [[0]] * 4
+    assert np.isnan(one["conv1"].selectivity).all()
+    assert np.isnan(one["conv1"].auroc).all()
+    json.dumps(one.to_json(), allow_nan=False)
+    same = gn.channels(net, np.full((6, 3, 16, 16), 90, np.uint8), [0, 0, 1, 1, 2, 2], top=3, batch_size=4)
+    assert same["conv2"].top_images.tolist() == [[0, 1, 2]] * 8
+    assert set(same["conv2"].auroc.ravel().tolist()) == {0.5}
+    none = gn.channels(net, IMAGES, layers="conv2")
+    assert none.classes is none["conv2"].auroc is none["conv2"].selectivity is none["conv2"].iou is None
+    assert none.table().columns == ("layer", "map", "channels", "dead", "median active")
+    assert none["conv2"].order().tolist()[-len(none["conv2"].dead) :] == list(none["conv2"].dead)
+
+
+def test_the_model_is_left_as_it_was_found_and_figures_repeat():
+    net = TinyNet().train()
+    before = {name: one.clone() for name, one in net.state_dict().items()}
+    first, second = (gn.channels(net, IMAGES, LABELS, layers="all").to_json() for _ in range(2))
+    assert first == second
+    assert net.training
+    assert all(torch.equal(one, before[name]) for name, one in net.state_dict().items())
+    assert all(one.grad is None and one.requires_grad for one in net.parameters())
+    assert not any(one._forward_hooks for one in net.modules())
+
+
+def broken(**values):
+    net = TinyNet()
+    with torch.no_grad():
+        net.conv2.weight[3] = torch.nan
+    return {"model": net, **values}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (broken(), r"layer 'conv2' gives NaN or infinity in channel 3 for image 0; look for NaN in the weights"),
+        ({"top": 0}, "top is 0, expected at least 1"),
+        ({"layers": "conv9"}, "no layer 'conv9' in TinyNet"),
+        ({"labels": LABELS[:3]}, r"labels have shape \(3,\) for 23 images"),
+        ({"labels": LABELS - 1}, "labels name 2 classes from -1 on, expected 2 from 0 on"),
+        ({"classes": ["a", "b"]}, "labels name 3 classes from 0 on, expected 2 from 0 on"),
+        ({"labels": LABELS[:, None] * [1, 1]}, "hold other numbers than 0 and 1"),
+        ({"images": PIXELS / 0}, "image 0 has NaN or infinite pixels"),
+    ],
+)
+def test_errors_say_what_was_expected(options, message):
+    with pytest.raises(InputError, match=message):
+        gn.channels(**({"model": TinyNet(), "images": IMAGES, "labels": LABELS} | options))
+
+
+def test_it_says_in_one_line_what_it_is():
+    found = gn.channels(TinyNet(), IMAGES, LABELS, classes=["red", "green", "blue"])
+    assert repr(found).startswith("Channels(12 channels of 2 layers, 23 images, 3 classes, ")
+    assert found.dead == {name: one.dead for name, one in found.layers.items() if one.dead}
+    with pytest.raises(InputError, match="no layer 'fc9' here, expected one of conv1, conv2"):
+        found["fc9"]
+    assert found["conv2"].table().columns[-1] == "detects"
+
+
+# Dissection.
+
+
+def make_masks(size=20):
+    rng = np.random.default_rng(1)
+    masks = rng.integers(0, 3, (len(IMAGES), size, size)).astype(np.uint8)
+    masks[rng.random(masks.shape) < 0.1] = 255
+    masks[LABELS == 0] = np.where(masks[LABELS == 0] == 2, 0, masks[LABELS == 0])  # no class 2 in these
+    return masks
+
+
+def dissected(maps, masks, classes=3):
+    """Count pixel by pixel, as Bau et al. write it."""
+    values = maps.transpose(0, 1).flatten(1).numpy()
+    places = values.shape[1]
+    thresholds = np.sort(values, axis=1)[:, places - 1 - int(0.005 * places)]
+    resized = nn.functional.interpolate(maps, masks.shape[1:], mode="bilinear", align_corners=False).numpy()
+    iou = np.full((len(values), classes), np.nan)
+    for channel, threshold in enumerate(thresholds):
+        above = (resized[:, channel] > threshold) & (masks != 255)
+        for one in range(classes):
+            both, either = (above & (masks == one)).sum(), (above | (masks == one)).sum()
+            iou[channel, one] = both / either if either else np.nan
+    return thresholds, iou
+
+
+@pytest.mark.parametrize("batch_size", [23, 5])
+def test_dissection_counts_pixels(monkeypatch, batch_size):
+    monkeypatch.setattr(dissection, "AT_ONCE", 4000)  # a few images and channels at a time
+    net, masks = TinyNet(), make_masks()
+    found = gn.channels(net, IMAGES, masks=masks, layers=["conv1", "fc1"], batch_size=batch_size)
+    thresholds, iou = dissected(given(net, "conv1"), masks)
+    assert found["conv1"].thresholds == pytest.approx(thresholds)
+    assert found["conv1"].iou == pytest.approx(iou)
+    assert found["conv1"].iou.max() > 0
+    _, of_vectors = dissected(given(net, "fc1")[:, :, None, None], masks)
+    assert found["fc1"].iou == pytest.approx(of_vectors)
+    assert found.classes == ("0", "1", "2")
+    has = np.array([(one == 2).any() for one in masks])
+    highest = given(net, "conv1").amax(dim=(2, 3)).numpy()
+    assert found["conv1"].auroc[:, 2] == pytest.approx([roc_auc_score(has, one) for one in highest.T])
+    assert found["conv1"].table().columns[-1] == "shows"
+
+
+def test_a_channel_that_shows_a_class_has_an_iou_of_one():
+    masks = np.zeros((4, 10, 25), np.uint8)
+    masks[2, 4, 7:11] = masks[0, 0, 0] = 1  # 5 of 1,000 pixels
+    found = gn.channels(ByHand(), torch.from_numpy(masks)[:, None].float(), masks=masks)["conv"]
+    assert found.iou.tolist() == [[0, 1], [0, 0], [0, 0]]  # the second exceeds no threshold: 99.5% are equal
+    assert found.thresholds.tolist() == [-0.5, 0.5, -1]
+
+
+def test_a_threshold_from_a_part_of_the_places_is_as_far_off_as_is_said(monkeypatch):
+    monkeypatch.setattr(dissection, "TAIL_BYTES", 4 * 2 * 400)
+    values = torch.rand(200, 2, 2000, generator=torch.Generator().manual_seed(3))
+    tail = dissection.Tail(2, len(values))
+    for part in values.split(30):
+        tail.add(part)
+    assert tail.part == pytest.approx(0.2)
+    above = (values > tail.thresholds()[:, None]).float().mean(dim=(0, 2))
+    assert ((above - 0.005).abs() < 3 * 0.005 / 400**0.5).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"masks": make_masks()[:4]}, r"masks have shape \(4, 20, 20\) and type uint8 for 23 images"),
+        ({"masks": make_masks() / 2}, "type float64 for 23 images, expected whole numbers"),
+        ({"masks": make_masks() * 0 + 255}, "nothing but 255"),
+        ({"masks": make_masks(), "classes": ["a", "b"]}, "masks hold classes from 0 to 2, expected 0 to 1"),
+        ({"masks": make_masks(), "labels": LABELS}, "labels and masks are given, and no classes"),
+        ({"masks": make_masks() + 1, "labels": LABELS, "classes": "abc"}, "masks hold classes from 0 to 3, expected"),
+        ({"labels": make_masks()}, "pass them as masks"),
+    ],
+)
+def test_masks_that_do_not_fit_are_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        gn.channels(TinyNet(), IMAGES, layers="conv1", **options)
+
+
+# Runs and subjects.
+
+
+def test_a_subject_and_a_run_are_asked_over_their_test_images(finished):
+    subject = gn.Subject(TinyNet(), IMAGES, labels=LABELS, classes=["red", "green", "blue"])
+    assert (
+        subject.channels(layers="conv2").to_json()
+        == gn.channels(subject.model(), IMAGES, LABELS, classes=["red", "green", "blue"], layers="conv2").to_json()
+    )
+    assert gn.Subject(TinyNet(), IMAGES).channels()["conv2"].auroc is None
+    found = finished.channels(layers="conv1", top=2)
+    assert (found.images, found.classes) == (1000, finished.classes)
+
+
+def test_active_is_what_passes_a_normalisation_behind_the_layer():
+    net = TinyNet()
+    net.bn.weight.data = torch.tensor([1.0, -1.0, 1.0, 0.5])
+    net.bn.bias.data = torch.tensor([-0.2, 0.1, -99.0, 0.0])
+    net.bn.running_mean.copy_(given(net, "conv1").mean(dim=(0, 2, 3)))
+    found = gn.channels(net, IMAGES, LABELS, layers=["conv1", "bn", "relu:0"])
+    for name in ("active", "rectified_means", "selectivity"):
+        expected = getattr(found["relu:0"], name)
+        assert getattr(found["conv1"], name) == pytest.approx(expected, rel=1e-4, nan_ok=True), name
+        assert getattr(found["bn"], name) == pytest.approx(expected, rel=1e-4, nan_ok=True), name
+    assert found["conv1"].dead == (2,)
+    assert found["conv1"].top_images[1].tolist() != found["bn"].top_images[1].tolist()  # the layer's own
