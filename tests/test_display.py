@@ -14,6 +14,7 @@ from glassnet.display import brief, drawable, table_html
 from glassnet.stats import MeanCI, PairedDifference
 from glassnet.tables import make_table
 from tiny_nets import TinyNet
+from tiny_runs import copied
 
 EVIL = "<script>alert(1)</script>\n\x1b[2Jcat"
 LABELS = np.arange(24) % 3
@@ -42,8 +43,9 @@ class Page(html.parser.HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def results(finished):
+def results(finished, tmp_path_factory):
     """One of each public result, by its class's name; the names in it are as bad as they can be."""
+    finished = copied(finished, tmp_path_factory.mktemp("runs"))
     torch.manual_seed(0)
     net, images = TinyNet(), torch.rand(24, 3, 12, 12)
     features = {"fc1": np.random.default_rng(0).normal(size=(24, 6)) + 3 * LABELS[:, None], EVIL: np.eye(24)}

@@ -48,12 +48,12 @@ def test_it_is_what_the_definition_says_in_loops(seed):
     assert found.scores == pytest.approx([score for score, _, _ in expected])
 
 
-def test_planted_errors_among_digits_come_first(finished):
+def test_planted_errors_among_digits_come_first(copy):
     """Sixty of 900 labels are changed; most are named, and what is named first is nearly all planted."""
-    test = finished.dataset().test
+    test = copy.dataset().test
     rows = np.arange(900)
-    features = finished.features("fc1", images=len(test)).result
-    probabilities = finished.evaluate().probabilities[rows]
+    features = copy.features("fc1", images=len(test)).result
+    probabilities = copy.evaluate().probabilities[rows]
     labels, random = test.targets.numpy()[rows].copy(), np.random.default_rng(0)
     planted = random.choice(900, 60, replace=False)
     labels[planted] = (labels[planted] + random.integers(1, 10, 60)) % 10

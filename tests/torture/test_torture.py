@@ -23,6 +23,7 @@ def torture(tmp_path, *words):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_training_is_killed_meets_a_full_disk_one_that_is_read_only_and_another_training(tmp_path):
     result = torture(tmp_path, "--part", "kill", "disk", "readonly", "writers", "--kills", 1, "--only", "train")
     tried = {"kill": 1, "disk": 4, "readonly": 2, "writers": 1}
