@@ -327,3 +327,34 @@ def test_a_job_that_is_over_can_be_cancelled(pages, finished):
     """The page cannot know that it ended just now: that is no error."""
     page = pages(finished.path)
     assert page.client.delete("/api/jobs/none").status_code == 204
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+def test_labels_of_a_network_that_ends_in_a_sigmoid_have_one_answer_everywhere(pages, labelled):
+    torch.manual_seed(0)
+    conv = torch.nn.Conv2d(3, 3, 3, bias=False)
+    net = torch.nn.Sequential(conv, torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Sigmoid()).eval()
+    images = np.random.default_rng(0).integers(0, 256, (6, 3, 8, 8)).astype(np.uint8)
+    with torch.no_grad():
+        conv.weight.mul_(20)
+        expected = net(torch.from_numpy(images).float() / 255).numpy()
+    targets = np.random.default_rng(1).integers(0, 2, (6, 3)) if labelled else None
+    shown = pages(gn.Subject(net, images, targets, task="multilabel"))
+    columns, _ = shown.arrays("columns")
+    assert columns["confidence"] == pytest.approx(expected.max(1), abs=1e-5)
+    assert columns["predicted"].tolist() == np.where(expected.max(1) >= 0.5, expected.argmax(1), -1).tolist()
+    for path in ("image/0", "maps/0?methods=gradcam"):
+        assert shown.arrays(path)[0]["probabilities"] == pytest.approx(expected[0], abs=1e-5)
+
+
+def test_a_segmentation_that_ends_in_a_softmax_shows_its_own_confidence(pages):
+    torch.manual_seed(0)
+    conv = torch.nn.Conv2d(3, 3, 3, padding=1)
+    with torch.no_grad():
+        conv.weight.mul_(20)
+    net = torch.nn.Sequential(conv, torch.nn.Softmax(dim=1)).eval()
+    images = np.random.default_rng(0).integers(0, 256, (4, 3, 8, 8)).astype(np.uint8)
+    with torch.no_grad():
+        expected = net(torch.from_numpy(images[:1]).float() / 255)[0].max(dim=0).values.numpy()
+    arrays, _ = pages(gn.Subject(net, images, np.zeros((4, 8, 8), np.uint8))).arrays("segmentation/0")
+    assert arrays["confidence"] == pytest.approx(expected, abs=1e-5)

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from glassnet.analysis.base import Context, Kind, Precision
+from glassnet.analysis.scores import as_logits
 from glassnet.analysis.views import EvaluationView
-from glassnet.attribution.engine.scales import scale_of
 from glassnet.console import printable
 from glassnet.data import Dataset, Split, find_source, load_dataset, read_dataset
 from glassnet.data.copies import digests
@@ -166,18 +165,16 @@ def _records(found: EvaluationView, model: nn.Module, context: Context) -> Recor
 def _of_numbers(subject: Subject, recorder: Recorder) -> Recorder:
     """Refuse what is no number, of which the largest, a class, would be measured all the same.
 
-    The probabilities that a network which glassnet did not train may give, as one that ends in a softmax, become their
-    logarithms, whose softmax they are.
+    The probabilities that a network which glassnet did not train may give become the logits that they stand for.
     """
-    may_be_probabilities = subject.run is None and subject.task.compares_classes and subject.task.target_dimensions == 1
 
     def record(output: Any, targets: Tensor, normal: Normal) -> Records:
         bad = int(output.isnan().flatten(1).any(dim=1).sum()) if isinstance(output, Tensor) else 0
         if bad:
             where = f"{bad} of {len(output)} images"
             raise InputError(f"the model gives NaN for {where}; look for NaN in its weights, or too large inputs.")
-        if may_be_probabilities and scale_of(output, "")[0] == "probabilities":
-            output = output.clamp_min(torch.finfo(output.dtype).tiny).log()
+        if subject.task.compares_classes and isinstance(output, Tensor):
+            output = as_logits(subject, output)
         return recorder(output, targets, normal)
 
     return record

@@ -12,6 +12,7 @@ from glassnet import figures
 from glassnet.analysis import attribution
 from glassnet.analysis.attribution import ATTRIBUTION, AttributionRequest, ExplainedGroup
 from glassnet.analysis.base import Context, Kind, get
+from glassnet.analysis.scores import subject_scale
 from glassnet.attribution.faithfulness import (
     Curves,
     MeanCI,
@@ -135,7 +136,10 @@ def _output(subject: Subject) -> str | None:
     Labels that do not exclude each other cannot be told by scores, but the task says so.
     """
     scores = subject.task.views().explain.scores
-    return scores if subject.run is not None or scores == "sigmoid" else None
+    if subject.run is not None or scores != "sigmoid":
+        return scores if subject.run is not None else None
+    scale = subject_scale(subject)
+    return None if scale == "logarithms" else scale  # these are told
 
 
 def plots(

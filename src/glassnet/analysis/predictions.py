@@ -12,6 +12,7 @@ from jaxtyping import Float, Float32, Int, Shaped
 from torch import Tensor, nn
 
 from glassnet.analysis.base import Context, Kind, Precision
+from glassnet.analysis.scores import as_probabilities
 from glassnet.analysis.selection import is_elsewhere, select
 from glassnet.attribution import Explanation, explain
 from glassnet.attribution.engine.guided import GuidedReLUError
@@ -89,8 +90,8 @@ def compute(subject: Subject, request: PredictionsRequest, context: Context) -> 
     layer = last_maps(model, group.images)
     explained = _explained(model, group.images, layer, request.precision)
     assert explained.output is not None
-    softmax = torch.from_numpy(explained.output).float().softmax(dim=1)
-    probabilities, classes = softmax.topk(min(request.top, softmax.shape[1]), dim=1)
+    known = as_probabilities(subject, torch.from_numpy(explained.output))
+    probabilities, classes = known.topk(min(request.top, known.shape[1]), dim=1)
     channels, added, activations = strongest_channels(model, group.images, layer, classes[:, 0], request.channels)
     return Predictions(
         names=tuple(group.name_of(row, request.split) for row in range(len(group.images))),

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from glassnet.analysis.features import image_labels
+from glassnet.analysis.scores import as_probabilities
 from glassnet.analysis.views import image_name
-from glassnet.attribution.engine.scales import scale_of, to_probabilities
 from glassnet.console import step
 from glassnet.errors import InputError, WorkError
 from glassnet.explorer.arrays import Arrays
@@ -65,16 +65,10 @@ def _of_scores(opened: OpenSubject, part: ImagePart) -> Columns:
 
 
 def probabilities_of(subject: Subject, output: Any) -> torch.Tensor:
-    """Turn scores into probabilities (n, classes): of classes that exclude each other, or of each label by itself.
-
-    A run gives logits; another network may end in a softmax, as its scores tell.
-    """
+    """Turn scores into probabilities (n, classes); empty where there are no scores of classes."""
     if not isinstance(output, torch.Tensor) or output.ndim != 2:
         return torch.empty((0, 0))
-    if subject.task.views().explain.scores == "sigmoid":
-        return output.float().sigmoid()
-    scale = "logits" if subject.run is not None else scale_of(output, "")[0]
-    return to_probabilities(output, scale).float()
+    return as_probabilities(subject, output)
 
 
 def predict_image(subject: Subject, model: Any, image: torch.Tensor, *, what: str) -> np.ndarray:

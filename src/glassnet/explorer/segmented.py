@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,7 +42,13 @@ class SegmentedImage:
 
 
 def segment(
-    model: nn.Module, image: Tensor, truth: UInt8[Tensor, "height width"] | None, *, classes: int, name: str
+    model: nn.Module,
+    image: Tensor,
+    truth: UInt8[Tensor, "height width"] | None,
+    *,
+    classes: int,
+    name: str,
+    probabilities: Callable[[Tensor], Tensor] = lambda logits: logits.softmax(dim=1),
 ) -> SegmentedImage:
     """Segment an image.
 
@@ -51,6 +58,7 @@ def segment(
         truth: Class of each pixel, 255 for none; None where it is not known.
         classes: Number of classes.
         name: What an error calls the image.
+        probabilities: Turns what the model gives into probabilities, of the same shape.
 
     Raises:
         WorkError: The model gives NaN.
@@ -58,7 +66,7 @@ def segment(
     logits = predict(model, image).detach()
     if not bool(logits.isfinite().all()):
         raise WorkError(f"the model gives NaN for {name}; look for NaN in its weights, or too large inputs.")
-    confidence, predicted = logits.softmax(dim=1).max(dim=1)
+    confidence, predicted = probabilities(logits).max(dim=1)
     guess = predicted[0].to(torch.uint8)
     known = torch.full_like(guess, VOID) if truth is None else truth.cpu()
     return _measured(guess, known, confidence[0].numpy(), classes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -74,13 +75,21 @@ def _require(opened: OpenSubject, view: ViewName) -> None:
 
 
 def _segmentation(opened: OpenSubject, part: Part, number: int) -> Arrays:
+    from glassnet.analysis.scores import as_probabilities
     from glassnet.explorer.segmented import segment
 
     _require(opened, "segmentation")
     group, subject = shown_group(opened, part, number), opened.subject
     truth = group.split.targets[0] if subject.labelled else None
     name = group.name_of(0, part)
-    found = segment(opened.model(), group.images, truth, classes=len(subject.classes), name=name)
+    found = segment(
+        opened.model(),
+        group.images,
+        truth,
+        classes=len(subject.classes),
+        name=name,
+        probabilities=partial(as_probabilities, subject),
+    )
     arrays = {"truth": found.truth, "predicted": found.predicted, "confidence": found.confidence}
     meta = SegmentationMeta(
         number=number,

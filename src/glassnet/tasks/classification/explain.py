@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from glassnet.analysis.attribution import AttributionRequest
 from glassnet.analysis.base import Context
+from glassnet.analysis.scores import as_probabilities
 from glassnet.analysis.selection import hit_groups
 from glassnet.analysis.views import Described, ExplainViews, Facts, Group, class_of
 from glassnet.attribution import Explanation
-from glassnet.attribution.engine.scales import scale_of, to_probabilities
 from glassnet.errors import InputError
 from glassnet.measures import show
 from glassnet.models.inference import predict
@@ -54,18 +53,12 @@ def _target(subject: Subject, _model: nn.Module, group: Group, request: Attribut
     return class_of(request.target, subject, ("predicted", "label"))
 
 
-def _probabilities(subject: Subject, scores: Tensor) -> np.ndarray:
-    """Return the classes' probabilities; a run gives logits, another network may give probabilities, as scores tell."""
-    scale = "logits" if subject.run is not None else scale_of(scores, "")[0]
-    return to_probabilities(scores, scale).numpy()
-
-
 def _describe(
     subject: Subject, _model: nn.Module, group: Group, _request: AttributionRequest, explanation: Explanation
 ) -> Described:
     assert explanation.output is not None
     assert explanation.targets is not None
-    probabilities = _probabilities(subject, torch.from_numpy(explanation.output))
+    probabilities = as_probabilities(subject, torch.from_numpy(explanation.output)).numpy()
     facts = []
     for row in range(len(probabilities)):
         target, predicted = int(explanation.targets[row]), int(probabilities[row].argmax())

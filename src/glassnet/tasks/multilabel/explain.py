@@ -12,6 +12,7 @@ from torch import nn
 from glassnet.analysis.attribution import AttributionRequest
 from glassnet.analysis.base import Context
 from glassnet.analysis.features import image_labels
+from glassnet.analysis.scores import as_logits, as_probabilities
 from glassnet.analysis.selection import hit_groups
 from glassnet.analysis.views import Described, ExplainViews, Facts, Group, class_of
 from glassnet.attribution import Explanation
@@ -42,7 +43,7 @@ def _select(subject: Subject, rule: str, wanted: int, part: Part, context: Conte
     model = context.once(("model", id(subject)), lambda: subject.model(context.device))
 
     def hits() -> torch.Tensor:
-        answers = said(predict(model, split.pixels, precision=precision).cpu())
+        answers = said(as_logits(subject, predict(model, split.pixels, precision=precision)))
         return (answers == (split.targets.cpu() == 1)).all(dim=1)
 
     hit = context.once(("hits", id(subject), part, precision), hits)
@@ -68,7 +69,7 @@ def _describe(
 ) -> Described:
     assert explanation.output is not None
     assert explanation.targets is not None
-    probabilities = torch.from_numpy(explanation.output).sigmoid().numpy()
+    probabilities = as_probabilities(subject, torch.from_numpy(explanation.output)).numpy()
     facts = []
     for row, (probability, target) in enumerate(zip(probabilities, explanation.targets.tolist(), strict=True)):
         label = named(subject.classes, group.split.targets[row].numpy()) if group.labelled else None

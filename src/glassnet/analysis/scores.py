@@ -1,0 +1,115 @@
+"""What the class scores of a subject's model are, and the logits and probabilities that they stand for.
+
+A run gives logits, for it learned by them. Another network may end in a softmax or a sigmoid. Which of these it is, is
+told by where its graph ends and by the scores of its first images.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from glassnet.attribution.engine.passes import build_network
+from glassnet.attribution.engine.scales import Scale, ends_in, scale_of
+from glassnet.console import say_once
+from glassnet.errors import InputError
+from glassnet.images import image_batches
+from glassnet.models.undisturbed import undisturbed
+from glassnet.subject import Subject
+
+_EXAMPLES = 8
+_LARGEST = 100.0
+"""Of a logit where a probability is 0 or 1, so that its logarithm is finite: as in torch's `BCELoss`."""
+
+
+def subject_scale(subject: Subject) -> Scale:
+    """Return what the class scores of a subject's model are.
+
+    Where labels do not exclude each other, scores that are no probabilities are logits of a sigmoid each.
+
+    Raises:
+        InputError: The model cannot take its images.
+    """
+    usual: Scale = subject.task.views().explain.scores
+    if subject.run is not None or not subject.task.compares_classes:
+        return usual
+    model = subject.model()
+    weights = tuple((id(one), one._version) for one in (*model.parameters(), *model.buffers()))
+    key = weights, tuple(id(one) for one in model.modules())
+    if subject.__dict__.get("_scale", ((), usual))[0] != key:
+        scores, end = _examples(subject)
+        subject.__dict__["_scale"] = key, _of_labels(scores, end) if usual == "sigmoid" else _of_classes(scores, end)
+    scale: Scale = subject.__dict__["_scale"][1]
+    return scale
+
+
+def as_logits(subject: Subject, scores: Float[Tensor, "n classes ..."]) -> Float[Tensor, "n classes ..."]:
+    """Return the logits that class scores stand for: of a softmax, or of a sigmoid each where labels have that.
+
+    A probability p of classes that exclude each other becomes log p, whose softmax divides all by their sum; one of a
+    label of its own becomes log p - log(1 - p), in float64 and cut at ±100.
+    """
+    labels = subject.task.views().explain.scores == "sigmoid"
+    if subject.run is not None or _must_be_logits(scores, labels=labels):
+        return scores
+    scale = subject_scale(subject)
+    if labels:
+        return _label_logits(scores, scale)
+    return scores.clamp_min(torch.finfo(scores.dtype).tiny).log() if scale == "probabilities" else scores
+
+
+def as_probabilities(subject: Subject, scores: Float[Tensor, "n classes ..."]) -> Float[Tensor, "n classes ..."]:
+    """Return the probabilities that class scores stand for, in float32: of classes that exclude each other, or not."""
+    logits = as_logits(subject, scores)
+    if subject.task.views().explain.scores == "sigmoid":
+        return logits.double().sigmoid().float()
+    return logits.float().softmax(dim=1)
+
+
+def _must_be_logits(scores: Tensor, *, labels: bool) -> bool:
+    """Tell whether scores can be nothing else, so that the model need not be looked at."""
+    outside = bool(((scores < -1e-6) | (scores > 1 + 1e-6)).any())
+    return outside and not (labels and bool((scores <= 0).all()))  # as logarithms are
+
+
+def _label_logits(scores: Tensor, scale: Scale) -> Tensor:
+    if scale == "sigmoid":
+        return scores
+    values = scores.double()
+    yes = values if scale == "logarithms" else values.clamp(0, 1).log()
+    no = torch.log(-torch.expm1(values)) if scale == "logarithms" else torch.log1p(-values.clamp(0, 1))
+    logits = yes.clamp_min(-_LARGEST) - no.clamp_min(-_LARGEST)
+    return torch.where(values.isnan(), values, logits)  # which is refused elsewhere
+
+
+def _examples(subject: Subject) -> tuple[Float[Tensor, "rows classes"], str]:
+    """Return the scores of the first images, of a segmentation a row a pixel, and where their graph ends."""
+    model, images = subject.model(), subject.part("test").take(slice(0, _EXAMPLES))[0]
+    network, tables, ends = build_network(model), [], set()
+    with torch.inference_mode(False), torch.no_grad(), undisturbed(model) as network.put_back:
+        for _, batch in image_batches(model, images, len(images)):
+            output = network.with_graph(batch)
+            if not isinstance(output, Tensor):
+                raise InputError(f"the model gives a {type(output).__name__}, expected a tensor of class scores.")
+            ends.add(ends_in(output))
+            tables.append(output.detach().movedim(1, -1).flatten(0, -2).cpu())
+    return torch.cat(tables), ends.pop() if len(ends) == 1 else ""
+
+
+def _of_classes(scores: Float[Tensor, "rows classes"], end: str) -> Scale:
+    scale = scale_of(scores, end)[0] if scores.shape[1] > 1 else "logits"
+    return "logits" if scale == "logarithms" else scale  # their softmax divides what they stand for by its sum
+
+
+def _of_labels(scores: Float[Tensor, "rows labels"], end: str) -> Scale:
+    """Tell what scores of labels are; where the graph does not show it, all in 0 to 1 are probabilities."""
+    values = scores.float()
+    inside = bool(((values >= -1e-6) & (values <= 1 + 1e-6)).all())
+    if end == "logarithms":
+        return "logarithms"
+    if not inside or end == "linear":
+        return "sigmoid"
+    if end != "probabilities":
+        say_once("the model's scores are taken for probabilities of the labels, since all of them lie in 0 to 1.")
+    return "probabilities"
