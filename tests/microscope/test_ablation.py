@@ -333,6 +333,19 @@ def test_reconstruction_and_a_metric_of_ones_own():
     assert own.lost()[2] == pytest.approx(own.baseline["metric"] - own.ablated["metric"][2])
 
 
+def test_an_autoencoder_is_judged_by_its_images_not_by_their_logits():
+    images = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    model = gn.create_model("vae_conv", in_channels=1, image_size=8, latent=2, hidden=4, filters=(2, 4)).eval()
+    with torch.no_grad():
+        given_back = model(images).images
+    expected = -10 * ((given_back - images) ** 2).mean(dim=(1, 2, 3)).log10().mean()
+    (layer,) = [name for name, one in model.named_modules() if isinstance(one, nn.Conv2d)][:1]
+    for labels in (None, images):
+        found = gn.ablate(model, images, labels, layer)
+        assert found.kind == "reconstruction"
+        assert found.baseline["psnr"] == pytest.approx(float(expected), rel=1e-5)
+
+
 def test_several_labels_an_image():
     truth = np.random.default_rng(0).integers(0, 2, (14, 3))
     result = gn.ablate(seeded(TinyNet), IMAGES, truth, "conv2")

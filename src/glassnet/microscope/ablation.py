@@ -76,7 +76,8 @@ def ablate(
     check_images(images, batch_size)
     if value not in ("zero", "mean"):
         raise InputError(f"value is {value!r}, expected zero or mean.")
-    call, read = forward or call_model, output_reader(output)
+    call, of_images = forward or call_model, labels is None or np.ndim(labels) == 4
+    read = output_reader(output, of_images=of_images)
     found = find_layer(model, layer, images, call)
     numbers = _numbers(channels, found)
     with undisturbed(model) as put_back, torch.no_grad():

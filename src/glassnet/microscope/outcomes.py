@@ -141,20 +141,22 @@ def of_sums(
     return {}, {}
 
 
-def output_reader(part: Part | None) -> Callable[[Any], Tensor]:
+def output_reader(part: Part | None, *, of_images: bool = False) -> Callable[[Any], Tensor]:
     """Return what takes the one tensor that is judged out of a model's output.
 
-    Of several it is the part that is named, else the one called logits, or images, or the only one.
+    Of several it is the part that is named, else the one called logits, or images, or the only one; where images are to
+    be given back, the one called images goes before logits, which an autoencoder has before its sigmoid.
     """
+    known = ("images", "logits") if of_images else ("logits", "images")
 
     def read(output: Any) -> Tensor:
         value = pick(output, part) if part is not None else output
         if isinstance(value, Tensor):
             return value
         entries = {name: one for name, one in entries_of(value).items() if isinstance(one, Tensor) and one.ndim}
-        properties = [name for name in ("logits", "images") if isinstance(getattr(value, name, None), Tensor)]
-        named = [name for name in ("logits", "images") if name in entries]
-        if properties and not named:
+        properties = [name for name in known if isinstance(getattr(value, name, None), Tensor)]
+        named = [name for name in known if name in entries]
+        if properties and (not named or of_images):
             return getattr(value, properties[0])
         if named or len(entries) == 1:
             return entries[named[0] if named else next(iter(entries))]
