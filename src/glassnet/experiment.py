@@ -177,14 +177,8 @@ class Questions:
         return glassnet.analyse(self, "attribution", **options)
 
     def channels(self: Any, **options: Any) -> Any:
-        """Tell what the channels of the layers respond to, over the test images; see `glassnet.channels`."""
-        subject = self if isinstance(self, glassnet.Subject) else glassnet.Subject.of_run(self)
-        part = subject.part("test")
-        targets = part.targets if subject.labelled else None
-        kind = "masks" if targets is not None and targets.ndim == 3 else "labels"
-        return glassnet.channels(
-            subject.model(), part.pixels, **{kind: targets, "classes": subject.classes or None, **options}
-        )
+        """Tell what the channels of the layers have learned; see `glassnet.analyse`."""
+        return glassnet.analyse(self, "channels", **options)
 
     def explore(self: Any, **options: Any) -> Any:
         """Show it in a page of the browser; see `glassnet.explore`."""

@@ -29,6 +29,7 @@ QUICK = {
     "attribution": {"images": "correct:4", "layers": "conv2"},
     "faithfulness": {"attribution": {"images": "correct:4", "layers": ("conv2",)}},
     "ranking": {"attribution": {"images": "correct:4"}, "steps": 4},
+    "channels": {"layers": "conv2", "sheet": 2},
     "examples": {"rows": (0, 3)},
     "predictions": {"images": "first:3"},
 }

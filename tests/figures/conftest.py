@@ -15,6 +15,7 @@ from jaxtyping import config
 from matplotlib.figure import Figure
 
 from glassnet import figures
+from glassnet.figures.channels import ChannelRow
 from glassnet.figures.faithfulness import LayerShares
 
 DIGITS = tuple("0123456789")
@@ -164,6 +165,15 @@ def _rows() -> Figure:
     )  # fmt: skip
 
 
+def _sheet(classes: tuple[str, ...], title: str) -> Figure:
+    bars = np.linspace(0, 1, len(classes))
+    facts = ("active in 41.3% of images", f"selectivity 0.81: {classes[-1][:14]}", "removed: accuracy −0.40%")
+    boxes = np.array([[0, 0, 3, 3], [2, 3, 6, 8], [0, 0, 8, 8]])
+    made = _images(1)[0].astype(np.float64)
+    rows = [ChannelRow(f"channel {i}", facts, _images(1), boxes, made, "1.8 × the best", bars) for i in range(3)]
+    return figures.channel_sheet(rows, title=title, note="as it is", classes=classes, feet=["What it means."])
+
+
 LONG = (
     "cavalier king charles spaniel of the second kind", "soft-coated wheaten terrier, somewhat long",
     "black-and-tan coonhound with a long name",
@@ -194,8 +204,10 @@ CROWDED: dict[str, Callable[[], Figure]] = {
     "Long bars": lambda: figures.class_bars([0.5, 0.3, 0.2], [None] * 3, LONG, title="Long bars"),
     "Long mistakes": _long_mistakes,
     "Long masks": _long_masks,
+    "Long sheet": lambda: _sheet(LONG, "Long sheet"),
     "Sixty confusion": lambda: figures.confusion_matrix(np.eye(60, dtype=int) + 1, SIXTY, title="Sixty confusion"),
     "Sixty points": lambda: _named(SIXTY, "Sixty points"),
+    "Sixty sheet": lambda: _sheet(SIXTY, "Sixty sheet"),
     "Sixty bars": lambda: figures.class_bars([0.5] * 60, [(0.4, 0.6)] * 60, SIXTY, title="Sixty bars"),
 }
 """With long names of classes, and with many classes."""
@@ -225,6 +237,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "Segmented": _segmented,
     "Classes": lambda: figures.class_bars([0.5, None, 0.2], [(0.4, 0.6), None, None], "abc", title="Classes"),
     "Tuning": _tuning,
+    "Sheet": lambda: _sheet(DIGITS, "Sheet"),
 }
 
 

@@ -300,15 +300,16 @@ def test_masks_that_do_not_fit_are_refused(options, message):
 # Runs and subjects.
 
 
-def test_a_subject_and_a_run_are_asked_over_their_test_images(finished):
+def test_a_subject_and_a_run_are_asked_over_their_test_images(copy):
     subject = gn.Subject(TinyNet(), IMAGES, labels=LABELS, classes=["red", "green", "blue"])
     assert (
-        subject.channels(layers="conv2").to_json()
+        subject.channels(layers="conv2", ablation_images=0).result.channels.to_json()
         == gn.channels(subject.model(), IMAGES, LABELS, classes=["red", "green", "blue"], layers="conv2").to_json()
     )
-    assert gn.Subject(TinyNet(), IMAGES).channels()["conv2"].auroc is None
-    found = finished.channels(layers="conv1", top=2)
-    assert (found.images, found.classes) == (1000, finished.classes)
+    assert gn.Subject(TinyNet(), IMAGES).channels().result["conv2"].auroc is None
+    found = copy.channels(layers="conv1", top=2, ablation_images=0)
+    assert (found.result.channels.images, found.result.channels.classes) == (1000, copy.classes)
+    assert copy.channels(layers="conv1", top=2, ablation_images=0).entry.path == found.entry.path
 
 
 def test_active_is_what_passes_a_normalisation_behind_the_layer():

@@ -16,6 +16,7 @@ from torch import nn
 from glassnet.analysis.alignment import ALIGNMENT
 from glassnet.analysis.attribution import ATTRIBUTION
 from glassnet.analysis.base import Analysis, Context, Kind, get, load
+from glassnet.analysis.channels import CHANNELS
 from glassnet.analysis.embedding import EMBEDDING
 from glassnet.analysis.evaluation import EVALUATION
 from glassnet.analysis.examples import EXAMPLES
@@ -42,6 +43,7 @@ KINDS: dict[str, Kind] = {
     "attribution": ATTRIBUTION,
     "faithfulness": FAITHFULNESS,
     "ranking": RANKING,
+    "channels": CHANNELS,
     "examples": EXAMPLES,
     "predictions": PREDICTIONS,
 }

@@ -13,9 +13,11 @@ from torch import Tensor, nn
 from glassnet.console import printable
 from glassnet.data import Dataset, Split
 from glassnet.errors import InputError, unknown_name
+from glassnet.images import ImageRows
 from glassnet.loggers.pictures import Picture, fixed_maps
 from glassnet.models.layer_table import layer_table
 from glassnet.models.layers import select_layers
+from glassnet.rng import SplitName
 from glassnet.run.store import Plot
 from glassnet.settings import ResolvedSettings
 from glassnet.subject import Part, Subject
@@ -222,6 +224,8 @@ class Views:
         epoch_pictures: (held-out images, rows, settings) to what draws a model's work on these rows, for a logger.
         reads_training: Whether an evaluation measures by the training images, too, and is another where they are.
         network: Further figures of the network's layers.
+        given: (subject, images of a part, the part's name) to what the model is given of them, and to what its output
+            is judged by, as `ablate` takes it: labels, or images; None where that is not known.
         example_rows: Places of the images that the report shows with their maps.
         example_targets: The class explained for each of them; what the task explains where none is asked for, if empty.
         results: The report's first sections, from the evaluation and these images; its tables and figures where None.
@@ -242,6 +246,10 @@ class Views:
     epoch_pictures: Callable[[Split, Tensor, ResolvedSettings], Callable[[nn.Module], Picture]] = fixed_maps
     reads_training: bool = False
     network: Callable[[Mapping[str, Any]], Iterable[Plot]] = lambda _model: ()
+    given: Callable[[Subject, Split, SplitName], tuple[Tensor | ImageRows, Tensor | None]] = lambda subject, split, _: (
+        split.pixels,
+        split.targets if subject.labelled else None,
+    )
     example_rows: Callable[[Any], Sequence[int]] = lambda _result: ()
     example_targets: Callable[[Any], Sequence[int]] = lambda _result: ()
     results: Callable[[Material], Sequence[Section]] | None = None

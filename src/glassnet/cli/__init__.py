@@ -73,6 +73,13 @@ def explain(settings: s.ExplainSettings) -> Answer:
     return explain(settings)
 
 
+def channels(settings: s.ChannelsSettings) -> Answer:
+    """Show what each channel of each layer has learned, and what is lost without it."""
+    from glassnet.cli.channels import channels
+
+    return channels(settings)
+
+
 def report(settings: s.ReportSettings) -> Answer:
     """Write one self-contained HTML report of runs or networks."""
     from glassnet.cli.analysis import report
@@ -122,6 +129,7 @@ COMMANDS: dict[str, Callable[[Any], Answer]] = {
     "eval": evaluate,
     "features": features,
     "explain": explain,
+    "channels": channels,
     "report": report,
     "explore": explore,
     "analyses": analyses,

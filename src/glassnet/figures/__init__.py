@@ -3,6 +3,7 @@
 from glassnet.figures.architecture import architecture, autoencoder_diagram
 from glassnet.figures.attribution import attribution_grid
 from glassnet.figures.attribution_strip import attribution_strip
+from glassnet.figures.channels import channel_sheet
 from glassnet.figures.classes import class_bars, confusion_matrix
 from glassnet.figures.curves import learning_curves, scree
 from glassnet.figures.embedding import embedding_figure, embedding_pair, points_figure
@@ -19,6 +20,7 @@ __all__ = [
     "attribution_grid",
     "attribution_strip",
     "autoencoder_diagram",
+    "channel_sheet",
     "cka_heatmap",
     "class_bars",
     "confusion_matrix",

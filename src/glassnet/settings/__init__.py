@@ -10,12 +10,14 @@ from glassnet.settings.analysis import (
     ModelsSettings,
     ReportSettings,
 )
+from glassnet.settings.channels import ChannelsSettings
 from glassnet.settings.convert import OLD_NAMES, from_json, to_json, to_text
 from glassnet.settings.train import DemoSettings, ReproduceSettings, ResolvedSettings, TrainSettings, TuneSettings
 
 __all__ = [
     "OLD_NAMES",
     "AnalysesSettings",
+    "ChannelsSettings",
     "DataSettings",
     "DemoSettings",
     "EvalSettings",

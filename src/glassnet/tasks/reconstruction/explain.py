@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from glassnet.analysis.attribution import AttributionRequest
 from glassnet.analysis.views import Described, ExplainViews, Facts, Group
 from glassnet.attribution import Explanation
+from glassnet.data import Split
 from glassnet.data.batches import corrupt
 from glassnet.errors import InputError
 from glassnet.experiment import corruption_of
@@ -18,7 +19,7 @@ from glassnet.images import device_of, to_float
 from glassnet.measures import show
 from glassnet.models.autoencoder import Autoencoder
 from glassnet.models.layers import select_layers
-from glassnet.rng import PerImageRNG
+from glassnet.rng import PerImageRNG, SplitName
 from glassnet.subject import Subject
 from glassnet.tasks.reconstruction.learn import output_images
 
@@ -51,11 +52,18 @@ def _pair(subject: Subject, group: Group, request: AttributionRequest) -> tuple[
     A user's own files have no place in a part and are given as they are, as is everything to a network that glassnet
     did not train.
     """
-    images = to_float(group.images)
-    if subject.settings is None or not group.labelled:
+    if not group.labelled:
+        return (images := to_float(group.images)), images
+    return given(subject, group.split, request.split)
+
+
+def given(subject: Subject, split: Split, part: SplitName) -> tuple[Tensor, Tensor]:
+    """Return some images of a part as the model is given them, with the noise of their places, and their originals."""
+    images = to_float(split.images)
+    if subject.settings is None:
         return images, images
-    rng = PerImageRNG(subject.seed, request.split)
-    return corrupt(images, group.split.numbers.tolist(), corruption=corruption_of(subject.settings), rng=rng)
+    rng = PerImageRNG(subject.seed, part)
+    return corrupt(images, split.numbers.tolist(), corruption=corruption_of(subject.settings), rng=rng)
 
 
 def _inputs(subject: Subject, group: Group, request: AttributionRequest) -> Tensor:

@@ -28,7 +28,7 @@ from glassnet.run.store import FigureWords, Plot
 from glassnet.settings import ResolvedSettings
 from glassnet.subject import Subject
 from glassnet.tables import Table, make_table
-from glassnet.tasks.reconstruction.explain import ERROR, EXPLAIN
+from glassnet.tasks.reconstruction.explain import ERROR, EXPLAIN, given
 from glassnet.tasks.reconstruction.learn import TASK, mean_interval, quality
 from glassnet.tasks.reconstruction.pictures import compared, plots
 from glassnet.tasks.reconstruction.result import Baseline, Reconstruction
@@ -241,6 +241,7 @@ VIEWS = Views(
     curves=_curves,
     epoch_pictures=_epoch_pictures,
     network=_network,
+    given=given,
     history=(
         ("train_loss", "Training loss", MEASURES["loss"].show),
         ("validation_loss", "Validation loss", MEASURES["loss"].show),

@@ -1,0 +1,159 @@
+"""The settings and the result of an analysis of channels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Int64
+
+from glassnet.analysis.base import Context
+from glassnet.data import Split
+from glassnet.data.split import training_parts
+from glassnet.display import Shown
+from glassnet.errors import InputError
+from glassnet.microscope.ablation_result import Ablation, Value
+from glassnet.microscope.agreement import Agreement, agreement
+from glassnet.microscope.channels_result import Channels, LayerChannels
+from glassnet.microscope.visualized import Visualized
+from glassnet.subject import Subject
+from glassnet.tables import Table
+
+ChannelsPart = Literal["test", "validation", "train"]
+SHOWN = 4
+"""Channels that are named of a layer, the most selective and the most harmful to remove."""
+
+
+@dataclass(frozen=True)
+class ChannelsRequest:
+    """What is asked of the channels.
+
+    Attributes:
+        layers: Layers by name, pattern or kind. The kinds "conv" and "last-conv" mean each convolution behind its batch
+            normalisation, where it has one.
+        split: Part of the images; "validation" are those that a run chose its epoch by.
+        images: So many at most, drawn by seed, classes balanced as in the whole.
+        top: Strongest images that are kept of each channel.
+        ablation_images: So many of them at most, drawn likewise, are given to the network without each channel; 0
+            leaves that out.
+        value: What a removed channel is set to: "zero", or its "mean".
+        visualize: Whether the channels of the sheets get a picture that drives them most.
+        sheet: Channels of each layer on its sheet, at most: the most selective and the most harmful to remove.
+        seed: Of the draws and of the pictures.
+    """
+
+    layers: tuple[str, ...] = ("conv",)
+    split: ChannelsPart = "test"
+    images: int = 5000
+    top: int = 9
+    ablation_images: int = 1000
+    value: Value = "zero"
+    visualize: bool = False
+    sheet: int = 16
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MeasuredChannels(Shown):
+    """What the channels of some layers have learned.
+
+    Attributes:
+        channels: What they respond to; the strongest images by their places in the part.
+        ablations: By layer, what the network loses without each channel; empty where that is not known.
+        pictures: By layer, the pictures that drive the channels of its sheet most; empty where none were asked for.
+        sheets: By layer, the channels on its sheet, the most selective first.
+        convolutions: By layer, the convolution whose channels it holds, where it is the batch normalisation behind one.
+        split: Part of the images.
+        notes: What was left out, and why.
+    """
+
+    channels: Channels
+    ablations: Mapping[str, Ablation]
+    pictures: Mapping[str, Visualized]
+    sheets: Mapping[str, Int64[np.ndarray, " shown"]]
+    convolutions: Mapping[str, str]
+    split: str
+    notes: tuple[str, ...] = ()
+
+    def __getitem__(self, layer: str) -> LayerChannels:
+        """Return what a layer's channels respond to.
+
+        Raises:
+            InputError: It is not among the layers.
+        """
+        return self.channels[layer]
+
+    def title(self, layer: str) -> str:
+        """Name a layer, and the convolution whose channels it holds."""
+        return f"{self.convolutions[layer]} (behind {layer})" if layer in self.convolutions else layer
+
+    def selective(self, layer: str, most: int = SHOWN) -> Int64[np.ndarray, " m"]:
+        """Return the most selective channels of a layer, the most selective first; none without classes."""
+        one = self.channels[layer]
+        if one.selectivity is None:
+            return np.empty(0, np.int64)
+        order = one.order()
+        return order[np.isfinite(one.selectivity[order]) & ~one.is_dead[order]][:most]
+
+    def harmful(self, layer: str, most: int = SHOWN) -> Int64[np.ndarray, " m"]:
+        """Return the channels of a layer without which the network is worse, the most harmful to remove first.
+
+        Equal losses of the first measure are told apart by the last, as by the loss among equal accuracies.
+        """
+        if layer not in self.ablations:
+            return np.empty(0, np.int64)
+        found = self.ablations[layer]
+        first, last = found.lost(), found.lost(list(found.baseline)[-1])
+        order = np.lexsort((found.channels, -np.nan_to_num(last), -np.nan_to_num(first, nan=-np.inf)))
+        worse = (first > 0) | ((first == 0) & (last > 0))
+        return found.channels[order[worse[order]]][:most]
+
+    def agreement(self, layer: str | None = None, *, measure: str | None = None, seed: int = 0) -> Agreement | None:
+        """Say whether the selective channels are those that are harmful to remove.
+
+        Args:
+            layer: One layer; all together if not given.
+            measure: What harm is measured by; the last of the ablation's, as the loss, which has fewer ties.
+            seed: Of the bootstrap.
+
+        Returns:
+            Spearman's correlation of selectivity and loss, with an interval; None where one of them is not known.
+        """
+        pairs = []
+        for name in self.channels if layer is None else (layer,):
+            one, found = self.channels[name], self.ablations.get(name)
+            if one.selectivity is not None and found is not None:
+                harm = found.lost(measure or list(found.baseline)[-1])
+                pairs.append((one.selectivity[found.channels], harm))
+        return agreement(pairs, seed=seed)
+
+    def __repr__(self) -> str:
+        """Say in one line what was measured."""
+        more = [f"{len(self.ablations)} layers ablated"] if self.ablations else []
+        more += [f"{sum(map(len, (one.channels for one in self.pictures.values())))} pictures"] if self.pictures else []
+        return f"MeasuredChannels({', '.join([repr(self.channels), *more])})"
+
+    def _table(self) -> Table:
+        return self.channels.table()
+
+
+def part_of(subject: Subject, split: ChannelsPart, context: Context) -> Split:
+    """Return a part of the images; "validation" are those that a run chose its epoch by.
+
+    Raises:
+        InputError: There is no such part.
+    """
+    if split != "validation":
+        return subject.part(split)
+    settings = subject.settings
+    if settings is None:
+        raise InputError(
+            f"{subject.name} is no run, and has no images that its epoch was chosen by; leave --split validation out."
+        )
+    validation: Split = context.once(
+        ("validation", id(subject)),
+        lambda: training_parts(subject.dataset, settings.validation, seed=settings.seed)[1],
+    )
+    return validation

@@ -1,0 +1,94 @@
+"""Where the channels of a convolution are looked at: behind the batch normalisation that takes them, if one does."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from glassnet.images import ImageRows, Images, image_batches
+from glassnet.microscope.layer import find_layers
+from glassnet.models.inference import ModelCall, call_model, translate_torch_errors
+from glassnet.models.layers import Call
+from glassnet.models.undisturbed import undisturbed
+
+KINDS = ("conv", "last-conv")
+"""The words for layers that mean convolutions, wherever their channels are looked at."""
+_BETWEEN = (nn.MaxPool2d, nn.AvgPool2d, nn.Dropout, nn.Dropout2d, nn.Identity)
+"""Modules that keep channels apart, and their sign."""
+
+
+def behind_normalisation(
+    model: nn.Module, words: Sequence[str], images: Images | ImageRows, *, forward: ModelCall | None = None
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return the layers to look at for words that say layers, and by such a layer the convolution it stands for.
+
+    A convolution that a batch normalisation follows, perhaps behind a pool, has channels without a zero and a sign of
+    their own: what is 0 in them the normalisation shifts, and where its scale is negative their lowest value counts.
+    Behind it, 0 is what the ReLU that mostly follows cuts at. So the kinds "conv" and "last-conv" mean the output of
+    the normalisation there, and the convolution itself where there is none. A layer's own name means that very layer.
+
+    Args:
+        model: Any module.
+        words: Names, patterns and kinds.
+        images: (n, channel, height, width), of which two are looked at.
+        forward: How the model is called on a batch.
+
+    Raises:
+        InputError: There is no convolution that runs.
+    """
+    call = forward or call_model
+    asked: dict[str, None] = {}
+    stands_for: dict[str, str] = {}
+    for word in words:
+        if word not in KINDS:
+            asked[word] = None
+            continue
+        found = find_layers(model, word, images, call)
+        behind = _normalisations(
+            model, {made: name for name, one in found.items() for made in one.readings}, images, call
+        )
+        for name in found:
+            asked[behind.get(name, name)] = None
+            if name in behind:
+                stands_for[behind[name]] = name
+    return tuple(asked), stands_for
+
+
+def _normalisations(
+    model: nn.Module, convolutions: dict[Call, str], images: Images | ImageRows, call: ModelCall
+) -> dict[str, str]:
+    """Return the batch normalisation behind each convolution that has one, both by name."""
+    owner: dict[int, str] = {}
+    alive: list[Any] = []  # so that no two tensors have one address
+    found: dict[str, Call] = {}
+    counts: Counter[str] = Counter()
+    modules = dict(model.named_modules())
+    looked = {name: one for name, one in modules.items() if isinstance(one, (_BatchNorm, *_BETWEEN))}
+    looked |= {made[0]: modules[made[0]] for made in convolutions}
+
+    def note(name: str, taken: Any, output: Any) -> None:
+        number = counts[name]
+        counts[name] += 1
+        own = convolutions.get((name, number))
+        before = owner.get(id(taken[0])) if taken else None
+        alive.extend((taken, output))
+        if own is not None:
+            owner[id(output)] = own
+        elif before is not None and isinstance(modules[name], _BatchNorm):
+            found.setdefault(before, (name, number))
+        elif before is not None:
+            owner[id(output)] = before
+
+    _, first = next(image_batches(model, images[:2], 2))
+    with ExitStack() as hooks, undisturbed(model), torch.no_grad(), translate_torch_errors(model, first):
+        for name, module in looked.items():
+            hook = module.register_forward_hook(lambda _, taken, output, name=name: note(name, taken, output))
+            hooks.callback(hook.remove)
+        call(model, first)
+    return {one: name if counts[name] == 1 else f"{name}:{number}" for one, (name, number) in found.items()}

@@ -1,0 +1,266 @@
+"""What the channels of a subject have learned: the numbers of `channels`, `ablate` and `visualize`, kept and drawn."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import glassnet as gn
+from glassnet.analysis import KINDS, analyse
+from glassnet.analysis.base import Context
+from glassnet.analysis.channel_sheets import boxes_of, facts
+from glassnet.analysis.measured_channels import part_of
+from glassnet.data.split import training_parts
+from glassnet.errors import InputError
+from glassnet.figures import channels as channels_figure
+from glassnet.microscope import maximise
+from tiny_nets import CLASSES, TinyNet, coloured, make_subject
+from tiny_runs import save_bars, tiny_segmentation, tiny_vae
+
+IMAGES, LABELS = coloured(24)
+
+
+class Ablated(TinyNet):
+    """A network of which some channels are dead, one by hand."""
+
+    def __init__(self):
+        super().__init__()
+        self.bn.weight.data[1], self.bn.bias.data[1] = 0, -1
+
+
+@pytest.fixture
+def measured(subject):
+    return analyse(subject, "channels").result
+
+
+def test_numbers_are_those_of_channels_and_ablate(measured):
+    found = gn.channels(TinyNet(), IMAGES, LABELS, layers=["bn", "conv2"], classes=CLASSES)
+    assert measured.channels.to_json() == found.to_json()
+    assert measured.convolutions == {"bn": "conv1"}
+    assert measured.title("bn") == "conv1 (behind bn)"
+    for layer in ("bn", "conv2"):
+        assert measured.ablations[layer].to_json() == gn.ablate(TinyNet(), IMAGES, LABELS, layer).to_json()
+    assert measured.notes == ()
+    assert repr(measured).endswith("2 dead), 2 layers ablated)")
+
+
+def test_a_layer_by_its_own_name_is_that_very_layer(subject):
+    found = analyse(subject, "channels", layers=["fc1", subject.model().conv1], ablation_images=0).result
+    assert list(found.channels) == ["conv1", "fc1"]
+    assert (found.convolutions, found.ablations) == ({}, {})
+    assert (
+        found.channels["conv1"].to_json() == gn.channels(TinyNet(), IMAGES, LABELS, layers="conv1")["conv1"].to_json()
+    )
+
+
+def test_what_is_selective_and_what_is_harmful(make):
+    result = analyse(make(model=Ablated()), "channels", value="mean").result
+    layer, found = result["bn"], result.ablations["bn"]
+    assert layer.dead == (1,)
+    assert found.value == "mean"
+    alive = [c for c in range(4) if c != 1]
+    assert result.selective("bn", 9).tolist() == sorted(alive, key=lambda c: -layer.selectivity[c])
+    losses = found.lost("loss")
+    assert (found.lost() == 0).all()  # so the loss tells them apart
+    assert result.harmful("bn").tolist() == sorted(np.flatnonzero(losses > 0).tolist(), key=lambda c: -losses[c])
+    by_accuracy = dataclasses.replace(found, ablated={**found.ablated, "accuracy": found.baseline["accuracy"] - losses})
+    assert (
+        dataclasses.replace(result, ablations={"bn": by_accuracy}).harmful("bn").tolist()
+        == result.harmful("bn").tolist()
+    )
+    whole, one = result.agreement(), result.agreement("conv2")
+    assert whole.channels == 3 + len(result["conv2"]) - len(result["conv2"].dead)
+    assert one.channels == len(result["conv2"]) - len(result["conv2"].dead)
+
+
+def test_fewer_images_are_drawn_by_seed_and_keep_their_places(subject):
+    found = analyse(subject, "channels", images=9, ablation_images=6, top=2, seed=1)
+    assert found.name == "channels/conv-9-top2-ablate6-seed1"
+    places = np.unique(found.result["conv2"].top_images)
+    assert found.result.channels.images == 9
+    assert found.result.ablations["conv2"].images == 6
+    drawn = gn.channels(TinyNet(), IMAGES[places], LABELS[places], layers="conv2", top=1)["conv2"]
+    assert found.result["conv2"].top_images[:, 0].tolist() == places[drawn.top_images[:, 0]].tolist()
+
+
+def test_without_labels_there_are_images_and_no_classes(make):
+    result = analyse(make(labelled=False), "channels").result
+    assert result.channels.classes is None
+    assert (result.ablations, result.agreement(), result.selective("bn").tolist()) == ({}, None, [])
+    assert result.notes == ("The images have no labels, so what the network loses without a channel is not known.",)
+    assert list(facts(result, "conv2", 0)) == ["active in 100.0% of images"]
+
+
+def test_pictures_are_made_of_the_channels_of_the_sheet_that_live(subject, monkeypatch):
+    asked = []
+
+    def quick(*arguments, **options):
+        asked.append((arguments[1:], options["objective"], options["seed"], len(options["real"])))
+        return maximise.visualize(*arguments, **options, steps=2)
+
+    monkeypatch.setattr("glassnet.analysis.channels.visualize", quick)
+    result = analyse(subject, "channels", layers="conv2", visualize=True, sheet=7, seed=3).result
+    alive = [c for c in result.sheets["conv2"].tolist() if c not in result["conv2"].dead]
+    assert asked == [(("conv2", alive), "neuron", 3, 24)]
+    assert result.pictures["conv2"].channels.tolist() == alive
+    again = analyse(subject, "channels", layers="conv2", visualize=True, sheet=7, seed=3)
+    assert len(asked) == 1
+    assert np.array_equal(again.result.pictures["conv2"].images, result.pictures["conv2"].images)
+
+
+def test_pictures_of_normalised_images_are_left_out_and_that_is_said(tmp_path):
+    normalised = IMAGES.astype(np.float32) / 50 - 1
+    found = analyse(gn.Subject(TinyNet(), normalised, LABELS), "channels", layers="conv2", visualize=True)
+    assert found.result.pictures == {}
+    assert "The pictures of the channels of conv2 are left out: real has values from -1" in found.result.notes[0]
+    assert len(found.plots) == 1
+
+
+def test_killed_in_the_middle_it_leaves_nothing_and_is_made_whole_afterwards(subject, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("glassnet.analysis.channels.ablate", stop)
+        with pytest.raises(KeyboardInterrupt):
+            analyse(subject, "channels")
+    with monkeypatch.context() as patch:
+        patch.setattr("glassnet.figures.channel_sheet", stop)  # when numbers are in the draft already
+        with pytest.raises(KeyboardInterrupt):
+            analyse(subject, "channels")
+    folder = subject.store.root / "channels"
+    assert subject.store.entries() == []
+    assert not folder.exists() or not list(folder.iterdir())
+    whole = analyse(subject, "channels")
+    assert json.loads((whole.entry.path / "analysis.json").read_text())["kind"] == "channels"
+    assert [one.name for one in whole.figures] == ["channels-bn", "channels-conv2"]
+
+
+# Sheets.
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """What is given to the figure, sheet by sheet."""
+    seen = []
+
+    def note(rows, **words):
+        seen.append((rows, words))
+        return channels_figure.channel_sheet(rows, **words)
+
+    monkeypatch.setattr("glassnet.figures.channel_sheet", note)
+    return seen
+
+
+def test_a_sheet_shows_the_numbers_of_the_result(make, drawn):
+    result = analyse(make(), "channels", layers="conv2", sheet=5).result
+    ((rows, words),) = drawn
+    layer, found = result["conv2"], result.ablations["conv2"]
+    half = {*result.selective("conv2", 3).tolist(), *result.harmful("conv2", 3).tolist()}
+    assert half <= set(result.sheets["conv2"].tolist()) or len(half) > 5
+    order = [c for c in layer.order().tolist() if c in result.sheets["conv2"]]
+    assert [row.name for row in rows] == [f"channel {c}" for c in order]
+    assert len(rows) == 5
+    for row, c in zip(rows, order, strict=True):
+        assert np.array_equal(row.images, IMAGES[layer.top_images[c, :6]])
+        assert np.array_equal(row.bars, layer.rectified_means[c])
+        loss = found.lost("loss")[c]
+        best = int(layer.auroc[c].argmax())
+        assert row.facts == (
+            f"active in {layer.active[c]:.1%} of images" if layer.active[c] else "dead: no image activates it",
+            *([f"selectivity {layer.selectivity[c]:.2f}: {CLASSES[layer.preferred[c]]}"] if layer.active[c] else []),
+            f"AUROC {layer.auroc[c, best]:.3f}: {CLASSES[best]}",
+            f"removed: loss {'+' if loss > 0 else '−'}{gn_show(abs(loss))}" if loss else "removed: nothing changes",
+        )
+    assert words["title"] == "What conv2 has learned: 5 of 8 channels"
+    assert words["note"].startswith(
+        "Shown are the most selective and the most harmful to remove; 3 others are left out."
+    )
+    assert words["note"].endswith("2 channels are dead. Numbers are of 24 test images.")
+
+
+def gn_show(value):
+    from glassnet.measures import show
+
+    return show("loss", value)
+
+
+def test_many_channels_make_pages_and_the_left_out_are_counted(make, monkeypatch, drawn):
+    monkeypatch.setattr("glassnet.analysis.channel_sheets.PAGE", 3)
+    found = analyse(make(), "channels", layers=["conv2", "fc1"], ablation_images=0, sheet=8)
+    assert [len(rows) for rows, _ in drawn] == [3, 3, 2, 3, 3]
+    titles = [one.title for one in found.figures]
+    assert titles[1] == "What conv2 has learned: 8 channels, page 2 of 3"
+    assert titles[3] == "What fc1 has learned: 6 channels, page 1 of 2"
+    assert [one.name for one in found.figures][:2] == ["channels-conv2-1", "channels-conv2-2"]
+    assert drawn[3][0][0].boxes is None  # a linear layer sees all
+
+
+def test_a_frame_is_the_place_of_the_maximum_in_pixels(measured):
+    layer = measured["conv2"]
+    assert layer.size == (4, 3)
+    (row, column), *_ = layer.top_places[0]
+    box = boxes_of(layer, 0, (12, 10))[0]
+    assert box.tolist() == [column * 10 // 3, row * 3, -(-(column + 1) * 10 // 3), row * 3 + 3]
+
+
+# Tasks and parts.
+
+
+def test_the_validation_part_is_what_the_epoch_was_chosen_by(copy):
+    subject, context = gn.Subject.of_run(copy), Context()
+    found = analyse(subject, "channels", layers="conv2", split="validation", images=100, ablation_images=50)
+    held = training_parts(copy.dataset(), copy.settings.validation, seed=copy.settings.seed)[1]
+    assert torch.equal(part_of(subject, "validation", context).numbers, held.numbers)
+    assert found.result.split == "validation"
+    assert found.name == "channels/conv2-validation-100-ablate50"
+    assert (
+        found.entry.path
+        == analyse(subject, "channels", layers="conv2", split="validation", images=100, ablation_images=50).entry.path
+    )
+    with pytest.raises(InputError, match="tiny is no run, and has no images that its epoch was chosen by"):
+        analyse(make_subject(), "channels", split="validation")
+
+
+def test_of_masks_it_is_dissection_and_the_loss_of_mean_iou(scans, tmp_path):
+    run = gn.train(tiny_segmentation(scans, tmp_path / "run", epochs=1))
+    result = analyse(run, "channels", layers="last-conv").result
+    (name,) = result.channels
+    test = run.dataset().test
+    expected = gn.ablate(run.model(), test.images, test.targets, name, batch_size=8)
+    assert result.ablations[name].measure == "mean_iou"
+    assert result.ablations[name].lost() == pytest.approx(expected.lost(), abs=1e-6)
+    assert result[name].iou.shape == (len(result[name]), 3)
+    assert any(one.startswith("IoU") for one in facts(result, name, 0))
+
+
+def test_a_reconstruction_is_given_its_noise_and_judged_by_the_originals(tmp_path):
+    run = gn.train(tiny_vae(save_bars(tmp_path / "bars"), tmp_path / "run", epochs=1))
+    subject = gn.Subject.of_run(run)
+    result = analyse(subject, "channels", layers="conv").result
+    found = next(iter(result.ablations.values()))
+    assert (found.kind, found.measure) == ("reconstruction", "psnr")
+    evaluated = analyse(subject, "evaluation", figures=False).result
+    assert found.baseline["psnr"] == pytest.approx(evaluated.psnr, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"images": 0}, "images is 0, expected at least 1"),
+        ({"sheet": 0}, "sheet is 0, expected at least 1"),
+        ({"ablation_images": -1}, "ablation_images is -1, expected 0"),
+        ({"layers": "conv9"}, "no layer 'conv9' in TinyNet"),
+        ({"split": "train"}, "has only the images that it was given"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused(subject, settings, message):
+    with pytest.raises(InputError, match=message):
+        analyse(subject, "channels", **settings)
+    assert subject.store.entries() == []
+
+
+def test_the_kind_says_what_it_is_made_of():
+    assert {"analysis", "microscope", "models", "tasks"} <= set(KINDS["channels"].code)
