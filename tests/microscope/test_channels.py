@@ -1,5 +1,6 @@
 """What channels respond to: equal to plain loops, whatever the layer's layout, and however the images are cut."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -9,14 +10,11 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 
 import glassnet as gn
+from channel_loops import IMAGES, LABELS, PIXELS, check, given
 from glassnet.errors import InputError
 from glassnet.microscope import dissection, statistics
-from glassnet.microscope.detectors import mean_ranks
 from odd_nets import Attention, ClassToken
-from tiny_nets import TinyNet, coloured
-
-IMAGES, LABELS = coloured(23, height=16, width=16)
-PIXELS = torch.from_numpy(IMAGES).float() / 255
+from tiny_nets import TinyNet
 
 
 class ByHand(nn.Module):
@@ -65,43 +63,6 @@ def test_a_case_worked_out_by_hand():
     assert found.order().tolist() == [0, 1, 2]
 
 
-def loops(maps, labels, top):
-    """Work out all figures of maps (n, c, h, w) image by image."""
-    n, c, _, width = maps.shape
-    highest = np.array([[maps[i, j].max() for j in range(c)] for i in range(n)])
-    best = np.array([sorted(range(n), key=lambda i: (-highest[i, j], i))[:top] for j in range(c)])
-    places = np.array([[divmod(int(maps[i, j].argmax()), width) for i in best[j]] for j in range(c)])
-    known = sorted(set(labels.tolist()))
-    rectified = np.array([[np.maximum(maps[labels == k, j], 0).mean() for k in known] for j in range(c)])
-    selective = []
-    for one in rectified:
-        most, rest = one.max(), np.delete(one, one.argmax()).mean()
-        selective.append((most - rest) / (most + rest) if most + rest > 0 else np.nan)
-    return {
-        "top_images": best,
-        "top_places": places,
-        "top_activations": np.array([highest[best[j], j] for j in range(c)]),
-        "active": (highest > 0).mean(axis=0),
-        "means": maps.mean(axis=(0, 2, 3)),
-        "class_means": np.array([[maps[labels == k, j].mean() for k in known] for j in range(c)]),
-        "rectified_means": rectified,
-        "selectivity": np.array(selective),
-        "auroc": np.array([[roc_auc_score(labels == k, highest[:, j]) for k in known] for j in range(c)]),
-    }
-
-
-def check(found, maps, labels=LABELS, top=5):
-    for name, expected in loops(maps.double().numpy(), labels, top).items():
-        assert getattr(found, name) == pytest.approx(expected, rel=1e-4, abs=1e-6, nan_ok=True), name
-
-
-def given(model, layer, call=0):
-    kept = []
-    with model.get_submodule(layer).register_forward_hook(lambda *args: kept.append(args[2].clone())), torch.no_grad():
-        model.eval()(PIXELS)
-    return kept[call]
-
-
 @pytest.mark.parametrize("batch_size", [23, 7, 1])
 @pytest.mark.parametrize("on_disk", [False, True])
 def test_equal_plain_loops(monkeypatch, batch_size, on_disk):
@@ -147,13 +108,6 @@ def test_labels_that_an_image_has_several_of():
     assert np.isnan(found.auroc[:, 2]).all()
     assert np.isnan(found.class_means[:, 2]).all()
     assert not np.isnan(found.selectivity).all()
-
-
-def test_ranks_share_their_mean_among_equals():
-    assert mean_ranks(torch.tensor([[3.0, 1.0, 3.0, -2.0, 3.0], [0, 0, 0, 0, 0]])).tolist() == [
-        [4, 2, 4, 1, 4],
-        [3, 3, 3, 3, 3],
-    ]
 
 
 def test_one_image_constant_images_and_no_labels():
@@ -208,6 +162,36 @@ def test_errors_say_what_was_expected(options, message):
         gn.channels(**({"model": TinyNet(), "images": IMAGES, "labels": LABELS} | options))
 
 
+def test_figures_are_saved_and_read_back(tmp_path):
+    found = gn.channels(TinyNet(), IMAGES, LABELS, layers=["conv1", "relu"], classes=["red", "green", "blue"])
+    again = gn.Channels.load(found.save(tmp_path / "channels.npz"))
+    assert (list(again), again.images, again.classes) == (list(found), found.images, found.classes)
+    for name, one in found.layers.items():
+        for field in dataclasses.fields(one):
+            first, second = (getattr(layer, field.name) for layer in (one, again[name]))
+            assert np.array_equal(first, second, equal_nan=True) if isinstance(first, np.ndarray) else first == second
+            assert getattr(first, "dtype", None) == getattr(second, "dtype", None)
+    with np.load(tmp_path / "channels.npz") as file:
+        assert file["layers/relu:1/top_images"].tolist() == found["relu:1"].top_images.tolist()
+    plain = gn.channels(TinyNet(), IMAGES)
+    assert gn.Channels.load(plain.save(tmp_path / "plain.npz")).to_json() == plain.to_json()
+
+
+def test_files_that_cannot_be_read_or_written_are_named(tmp_path):
+    found = gn.channels(TinyNet(), IMAGES, LABELS)
+    with pytest.raises(InputError, match=r"expected one that ends in \.npz"):
+        found.save(tmp_path / "channels.json")
+    with pytest.raises(InputError, match=r"none\.npz does not exist, expected a file that Channels\.save wrote"):
+        gn.Channels.load(tmp_path / "none.npz")
+    file = found.save(tmp_path / "channels.npz")
+    file.write_bytes(file.read_bytes()[:-200])
+    with pytest.raises(InputError, match=r"channels\.npz is no file that Channels\.save wrote, or is damaged"):
+        gn.Channels.load(file)
+    np.savez(file, document=np.array('{"images": 3}'))
+    with pytest.raises(InputError, match=r"channels\.npz is damaged .*; ask glassnet\.channels again"):
+        gn.Channels.load(file)
+
+
 def test_it_says_in_one_line_what_it_is():
     found = gn.channels(TinyNet(), IMAGES, LABELS, classes=["red", "green", "blue"])
     assert repr(found).startswith("Channels(12 channels of 2 layers, 23 images, 3 classes, ")
@@ -236,7 +220,7 @@ def dissected(maps, masks, classes=3):
     resized = nn.functional.interpolate(maps, masks.shape[1:], mode="bilinear", align_corners=False).numpy()
     iou = np.full((len(values), classes), np.nan)
     for channel, threshold in enumerate(thresholds):
-        above = (resized[:, channel] > threshold) & (masks != 255)
+        above = (resized[:, channel] > threshold + 1e-6 * abs(threshold)) & (masks != 255)
         for one in range(classes):
             both, either = (above & (masks == one)).sum(), (above | (masks == one)).sum()
             iou[channel, one] = both / either if either else np.nan
@@ -267,6 +251,14 @@ def test_a_channel_that_shows_a_class_has_an_iou_of_one():
     found = gn.channels(ByHand(), torch.from_numpy(masks)[:, None].float(), masks=masks)["conv"]
     assert found.iou.tolist() == [[0, 1], [0, 0], [0, 0]]  # the second exceeds no threshold: 99.5% are equal
     assert found.thresholds.tolist() == [-0.5, 0.5, -1]
+
+
+def test_a_plateau_at_the_threshold_does_not_exceed_it_when_it_is_resized():
+    values = torch.linspace(0.1, 0.9, 50).view(50, 1, 1, 1)
+    for value in values:  # a background that is alike everywhere, as that of digits
+        images = torch.full((3, 1, 7, 5), float(value))
+        found = gn.channels(ByHand(), images, masks=np.zeros((3, 31, 17), np.uint8))["conv"]
+        assert found.iou.tolist() == [[0], [0], [0]]
 
 
 def test_a_threshold_from_a_part_of_the_places_is_as_far_off_as_is_said(monkeypatch):

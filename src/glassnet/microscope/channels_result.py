@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +15,8 @@ from jaxtyping import Bool, Float32, Float64, Int64
 
 from glassnet.display import Shown, fraction
 from glassnet.errors import InputError
+from glassnet.files import atomic, writable_target
+from glassnet.run.codec import decode, encode
 from glassnet.tables import Table, make_table
 
 SHOWN_CHANNELS = 12
@@ -44,8 +49,8 @@ class LayerChannels(Shown):
             activates it more than one of no such class, half for equals (c, k).
         thresholds: Activation that 0.5% of all places exceed (c,). None without masks.
         iou: Intersection over union, over all images, of each class's pixels with those where the map, resized
-            bilinearly to the mask, exceeds the threshold (c, k). None without masks. Bau et al. 2017,
-            https://arxiv.org/abs/1704.05796.
+            bilinearly to the mask, exceeds the threshold by more than a millionth of it, which may be rounding (c, k).
+            None without masks. Bau et al. 2017, https://arxiv.org/abs/1704.05796.
     """
 
     layer: str
@@ -190,6 +195,43 @@ class Channels(Shown):
 
     def _table(self) -> Table:
         return self.table()
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write all figures to a file, which `Channels.load` reads and NumPy too.
+
+        It holds an array for each figure, as in data["layers/conv1/auroc"], and all else as JSON in data["document"].
+
+        Args:
+            path: File to write, .npz, whole or not at all.
+
+        Raises:
+            InputError: The ending is another, or nothing can be written there.
+        """
+        if Path(path).suffix.lower() != ".npz":
+            raise InputError(f"the path is {os.fspath(path)}, expected one that ends in .npz.")
+        document, arrays = encode(self)
+        with atomic(writable_target(path, "the path")) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, document=np.array(json.dumps(document)), **arrays)  # type: ignore[arg-type]
+        return Path(path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Channels:
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: There is no such file, or it is damaged.
+        """
+        try:
+            with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            document = json.loads(str(arrays.pop("document")))
+        except FileNotFoundError:
+            raise InputError(f"{os.fspath(path)} does not exist, expected a file that Channels.save wrote.") from None
+        except Exception as error:  # zip, zlib, NumPy and JSON each raise their own on damaged bytes
+            raise InputError(
+                f"{os.fspath(path)} is no file that Channels.save wrote, or is damaged ({error})."
+            ) from None
+        return decode(cls, document, arrays, source=os.fspath(path), again="ask glassnet.channels again.")
 
     def to_json(self) -> dict[str, Any]:
         """Return all figures as JSON values; None for what has no figure."""

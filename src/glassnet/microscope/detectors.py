@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import IO
 
 import numpy as np
@@ -10,48 +13,70 @@ import torch
 from jaxtyping import Float, Float32, Float64, Int64
 from torch import Tensor
 
-AT_ONCE = 2**22
-"""Numbers that are ranked at once, about 50 bytes each."""
+from glassnet.console import step
+
+AT_ONCE = 2**18
+"""Numbers that a thread ranks at once, about 50 bytes each; one channel has all its images there."""
+THREADS = 8
+"""Threads that rank, at most."""
+LOW_HALF = 2**32 - 1
 
 
 class Maxima:
-    """The highest activation of each channel in each image: float32 (channel, image).
+    """The highest activation of each channel in each image, float32; a part is in memory, what is more in a file.
 
     Attributes:
         channels: Number of channels.
         images: Number of images.
     """
 
-    def __init__(self, channels: int, images: int, file: IO[bytes] | None) -> None:
-        """Make room in memory, or in a file where memory is not to grow with the images."""
-        self.channels, self.images, self._file = channels, images, file
-        self._array = np.empty((0 if file else channels, images), np.float32)
+    def __init__(self, channels: int, images: int, held: int) -> None:
+        """Make room for those of `held` images; the file, without a name, is made when there are more."""
+        self.channels, self.images = channels, images
+        self._part = np.empty((channels, max(1, min(held, images))), np.float32)
+        self._first = self._filled = 0  # the image that the part begins with, and how many it holds
+        self._file: IO[bytes] | None = None
 
-    def put(self, start: int, rows: Float[Tensor, "batch channel"]) -> None:
-        """Take the maxima of a batch of images."""
-        columns = np.ascontiguousarray(rows.float().cpu().numpy().T)
+    def put(self, rows: Float[Tensor, "batch channel"]) -> None:
+        """Take the maxima of the next images."""
+        columns = rows.float().cpu().numpy().T
+        while columns.shape[1]:
+            if self._filled == self._part.shape[1]:
+                self._write()
+            count = min(columns.shape[1], self._part.shape[1] - self._filled)
+            self._part[:, self._filled : self._filled + count] = columns[:, :count]
+            self._filled += count
+            columns = columns[:, count:]
+
+    def _write(self) -> None:
+        """Append the part to the file: all of its images of the first channel, then of the second."""
         if self._file is None:
-            self._array[:, start : start + columns.shape[1]] = columns
-            return
-        for channel, column in enumerate(columns):
-            self._file.seek(4 * (channel * self.images + start))
-            self._file.write(column.tobytes())
+            self._file = tempfile.TemporaryFile(prefix="glassnet-")  # noqa: SIM115 - closed by `close`
+        self._file.write(self._part.data)
+        self._first, self._filled = self._first + self._filled, 0
 
-    def blocks(self) -> Iterator[tuple[slice, Float32[Tensor, "block n"]]]:
-        """Yield the channels' maxima, so many at a time as are ranked at once."""
-        step = max(1, AT_ONCE // self.images)
-        for start in range(0, self.channels, step):
-            chosen = slice(start, min(start + step, self.channels))
-            yield (
-                chosen,
-                torch.from_numpy(self._array[chosen] if self._file is None else self._read(self._file, chosen)),
-            )
+    def blocks(self) -> Iterator[tuple[slice, Float32[np.ndarray, "block n"]]]:
+        """Yield the channels' maxima, as many at a time as are ranked at once."""
+        count = max(1, AT_ONCE // self.images)
+        for start in range(0, self.channels, count):
+            chosen = slice(start, min(start + count, self.channels))
+            yield chosen, self._read(chosen)
 
-    def _read(self, file: IO[bytes], chosen: slice) -> Float32[np.ndarray, "block n"]:
-        file.seek(4 * chosen.start * self.images)
-        count = chosen.stop - chosen.start
-        read = np.frombuffer(bytearray(file.read(4 * count * self.images)), np.float32)
-        return read.reshape(count, self.images)
+    def _read(self, chosen: slice) -> Float32[np.ndarray, "block n"]:
+        count, width = chosen.stop - chosen.start, self._part.shape[1]
+        found = np.empty((count, self.images), np.float32)
+        for first in range(0, self._first, width):
+            assert self._file is not None
+            self._file.seek(4 * (first * self.channels + chosen.start * width))
+            read = np.frombuffer(self._file.read(4 * count * width), np.float32)
+            found[:, first : first + width] = read.reshape(count, width)
+        found[:, self._first :] = self._part[chosen, : self._filled]
+        return found
+
+    def close(self) -> None:
+        """Remove the file."""
+        if self._file is not None:
+            self._file.close()
 
 
 def auroc(
@@ -70,21 +95,64 @@ def auroc(
     """
     positive = torch.bincount(classes, minlength=count).double()
     pairs = positive * (maxima.images - positive)
+    one_each = torch.equal(images, torch.arange(maxima.images))
+    groups = (classes if one_each else torch.arange(maxima.images)).numpy()
     found = torch.empty(maxima.channels, count, dtype=torch.float64)
-    for chosen, block in maxima.blocks():
-        sums = torch.zeros(len(block), count, dtype=torch.float64)
-        sums.index_add_(1, classes, mean_ranks(block)[:, images])
+
+    def fill(chosen: slice, block: Float32[np.ndarray, "block n"]) -> None:
+        sums = rank_sums(block, groups, count if one_each else maxima.images)
+        if not one_each:
+            sums = torch.zeros(len(sums), count, dtype=torch.float64).index_add_(1, classes, sums[:, images])
         found[chosen] = (sums - positive * (positive + 1) / 2) / torch.where(pairs > 0, pairs, torch.nan)
+
+    _in_threads(fill, maxima)
     return found.numpy()
 
 
-def mean_ranks(scores: Float[Tensor, "rows n"]) -> Float64[Tensor, "rows n"]:
-    """Rank each row from 1, the lowest first; equals share their mean rank."""
-    values, order = scores.sort(dim=1)
-    places = torch.arange(scores.shape[1]).expand_as(order)
-    starts = torch.ones_like(values, dtype=torch.bool)
-    starts[:, 1:] = values[:, 1:] != values[:, :-1]
-    ends = torch.cat([starts[:, 1:], torch.ones_like(starts[:, :1])], dim=1)
-    first = torch.where(starts, places, 0).cummax(dim=1).values
-    last = torch.where(ends, places, scores.shape[1]).flip(1).cummin(dim=1).values.flip(1)
-    return torch.empty_like(values, dtype=torch.float64).scatter_(1, order, (first + last).double() / 2 + 1)
+def _in_threads(work: Callable[[slice, Float32[np.ndarray, "block n"]], None], maxima: Maxima) -> None:
+    """Do the work for all blocks, of which few are in memory at a time."""
+    threads = min(torch.get_num_threads(), THREADS) if maxima.images <= AT_ONCE else 1
+    waiting: deque[Future[None]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for chosen, block in maxima.blocks():
+            step()
+            waiting.append(pool.submit(work, chosen, block))
+            if len(waiting) > threads:
+                waiting.popleft().result()
+        for one in waiting:
+            one.result()
+
+
+def rank_sums(
+    scores: Float32[np.ndarray, "rows n"], groups: Int64[np.ndarray, " n"], count: int
+) -> Float64[Tensor, "rows groups"]:
+    """Rank each row from 1, the lowest first, equals sharing their mean rank, and add the ranks up by group.
+
+    A score and its group are sorted as one whole number, several times as fast as places are found by sorting.
+    """
+    rows, n = scores.shape
+    keys = ordered(scores)
+    keys <<= 32
+    keys |= groups
+    keys.sort(axis=1)
+    cells = keys & LOW_HALF
+    cells += count * np.arange(rows)[:, None]
+    keys >>= 32
+    begins = np.ones((rows, n), bool)  # where a score is another than the one before
+    np.not_equal(keys[:, 1:], keys[:, :-1], out=begins[:, 1:])
+    del keys
+    first = np.flatnonzero(begins)
+    after = np.append(first[1:], rows * n)
+    # Twice the mean rank, counted on from row to row.
+    twice = torch.from_numpy(np.repeat(first + after + 1, after - first))
+    del first, after, begins
+    sums = torch.zeros(rows * count, dtype=torch.int64).scatter_add_(0, torch.from_numpy(cells).view(-1), twice)
+    before = np.arange(rows)[:, None] * n * np.bincount(groups, minlength=count)
+    return sums.view(rows, count).double() / 2 - torch.from_numpy(before).double()
+
+
+def ordered(scores: Float32[np.ndarray, "*shape"]) -> Int64[np.ndarray, "*shape"]:
+    """Return whole numbers of 32 bits that are ordered as the scores are, and equal where these are."""
+    bits = (scores + np.float32(0)).view(np.int32)  # + 0 makes -0.0 to 0.0
+    bits ^= (bits >> 31) & 0x7FFFFFFF
+    return bits.astype(np.int64)

@@ -17,6 +17,8 @@ SHARE = 0.005
 """Share of all places at which a channel is above its threshold."""
 TAIL_BYTES = 2**26
 """Bytes of the highest values that are held for a layer; where more would be needed, a random part of the places."""
+ROUNDING = 1e-6
+"""Share of the threshold by which a resized map must exceed it: rounding lifts a plateau a bit above its own height."""
 AT_ONCE = 2**23
 """Pixels, times channels or classes, that are worked on at once."""
 
@@ -80,7 +82,7 @@ class Overlap:
         columns[known, -1] = 1
         self._pixels += columns.sum(dim=0, dtype=torch.float64).cpu()
         step = max(1, AT_ONCE // masks.numel())
-        thresholds = self.thresholds.to(maps.device).view(-1, 1, 1)
+        thresholds = (self.thresholds + ROUNDING * self.thresholds.abs()).to(maps.device).view(-1, 1, 1)
         for start in range(0, len(thresholds), step):
             chosen = slice(start, start + step)
             resized = F.interpolate(maps[:, chosen], masks.shape[1:], mode="bilinear", align_corners=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -32,12 +33,27 @@ class LayerCalls:
         module: The module's name.
         readings: By call; all have the same number of channels.
         channels: That number.
+        calls: How often the module runs in a forward pass, whether or not these calls are looked at.
     """
 
     name: str
     module: str
     readings: Mapping[Call, Reading]
     channels: int
+    calls: int
+
+    def check_calls(self, calls: int, start: int, size: int) -> None:
+        """Refuse a pass of `size` images from `start` on in which the module ran more or less often.
+
+        Raises:
+            InputError: It did.
+        """
+        if calls != self.calls:
+            images = f"images {start} to {start + size - 1}" if size > 1 else f"image {start}"
+            raise InputError(
+                f"layer '{self.module}' ran {_times(calls)} for {images}, and {_times(self.calls)} for the first "
+                "images: it does not run alike in every pass; ask for other layers."
+            )
 
     def reading(self, call: Call, value: Tensor, size: int) -> Reading:
         """Return how the output of one call for `size` images is read.
@@ -92,6 +108,10 @@ class LayerCalls:
         return value.reshape(-1).index_copy(0, places, maps.to(value.dtype).reshape(-1)).view(value.shape)
 
 
+def _times(count: int) -> str:
+    return f"{count} time{'s' * (count != 1)}"
+
+
 def channel_units(reading: Reading) -> tuple[int, ...]:
     """Return the axes that hold channels, of an output with an axis for each unit; of vectors, the axis of numbers."""
     units = reading.channel_units()
@@ -125,7 +145,7 @@ def find_layer(model: nn.Module, layer: str | nn.Module, images: Images | ImageR
     if len(counts) > 1:
         first = next(iter(chosen))
         raise InputError(f"layer '{module}' gives other numbers of channels each time; ask for one call, as '{first}'.")
-    return LayerCalls(names[0], module, found, counts.pop())
+    return LayerCalls(names[0], module, found, counts.pop(), len(known))
 
 
 def find_layers(
@@ -141,8 +161,9 @@ def find_layers(
     known, problems = _read(model, dict.fromkeys(split_call(name)[0] for name in names), images, call)
     chosen = name_calls(names, asked, problems)
     readings = {name: reading for name, one in chosen.items() if (reading := known[one]) is not None}
+    ran = Counter(module for module, _ in known)
     return {
-        name: LayerCalls(name, chosen[name][0], {chosen[name]: reading}, _count(reading))
+        name: LayerCalls(name, chosen[name][0], {chosen[name]: reading}, _count(reading), ran[chosen[name][0]])
         for name, reading in readings.items()
     }
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from glassnet.errors import InputError
@@ -15,6 +16,10 @@ from glassnet.microscope.dissection import Tail
 from glassnet.microscope.layer import LayerCalls
 from glassnet.microscope.members import Members
 from glassnet.microscope.normalised import Affine
+from glassnet.microscope.strongest import Strongest
+
+AT_ONCE = 2**22
+"""Numbers of a layer that are gone through again and again while they are in the processor's cache."""
 
 
 class Responses:
@@ -40,15 +45,14 @@ class Responses:
             maxima: Takes each image's highest activations, where there are classes.
             tail: Finds the thresholds of dissection, where there are masks.
         """
-        self.affine = affine
-        self.layer, self.top, self.members, self.maxima, self.tail = layer, top, members, maxima, tail
+        self.layer, self.affine, self.members, self.maxima, self.tail = layer, affine, members, maxima, tail
         self.images, self.size = 0, (1, 1)
         count = layer.channels
         self._active, self._sums = (torch.zeros(count, dtype=torch.float64) for _ in range(2))
         if members is not None:
             self._by_class, self._rectified = (torch.zeros(members.count, count, dtype=torch.float64) for _ in range(2))
-        self._values, self._numbers = torch.empty(count, 0), torch.empty(count, 0, dtype=torch.int64)
-        self._places = torch.empty(count, 0, dtype=torch.int64)
+        self._strongest = Strongest(count, top)
+        self._never_negative = True
 
     def add(self, start: int, maps: Float[Tensor, "batch channel height width"]) -> None:
         """Take what the layer gives for a batch of images.
@@ -57,38 +61,52 @@ class Responses:
             InputError: It is NaN or infinite.
         """
         self.size = (maps.shape[2], maps.shape[3])
-        flat = maps.flatten(2)
+        flat = _by_place(maps)
         flat = flat.float() if flat.element_size() < 4 else flat
-        highest, means = flat.amax(dim=2), flat.mean(dim=2)
+        parts = [torch.stack(self._measure(part)) for part in flat.split(max(1, AT_ONCE // flat[0].numel()))]
+        highest, means, behind, *others = torch.cat(parts, dim=1).cpu()
         self._check(start, highest + means)
         self.images = start + len(flat)
-        self._active += (self._behind(flat, highest) > 0).sum(dim=0).cpu()
-        self._sums += means.double().sum(dim=0).cpu()
+        self._active += (behind > 0).sum(dim=0)
+        self._sums += means.double().sum(dim=0)
         if self.members is not None:
             rows, classes = self.members.of_batch(start, self.images)
-            for sums, values in ((self._by_class, means), (self._rectified, self._let_through(flat))):
-                sums.index_add_(0, classes, values.double().cpu()[rows])
+            for sums, values in ((self._by_class, means), (self._rectified, *others)):
+                sums.index_add_(0, classes, values.double()[rows])
         if self.maxima is not None:
-            self.maxima.put(start, highest)
+            self.maxima.put(highest)
         if self.tail is not None:
-            self.tail.add(flat)
-        self._keep(start, flat, highest.float().cpu())
+            self.tail.add(flat.transpose(1, 2))
+        self._strongest.add(start, highest, partial(_places, flat))
+
+    def _measure(self, flat: Float[Tensor, "part place channel"]) -> list[Float[Tensor, "part channel"]]:
+        """Return each image's highest activation, its mean, the highest behind the normalisation, and, where there are
+        classes, the mean of what a ReLU there lets through.
+        """
+        highest, means = flat.amax(dim=1), flat.mean(dim=1)
+        found = [highest, means, self._behind(flat, highest)]
+        if self.members is not None:
+            found.append(self._let_through(flat, means))
+        return found
 
     def _behind(
-        self, flat: Float[Tensor, "batch channel place"], highest: Float[Tensor, "batch channel"]
-    ) -> Float[Tensor, "batch channel"]:
-        """Return each image's highest activation behind the normalisation, if there is one."""
+        self, flat: Float[Tensor, "part place channel"], highest: Float[Tensor, "part channel"]
+    ) -> Float[Tensor, "part channel"]:
         if self.affine is None:
             return highest
         scale, shift = self.affine
-        return torch.where(scale < 0, flat.amin(dim=2), highest) * scale + shift
+        turned = torch.where(scale < 0, flat.amin(dim=1), highest) if bool((scale < 0).any()) else highest
+        return turned * scale + shift
 
-    def _let_through(self, flat: Float[Tensor, "batch channel place"]) -> Float[Tensor, "batch channel"]:
-        """Return the means of what a ReLU there lets through."""
+    def _let_through(
+        self, flat: Float[Tensor, "part place channel"], means: Float[Tensor, "part channel"]
+    ) -> Float[Tensor, "part channel"]:
         if self.affine is not None:
             scale, shift = self.affine
-            flat = flat * scale[:, None] + shift[:, None]
-        return flat.clamp_min(0).mean(dim=2)
+            return torch.addcmul(shift, flat, scale).clamp_min_(0).mean(dim=1)
+        # Of what is never negative it is the mean, and the lowest value tells that soonest; it is asked until one is.
+        self._never_negative = self._never_negative and bool(flat.amin() >= 0)
+        return means if self._never_negative else flat.clamp_min(0).mean(dim=1)
 
     def _check(self, start: int, found: Float[Tensor, "batch channel"]) -> None:
         if not found.isfinite().all():
@@ -98,24 +116,12 @@ class Responses:
                 "for NaN in the weights, leave the image out, or ask for other layers."
             )
 
-    def _keep(self, start: int, flat: Tensor, highest: Float[Tensor, "batch channel"]) -> None:
-        """Keep the highest so far; the places of the maxima are looked up for those alone that are among them."""
-        # A stable sort after what is there: of equals the first images stay, however the batches are cut.
-        first = highest.T.sort(dim=1, descending=True, stable=True)
-        values = torch.cat([self._values, first.values[:, : self.top]], dim=1)
-        numbers = torch.cat([self._numbers, first.indices[:, : self.top] + start], dim=1)
-        places = torch.cat([self._places, torch.full_like(first.indices[:, : self.top], -1)], dim=1)
-        order = values.sort(dim=1, descending=True, stable=True).indices[:, : self.top]
-        self._values, self._numbers, self._places = (one.gather(1, order) for one in (values, numbers, places))
-        channels, ranks = (self._places < 0).nonzero(as_tuple=True)
-        maps = flat[(self._numbers[channels, ranks] - start).to(flat.device), channels.to(flat.device)]
-        self._places[channels, ranks] = maps.argmax(dim=1).cpu()
-
     def figures(self) -> dict[str, Any]:
         """Return the attributes of `LayerChannels` that are known here."""
-        places = np.stack(np.divmod(self._places.numpy(), self.size[1]), axis=2)
+        strongest = self._strongest
+        places = np.stack(np.divmod(strongest.places(), self.size[1]), axis=2)
         found: dict[str, Any] = {"layer": self.layer.name, "images": self.images, "size": self.size}
-        found |= {"top_images": self._numbers.numpy(), "top_activations": self._values.float().numpy()}
+        found |= {"top_images": strongest.images(), "top_activations": strongest.activations()}
         found |= {"top_places": places, "active": (self._active / self.images).numpy()}
         found["means"] = (self._sums / self.images).numpy()
         if self.members is not None and self.maxima is not None:
@@ -126,6 +132,22 @@ class Responses:
             found |= {"class_means": by_class, "rectified_means": rectified, "selectivity": selectivity(rectified)}
             found["auroc"] = auroc(self.maxima, members.images, members.classes, members.count)
         return found
+
+
+def _by_place(maps: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch place channel"]:
+    """Return maps with one axis of places, without a copy whether pixels or channels lie next to each other."""
+    if maps.stride(1) == 1 and maps.shape[1] > 1:
+        return maps.permute(0, 2, 3, 1).flatten(1, 2)
+    return maps.flatten(2).transpose(1, 2)
+
+
+def _places(
+    flat: Float[Tensor, "batch place channel"], images: Int64[Tensor, " some"], channels: Int64[Tensor, " some"]
+) -> Int64[Tensor, " some"]:
+    """Return the first place of the highest activation in some images and channels."""
+    maps = flat[images.to(flat.device), :, channels.to(flat.device)]
+    numbers = torch.arange(maps.shape[1], device=maps.device)
+    return torch.where(maps == maps.amax(dim=1, keepdim=True), numbers, maps.shape[1]).amin(dim=1).cpu()
 
 
 def selectivity(means: Float64[np.ndarray, "c k"]) -> Float64[np.ndarray, " c"]:
