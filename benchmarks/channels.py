@@ -1,20 +1,21 @@
 """How fast channels are looked at: each part against plain passes of the same network in the same process.
 
     python benchmarks/channels.py                        all parts, on MNIST's 10,000 test images
-    python benchmarks/channels.py --part ablation
+    python benchmarks/channels.py --part top --repeats 5
 
-`ablation`: every channel of `conv4` of `convnet` set to zero, against as many evaluations of the whole network.
 `top`: the strongest images, and all figures by class, of every channel of all layers of `vgg16` at 32 pixels, against
-one plain pass.
+one plain pass: that of `gn.predict`, in the batch size in which it is fastest here.
+`ablation`: every channel of `conv4` of `convnet` set to zero, against as many evaluations of the whole network.
 `visualize`: pictures of every channel of `conv4`, at once against one after another.
 
-Weights are random: speed does not depend on them.
+What is compared is timed by turns, `--repeats` times, and each ratio is of one turn: the median, the least and the most
+of them are written. Weights are random: speed does not depend on them.
 """
 
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -23,21 +24,25 @@ from results_file import machine, save
 from torch import nn
 
 import glassnet as gn
+from glassnet.microscope.detectors import Maxima, auroc
 
 
-def seconds(work: Callable[[], object], repeats: int) -> list[float]:
-    """Time some work, again and again."""
-    times = []
+def by_turns(works: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
+    """Time several works one after the other, again and again, so that all meet the same load."""
+    times: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
+        for name, work in works.items():
+            start = time.perf_counter()
+            work()
+            times[name].append(time.perf_counter() - start)
     return times
 
 
-def spread(times: list[float]) -> dict[str, float]:
-    """Median, least and most, in seconds."""
-    return {"n": len(times), "median": round(float(np.median(times)), 3), "least": min(times), "most": max(times)}
+def spread(values: Iterable[float]) -> dict[str, float]:
+    """Median, least and most."""
+    found = np.asarray(list(values))
+    named = {"median": np.median(found), "least": found.min(), "most": found.max()}
+    return {"n": len(found), **{name: round(float(one), 4) for name, one in named.items()}}
 
 
 def network(name: str, size: int) -> torch.nn.Module:
@@ -52,15 +57,14 @@ def ablation(options: argparse.Namespace) -> dict:
     images, labels = test.images[: options.images], test.targets[: options.images]
     channels = net.conv4.out_channels
     gn.ablate(net, images[:512], labels[:512], "conv4")  # imports
-    evaluation = seconds(lambda: gn.predict(net, images), options.repeats)
-    ablated = seconds(lambda: gn.ablate(net, images, labels, "conv4"), options.repeats)
-    ratio = float(np.median(ablated) / (channels * np.median(evaluation)))
+    works = {"evaluation": lambda: gn.predict(net, images), "ablation": lambda: gn.ablate(net, images, labels, "conv4")}
+    times = by_turns(works, options.repeats)
+    ratios = [ablated / (channels * one) for one, ablated in zip(*times.values(), strict=True)]
     return {
         "images": len(images),
         "channels": channels,
-        "evaluation_seconds": spread(evaluation),
-        "ablation_seconds": spread(ablated),
-        "share_of_as_many_evaluations": round(ratio, 4),
+        **{f"{name}_seconds": spread(one) for name, one in times.items()},
+        "share_of_as_many_evaluations": spread(ratios),
         "aim": 0.25,
     }
 
@@ -77,37 +81,43 @@ def visualize(options: argparse.Namespace) -> dict:
     gn.visualize(net, "conv4", size=28, steps=2)  # imports
     for name, real in (("alone", None), ("against_real_images", test.images[: options.images])):
         settings = {"size": 28, "real": real, "objective": "neuron"}
-        together, singly = [], []
-        for _ in range(options.repeats):  # by turns, so that both meet the same load
-            together += seconds(lambda given=settings: gn.visualize(net, "conv4", **given), 1)
-            one_by_one = lambda given=settings: [gn.visualize(net, "conv4", [one], **given) for one in chosen]  # noqa: E731
-            singly += [count / len(chosen) * one for one in seconds(one_by_one, 1)]
-        ratio = round(float(np.median(singly) / np.median(together)), 2)
-        found[name] = {"together_seconds": spread(together), "singly_seconds": spread(singly), "times_as_fast": ratio}
+        works = {
+            "together": lambda given=settings: gn.visualize(net, "conv4", **given),
+            "singly": lambda given=settings: [gn.visualize(net, "conv4", [one], **given) for one in chosen],
+        }
+        times = by_turns(works, options.repeats)
+        times["singly"] = [count / len(chosen) * one for one in times["singly"]]
+        ratios = [singly / together for together, singly in zip(*times.values(), strict=True)]
+        seconds = {f"{work}_seconds": spread(one) for work, one in times.items()}
+        found[name] = {**seconds, "times_as_fast": spread(ratios)}
     return found
 
 
 def top(options: argparse.Namespace) -> dict:
-    """Channels of all layers of VGG16 over the test images, against one plain pass over them in as large batches."""
+    """Channels of all layers of VGG16 over the test images, against one plain pass, and the ranking by itself."""
     net, test = network("vgg16", 32), gn.load_dataset("mnist").test
     images, labels = nn.functional.pad(test.images[: options.images], (2, 2, 2, 2)), test.targets[: options.images]
     gn.channels(net, images[:64], labels[:64])  # imports
+    channels = {kind: _count(net, images, kind) for kind in ("conv", "all")}
+    drawn = torch.randn(len(images), channels["conv"])
+    maxima = Maxima(channels["conv"], len(images), len(images))
+    maxima.put(drawn)
+    passes = {f"pass_of_{size}": lambda size=size: gn.predict(net, images, batch_size=size) for size in (64, 256)}
     works = {
-        "pass": lambda: gn.predict(net, images, batch_size=256),
         "convolutions": lambda: gn.channels(net, images),
+        "all_modules": lambda: gn.channels(net, images, layers="all"),
         "convolutions_by_class": lambda: gn.channels(net, images, labels),
         "all_modules_by_class": lambda: gn.channels(net, images, labels, layers="all"),
+        "ranking_of_convolutions": lambda: auroc(maxima, torch.arange(len(images)), labels, 10),
     }
-    times: dict[str, list[float]] = {name: [] for name in works}
-    for _ in range(options.repeats):  # by turns, so that all meet the same load
-        for name, work in works.items():
-            times[name] += seconds(work, 1)
-    least = {name: min(one) for name, one in times.items()}
+    times = by_turns({**passes, **works}, options.repeats)
+    fastest = min(passes, key=lambda name: min(times[name]))
     return {
         "images": len(images),
-        "channels": {kind: _count(net, images, kind) for kind in ("conv", "all")},
+        "channels": channels,
         **{f"{name}_seconds": spread(one) for name, one in times.items()},
-        "least_to_least_pass": {name: round(one / least["pass"], 3) for name, one in least.items() if name != "pass"},
+        "fastest": fastest,
+        "to_fastest_pass": {name: spread(np.divide(times[name], times[fastest])) for name in works},
         "aim": 1.3,
     }
 
