@@ -13,14 +13,13 @@ of them are written. Weights are random: speed does not depend on them.
 """
 
 import argparse
-import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
-from results_file import machine, save
+from results_file import measure
 from torch import nn
 
 import glassnet as gn
@@ -137,13 +136,7 @@ def main() -> None:
     parser.add_argument("--singly", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/channels.json"))
-    options = parser.parse_args()
-    results = json.loads(options.out.read_text()) if options.out.exists() else {}
-    results["machine"] = machine()
-    for name in options.part:
-        results[name] = PARTS[name](options)
-        print(name, json.dumps(results[name]), flush=True)
-        save(results, options.out)
+    measure(PARTS, parser.parse_args())
 
 
 if __name__ == "__main__":

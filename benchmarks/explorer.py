@@ -24,7 +24,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import requests
-from results_file import machine, save
+from results_file import measure
 
 CHROMIUM = "/usr/bin/chromium"
 WEBGL = ("--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist")
@@ -301,12 +301,7 @@ def main() -> None:
     parser.add_argument("--clicks", type=int, default=50)
     parser.add_argument("--points", type=int, default=1_000_000)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/explorer.json"))
-    options = parser.parse_args()
-    results = {"machine": machine()}
-    for name in options.part:
-        results[name] = PARTS[name](options)
-        print(name, json.dumps(results[name]), flush=True)
-        save(results, options.out)
+    measure(PARTS, parser.parse_args())
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """Where and how a benchmark's numbers are kept: the machine they are of, and a file that is never half-written."""
 
+import argparse
 import json
 import os
 import platform
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 
@@ -23,3 +25,13 @@ def save(results: dict, out: Path) -> None:
     partial = out.with_suffix(".partial")
     partial.write_text(json.dumps(results, indent=1) + "\n")
     partial.replace(out)
+
+
+def measure(parts: Mapping[str, Callable[[argparse.Namespace], object]], options: argparse.Namespace) -> None:
+    """Measure each part of `options.part`, print it, and keep it in `options.out` beside what is there of others."""
+    results = json.loads(options.out.read_text()) if options.out.exists() else {}
+    results["machine"] = machine()
+    for name in options.part:
+        results[name] = parts[name](options)
+        print(name, json.dumps(results[name]), flush=True)
+        save(results, options.out)

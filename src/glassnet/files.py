@@ -286,3 +286,17 @@ def is_alive(process: int) -> bool:
 
 def _temporary(place: Path, name: str, suffix: str) -> Path:
     return place / f".{name[:60]}.{HOST}-{os.getpid()}-{next(_counter)}.tmp{suffix}"
+
+
+def allocate(path: Path, size: int) -> None:
+    """Make a file so long and reserve its blocks, so that a full disk is noticed before the work."""
+    with path.open("ab") as file:
+        if file.tell() >= size:
+            return
+        os.ftruncate(file.fileno(), size)
+        if hasattr(os, "posix_fallocate"):
+            try:
+                os.posix_fallocate(file.fileno(), 0, size)
+            except OSError as error:
+                if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # of a file system that cannot reserve
+                    raise

@@ -7,7 +7,6 @@ Another origin, another cache. An image whose checksum is wrong is read again.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import math
@@ -28,7 +27,7 @@ from torch import Tensor
 from glassnet.console import progress, say
 from glassnet.download import one_process_at_a_time
 from glassnet.errors import InputError
-from glassnet.files import read_json, write_json
+from glassnet.files import allocate, read_json, write_json
 
 Picture = tuple[UInt8[np.ndarray, "..."], ...]
 FLUSHED_EVERY = 256
@@ -118,23 +117,11 @@ def _begin(folder: Path, origin: Mapping[str, Any], sizes: Mapping[Path, int]) -
     folder.mkdir()
     try:
         for path, size in sizes.items():
-            with path.open("wb") as file:
-                _allocate(file.fileno(), size)
+            allocate(path, size)
         write_json(folder / "cache.json", origin)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-
-
-def _allocate(file: int, size: int) -> None:
-    """Make a file so long and reserve its blocks: a mapped file that the disk has no room for would end the process."""
-    os.ftruncate(file, size)
-    if hasattr(os, "posix_fallocate"):
-        try:
-            os.posix_fallocate(file, 0, size)
-        except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # of a file system that cannot reserve
-                raise
 
 
 def _complete(

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from glassnet.console import say
-from glassnet.data import OF_A_PATH, find_source
+from glassnet.data import OF_A_PATH, find_source, pairs
 from glassnet.data.copies import CHUNK_IMAGES, NEAR, digest, digests, near_copies, thumbnails
 from glassnet.data.dataset import Dataset
 from glassnet.data.datasets import folder, labels_csv, masks
@@ -181,15 +181,15 @@ def _of_masks(where: Path, findings: list[Finding]) -> tuple[list[Look], tuple[s
     """Read images with their masks; where they cannot be paired, the images alone."""
     size = masks.DEFAULT_PIXELS
     try:
-        names, images = masks.class_names(where), masks.list_images(where)
+        names, images = masks.class_names(where), pairs.list_images(where)
     except InputError as error:
         findings.append(Finding("layout", str(error), refused=True))
         alone = [one for one in as_they_lie(where) if "masks" not in one.path.relative_to(where).parts]
         return _read(alone, lambda one: (read_picture(one.path, "RGB", size), frozenset()), findings), ()
-    looks = _read(images, lambda one: masks.read_pair(masks.Pair(one.path, one.mask), size)[::2], findings)
+    looks = _read(images, lambda one: masks.read_pair(pairs.Pair(one.path, one.mask), size)[::2], findings)
     values = [one.values for one in looks]
     try:
-        masks.require_classes(where, [masks.Pair(one.listed.path, one.listed.mask) for one in looks], values, names)
+        masks.require_classes(where, [pairs.Pair(one.listed.path, one.listed.mask) for one in looks], values, names)
     except InputError as error:
         findings.append(Finding("masks", str(error), refused=True))
     names += tuple(f"class {i}" for i in range(len(names), max(set().union(*values) - {VOID}, default=-1) + 1))

@@ -7,14 +7,13 @@ its pixels are on the disk. Rows that are there are never written again, but for
 
 from __future__ import annotations
 
-import errno
 import functools
 import math
 import os
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,17 +39,15 @@ from glassnet.data.shards.index import (
     keys_of,
     read_index,
 )
-from glassnet.data.shards.rows import Rows, rows_in_file, runs
+from glassnet.data.shards.journal import Journal, cut
+from glassnet.data.shards.rows import Rows, rows_in_file
 from glassnet.data.shards.workers import at_work, cores
 from glassnet.download import one_process_at_a_time
-from glassnet.files import write_json
+from glassnet.files import allocate, write_json
 
 PIECE_IMAGES = 64
 PIECE_BYTES = 1 << 24
 """What a worker decodes at once, at most: so much of it is in memory for each of them."""
-FLUSHED_BYTES = 1 << 28
-FLUSHED_SECONDS = 10.0
-"""After so many bytes, or seconds, what is done is written down: so much is done again after a stop."""
 VERIFIED_BYTES = 1 << 30
 """Of larger caches every second image is verified when they are opened, or every third, and so on, others each time."""
 
@@ -212,12 +209,12 @@ class _Cache:
         try:
             for name in self._wanted.shapes:
                 for path, size in self._sizes(name, after).items():
-                    _allocate(path, size)
+                    allocate(path, size)
         except OSError:
             for name in self._wanted.shapes:
                 old = self._sizes(name, before)
                 for path in self._files(name, after):
-                    _cut(path, old.get(path, 0))
+                    cut(path, old.get(path, 0))
             raise
         with (self._folder / FILE).open("r+b") as file:
             file.truncate(before * self._kind.itemsize)
@@ -241,7 +238,7 @@ class _Cache:
         damaged: list[tuple[int, DamagedError]] = []
         with (
             at_work(work, len(pieces), begin=room.share) as answers,
-            _Journal(self._folder / FILE, rows, self._kind, each) as journal,
+            Journal(self._folder / FILE, rows, self._kind, each) as journal,
             progress(f"Decoding {len(waiting):,} {self._wanted.noun} into {self._folder}", len(waiting)) as advance,
         ):
             for piece, (entries, refused) in answers:
@@ -288,56 +285,6 @@ class _Cache:
         return Stored(self._rows(sums=True), torch.from_numpy(places), entries["flags"] & DONE == DONE, entries)
 
 
-class _Journal:
-    """Writes down what is done, from time to time, when its pixels are on the disk; a thread does so meanwhile."""
-
-    def __init__(self, path: Path, rows: Mapping[str, Rows], kind: np.dtype[np.void], each: int) -> None:
-        self._rows, self._each, self._size = rows, each, kind.itemsize
-        self._file = path.open("r+b")
-        self._pool = ThreadPoolExecutor(1)
-        self._written: Future[None] | None = None
-        self._since = time.monotonic()
-        self._waiting: list[tuple[np.ndarray, np.ndarray]] = []
-        self._count = 0
-
-    def __enter__(self) -> _Journal:
-        return self
-
-    def add(self, places: np.ndarray, entries: np.ndarray) -> None:
-        """Take entries whose pixels are written."""
-        self._waiting.append((places, entries))
-        self._count += len(places)
-        if self._count * self._each >= FLUSHED_BYTES or time.monotonic() - self._since >= FLUSHED_SECONDS:
-            self._hand_over()
-
-    def _hand_over(self) -> None:
-        if self._written is not None:
-            self._written.result()
-        waiting, self._waiting, self._count = self._waiting, [], 0
-        self._since = time.monotonic()
-        self._written = self._pool.submit(self._write, waiting)
-
-    def _write(self, waiting: list[tuple[np.ndarray, np.ndarray]]) -> None:
-        places = np.concatenate([np.empty(0, np.int64), *(at for at, _ in waiting)])
-        for array in self._rows.values():
-            array.flush(places)
-        for at, entries in waiting:
-            for start, stop in runs(at):
-                self._file.seek(int(at[start]) * self._size)
-                self._file.write(entries[start:stop].tobytes())
-        self._file.flush()
-
-    def __exit__(self, *_error: object) -> None:
-        """Write down the rest, also after an error or Ctrl-C."""
-        try:
-            self._hand_over()
-            assert self._written is not None
-            self._written.result()
-        finally:
-            self._pool.shutdown()
-            self._file.close()
-
-
 def _decode(
     wanted: Wanted,
     rows: Mapping[str, Rows],
@@ -374,25 +321,3 @@ def _decode(
     for name, array in rows.items():
         array.write(places[items[done]], pixels[name] if done.all() else pixels[name][done])
     return entries, refused
-
-
-def _allocate(path: Path, size: int) -> None:
-    """Make a file so long and reserve its blocks, so that a full disk is noticed before the work."""
-    with path.open("ab") as file:
-        if file.tell() >= size:
-            return
-        os.ftruncate(file.fileno(), size)
-        if hasattr(os, "posix_fallocate"):
-            try:
-                os.posix_fallocate(file.fileno(), 0, size)
-            except OSError as error:
-                if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # of a file system that cannot reserve
-                    raise
-
-
-def _cut(path: Path, size: int) -> None:
-    """Give a file its old length again; one that was not there goes."""
-    if not size:
-        path.unlink(missing_ok=True)
-    elif path.exists():
-        os.truncate(path, size)
