@@ -28,7 +28,7 @@ def save(results: dict, out: Path) -> None:
 
 
 def measure(parts: Mapping[str, Callable[[argparse.Namespace], object]], options: argparse.Namespace) -> None:
-    """Measure each part of `options.part`, print it, and keep it in `options.out` next to the figures of other parts."""
+    """Measure each part of `options.part`, print it, and keep it in `options.out` next to the other parts."""
     results = json.loads(options.out.read_text()) if options.out.exists() else {}
     results["machine"] = machine()
     for name in options.part:
