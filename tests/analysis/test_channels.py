@@ -188,7 +188,8 @@ def gn_show(value):
 
 
 def test_many_channels_make_pages_and_the_left_out_are_counted(make, monkeypatch, drawn):
-    monkeypatch.setattr("glassnet.analysis.channel_sheets.PAGE", 3)
+    for place in ("channel_sheets", "measured_channels"):
+        monkeypatch.setattr(f"glassnet.analysis.{place}.PAGE", 3)
     found = analyse(make(), "channels", layers=["conv2", "fc1"], ablation_images=0, sheet=8)
     assert [len(rows) for rows, _ in drawn] == [3, 3, 2, 3, 3]
     titles = [one.title for one in found.figures]

@@ -15,9 +15,10 @@ from glassnet.analysis import Context, stored
 from glassnet.analysis.ranking import ranking_of
 from glassnet.blocks import Missing
 from glassnet.errors import InputError
-from glassnet.reports.assemble import _methods, _summary, gather, metrics_of, run_report
+from glassnet.reports.assemble import _methods, gather, metrics_of, run_report
 from glassnet.reports.layers import layer_blocks
 from glassnet.reports.pictures import _lead, embedding_blocks, heading_of
+from glassnet.reports.summary import summary
 from glassnet.subject import Subject
 from glassnet.tasks import TASKS
 
@@ -446,6 +447,6 @@ def test_copies_among_the_test_images_are_said_where_its_numbers_are(task, leak,
     data = {"train": 20, "validation": 4, "test": 13, "leak": leak}
     run = SimpleNamespace(manifest={"data": data, "settings": {}}, settings={})
     subject = SimpleNamespace(run=run, task=TASKS[task], labelled=True, data_changed="")
-    assert summed in " ".join(_summary(subject, None))
+    assert summed in " ".join(summary(subject, None))
     block = _methods(subject)
     assert method in " ".join(jinja2.Template(block.source).render(block.context).split())

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from glassnet import figures
 from glassnet.analysis.base import Context
-from glassnet.analysis.measured_channels import ChannelsRequest, MeasuredChannels, part_of
+from glassnet.analysis.measured_channels import PAGE, ChannelsRequest, MeasuredChannels, part_of
 from glassnet.display import drawable
 from glassnet.figures.channels import ChannelRow
 from glassnet.formats import DASH, count, decimal, percent
@@ -22,8 +22,6 @@ from glassnet.microscope.visualized import Visualized
 from glassnet.run.store import FigureWords, Plot
 from glassnet.subject import Subject
 
-PAGE = 16
-"""Channels of a page."""
 IMAGES, WITH_PICTURE = 6, 5
 """Images of a channel, and where its own picture stands beside them."""
 LETTERS = 14
@@ -46,7 +44,7 @@ def sheets(subject: Subject, request: ChannelsRequest, result: MeasuredChannels,
                 _row(result, name, int(channel), images[np.searchsorted(needed, places[channel])])
                 for channel in shown[start : start + PAGE]
             ]
-            yield _sheet(result, name, rows, page, -(-len(shown) // PAGE))
+            yield _sheet(result, name, rows, page, result.pages(name))
 
 
 def _row(result: MeasuredChannels, name: str, channel: int, images: np.ndarray) -> ChannelRow:

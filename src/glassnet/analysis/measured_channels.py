@@ -22,6 +22,8 @@ from glassnet.subject import Subject
 from glassnet.tables import Table
 
 ChannelsPart = Literal["test", "validation", "train"]
+PAGE = 16
+"""Channels of a page of a sheet."""
 SHOWN = 4
 """Channels that are named of a layer, the most selective and the most harmful to remove."""
 
@@ -88,6 +90,10 @@ class MeasuredChannels(Shown):
     def title(self, layer: str) -> str:
         """Name a layer, and the convolution whose channels it holds."""
         return f"{self.convolutions[layer]} (behind {layer})" if layer in self.convolutions else layer
+
+    def pages(self, layer: str) -> int:
+        """Count the figures of a layer's sheet."""
+        return -(-len(self.sheets[layer]) // PAGE)
 
     def selective(self, layer: str, most: int = SHOWN) -> Int64[np.ndarray, " m"]:
         """Return the most selective channels of a layer, the most selective first; none without classes."""

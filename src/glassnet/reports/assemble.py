@@ -15,14 +15,15 @@ from glassnet.analysis.views import Material, Views
 from glassnet.blocks import Block, Example, Fold, Headline, Missing, Prose, RunReport, Section, Template
 from glassnet.console import say
 from glassnet.errors import InputError, OtherDataError
-from glassnet.formats import count, duration
-from glassnet.models.pretrained import imagenet_classes
+from glassnet.formats import count
 from glassnet.reports.answers import answer_sections
+from glassnet.reports.channels import channel_blocks
 from glassnet.reports.layers import layer_blocks
 from glassnet.reports.material import as_far_as_made, examples_of, pictures
 from glassnet.reports.network import learning_blocks, network_blocks
 from glassnet.reports.pictures import embedding_blocks
 from glassnet.reports.provenance import earlier_figures, provenance
+from glassnet.reports.summary import about, summary, when
 from glassnet.run.codec import encode
 from glassnet.run.entry import Entry, read_entry
 from glassnet.run.legacy import old_entries
@@ -141,6 +142,7 @@ def run_report(gathered: ReportAnalyses) -> RunReport:
         *_results(gathered, material),
         Section("embedding", "What it tells apart", tuple(as_far_as_made(_embedding(gathered, examples)))),
         Section("layers", "Layer by layer", tuple(as_far_as_made(_layers(gathered)))),
+        Section("channels", "What its channels have learned", tuple(as_far_as_made(_channels(gathered)))),
         *([Section("other", "The same network on other images", others)] if (others := _others(gathered)) else []),
         Section(
             "network",
@@ -157,11 +159,11 @@ def run_report(gathered: ReportAnalyses) -> RunReport:
         name=subject.name,
         model=subject.model_name,
         data=str(subject.data or f"{count(len(subject.part('test')))} images"),
-        headlines=(*_headlines(subject, metrics), *_about(subject, metrics)),
-        summary=(*_changed(gathered), *_summary(subject, evaluation)),
+        headlines=(*_headlines(subject, metrics), *about(subject, metrics)),
+        summary=(*_changed(gathered), *summary(subject, evaluation)),
         sections=tuple(one for one in sections if one.blocks),
         examples=examples,
-        when=_when(subject),
+        when=when(subject),
     )
 
 
@@ -233,6 +235,10 @@ def _layers(gathered: ReportAnalyses) -> Iterator[Block]:
         yield _missing(gathered, "attribution")
 
 
+def _channels(gathered: ReportAnalyses) -> Iterator[Block]:
+    yield from channel_blocks(gathered.of("channels"))
+
+
 def _missing(gathered: ReportAnalyses, kind: str) -> Missing:
     why = gathered.lacking.get(kind)
     where = shlex.quote(str(gathered.subject.path)) if gathered.subject.run is not None else ""
@@ -276,24 +282,6 @@ def _headlines(subject: Subject, metrics: Mapping[str, Any]) -> Iterator[Headlin
         yield from (Headline(*one) for one in subject.task.views().headlines(metrics))
 
 
-def _about(subject: Subject, metrics: Mapping[str, Any]) -> tuple[Headline, ...]:
-    parameters = sum(parameter.numel() for parameter in subject.model().parameters())
-    about: tuple[Headline, ...] = (Headline("Parameters", count(parameters), "numbers that are learned"),)
-    if subject.run is None and not subject.labelled:
-        images = Headline("Images", count(len(subject.part("test"))), "without labels")
-        about = (Headline("Classes", count(len(subject.classes)), "that it tells apart"), *about, images)
-    if subject.run is None:
-        return about
-    manifest = subject.run.manifest
-    epochs = f"{count(metrics.get('epoch'))} of {count(subject.run.settings.epochs)}"
-    where = f"on {manifest.get('device')} in {manifest.get('precision')}"
-    return (
-        *about,
-        Headline("Training time", duration(manifest.get("seconds")), where),
-        Headline("Saved epoch", epochs, subject.task.views().epoch_note(metrics)),
-    )
-
-
 def _changed(gathered: ReportAnalyses) -> Iterator[str]:
     """Say, before all else, where numbers and data no longer belong together."""
     if changed := gathered.subject.data_changed:
@@ -303,47 +291,9 @@ def _changed(gathered: ReportAnalyses) -> Iterator[str]:
         yield f"Left out, as they are of other images or weights than are there now: {names}."
 
 
-def _summary(subject: Subject, evaluation: Analysis | None) -> Iterator[str]:
-    if subject.run is not None:
-        data = subject.run.manifest["data"]
-        yield (
-            f"The network learned from {count(data['train'])} images; {count(data['validation'])} others, held out, "
-            f"chose the epoch whose weights were saved. {_held_out(data)}"
-            f"{'' if subject.data_changed else _tested(data)}".rstrip()
-        )
-    elif getattr(subject.model(), "class_names", None) == imagenet_classes():
-        yield "Its weights were learned from photographs of ImageNet’s 1,000 classes."
-    if evaluation is not None:
-        yield from subject.task.views().summary(evaluation.result)
-    elif not subject.labelled:
-        yield "Its images have no labels, so that right and wrong cannot be told apart."
-
-
-def _held_out(data: Mapping[str, Any]) -> str:
-    leak = data.get("validation_leak") or 0
-    are = "of them is a copy" if leak == 1 else "of them are copies"
-    return f"{count(leak)} {are} of training images, so that validation figures are too good. " if leak else ""
-
-
-def _tested(data: Mapping[str, Any]) -> str:
-    leak = data.get("leak") or 0
-    if not leak:
-        return "The test images took no part in either."
-    are = "is a copy of one" if leak == 1 else "are copies"
-    return f"Of the {count(data['test'])} test images {count(leak)} {are} of these, so that the figures are too good."
-
-
 def _methods(subject: Subject) -> Template:
     """Return the task's own page on how its numbers are made."""
     source = (files("glassnet.tasks") / subject.task.name / "report.html.j2").read_text(encoding="utf-8")
     settings = {} if subject.run is None else to_json(subject.run.settings)
     leak = 0 if subject.run is None else subject.run.manifest["data"].get("leak") or 0
     return Template(source, {"settings": settings, "leak": leak, "trained": subject.run is not None})
-
-
-def _when(subject: Subject) -> str:
-    if subject.run is None:
-        return ""
-    started = str(subject.run.manifest.get("started", ""))
-    zone = " UTC" if started.endswith(("+0000", "+00:00", "Z")) else ""
-    return started.replace("T", " ")[:16] + zone

@@ -1,0 +1,80 @@
+"""What the channels of a network's layers have learned: counted, the selective and the harmful named, sheets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+from glassnet.analysis import Analysis
+from glassnet.analysis.channel_rows import channels_table, dead_words, overview
+from glassnet.analysis.measured_channels import MeasuredChannels
+from glassnet.blocks import Block, Fold, Missing, Picture, Prose
+from glassnet.formats import count
+from glassnet.reports.material import pictures
+
+
+def channel_blocks(measured: Sequence[Analysis]) -> Iterator[Block]:
+    """Return the newest analysis of channels, and the older ones folded.
+
+    Args:
+        measured: The analyses, the oldest first.
+    """
+    for place, one in enumerate(reversed(measured)):
+        if place == 0:
+            yield from _blocks(one)
+        else:
+            yield Fold(f"Also measured: {measured_words(one)}", tuple(_blocks(one)))
+
+
+def measured_words(analysis: Analysis) -> str:
+    """Say what an analysis of channels is of: layers, images, and what is not usual."""
+    result: MeasuredChannels = analysis.result
+    names = [result.title(name) for name in result.channels]
+    where = f"{names[0]} to {names[-1]}" if len(names) > 3 else ", ".join(names)
+    seed = [f"seed {analysis.request.seed}"] if analysis.request.seed else []
+    return ", ".join([where, f"{count(result.channels.images)} {result.split} images", *seed])
+
+
+def _blocks(analysis: Analysis) -> Iterator[Block]:
+    result: MeasuredChannels = analysis.result
+    yield Prose(tuple(_sentences(result)))
+    yield overview(result)
+    sheets = _sheets(analysis)
+    *_, last = result.channels
+    yield from sheets[last][:1]
+    for name in result.channels:
+        dead = dead_words(result, name)
+        prose = [Prose((f"{dead[0].upper()}{dead[1:]}.",))] if dead else []
+        others = sheets[name] if name != last else sheets[name][1:]
+        title = f"{result.title(name)}: the most selective channels, and the most harmful to remove"
+        yield Fold(title if result.ablations else f"{result.title(name)}: its channels", (
+            channels_table(result, name), *prose, *others,
+        ))  # fmt: skip
+
+
+def _sentences(result: MeasuredChannels) -> Iterator[str]:
+    layers = len(result.channels)
+    total, dead = sum(map(len, result.channels.layers.values())), sum(map(len, result.channels.dead.values()))
+    none = f"{count(dead)} {'is' if dead == 1 else 'are'} dead: no image activates {'it' if dead == 1 else 'them'}"
+    yield (
+        f"Of {count(total)} channels of {layers} {'layer' if layers == 1 else 'layers'}, over "
+        f"{count(result.channels.images)} {result.split} images, {none if dead else 'none is dead'}."
+    )
+    found = result.agreement()
+    if found is not None:
+        low, high = found.interval or (0.0, 0.0)
+        yield (
+            "Selective channels tend to be those that are harmful to remove"
+            if low > 0
+            else "Selective channels tend to be those that can be removed"
+            if high < 0
+            else "That the selective channels are those that are harmful to remove is not seen"
+        ) + f": over all layers the rank correlation is {found.words}."
+    yield from result.notes
+
+
+def _sheets(analysis: Analysis) -> dict[str, list[Picture | Missing]]:
+    """Return the sheets of each layer, page by page."""
+    result: MeasuredChannels = analysis.result
+    drawn = iter(pictures(analysis))
+    return {name: list(islice(drawn, result.pages(name))) for name in result.channels}

@@ -1,0 +1,103 @@
+"""The report's section on channels: its numbers are those of `channels` and `ablate`, its sheets those kept."""
+
+import numpy as np
+import pytest
+
+import glassnet as gn
+from glassnet.analysis import Context, analyse, stored
+from glassnet.blocks import Fold, Picture, Prose
+from glassnet.measures import show
+from glassnet.reports.assemble import gather, run_report
+from glassnet.reports.channels import channel_blocks
+from glassnet.subject import Subject
+from glassnet.tables import Table
+from tiny_nets import CLASSES, TinyNet, coloured, make_subject
+
+IMAGES, LABELS = coloured(24)
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """An analysis of a tiny network's channels, kept."""
+    return analyse(make_subject(tmp_path_factory.mktemp("channels")), "channels")
+
+
+def test_the_tables_have_the_numbers_of_channels_and_ablate(measured):
+    prose, overview, sheet, *folds = channel_blocks([measured])
+    layers = gn.channels(TinyNet(), IMAGES, LABELS, layers=["bn", "conv2"], classes=CLASSES)
+    dead = {name: len(layers[name].dead) for name in ("bn", "conv2")}
+    assert prose.sentences[0] == "Of 12 channels of 2 layers, over 24 test images, 2 are dead: no image activates them."
+    assert [row[:3] for row in overview.rows] == [
+        ("conv1 (behind bn)", "4", str(dead["bn"])),
+        ("conv2", "8", str(dead["conv2"])),
+    ]
+    assert isinstance(sheet, Picture)
+    assert sheet.title.startswith("What conv2 has learned")
+    for name, fold in zip(("bn", "conv2"), folds, strict=True):
+        table = next(one for one in fold.blocks if isinstance(one, Table))
+        layer, lost = layers[name], gn.ablate(TinyNet(), IMAGES, LABELS, name)
+        rows = {int(row[0]): dict(zip(table.columns[1:], row[1:], strict=True)) for row in table.rows}
+        best = [c for c in np.argsort(-np.nan_to_num(layer.selectivity, nan=-1), kind="stable") if not layer.is_dead[c]]
+        assert [c for c, row in rows.items() if "selective" in row["why"]] == best[:4]
+        worst = [c for c in lost.order("loss").tolist() if lost.lost("loss")[c] > 0]
+        assert {c for c, row in rows.items() if "harmful" in row["why"]} == set(worst[:4])
+        for channel, row in rows.items():
+            assert row["selectivity"] == f"{layer.selectivity[channel]:.2f}"
+            assert row["for"] == CLASSES[layer.preferred[channel]]
+            assert row["AUROC"] == f"{layer.auroc[channel].max():.3f}"
+            assert row["Loss rise"] == show("loss", lost.lost("loss")[channel])
+    assert "2 are dead" in prose.sentences[0]
+    (words,) = (one for one in folds[1].blocks if isinstance(one, Prose))
+    assert words.sentences == ("Dead in conv2, activated by no image: 2, 5.",)
+
+
+def test_older_ones_are_folded_and_pages_stand_with_their_layer(measured, tmp_path, monkeypatch):
+    for place in ("channel_sheets", "measured_channels"):
+        monkeypatch.setattr(f"glassnet.analysis.{place}.PAGE", 3)
+    subject = make_subject(tmp_path)
+    analyse(subject, "channels", layers="conv2", seed=1, ablation_images=0)
+    analyse(subject, "channels", sheet=8, ablation_images=0)
+    blocks = list(channel_blocks(stored(subject, "channels")))
+    assert blocks[-1].summary == "Also measured: conv2, 24 test images, seed 1"
+    assert isinstance(blocks[-1], Fold)
+    pictures = {fold.summary: [one.title for one in fold.blocks if isinstance(one, Picture)] for fold in blocks[-3:-1]}
+    assert pictures["conv1 (behind bn): its channels"] == [
+        "What conv1 (behind bn) has learned: 4 channels, page 1 of 2",
+        "What conv1 (behind bn) has learned: 4 channels, page 2 of 2",
+    ]
+    assert len(pictures["conv2: its channels"]) == 2  # the first page stands open above
+    assert list(channel_blocks([])) == []
+
+
+def test_without_labels_it_says_so(tmp_path):
+    done = analyse(make_subject(tmp_path, labelled=False), "channels", layers="conv2")
+    prose, overview, *_ = channel_blocks([done])
+    assert "The images have no labels" in prose.sentences[-1]
+    assert overview.columns == ("layer", "channels", "dead", "median active")
+
+
+def test_whether_the_selective_ones_matter_is_said_by_the_interval(measured):
+    from dataclasses import replace
+
+    result, name = measured.result, "conv2"
+    alive = ~np.isnan(result[name].selectivity)
+    for sign, words in ((1, "tend to be those that are harmful"), (-1, "tend to be those that can be removed")):
+        loss = result.ablations[name].baseline["loss"] + sign * np.where(alive, result[name].selectivity, 0)
+        made = replace(result.ablations[name], ablated={**result.ablations[name].ablated, "loss": loss})
+        told = replace(measured, result=replace(result, ablations={name: made}))
+        found = told.result.agreement()
+        assert found.correlation == pytest.approx(sign)
+        (sentence,) = (one for one in next(iter(channel_blocks([told]))).sentences if "correlation" in one)
+        assert found.interval is None or words in sentence
+
+
+def test_the_section_stands_in_the_report_of_a_run_that_has_it(run, outline):
+    before = outline(gn.report(run).read_text())
+    assert "What its channels have learned" not in [words for _, words in before.headings]
+    made = gn.analyse(run, "channels", layers="conv1", images=100, ablation_images=50)
+    report = run_report(gather(Subject.of_run(run), seed=0, precision="fp32", context=Context()))
+    keys = [one.key for one in report.sections]
+    assert keys.index("channels") == keys.index("layers") + 1
+    page = outline(gn.report(run).read_text())
+    assert "What its channels have learned" in [words for _, words in page.headings]
+    assert made.figures[0].title in page.text
