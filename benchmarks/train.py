@@ -8,6 +8,7 @@ The same network on the same images, by
 
 - tutorial: PIL images, a DataLoader with workers, per-sample transforms, fp32;
 - tensors: the same with all images as one tensor;
+- fair: plain PyTorch by a practised hand: tensors, channels last, fused AdamW, bf16 where glassnet takes it;
 - lightning: Lightning's Trainer over tensors, in fp32, and in bf16 where the hardware multiplies it;
 - glassnet: `glassnet train` as it comes, in the precision that it chooses.
 
@@ -34,7 +35,8 @@ from results_file import machine, save
 from train_summary import print_summary, rate_of
 
 HERE = Path(__file__).parent
-PEERS = ("tutorial", "tensors", "lightning", "lightning-bf16")
+PEERS = ("tutorial", "tensors", "fair", "lightning", "lightning-bf16")
+IN_MEMORY = ("tensors", "fair")
 WIDE = "64,64,64,64"
 PACKAGES = ("glassnet", "torch", "lightning", "accelerate", "numpy", "pillow")
 TARGET_EPOCHS = (1, 2, 3, 4, 6, 8, 12, 16)
@@ -111,7 +113,7 @@ def _opened(arguments: argparse.Namespace) -> dict:
 def _search(results: dict, arguments: argparse.Namespace, name: str) -> None:
     """Find the batch size and the number of workers that a peer is fastest with, on part of the images."""
     found = results["search"].setdefault(name, [])
-    workers = arguments.workers if name != "tensors" else [0]
+    workers = arguments.workers if name not in IN_MEMORY else [0]
     for size, count in product(arguments.batch_sizes, workers):
         key = {"batch_size": size, "workers": count}
         known = [one for one in found if key.items() <= one.items()]

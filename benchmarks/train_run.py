@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from glassnet import experiment
 from glassnet.data import Split
 from glassnet.data.split import hold_out
+from glassnet.devices import autocast, choose_precision
 from glassnet.settings import TrainSettings
 
 DEGREES, SHIFT, SCALE, SHEAR = 12, 0.08, (0.88, 1.12), 0.15  # as glassnet draws them for digits
@@ -48,7 +49,8 @@ def main() -> None:
     model = parts.model.to(arguments.device)
     seconds = CONTENDERS[arguments.contender](model, split, settings, arguments)
     accuracy = _accuracy(model, parts.dataset.test, arguments.device) if arguments.test else None
-    json.dump({"epoch_seconds": seconds, "images": _images(split, arguments), "test_accuracy": accuracy}, sys.stdout)
+    answer = {"epoch_seconds": seconds, "images": _images(split, arguments), "test_accuracy": accuracy}
+    json.dump(answer | {"precision": _precision(arguments.contender, arguments.device)}, sys.stdout)
 
 
 def _arguments() -> argparse.Namespace:
@@ -109,6 +111,17 @@ def tutorial(model: nn.Module, split: Split, settings: TrainSettings, arguments:
 
 def tensors(model: nn.Module, split: Split, settings: TrainSettings, arguments: argparse.Namespace) -> list[float]:
     """All images as one tensor, a shuffled index, the augmentation for a whole batch, fp32."""
+    return _loop(model, *_batches(split, arguments), settings, arguments)
+
+
+def fair(model: nn.Module, split: Split, settings: TrainSettings, arguments: argparse.Namespace) -> list[float]:
+    """Plain PyTorch by a practised hand: as `tensors`, with channels last, fused AdamW, and bf16 where it is faster."""
+    model.to(memory_format=torch.channels_last)
+    return _loop(model, *_batches(split, arguments), settings, arguments, torch.channels_last, fused=True)
+
+
+def _batches(split: Split, arguments: argparse.Namespace) -> tuple[Callable[[], Iterator[tuple[Tensor, Tensor]]], int]:
+    """Return what passes over the images in memory, augmented, in a new order each time, and its number of batches."""
     images, targets = _in_memory(split, arguments.device)
     size = arguments.batch_size
 
@@ -118,7 +131,7 @@ def tensors(model: nn.Module, split: Split, settings: TrainSettings, arguments: 
             chosen = order[start : start + size]
             yield augment(images[chosen]), targets[chosen]
 
-    return _loop(model, batches, len(images) // size, settings, arguments)
+    return batches, len(images) // size
 
 
 def lightning(model: nn.Module, split: Split, settings: TrainSettings, arguments: argparse.Namespace) -> list[float]:
@@ -190,6 +203,7 @@ def _lightning(
 CONTENDERS: dict[str, Callable] = {
     "tutorial": tutorial,
     "tensors": tensors,
+    "fair": fair,
     "lightning": lightning,
     "lightning-bf16": lightning_bf16,
 }
@@ -201,16 +215,21 @@ def _loop(
     steps: int,
     settings: TrainSettings,
     arguments: argparse.Namespace,
+    layout: torch.memory_format = torch.contiguous_format,
+    *,
+    fused: bool | None = None,
 ) -> list[float]:
     """The loop that every tutorial shows; return the seconds of each epoch."""
-    optimizer, schedule = _optimizer(model, settings, arguments.epochs * steps)
+    device, precision = torch.device(arguments.device), _precision(arguments.contender, arguments.device)
+    optimizer, schedule = _optimizer(model, settings, arguments.epochs * steps, fused=fused)
     model.train()
     seconds = []
     for _ in range(arguments.epochs):
         begun = _now(arguments.device)
         for images, targets in batches():
-            logits = model(images.to(arguments.device))
-            loss = F.cross_entropy(logits, targets.to(arguments.device))
+            with autocast(device, precision):
+                logits = model(images.to(device, memory_format=layout))
+                loss = F.cross_entropy(logits, targets.to(device))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -219,8 +238,15 @@ def _loop(
     return seconds
 
 
-def _optimizer(model: nn.Module, settings: TrainSettings, steps: int) -> tuple:
-    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+def _precision(contender: str, device: str) -> str:
+    if contender == "fair":
+        return choose_precision("auto", torch.device(device))
+    return "bf16" if contender.endswith("bf16") else "fp32"
+
+
+def _optimizer(model: nn.Module, settings: TrainSettings, steps: int, *, fused: bool | None = None) -> tuple:
+    rate, decay = settings.learning_rate, settings.weight_decay
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=decay, fused=fused)
     return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=max(2, steps))
 
 

@@ -29,15 +29,16 @@ def _grouped(trainings: list[dict], filters: str) -> dict[str, list[dict]]:
 
 
 def _print_rates(groups: dict[str, list[dict]]) -> None:
-    print("| contender | batch, workers | images/s: median (least - most) | glassnet / it | peak memory |")
-    print("|---|---|---|---|---|")
+    print("| contender | precision | batch, workers | images/s: median (least - most) | glassnet / it | peak memory |")
+    print("|---|---|---|---|---|---|")
     ours = _middle(groups["glassnet"], "images_per_second") if "glassnet" in groups else None
     for name, same in groups.items():
-        ratio = "" if ours is None else f"{ours / _middle(same, 'images_per_second'):.2f}"
+        ratio = "" if ours is None or name == "glassnet" else f"{ours / _middle(same, 'images_per_second'):.2f}"
+        precision = same[0].get("precision", "–")
         setting = f"{same[0]['batch_size']}, {same[0].get('workers', '–')}"
         memory = [one["peak_bytes"] for one in same if one["peak_bytes"]]
         shown = f"{statistics.median(memory) / 2**20:,.0f} MiB" if memory else ""
-        print(f"| {name} | {setting} | {_shown(same, 'images_per_second', ',.0f')} | {ratio} | {shown} |")
+        print(f"| {name} | {precision} | {setting} | {_shown(same, 'images_per_second', ',.0f')} | {ratio} | {shown} |")
 
 
 def _print_share(results: dict, wide: str) -> None:
