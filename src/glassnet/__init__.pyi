@@ -55,6 +55,8 @@ from .models import MODELS as MODELS
 from .models import create_model as create_model
 from .models.inference import predict as predict
 from .models.layer_table import layer_table as layer_table
+from .models.receptive.field import ReceptiveField as ReceptiveField
+from .models.receptive.find import receptive_field as receptive_field
 from .reports import report as report
 from .scale import extract_features as extract_features
 from .scale import tune as tune

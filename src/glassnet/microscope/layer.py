@@ -84,20 +84,14 @@ class LayerCalls:
         """Return an output with a number in place of all of a channel, wherever the mask is True."""
         reading = self.reading(call, value, size)
         apart = reading.apart(value) if len(reading.units) != value.ndim else value
-        places = channel_units(reading)
+        places = reading.numbers()
         shape = [size if number in places else 1 for number, size in enumerate(apart.shape)]
         mixed = torch.where(mask.view(shape), filling.to(value.dtype).view(shape), apart)
         return mixed.reshape(value.shape) if mixed.ndim != value.ndim else mixed
 
     def to_maps(self, call: Call, value: Shaped[Tensor, ...], size: int) -> Float[Tensor, "batch channel height width"]:
         """Rearrange an output to maps; vectors become one pixel, and tokens without a grid a column of pixels."""
-        reading = self.reading(call, value, size)
-        if not reading.problem_as_map():
-            return reading.to_maps(value)
-        apart, places = reading.apart(value), channel_units(reading)
-        batch = next(n for n, unit in enumerate(reading.units) if any(factor.kind == "batch" for factor in unit))
-        others = [number for number in range(apart.ndim) if number not in places and number != batch]
-        return apart.permute(batch, *places, *others).reshape(size, self.channels, -1, 1)
+        return self.reading(call, value, size).to_places(value)
 
     def with_maps(
         self, call: Call, value: Shaped[Tensor, ...], maps: Float[Tensor, "batch channel height width"]
@@ -110,14 +104,6 @@ class LayerCalls:
 
 def _times(count: int) -> str:
     return f"{count} time{'s' * (count != 1)}"
-
-
-def channel_units(reading: Reading) -> tuple[int, ...]:
-    """Return the axes that hold channels, of an output with an axis for each unit; of vectors, the axis of numbers."""
-    units = reading.channel_units()
-    if units or len(reading.units) != 2:
-        return units
-    return tuple(n for n, unit in enumerate(reading.units) if all(factor.kind != "batch" for factor in unit))
 
 
 def find_layer(model: nn.Module, layer: str | nn.Module, images: Images | ImageRows, call: ModelCall) -> LayerCalls:
@@ -207,4 +193,4 @@ def _problem(output: Any, reading: Reading | None, untraced: str) -> str:
 
 def _count(reading: Reading) -> int:
     sizes: Sequence[int] = [prod(factor.size for factor in unit) for unit in reading.units]
-    return prod(sizes[number] for number in channel_units(reading))
+    return prod(sizes[number] for number in reading.numbers())

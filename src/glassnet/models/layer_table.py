@@ -14,6 +14,7 @@ from glassnet.errors import GlassnetError, InputError
 from glassnet.images import first_weight
 from glassnet.models.inference import ModelCall, call_model, check_memory
 from glassnet.models.macs import ModuleCall, charged_calls
+from glassnet.models.one_pass import layer_by_layer
 from glassnet.models.structure import check_weights, own_children, own_parameters, whole_modules
 from glassnet.models.undisturbed import keeping_state
 from glassnet.tables import make_table
@@ -127,18 +128,15 @@ def _run(model: nn.Module, shape: Sequence[int], forward: ModelCall) -> None:
     weight = first_weight(model)
     # On several devices DataParallel works in threads, where operations are not counted.
     called = model.module if isinstance(model, nn.DataParallel) else model
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # it runs whole blocks in one operation, past their layers
     try:
         images = torch.zeros(tuple(shape), device=weight.device, dtype=weight.dtype)
-        forward(called, images)
+        with layer_by_layer():
+            forward(called, images)
     except GlassnetError:
         raise
     except Exception as error:  # whatever anybody's model raises
         check_memory(error, shape[0])
         raise InputError(_refusal(model, shape, error)) from error
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 def _refusal(model: nn.Module, shape: Sequence[int], error: Exception) -> str:

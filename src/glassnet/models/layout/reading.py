@@ -57,7 +57,7 @@ class Reading:
                 return f"does not hold all {name} of pixels once"
         return "has an axis that is neither images, channels nor pixels" if rest else ""
 
-    def to_maps(self, value: Shaped[Tensor, ...]) -> Float[Tensor, "batch channel height width"]:
+    def to_maps(self, value: Shaped[Tensor, ...]) -> Shaped[Tensor, "batch channel height width"]:
         """Rearrange an output, or the gradient there, to (n, channel, height, width)."""
         apart, factors = self._unpacked(value)
         height, width, _ = self._pixels()
@@ -116,6 +116,23 @@ class Reading:
         before, after = (around[0].before, around[0].after) if around else (0, 0)
         parts = [_others(before)] * bool(before) + [f"a grid of {size}"] + [_others(after)] * bool(after)
         return f"the {tokens} tokens of {{}} are read as {' and '.join(parts)}"
+
+    def numbers(self) -> tuple[int, ...]:
+        """Return the units that hold channels; of vectors, the one of numbers, known to be channels or not."""
+        units = self.channel_units()
+        if units or len(self.units) != 2:
+            return units
+        return tuple(number for number, unit in enumerate(self.units) if not _is_of_images(unit))
+
+    def to_places(self, value: Shaped[Tensor, ...]) -> Shaped[Tensor, "batch channel height width"]:
+        """Rearrange an output to maps; vectors become one pixel, and tokens without a grid a column of pixels."""
+        if not self.problem_as_map():
+            return self.to_maps(value)
+        apart, places = self.apart(value), self.numbers()
+        batch = next(number for number, unit in enumerate(self.units) if _is_of_images(unit))
+        others = [number for number in range(apart.ndim) if number not in places and number != batch]
+        channels = prod(apart.shape[number] for number in places)
+        return apart.permute(batch, *places, *others).reshape(apart.shape[batch], channels, -1, 1)
 
     def _pixels(self) -> tuple[list[Factor], list[Factor], list[Factor]]:
         """Return the factors of height and of width, outermost first, and what is neither pixel, channel nor image."""

@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from glassnet.models.capture import tapped
 from glassnet.models.inference import ModelCall, call_model
 from glassnet.models.layers import Call
 from glassnet.models.layout.axes import Axes, fresh, size_of
 from glassnet.models.layout.moving import Operation, default
 from glassnet.models.layout.reading import Reading
 from glassnet.models.layout.rules import RULES
-from glassnet.models.parts import Part, layer_tensor
-from glassnet.models.undisturbed import undisturbed
-from glassnet.turns import evaluating
+from glassnet.models.one_pass import one_pass
+from glassnet.models.parts import Part
 
 _Key = tuple[int, int, tuple[int, ...], tuple[int, ...]]
 
@@ -73,6 +70,10 @@ class AxisTrace(TorchDispatchMode):
         axes = self._known.get(_key(tensor))
         return axes if axes is not None and tuple(map(size_of, axes)) == tuple(tensor.shape) else None
 
+    def reading(self, value: Tensor, module: nn.Module) -> Reading:
+        """Return how a tensor that a module gives is laid out."""
+        return _reading(self.axes_of(value), value, module)
+
 
 def _axes_after(name: str, operation: Operation) -> Axes | None:
     rule: Callable[[Operation], Axes | None] = RULES.get(name) or RULES.get(name.rstrip("_")) or default
@@ -113,15 +114,10 @@ def trace(
     readings: dict[Call, Reading] = {}
     mode = AxisTrace(two)
 
-    def tap(made: Call, output: Any) -> None:
-        value = layer_tensor(output, part)
-        if isinstance(value, Tensor) and value.ndim:
-            readings[made] = _reading(mode.axes_of(value), value, model.get_submodule(made[0]))
+    def tap(made: Call, value: Tensor) -> None:
+        readings[made] = mode.reading(value, model.get_submodule(made[0]))
 
-    # On the device meta there is nothing to disturb: shapes alone are traced.
-    guard = evaluating(model) if two.is_meta else undisturbed(model)
-    with guard, torch.no_grad(), tapped(model, modules, tap), mode:
-        call(model, two)
+    one_pass(model, two, modules, tap, mode, call=call, part=part)
     return readings
 
 

@@ -1,0 +1,1 @@
+"""Receptive fields: which pixels each unit of a layer sees, followed through every operation below autograd."""

@@ -1,0 +1,189 @@
+"""The receptive fields of a network's layers, from one pass of random or given images."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+
+from glassnet.errors import InputError
+from glassnet.images import ImageRows, Images, first_weight, image_batches
+from glassnet.models.inference import ModelCall, call_model, translate_torch_errors
+from glassnet.models.last_layer import settle_last
+from glassnet.models.layers import Call, LayerChoice, asked_by_name, name_calls, select_layers, split_call
+from glassnet.models.layout.reading import Reading
+from glassnet.models.layout.trace import AxisTrace, images_to_trace
+from glassnet.models.one_pass import one_pass
+from glassnet.models.receptive.field import How, ReceptiveField, Regular, regular
+from glassnet.models.receptive.gradient import seen_by_gradient
+from glassnet.models.receptive.patterns import Windows
+from glassnet.models.receptive.reach import EMPTY, Reach
+from glassnet.models.receptive.trace import ReachTrace
+
+_MOST_CHANNELS = 3
+
+
+def receptive_field(
+    model: nn.Module,
+    layer: str | nn.Module,
+    image_size: int | Sequence[int],
+    *,
+    forward: ModelCall | None = None,
+) -> ReceptiveField:
+    """Find which pixels each unit of a layer sees: exact boxes, and their size, stride and offset where regular.
+
+    The first and last pixel are followed through every operation of one forward pass, below autograd, so that it does
+    not matter how the network is written. For convolutions and pools, with kernel k_l and stride s_l, that gives the
+    known sum, size = 1 + sum over l of (k_l - 1) times the strides before l; paths of different sizes are united. A
+    layer behind attention, a global pool or a norm over places sees the whole image. What a mask of -50 or less hides
+    from a softmax is not seen, and neither are rows of a kernel whose weights are all 0.
+
+    A box says what can change a unit at all. How much a pixel counts is another question: in deep networks the centre
+    counts most (Luo et al. 2016, https://arxiv.org/abs/1701.04128).
+
+    Araujo et al. 2019, Computing receptive fields of convolutional neural networks, https://doi.org/10.23915/distill.00021.
+
+    Args:
+        model: Any module that takes one image batch, or what `forward` gives it; it is left as it was found.
+        layer: One layer: its name, a name with the number of the call as "relu:1", "last-conv", or the module.
+        image_size: Height and width of the images in pixels, as one number where they are the same; or the images'
+            shape, (channel, height, width) or (n, channel, height, width).
+        forward: How the model is called on a batch, as `explain` takes it.
+
+    Raises:
+        InputError: There is no such layer, it does not run or runs twice; the model cannot take such images; or the
+            layer does not hang on them.
+    """
+    shape = _shape(model, image_size)
+    images = torch.rand(shape, generator=Generator().manual_seed(0))
+    found = receptive_fields(model, layer, images, forward=forward)
+    if len(found) > 1:
+        names = list(found)
+        raise InputError(
+            f"layer is {layer!r}, which stands for {len(names)} layers or calls; ask for one, as '{names[0]}'."
+        )
+    return next(iter(found.values()))
+
+
+def receptive_fields(
+    model: nn.Module, layers: LayerChoice, images: Images | ImageRows, *, forward: ModelCall | None = None
+) -> dict[str, ReceptiveField]:
+    """Find which pixels each unit of several layers sees, as `receptive_field` does, in one pass of two images.
+
+    Returns:
+        By layer, as `explain` names them.
+
+    Raises:
+        InputError: There is no such layer, or one asked for by name does not run, or does not hang on the images.
+    """
+    call = forward or call_model
+    settled = settle_last(model, layers, images, forward=call)
+    names, asked = select_layers(model, settled), asked_by_name(model, settled)
+    _, two = next(image_batches(model, images[:2], 2))
+    two = images_to_trace(two)
+    seen = _followed(model, two, dict.fromkeys(split_call(name)[0] for name in names), call)
+    chosen = name_calls(names, asked, {made: one.problem() for made, one in seen.items()})
+    return {name: _field(name, model, two, made, seen[made], call) for name, made in chosen.items()}
+
+
+def _shape(model: nn.Module, image_size: int | Sequence[int]) -> tuple[int, ...]:
+    sizes = [image_size] if isinstance(image_size, int) else list(image_size)
+    if not 1 <= len(sizes) <= 4 or not all(isinstance(size, int) and size > 0 for size in sizes):
+        raise InputError(
+            f"image_size is {image_size!r}, expected whole numbers of at least 1: the height and width in pixels, as "
+            "224 or (224, 160), or a shape, as (3, 224, 224)."
+        )
+    height, width = sizes[-2:] if len(sizes) > 1 else sizes * 2
+    channels = sizes[-3] if len(sizes) > 2 else _channels(model, height * width)
+    return (2, channels, height, width)
+
+
+def _channels(model: nn.Module, pixels: int) -> int:
+    """Return how many channels the model's first layer takes."""
+    first = next((one for one in model.modules() if isinstance(one, nn.Conv2d | nn.Linear)), None)
+    if isinstance(first, nn.Conv2d):
+        return first.in_channels
+    weight = first_weight(model)
+    return weight.shape[1] // pixels or _MOST_CHANNELS if weight.ndim == 2 else _MOST_CHANNELS
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a call of a layer gave: how it is laid out, and what its numbers are made of."""
+
+    reading: Reading
+    reach: Reach | None
+    shape: tuple[int, ...]
+
+    def problem(self) -> str:
+        """Say why nothing can be said of its units, or ""."""
+        problem = self.reading.problem_as_rows(mean=True)
+        return problem and f"gives a tensor of shape {self.shape}, which {problem}; ask for another layer"
+
+
+def _followed(model: nn.Module, images: Tensor, modules: Collection[str], call: ModelCall) -> dict[Call, _Seen]:
+    axes, reaches = AxisTrace(images), ReachTrace(images)
+    seen: dict[Call, _Seen] = {}
+
+    def tap(made: Call, value: Tensor) -> None:
+        reading = axes.reading(value, model.get_submodule(made[0]))
+        seen[made] = _Seen(reading, reaches.read(value), tuple(value.shape))
+
+    with translate_torch_errors(model, images):
+        one_pass(model, images, modules, tap, axes, reaches, call=call)
+    return seen
+
+
+def _field(name: str, model: nn.Module, images: Tensor, made: Call, seen: _Seen, call: ModelCall) -> ReceptiveField:
+    height, width = images.shape[2:]
+    how: How = "operations"
+    lines: tuple[Windows | None, Windows | None] = (None, None)
+    if seen.reach is not None and seen.reach.known:
+        bounds = _bounds(seen.reading, seen.reach)
+        lines = _lines(seen.reading, seen.reach, bounds.shape[:2])
+    else:
+        how, bounds = "gradient", seen_by_gradient(name, model, images, made, seen.reading, call)
+    rows = _regular(bounds[:, :, 1], bounds[:, :, 3], height, lines[0])
+    columns = _regular(bounds[:, :, 0].T, bounds[:, :, 2].T, width, lines[1])
+    return ReceptiveField(
+        layer=name,
+        size=(rows.size, columns.size),
+        stride=(rows.stride, columns.stride),
+        offset=(rows.offset, columns.offset),
+        map_size=(bounds.shape[0], bounds.shape[1]),
+        image_size=(height, width),
+        how=how,
+        bounds=bounds,
+    )
+
+
+def _bounds(reading: Reading, reach: Reach) -> np.ndarray:
+    """Return the box of each unit, over all of its channels."""
+    edges = []
+    for plane in reach.planes:
+        first, last = (reading.to_places(one.expand(reach.shape))[0].amin(dim=0) for one in plane)
+        edges.append((first, -last))
+    (top, bottom), (left, right) = edges
+    boxes = torch.stack([left, top, right, bottom], dim=2)
+    return torch.where((top == EMPTY)[..., None], 0, boxes).to(torch.int32).numpy()
+
+
+def _lines(reading: Reading, reach: Reach, map_size: tuple[int, ...]) -> tuple[Windows | None, Windows | None]:
+    """Return the windows of an endless image along the map's rows and columns."""
+    if reading.problem_as_map():
+        return None, None
+    first, second = (
+        line[1] if line is not None and reach.shape[line[0]] == size else None
+        for line, size in zip(reach.lines, map_size, strict=True)
+    )
+    return first, second
+
+
+def _regular(starts: np.ndarray, ends: np.ndarray, length: int, windows: Windows | None) -> Regular:
+    """Return size, stride and offset along the first axis; across it, all units must see the same."""
+    if (starts != starts[:, :1]).any() or (ends != ends[:, :1]).any():
+        return Regular(int((ends - starts).max()))
+    return regular(starts[:, 0], ends[:, 0], length, windows)
