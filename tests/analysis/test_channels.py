@@ -237,6 +237,16 @@ def test_of_masks_it_is_dissection_and_the_loss_of_mean_iou(scans, tmp_path):
     assert any(one.startswith("IoU") for one in facts(result, name, 0))
 
 
+def test_several_labels_an_image_are_judged_together(tmp_path):
+    labels = np.eye(3, dtype=np.uint8)[LABELS]
+    labels[0, 2] = 1
+    result = analyse(gn.Subject(TinyNet(), IMAGES, labels, classes=CLASSES), "channels", layers="conv2").result
+    assert result.ablations["conv2"].to_json() == gn.ablate(TinyNet(), IMAGES, labels, "conv2").to_json()
+    assert result.ablations["conv2"].measure == "exact_match"
+    found = gn.channels(TinyNet(), IMAGES, labels, layers="conv2", classes=CLASSES)
+    assert result["conv2"].to_json() == found["conv2"].to_json()
+
+
 def test_a_reconstruction_is_given_its_noise_and_judged_by_the_originals(tmp_path):
     run = gn.train(tiny_vae(save_bars(tmp_path / "bars"), tmp_path / "run", epochs=1))
     subject = gn.Subject.of_run(run)

@@ -5,7 +5,7 @@ import pytest
 
 import glassnet as gn
 from glassnet.analysis import Context, analyse, stored
-from glassnet.blocks import Fold, Picture, Prose
+from glassnet.blocks import Fold, Missing, Picture, Prose
 from glassnet.measures import show
 from glassnet.reports.assemble import gather, run_report
 from glassnet.reports.channels import channel_blocks
@@ -67,6 +67,19 @@ def test_older_ones_are_folded_and_pages_stand_with_their_layer(measured, tmp_pa
     ]
     assert len(pictures["conv2: its channels"]) == 2  # the first page stands open above
     assert list(channel_blocks([])) == []
+
+
+def test_sheets_for_which_the_page_has_no_room_are_named(measured, monkeypatch):
+    monkeypatch.setattr("glassnet.reports.channels.SHEET_BYTES", len(next(_sheets_of(measured)).drawing))
+    _, _, sheet, first, last = channel_blocks([measured])
+    assert sheet.title.startswith("What conv2")
+    (missing,) = (one for one in first.blocks if isinstance(one, Missing))
+    assert missing.what.startswith("The sheet of conv1 (behind bn) would make this page too large; it lies in ")
+    assert not any(isinstance(one, Missing) for one in last.blocks)
+
+
+def _sheets_of(measured):
+    return (one for one in channel_blocks([measured]) if isinstance(one, Picture))
 
 
 def test_without_labels_it_says_so(tmp_path):

@@ -42,8 +42,8 @@ def overview(result: MeasuredChannels) -> Table:
         first, last = (_title(key).lower() for key in (ablation.measure, list(ablation.baseline)[-1]))
         note += f", {count(ablation.images)} of them given to the network without each channel"
         note += f"; can be removed: without the channel alone, {first} is no worse"
-        note += f"; selectivity and harm: rank correlation of selectivity and what {last} loses" if classes else ""
-    return make_table("", heads, rows, note=note)
+        note += f"; selectivity and harm: rank correlation of selectivity with harm, by {last}" if classes else ""
+    return make_table("Channels by layer", heads, rows, note=note)
 
 
 def _median(values: np.ndarray | None) -> float | None:

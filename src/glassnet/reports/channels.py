@@ -12,6 +12,9 @@ from glassnet.blocks import Block, Fold, Missing, Picture, Prose
 from glassnet.formats import count
 from glassnet.reports.material import pictures
 
+SHEET_BYTES = 8_000_000
+"""What the sheets of an analysis may take of a page."""
+
 
 def channel_blocks(measured: Sequence[Analysis]) -> Iterator[Block]:
     """Return the newest analysis of channels, and the older ones folded.
@@ -74,7 +77,14 @@ def _sentences(result: MeasuredChannels) -> Iterator[str]:
 
 
 def _sheets(analysis: Analysis) -> dict[str, list[Picture | Missing]]:
-    """Return the sheets of each layer, page by page."""
+    """Return the sheets of each layer, page by page; from the last layer on as many as the page has room for."""
     result: MeasuredChannels = analysis.result
     drawn = iter(pictures(analysis))
-    return {name: list(islice(drawn, result.pages(name))) for name in result.channels}
+    sheets = {name: list(islice(drawn, result.pages(name))) for name in result.channels}
+    room = SHEET_BYTES
+    for name in reversed(sheets):
+        room -= sum(len(one.drawing) for one in sheets[name] if isinstance(one, Picture))
+        if room < 0:
+            where = "" if analysis.entry is None else f"; it lies in {analysis.entry.path}"
+            sheets[name] = [Missing(f"The sheet of {result.title(name)} would make this page too large{where}.")]
+    return sheets
