@@ -10,12 +10,13 @@ import torch
 import glassnet as gn
 from glassnet.analysis import KINDS, analyse
 from glassnet.analysis.base import Context
-from glassnet.analysis.channel_sheets import boxes_of, facts
+from glassnet.analysis.channel_sheets import facts
 from glassnet.analysis.measured_channels import part_of
 from glassnet.data.split import training_parts
 from glassnet.errors import InputError
 from glassnet.figures import channels as channels_figure
 from glassnet.microscope import maximise
+from glassnet.models.receptive.find import receptive_fields
 from tiny_nets import CLASSES, TinyNet, coloured, make_subject
 from tiny_runs import save_bars, tiny_segmentation, tiny_vae
 
@@ -196,15 +197,34 @@ def test_many_channels_make_pages_and_the_left_out_are_counted(make, monkeypatch
     assert titles[1] == "What conv2 has learned: 8 channels, page 2 of 3"
     assert titles[3] == "What fc1 has learned: 6 channels, page 1 of 2"
     assert [one.name for one in found.figures][:2] == ["channels-conv2-1", "channels-conv2-2"]
-    assert drawn[3][0][0].boxes is None  # a linear layer sees all
 
 
-def test_a_frame_is_the_place_of_the_maximum_in_pixels(measured):
+def test_a_frame_is_what_the_channel_sees_where_it_is_highest(measured):
     layer = measured["conv2"]
     assert layer.size == (4, 3)
-    (row, column), *_ = layer.top_places[0]
-    box = boxes_of(layer, 0, (12, 10))[0]
-    assert box.tolist() == [column * 10 // 3, row * 3, -(-(column + 1) * 10 // 3), row * 3 + 3]
+    row, column = layer.top_places[0, 0].tolist()
+    # Two convolutions of 3 x 3, the second with stride 2: each unit sees 5 x 5 pixels, two apart.
+    assert measured.frames["conv2"][0, 0].tolist() == [2 * column, 2 * row, 2 * column + 5, 2 * row + 5]
+    assert measured.frames["bn"].shape == (4, 9, 4)
+    with torch.no_grad():
+        net = TinyNet().eval()
+        image = torch.from_numpy(IMAGES[layer.top_images[0, 0]]).float()[None] / 255
+        left, top, right, bottom = measured.frames["conv2"][0, 0]
+        part = net.conv2(net.relu(net.bn(net.conv1(image[:, :, top:bottom, left:right]))))
+    assert part[0, 0].item() == pytest.approx(layer.top_activations[0, 0], rel=1e-5)
+
+
+def test_what_cannot_be_told_has_no_frame_and_that_is_said(make, monkeypatch, capsys):
+    def some(model, layers, images):
+        if "conv2" in layers:
+            raise InputError("it cannot be told.")
+        return receptive_fields(model, layers, images)
+
+    monkeypatch.setattr("glassnet.analysis.channels.receptive_fields", some)
+    result = analyse(make(), "channels", layers=["conv1", "conv2", "fc1"], ablation_images=0).result
+    assert set(result.frames) == {"conv1", "fc1"}
+    assert result.frames["fc1"][0, 0].tolist() == [0, 0, 9, 11]  # of 10 x 12, as the strided convolution leaves some
+    assert "left out: what conv2 sees of an image: it cannot be told." in capsys.readouterr().err
 
 
 # Tasks and parts.

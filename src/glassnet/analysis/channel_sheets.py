@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
-from jaxtyping import Int64
 from torch import Tensor
 
 from glassnet import figures
@@ -17,7 +16,6 @@ from glassnet.figures.channels import ChannelRow
 from glassnet.formats import DASH, count, decimal, percent
 from glassnet.measures import MEASURES, show
 from glassnet.microscope.ablation_result import Ablation
-from glassnet.microscope.channels_result import LayerChannels
 from glassnet.microscope.visualized import Visualized
 from glassnet.run.store import FigureWords, Plot
 from glassnet.subject import Subject
@@ -49,35 +47,17 @@ def sheets(subject: Subject, request: ChannelsRequest, result: MeasuredChannels,
 
 def _row(result: MeasuredChannels, name: str, channel: int, images: np.ndarray) -> ChannelRow:
     layer, made = result[name], result.pictures.get(name)
-    boxes = boxes_of(layer, channel, images.shape[2:])
+    frames = result.frames.get(name)
     picture, reach = (None, "") if made is None else _picture(made, channel)
     return ChannelRow(
         name=f"channel {channel}",
         facts=tuple(facts(result, name, channel)),
         images=images,
-        boxes=None if boxes is None else boxes[: len(images)],
+        boxes=None if frames is None else frames[channel, : len(images)],
         picture=picture,
         reach=reach,
         bars=None if layer.rectified_means is None else layer.rectified_means[channel].astype(np.float64),
     )
-
-
-def boxes_of(layer: LayerChannels, channel: int, size: tuple[int, ...]) -> Int64[np.ndarray, "top 4"] | None:
-    """Return which part of its strongest images a channel's maximum belongs to: left, top, right, bottom in pixels.
-
-    None where the layer has no map, and sees all.
-    """
-    height, width = layer.size
-    if (height, width) == (1, 1):
-        return None
-    rows, columns = layer.top_places[channel].T
-    (left, right), (top, bottom) = _pixels(columns, size[1], width), _pixels(rows, size[0], height)
-    return np.stack([left, top, right, bottom], axis=1)
-
-
-def _pixels(at: Int64[np.ndarray, " top"], pixels: int, places: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first pixel of places along an axis, and the one after the last."""
-    return at * pixels // places, -(-(at + 1) * pixels // places)
 
 
 def facts(result: MeasuredChannels, name: str, channel: int) -> Iterator[str]:
@@ -166,8 +146,8 @@ def _note(result: MeasuredChannels, name: str, shown: int) -> Iterable[str]:
 
 def _feet(result: MeasuredChannels, name: str) -> Iterable[str]:
     layer = result[name]
-    if boxes_of(layer, 0, (2, 2)) is not None:
-        yield "Frame: where in the image the channel is highest."
+    if name in result.frames:
+        yield "Frame: what the channel sees of the image where it is highest."
     if name in result.pictures:
         yield (
             "Made for it: a picture that was changed until it activates the channel as much as it can, and how many "

@@ -66,6 +66,8 @@ class MeasuredChannels(Shown):
         ablations: By layer, what the network loses without each channel; empty where that is not known.
         pictures: By layer, the pictures that drive the channels of its sheet most; empty where none were asked for.
         sheets: By layer, the channels on its sheet, the most selective first.
+        frames: By layer, what a channel sees of its strongest images where it is highest: left, top, right and bottom
+            in pixels, the last two excluded; a layer that sees all, or of which it cannot be told, is not there.
         convolutions: By layer, the convolution whose channels it holds, where it is the batch normalisation behind one.
         split: Part of the images.
         notes: What was left out, and why.
@@ -75,6 +77,7 @@ class MeasuredChannels(Shown):
     ablations: Mapping[str, Ablation]
     pictures: Mapping[str, Visualized]
     sheets: Mapping[str, Int64[np.ndarray, " shown"]]
+    frames: Mapping[str, Int64[np.ndarray, "c top 4"]]
     convolutions: Mapping[str, str]
     split: str
     notes: tuple[str, ...] = ()
