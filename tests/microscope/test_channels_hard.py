@@ -12,6 +12,9 @@ import glassnet as gn
 from channel_loops import IMAGES, LABELS, PIXELS, check, given
 from glassnet.errors import InputError
 from glassnet.microscope import responses, statistics
+from glassnet.microscope.layer import find_layers
+from glassnet.microscope.rectified import rectifiers
+from glassnet.models.inference import call_model
 from odd_nets import ClassToken
 from tiny_nets import TinyNet
 
@@ -65,6 +68,21 @@ class OtherSize(Branching):
 
     def branch(self, maps):
         return self.wide(self.deep(maps)[:, :, ::2, ::2])
+
+
+class Rectified(nn.Module):
+    """ReLUs, in place or not, that take the very output of another layer; in batches with a bright image others do."""
+
+    def __init__(self, inplace=False, other=False):
+        super().__init__()
+        self.conv, self.conv2 = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 6, 1)
+        self.relu, self.again, self.third = nn.ReLU(inplace), nn.ReLU(inplace), nn.ReLU(inplace)
+        self.other = other
+
+    def forward(self, images):
+        maps = self.conv(images)
+        maps = self.relu(maps - 0.1 if self.other and images.max() > 0.5 else maps)
+        return self.third(self.conv2(self.again(maps)) + 0.1)
 
 
 class Views(TinyNet):
@@ -150,6 +168,29 @@ def test_a_layer_that_does_not_run_alike_in_every_batch_is_refused(make, message
     net = make()
     found = gn.channels(net, by_turns(), labels, layers=net.conv, batch_size=4)
     assert found["conv"].images == 20
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+@pytest.mark.parametrize("labels", [None, LABELS])
+def test_a_relu_and_the_layer_before_it_are_what_each_is_alone(inplace, labels):
+    net, images = Rectified(inplace), PIXELS[:, :1]
+    names = ["conv", "relu", "again", "conv2", "third"]
+    calls = find_layers(net, names, images, call_model)
+    assert rectifiers(net, calls.values(), images, call_model) == {("relu", 0): ("conv", 0), ("again", 0): ("relu", 0)}
+    found = gn.channels(net, images, labels, layers=names, batch_size=7)
+    for name in names:
+        alone = gn.channels(net, images, labels, layers=[name], batch_size=7)
+        assert alone[name].to_json() == found[name].to_json()
+    if labels is not None:
+        check(found["relu"], given(net, "relu", images=images), top=9)
+        check(found["conv"], given(net, "conv", images=images), top=9)
+
+
+def test_a_relu_that_takes_something_else_in_some_batch_is_refused():
+    net = Rectified(other=True)
+    with pytest.raises(InputError, match="layer 'relu' takes what 'conv' gives for the first images, and something"):
+        gn.channels(net, by_turns(), layers=["conv", "relu"], batch_size=4)
+    assert gn.channels(net, by_turns(), layers="relu", batch_size=4)["relu"].images == 20
 
 
 @pytest.mark.parametrize(

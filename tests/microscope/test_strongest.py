@@ -34,22 +34,23 @@ def test_the_strongest_are_those_of_a_plain_sort(batch, top):
     scores = draw(53, 4)
     scores[:, 3] = -2.5  # all alike
     found = Strongest(4, top)
-    for start in range(0, len(scores), batch):
-        part = torch.from_numpy(scores[start : start + batch])
-        found.add(start, part, lambda images, channels, first=start: 100 * (images + first) + channels)
+    places = torch.arange(scores.size, dtype=torch.int32).view(scores.shape)
+    for part, own in zip(torch.from_numpy(scores).split(batch), places.split(batch), strict=True):
+        asked = torch.cat([found.candidates(part[:, one], one) for one in (slice(0, 1), slice(1, 4))], dim=1)
+        found.add(part, torch.where(asked, own, -1))
     for channel, own in enumerate(scores.T):
         best = sorted(range(len(own)), key=lambda image: (-own[image], image))[:top]
-        assert found.images()[channel].tolist() == best
-        assert found.activations()[channel].tolist() == own[best].tolist()
-        assert found.places()[channel].tolist() == [100 * image + channel for image in best]
+        assert found.numbers(slice(0, 4))[channel].tolist() == best
+        assert found.activations(slice(0, 4))[channel].tolist() == own[best].tolist()
+        assert found.places(slice(0, 4))[channel].tolist() == places[best, channel].tolist()
 
 
 def test_places_are_asked_for_those_alone_that_are_kept():
-    scores, asked = draw(400, 6, values=1000), []
-    found = Strongest(6, 3)
-    for start in range(0, len(scores), 10):
-        found.add(start, torch.from_numpy(scores[start : start + 10]), lambda images, _: asked.append(images) or images)
-    assert sum(map(len, asked)) < 6 * 40  # about 3 (1 + ln(40)) a channel, not 3 of each of 40 batches
+    found, asked = Strongest(6, 3), 0
+    for part in torch.from_numpy(draw(400, 6, values=1000)).split(10):
+        asked += int(found.candidates(part, slice(0, 6)).sum())
+        found.add(part, torch.zeros(part.shape, dtype=torch.int32))
+    assert asked < 6 * 3 * 10  # about 3 (1 + ln(40)) a channel, not 3 of each of 40 batches
 
 
 def test_ranks_share_their_mean_among_equals():

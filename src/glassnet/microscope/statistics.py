@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack, closing
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing, nullcontext
 from math import prod
 from typing import Any
 
@@ -21,8 +20,9 @@ from glassnet.microscope.dissection import Overlap, Tail
 from glassnet.microscope.layer import LayerCalls, find_layers
 from glassnet.microscope.members import Members, mask_rows, of_labels, of_masks
 from glassnet.microscope.normalised import normalisations
+from glassnet.microscope.rectified import Outputs, by_name, check_source, rectifiers
 from glassnet.microscope.responses import Responses
-from glassnet.models.capture import tapped
+from glassnet.models.capture import hooked_with_arguments
 from glassnet.models.inference import NO_VIEW, ModelCall, call_model, translate_torch_errors
 from glassnet.models.layers import Call, LayerChoice
 from glassnet.models.undisturbed import undisturbed
@@ -83,25 +83,14 @@ def channels(
     members = _members(labels, masks, classes, len(images))
     call = forward or call_model
     found = find_layers(model, layers, images, call)
-    behind = normalisations(model, found.values(), images, call)
-    batch_size = batch_size or _batch_size(model, images, found.values())
-    held = IN_MEMORY // (4 * sum(layer.channels for layer in found.values()))
-    with ExitStack() as files:
-        responses = {}
-        for name, layer in found.items():
-            maxima = None if members is None else Maxima(layer.channels, len(images), held)
-            if maxima is not None:
-                files.enter_context(closing(maxima))
-            tail = None if masks is None else Tail(layer.channels, len(images))
-            affine = behind.get(next(iter(layer.readings)))
-            responses[name] = Responses(layer, top, affine=affine, members=members, maxima=maxima, tail=tail)
-        _run(model, images, batch_size, call, [(one.layer, one.add) for one in responses.values()])
-        by_layer = {name: LayerChannels(**one.figures()) for name, one in responses.items()}
+    batch_size = min(batch_size or _batch_size(model, images, found.values()), len(images))
+    figures, thresholds = _responses(model, images, batch_size, call, found, top, members, masks is not None)
     if masks is not None and members is not None:
-        overlaps = {name: _dissect(masks, one, members.count) for name, one in responses.items()}
-        _run(model, images, batch_size, call, [(found[name], take) for name, (_, take) in overlaps.items()])
-        for name, (overlap, _) in overlaps.items():
-            by_layer[name] = replace(by_layer[name], thresholds=overlap.thresholds.numpy(), iou=overlap.iou())
+        overlaps = {name: Overlap(thresholds[name], members.count) for name in found}
+        _run(model, images, batch_size, call, [(found[name], _dissect(masks, one)) for name, one in overlaps.items()])
+        for name, one in overlaps.items():
+            figures[name] |= {"thresholds": one.thresholds.numpy(), "iou": one.iou()}
+    by_layer = {name: LayerChannels(**one) for name, one in figures.items()}
     names = None if members is None else tuple(map(str, range(members.count) if classes is None else classes))
     return Channels(layers=by_layer, images=len(images), classes=names)
 
@@ -124,6 +113,39 @@ def _batch_size(model: nn.Module, images: Images | ImageRows, layers: Iterable[L
     return min(max(IN_CACHE // max(largest, guessed), BATCH_SIZES[0]), BATCH_SIZES[1])
 
 
+def _responses(
+    model: nn.Module,
+    images: Images | ImageRows,
+    batch_size: int,
+    call: ModelCall,
+    layers: Mapping[str, LayerCalls],
+    top: int,
+    members: Members | None,
+    with_masks: bool,
+) -> tuple[dict[str, dict[str, Any]], dict[str, Tensor]]:
+    """Return all figures but those of dissection, by layer, and the thresholds for these, where there are masks."""
+    affines = normalisations(model, layers.values(), images, call)
+    taken = rectifiers(model, layers.values(), images, call)
+    sources = {made: source for made, source in taken.items() if made not in affines and source not in affines}
+    count = sum(layer.channels for layer in layers.values())
+    held = IN_MEMORY // (4 * count)
+    tails = {name: Tail(layer.channels, len(images)) for name, layer in layers.items()} if with_masks else None
+    with closing(Maxima(count, len(images), held)) if members else nullcontext() as maxima:
+        responses = Responses(
+            layers,
+            top=top,
+            batch_size=batch_size,
+            affines=affines,
+            rectified=by_name(sources, layers),
+            members=members,
+            maxima=maxima,
+            tails=tails,
+        )
+        takers = [(layer, _to_responses(responses, name)) for name, layer in layers.items()]
+        _run(model, images, batch_size, call, takers, sources, responses.end)
+        return responses.figures(), responses.thresholds()
+
+
 Taker = Callable[[int, Tensor], None]
 """Takes the number of a batch's first image, and a layer's maps (batch, channel, height, width)."""
 
@@ -134,14 +156,25 @@ def _run(
     batch_size: int,
     call: ModelCall,
     takers: Sequence[tuple[LayerCalls, Taker]],
+    sources: Mapping[Call, Call] | None = None,
+    end: Callable[[int, int], object] = lambda _start, _size: None,
 ) -> None:
-    """Pass all images through the network, and hand the maps of each layer to whom they are for."""
-    by_call = {made: pair for pair in takers for made in pair[0].readings}
-    start = size = 0
+    """Pass all images through the network, and hand the maps of each layer to whom they are for.
 
-    def tap(made: Call, given: Any) -> None:
+    It is checked that a call of `sources` takes the very output of the one that stands for it there. At the end of a
+    batch, `end` is told its first image and how many it has.
+    """
+    by_call = {made: pair for pair in takers for made in pair[0].readings}
+    sources = sources or {}
+    start = size = 0
+    outputs = Outputs()
+
+    def tap(made: Call, arguments: Any, given: Any) -> None:
         if made in by_call:
             layer, take = by_call[made]
+            if made in sources:
+                check_source(outputs, made, sources[made], arguments, given)
+            outputs.note(made, given)
             take(start, layer.to_maps(made, given, size))
 
     modules = {layer.module: layer for layer, _ in takers}
@@ -152,12 +185,13 @@ def _run(
     ):
         layout = _layout(model, images, call)
         for first, batch in image_batches(model, images, batch_size):
-            start, size = first, len(batch)
+            start, size, outputs = first, len(batch), Outputs()
             put_back()
-            with tapped(model, modules, tap) as counts, translate_torch_errors(model, batch):
+            with hooked_with_arguments(model, modules, tap) as counts, translate_torch_errors(model, batch):
                 call(model, batch.to(memory_format=layout))
             for layer in modules.values():
                 layer.check_calls(counts[layer.module], first, size)
+            end(first, size)
             advance(size)
 
 
@@ -174,8 +208,9 @@ def _layout(model: nn.Module, images: Images | ImageRows, call: ModelCall) -> to
     return torch.channels_last
 
 
-def _dissect(masks: Masks, one: Responses, classes: int) -> tuple[Overlap, Taker]:
-    """Return where a layer's overlap with the masks is summed up, and who does it."""
-    assert one.tail is not None
-    overlap = Overlap(one.tail.thresholds(), classes)
-    return overlap, lambda start, maps: overlap.add(maps, mask_rows(masks, start, start + len(maps)))
+def _to_responses(responses: Responses, name: str) -> Taker:
+    return lambda _, maps: responses.add(name, maps)
+
+
+def _dissect(masks: Masks, overlap: Overlap) -> Taker:
+    return lambda start, maps: overlap.add(maps, mask_rows(masks, start, start + len(maps)))

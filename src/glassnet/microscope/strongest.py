@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int64
+from jaxtyping import Bool, Float32, Int32, Int64
 from torch import Tensor
 
 from glassnet.microscope.detectors import LOW_HALF, ordered
 
-PlaceOf = Callable[[Int64[Tensor, " some"], Int64[Tensor, " some"]], Int64[Tensor, " some"]]
-"""From numbers of images of the batch, and channels, to the place of each of these maxima."""
+AT_ONCE = 4096
+"""Channels whose images are put in order at once."""
+_NONE = torch.iinfo(torch.int64).min
 
 
 class Strongest:
@@ -23,44 +22,54 @@ class Strongest:
     """
 
     def __init__(self, channels: int, top: int) -> None:
-        self.top = top
-        self._keys = torch.empty(channels, 0, dtype=torch.int64)
-        self._places = torch.empty(channels, 0, dtype=torch.int64)
+        self.images = 0
+        self._keys = torch.full((channels, top), _NONE)
+        self._places = torch.zeros(channels, top, dtype=torch.int32)
+        self._lowest = torch.full((channels,), -torch.inf)
 
-    def add(self, start: int, highest: Float[Tensor, "batch channel"], place_of: PlaceOf) -> None:
-        """Take the highest activations of the images from `start` on.
+    def candidates(self, highest: Float32[Tensor, "batch some"], channels: slice) -> Bool[Tensor, "batch some"]:
+        """Tell which activations of a batch may be among the highest; with more batches they are ever fewer.
 
-        Places are looked up for those alone that are among the highest.
+        Args:
+            highest: Of each image and of some of the channels.
+            channels: Which these are.
         """
-        keys = torch.from_numpy(ordered(highest.float().numpy().T)) << 32
-        keys |= LOW_HALF - torch.arange(start, start + len(highest))
-        if self._keys.shape[1] < self.top:
-            rows = torch.arange(len(keys))
-        else:  # with more batches ever fewer channels have a new one
-            rows = (keys > self._keys[:, -1:]).any(dim=1).nonzero().flatten()
-            if not len(rows):
-                return
-            keys = keys[rows]
-        keys = torch.cat([self._keys[rows], keys], dim=1)
-        places = torch.cat([self._places[rows], torch.full((len(rows), len(highest)), -1)], dim=1)
-        keys, order = keys.topk(min(self.top, keys.shape[1]), dim=1)
-        places = places.gather(1, order)
-        own, ranks = (places < 0).nonzero(as_tuple=True)
-        places[own, ranks] = place_of(LOW_HALF - (keys[own, ranks] & LOW_HALF) - start, rows[own])
-        if keys.shape[1] > self._keys.shape[1]:
-            self._keys, self._places = keys, places
-        else:
-            self._keys[rows], self._places[rows] = keys, places
+        top = self._keys.shape[1]
+        if self.images < top < len(highest):
+            return highest >= highest.topk(top, dim=0).values[-1]
+        return highest > self._lowest[channels]
 
-    def images(self) -> Int64[np.ndarray, "channel top"]:
-        """Return the images' numbers, those with the highest activation first."""
-        return (LOW_HALF - (self._keys & LOW_HALF)).numpy()
+    def add(self, highest: Float32[Tensor, "batch channel"], places: Int32[Tensor, "batch channel"]) -> None:
+        """Take the highest activations of the next images.
 
-    def activations(self) -> Float32[np.ndarray, "channel top"]:
+        Args:
+            highest: Of each image and channel.
+            places: Where they are in the layers' maps, of the candidates.
+        """
+        numbers = LOW_HALF - torch.arange(self.images, self.images + len(highest))
+        self.images += len(highest)
+        for rows in (highest > self._lowest).any(dim=0).nonzero().flatten().split(AT_ONCE):
+            keys = torch.from_numpy(ordered(highest[:, rows].T.contiguous().numpy()))
+            keys = torch.cat([self._keys[rows], (keys << 32) | numbers], dim=1)
+            keys, order = keys.topk(self._keys.shape[1], dim=1)
+            self._keys[rows] = keys
+            self._places[rows] = torch.cat([self._places[rows], places[:, rows].T], dim=1).gather(1, order)
+            self._lowest[rows] = torch.where(keys[:, -1] == _NONE, -torch.inf, _activations(keys[:, -1]))
+
+    def numbers(self, channels: slice) -> Int64[np.ndarray, "some top"]:
+        """Return the images' numbers, those with the highest activation first; fewer than `top` if there are fewer."""
+        return (LOW_HALF - (self._keys[channels, : self.images] & LOW_HALF)).numpy()
+
+    def activations(self, channels: slice) -> Float32[np.ndarray, "some top"]:
         """Return their activations."""
-        bits = (self._keys >> 32).numpy().astype(np.int32)
-        return (bits ^ ((bits >> 31) & 0x7FFFFFFF)).view(np.float32)
+        return _activations(self._keys[channels, : self.images]).numpy()
 
-    def places(self) -> Int64[np.ndarray, "channel top"]:
-        """Return the place of each activation in the layer's map, row by row."""
-        return self._places.numpy()
+    def places(self, channels: slice) -> Int64[np.ndarray, "some top"]:
+        """Return the place of each activation in its layer's map, counted row by row."""
+        return self._places[channels, : self.images].numpy().astype(np.int64)
+
+
+def _activations(keys: Int64[Tensor, "*shape"]) -> Float32[Tensor, "*shape"]:
+    """Return the activations in the upper halves."""
+    bits = (keys >> 32).to(torch.int32)
+    return (bits ^ ((bits >> 31) & 0x7FFFFFFF)).view(torch.float32)

@@ -29,15 +29,15 @@ def tapped(model: nn.Module, names: Collection[str], tap: Tap) -> Iterator[Count
     What `tap` returns, unless None, goes on in place of the output. Yields the number of calls by module; clear it
     before another forward pass.
     """
-    with _hooked(model, names, lambda call, _taken, output: tap(call, output)) as counts:
+    with hooked_with_arguments(model, names, lambda call, _taken, output: tap(call, output)) as counts:
         yield counts
 
 
 @contextmanager
-def _hooked(
+def hooked_with_arguments(
     model: nn.Module, names: Collection[str], tap: Callable[[Call, Any, Any], Tensor | None]
 ) -> Iterator[Counter[str]]:
-    """Do as `tapped`, with a tap that gets the arguments of the module too."""
+    """Do as `tapped`, with a tap that gets the arguments of the module too: those by place, and those by name."""
     counts: Counter[str] = Counter()
 
     def hook_for(name: str) -> Callable[[nn.Module, Any, Any, Any], Tensor | None]:
@@ -86,7 +86,7 @@ class Recorder:
 
     def hooked(self) -> AbstractContextManager[object]:
         """Hang it on the modules for the block: the forward pass, or a backward pass that runs modules again."""
-        return _hooked(self._model, self._names, self)
+        return hooked_with_arguments(self._model, self._names, self)
 
     def __call__(self, call: Call, taken: Any, output: Any) -> Tensor | None:
         """Record one output; the root of a graph goes on as a copy, which in-place operations may write over.
