@@ -241,7 +241,7 @@ def test_batches_are_as_large_as_the_cache_allows(monkeypatch):
     assert max(sizes) == 8
     sizes.clear()
     gn.channels(net, images, batch_size=599)
-    assert sizes[-2:] == [599, 1]
+    assert [one for one in sizes if one > 2] == [599]
 
 
 _PEAK = """

@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int64
+import torch
+from jaxtyping import Bool, Float32, Float64, Int64, Shaped
+from torch import Tensor
 
 from glassnet.display import Shown, fraction
 from glassnet.errors import InputError
 from glassnet.files import atomic, writable_target
+from glassnet.images import ImageRows, Images
 from glassnet.run.codec import decode, encode
 from glassnet.tables import Table, make_table
 
@@ -36,6 +39,8 @@ class LayerChannels(Shown):
         top_images: Numbers of the images with the highest activation, the highest first, equals by number (c, top).
         top_activations: These activations (c, top).
         top_places: Row and column of these activations in the layer's map, of equals the first (c, top, 2).
+        boxes: What the channel sees from there, as (x0, y0, x1, y1) in pixels, x1 and y1 excluded, cut off at the
+            image's borders (c, top, 4): the receptive field. None where it is not known.
         active: Share of the images that activate the channel at all (c,): above 0 somewhere, behind a batch
             normalisation where one takes the layer's output.
         means: Mean activation over all images and places (c,).
@@ -67,6 +72,7 @@ class LayerChannels(Shown):
     auroc: Float64[np.ndarray, "c k"] | None = None
     thresholds: Float32[np.ndarray, " c"] | None = None
     iou: Float64[np.ndarray, "c k"] | None = None
+    boxes: Int64[np.ndarray, "c top 4"] | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         """Count the channels."""
@@ -131,7 +137,16 @@ class LayerChannels(Shown):
 
     def to_json(self) -> dict[str, Any]:
         """Return all figures as JSON values; None for what has no figure."""
-        arrays = ("top_images", "top_activations", "top_places", "active", "means", "class_means", "rectified_means")
+        arrays = (
+            "top_images",
+            "top_activations",
+            "top_places",
+            "boxes",
+            "active",
+            "means",
+            "class_means",
+            "rectified_means",
+        )
         more = ("selectivity", "auroc", "thresholds", "iou")
         plain = {name: _plain(getattr(self, name)) for name in (*arrays, *more)}
         return {"layer": self.layer, "images": self.images, "size": list(self.size), "dead": list(self.dead), **plain}
@@ -168,6 +183,35 @@ class Channels(Shown):
     def __len__(self) -> int:
         """Count the layers."""
         return len(self.layers)
+
+    def crops(self, images: Images | ImageRows, layer: str, channel: int) -> list[Shaped[np.ndarray, "c height width"]]:
+        """Cut out of a channel's strongest images what it sees where it is highest, the strongest first.
+
+        Args:
+            images: Those that the channels were asked over.
+            layer: Name of the layer.
+            channel: Number of the channel.
+
+        Returns:
+            Part of each image (c, height, width), of its type; smaller at a border.
+
+        Raises:
+            InputError: There is no such layer or channel, what the layer sees is not known, or the images are others.
+        """
+        one = self[layer]
+        if not 0 <= channel < len(one):
+            raise InputError(f"channel is {channel}, expected 0 to {len(one) - 1}, the channels of {layer}.")
+        if one.boxes is None:
+            raise InputError(f"it is not known which pixels {layer} sees, so there are no crops of it.")
+        numbers, boxes = one.top_images[channel], one.boxes[channel]
+        count, height, width = len(images), int(images.shape[2]), int(images.shape[3])
+        if numbers.max() >= count or (boxes[:, 2:].max(axis=0) > (width, height)).any():
+            raise InputError(
+                f"images are {count} of {height} x {width} pixels, and {layer} sees {boxes[:, 3].max()} rows and "
+                f"{boxes[:, 2].max()} columns of images up to {numbers.max()}; pass those that were looked at."
+            )
+        cut = zip(numbers.tolist(), boxes.tolist(), strict=True)
+        return [_array(images[number : number + 1])[0, :, y0:y1, x0:x1].copy() for number, (x0, y0, x1, y1) in cut]
 
     @property
     def dead(self) -> dict[str, tuple[int, ...]]:
@@ -240,6 +284,13 @@ class Channels(Shown):
             "classes": None if self.classes is None else list(self.classes),
             "layers": [one.to_json() for one in self.layers.values()],
         }
+
+
+def _array(images: Tensor | np.ndarray) -> Shaped[np.ndarray, "n c height width"]:
+    if isinstance(images, np.ndarray):
+        return images
+    plain = images.detach().cpu()
+    return (plain.float() if plain.dtype == torch.bfloat16 else plain).numpy()
 
 
 def _dead(layer: LayerChannels) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing, nullcontext, suppress
 from math import prod
 from typing import Any
 
@@ -25,6 +25,8 @@ from glassnet.microscope.responses import Responses
 from glassnet.models.capture import hooked_with_arguments
 from glassnet.models.inference import NO_VIEW, ModelCall, call_model, translate_torch_errors
 from glassnet.models.layers import Call, LayerChoice
+from glassnet.models.receptive.field import ReceptiveField
+from glassnet.models.receptive.find import receptive_fields
 from glassnet.models.undisturbed import undisturbed
 
 Labels = Sequence[int] | np.ndarray | Tensor | None
@@ -90,9 +92,28 @@ def channels(
         _run(model, images, batch_size, call, [(found[name], _dissect(masks, one)) for name, one in overlaps.items()])
         for name, one in overlaps.items():
             figures[name] |= {"thresholds": one.thresholds.numpy(), "iou": one.iou()}
-    by_layer = {name: LayerChannels(**one) for name, one in figures.items()}
+    fields = _fields(model, layers, (layer.module for layer in found.values()), images, call)
+    for name, own in figures.items():
+        if name in fields and fields[name].map_size == own["size"]:
+            places = own["top_places"]
+            own["boxes"] = fields[name].boxes(places.reshape(-1, 2)).reshape(*places.shape[:2], 4)
+    by_layer = {name: LayerChannels(**own) for name, own in figures.items()}
     names = None if members is None else tuple(map(str, range(members.count) if classes is None else classes))
     return Channels(layers=by_layer, images=len(images), classes=names)
+
+
+def _fields(
+    model: nn.Module, layers: LayerChoice, modules: Iterable[str], images: Images | ImageRows, call: ModelCall
+) -> dict[str, ReceptiveField]:
+    """Return what each place of the layers' maps sees, of the layers of which it is known."""
+    try:
+        return receptive_fields(model, layers, images, forward=call)
+    except InputError:  # of one of them, which only goes wrong where it was asked for by name
+        found: dict[str, ReceptiveField] = {}
+        for name in dict.fromkeys(modules):
+            with suppress(InputError):
+                found |= receptive_fields(model, model.get_submodule(name), images, forward=call)
+        return found
 
 
 def _members(labels: Labels, masks: Masks | None, classes: Sequence[str] | None, images: int) -> Members | None:
