@@ -180,11 +180,13 @@ def test_models_are_listed_and_laid_out(capsys, tmp_path):
     assert "convnet" in call(capsys, "models")[1]
     code, out, _ = call(capsys, "models", "convnet", "--figure", str(tmp_path / "net.png"))
     assert code == 0
-    assert out.splitlines()[0].split() == ["name", "kind", "input", "output", "parameters", "MACs"]
+    assert out.splitlines()[0].split() == ["name", "kind", "input", "output", "sees", "parameters", "MACs"]
     assert "468,138" in out.splitlines()[-1]
     assert (tmp_path / "net.png").read_bytes()[:4] == b"\x89PNG"
     document = json.loads(call(capsys, "models", "convnet", "--image-size", "32", "--in-channels", "3", "--json")[1])
     assert document["layers"][1]["input"] == [3, 32, 32]
+    assert {row["name"]: row["receptive_field"] for row in document["layers"]}["conv2"] == [5, 5]
+    assert max(map(len, out.splitlines())) <= 80
     assert document["parameters"] == sum(row["parameters"] for row in document["layers"])
 
 

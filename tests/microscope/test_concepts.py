@@ -161,6 +161,7 @@ def test_importance_equals_whole_passes_with_masked_concepts(found):
 
 def test_the_strongest_places_and_maps(found):
     assert found.maps(0).shape == (10, 16, 16)
+    field = gn.receptive_field(TinyNet(), "relu:1", 16)
     for concept in range(3):
         strength = found.coefficients[:, concept].reshape(10, -1)
         expected = np.argsort(-strength.max(1), kind="stable")[:9]
@@ -169,6 +170,8 @@ def test_the_strongest_places_and_maps(found):
             found.top_images[concept], found.top_places[concept], found.top_coefficients[concept], strict=True
         ):
             assert image < 0 or found.coefficients[image, concept, y, x] == value == strength[image].max()
+        seen = field.boxes(found.top_places[concept])
+        np.testing.assert_array_equal(found.top_boxes[concept], seen * (found.top_images[concept] >= 0)[:, None])
     with pytest.raises(InputError, match="concept is 3, expected 0 to 2"):
         found.maps(3)
 

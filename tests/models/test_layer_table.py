@@ -1,5 +1,7 @@
 """The layer table: every call, every parameter once, and one sentence where a model cannot run."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 from torch import nn
@@ -275,3 +277,20 @@ def test_a_list_of_parameters_is_never_called_and_nothing_is_said(capsys):
 
     assert sum(row.parameters for row in gn.layer_table(Scaled(), (1, 3))) == 5
     assert capsys.readouterr().err == ""
+
+
+def test_each_layer_says_what_its_units_see():
+    """3x3, 3x3 by 2 and a pool of 2: 3, 5, 7; a linear layer over all places sees all that the pool saw."""
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3, stride=2), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 2)
+    )
+    rows = gn.layer_table(model, (1, 3, 16, 17))
+    assert [row.receptive_field for row in rows] == [(3, 3), (3, 3), (5, 5), (7, 7), (15, 15), (15, 15)]
+    sizes_alone = gn.layer_table(deepcopy(model).to("meta"), (1, 3, 16, 17))
+    assert [row.receptive_field for row in sizes_alone] == [row.receptive_field for row in rows]
+
+
+def test_what_sees_no_image_has_no_receptive_field():
+    assert gn.layer_table(nn.Sequential(nn.Linear(4, 2)), (1, 4))[0].receptive_field is None
+    rows = gn.layer_table(nn.Sequential(nn.LSTM(8, 4)), (1, 1, 5, 8), forward=lambda model, images: model(images[0]))
+    assert rows[0].receptive_field is None

@@ -204,9 +204,12 @@ def _options_text(options: dict[str, object]) -> str:
 
 
 def _layer_text(rows: list[Layer]) -> str:
-    lines = [(r.name, r.kind, _size(r.input), _size(r.output), f"{r.parameters:,}", f"{r.macs:,}") for r in rows]
-    total = ("total", "", "", "", f"{sum(r.parameters for r in rows):,}", f"{sum(r.macs for r in rows):,}")
-    return text_table(("name", "kind", "input", "output", "parameters", "MACs"), lines, total=total)
+    lines = [
+        (r.name, r.kind, _size(r.input), _size(r.output), _size(r.receptive_field), f"{r.parameters:,}", f"{r.macs:,}")
+        for r in rows
+    ]
+    total = ("total", "", "", "", "", f"{sum(r.parameters for r in rows):,}", f"{sum(r.macs for r in rows):,}")
+    return text_table(("name", "kind", "input", "output", "sees", "parameters", "MACs"), lines, total=total)
 
 
 def _size(shape: tuple[int, ...] | None) -> str:

@@ -147,7 +147,13 @@ def _layer(row: Mapping[str, Any]) -> NetworkLayer:
         output=output,
         parameters=row["parameters"],
         macs=row.get("macs"),
-        receptive_field=None,
+        receptive_field=_square(row.get("receptive_field")),
         map=len(output) == 3,
         features=bool(output) and row["kind"] not in WITHOUT_FEATURES,
     )
+
+
+def _square(sizes: Any) -> int | None:
+    """Return the side of a square receptive field; None for another one, and in runs of before it was known."""
+    sides = list(sizes) if isinstance(sizes, list | tuple) else []
+    return sides[0] if len(sides) == 2 and isinstance(sides[0], int) and sides[0] == sides[1] else None

@@ -24,6 +24,8 @@ from glassnet.models.capture import tapped
 from glassnet.models.inference import ModelCall, call_model, translate_torch_errors
 from glassnet.models.layers import Call
 from glassnet.models.parts import Part, describe
+from glassnet.models.receptive.field import ReceptiveField
+from glassnet.models.receptive.find import receptive_field_of
 from glassnet.models.undisturbed import undisturbed
 from glassnet.stats import mean_ci
 
@@ -86,6 +88,7 @@ def concepts(
         raise InputError(
             f"layer '{found.module}' runs {len(found.readings)} times; ask for one call, as '{found.module}:0'."
         )
+    field = receptive_field_of(model, next(iter(found.readings)), images, name=found.name, forward=call)
     with undisturbed(model) as put_back, torch.no_grad():
         network = _Network(Replay(model, [found.module], _edit(found), call, read, put_back), found)
         maps = network.activations(images, batch_size)
@@ -96,9 +99,9 @@ def concepts(
         of_maps = strength.reshape(len(maps), *maps.shape[2:], k).transpose(0, 3, 1, 2).astype(np.float32)
         design = make_design(k, points, seed)
         judged = network.judge(images, batch_size, maps, of_maps, bank.astype(np.float32), design, target)
-    result = _result(found.name, of_maps, bank, judged, top, seed)
+    result = _result(field, of_maps, bank, judged, top, seed)
     chosen = target if isinstance(target, int) else None
-    return replace(result, target=chosen, reconstruction_error=error, image_size=tuple(images.shape[2:]))
+    return replace(result, target=chosen, reconstruction_error=error, image_size=field.image_size)
 
 
 def _edit(layer: LayerCalls) -> Any:
@@ -225,7 +228,7 @@ def _scorer(given: Tensor, target: Target) -> Callable[[Tensor], Tensor]:
 
 
 def _result(
-    layer: str,
+    field: ReceptiveField,
     strength: Float32[np.ndarray, "n k h w"],
     bank: Float64[np.ndarray, "k c"],
     judged: _Judged,
@@ -240,11 +243,13 @@ def _result(
     highest, where = flat.max(axis=2).T, flat.argmax(axis=2).T
     best = np.argsort(-highest, axis=1, kind="stable")[:, :top]
     values, places = (np.take_along_axis(one, best, axis=1) for one in (highest, where))
+    images, where = np.where(values > 0, best, -1), np.stack(np.divmod(places, strength.shape[3]), axis=2)
+    boxes = field.boxes(where.reshape(-1, 2)).reshape(*where.shape[:2], 4)
     outputs, kept = judged.outputs, judged.kept
     spread = float(np.square(outputs - outputs.mean(axis=0)).sum())
     is_table = outputs.ndim == 2 and outputs.shape[1] > 1
     return Concepts(
-        layer=layer,
+        layer=field.layer,
         target=None,
         images=len(strength),
         bank=bank[order].astype(np.float32),
@@ -252,9 +257,10 @@ def _result(
         importance=importance[order],
         intervals=tuple(None if one.low is None or one.high is None else (one.low, one.high) for one in means),
         importance_by_image=judged.indices[:, order],
-        top_images=np.where(values > 0, best, -1).astype(np.int64),
-        top_places=np.stack(np.divmod(places, strength.shape[3]), axis=2).astype(np.int64),
+        top_images=images.astype(np.int64),
+        top_places=where.astype(np.int64),
         top_coefficients=values,
+        top_boxes=np.where(images[..., None] < 0, 0, boxes),
         reconstruction_error=0.0,
         logit_r2=1 - float(np.square(outputs - kept).sum()) / spread if spread > 0 else None,
         agreement=float((outputs.argmax(axis=1) == kept.argmax(axis=1)).mean()) if is_table else None,

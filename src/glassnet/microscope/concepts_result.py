@@ -33,6 +33,8 @@ class Concepts(Shown):
         top_images: Numbers of the images with the strongest place of each concept (k, top); -1 where there is none.
         top_places: Row and column of these places in the layer's map (k, top, 2).
         top_coefficients: How strong the concept is there (k, top).
+        top_boxes: What the layer sees from there, its receptive field: (x0, y0, x1, y1) in the image's pixels, x1 and
+            y1 excluded (k, top, 4); zeros where there is no place.
         reconstruction_error: |A - UW| / |A| (Frobenius) over all images and positions.
         logit_r2: 1 - |z - z'|² / |z - mean z|², of the outputs z and those z' of the network on UW, which is their
             share of variance that the concepts keep; None where the outputs have no variance.
@@ -51,6 +53,7 @@ class Concepts(Shown):
     top_images: Int64[np.ndarray, "k top"] = field(repr=False)
     top_places: Int64[np.ndarray, "k top 2"] = field(repr=False)
     top_coefficients: Float32[np.ndarray, "k top"] = field(repr=False)
+    top_boxes: Int64[np.ndarray, "k top 4"] = field(repr=False)
     reconstruction_error: float
     logit_r2: float | None
     agreement: float | None
@@ -111,6 +114,7 @@ class Concepts(Shown):
                     "top_images": self.top_images[k].tolist(),
                     "top_places": self.top_places[k].tolist(),
                     "top_coefficients": self.top_coefficients[k].tolist(),
+                    "top_boxes": self.top_boxes[k].tolist(),
                 }
                 for k in range(len(self.bank))
             ],

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from glassnet.console import say
 from glassnet.display import Shown, brief, table_html
@@ -15,6 +16,8 @@ from glassnet.images import first_weight
 from glassnet.models.inference import ModelCall, call_model, check_memory
 from glassnet.models.macs import ModuleCall, charged_calls
 from glassnet.models.one_pass import layer_by_layer
+from glassnet.models.receptive.reach import largest_window
+from glassnet.models.receptive.trace import ReachTrace
 from glassnet.models.structure import check_weights, own_children, own_parameters, whole_modules
 from glassnet.models.undisturbed import keeping_state
 from glassnet.tables import make_table
@@ -33,6 +36,8 @@ class Layer(Shown):
         parameters: Its own, each counted in the first row that uses it.
         macs: Multiply-accumulates per image.
         trainable: Those of its parameters that are not frozen.
+        receptive_field: Height and width of what one unit of its output sees, in pixels; the largest, where units see
+            unlike much. None where the input is no image, where the layer sees none, or where it is not known.
     """
 
     name: str
@@ -42,6 +47,7 @@ class Layer(Shown):
     parameters: int
     macs: int
     trainable: int
+    receptive_field: tuple[int, int] | None = None
 
 
 class LayerTable(list[Layer]):
@@ -55,11 +61,14 @@ class LayerTable(list[Layer]):
     def _repr_html_(self) -> str:
         """Show a row a layer, and the sums."""
         rows = [
-            (one.name, one.kind, brief(one.input), brief(one.output), f"{one.parameters:,}", f"{one.macs:,}")
+            (
+                *(one.name, one.kind, brief(one.input), brief(one.output), brief(one.receptive_field)),
+                *(f"{one.parameters:,}", f"{one.macs:,}"),
+            )
             for one in self
         ]
-        sums = ("", "", "", "", f"{sum(one.parameters for one in self):,}", f"{sum(one.macs for one in self):,}")
-        columns = ("layer", "kind", "input", "output", "parameters", "multiply-accumulates")
+        sums = ("", "", "", "", "", f"{sum(one.parameters for one in self):,}", f"{sum(one.macs for one in self):,}")
+        columns = ("layer", "kind", "input", "output", "sees", "parameters", "multiply-accumulates")
         return f"<div>{table_html(make_table('', columns, rows, total=sums))}</div>"
 
 
@@ -95,8 +104,18 @@ def layer_table(
         InputError: The model cannot take an input of that shape, or has lazy layers that were never called.
     """
     batch = _check(model, input_shape)
-    with keeping_state(model), evaluating(model), eager(), torch.no_grad(), charged_calls(model) as calls:
-        _run(model, input_shape, forward or call_model)
+    images = _blank(model, input_shape)
+    reaches = ReachTrace(images) if images.ndim == 4 else None
+
+    def window(output: Tensor) -> tuple[int, int] | None:
+        return None if reaches is None else largest_window(reaches.read(output))
+
+    with ExitStack() as stack:
+        for one in (keeping_state(model), evaluating(model), eager(), torch.no_grad()):
+            stack.enter_context(one)
+        calls = stack.enter_context(charged_calls(model, window))
+        stack.enter_context(reaches or nullcontext())
+        _run(model, images, forward or call_model)
     called = _with_something(calls)
     rows = _rows(model, called, batch)
     if _in_one_piece(model, called):
@@ -124,19 +143,26 @@ def _check(model: nn.Module, shape: Sequence[int]) -> int:
     return shape[0]
 
 
-def _run(model: nn.Module, shape: Sequence[int], forward: ModelCall) -> None:
+def _blank(model: nn.Module, shape: Sequence[int]) -> Tensor:
     weight = first_weight(model)
+    try:
+        return torch.zeros(tuple(shape), device=weight.device, dtype=weight.dtype)
+    except RuntimeError as error:
+        check_memory(error, shape[0])
+        raise InputError(_refusal(model, shape, error)) from error
+
+
+def _run(model: nn.Module, images: Tensor, forward: ModelCall) -> None:
     # On several devices DataParallel works in threads, where operations are not counted.
     called = model.module if isinstance(model, nn.DataParallel) else model
     try:
-        images = torch.zeros(tuple(shape), device=weight.device, dtype=weight.dtype)
         with layer_by_layer():
             forward(called, images)
     except GlassnetError:
         raise
     except Exception as error:  # whatever anybody's model raises
-        check_memory(error, shape[0])
-        raise InputError(_refusal(model, shape, error)) from error
+        check_memory(error, len(images))
+        raise InputError(_refusal(model, images.shape, error)) from error
 
 
 def _refusal(model: nn.Module, shape: Sequence[int], error: Exception) -> str:
@@ -164,7 +190,7 @@ def _rows(model: nn.Module, calls: Sequence[ModuleCall], batch: int) -> list[Lay
         trainable = sum(p.numel() for p in new.values() if p.requires_grad)
         kind = getattr(call.module, "original_name", None) or _kind(call.module)
         name = call.name or type(model).__name__
-        return Layer(name, kind, call.input, call.output, held, call.macs // batch, trainable)
+        return Layer(name, kind, call.input, call.output, held, call.macs // batch, trainable, call.told)
 
     called = {one.module for one in calls}
     rows = [(one.name, row(one)) for one in calls]

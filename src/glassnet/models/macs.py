@@ -99,6 +99,7 @@ class ModuleCall:
         module: It.
         input: The first tensor's shape without the batch; None where there is none.
         output: So too of what it returned.
+        told: What `tell` says of that first tensor.
         macs: Multiply-accumulates of the whole batch, less those of modules inside it.
     """
 
@@ -107,13 +108,15 @@ class ModuleCall:
     input: tuple[int, ...] | None
     output: tuple[int, ...] | None = None
     macs: int = 0
+    told: Any = None
 
 
 @contextmanager
-def charged_calls(model: nn.Module) -> Iterator[list[ModuleCall]]:
+def charged_calls(model: nn.Module, tell: Callable[[Tensor], Any] | None = None) -> Iterator[list[ModuleCall]]:
     """List every call of every module while the block runs, in the order in which they begin.
 
-    The first of the list is no call: it takes the cost of what runs outside of all modules.
+    The first of the list is no call: it takes the cost of what runs outside of all modules. What `tell` says of the
+    first tensor that a call gives is noted with it, right after the call.
     """
     calls = [ModuleCall("", model, None)]
     running = [calls[0]]
@@ -126,7 +129,9 @@ def charged_calls(model: nn.Module) -> Iterator[list[ModuleCall]]:
         running.append(calls[-1])
 
     def after(output: Any) -> None:
-        running.pop().output = _size(output)
+        call, tensor = running.pop(), _first_tensor(output)
+        call.output = _size(output)
+        call.told = tell(tensor) if tell is not None and tensor is not None else None
 
     with ExitStack() as stack:
         for name, module in whole_modules(model).items():

@@ -96,6 +96,7 @@ def _layers(layers: Sequence[Mapping[str, Any]]) -> Table:
             layer["kind"],
             shape(layer["input"]),
             shape(layer["output"]),
+            shape(layer.get("receptive_field")),
             count(layer["parameters"]),
             count(layer["macs"]),
         )
@@ -103,9 +104,10 @@ def _layers(layers: Sequence[Mapping[str, Any]]) -> Table:
     ]
     sums = [count(sum(layer[key] for layer in layers)) for key in ("parameters", "macs")]
     return make_table(
-        "Layers from input to output; sizes are channels × height × width for one image",
-        ("Layer", "Kind", "Input", "Output", "Parameters", "Multiply-accumulates"),
+        "Layers from input to output; sizes are channels × height × width for one image. Sees: height and width "
+        "in pixels of what one unit of the output is computed from, away from the borders",
+        ("Layer", "Kind", "Input", "Output", "Sees", "Parameters", "Multiply-accumulates"),
         rows,
         words=(0, 1),
-        total=("All layers", "", "", "", *sums),
+        total=("All layers", "", "", "", "", *sums),
     )

@@ -38,12 +38,13 @@ def test_convnet_by_hand():
 def test_vgg16_is_that_of_the_literature():
     """conv5_3: size 196, stride 16; pool5: 212 and 32 (Araujo et al. 2019, table 1)."""
     net = gn.create_model("vgg16", in_channels=3, num_classes=10, image_size=32)
-    found = receptive_fields(net, ["features.28", "features.30", "features.0"], torch.rand(1, 3, 32, 32))
+    found = receptive_fields(net, ["features.*", "flatten", "classifier.0"], torch.rand(1, 3, 32, 32))
     assert found["features.28"].size == (196, 196)
     assert found["features.28"].stride == (16, 16)
     assert found["features.28"].offset == (-90, -90)
     assert found["features.30"].size == (212, 212)
     assert found["features.30"].stride == (32, 32)
+    assert found["flatten"].size == found["classifier.0"].size == (212, 212)
     assert found["features.28"].is_whole
     assert not found["features.0"].is_whole
     assert found["features.0"].box(31, 0) == (0, 30, 2, 32)

@@ -89,6 +89,27 @@ def receptive_fields(
     return {name: _field(name, model, two, made, seen[made], call) for name, made in chosen.items()}
 
 
+def receptive_field_of(
+    model: nn.Module, made: Call, images: Images | ImageRows, *, name: str, forward: ModelCall | None = None
+) -> ReceptiveField:
+    """Find what each unit of one call of a layer sees, as `receptive_field` does, from two images.
+
+    Args:
+        model: Any module.
+        made: The call.
+        images: (n, channel, height, width).
+        name: What the layer is called in the result.
+        forward: How the model is called on a batch.
+
+    Raises:
+        InputError: The layer does not hang on the images.
+    """
+    call = forward or call_model
+    _, two = next(image_batches(model, images[:2], 2))
+    two = images_to_trace(two)
+    return _field(name, model, two, made, _followed(model, two, [made[0]], call)[made], call)
+
+
 def _shape(model: nn.Module, image_size: int | Sequence[int]) -> tuple[int, ...]:
     sizes = [image_size] if isinstance(image_size, int) else list(image_size)
     if not 1 <= len(sizes) <= 4 or not all(isinstance(size, int) and size > 0 for size in sizes):
@@ -173,10 +194,10 @@ def _bounds(reading: Reading, reach: Reach) -> np.ndarray:
 
 def _lines(reading: Reading, reach: Reach, map_size: tuple[int, ...]) -> tuple[Windows | None, Windows | None]:
     """Return the windows of an endless image along the map's rows and columns."""
-    if reading.problem_as_map():
+    if reading.problem_as_map() and map_size != (1, 1):
         return None, None
     first, second = (
-        line[1] if line is not None and reach.shape[line[0]] == size else None
+        line[1] if line is not None and (1 if line[0] is None else reach.shape[line[0]]) == size else None
         for line, size in zip(reach.lines, map_size, strict=True)
     )
     return first, second

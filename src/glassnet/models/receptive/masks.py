@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from glassnet.models.receptive.reach import EMPTY, HIDDEN, ZERO, Reach, squashed
+from glassnet.models.receptive.reach import EMPTY, HIDDEN, ZERO, Line, Reach, squashed
 
 LOW = -50.0
 """What is added to a number, or put in its place, to hide it from a softmax: exp(-50) = 2e-22."""
@@ -69,12 +69,13 @@ def product(left: Reach | None, right: Reach | None, shape: Sequence[int]) -> Re
     planes = [
         reduce(torch.minimum, [part[number] for part in (rows, columns) if part is not None]) for number in (0, 1)
     ]
-    lines = (None, None)
+    lines: tuple[Line, Line] = (None, None)
     if left is None or right is None:
         only, gone = (left, -1) if left is not None else (right, -2)
         assert only is not None
         missing = len(shape) - len(only.shape)
-        lines = only.moved(lambda axis: None if axis - len(only.shape) == gone else axis + missing)  # type: ignore[assignment]
+        size = len(only.shape)
+        lines = only.moved(lambda axis: None if axis - size == gone else axis + missing)
     known = all(part.known for part in (left, right) if part is not None)
     return Reach(tuple(shape), (squashed(planes[0]), squashed(planes[1])), lines, known=known)
 

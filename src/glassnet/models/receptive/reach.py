@@ -14,8 +14,8 @@ from glassnet.models.receptive.patterns import Pattern, Windows
 EMPTY = 2**30
 """First row, and less the last one, of what is made of no pixel."""
 
-Line = tuple[int, Windows] | None
-"""The axis along which the windows of an endless image run, and these windows."""
+Line = tuple[int | None, Windows] | None
+"""The axis along which the windows of an endless image run, and these windows; no axis where one index had one."""
 
 OPEN, HIDDEN, ZERO = 0, 1, 2
 """Numbers of a mask: any other, one so low that a softmax makes it 0, one that it made 0."""
@@ -52,10 +52,14 @@ class Reach:
 
     def moved(self, place: Callable[[int], int | None]) -> tuple[Line, Line]:
         """Return the lines where axes have other numbers; None where an axis has none any more."""
-        first, second = (
-            None if line is None or (axis := place(line[0])) is None else (axis, line[1]) for line in self.lines
-        )
-        return first, second
+
+        def on(line: Line) -> Line:
+            if line is None or line[0] is None:
+                return line
+            axis = place(line[0])
+            return None if axis is None and self.shape[line[0]] > 1 else (axis, line[1])
+
+        return on(self.lines[0]), on(self.lines[1])
 
     def stepped(self, axis: int, pattern: Pattern | None) -> tuple[Line, Line]:
         """Return the lines after an operation along one axis."""
@@ -150,6 +154,21 @@ def by_groups(given: Reach, groups: int, channels: int) -> Reach:
 
     shape = (given.shape[0], channels, *given.shape[2:])
     return given.changed(shape, mixed).with_lines(given.moved(lambda axis: None if axis == 1 else axis))
+
+
+def largest_window(reach: Reach | None) -> tuple[int, int] | None:
+    """Return the height and width of what a number of a tensor sees nowhere near a border; None if that is not known.
+
+    Where numbers see unlike much, it is the largest that any of them sees. A vector is taken as one.
+    """
+    if reach is None or not reach.known:
+        return None
+    reach = reach.reduced([1]) if len(reach.shape) == 2 else reach
+    sizes = []
+    for line, plane in zip(reach.lines, reach.planes, strict=True):
+        spans = torch.where(plane[0] == EMPTY, 0, -plane[1] - plane[0])
+        sizes.append(int(spans.max()) if line is None else line[1].size)
+    return (sizes[0], sizes[1]) if min(sizes) else None
 
 
 def squashed(plane: Tensor) -> Tensor:
