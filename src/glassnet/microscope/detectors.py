@@ -17,6 +17,8 @@ from glassnet.console import step
 
 AT_ONCE = 2**18
 """Numbers that a thread ranks at once, about 50 bytes each; one channel has all its images there."""
+READ_AT_ONCE = 2**21
+"""Numbers that are read at once."""
 THREADS = 8
 """Threads that rank, at most."""
 LOW_HALF = 2**32 - 1
@@ -33,44 +35,45 @@ class Maxima:
     def __init__(self, channels: int, images: int, held: int) -> None:
         """Make room for those of `held` images; the file, without a name, is made when there are more."""
         self.channels, self.images = channels, images
-        self._part = np.empty((channels, max(1, min(held, images))), np.float32)
+        self._part = torch.empty(max(1, min(held, images)), channels)
         self._first = self._filled = 0  # the image that the part begins with, and how many it holds
         self._file: IO[bytes] | None = None
 
     def put(self, rows: Float[Tensor, "batch channel"]) -> None:
         """Take the maxima of the next images."""
-        columns = rows.float().cpu().numpy().T
-        while columns.shape[1]:
-            if self._filled == self._part.shape[1]:
+        while len(rows):
+            if self._filled == len(self._part):
                 self._write()
-            count = min(columns.shape[1], self._part.shape[1] - self._filled)
-            self._part[:, self._filled : self._filled + count] = columns[:, :count]
+            count = min(len(rows), len(self._part) - self._filled)
+            self._part[self._filled : self._filled + count] = rows[:count]
             self._filled += count
-            columns = columns[:, count:]
+            rows = rows[count:]
 
     def _write(self) -> None:
         """Append the part to the file: all of its images of the first channel, then of the second."""
         if self._file is None:
             self._file = tempfile.TemporaryFile(prefix="glassnet-")  # noqa: SIM115 - closed by `close`
-        self._file.write(self._part.data)
+        self._file.write(self._part.T.contiguous().numpy().data)
         self._first, self._filled = self._first + self._filled, 0
 
     def blocks(self) -> Iterator[tuple[slice, Float32[np.ndarray, "block n"]]]:
         """Yield the channels' maxima, as many at a time as are ranked at once."""
-        count = max(1, AT_ONCE // self.images)
-        for start in range(0, self.channels, count):
-            chosen = slice(start, min(start + count, self.channels))
-            yield chosen, self._read(chosen)
+        ranked, read = (max(1, one // self.images) for one in (AT_ONCE, READ_AT_ONCE))
+        for first in range(0, self.channels, read):
+            block = self._read(slice(first, min(first + read, self.channels)))
+            for start in range(0, len(block), ranked):
+                some = block[start : start + ranked]
+                yield slice(first + start, first + start + len(some)), some
 
     def _read(self, chosen: slice) -> Float32[np.ndarray, "block n"]:
-        count, width = chosen.stop - chosen.start, self._part.shape[1]
+        count, width = chosen.stop - chosen.start, len(self._part)
         found = np.empty((count, self.images), np.float32)
         for first in range(0, self._first, width):
             assert self._file is not None
             self._file.seek(4 * (first * self.channels + chosen.start * width))
             read = np.frombuffer(self._file.read(4 * count * width), np.float32)
             found[:, first : first + width] = read.reshape(count, width)
-        found[:, self._first :] = self._part[chosen, : self._filled]
+        found[:, self._first :] = self._part[: self._filled, chosen].T.contiguous().numpy()
         return found
 
     def close(self) -> None:

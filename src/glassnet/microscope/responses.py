@@ -94,8 +94,9 @@ class Responses:
         flat = flat.float() if flat.element_size() < 4 else flat
         found = self._found[:, : len(flat)]
         if layer.rectifies is None:
-            parts = [self._measure(layer, part) for part in flat.split(max(1, AT_ONCE // flat[0].numel()))]
-            found[: len(parts[0]), :, layer.channels] = torch.cat(parts, dim=1).cpu()
+            step = max(1, AT_ONCE // flat[0].numel())
+            for part, room in zip(flat.split(step), found[:, :, layer.channels].split(step, dim=1), strict=True):
+                self._measure(layer, part, room)
         else:
             self._rectify(layer, layer.rectifies, flat)
         candidates = self._strongest.candidates(found[0, :, layer.channels], layer.channels)
@@ -105,16 +106,16 @@ class Responses:
             layer.tail.add(flat.transpose(1, 2))
 
     def _measure(
-        self, layer: _Layer, flat: Float[Tensor, "part place channel"]
-    ) -> Float[Tensor, "figure part channel"]:
-        """Return each image's highest activation, its mean, the highest behind the normalisation, and, where there are
-        classes, the mean of what a ReLU there lets through.
+        self, layer: _Layer, flat: Float[Tensor, "part place channel"], room: Float32[Tensor, "figure part channel"]
+    ) -> None:
+        """Put down each image's highest activation, its mean, and the highest behind the normalisation.
+
+        Where there are classes, the mean of what a ReLU there lets through is put down, too.
         """
         highest, means = flat.amax(dim=1), flat.mean(dim=1)
-        found = [highest, means, _behind(layer, flat, highest)]
+        room[0], room[1], room[2] = highest, means, _behind(layer, flat, highest)
         if self.members is not None and not layer.is_rectified:
-            found.append(_let_through(layer, flat, means))
-        return torch.stack(found)
+            room[3] = _let_through(layer, flat, means)
 
     def _rectify(self, layer: _Layer, source: _Layer, flat: Float[Tensor, "batch place channel"]) -> None:
         """Put down the same of a ReLU, by what its source gave, and what it lets through of that."""

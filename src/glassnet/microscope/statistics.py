@@ -33,7 +33,7 @@ Labels = Sequence[int] | np.ndarray | Tensor | None
 """Class of each image, or yes or no for each label."""
 Masks = np.ndarray | Tensor
 """Class of each pixel (n, height, width), 255 for none."""
-IN_MEMORY = 2**26
+IN_MEMORY = 2**25
 """Bytes of images' highest activations that are held in memory; more go to a temporary file."""
 IN_CACHE = 2**22
 """Numbers of the largest map of a batch that a CPU still finds in its cache when they are looked at."""
@@ -58,7 +58,7 @@ def channels(
     All figures are exact, but for a layer's dissection with more than 64 MiB of values above its thresholds, which come
     from a random part of the places then: `Tail` says how far off they are. Memory does not grow with the images, but
     for labels and their ranking (60 bytes an image): the highest activations that the AUROC needs take 4 bytes a
-    channel and image, in a temporary file where these are more than 64 MiB.
+    channel and image, in a temporary file where these are more than 32 MiB.
 
     Args:
         model: Any module that takes one image batch, or what `forward` gives it; it is left as it was found.
