@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 
 from glassnet.explorer.app import create_app
 from glassnet.explorer.security import Guard
-from glassnet.explorer.shown import Subjects
+from glassnet.explorer.subjects import Subjects
 
 PORT = 8123
 

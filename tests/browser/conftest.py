@@ -8,7 +8,7 @@ from playwright.sync_api import sync_playwright
 
 import glassnet as gn
 from glassnet.explorer.serving import Server
-from glassnet.explorer.shown import Subjects
+from glassnet.explorer.subjects import Subjects
 from glassnet.reports import report as write_report
 from tiny_runs import weakened
 

@@ -11,7 +11,7 @@ import pytest
 
 from glassnet.explorer.export import export
 from glassnet.explorer.export_plan import requests_of
-from glassnet.explorer.shown import Subjects
+from glassnet.explorer.subjects import Subjects
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

@@ -10,7 +10,7 @@ from command_line import answer, refused
 from glassnet.errors import InputError
 from glassnet.explorer.export import MARK, export
 from glassnet.explorer.export_plan import PICTURES, Request, _embeddings, opened_first, requests_of
-from glassnet.explorer.shown import Subjects
+from glassnet.explorer.subjects import Subjects
 
 
 @pytest.fixture(scope="module")

@@ -126,6 +126,31 @@ def test_a_job_is_cancelled_by_its_name(queue):
     assert not queue.cancel(job.id)
 
 
+def test_a_job_that_two_pages_want_goes_on_until_both_cancel_it(queue):
+    long = Long(may_pause=False)
+    work = Work(("long",), "t-SNE", long)
+    job = queue.ask(work, "one page")
+    assert queue.ask(work, "another") is job
+    assert long.begun.wait(5)
+    assert queue.cancel(job.id, "one page")
+    steps = long.steps
+    time.sleep(0.05)
+    assert long.steps > steps
+    assert queue.ask(work, "another") is job
+    assert queue.cancel(job.id, "another")
+    assert isinstance(over(job).error, Cancelled)
+
+
+def test_a_page_that_has_not_asked_for_long_keeps_no_job(queue, monkeypatch):
+    long = Long(may_pause=False)
+    work = Work(("long",), "t-SNE", long)
+    job = queue.ask(work, "closed long ago")
+    job.pages["closed long ago"] -= jobs.FORGOTTEN_SECONDS
+    queue.ask(work, "one page")
+    assert queue.cancel(job.id, "one page")
+    assert isinstance(over(job).error, Cancelled)
+
+
 def test_progress_bars_end_work_that_is_not_wanted(queue):
     def work():
         with progress("reading", 10) as advance:

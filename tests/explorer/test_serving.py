@@ -25,7 +25,7 @@ from glassnet.explorer.explore import Explorer, explore
 from glassnet.explorer.jobs import FORGOTTEN_SECONDS, Work
 from glassnet.explorer.schemas import Names
 from glassnet.explorer.serving import Server
-from glassnet.explorer.shown import Subjects
+from glassnet.explorer.subjects import Subjects
 from tiny_runs import copied, replace_weights
 
 

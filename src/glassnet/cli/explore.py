@@ -11,7 +11,7 @@ from glassnet.explorer.serving import require_packages, serve
 from glassnet.settings import ExploreSettings
 
 if TYPE_CHECKING:
-    from glassnet.explorer.shown import Subjects
+    from glassnet.explorer.subjects import Subjects
     from glassnet.subject import Subject
 
 
@@ -22,7 +22,7 @@ def explore(settings: ExploreSettings) -> Answer:
         InputError: There is no such run or network, the port is taken, or nothing can be written to the folder.
     """
     require_packages()
-    from glassnet.explorer.shown import Subjects
+    from glassnet.explorer.subjects import Subjects
 
     given = [one for name in settings.run for one in _given(settings, name)]
     subjects = Subjects(given, data_root=settings.data_root, device=settings.device)

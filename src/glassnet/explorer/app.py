@@ -23,7 +23,8 @@ from glassnet.errors import GlassnetError, InputError
 from glassnet.explorer import schemas
 from glassnet.explorer.jobs import without_frames
 from glassnet.explorer.routes import ROUTERS
-from glassnet.explorer.shown import Refusal, Subjects
+from glassnet.explorer.shown import Refusal
+from glassnet.explorer.subjects import Subjects
 
 STATIC = Path(__file__).parent / "static"
 _SENTENCES = {

@@ -20,7 +20,8 @@ from glassnet.explorer.jobs import Job, Work
 from glassnet.explorer.schemas import Answer
 from glassnet.explorer.schemas import Job as JobAnswer
 from glassnet.explorer.security import LARGEST_BODY
-from glassnet.explorer.shown import OpenSubject, Refusal, Subjects
+from glassnet.explorer.shown import OpenSubject, Refusal
+from glassnet.explorer.subjects import Subjects
 
 LONGEST_WAIT = 5.0
 LOOKED_SECONDS = 0.1
@@ -37,6 +38,11 @@ def all_subjects(request: Request) -> Subjects:
     """Return all that is shown."""
     subjects: Subjects = request.app.state.subjects
     return subjects
+
+
+def page_of(request: Request) -> str:
+    """Name the page that asks: each draws its own name when it is loaded; empty for other programs."""
+    return request.headers.get("x-page", "")[:40]
 
 
 async def _opened(request: Request, subject: Annotated[str, Path(max_length=200)]) -> OpenSubject:
@@ -116,7 +122,7 @@ async def computed(
     Raises:
         GlassnetError: It failed.
     """
-    job = opened.queue.ask(Work((opened.version(), *key), what, run, short))
+    job = opened.queue.ask(Work((opened.version(), *key), what, run, short), page_of(wait.request))
     if not job.is_over and wait.seconds > 0:
         await wait.on(job)
     if job.reply is not None:

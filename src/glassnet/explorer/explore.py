@@ -96,7 +96,7 @@ def explore(
         InputError: fastapi or uvicorn is missing, there is no such run, or model and images do not fit each other.
     """
     require_packages()
-    from glassnet.explorer.shown import Subjects
+    from glassnet.explorer.subjects import Subjects
 
     if images is not None:
         from glassnet.subject import Subject

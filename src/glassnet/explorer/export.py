@@ -36,7 +36,7 @@ from glassnet.explorer.export_plan import (
     requests_of,
     requests_of_image,
 )
-from glassnet.explorer.shown import Subjects
+from glassnet.explorer.subjects import Subjects
 from glassnet.files import cannot_write, scratch_folder, writable_target, write_json
 
 MARK = '<meta name="glassnet-export" content="data/">'

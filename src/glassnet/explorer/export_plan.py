@@ -12,7 +12,8 @@ from urllib.parse import quote
 import numpy as np
 
 from glassnet.errors import InputError
-from glassnet.explorer.shown import OpenSubject, Subjects
+from glassnet.explorer.shown import OpenSubject
+from glassnet.explorer.subjects import Subjects
 
 Params = Mapping[str, str | int]
 PICTURES = (("tsne", 2), ("pca", 2), ("pca", 3))

@@ -55,11 +55,12 @@ class Job:
     """Work that was asked for, and what came of it."""
 
     def __init__(self, work: Work) -> None:
-        """Take the work; it has not begun."""
+        """Take the work; it has not begun. `pages` are those that ask for it, each with the time when it last did."""
         self.id, self.work = secrets.token_hex(8), work
         self.began = self.asked = time.monotonic()
         self.phase, self.done, self.total = "", 0, 0
         self.cancelled = False
+        self.pages: dict[str, float] = {}
         self.reply: Reply | None = None
         self.error: Exception | None = None
         self.ended = 0.0
@@ -122,6 +123,16 @@ class Job:
             with self._lock:
                 self._waiters = [one for one in self._waiters if one[1] is not waiter]
 
+    def ask(self, page: str) -> None:
+        """Note that a page asks for it."""
+        self.asked = self.pages[page] = time.monotonic()
+
+    def cancel(self, page: str) -> None:
+        """Note that a page wants it no more; where no other one has asked for it lately, it ends."""
+        self.pages.pop(page, None)
+        lately = time.monotonic() - FORGOTTEN_SECONDS
+        self.cancelled = not any(asked > lately for asked in self.pages.values())
+
     def leave(self) -> None:
         """Note that one who waited has gone: unless somebody else asks for it soon, it ends, or is not begun."""
         self.asked = min(self.asked, time.monotonic() - FORGOTTEN_SECONDS + SOON_SECONDS)
@@ -154,8 +165,8 @@ class Queue:
         self._results: OrderedDict[Key, Job] = OrderedDict()
         self._threads: list[threading.Thread] = []
 
-    def ask(self, work: Work) -> Job:
-        """Return the job of this work: one that is over, one that goes on, or a new one."""
+    def ask(self, work: Work, page: str = "") -> Job:
+        """Return the job of this work: one that is over, one that goes on, or a new one; `page` says who asks."""
         with self._changed:
             over = self._results.get(work.key)
             if over is not None and not over.is_stale:
@@ -163,9 +174,10 @@ class Queue:
                 return over
             for job in self._jobs():
                 if job.work.key == work.key and not job.cancelled:
-                    job.asked = time.monotonic()
+                    job.ask(page)
                     return job
             job = Job(work)
+            job.ask(page)
             self._waiting.append(job)
             self._start()
             self._changed.notify_all()
@@ -179,12 +191,12 @@ class Queue:
             order = sorted(self._waiting, key=lambda one: not one.work.short)  # stable: else as they came
             return order.index(job) + sum(one is not None for one in self._running.values())
 
-    def cancel(self, job_id: str) -> bool:
-        """Cancel a job; False where there is none of this name."""
+    def cancel(self, job_id: str, page: str = "") -> bool:
+        """Cancel a job for a page, and so altogether where no other page wants it; False where there is none."""
         with self._changed:
             for job in self._jobs():
                 if job.id == job_id:
-                    job.cancelled = True
+                    job.cancel(page)
                     self._changed.notify_all()
                     return True
         return False

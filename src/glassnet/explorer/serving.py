@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import uvicorn
 
     from glassnet.explorer.security import Guard
-    from glassnet.explorer.shown import Subjects
+    from glassnet.explorer.subjects import Subjects
 
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 _CLOSING_SECONDS = 1

@@ -1,22 +1,20 @@
-"""The subjects that are shown: each is opened when it is first needed, and watched while it is shown."""
+"""A subject that is shown: it is opened when it is first needed, and watched while it is shown."""
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from glassnet.console import say
-from glassnet.errors import GlassnetError, InputError
+from glassnet.errors import GlassnetError
 from glassnet.explorer.described import Basics, PartName, describe, of_manifest, views_of
 from glassnet.explorer.jobs import Queue
 from glassnet.explorer.schemas import SubjectInfo, SubjectSummary
 from glassnet.run.directory import RunDirectory
-from glassnet.run.store import Store, slug
+from glassnet.run.store import Store
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -296,72 +294,6 @@ class OpenSubject:
         return describe(self.id, self.name, self.kind, self.basics, self.data_changed)
 
 
-class Subjects:
-    """All that is shown, by name."""
-
-    def __init__(self, given: Iterable[Path | Subject], *, data_root: Path | None = None, device: str = "auto") -> None:
-        """Take runs by path, and subjects.
-
-        Raises:
-            InputError: There is nothing, or no run at a path.
-        """
-        self._make: dict[str, Callable[[], OpenSubject]] = {}
-        self._lock = threading.Lock()
-        self.all: dict[str, OpenSubject] = {}
-        for one in given:
-            if isinstance(one, Path):
-                _check_run(one)
-            name = one.resolve().name if isinstance(one, Path) else one.name
-            self._add(_free(slug([name]), self._make), one, data_root, device)
-        if not self._make:
-            raise InputError("there is nothing to show, expected a run or a network with images.")
-
-    def _add(self, key: str, one: Path | Subject, data_root: Path | None, device: str) -> None:
-        run = None if isinstance(one, Path) else one.run
-        place: dict[str, Any] = {"path": one} if isinstance(one, Path) else {"subject": one}
-        if run is not None:
-            place = {"path": run.path}  # opened anew, once it has changed
-        self._make[key] = lambda: OpenSubject(key, **place, data_root=data_root, device=device)
-        first = {**place, "subject": one} if run is not None else place
-        self.all[key] = OpenSubject(key, **first, data_root=data_root, device=device)
-
-    def get(self, name: str) -> OpenSubject:
-        """Return a subject by its name.
-
-        Raises:
-            Refusal: There is none.
-        """
-        if name not in self.all:
-            raise Refusal(404, f"there is no subject '{name[:60]}'; those shown are {', '.join(self.all)}.")
-        return self.all[name]
-
-    def refresh(self) -> None:
-        """Open anew what has changed on disk since it was opened."""
-        with self._lock:
-            for key, one in self.all.items():
-                if one.path is not None and stamp_of(one.path) != one.stamp:
-                    one.queue.close(seconds=0)
-                    self.all[key] = self._make[key]()
-
-    def cancel(self, job: str) -> bool:
-        """Cancel a job, of whatever subject."""
-        return any(one.queue.cancel(job) for one in self.all.values())
-
-    def warm(self) -> None:
-        """Load torch, the data and the models, before they are asked for; what fails is said when it is asked for."""
-        for one in list(self.all.values()):
-            try:
-                if one.kind != "unfinished" and not one.problem:
-                    one.warm()
-            except Exception as error:
-                say(f"glassnet: {one.name} cannot be shown in full: {error}")
-
-    def close(self) -> None:
-        """End all work."""
-        for one in self.all.values():
-            one.queue.close()
-
-
 def stamp_of(path: Path) -> Stamp:
     """Return what changes when a run is trained again; () where it is not finished."""
     stamps = []
@@ -380,17 +312,6 @@ def is_unfinished(path: Path) -> bool:
     """Tell whether a training has begun at a path and is not finished."""
     begun = (path / "metrics.jsonl").exists() or (path / "checkpoint").is_dir()
     return begun and not (path / "run.json").exists()
-
-
-def _check_run(path: Path) -> None:
-    if not is_unfinished(path):
-        RunDirectory.open(path)
-
-
-def _free(name: str, taken: Iterable[str]) -> str:
-    """Return the name, or the first of name-2, name-3 … that is free."""
-    used = set(taken)
-    return next(one for one in itertools.chain([name], (f"{name}-{i}" for i in itertools.count(2))) if one not in used)
 
 
 def _of_subject(subject: Subject) -> Basics:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fastapi import APIRouter, Request, Response
 
 from glassnet import __version__
-from glassnet.explorer.asked import Opened, all_subjects
+from glassnet.explorer.asked import Opened, all_subjects, page_of
 from glassnet.explorer.schemas import Session, SubjectInfo
 from glassnet.tasks.explored import ViewName
 
@@ -37,8 +37,8 @@ def subject_info(request: Request, opened: Opened) -> SubjectInfo:
 
 @ROUTER.delete("/jobs/{job}", status_code=204)
 def cancel(request: Request, job: str) -> Response:
-    """Cancel a job at once; one that is over, as it may be by now, is what was wanted."""
-    all_subjects(request).cancel(job)
+    """Cancel a job at once, unless another page wants it; one that is over, as it may be by now, is what was wanted."""
+    all_subjects(request).cancel(job, page_of(request))
     return Response(status_code=204)
 
 
