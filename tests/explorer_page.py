@@ -19,7 +19,7 @@ class Page:
 
     def __init__(self, *given, **options):
         self.subjects = Subjects(given, **options)
-        self.guard = Guard(create_app(self.subjects, warm=False), PORT)
+        self.guard = Guard(PORT, app=create_app(self.subjects, warm=False))
         self.client = TestClient(self.guard, base_url=f"http://127.0.0.1:{PORT}")
         token = parse_qs(urlsplit(self.guard.url).query)["token"][0]
         self.client.headers["authorization"] = f"token {token}"

@@ -55,3 +55,24 @@ def make_subject(out=None, *, n=24, labelled=True, model=None, **options):
     images, labels = coloured(n)
     labels = labels if labelled else None
     return Subject(model or TinyNet(), images, labels=labels, classes=CLASSES, name="tiny", out=out, **options)
+
+
+class LabelPixels(nn.Module):
+    """Reads the probability of each of two labels from the first pixels of an image of 2 by 2."""
+
+    def __init__(self):
+        super().__init__()
+        self.pick = nn.Linear(4, 2, bias=False)
+        with torch.no_grad():
+            self.pick.weight.copy_(torch.eye(2, 4))
+
+    def forward(self, images):
+        return torch.logit(self.pick(images.flatten(1)))
+
+
+def two_labels():
+    """Five images: label a is missed in 1 and 4 and invented in 2; b is missed in 3 and invented in 2."""
+    images = np.zeros((5, 1, 2, 2), np.float32)
+    images[:, 0, 0] = [[0.9, 0.2], [0.1, 0.7], [0.8, 0.6], [0.3, 0.4], [0.45, 0.1]]
+    truth = np.array([[1, 0], [1, 1], [0, 0], [0, 1], [1, 0]])
+    return Subject(LabelPixels().eval(), images, truth, ("a", "b"), name="pairs")

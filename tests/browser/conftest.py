@@ -10,6 +10,7 @@ import glassnet as gn
 from glassnet.explorer.serving import Server
 from glassnet.explorer.subjects import Subjects
 from glassnet.reports import report as write_report
+from tiny_nets import two_labels
 from tiny_runs import weakened
 
 QUIET = (
@@ -71,12 +72,12 @@ def look(browser, report):
 
 @pytest.fixture(scope="session")
 def explored(finished, segmented, vae, tmp_path_factory):
-    """A server that shows two classifiers, a segmentation and a VAE; its runs may be written to."""
+    """A server that shows two classifiers, a segmentation, a VAE and two labels; its runs may be written to."""
     folder = tmp_path_factory.mktemp("explored")
     for run, name in ((finished, "digits"), (segmented, "scans"), (vae, "bars")):
         shutil.copytree(run.path, folder / name)
     weakened(folder / "digits", folder / "weaker")
-    subjects = Subjects([folder / name for name in ("digits", "weaker", "scans", "bars")])
+    subjects = Subjects([*(folder / name for name in ("digits", "weaker", "scans", "bars")), two_labels()])
     server = Server(subjects, host="127.0.0.1", port=0)
     server.folder = folder
     server.start()

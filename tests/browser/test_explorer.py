@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import glassnet as gn
+from glassnet.analysis import analyse
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -129,8 +130,14 @@ def test_filters_combine(visit, digits):
     expect_state(page)
     wrong = round((1 - predicted.accuracy) * 1000)
     page.wait_for_selector(f'[data-testid=filtered][data-count="{wrong}"]')
-    page.get_by_text("all", exact=True).first.click()
     page.get_by_label(re.compile("Search")).fill("0-99")
+    page.wait_for_selector(f'[data-testid=filtered]:not([data-count="{wrong}"])')
+    numbers = digits.dataset().test.numbers.numpy()
+    assert (
+        counted(page, "filtered")
+        == ((predicted.probabilities.argmax(axis=1) != predicted.targets) & (numbers < 100)).sum()
+    )
+    page.get_by_text("all", exact=True).first.click()
     page.wait_for_selector('[data-testid=filtered][data-count="100"]')
     check(page)
 
@@ -191,9 +198,14 @@ def test_an_own_image_is_read_explained_and_placed(visit, tmp_path):
     page = visit("digits/image?image=3")
     page.set_input_files("input[type=file]", tmp_path / "mine.png")
     page.get_by_text("mine.png").first.wait_for()
-    with page.expect_response(lambda answer: "/place?" in answer.url and answer.status == 200):
+    with page.expect_response(lambda answer: "/place?" in answer.url and answer.status == 200) as given:
         page.get_by_role("button", name=re.compile("falls in the embedding")).click()
-    page.wait_for_selector("[data-testid=own-place]")
+    point = np.frombuffer(given.value.body(), "<f4")
+    assert point.shape == (2,)
+    assert np.isfinite(point).all()
+    cross = page.wait_for_selector("[data-testid=own-place]").bounding_box()
+    box = page.locator("[data-testid=points]").bounding_box()
+    assert box["x"] <= cross["x"] + cross["width"] / 2 <= box["x"] + box["width"]
     check(page)
 
 
@@ -214,8 +226,39 @@ def test_a_menu_closes_when_something_else_is_clicked(visit):
     expect_state(page)
     page.get_by_text("More", exact=True).click()
     page.get_by_label("Number of images").wait_for()
+    assert page.locator("details[open]").count() == 1
     page.get_by_role("heading", name="Embedding").click()
     page.get_by_label("Number of images").wait_for(state="hidden")
+    assert page.locator("details[open]").count() == 0
+    check(page)
+
+
+def test_a_channel_shows_its_images_and_colours_the_embedding(visit, digits):
+    found = analyse(digits, "channels", layers=("conv4",), images=200, ablation_images=50, figures=False).result[
+        "conv4"
+    ]
+    page = visit("digits/channels?layer=conv4")
+    page.wait_for_selector(f'[data-testid=channels][data-layer=conv4][data-count="{len(found)}"]')
+    cards = page.locator("[data-testid=channels] [data-channel]")
+    order = cards.evaluate_all("all => all.map(one => Number(one.dataset.channel))")
+    assert order == found.order().tolist()
+    cards.first.click()
+    page.wait_for_selector(f'[data-testid=channel][data-channel="{order[0]}"]')
+    shown = page.locator("[data-testid=channel] [data-number]").evaluate_all(
+        "all => all.map(one => +one.dataset.number)"
+    )
+    assert shown == digits.dataset().test.numbers[found.top_images[order[0]]].tolist()
+    page.get_by_label("Order").select_option("number")
+    assert cards.evaluate_all("all => all.map(one => +one.dataset.channel)") == list(range(len(found)))
+    with page.expect_download() as given:
+        page.locator("[data-testid=export] summary").click()
+        page.get_by_text("Table (CSV)").click()
+    rows = given.value.path().read_text().splitlines()
+    assert len(rows) == 1 + len(found)
+    assert float(rows[1].split(",")[2]) == pytest.approx(found.active[0])
+    page.get_by_role("button", name="Colour the embedding by it").click()
+    expect_state(page)
+    assert f"channel_layer=conv4&channel={order[0]}" in page.url
     check(page)
 
 

@@ -86,15 +86,24 @@ def test_an_exported_image_has_its_maps(page):
 
 def test_what_needs_the_model_is_said(page):
     """An image that is not among those exported, in the image view and beside its point."""
+    sentence = "is not part of this export: it needs the model. Run glassnet explore on the run itself."
     for view in ("image", "embedding"):
         page.see(f"{view}?image=7&method=pca")
-        page.get_by_text(re.compile("This map is not part of this export: it needs the model")).first.wait_for()
+        missing = page.get_by_text(f"This map {sentence}")
+        missing.first.wait_for()
+        assert missing.count() == 1
+        assert page.locator(".target canvas").count() == 0
     page.see("network")
     page.get_by_role("button", name="Measure what each layer knows").click()
-    page.get_by_text(re.compile("is not part of this export: it needs the model")).wait_for()
+    missing = page.get_by_text(sentence)
+    missing.wait_for()
+    assert missing.count() == 1
 
 
 def test_mistakes_open_their_images(page):
     page.see("mistakes")
-    page.locator("[data-pair] >> visible=true").first.click()
+    cell = page.locator("[data-pair] >> visible=true").first
+    images = int(cell.inner_text())
+    cell.click()
     page.wait_for_selector("[data-testid=gallery] button")
+    assert page.get_attribute("[data-testid=gallery]", "aria-label").endswith(f": {images}")

@@ -14,19 +14,22 @@ VIEWS = {
         "image?image=3",
         "edit?image=3",
         "mistakes",
+        "channels?layer=conv4&channel=1&order=harmful",
         "network",
         "training",
         "compare",
     ),
     "scans": ("segmentation?image=1", "image?image=1"),
     "bars": ("reconstruction?image=1", "embedding?method=pca"),
+    "pairs": ("mistakes", "mistakes?mistakes=0-missed", "mistakes?show=confident"),
 }
 EVERY = [f"{run}/{view}" for run, views in VIEWS.items() for view in views]
 READY = {
     "embedding": '[data-testid=points][data-state="ready"]',
     "image": "canvas",
     "edit": "[data-testid=drawing]",
-    "mistakes": "table",
+    "mistakes": ":is(table, [data-testid=gallery])",
+    "channels": "[data-testid=channels]",
     "network": "table",
     "training": "svg",
     "compare": "dl",
@@ -152,9 +155,23 @@ def test_keys_open_views_and_go_from_image_to_image(visit):
     ready(page, "digits/image")
     page.keyboard.press("j")
     page.wait_for_selector('[data-testid=focus][data-number="4"]')
-    page.keyboard.press("5")
+    page.keyboard.press("6")
     page.wait_for_selector('[data-testid=view][data-view="network"]')
     page.keyboard.press("?")
     page.get_by_role("dialog").wait_for()
     page.keyboard.press("Escape")
     assert page.complaints == []
+
+
+def test_labels_that_were_missed_open_their_images(visit):
+    page = visit("pairs/mistakes")
+    page.get_by_text("4 of 5").wait_for()
+    page.click('[data-mistakes="0-missed"]')
+    page.wait_for_selector("[data-testid=gallery] button")
+    numbers = page.locator("[data-testid=gallery] button").evaluate_all("all => all.map(one => one.dataset.number)")
+    assert numbers == ["1", "4"]
+    page.get_by_role("heading", name="a missed: 2 images").wait_for()
+    page.get_by_label("Most confident mistakes").check(force=True)
+    page.get_by_role("heading", name="Wrong labels: 4 images").wait_for()
+    captions = page.locator("[data-testid=gallery] .caption").all_inner_texts()
+    assert captions == ["missed a, 10%", "invented a, 80%", "missed b, 40%", "missed a, 45%"]

@@ -9,6 +9,7 @@ from glassnet.analysis import analyse, build_request
 from glassnet.explorer.embedding import Wanted, fit, listed, on_disk
 from glassnet.run.codec import encode
 from glassnet.run.store import Store
+from tiny_runs import copied
 
 PCA = "layer=fc1&method=pca&dims=2&images=60"
 
@@ -188,3 +189,14 @@ def test_what_is_on_disk_must_be_of_this_model_and_these_images(page, pages):
     opened.made_of["test"] = {**opened.made_of["test"], "images": "others"}
     assert on_disk(opened, wanted) is None
     assert listed(opened, "test").embeddings == []
+
+
+def test_labels_come_from_an_embedding_of_all_images_before_the_data_are_read(finished, tmp_path, pages):
+    run = copied(finished, tmp_path)
+    train = run.dataset().train
+    analyse(run, "embedding", layer="fc2", method="pca", images=len(train), split="train", figures=False)
+    shown = pages(run.path)
+    arrays, _ = shown.arrays("labels?part=train")
+    assert not shown.subjects.get(shown.first).is_loaded
+    assert np.array_equal(arrays["numbers"], train.numbers)
+    assert np.array_equal(arrays["label"], train.targets)

@@ -97,6 +97,7 @@ def test_it_holds_all_that_the_page_asks_for(made, index):
         f"{of}/maps/14?layers={names}&methods=gradcam,guided_gradcam&part=test&target=predicted",
         f"{of}/maps/3?layers=conv4&methods=gradcam&part=test&target=predicted",
         f"{of}/channels/3?layer=conv4&part=test",
+        f"{of}/layer-channels?layer=conv4&part=test",
         f"{of}/neighbours/3?count=24&layer=fc1&part=test",
     ):
         assert key in index, key

@@ -9,7 +9,7 @@ from glassnet.analysis import analyse
 
 
 @pytest.fixture(scope="module")
-def test_part(page):
+def held_out(page):
     return gn.Run.open(page.subjects.get(page.first).path).dataset().test
 
 
@@ -30,30 +30,30 @@ def test_info_names_classes_layers_and_methods(page):
     assert info["measures"][0][0] == "Test accuracy"
 
 
-def test_pixels_and_picture_are_the_images_own(page, test_part):
+def test_pixels_and_picture_are_the_images_own(page, held_out):
     arrays, _ = page.arrays("pixels/5")
-    assert np.array_equal(arrays["pixels"], test_part.images[5].numpy())
+    assert np.array_equal(arrays["pixels"], held_out.images[5].numpy())
     drawn = Image.open(io.BytesIO(page.ask("picture/5").content))
-    assert np.array_equal(np.asarray(drawn), test_part.images[5, 0].numpy())
+    assert np.array_equal(np.asarray(drawn), held_out.images[5, 0].numpy())
 
 
-def test_atlas_has_each_image_at_its_place(page, test_part):
+def test_atlas_has_each_image_at_its_place(page, held_out):
     atlas = page.json("atlas")
-    assert atlas["images"] == len(test_part)
+    assert atlas["images"] == len(held_out)
     answer = page.ask("atlas/0")
     drawn = np.asarray(Image.open(io.BytesIO(answer.content)))
     assert max(drawn.shape) <= 4096
     row, column = divmod(7, atlas["columns"])
     tile = atlas["tile"]
     there = drawn[row * tile : (row + 1) * tile, column * tile : (column + 1) * tile]
-    assert np.array_equal(there, test_part.images[7, 0].numpy())
+    assert np.array_equal(there, held_out.images[7, 0].numpy())
     again = page.ask("atlas/0", headers={"if-none-match": answer.headers["etag"]})
     assert again.status_code == 304
 
 
-def test_labels_and_names(page, test_part):
+def test_labels_and_names(page, held_out):
     arrays, _ = page.arrays("labels")
-    assert np.array_equal(arrays["label"], test_part.targets.numpy())
+    assert np.array_equal(arrays["label"], held_out.targets.numpy())
     assert page.json("names") == {"numbers": [], "names": []}
 
 

@@ -53,7 +53,11 @@ def as_logits(subject: Subject, scores: Float[Tensor, "n classes ..."]) -> Float
     labels = subject.task.views().explain.scores == "sigmoid"
     if subject.run is not None or _must_be_logits(scores, labels=labels):
         return scores
-    scale = subject_scale(subject)
+    try:
+        scale = subject_scale(subject)
+    except InputError:  # a model that fails on one of its first images is judged by these scores alone
+        rows = _rows(scores)
+        scale = _of_labels(rows, "") if labels else _of_classes(rows, "")
     if labels:
         return _label_logits(scores, scale)
     return scores.clamp_min(torch.finfo(scores.dtype).tiny).log() if scale == "probabilities" else scores
@@ -68,7 +72,9 @@ def as_probabilities(subject: Subject, scores: Float[Tensor, "n classes ..."]) -
 
 
 def _must_be_logits(scores: Tensor, *, labels: bool) -> bool:
-    """Tell whether scores can be nothing else, so that the model need not be looked at."""
+    """Tell whether scores can be nothing else, or nothing at all, so that the model need not be looked at."""
+    if bool(scores.isnan().any()):
+        return True
     outside = bool(((scores < -1e-6) | (scores > 1 + 1e-6)).any())
     return outside and not (labels and bool((scores <= 0).all()))  # as logarithms are
 
@@ -79,8 +85,7 @@ def _label_logits(scores: Tensor, scale: Scale) -> Tensor:
     values = scores.double()
     yes = values if scale == "logarithms" else values.clamp(0, 1).log()
     no = torch.log(-torch.expm1(values)) if scale == "logarithms" else torch.log1p(-values.clamp(0, 1))
-    logits = yes.clamp_min(-_LARGEST) - no.clamp_min(-_LARGEST)
-    return torch.where(values.isnan(), values, logits)  # which is refused elsewhere
+    return yes.clamp_min(-_LARGEST) - no.clamp_min(-_LARGEST)
 
 
 def _examples(subject: Subject) -> tuple[Float[Tensor, "rows classes"], str]:
@@ -93,8 +98,13 @@ def _examples(subject: Subject) -> tuple[Float[Tensor, "rows classes"], str]:
             if not isinstance(output, Tensor):
                 raise InputError(f"the model gives a {type(output).__name__}, expected a tensor of class scores.")
             ends.add(ends_in(output))
-            tables.append(output.detach().movedim(1, -1).flatten(0, -2).cpu())
+            tables.append(_rows(output.detach()).cpu())
     return torch.cat(tables), ends.pop() if len(ends) == 1 else ""
+
+
+def _rows(scores: Float[Tensor, "n classes ..."]) -> Float[Tensor, "rows classes"]:
+    """Return scores as rows: an image each, of a segmentation a pixel each."""
+    return scores.movedim(1, -1).flatten(0, -2)
 
 
 def _of_classes(scores: Float[Tensor, "rows classes"], end: str) -> Scale:

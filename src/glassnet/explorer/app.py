@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
@@ -26,6 +27,7 @@ from glassnet.explorer.routes import ROUTERS
 from glassnet.explorer.shown import Refusal
 from glassnet.explorer.subjects import Subjects
 
+WARM_AFTER_SECONDS = 2.5
 STATIC = Path(__file__).parent / "static"
 _SENTENCES = {
     404: "there is nothing at this address; reload the page.",
@@ -44,9 +46,11 @@ def create_app(subjects: Subjects, *, static: Path = STATIC, warm: bool = True) 
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        later = _later(subjects.warm)
         if warm:
-            threading.Thread(target=subjects.warm, daemon=True, name="explorer-warm").start()
+            later.start()
         yield
+        later.cancel()
         subjects.close()
 
     app = FastAPI(
@@ -63,8 +67,18 @@ def create_app(subjects: Subjects, *, static: Path = STATIC, warm: bool = True) 
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
-    app.mount("/", _Page(directory=static, html=True, check_dir=False))
+    app.mount("/", _Page(lambda: subjects.refresh(), directory=static, html=True, check_dir=False))
     return app
+
+
+def _later(warm: Callable[[], None]) -> threading.Timer:
+    """Return what loads torch and data when the page has its first picture: until then it needs all cores itself.
+
+    Whatever a page asks for that needs them is not made to wait: the request loads them.
+    """
+    timer = threading.Timer(WARM_AFTER_SECONDS, warm)
+    timer.daemon, timer.name = True, "explorer-warm"
+    return timer
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
@@ -83,8 +97,15 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
 class _Page(StaticFiles):
     """The built page; where there is none, a page that says how to build it."""
 
+    def __init__(self, opened: Callable[[], None], **options: Any) -> None:
+        """Take what is done whenever the page is opened, and what `StaticFiles` takes."""
+        super().__init__(**options)
+        self._opened = opened
+
     async def get_response(self, path: str, scope: Any) -> Response:
         """Return a file below the folder."""
+        if path in (".", "index.html"):
+            await run_in_threadpool(self._opened)
         try:
             response = await super().get_response(path, scope)
         except HTTPException as error:

@@ -67,6 +67,8 @@ def views_of(basics: Basics) -> list[ViewName]:
         left_out |= {"mistakes"}
     if not basics.is_run and not _has_code(basics):
         left_out |= {"reconstruction"}
+    if not any(len(shape) == 3 and shape[0] > 1 for _, _, shape in basics.layers):
+        left_out |= {"channels"}
     return [view for view in explored(basics.task).views if view not in left_out]
 
 

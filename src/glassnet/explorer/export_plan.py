@@ -125,8 +125,14 @@ def requests_of(opened: OpenSubject, numbers: Iterable[int], names: Sequence[str
     yield from (Request(f"{base}/{route}", part) for route in ("labels", "atlas", "names"))
     yield Request(f"{base}/columns", part, worst=not {"segmentation", "reconstruction"}.isdisjoint(info.views))
     yield Request(f"{base}/network")
-    if "mistakes" in info.views:
+    if "mistakes" in info.views and info.label_of == "labels":
+        yield from (Request(f"{base}/judged-labels", part), Request(f"{base}/wrong-labels", part))
+        yield from (Request(f"{base}/wrong-labels", {**part, "label": label}) for label in range(len(info.classes)))
+    elif "mistakes" in info.views and info.label_of == "image":
         yield from (Request(f"{base}/label-errors", {**part, "layer": name}) for name in names)
+    if "channels" in info.views:
+        channelled = [layer.name for layer in info.layers if layer.channels > 1 and layer.name in names]
+        yield from (Request(f"{base}/layer-channels", {**part, "layer": name}) for name in channelled)
     if "embedding" in info.views:
         yield Request(f"{base}/scores", part)
         yield from _embeddings(base, names, info.default_layer)

@@ -67,11 +67,11 @@ def columns_on_disk(opened: OpenSubject, part: PartName) -> Arrays | None:
 
 
 def labels_on_disk(opened: OpenSubject, part: PartName) -> Arrays | None:
-    """Return the labels of a part, if it was evaluated by them."""
+    """Return the labels of a part, if it was evaluated by them, or all of its images were embedded."""
     entry = entry_of(opened, "evaluation", {**_EVALUATION, "split": part})
     numbers = None if entry is None else _numbers(entry)
     if entry is None or numbers is None:
-        return None
+        return _labels_of_embedding(opened, part)
     if explored(opened.basics.task).label_of == "pixel":
         return Arrays({"numbers": numbers, "label": np.full(len(numbers), -1, np.int32)})
     targets = entry.arrays.get("targets")
@@ -79,6 +79,25 @@ def labels_on_disk(opened: OpenSubject, part: PartName) -> Arrays | None:
         return None
     first = targets if targets.ndim == 1 else np.where(targets.any(axis=1), targets.argmax(axis=1), -1)
     return Arrays({"numbers": numbers, "label": first.astype(np.int32)})
+
+
+def _labels_of_embedding(opened: OpenSubject, part: PartName) -> Arrays | None:
+    """Return the labels of a part from an embedding of all of its images; None where there is none.
+
+    The images of a whole part are numbered 0, 1, 2 and so on, in its order.
+    """
+    if opened.path is None or not opened.stamp or opened.data_changed:
+        return None
+    images, classes = opened.basics.parts.get(part), len(opened.basics.classes)
+    for entry in opened.store.entries("embedding"):
+        if entry.settings.get("split") != part or not is_current(opened, entry):
+            continue
+        numbers, labels = entry.arrays["numbers"], entry.arrays["labels"]
+        order = np.argsort(numbers, kind="stable")
+        if len(numbers) == images and np.array_equal(numbers[order], np.arange(images)):
+            known = labels[order]
+            return Arrays({"numbers": numbers[order], "label": np.where(known < classes, known, -1).astype(np.int32)})
+    return None
 
 
 def _numbers(entry: Entry) -> np.ndarray | None:

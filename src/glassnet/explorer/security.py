@@ -11,11 +11,13 @@ import socket
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlencode
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
 from glassnet.console import say
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LARGEST_BODY = 20_000_000
 """Bytes of an upload, at most."""
@@ -43,16 +45,16 @@ class Guard:
     """Lets through to an application what comes with the token, from the address served.
 
     Attributes:
-        app: The application.
         port: Port that is served; 0 until it is known.
         host: Host that is served.
+        app: The application; it is given before anything is asked.
         token: The secret.
         frames: Which pages may show this one in a frame, as the policy has it.
     """
 
-    app: ASGIApp
     port: int = 0
     host: str = "127.0.0.1"
+    app: ASGIApp | None = None
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     frames: str = "'self'"
 
@@ -69,6 +71,7 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, refuse, or pass on with the headers that every answer has."""
+        assert self.app is not None
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return

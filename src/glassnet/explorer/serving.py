@@ -10,15 +10,16 @@ import sys
 import threading
 import webbrowser
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from glassnet.console import say
 from glassnet.errors import InputError
+from glassnet.explorer.security import Guard
 
 if TYPE_CHECKING:
     import uvicorn
 
-    from glassnet.explorer.security import Guard
     from glassnet.explorer.subjects import Subjects
 
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
@@ -34,40 +35,24 @@ def require_packages() -> None:
         InputError: One is missing.
     """
     for name in ("fastapi", "uvicorn"):
-        try:
-            __import__(name)
-        except ModuleNotFoundError as error:
-            if error.name != name:
-                raise
-            raise InputError(f"the explorer needs {name}; install it with `pip install 'glassnet[explore]'`.") from None
+        if find_spec(name) is None:
+            raise InputError(f"the explorer needs {name}; install it with `pip install 'glassnet[explore]'`.")
 
 
 class Server:
     """A server that listens: its address, and how it runs and ends."""
 
     def __init__(self, subjects: Subjects, *, host: str, port: int, frames: str = "'self'") -> None:
-        """Take a port and build the application.
+        """Listen at a port; what is asked from now on waits until it runs.
 
         Raises:
             InputError: The port is taken, or the host is none of this machine's.
         """
-        import uvicorn
-
-        from glassnet.explorer.app import create_app
-        from glassnet.explorer.security import Guard
-
         self._socket = _listening(host, port)
-        self.guard: Guard = Guard(create_app(subjects), self._socket.getsockname()[1], host, frames=frames)
-        config = uvicorn.Config(
-            self.guard,
-            log_level="warning",
-            access_log=False,
-            lifespan="on",
-            ws="none",
-            timeout_graceful_shutdown=_CLOSING_SECONDS,
-            server_header=False,
-        )
-        self._server: uvicorn.Server = uvicorn.Server(config)
+        self._subjects = subjects
+        self.guard = Guard(self._socket.getsockname()[1], host, frames=frames)
+        self._server: uvicorn.Server | None = None
+        self._is_closed = False
         self._thread: threading.Thread | None = None
 
     @property
@@ -81,14 +66,34 @@ class Server:
         log.addFilter(self._unless_closing)
         try:
             with contextlib.suppress(KeyboardInterrupt):
+                self._server = self._built()
+                self._server.should_exit = self._is_closed
                 self._server.run(sockets=[self._socket])
         finally:
             log.removeFilter(self._unless_closing)
             self._socket.close()
 
+    def _built(self) -> uvicorn.Server:
+        """Build the application, when the address is known: a browser starts meanwhile."""
+        import uvicorn
+
+        from glassnet.explorer.app import create_app
+
+        self.guard.app = create_app(self._subjects)
+        config = uvicorn.Config(
+            self.guard,
+            log_level="warning",
+            access_log=False,
+            lifespan="on",
+            ws="none",
+            timeout_graceful_shutdown=_CLOSING_SECONDS,
+            server_header=False,
+        )
+        return uvicorn.Server(config)
+
     def _unless_closing(self, _record: logging.LogRecord) -> bool:
         """Keep a message to itself once it ends: uvicorn reports each request dropped then with a traceback."""
-        return not self._server.should_exit
+        return self._server is None or not self._server.should_exit
 
     def start(self) -> None:
         """Serve in a thread, until `close`."""
@@ -97,7 +102,9 @@ class Server:
 
     def close(self) -> None:
         """End serving."""
-        self._server.should_exit = True
+        self._is_closed = True
+        if self._server is not None:
+            self._server.should_exit = True
         if self._thread is not None:
             self._thread.join(_CLOSING_SECONDS + 4)
 

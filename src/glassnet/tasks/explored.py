@@ -14,6 +14,7 @@ ViewName = Literal[
     "image",
     "edit",
     "mistakes",
+    "channels",
     "network",
     "training",
     "segmentation",

@@ -1,14 +1,15 @@
 /** Requests to the server, or to the files of a static export: JSON, binary arrays, and work that takes a while. */
 import { decodeArrays, type NdArray } from "./arrays";
+import { sendEarly, takeEarly } from "./early";
 import { ApiError } from "./errors";
 import { exportedUrl, fetchExported, isExport } from "./exported";
-import { leaveJob, watchJob } from "./jobs";
+import { leaveJob, PAGE, watchJob } from "./jobs";
 import type { ArrayMeta, Job } from "./types";
 
 export { ApiError } from "./errors";
 export type { NdArray, Numbers } from "./arrays";
 export { floats, ints } from "./arrays";
-export { isExport, isIncluded, layersIn } from "./exported";
+export { isExport, isIncluded, layersIn, offeredIn } from "./exported";
 
 export type Params = Record<string, string | number | boolean | null | undefined>;
 export type Body = Blob | Uint8Array<ArrayBuffer> | ArrayBuffer | Float32Array<ArrayBuffer>;
@@ -26,6 +27,11 @@ export function url(path: string, params: Params = {}): string {
   for (const [name, value] of Object.entries(params)) if (value != null) query.set(name, String(value));
   const text = query.toString();
   return `api${path.startsWith("/") ? path : `/${path}`}${text ? `?${text}` : ""}`;
+}
+
+/** Send a request before its answer is asked for: by `json`, or by `compute` where it may have to be computed. */
+export function prefetch(path: string, params: Params = {}, { computed = false } = {}): void {
+  if (!isExport()) sendEarly(url(path, computed ? { ...params, wait: WAIT } : params), PAGE);
 }
 
 /** Ask for JSON. */
@@ -68,14 +74,12 @@ async function repeat(path: string, params: Params = {}, o: ComputeOptions): Pro
 async function request(path: string, params: Params = {}, o: Options): Promise<Response> {
   const method = o.method ?? (o.body ? "POST" : "GET");
   if (isExport()) return fetchExported(method, path, params, o.signal);
+  const address = url(path, params);
+  const headers = o.body ? { ...PAGE, "Content-Type": "application/octet-stream" } : PAGE;
   let response: Response;
   try {
-    response = await fetch(url(path, params), {
-      method,
-      body: o.body,
-      signal: o.signal,
-      headers: o.body ? { "Content-Type": "application/octet-stream" } : undefined,
-    });
+    const early = method === "GET" ? takeEarly(address) : null;
+    response = await (early ?? fetch(address, { method, body: o.body, signal: o.signal, headers }));
   } catch (error) {
     if (o.signal?.aborted) throw error;
     throw new ApiError("The server does not answer. Is glassnet explore still running?", 0);

@@ -1,11 +1,14 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 
-import { fetchExported, isIncluded, layersIn } from "./exported";
+import { fetchExported, isIncluded, layersIn, offeredIn } from "./exported";
 
 afterEach(() => vi.unstubAllGlobals());
 
 describe("what an export has", () => {
-  it("is everything where a server answers", () => expect(isIncluded("/subjects/a/latents")).toBe(true));
+  it("is everything where a server answers", () => {
+    expect(isIncluded("/subjects/a/latents")).toBe(true);
+    expect(offeredIn("/subjects/a/maps/3", "layers", ["conv1", "relu1"])).toEqual(["conv1", "relu1"]);
+  });
 
   it("is what its index lists, whatever the order of the parameters", async () => {
     const entry = { file: "1.bin", type: "text/plain", arrays: null, meta: null };
@@ -22,6 +25,8 @@ describe("what an export has", () => {
     const layers = [{ name: "conv1" }, { name: "fc1" }];
     expect(layersIn("/subjects/a/embedding", layers)).toEqual([{ name: "fc1" }]);
     expect(layersIn("/subjects/a/neighbours/", layers)).toEqual([{ name: "conv1" }]);
+    expect(offeredIn("/subjects/a/maps/3", "layers", ["conv1", "relu1", "fc1"])).toEqual(["conv1"]);
+    expect(offeredIn("/subjects/a/maps/3", "methods", ["gradcam"])).toEqual(["gradcam"]); // Nothing is known of them.
     await expect(fetchExported("POST", "/subjects/a/decode", {})).rejects.toThrow("Decoding is not part of this export");
   });
 });

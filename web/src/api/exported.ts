@@ -48,6 +48,20 @@ export function layersIn<T extends { name: string }>(path: string, layers: T[]):
   return there.length ? there : layers;
 }
 
+/** Of some values of a list in a request, as layers or methods of maps, those of which there is an answer below a path. */
+export function offeredIn(path: string, parameter: string, values: string[]): string[] {
+  if (!isExport()) return values;
+  const start = `GET ${decodeURI(path)}?`;
+  const there = new Set(
+    Object.keys(entries)
+      .filter((key) => key.startsWith(start))
+      .flatMap((key) => key.slice(start.length).split("&").filter((piece) => piece.startsWith(`${parameter}=`)))
+      .flatMap((piece) => piece.slice(parameter.length + 1).split(",")),
+  );
+  const offered = values.filter((value) => there.has(value));
+  return offered.length ? offered : values;
+}
+
 export async function fetchExported(method: string, path: string, params: Params, signal?: AbortSignal): Promise<Response> {
   index ??= readIndex();
   entries = await index;
@@ -78,6 +92,7 @@ function asciiJson(value: unknown): string {
 const WORDS: Record<string, string> = {
   maps: "This map",
   channels: "The channels of this image",
+  "layer-channels": "What the channels of this layer have learned",
   neighbours: "The list of its neighbours",
   embedding: "This embedding",
   activation: "The activation of this channel",

@@ -1,6 +1,9 @@
 /** The server's work that this page waits for: cancelled once none of its requests wants it any more. */
 import type { Job } from "./types";
 
+/** The name of this page, by which the server tells who still wants a job. */
+export const PAGE = { "X-Page": Math.random().toString(36).slice(2) };
+
 const watchers = new Map<string, number>();
 
 /** Count a request that waits for a job, once; `before` is the job it waited for so far. */
@@ -19,7 +22,7 @@ export function leaveJob(job: Job | null, aborted: boolean): null {
   if (left > 0) watchers.set(job.id, left);
   else {
     watchers.delete(job.id);
-    if (aborted) void fetch(`api/jobs/${encodeURIComponent(job.id)}`, { method: "DELETE" }).catch(() => undefined);
+    if (aborted) void fetch(`api/jobs/${encodeURIComponent(job.id)}`, { method: "DELETE", headers: PAGE }).catch(() => undefined);
   }
   return null;
 }

@@ -278,6 +278,47 @@ export interface components {
             what: string;
         };
         /**
+         * JudgedLabel
+         * @description How often one of several labels an image is right; it is said where its probability is at least 0.5.
+         *
+         *     Attributes:
+         *         index: Of the label among the classes.
+         *         images: Those that have it.
+         *         missed: Of these, those of which it is not said.
+         *         invented: Images without it of which it is said.
+         *         average_precision: Area below precision over recall; None where no image has it.
+         *         precision: Share of the images of which it is said that have it; None where it is never said.
+         *         recall: Share of the images that have it of which it is said; None where none has it.
+         */
+        JudgedLabel: {
+            /** Average Precision */
+            average_precision: number | null;
+            /** Images */
+            images: number;
+            /** Index */
+            index: number;
+            /** Invented */
+            invented: number;
+            /** Missed */
+            missed: number;
+            /** Precision */
+            precision: number | null;
+            /** Recall */
+            recall: number | null;
+        };
+        /**
+         * JudgedLabels
+         * @description All labels, and how many images have a wrong one.
+         */
+        JudgedLabels: {
+            /** Images */
+            images: number;
+            /** Labels */
+            labels: components["schemas"]["JudgedLabel"][];
+            /** Wrong */
+            wrong: number;
+        };
+        /**
          * LabelError
          * @description An image whose label its neighbours in feature space, and the model, contradict.
          *
@@ -330,6 +371,47 @@ export interface components {
             dimensions: number;
             /** Variational */
             variational: boolean;
+        };
+        /**
+         * LayerChannelsMeta
+         * @description What was measured of a layer's channels.
+         *
+         *     Attributes:
+         *         layer: The layer that was asked for.
+         *         measured: The layer that was measured: the same, or the batch normalisation behind it.
+         *         channels: Their number.
+         *         images: That they were measured on.
+         *         dead: How many no image activates.
+         *         lost: What a removed channel costs, such as "accuracy"; empty where that is not known.
+         *         lost_is_share: Whether that is a share, to be written in percent.
+         *         lost_images: Images that it was measured on; 0 where it was not.
+         *         baseline: The same of the whole network; None likewise.
+         *         notes: What was left out, and why.
+         *         entry: In the store; empty where it is not kept.
+         */
+        LayerChannelsMeta: {
+            /** Baseline */
+            baseline: number | null;
+            /** Channels */
+            channels: number;
+            /** Dead */
+            dead: number;
+            /** Entry */
+            entry: string;
+            /** Images */
+            images: number;
+            /** Layer */
+            layer: string;
+            /** Lost */
+            lost: string;
+            /** Lost Images */
+            lost_images: number;
+            /** Lost Is Share */
+            lost_is_share: boolean;
+            /** Measured */
+            measured: string;
+            /** Notes */
+            notes: string[];
         };
         /**
          * LayerInfo
@@ -709,7 +791,7 @@ export interface components {
             /** Task */
             task: string;
             /** Views */
-            views: ("embedding" | "image" | "edit" | "mistakes" | "network" | "training" | "segmentation" | "reconstruction" | "compare")[];
+            views: ("embedding" | "image" | "edit" | "mistakes" | "channels" | "network" | "training" | "segmentation" | "reconstruction" | "compare")[];
         };
         /**
          * SubjectSummary
@@ -742,7 +824,7 @@ export interface components {
             /** Task */
             task: string;
             /** Views */
-            views: ("embedding" | "image" | "edit" | "mistakes" | "network" | "training" | "segmentation" | "reconstruction" | "compare")[];
+            views: ("embedding" | "image" | "edit" | "mistakes" | "channels" | "network" | "training" | "segmentation" | "reconstruction" | "compare")[];
         };
         /**
          * Training

@@ -1,8 +1,9 @@
 /** The one state of all views: what is shown, which image is looked at, which are selected and filtered. */
-import { ApiError, compute, floats, ints, isAbort, json, type Params } from "../api/client";
+import { ApiError, compute, floats, ints, isAbort, json, prefetch, type Params } from "../api/client";
 import type { Atlas, ColumnsMeta, Job, Names, Session, SubjectInfo, SubjectSummary, ViewName } from "../api/types";
 import { readAddress, writeAddress, type Place } from "./address";
 import { NO_FILTERS, passing, type Filters } from "./filters";
+import { settled, settleNow } from "./first";
 import { lookupOf, type Lookup } from "./lookup";
 import { theme, type Theme } from "./theme.svelte";
 
@@ -21,6 +22,8 @@ export type Columns = {
 const NONE = new Int32Array(0);
 /** Changes of one thing within this time are one step of the back button (ms). */
 const ONE_STEP = 1200;
+/** What waits for the first picture waits so long at most (ms). */
+const LONGEST_FIRST = 5000;
 
 class App {
   session = $state.raw<Session | null>(null);
@@ -148,6 +151,10 @@ class App {
     window.addEventListener("hashchange", () => this.follow());
     window.addEventListener("popstate", () => this.follow());
     try {
+      setTimeout(settleNow, LONGEST_FIRST);
+      prefetch("/session");
+      const { subject, view, part } = readAddress(location.hash);
+      if (subject) prefetchSubject(subject, view, part);
       this.session = await json<Session>("/session");
       this.follow();
     } catch (error) {
@@ -224,11 +231,13 @@ class App {
     Object.assign(this, { info: null, numbers: NONE, labels: NONE, columns: null, names: null, atlas: null });
     Object.assign(this, { problem: null, columnsProblem: null, columnsJob: null });
     if (!this.subject) return;
+    if (this.view !== "embedding") settleNow();
     if (this.summary?.kind === "unfinished") {
       this.info = unfinished(this.summary); // Nothing but its training is there yet.
       return;
     }
     try {
+      prefetchSubject(this.subject, this.view, this.part);
       const info = await json<SubjectInfo>(this.path("").replace(/\/$/, ""), {}, { signal });
       if (signal.aborted) return;
       if (info.parts.length) await this.loadImages(info, signal);
@@ -250,6 +259,8 @@ class App {
     this.labels = ints(labels.arrays, "label");
     this.atlas = atlas;
     this.info = info;
+    await settled;
+    if (signal.aborted) return;
     void this.loadColumns(part, signal);
     void this.loadNames(part, signal);
   }
@@ -285,6 +296,15 @@ class App {
 }
 
 export const app = new App();
+
+/** Ask for all that a subject's first picture needs, at once. */
+function prefetchSubject(subject: string, view: string | null, part: string): void {
+  const base = `/subjects/${encodeURIComponent(subject)}`;
+  prefetch(base);
+  prefetch(`${base}/labels`, { part }, { computed: true });
+  prefetch(`${base}/atlas`, { part });
+  if (view === "embedding" || view === null) prefetch(`${base}/embeddings`, { part });
+}
 
 /** Path of a route of the current subject, for `json`, `compute` and `url`. */
 export function subjectPath(route: string): string {

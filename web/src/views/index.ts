@@ -1,6 +1,7 @@
-/** All views: title, what they show in one sentence, and their component, loaded when first opened. */
+/** All views: title, what they show in one sentence, and their component, loaded when first opened; the usual one is there. */
 import type { Component } from "svelte";
 import type { ViewName } from "../api/types";
+import Embedding from "./Embedding/Embedding.svelte";
 
 export type View = {
   title: string;
@@ -12,7 +13,7 @@ export const VIEWS: Record<ViewName, View> = {
   embedding: {
     title: "Embedding",
     about: "Each point is an image; images that look alike to a layer lie close together. Click a point to see where the network looks; move through the layers to see the classes come apart.",
-    component: () => import("./Embedding/Embedding.svelte"),
+    component: async () => ({ default: Embedding }),
   },
   image: {
     title: "Image",
@@ -28,6 +29,11 @@ export const VIEWS: Record<ViewName, View> = {
     title: "Mistakes",
     about: "Which classes the model confuses, its most confident mistakes, and labels that may be wrong.",
     component: () => import("./Mistakes/Mistakes.svelte"),
+  },
+  channels: {
+    title: "Channels",
+    about: "What each channel of a layer has learned: the images that activate it most, the classes that it tells apart, and what is lost without it.",
+    component: () => import("./Channels/Channels.svelte"),
   },
   network: {
     title: "Network",

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from glassnet.explorer.routes import embedding, images, maps, masks_and_codes, neighbours, session, training
+from glassnet.explorer.routes import (
+    channels,
+    embedding,
+    images,
+    labels,
+    maps,
+    masks_and_codes,
+    neighbours,
+    session,
+    training,
+)
 
 ROUTERS: dict[str, APIRouter] = {
     "session": session.ROUTER,
@@ -13,5 +23,7 @@ ROUTERS: dict[str, APIRouter] = {
     "training": training.ROUTER,
     "maps": maps.ROUTER,
     "neighbours": neighbours.ROUTER,
+    "channels": channels.ROUTER,
+    "labels": labels.ROUTER,
     "masks_and_codes": masks_and_codes.ROUTER,
 }

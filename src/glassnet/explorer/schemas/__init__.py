@@ -4,6 +4,7 @@ Arrays travel as bytes, described by `ArrayMeta` in the header X-Arrays; the hea
 """
 
 from glassnet.explorer.schemas.base import Answer, ArrayMeta, Dtype, Job, Measure, Problem
+from glassnet.explorer.schemas.channels import LayerChannelsMeta
 from glassnet.explorer.schemas.features import (
     EmbeddingList,
     EmbeddingMeta,
@@ -20,6 +21,8 @@ from glassnet.explorer.schemas.images import (
     ChannelsMeta,
     ColumnsMeta,
     ImageFacts,
+    JudgedLabel,
+    JudgedLabels,
     LatentsMeta,
     MapsMeta,
     Names,
@@ -46,9 +49,12 @@ __all__ = [
     "EmbeddingOnDisk",
     "ImageFacts",
     "Job",
+    "JudgedLabel",
+    "JudgedLabels",
     "LabelError",
     "LabelErrors",
     "LatentsMeta",
+    "LayerChannelsMeta",
     "LayerInfo",
     "LayerScore",
     "LayerScores",

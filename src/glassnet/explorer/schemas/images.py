@@ -143,3 +143,33 @@ class LatentsMeta(Answer):
     dimensions: int
     active: int
     variational: bool
+
+
+class JudgedLabel(Answer):
+    """How often one of several labels an image is right; it is said where its probability is at least 0.5.
+
+    Attributes:
+        index: Of the label among the classes.
+        images: Those that have it.
+        missed: Of these, those of which it is not said.
+        invented: Images without it of which it is said.
+        average_precision: Area below precision over recall; None where no image has it.
+        precision: Share of the images of which it is said that have it; None where it is never said.
+        recall: Share of the images that have it of which it is said; None where none has it.
+    """
+
+    index: int
+    images: int
+    missed: int
+    invented: int
+    average_precision: float | None
+    precision: float | None
+    recall: float | None
+
+
+class JudgedLabels(Answer):
+    """All labels, and how many images have a wrong one."""
+
+    images: int
+    wrong: int
+    labels: list[JudgedLabel]

@@ -25,7 +25,7 @@ def columns(_result: Mapping[str, Any], arrays: Mapping[str, Column]) -> Columns
 
 
 EXPLORED = Explored(
-    views=("embedding", "image", "edit", "mistakes", "network", "training", "compare"),
+    views=("embedding", "image", "edit", "mistakes", "channels", "network", "training", "compare"),
     columns=columns,
     targets=("predicted", "label"),
     headlines=("accuracy", "loss"),

@@ -24,7 +24,7 @@ def columns(_result: Mapping[str, Any], arrays: Mapping[str, Column]) -> Columns
 
 
 EXPLORED = Explored(
-    views=("embedding", "image", "edit", "network", "training"),
+    views=("embedding", "image", "edit", "mistakes", "channels", "network", "training"),
     columns=columns,
     label_of="labels",
     targets=("predicted", "label"),

@@ -21,7 +21,7 @@ def columns(result: Mapping[str, Any], arrays: Mapping[str, Column]) -> Columns:
 
 
 EXPLORED = Explored(
-    views=("embedding", "image", "edit", "reconstruction", "network", "training"),
+    views=("embedding", "image", "edit", "reconstruction", "channels", "network", "training"),
     columns=columns,
     targets=("error",),
     headlines=("psnr", "ssim", "negative_elbo"),

@@ -17,7 +17,7 @@ def columns(result: Mapping[str, Any], _arrays: Mapping[str, Column]) -> Columns
 
 
 EXPLORED = Explored(
-    views=("segmentation", "image", "edit", "network", "training"),
+    views=("segmentation", "image", "edit", "channels", "network", "training"),
     columns=columns,
     label_of="pixel",
     targets=("predicted",),

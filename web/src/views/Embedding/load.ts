@@ -29,7 +29,8 @@ export type Loaded = {
   /** Where each image lies in its part. */
   places: Int32Array;
   cluster: Int32Array | null;
-  grid: Grid | null;
+  /** Of a plane: finds points by their place; made when it is first needed. */
+  readonly grid: Grid | null;
   meta: EmbeddingMeta;
 };
 
@@ -65,7 +66,13 @@ function prepare(settings: Settings, flat: Float32Array, numbers: Int32Array, cl
   const dims = meta.dims === 3 ? 3 : 2;
   const points = dims === 3 ? flat : withDepth(flat, meta.dims);
   const places = numbers.map((number) => app.placeOf(number));
-  return { settings, dims, points, numbers, places, cluster, grid: dims === 2 ? gridOf(points) : null, meta };
+  let grid: Grid | null = null;
+  return {
+    ...{ settings, dims, points, numbers, places, cluster, meta },
+    get grid() {
+      return dims === 2 ? (grid ??= gridOf(points)) : null;
+    },
+  };
 }
 
 function withDepth(flat: Float32Array, dims: number): Float32Array {

@@ -3,6 +3,7 @@ import { compute, floats, isAbort, isExport, json, layersIn } from "../../api/cl
 import type { EmbeddingList, EmbeddingOnDisk, Job } from "../../api/types";
 import { className } from "../../parts/words";
 import { app, subjectPath } from "../../state/app.svelte";
+import { settleNow } from "../../state/first";
 import { colourAmounts, colourClusters, colourKinds, colourWrong, COLOURINGS, type Coloured, type Colouring } from "./colours";
 import { loadEmbedding, unitsOf, type Loaded, type Settings } from "./load";
 import { NORMAL, SELECTED, SHADOW } from "./renderer";
@@ -121,13 +122,13 @@ export class Model {
     this.working = true;
     this.problem = null;
     this.job = null;
-    loadEmbedding(settings, { signal, onJob: (job) => (signal.aborted ? undefined : (this.job = job)) })
+    loadEmbedding(settings, { signal, onJob: (job) => (settleNow(), signal.aborted ? undefined : (this.job = job)) })
       .then((loaded) => {
         if (signal.aborted) return;
         this.loaded = loaded;
         this.seen = new Set([...this.seen, nameOf(settings)]);
       })
-      .catch((error) => signal.aborted || isAbort(error) || (this.problem = error))
+      .catch((error) => (settleNow(), signal.aborted || isAbort(error) || (this.problem = error)))
       .finally(() => signal.aborted || ((this.working = false), (this.job = null)));
     const stopper = this.stopper;
     return () => stopper.abort();

@@ -1,5 +1,6 @@
 /** The drawn points: what is on the canvas, from where one looks, and which point lies where. */
 import { between, boundsOf, fit, matrixOf, moved, project, rotated, unproject, zoomed, type Camera, type Matrix } from "./camera";
+import { settleSoon } from "../../state/first";
 import { sameImages, type Loaded } from "./load";
 import { enclosed, enclosedOnScreen, foremost, nearest, within } from "./nearby";
 import { LARGEST_STEP, Renderer } from "./renderer";
@@ -194,6 +195,7 @@ export class Plot {
       opacity: this.opacity,
       step: this.rough || this.moving ? Math.min(LARGEST_STEP, Math.ceil((this.loaded?.numbers.length ?? 1) / IN_MOTION)) : 1,
     });
+    if (this.loaded && this.width > 1) settleSoon();
   }
 
   private upload(): void {

@@ -169,7 +169,23 @@ export class Renderer {
   }
 }
 
+/** Start the graphics process and compile the program there, before there is anything to draw. */
+export function warmUp(): void {
+  const gl = document.createElement("canvas").getContext("webgl2", { antialias: false });
+  if (!gl) return; // What is wrong is said when points are to be drawn.
+  gl.useProgram(compile(gl));
+  gl.drawArrays(gl.POINTS, 0, 1);
+  gl.flush();
+}
+
 function link(gl: WebGL2RenderingContext): WebGLProgram {
+  const program = compile(gl);
+  if (!gl.getProgramParameter(program, gl.LINK_STATUS) && !gl.isContextLost())
+    throw new Error(`The graphics card refuses to draw the points: ${gl.getProgramInfoLog(program) ?? "no reason given"}`);
+  return program;
+}
+
+function compile(gl: WebGL2RenderingContext): WebGLProgram {
   const program = gl.createProgram();
   for (const [type, source] of [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, FRAGMENT]] as const) {
     const shader = gl.createShader(type);
@@ -179,7 +195,5 @@ function link(gl: WebGL2RenderingContext): WebGLProgram {
     gl.attachShader(program, shader);
   }
   gl.linkProgram(program);
-  if (!gl.getProgramParameter(program, gl.LINK_STATUS) && !gl.isContextLost())
-    throw new Error(`The graphics card refuses to draw the points: ${gl.getProgramInfoLog(program) ?? "no reason given"}`);
   return program;
 }

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 
 import type { Training } from "../../api/types";
 import { duration } from "../../parts/chart/scale";
-import { metricRows, panelsOf, quantityOf, settingRows, stateWords } from "./history";
+import { metricRows, panelsOf, quantityOf, settingOption, settingRows, settingTitle, stateWords } from "./history";
 
 const training: Training = {
   state: "finished",
@@ -51,6 +51,11 @@ describe("settings", () => {
       ["epochs", true], ["seed", false], ["out", false], ["beta", true],
     ]);
     expect(rows[3].values).toEqual([null, "1"]);
+  });
+  it("stand in words, with their option", () => {
+    expect([settingTitle("learning_rate"), settingOption("learning_rate")]).toEqual(["Learning rate", "--learning-rate"]);
+    expect(settingTitle("kl_warmup")).toBe("Warm-up of the KL weight");
+    expect(settingTitle("epochs")).toBe("Epochs");
   });
   it("of one run do not differ", () => expect(settingRows([[["epochs", "3"]]])[0].differs).toBe(false));
 });

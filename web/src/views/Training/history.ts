@@ -98,6 +98,41 @@ export function settingRows(settings: [string, string][][]): SettingRow[] {
   });
 }
 
+const SETTINGS: Record<string, string> = {
+  data: "Data set",
+  image_size: "Image size",
+  weights: "First weights",
+  backbone_rate: "Learning rate of the backbone, as a share",
+  layer_decay: "Learning rate from stage to stage, as a factor",
+  freeze: "Frozen layers",
+  noise: "Noise of the input",
+  beta: "Weight of the KL term",
+  kl_warmup: "Warm-up of the KL weight",
+  binarize: "Pixels drawn as 0 or 1",
+  weight_averaging: "Weight averaging, decay a step",
+  augment: "Augmentation",
+  plain_epochs: "Share of epochs without augmentation",
+  low_res_epochs: "Share of epochs on smaller images",
+  low_res_size: "Size of the smaller images",
+  copy_paste: "Copy-paste, share of the images",
+  validation: "Share of validation images",
+  skip_damaged: "Damaged images skipped",
+  class_weights: "Rare classes weighted",
+  data_root: "Folder of the data sets",
+  log: "Logged to",
+  out: "Folder of the run",
+};
+
+/** A setting in words; its option of the command is in the tooltip. */
+export function settingTitle(name: string): string {
+  return SETTINGS[name] ?? `${name[0].toUpperCase()}${name.slice(1).replaceAll("_", " ")}`;
+}
+
+/** The option of `glassnet train`. */
+export function settingOption(name: string): string {
+  return `--${name.replaceAll("_", "-")}`;
+}
+
 export interface MetricRow {
   name: string;
   values: (string | null)[];

@@ -1,1 +1,0 @@
-import{i as e,r as t}from"./heat-yVYeEwKY.js";import{r as n}from"./saved-B4P2GqpF.js";var r=6;async function i(i,a,o){let s=await Promise.all(i.map(e)),c=e=>`From place ${r*Math.floor(e/r)+1}`;return n(s.map((e,n)=>({group:c(n),caption:a(i[n]),picture:t(e)})),o)}export{i as t};

@@ -1,1 +1,0 @@
-function e(e,t,n,r,i=4){let a=Math.max(0,Math.floor(e/n)-i),o=Math.min(r,Math.ceil((e+t)/n)+i);return{first:a,last:Math.max(a,o)}}export{e as t};
