@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test zoo networks torture check format web web-check clean
+.PHONY: demo test zoo networks torture gpu check format web web-check clean
 
 demo: .venv/installed  ## train on real digits, see through the network, write a report
 	$(BIN)/glassnet demo
@@ -18,6 +18,9 @@ networks: .venv/installed-dev  ## the same as a table, docs/results/networks.md
 
 torture: .venv/installed-dev  ## kills, full disks, mutated files: 20 minutes; PART=kill for one part
 	PYTHONPATH=tests $(BIN)/python -m torture $(if $(PART),--part $(PART)) $(TORTURE)
+
+gpu: .venv/installed-dev  ## what a GPU gives, and whether it is the same: 8 minutes; DATA=DIR holds MNIST
+	$(BIN)/python benchmarks/gpu.py $(if $(DATA),--data-root $(DATA)) $(GPU)
 
 check: .venv/installed-dev  ## lint, format, types, import layers, docs
 	$(BIN)/ruff check .

@@ -67,7 +67,7 @@ def torchcam(network: nn.Module, images: Tensor, layers: list[str]) -> Maps:
 
     with GradCAM(network, layers) as extractor:
         maps = extractor([0] * len(images), network(images), normalized=False)
-    return {layer: values.numpy() for layer, values in zip(layers, maps, strict=True)}
+    return {layer: values.cpu().numpy() for layer, values in zip(layers, maps, strict=True)}
 
 
 def captum(name: str) -> Contender:
@@ -82,8 +82,8 @@ def captum(name: str) -> Contender:
             for layer in layers:
                 oracle = getattr(attr, name)(network, network.get_submodule(layer))
                 options = {"relu_attributions": True} if name == "LayerGradCam" else {"interpolate_mode": "bilinear"}
-                values = oracle.attribute(images, target=torch.zeros(len(images), dtype=torch.long), **options)
-                maps[layer] = values.detach().numpy()
+                wanted = torch.zeros(len(images), dtype=torch.long, device=images.device)
+                maps[layer] = oracle.attribute(images, target=wanted, **options).detach().cpu().numpy()
         return {layer: m[:, 0] if name == "LayerGradCam" else m for layer, m in maps.items()}
 
     return run

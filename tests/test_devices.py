@@ -42,6 +42,39 @@ def test_autocast_multiplies_in_the_precision_asked_for():
         assert (a @ a).dtype == torch.float32
 
 
+def switches():
+    return torch.backends.cudnn.deterministic, torch.backends.cudnn.allow_tf32
+
+
+def test_fp32_on_a_gpu_is_no_tf32_and_repeats_and_all_is_put_back():
+    """Torch's default is TF32 in convolutions: 10 bits of mantissa under the name of fp32."""
+    before = switches()
+    assert before == (False, True)
+    with devices.autocast(torch.device("cuda"), "fp32"):
+        with devices.autocast(torch.device("cuda"), "fp32"):
+            assert switches() == (True, False)
+        assert switches() == (True, False)
+    assert switches() == before
+    with devices.autocast(CPU, "fp32"):
+        assert switches() == before
+    with pytest.raises(ZeroDivisionError), devices.autocast(torch.device("cuda"), "fp32"):
+        raise ZeroDivisionError
+    assert switches() == before
+
+
+@pytest.mark.skipif(not hasattr(torch.backends.cudnn, "conv"), reason="torch before 2.9 has the older name alone")
+def test_a_user_who_takes_torch_s_newer_name_of_the_switch_gets_it_back():
+    conv = torch.backends.cudnn.conv
+    before = conv.fp32_precision
+    try:
+        conv.fp32_precision = "none"
+        with devices.autocast(torch.device("cuda"), "fp32"):
+            assert conv.fp32_precision == "ieee"
+        assert conv.fp32_precision == "none"
+    finally:
+        conv.fp32_precision = before
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's malloc only")
 def test_freed_memory_is_kept():
     code = """

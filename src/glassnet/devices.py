@@ -6,7 +6,7 @@ import contextlib
 import ctypes
 import hashlib
 import platform
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -48,11 +48,15 @@ def choose_precision(name: str, device: torch.device) -> Literal["fp32", "bf16"]
     return "bf16" if name == "bf16" else "fp32"
 
 
-def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
-    """Compute what is inside in bf16 where that is safe, or all of it in fp32."""
+@contextlib.contextmanager
+def autocast(device: torch.device, precision: str) -> Iterator[None]:
+    """Compute what is inside in bf16 where that is safe, or all of it in fp32, which is never TF32."""
     import torch
 
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+    from glassnet.turns import exact_convolutions
+
+    with exact_convolutions(device), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        yield
 
 
 def _multiplies_bf16(device: torch.device) -> bool:

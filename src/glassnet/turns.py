@@ -116,10 +116,32 @@ def _force_eager() -> Any:
     return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else None
 
 
+def _exact_convolutions() -> Callable[[], None]:
+    """Turn TF32 and algorithms without a fixed order off in cuDNN; return what puts both back."""
+    cudnn: Any = torch.backends.cudnn
+    deterministic, cudnn.deterministic = cudnn.deterministic, True
+    exact: Any
+    # Torch counts mixing its older and its newer names of one switch as an error; a user may have taken either.
+    try:
+        place, name, exact = cudnn, "allow_tf32", False
+        before = getattr(place, name)
+    except RuntimeError:
+        place, name, exact = cudnn.conv, "fp32_precision", "ieee"
+        before = getattr(place, name)
+    setattr(place, name, exact)
+
+    def put_back() -> None:
+        cudnn.deterministic = deterministic
+        setattr(place, name, before)
+
+    return put_back
+
+
 _random: dict[torch.device, _Shared] = {
     torch.device("cpu"): _Shared(torch.random.get_rng_state, torch.random.set_rng_state)
 }
 _eager = _Shared(_force_eager, lambda stance: stance.__exit__(None, None, None) if stance else None)
+_exact = _Shared(_exact_convolutions, lambda put_back: put_back())
 
 
 @contextmanager
@@ -140,6 +162,19 @@ def random_state_kept(device: torch.device) -> Iterator[None]:
 def eager() -> Iterator[None]:
     """Run compiled modules as they were written: compiled code that knows of no hooks would run without them."""
     with _eager.kept():
+        yield
+
+
+@contextmanager
+def exact_convolutions(device: torch.device) -> Iterator[None]:
+    """Let a GPU's convolutions be repeatable to the last bit, and those in fp32 be no TF32, which torch makes them.
+
+    TF32 rounds to 10 bits of mantissa before it multiplies, and fp32 has 23.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    with _exact.kept():
         yield
 
 

@@ -47,6 +47,7 @@ from glassnet.training.distributed import (
 from glassnet.training.loop import Loop, evaluate_split, run_epochs, save_checkpoint, training_info
 from glassnet.training.state import TrainingState, new_state
 from glassnet.training.transfer import freeze
+from glassnet.turns import exact_convolutions
 
 
 def train(settings: TrainSettings, *, name: str | None = None, callbacks: Sequence[Callback] = ()) -> Run:
@@ -88,6 +89,7 @@ def train(settings: TrainSettings, *, name: str | None = None, callbacks: Sequen
         state.restore(saved["state"], source=resumed.out)
     started = saved["started"] if saved else time.strftime("%Y-%m-%dT%H:%M:%S%z")
     with contextlib.ExitStack() as held:
+        held.enter_context(exact_convolutions(accelerator.device))  # also of the way back, which autocast does not see
         path = broadcast_from_main(accelerator, lambda: _claim(held, saved, state, resumed, name))
         loop = Loop(
             parts, resumed, accelerator, state, training.to(device), validation, precision, path, started, now, copies
