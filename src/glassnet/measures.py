@@ -156,6 +156,13 @@ MEASURES: dict[str, Measure] = {
     ),
     "kl": Measure("KL term", _decimals(2), "neither", meaning="Nats an image that the code carries."),
     "negative_elbo": Measure("Negative ELBO", _decimals(2), "lower", meaning="Sum of both terms, nats an image."),
+    "nll": Measure(
+        "Negative log-likelihood",
+        _decimals(2),
+        "lower",
+        short="NLL",
+        meaning="Nats an image, by importance sampling of the code (Burda et al. 2016).",
+    ),
     "bits_per_dimension": Measure("Bits per dimension", _decimals(3), "lower"),
     # How far to trust a picture of features.
     "explained_variance": Measure(

@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 SplitName = Literal["train", "validation", "test"]
-Purpose = Literal["input", "code"]
+Purpose = Literal["input", "code", "samples"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class PerImageRNG:
 
         Args:
             places: Of the images in their split.
-            purpose: What is drawn: what is done to the input, or a latent code.
+            purpose: What is drawn: what is done to the input, a latent code, or many of them.
         """
         digest = hashlib.sha256(f"{self.seed}:{self.split}:{purpose}".encode()).digest()
         # torch's generator reads 32 bits of a seed: counted on from the digest, no two images of a split share one.

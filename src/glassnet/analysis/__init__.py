@@ -165,6 +165,8 @@ def evaluate(
     data: str | None = None,
     split: str = "test",
     flip: bool = False,
+    nll_samples: int | None = None,
+    nll_images: int | None = None,
     precision: str = "fp32",
     device: str = "auto",
     data_root: Path | None = None,
@@ -177,6 +179,9 @@ def evaluate(
         data: Another data set to measure a run on.
         split: "test" or "train".
         flip: Segmentation: whether to measure the mean of each image and its mirror image, too.
+        nll_samples: Variational autoencoder: codes an image by which the likelihood is measured by importance sampling
+            (Burda et al. 2016), as .importance of the result; papers take 5,000. None for not at all.
+        nll_images: On how many images, the first ones; None for all.
         precision: "fp32" or "bf16".
         device: Where to compute.
         data_root: Folder of the data sets.
@@ -189,6 +194,7 @@ def evaluate(
         InputError: There are no labels, or data set and model do not fit each other.
     """
     settings: dict[str, Any] = {"data": data, "split": split, "flip": flip, "precision": precision}
+    settings |= {"nll_samples": nll_samples, "nll_images": nll_images}
     return analyse(subject, "evaluation", name=name, device=device, data_root=data_root, **settings).result
 
 

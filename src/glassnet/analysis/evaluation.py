@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from glassnet.analysis.base import Context, Kind, Precision
@@ -40,12 +41,16 @@ class EvaluationRequest:
         data: Another data set; None for the subject's own images.
         flip: Whether to measure the mean of each image and its mirror image, too.
         precision: Of the forward pass.
+        nll_samples: Codes an image by which the likelihood is measured; None for not at all.
+        nll_images: On how many images, the first ones; None for all.
     """
 
     split: Part = "test"
     data: str | None = None
     flip: bool = False
     precision: Precision = "fp32"
+    nll_samples: int | None = dataclasses.field(default=None, metadata={"later": True})
+    nll_images: int | None = dataclasses.field(default=None, metadata={"later": True})
 
 
 def compute(subject: Subject, request: EvaluationRequest, context: Context) -> Any:
@@ -61,12 +66,48 @@ def compute(subject: Subject, request: EvaluationRequest, context: Context) -> A
         )
     if request.flip and "flipped" not in {field.name for field in dataclasses.fields(subject.task.result)}:
         raise InputError(f"--flip is of no use to {subject.task.name}, only to segmentation; leave it out.")
+    likelihood = _likelihood(subject, request, context)
     found = evaluated(subject, request, context)
     result = subject.task.evaluate(found.records, subject.classes)
+    if likelihood is not None:
+        result = dataclasses.replace(result, importance=likelihood)
     if request.flip:
         mirrored = subject.task.evaluate(_records(found, FlipTTA(found.model), context), subject.classes)
         result = dataclasses.replace(result, flipped=mirrored, flipped_intervals=mirrored.intervals)
     return subject.task.views().complete(found, result)
+
+
+def _likelihood(subject: Subject, request: EvaluationRequest, context: Context) -> Any:
+    """Measure the likelihood where that is asked for; before all else, which would be in vain where it cannot be."""
+    for name, value in (("samples", request.nll_samples), ("images", request.nll_images)):
+        if value is not None and value < 1:
+            raise InputError(f"--nll-{name} is {value}, expected at least 1.")
+    if request.nll_samples is None:
+        if request.nll_images is not None:
+            raise InputError("--nll-images is of no use without --nll-samples; give both, as in --nll-samples 5000.")
+        return None
+    measure = subject.task.views().likelihood
+    if measure is None:
+        raise InputError(
+            f"--nll-samples is of no use to {subject.task.name}, only to reconstruction by a variational autoencoder; "
+            "leave it out."
+        )
+    _, split = images_of(subject, request.data, request.split, context)
+    some = split.subset(torch.arange(min(len(split), request.nll_images or len(split))))
+    size = min(context.batch_size, subject.task.batch_size)
+    return measure(
+        subject,
+        _model(subject, context),
+        some,
+        request.split,
+        samples=request.nll_samples,
+        batch_size=size,
+        precision=request.precision,
+    )
+
+
+def _model(subject: Subject, context: Context) -> nn.Module:
+    return context.once(("model", id(subject)), lambda: subject.model(context.device))
 
 
 def evaluated(subject: Subject, request: EvaluationRequest, context: Context) -> EvaluationView:
@@ -74,12 +115,13 @@ def evaluated(subject: Subject, request: EvaluationRequest, context: Context) ->
 
     def run() -> EvaluationView:
         dataset, split = images_of(subject, request.data, request.split, context)
-        model = context.once(("model", id(subject)), lambda: subject.model(context.device))
+        model = _model(subject, context)
         name = request.data or subject.data or subject.name
         ready = EvaluationView(subject, model, name, dataset, split, request.split, {}, request.precision)
         return dataclasses.replace(ready, records=_records(ready, model, context))
 
-    return context.once(("evaluated", id(subject), dataclasses.replace(request, flip=False)), run)
+    alike = dataclasses.replace(request, flip=False, nll_samples=None, nll_images=None)
+    return context.once(("evaluated", id(subject), alike), run)
 
 
 def images_of(subject: Subject, data: str | None, part: Part, context: Context) -> tuple[Dataset | None, Split]:
@@ -193,7 +235,8 @@ def made_of(subject: Subject, request: EvaluationRequest, context: Context) -> d
 def _words(_subject: Subject, request: EvaluationRequest) -> Iterable[str]:
     where = [] if request.data is None else [request.data.replace("/", "-")[-40:]]
     flips, precision = ["flip"] if request.flip else [], [request.precision] if request.precision != "fp32" else []
-    return [*where, request.split, *flips, *precision]
+    samples = [] if request.nll_samples is None else [f"nll{request.nll_samples}"]
+    return [*where, request.split, *flips, *precision, *samples]
 
 
 def _plots(subject: Subject, request: EvaluationRequest, result: Any, context: Context) -> Iterable[Plot]:

@@ -224,6 +224,8 @@ class Views:
         epoch_pictures: (held-out images, rows, settings) to what draws a model's work on these rows, for a logger.
         reads_training: Whether an evaluation measures by the training images, too, and is another where they are.
         network: Further figures of the network's layers.
+        likelihood: (subject, model, images, their part; samples=, batch_size=, precision=) to how likely the model
+            makes images, by codes that are drawn; None where a task has no such thing.
         given: (subject, images of a part, the part's name) to what the model is given of them, and to what its output
             is judged by, as `ablate` takes it: labels, or images; None where that is not known.
         example_rows: Places of the images that the report shows with their maps.
@@ -246,6 +248,7 @@ class Views:
     epoch_pictures: Callable[[Split, Tensor, ResolvedSettings], Callable[[nn.Module], Picture]] = fixed_maps
     reads_training: bool = False
     network: Callable[[Mapping[str, Any]], Iterable[Plot]] = lambda _model: ()
+    likelihood: Callable[..., Any] | None = None
     given: Callable[[Subject, Split, SplitName], tuple[Tensor | ImageRows, Tensor | None]] = lambda subject, split, _: (
         split.pixels,
         split.targets if subject.labelled else None,

@@ -151,6 +151,8 @@ def evaluate(settings: EvalSettings) -> Answer:
         split=settings.split,
         data=settings.data if subject.run else None,
         flip=settings.flip,
+        nll_samples=settings.nll_samples,
+        nll_images=settings.nll_images,
         precision=precision_of(settings),
         name=settings.name,
         context=context,

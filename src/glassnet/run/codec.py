@@ -33,7 +33,7 @@ def _encoded(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
         arrays[path] = value
         return {"array": path}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        stored = [field.name for field in dataclasses.fields(value) if field.metadata.get("stored", True)]
+        stored = [field.name for field in dataclasses.fields(value) if _is_stored(field, value)]
         return {name: _encoded(getattr(value, name), f"{path}/{name}".strip("/"), arrays) for name in stored}
     if isinstance(value, Mapping):
         return {_key(key): _encoded(one, f"{path}/{_key(key)}".strip("/"), arrays) for key, one in value.items()}
@@ -44,6 +44,13 @@ def _encoded(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return str(value) if isinstance(value, Path) else value
+
+
+def _is_stored(field: dataclasses.Field[Any], value: Any) -> bool:
+    """Tell whether a field is written: "later" ones, unknown to what was kept before, only where they say something."""
+    if field.metadata.get("later") and getattr(value, field.name) == field.default:
+        return False
+    return field.metadata.get("stored", True)
 
 
 _BETWEEN = " @ "

@@ -63,6 +63,10 @@ class EvalSettings(NetworkSettings):
     """Images per forward pass, at most; segmentation takes 64."""
     flip: bool = False
     """Segmentation: also measure the mean of each image's and its mirror image's probabilities."""
+    nll_samples: int | None = None
+    """Variational autoencoder: also measure the likelihood by so many codes an image, 5000 in papers; takes long."""
+    nll_images: int | None = None
+    """With --nll-samples: on so many images, the first ones; if not given, on all."""
     name: str | None = None
     """Name of the analysis; short words of its settings if not given."""
     out: Path | None = None
@@ -71,7 +75,7 @@ class EvalSettings(NetworkSettings):
     def __post_init__(self) -> None:
         """Refuse what no evaluation could use."""
         super().__post_init__()
-        positive(self, "batch_size")
+        positive(self, "batch_size", "nll_samples", "nll_images")
 
 
 @dataclass(frozen=True, kw_only=True)

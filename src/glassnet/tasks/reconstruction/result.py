@@ -66,6 +66,29 @@ class Baseline:
 
 
 @dataclass(frozen=True, eq=False)
+class Importance:
+    """The negative log-likelihood of images by importance sampling, in nats an image; None where not finite.
+
+    Attributes:
+        samples: Codes drawn for each image.
+        images: Their number.
+        nll: Mean of -log p(x), an upper bound of it that falls with more samples.
+        nll_error: Its standard error over images; None for one image.
+        negative_elbo: The bound on the same images, by the same codes.
+        effective: Median over images of the number of equal weights that would say as much as the image's.
+        each: Of each image.
+    """
+
+    samples: int
+    images: int
+    nll: float | None
+    nll_error: float | None
+    negative_elbo: float | None
+    effective: float | None
+    each: Shaped[np.ndarray, " n"]
+
+
+@dataclass(frozen=True, eq=False)
 class Reconstruction(Shown):
     """How good a reconstruction is on some images; terms in nats per image, None where not finite or not there.
 
@@ -94,6 +117,7 @@ class Reconstruction(Shown):
         baselines: Methods without a network on the same images.
         left_out: A sentence on each baseline that was not measured.
         values: psnr, ssim, mse, and of a likelihood reconstruction and kl, of each image; of baselines as NAME/MEASURE.
+        importance: The likelihood by importance sampling, where that was asked for.
     """
 
     images: int
@@ -120,6 +144,7 @@ class Reconstruction(Shown):
     baselines: tuple[Baseline, ...]
     left_out: tuple[str, ...]
     values: Mapping[str, Shaped[np.ndarray, " n"]]
+    importance: Importance | None = None
 
     def __repr__(self) -> str:
         """Say in one line how good it is."""

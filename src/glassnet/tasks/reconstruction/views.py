@@ -29,9 +29,10 @@ from glassnet.settings import ResolvedSettings
 from glassnet.subject import Subject
 from glassnet.tables import Table, make_table
 from glassnet.tasks.reconstruction.explain import ERROR, EXPLAIN, given
+from glassnet.tasks.reconstruction.importance import measure_likelihood
 from glassnet.tasks.reconstruction.learn import TASK, mean_interval, quality
 from glassnet.tasks.reconstruction.pictures import compared, plots
-from glassnet.tasks.reconstruction.result import Baseline, Reconstruction
+from glassnet.tasks.reconstruction.result import Baseline, Importance, Reconstruction
 
 ORDER = ("psnr", "ssim", "mse")
 """Measures of an image, in the order of tables."""
@@ -82,6 +83,11 @@ def _text(result: Reconstruction) -> str:
     code, deviation = result.latent, _deviation(result)
     more = [] if code is None else [f"{count(code.active)} of {count(code.dimensions)} latent dimensions are active."]
     more += [f"The likelihood's standard deviation, per channel, is {deviation}."] if deviation else []
+    if result.importance is not None:
+        name = MEASURES["nll"].title.lower()
+        more.append(
+            f"Its {name} is {_with_error(result.importance)} nats ({result.likelihood}). {_how(result.importance)}"
+        )
     table = _quality(result, note="").text()
     return "\n".join([f"noise {result.noise}: {line.removeprefix('test ')}", "", table, "", *more, *_remarks(result)])
 
@@ -122,6 +128,9 @@ def _bound(result: Reconstruction) -> list[Table]:
         return []
     keys = ("reconstruction", "kl", "negative_elbo")
     rows = [(MEASURES[key].title, show(key, getattr(result, key)), MEASURES[key].meaning) for key in keys]
+    if result.importance is not None:
+        one = result.importance
+        rows.append((MEASURES["nll"].title, _with_error(one), _how(one)))
     if result.bits_per_dimension is not None:
         meaning = f"Discretised Gaussian likelihood, over {count(result.values_per_image)} values an image."
         key = "bits_per_dimension"
@@ -135,6 +144,19 @@ def _bound(result: Reconstruction) -> list[Table]:
     rows.append(("Largest deviation of a code", decimal(code.largest_deviation, 2), "The prior’s is 1."))
     caption = f"The evidence lower bound in its two terms; likelihood: {result.likelihood}"
     return [make_table(caption, ("Term", "Value", "Meaning"), rows, words=(0, 2))]
+
+
+def _with_error(one: Importance) -> str:
+    error = "" if one.nll_error is None else f" ± {show('nll', one.nll_error)}"
+    return f"{show('nll', one.nll)}{error}"
+
+
+def _how(one: Importance) -> str:
+    return (
+        f"{MEASURES['nll'].meaning} {count(one.samples)} codes an image, {count(one.images)} images, ± standard error; "
+        f"on these the bound is {show('negative_elbo', one.negative_elbo)}; of the codes {decimal(one.effective, 1)} "
+        "count in the median."
+    )
 
 
 def _wanted(subject: Subject) -> list[tuple[str, dict[str, Any]]]:
@@ -221,6 +243,7 @@ def _restored_strip(model: nn.Module, given: Tensor, original: Tensor) -> Pictur
 
 VIEWS = Views(
     complete=_complete,
+    likelihood=measure_likelihood,
     reads_training=True,  # the baselines are fitted to them
     plots=plots,
     predictions=_predictions,
