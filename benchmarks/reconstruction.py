@@ -3,12 +3,17 @@
     python benchmarks/reconstruction.py --data-root DIR                        # all of MNIST
     python benchmarks/reconstruction.py --data-root DIR --images 4000          # under four minutes on two cores
     python benchmarks/reconstruction.py --data mnist-sample --images 1000 --turns 1        # a trial
+    python benchmarks/reconstruction.py --photographs RUN RUN     # no speed: trained denoisers on whole photographs
 
 The plain loop is what one would write by hand: the same network in fp32 and the usual memory format, all images as one
 tensor, noise drawn anew for each batch, the same loss, `torch.optim.AdamW` as it comes. glassnet's is `glassnet train`
 in the precision that it chooses, with its averaged weights; its images per second are those of the training alone.
 Both take the same number of images, in batches of the same size. Each turn trains two epochs, of which the first is a
-warm-up, and the two change places from turn to turn. A ratio is that of the two rates of one turn.
+warm-up, and the two change places from turn to turn. A ratio is that of the two rates of one turn. `unet_denoiser`
+stands beside the report's three networks; its loss is minus the PSNR.
+
+`--photographs` measures the PSNR of trained runs of images alone on scikit-image's photographs, in grey or in colour as
+the run is, beside BM3D and non-local means (reconstruction_photographs.py).
 """
 
 import argparse
@@ -23,6 +28,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
+from reconstruction_photographs import measure_photographs, print_photographs
 from results_file import machine, save
 from torch import Tensor, nn
 
@@ -32,12 +38,14 @@ from glassnet.data.split import hold_out
 from glassnet.devices import keep_freed_memory
 from glassnet.models import parse_options
 from glassnet.tasks.reconstruction.elbo import LIKELIHOODS, kl_per_dimension
+from glassnet.tasks.reconstruction.learn import negative_psnr
 
 HERE = Path(__file__).parent
 NETWORKS = {
     "autoencoder_fc": ("latent=256",),
     "vae_conv": ("spatial=true", "latent=16"),
     "vae_deep": ("spatial=true", "latent=16"),
+    "unet_denoiser": (),
 }
 NOISE = 0.3
 EPOCHS = 2
@@ -51,6 +59,11 @@ SHORTENED = "shortened"
 def main() -> None:
     """Measure each network in turns, save after each turn, print medians with their spread, and the ratio."""
     arguments = _arguments()
+    if arguments.photographs:
+        results = measure_photographs(arguments.photographs, arguments.level, arguments.most)
+        save({"machine": machine(), "date": date.today().isoformat(), **results}, arguments.out)
+        print_photographs(results)
+        return
     keep_freed_memory()
     dataset = _shortened(arguments)
     training, _ = hold_out(dataset.train, VALIDATION, seed=0)
@@ -93,8 +106,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=60_000, help="training images of both, at most")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "reconstruction.json")
+    parser.add_argument("--photographs", type=Path, nargs="+", default=[], help="runs to measure on photographs")
+    parser.add_argument("--level", type=float, default=0.1, help="of the photographs' noise")
+    parser.add_argument("--most", type=int, help="so many of the photographs; all if not given")
+    parser.add_argument("--out", type=Path, help="default results/reconstruction.json, or ..._photographs.json")
     arguments = parser.parse_args()
+    name = "reconstruction_photographs.json" if arguments.photographs else "reconstruction.json"
+    arguments.out = arguments.out or HERE / "results" / name
     if arguments.images < 2 * arguments.batch_size or arguments.turns < 1:
         parser.error("expected at least one turn, and images for two batches")
     return arguments
@@ -143,8 +161,11 @@ def _plain(name: str, options: tuple[str, ...], images: Tensor, arguments: argpa
 
 def _step(model: nn.Module, optimizer: torch.optim.Optimizer, clean: Tensor) -> None:
     output = model((clean + NOISE * torch.randn_like(clean)).clamp(0, 1))
-    loss = LIKELIHOODS[output.likelihood](output.logits, clean, output.log_deviation).mean()
-    if output.log_variance is not None:
+    if isinstance(output, Tensor):
+        loss = negative_psnr(output, clean).mean()
+    else:
+        loss = LIKELIHOODS[output.likelihood](output.logits, clean, output.log_deviation).mean()
+    if getattr(output, "log_variance", None) is not None:
         loss = loss + kl_per_dimension(output.mean, output.log_variance).sum(dim=1).mean()
     optimizer.zero_grad()
     loss.backward()

@@ -81,7 +81,7 @@ def test_a_default_on_a_folder_is_an_absolute_path(tmp_path, monkeypatch):
         (
             {"task": "reconstruction", "model": "convnet"},
             f"^convnet is a model for {' and '.join(learned_by('convnet'))}, not for --task reconstruction; models for "
-            "that are autoencoder_fc, vae_conv, vae_deep; name one with --model.$",
+            "that are autoencoder_fc, unet_denoiser, vae_conv, vae_deep; name one with --model.$",
         ),
         (
             {"model": "vae_conv", "data": "digit-scenes"},

@@ -27,6 +27,7 @@ from glassnet.errors import InputError, unknown_name
 from glassnet.models import build_model
 from glassnet.models.autoencoder import check_training
 from glassnet.models.blocks import set_normalization
+from glassnet.models.denoiser import check_denoising
 from glassnet.models.pretrained import name_classes
 from glassnet.models.references import is_reference
 from glassnet.run import RunDirectory, require_metrics
@@ -119,6 +120,7 @@ def build(settings: ResolvedSettings) -> Experiment:
         require_background(dataset.train)
     model, description = building.first_model(settings, dataset, task)
     name_classes(model, dataset.classes)
+    check_denoising(model, settings.noise)
     check_training(model, beta=settings.beta, kl_warmup=settings.kl_warmup, binarize=settings.binarize)
     if not is_reference(settings.model):  # one of somebody's own normalises as it did when it was made
         set_normalization(model, *channel_statistics(dataset.train))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -167,7 +167,9 @@ def measure_baselines(
         The baselines, and a sentence on each that is left out.
     """
     denoisers, left_out = measure_denoisers(run, dataset, split)
-    numbers = int(np.prod(cast(Autoencoder, model).latent_shape))
+    if not isinstance(model, Autoencoder):
+        return denoisers, [*left_out, "PCA is left out: the network has no code, of whose size it would be."]
+    numbers = int(np.prod(model.latent_shape))
     return [*denoisers, measure_principal(run, dataset, split, components=numbers)], left_out
 
 
@@ -182,6 +184,11 @@ def measure_denoisers(
     noisy, clean = noisy_and_clean(run, dataset, split)
     if torch.equal(noisy, clean):
         return [], ["The input has no noise, so that no denoiser is measured."]
+    noise = corruption_of(run.settings).noise
+    if noise is not None and noise.least is not None:
+        return [], [
+            f"Each image has a level of its own ({run.settings.noise}), so that no denoiser, told one, is measured."
+        ]
     tuning = noisy_and_clean(run, dataset, "train", torch.arange(min(TUNED_ON, len(dataset.train))))
     baselines, left_out = denoise_all(noisy, tuning)
     return [_quality_of(one, clean) for one in baselines], left_out

@@ -52,7 +52,7 @@ class ReconstructedImage:
         psnr: Of the output.
         ssim: Of the output.
         noisy_psnr: Of what the model was given; None without noise.
-        loss: As the evaluation measures it; None where that needs a code.
+        loss: As the evaluation measures it; None where it is not finite.
     """
 
     noise: str
@@ -72,11 +72,15 @@ def own_noise(subject: Subject) -> str:
 
 
 def strengths(subject: Subject) -> list[str]:
-    """Return what a slider of noise offers: none, and amounts of the run's kind of noise, its own among them."""
+    """Return what a slider of noise offers: none, and amounts of the run's kind of noise, its own among them.
+
+    A range of amounts, of which each image has its own, stands behind none, before the single ones.
+    """
     own = parse_noise(own_noise(subject))
     kind = "gaussian" if own is None else own.kind
-    amounts = sorted({*STRENGTHS[kind], *([] if own is None else [own.amount])})
-    return [NONE, *(f"{kind}:{amount:g}" for amount in amounts)]
+    ranged = own is not None and own.least is not None
+    amounts = sorted({*STRENGTHS[kind], *([] if own is None or ranged else [own.amount])})
+    return [NONE, *([own_noise(subject)] if ranged else []), *(f"{kind}:{amount:g}" for amount in amounts)]
 
 
 def corruption(subject: Subject, noise: str) -> NoiseCorruption:

@@ -61,14 +61,17 @@ def reconstruction_curves(
 
     Args:
         history: One mapping per epoch with `epoch`, `train_reconstruction`, `validation_reconstruction`,
-            `validation_kl` and `validation_psnr`; `train_kl` where there is a KL term.
+            `validation_kl` and `validation_psnr`; `train_kl` where there is a KL term. Of a model that gives images
+            alone, `train_loss` and `validation_loss` stand in place of the terms.
         best_epoch: The epoch whose weights were kept.
         title: The figure's heading.
 
     Raises:
         InputError: The history is empty or lacks a value.
     """
-    needed = ("epoch", "train_reconstruction", "validation_reconstruction", "validation_kl", "validation_psnr")
+    plain = bool(history) and all("validation_kl" not in row and "train_loss" in row for row in history)
+    bound = ("train_reconstruction", "validation_reconstruction", "validation_kl")
+    needed = ("epoch", *(("train_loss", "validation_loss") if plain else bound), "validation_psnr")
     missing = [key for key in needed if not history or any(row.get(key) is None for row in history)]
     if missing:
         raise InputError(f"the history lacks {', '.join(missing)}, expected them in every row; see metrics.jsonl.")
@@ -76,9 +79,12 @@ def reconstruction_curves(
     epochs = [int(row["epoch"]) for row in history]
     figure = new_figure(10.2 if variational else 7.4, 3.5)
     panels = figure.subplots(1, 3 if variational else 2)
-    _terms(panels[0], history, epochs, "reconstruction", "Reconstruction term")
+    if plain:
+        _terms(panels[0], history, epochs, "loss", "Loss", "minus PSNR (dB), lower is better")
+    else:
+        _terms(panels[0], history, epochs, "reconstruction", "Reconstruction term", "nats per image, lower is better")
     if variational:
-        _terms(panels[1], history, epochs, "kl", "KL term")
+        _terms(panels[1], history, epochs, "kl", "KL term", "nats per image")
     _line(panels[-1], epochs, [float(row["validation_psnr"]) for row in history], "validation")
     panels[-1].set(title="PSNR", ylabel="PSNR (dB), higher is better")
     for axes in panels:
@@ -92,11 +98,13 @@ def reconstruction_curves(
     return figure
 
 
-def _terms(axes: Axes, history: Sequence[Mapping[str, Any]], epochs: Sequence[int], key: str, title: str) -> None:
+def _terms(
+    axes: Axes, history: Sequence[Mapping[str, Any]], epochs: Sequence[int], key: str, title: str, label: str
+) -> None:
     for part in ("train", "validation"):
         values = [float(row[f"{part}_{key}"]) for row in history]
         _line(axes, epochs, values, "training" if part == "train" else part)
-    axes.set(title=title, ylabel="nats per image, lower is better" if key == "reconstruction" else "nats per image")
+    axes.set(title=title, ylabel=label)
 
 
 def _line(axes: Axes, epochs: Sequence[int], values: Sequence[float], label: str) -> None:

@@ -11,6 +11,7 @@ from torch import nn
 from glassnet.errors import GlassnetError, InputError, is_too_large, unknown_name
 from glassnet.models.autoencoder import AutoencoderFC
 from glassnet.models.convnets import AlexNetSmall, AllConv, ConvNet, VGGSmall
+from glassnet.models.denoiser import UNetDenoiser
 from glassnet.models.efficientnet import EfficientNetLite0
 from glassnet.models.fcn_lite import FCNLite0
 from glassnet.models.probe import Probe
@@ -34,6 +35,7 @@ MODELS: dict[str, type[nn.Module]] = {
     "fcn_lite0": FCNLite0,
     "probe": Probe,
     "resnet_small": ResNetSmall,
+    "unet_denoiser": UNetDenoiser,
     "unet_small": UNetSmall,
     "vae_conv": VAEConv,
     "vae_deep": VAEDeep,

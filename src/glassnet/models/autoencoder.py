@@ -201,14 +201,12 @@ def check_training(model: nn.Module, *, beta: float, kl_warmup: float, binarize:
     Raises:
         InputError: A weight of the KL term is set where there is none, or a Gaussian is asked for pixels of 0 and 1.
     """
-    if not isinstance(model, Autoencoder):
-        return
     given = "--beta" if beta != 1 else "--kl-warmup" if kl_warmup else None
-    if given and model.log_variance is None:
+    if given and getattr(model, "log_variance", None) is None:
         raise InputError(
             f"{given} weighs a KL term, and {type(model).__name__} has none; leave it out, or train a VAE."
         )
-    if binarize and model.likelihood != "bernoulli":
+    if binarize and isinstance(model, Autoencoder) and model.likelihood != "bernoulli":
         raise InputError(
             f"--binarize makes pixels of 0 and 1, expected likelihood=bernoulli with it, got {model.likelihood}; "
             "leave one out."

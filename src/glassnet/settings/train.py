@@ -114,7 +114,8 @@ class TrainSettings:
     class_weights: bool = False
     """Weight each class in the cross-entropy by the square root of its rarity in the training masks."""
     noise: str = "none"
-    """Noise added to the input: gaussian:0.3 (standard deviation), saltpepper:0.1 or mask:0.25 (share of pixels)."""
+    """Noise added to the input: gaussian:0.3 (standard deviation), saltpepper:0.1 or mask:0.25 (share of pixels); with
+    gaussian:0.02-0.5 each image has an amount of its own, between these."""
     beta: float = 1.0
     """Weight of the KL term in the loss; 1 is the evidence lower bound, less gives sharper images."""
     kl_warmup: float = 0.0

@@ -19,19 +19,20 @@ from glassnet.settings.convert import from_text
 Images = Float[Tensor, "batch channel height width"]
 Drawn = Float[Tensor, "batch numbers height width"]
 _EXAMPLE = "gaussian:0.3, saltpepper:0.1 or mask:0.25"
+Amount = float | Float[Tensor, "batch 1 1 1"]
 
 
-def gaussian(images: Images, drawn: Drawn, amount: float) -> Images:
+def gaussian(images: Images, drawn: Drawn, amount: Amount) -> Images:
     """Add `amount` times a standard normal number to each value, and clip to [0, 1]."""
     return (images + amount * drawn).clamp(0, 1)
 
 
-def saltpepper(images: Images, drawn: Drawn, amount: float) -> Images:
+def saltpepper(images: Images, drawn: Drawn, amount: Amount) -> Images:
     """Set a share `amount` of the pixels, all channels of a pixel together, to 0 or 1, each with half the chance."""
     return torch.where(drawn < amount, (drawn < amount / 2).to(images.dtype), images)
 
 
-def mask(images: Images, drawn: Drawn, amount: float) -> Images:
+def mask(images: Images, drawn: Drawn, amount: Amount) -> Images:
     """Set a share `amount` of the pixels, all channels of a pixel together, to 0."""
     return torch.where(drawn < amount, 0.0, images)
 
@@ -41,11 +42,11 @@ class Kind:
     """A kind of noise.
 
     Attributes:
-        apply: (images, drawn numbers, amount) to noisy images.
+        apply: (images, drawn numbers, amount for all or for each image) to noisy images.
         normal: Whether it takes a standard normal number for each value, or else one from 0 to 1 for each pixel.
     """
 
-    apply: Callable[[Images, Drawn, float], Images]
+    apply: Callable[[Images, Drawn, Amount], Images]
     normal: bool
 
 
@@ -63,17 +64,19 @@ class Noise:
     Attributes:
         kind: A key of NOISES.
         amount: Standard deviation for gaussian, share of the pixels for the others.
+        least: Where each image has an amount of its own, drawn uniformly from `least` to `amount`; None for one amount.
     """
 
     kind: str
     amount: float
+    least: float | None = None
 
 
 def parse_noise(text: str) -> Noise | None:
-    """Read a noise model such as gaussian:0.3; "none" gives None.
+    """Read a noise model such as gaussian:0.3, or gaussian:0.02-0.5 for an amount of each image; "none" gives None.
 
     Raises:
-        InputError: The kind is unknown, or the amount is no number in its range.
+        InputError: The kind is unknown, or an amount is no number in its range.
     """
     kind, _, amount = text.partition(":")
     if text == "none":
@@ -82,11 +85,13 @@ def parse_noise(text: str) -> Noise | None:
         error = unknown_name("noise model", kind, [*NOISES, "none"], noun="noise models")
         raise InputError(f"{error} Give one with its amount, as in {_EXAMPLE}.")
     what = "a standard deviation" if kind == "gaussian" else "a share of the pixels"
-    expected = f"{what} above 0 and at most 1, as in {_EXAMPLE}"
-    value: float = from_text(amount, float, "the amount of the noise", expected=expected)
-    if not 0 < value <= 1:  # a NaN fails every comparison
+    expected = f"{what} above 0 and at most 1, as in {_EXAMPLE}, or the least and the most, as in gaussian:0.02-0.5"
+    low, dash, high = amount.partition("-") if "e-" not in amount else (amount, "", "")
+    words = [low, high] if low and dash else [amount]
+    values: list[float] = [from_text(one, float, "the amount of the noise", expected=expected) for one in words]
+    if not 0 < values[0] <= values[-1] <= 1 or len(values) > len(set(values)):  # a NaN fails every comparison
         raise InputError(f"the noise is '{text}', expected {expected}.")
-    return Noise(kind, value)
+    return Noise(kind, values[-1], values[0] if len(values) == 2 else None)
 
 
 @dataclass(frozen=True)
@@ -110,6 +115,8 @@ class NoiseCorruption:
             parts.append(torch.randn((n, channels, height, width), generator=generator))
         elif self.noise is not None:
             parts.append(torch.rand((n, 1, height, width), generator=generator))
+        if self.noise is not None and self.noise.least is not None:
+            parts.append(torch.rand((n, 1, 1, 1), generator=generator).expand(n, 1, height, width))
         return torch.cat(parts, dim=1) if parts else torch.empty(n, 0, height, width)
 
     def apply(self, images: Images, drawn: Drawn) -> tuple[Images, Images]:
@@ -119,4 +126,8 @@ class NoiseCorruption:
             images = (chance < images).to(images.dtype)
         if self.noise is None:
             return images, images
-        return NOISES[self.noise.kind].apply(images, drawn, self.noise.amount), images
+        amount: Amount = self.noise.amount
+        if self.noise.least is not None:
+            drawn, level = drawn[:, :-1], drawn[:, -1:, :1, :1]
+            amount = self.noise.least + (self.noise.amount - self.noise.least) * level
+        return NOISES[self.noise.kind].apply(images, drawn, amount), images

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 
 import { noiseWords, readChanges, sliderEnds, writeChanges } from "./noise";
 
-it.each([["none", "none"], ["gaussian:0.3", "Gaussian, standard deviation 0.3"], ["saltpepper:0.05", "salt and pepper on 5 % of the pixels"], ["fog:2", "fog:2"]])("%s is %s", (noise, words) => {
+it.each([["none", "none"], ["gaussian:0.3", "Gaussian, standard deviation 0.3"], ["saltpepper:0.05", "salt and pepper on 5 % of the pixels"], ["fog:2", "fog:2"], ["gaussian:0.02-0.5", "Gaussian, standard deviation 0.02 to 0.5"], ["mask:0.1-0.25", "10 to 25 % of the pixels are masked"], ["gaussian:5e-2", "Gaussian, standard deviation 0.05"]])("%s is %s", (noise, words) => {
   expect(noiseWords(noise)).toBe(words);
 });
 

@@ -1,17 +1,19 @@
 /** Noise and codes in words, and as they stand in the address. */
 
-/** What the amount of each kind of noise is. */
-const KINDS: Record<string, (amount: number) => string> = {
-  gaussian: (amount) => `Gaussian, standard deviation ${amount}`,
-  saltpepper: (amount) => `salt and pepper on ${Math.round(100 * amount)} % of the pixels`,
-  mask: (amount) => `${Math.round(100 * amount)} % of the pixels are masked`,
+const percents = (amounts: number[]) => `${amounts.map((amount) => Math.round(100 * amount)).join(" to ")} %`;
+
+/** What the amount of each kind of noise is; two are the least and the most, and each image has its own. */
+const KINDS: Record<string, (amounts: number[]) => string> = {
+  gaussian: (amounts) => `Gaussian, standard deviation ${amounts.join(" to ")}`,
+  saltpepper: (amounts) => `salt and pepper on ${percents(amounts)} of the pixels`,
+  mask: (amounts) => `${percents(amounts)} of the pixels are masked`,
 };
 
-/** "gaussian:0.3" is "Gaussian, standard deviation 0.3". */
+/** "gaussian:0.3" is "Gaussian, standard deviation 0.3"; "gaussian:0.02-0.5" has 0.02 to 0.5. */
 export function noiseWords(noise: string): string {
   if (noise === "none" || noise === "") return "none";
   const [kind, amount] = noise.split(":");
-  return KINDS[kind]?.(Number(amount)) ?? noise;
+  return KINDS[kind]?.((amount ?? "").split(/(?<!e)-/).map(Number)) ?? noise;
 }
 
 /** "3:1.25,7:-0.4": number 3 of the code is 1.25, number 7 is −0.4. */

@@ -1,0 +1,87 @@
+"""benchmarks/reconstruction.py: trained denoisers on scikit-image's photographs, and the plain loop's loss."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import glassnet as gn
+from glassnet.denoising import DENOISERS
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def benchmark():
+    sys.path.insert(0, str(BENCHMARKS))
+    try:
+        import reconstruction
+        import reconstruction_photographs
+
+        yield reconstruction, reconstruction_photographs
+    finally:
+        sys.path.remove(str(BENCHMARKS))
+        for name in ("reconstruction", "reconstruction_photographs", "results_file"):
+            sys.modules.pop(name, None)
+
+
+class Trained:
+    """What is asked of a run, without a training; its network gives back what it is given."""
+
+    def __init__(self, channels, data="cifar10"):
+        self.settings = gn.TrainSettings(data=data, noise="gaussian:0.02-0.5")
+        self.manifest = {"model": {"in_channels": channels, "name": "unet_denoiser"}}
+        self.channels = channels
+
+    def model(self):
+        return gn.create_model(
+            "unet_denoiser", in_channels=self.channels, image_size=32, filters=(2, 2), blocks=1
+        ).eval()
+
+
+@pytest.mark.parametrize(("channels", "file"), [(1, "camera.png"), (3, "astronaut.png")])
+def test_a_network_is_measured_on_the_very_noise_of_the_others(benchmark, monkeypatch, capsys, channels, file):
+    _, photographs = benchmark
+    monkeypatch.setattr(photographs.gn.Run, "open", lambda _path: Trained(channels))
+    monkeypatch.setattr(photographs, "CLASSICAL", {})
+    found = photographs.measure_photographs([Path("run")], 0.1, most=1)
+    (row,) = found["runs"]["run"]["photographs"].values()
+    assert list(found["runs"]["run"]["photographs"]) == [file]
+    # The last layer of a network that was never trained is 0: it gives the noisy image back.
+    assert row["network"]["psnr"] == pytest.approx(row["noisy"]["psnr"], abs=1e-4)
+    assert 20 < row["noisy"]["psnr"] < 21  # -20 log10 of a little less than 0.1, for clipping
+    photographs.print_photographs(found)
+    assert f"| {file} | {row['noisy']['psnr']:.2f} (" in capsys.readouterr().out
+
+
+def test_a_denoiser_that_is_there_is_told_the_level(benchmark, monkeypatch):
+    _, photographs = benchmark
+    told = []
+    monkeypatch.setattr(photographs.gn.Run, "open", lambda _path: Trained(1))
+    monkeypatch.setattr(photographs, "CLASSICAL", {"median": 3})
+    whole = DENOISERS["median"]
+    monkeypatch.setitem(
+        photographs.DENOISERS, "median",
+        type(whole)("median", lambda images, level, strength: told.append((level, strength)) or images),
+    )  # fmt: skip
+    found = photographs.measure_photographs([Path("run")], 0.1, most=2)
+    assert told == [(0.1, 3)] * 2
+    assert list(found["runs"]["run"]["mean"]) == ["noisy", "median", "network"]
+
+
+def test_a_run_that_was_trained_on_them_is_refused(benchmark, monkeypatch):
+    _, photographs = benchmark
+    monkeypatch.setattr(photographs.gn.Run, "open", lambda _path: Trained(3, data="photos-sample"))
+    with pytest.raises(SystemExit, match="run was trained on photos-sample, which holds these photographs"):
+        photographs.measure_photographs([Path("run")], 0.1)
+
+
+def test_the_plain_loop_trains_each_network(benchmark):
+    script, _ = benchmark
+    for name, options in (("vae_conv", ("latent=2", "hidden=4", "filters=2,4")), ("unet_denoiser", ("filters=2,2",))):
+        torch.manual_seed(0)
+        model = gn.create_model(name, in_channels=1, image_size=8, **script.parse_options(name, options))
+        before = [weight.detach().clone() for weight in model.parameters()]
+        script._step(model, torch.optim.AdamW(model.parameters(), lr=0.01), torch.rand(4, 1, 8, 8))
+        assert any(not torch.equal(old, new) for old, new in zip(before, model.parameters(), strict=True))
