@@ -16,7 +16,6 @@ from glassnet.data.split import training_parts
 from glassnet.errors import InputError
 from glassnet.figures import channels as channels_figure
 from glassnet.microscope import maximise
-from glassnet.models.receptive.find import receptive_fields
 from tiny_nets import CLASSES, TinyNet, coloured, make_subject
 from tiny_runs import save_bars, tiny_segmentation, tiny_vae
 
@@ -214,17 +213,12 @@ def test_a_frame_is_what_the_channel_sees_where_it_is_highest(measured):
     assert part[0, 0].item() == pytest.approx(layer.top_activations[0, 0], rel=1e-5)
 
 
-def test_what_cannot_be_told_has_no_frame_and_that_is_said(make, monkeypatch, capsys):
-    def some(model, layers, images):
-        if "conv2" in layers:
-            raise InputError("it cannot be told.")
-        return receptive_fields(model, layers, images)
-
-    monkeypatch.setattr("glassnet.analysis.channels.receptive_fields", some)
-    result = analyse(make(), "channels", layers=["conv1", "conv2", "fc1"], ablation_images=0).result
-    assert set(result.frames) == {"conv1", "fc1"}
-    assert result.frames["fc1"][0, 0].tolist() == [0, 0, 9, 11]  # of 10 x 12, as the strided convolution leaves some
-    assert "left out: what conv2 sees of an image: it cannot be told." in capsys.readouterr().err
+def test_what_sees_the_same_everywhere_has_no_frame(make, drawn):
+    result = analyse(make(), "channels", layers=["conv1", "fc1"], ablation_images=0).result
+    assert set(result.frames) == {"conv1"}
+    assert result["fc1"].boxes is not None
+    assert [rows[0].boxes is None for rows, _ in drawn] == [False, True]
+    assert ["Frame" in words["feet"][0] for _, words in drawn] == [True, False]
 
 
 # Tasks and parts.

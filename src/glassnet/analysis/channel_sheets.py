@@ -151,7 +151,7 @@ def _feet(result: MeasuredChannels, name: str) -> Iterable[str]:
     if name in result.pictures:
         yield (
             "Made for it: a picture that was changed until it activates the channel as much as it can, and how many "
-            f"times as much as the best of {count(layer.images)} images does."
+            f"times as much as the best of {count(layer.images)} images does. Shown is what the channel sees of it."
         )
     if layer.selectivity is not None:
         yield "Selectivity: 0 where all classes activate the channel alike, 1 where the class named alone does."

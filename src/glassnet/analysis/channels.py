@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -27,8 +27,6 @@ from glassnet.microscope.channels_result import Channels
 from glassnet.microscope.maximise import visualize
 from glassnet.microscope.statistics import channels
 from glassnet.microscope.visualized import Visualized
-from glassnet.models.receptive.field import ReceptiveField
-from glassnet.models.receptive.find import receptive_fields
 from glassnet.subject import Subject
 
 MOST_IN_A_BATCH = 256
@@ -58,7 +56,6 @@ def compute(subject: Subject, request: ChannelsRequest, context: Context) -> Mea
         ablations=ablations,
         pictures={},
         sheets={},
-        frames=dict(_frames(model, given, found)),
         convolutions=convolutions,
         split=request.split,
         notes=tuple(notes),
@@ -98,26 +95,6 @@ def _in_part(found: Channels, chosen: Int64[Tensor, " n"]) -> Channels:
     places = chosen.numpy()
     layers = {name: dataclasses.replace(one, top_images=places[one.top_images]) for name, one in found.layers.items()}
     return dataclasses.replace(found, layers=layers)
-
-
-def _frames(model: nn.Module, given: Tensor | ImageRows, found: Channels) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield what the channels of each layer see of their strongest images, where that is known and not all."""
-    for name, field in _fields(model, given, list(found)).items():
-        layer = found[name]
-        if not field.is_whole and field.map_size == layer.size:
-            places = layer.top_places
-            yield name, field.boxes(places.reshape(-1, 2)).reshape(*places.shape[:2], 4)
-
-
-def _fields(model: nn.Module, given: Tensor | ImageRows, names: list[str]) -> dict[str, ReceptiveField]:
-    """Return the receptive fields of layers, less those of which they cannot be told."""
-    try:
-        return receptive_fields(model, names, given)
-    except InputError as error:
-        if len(names) == 1:
-            say(f"left out: what {names[0]} sees of an image: {error}")
-            return {}
-    return {key: one for name in names for key, one in _fields(model, given, [name]).items()}
 
 
 def _ablations(

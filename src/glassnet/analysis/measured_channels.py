@@ -66,8 +66,6 @@ class MeasuredChannels(Shown):
         ablations: By layer, what the network loses without each channel; empty where that is not known.
         pictures: By layer, the pictures that drive the channels of its sheet most; empty where none were asked for.
         sheets: By layer, the channels on its sheet, the most selective first.
-        frames: By layer, what a channel sees of its strongest images where it is highest: left, top, right and bottom
-            in pixels, the last two excluded; a layer that sees all, or of which it cannot be told, is not there.
         convolutions: By layer, the convolution whose channels it holds, where it is the batch normalisation behind one.
         split: Part of the images.
         notes: What was left out, and why.
@@ -77,7 +75,6 @@ class MeasuredChannels(Shown):
     ablations: Mapping[str, Ablation]
     pictures: Mapping[str, Visualized]
     sheets: Mapping[str, Int64[np.ndarray, " shown"]]
-    frames: Mapping[str, Int64[np.ndarray, "c top 4"]]
     convolutions: Mapping[str, str]
     split: str
     notes: tuple[str, ...] = ()
@@ -89,6 +86,15 @@ class MeasuredChannels(Shown):
             InputError: It is not among the layers.
         """
         return self.channels[layer]
+
+    @property
+    def frames(self) -> dict[str, Int64[np.ndarray, "c top 4"]]:
+        """By layer, what a channel sees of its strongest images where it is highest, as `LayerChannels.boxes`.
+
+        A layer of which that is not known, or that sees the same wherever it is highest, is not there.
+        """
+        known = {name: one.boxes for name, one in self.channels.layers.items() if one.boxes is not None}
+        return {name: boxes for name, boxes in known.items() if (boxes != boxes[0, 0]).any()}
 
     def title(self, layer: str) -> str:
         """Name a layer, and the convolution whose channels it holds."""
