@@ -85,3 +85,50 @@ def test_the_activations_on_the_way_down_and_up(name, kind):
     )
     assert down == {kind}
     assert up == {nn.ReLU}
+
+
+def test_the_names_of_a_residual_vae_deep():
+    keys = layers_of(create("vae_deep", latent=4, depth=2, residual=True).state_dict())
+    assert [name for name in keys if name.startswith("encoder")] == [
+        "encoder.conv1",
+        "encoder.bn_conv1",
+        *(f"encoder.block1.{part}{name}" for name in ("conv2", "conv3") for part in ("", "bn_")),
+        "encoder.conv4",
+        "encoder.bn_conv4",
+        *(f"encoder.block2.{part}{name}" for name in ("conv5", "conv6") for part in ("", "bn_")),
+    ]
+    up = ["decoder.block3.conv7", "decoder.block3.conv8", "decoder.block4.conv9", "decoder.block4.conv10"]
+    assert [name for name in keys if ".conv" in name and name.startswith("decoder")] == up
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_a_residual_block_begins_as_nothing_and_then_adds(depth, training):
+    """In the encoder of a new network nothing but the strided convolutions, batch-norms and activations counts."""
+    model = create("vae_deep", latent=4, depth=depth, residual=True).train(training)
+    encoder, images = model.encoder, torch.rand(3, 3, 8, 8)
+    kinds = (nn.Conv2d, nn.BatchNorm2d, nn.LeakyReLU)
+    assert isinstance(encoder.act_block1, nn.LeakyReLU)
+    assert isinstance(model.decoder.act_block3, nn.ReLU)
+    plain = nn.Sequential(*(layer for layer in encoder if isinstance(layer, kinds)))
+    with torch.no_grad():
+        expected = plain(images)
+        torch.testing.assert_close(encoder(images), expected)
+        last = list(encoder.block1)[-1]
+        last.weight.fill_(1.0)
+        maps = torch.rand(3, 48, 4, 4)
+        inner = nn.Sequential(*encoder.block1)
+        torch.testing.assert_close(encoder.block1(maps), maps + inner(maps))
+        assert not torch.allclose(encoder(images), expected, atol=1e-3)
+
+
+def test_a_residual_network_has_the_parameters_of_the_plain_one_and_gradients_for_all():
+    plain, residual = (create("vae_deep", latent=4, residual=one) for one in (False, True))
+    count = [sum(p.numel() for p in model.parameters()) for model in (plain, residual)]
+    assert count[0] == count[1]
+    output = residual(torch.rand(4, 3, 8, 8))
+    score = output.logits.square().mean() + output.log_variance.square().mean()
+    gradients = torch.autograd.grad(score, list(residual.parameters()))
+    assert all(gradient.isfinite().all() for gradient in gradients)
+    assert residual.encoder.block1.bn_conv3.weight.eq(0).all()
+    assert gradients[[name for name, _ in residual.named_parameters()].index("encoder.block1.bn_conv3.weight")].any()

@@ -3,7 +3,8 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from glassnet.errors import InputError
 from glassnet.models.autoencoder import Autoencoder, check_image_size
@@ -92,6 +93,7 @@ class VAEDeep(Autoencoder):
         spatial: bool = True,
         filters: tuple[int, ...] = (48, 96),
         depth: int = 2,
+        residual: bool = False,
         hidden: int = HIDDEN,
         likelihood: str = "bernoulli",
     ) -> None:
@@ -104,6 +106,7 @@ class VAEDeep(Autoencoder):
             spatial: Whether the code is a map.
             filters: Channels at half and at a quarter of the height and width.
             depth: 3x3 convolutions at each of the two sizes, in the encoder and in the decoder.
+            residual: Whether those of a size are one block, added to what goes into it; it begins by adding nothing.
             hidden: Units of the fully connected layers next to a vector code.
             likelihood: bernoulli, gaussian or discretized_gaussian: distribution of a pixel around its mean.
 
@@ -115,7 +118,7 @@ class VAEDeep(Autoencoder):
             in_channels=in_channels, image_size=image_size, latent=latent, spatial=spatial, filters=filters,
             hidden=hidden, usual="48,96",
         )  # fmt: skip
-        blocks = _Blocks(slope=SLOPE, by_number=False)
+        blocks = _Blocks(slope=SLOPE, by_number=False, residual=residual)
         encoder = _down(blocks, in_channels, filters, depth=depth)
         decoder = _to_maps(code)
         _append_up(decoder, blocks, in_channels, filters, depth=depth)
@@ -138,9 +141,10 @@ class _Blocks:
     names them after their convolution (bn_deconv1).
     """
 
-    def __init__(self, *, slope: float, by_number: bool) -> None:
-        self._slope, self._by_number = slope, by_number
+    def __init__(self, *, slope: float, by_number: bool, residual: bool = False) -> None:
+        self._slope, self._by_number, self._residual = slope, by_number, residual
         self._count = Counter[str]()
+        self._size = 0
 
     def append(self, layers: Layers, convolution: nn.Conv2d | nn.ConvTranspose2d, *, down: bool) -> None:
         """Append a convolution, its batch-norm and its activation."""
@@ -152,23 +156,50 @@ class _Blocks:
         layers[norm] = nn.BatchNorm2d(convolution.out_channels)
         layers[activation] = nn.LeakyReLU(self._slope) if down and self._slope else nn.ReLU()
 
+    def append_depth(self, layers: Layers, channels: int, depth: int, *, down: bool) -> None:
+        """Append 3x3 convolutions that keep the size, in a row or as one residual block."""
+        inner = Layers() if self._residual else layers
+        for _ in range(depth):
+            self.append(inner, nn.Conv2d(channels, channels, 3, padding=1, bias=False), down=down)
+        if not self._residual or not depth:
+            return
+        _, activation = inner.popitem()
+        self._size += 1
+        layers[f"block{self._size}"] = _Residual(inner)
+        layers[f"act_block{self._size}"] = activation
+
+
+class _Residual(nn.Sequential):
+    """x + F(x), F ending in a batch-norm whose scale begins at 0, so that the block begins as nothing.
+
+    He et al. 2016, https://arxiv.org/abs/1512.03385; the scale of 0 as in Goyal et al. 2017,
+    https://arxiv.org/abs/1706.02677, section 5.1.
+    """
+
+    def __init__(self, layers: Layers) -> None:
+        super().__init__(layers)
+        last = next(reversed(layers.values()))
+        assert isinstance(last, nn.BatchNorm2d)
+        nn.init.zeros_(last.weight)
+
+    def forward(self, maps: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch channel height width"]:
+        """Return maps of the same shape."""
+        return maps + super().forward(maps)  # type: ignore[no-untyped-call]
+
 
 def _down(blocks: _Blocks, in_channels: int, filters: tuple[int, ...], *, depth: int) -> Layers:
     encoder = Layers()
     for before, after in ((in_channels, filters[0]), filters):
         blocks.append(encoder, nn.Conv2d(before, after, 4, stride=2, padding=1, bias=False), down=True)
-        for _ in range(depth):
-            blocks.append(encoder, nn.Conv2d(after, after, 3, padding=1, bias=False), down=True)
+        blocks.append_depth(encoder, after, depth, down=True)
     return encoder
 
 
 def _append_up(decoder: Layers, blocks: _Blocks, channels: int, filters: tuple[int, ...], *, depth: int) -> None:
-    for _ in range(depth):
-        blocks.append(decoder, nn.Conv2d(filters[1], filters[1], 3, padding=1, bias=False), down=False)
+    blocks.append_depth(decoder, filters[1], depth, down=False)
     up = nn.ConvTranspose2d(filters[1], filters[0], 4, stride=2, padding=1, bias=False)
     blocks.append(decoder, up, down=False)
-    for _ in range(depth):
-        blocks.append(decoder, nn.Conv2d(filters[0], filters[0], 3, padding=1, bias=False), down=False)
+    blocks.append_depth(decoder, filters[0], depth, down=False)
     decoder["deconv2"] = nn.ConvTranspose2d(filters[0], channels, 4, stride=2, padding=1)
 
 
