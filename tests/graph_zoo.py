@@ -209,6 +209,22 @@ GRAPHS = {
     "pixels shuffled": lambda: chain(first(stride=2), nn.PixelShuffle(2), conv(1, 2, 3)),
     "pixels unshuffled": lambda: chain(conv(3, 4, 2), nn.PixelUnshuffle(2), conv(16, 2, 2)),
     "patches": lambda: Net(lambda x, one: one(F.unfold(x, (3, 4), stride=(2, 3)).mT), one=nn.Linear(36, 4)),
+    "patches laid over each other": lambda: Net(
+        lambda x, first, last: last(
+            F.fold(F.unfold(first(x), (3, 2), stride=(2, 1)), (11, 15), (3, 2), stride=(2, 1), padding=0)
+        ),
+        first=first(),
+        last=conv(4, 4, 1),
+    ),
+    "patches laid with gaps": lambda: Net(
+        lambda x, first, last: last(F.fold(F.unfold(first(x), 2, stride=3), (10, 14), 2, stride=3, padding=1)),
+        first=first(),
+        last=conv(4, 4, 1),
+    ),
+    "activations": lambda: chain(first(), nn.Hardswish(), nn.PReLU(), nn.LogSigmoid(), nn.GELU(), nn.Softplus()),
+    "a lower triangle": lambda: Net(
+        lambda x, first, last: last(first(x).tril(2).flatten(2).mT), first=first(), last=nn.Linear(4, 3)
+    ),
     "rows picked": lambda: Net(lambda x, first: first(x)[:, :, [3, 1, 8]], first=first()),
     "fully connected": lambda: chain(first(2, stride=3), nn.Flatten(), nn.Linear(96, 6)),
     "a kernel with an empty row": lambda: chain(Masked(3, 4, 5, padding=2)),

@@ -109,6 +109,7 @@ def test_scores_and_network(page, monkeypatch):
     assert "to" in probe["interval"]
     network = page.json("network")
     assert {one["name"] for one in network["layers"]} >= set(names)
+    assert {one["name"]: one["receptive_field"] for one in network["layers"]}["conv2"] == 5
     assert network["parameters"] == sum(one["parameters"] for one in network["layers"])
 
 

@@ -220,6 +220,20 @@ def looked_up(one: Operation) -> Reach | None:
     return viewed(places, (*places.shape, 1)).widened(one.shape)
 
 
-def folded(one: Operation) -> Reach | None:
-    """Columns of patches (n, channel · pixels of a patch, patches) laid over each other."""
-    return None if one.first is None else everything([one.first], one.shape).unknown()
+def first_pointwise(one: Operation) -> Sequence[Reach | None]:
+    """Number by number; what else is given is of no use but to a backward pass."""
+    return [pointwise(one), *[None] * (len(one.outputs) - 1)]
+
+
+def of_all(one: Operation) -> Reach | None:
+    """Of all numbers of all arguments."""
+    return everything(one.all(), one.shape) if one.all() else None
+
+
+def by_vector(one: Operation) -> Reach | None:
+    """A product of a matrix with a vector."""
+    rows, vector = one.reach("self"), one.reach("vec")
+    kept = None if rows is None else rows.reduced([1])
+    parts = [] if kept is None else [viewed(kept, kept.shape[:1])]
+    parts += [] if vector is None else [everything([vector], one.shape)]
+    return joined(parts, one.shape) if parts else None

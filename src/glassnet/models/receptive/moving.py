@@ -334,7 +334,9 @@ MOVING: dict[str, Rule] = {
     **dict.fromkeys(("index", "_unsafe_index", "gather", "take", "unfold", "rot90", "diagonal", "repeat"), _by_index),
     **dict.fromkeys(("index_put", "_index_put_impl", "_unsafe_index_put", "scatter", "index_copy"), _by_index),
     **dict.fromkeys(("slice_scatter", "select_scatter", "im2col", "pixel_shuffle", "pixel_unshuffle"), _by_index),
-    **dict.fromkeys(("channel_shuffle", "native_channel_shuffle", "diag_embed", "masked_scatter"), _by_index),
+    **dict.fromkeys(
+        ("channel_shuffle", "native_channel_shuffle", "diag_embed", "masked_scatter", "tril", "triu"), _by_index
+    ),
     **dict.fromkeys(("zeros_like", "ones_like", "empty_like", "full_like", "rand_like", "randn_like"), _nothing),
     **dict.fromkeys(("new_zeros", "new_ones", "new_empty", "new_full", "new_empty_strided"), _nothing),
     **dict.fromkeys(("fill", "zero", "normal", "uniform", "bernoulli", "randint_like", "lift_fresh"), _nothing),

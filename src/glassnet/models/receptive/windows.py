@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from math import gcd, prod
 
 import torch
 from torch import Tensor
 
+from glassnet.models.receptive.moving import viewed
 from glassnet.models.receptive.operation import Operation
 from glassnet.models.receptive.patterns import Pattern, taps_of, transposed_window, window
 from glassnet.models.receptive.reach import Reach, by_groups, everything, joined
@@ -141,3 +143,28 @@ def _interpolation(one: Operation, axis: int, size: int, count: int) -> Pattern 
     rows = _interpolated(one, axis, turns * step, turns * out)
     middle = turns // 2
     return Pattern(tuple(tuple(tap - middle * step for tap in rows[middle * out + r]) for r in range(out)), step)
+
+
+def folded(one: Operation) -> Reach | None:
+    """Columns of patches (n, channel · pixels of a patch, patches), laid over each other on a map."""
+    given = one.first
+    if given is None:
+        return None
+    height, width = one["kernel_size"]
+    options = [dict(zip(("stride", "padding", "dilation"), _sizes(one, axis, 2), strict=True)) for axis in (0, 1)]
+    grid = [
+        (size + 2 * own["padding"] - own["dilation"] * (kernel - 1) - 1) // own["stride"] + 1
+        for size, kernel, own in zip(one["output_size"], (height, width), options, strict=True)
+    ]
+    patches = viewed(given, (*given.shape[:-2], one.shape[-3], height, width, *grid))
+    axis, parts = len(patches.shape) - 4, []
+    for place in product(range(height), range(width)):
+        part = patches
+        for number, index in enumerate(place):
+            part = part.tapped(axis + number, torch.tensor([[index]]), None)
+        part = viewed(part, (*patches.shape[:axis], *grid))
+        for number, (index, own) in enumerate(zip(place, options, strict=True)):
+            taps = transposed_window([index], **own).taps(grid[number], one.shape[axis + number])
+            part = part.tapped(axis + number, taps, None)
+        parts.append(part)
+    return joined(parts, one.shape)
