@@ -185,6 +185,12 @@ GRAPHS = {
         two=first(5, padding=2),
         after=conv(8, 8, 3, groups=8),
     ),
+    "one branch kept, grouped before": lambda: Net(
+        lambda x, one, two, after: after(torch.cat([one(x), two(x)], 1))[:, :4],
+        one=first(1),
+        two=first(5, padding=2),
+        after=conv(8, 8, 3, groups=8),
+    ),
     "branches of other strides": lambda: Net(pyramid, first=first(padding=1), down=conv(4, 4, 3, stride=2, padding=1)),
     "U-Net": lambda: Net(
         unet,
@@ -242,6 +248,9 @@ GRAPHS = {
         lambda x, first, mix: mix(first(x).flatten(2)).mT, first=first(4, stride=4), mix=nn.Linear(12, 12)
     ),
     "attention": lambda: Net(lambda x, first: attended(first(x).flatten(2).mT), first=first(2, stride=4)),
+    "softmax over places": lambda: Net(
+        lambda x, first: F.softmax(first(x).flatten(2) ** 2, dim=2).mT, first=first(2, stride=4)
+    ),
     "attention of torch": lambda: Net(
         lambda x, first, attend: attend(*[first(x).flatten(2).mT] * 3)[0],
         first=first(4, stride=4),

@@ -1,45 +1,14 @@
 """Receptive fields equal the gradient's support: a unit at a time, in double precision, with positive weights."""
 
-import copy
-
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from glassnet.models.receptive.find import receptive_fields
+from gradient_support import generic, supports
 from graph_zoo import GRAPHS, LAYERS
 
 SIZE = (13, 17)
-
-
-def generic(model):
-    """A copy in which no unit is off: positive weights in double precision, and averages in place of maxima."""
-    model = copy.deepcopy(model).double().eval()
-    generator = torch.Generator().manual_seed(0)
-    for one in model.parameters():
-        one.data = torch.rand(one.shape, generator=generator).double() * 0.3 + 0.01
-    for module in list(model.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, nn.MaxPool2d):
-                options = (child.kernel_size, child.stride, child.padding, child.ceil_mode)
-                setattr(module, name, nn.AvgPool2d(*options))
-    return model
-
-
-def supports(maps, images, places):
-    """What each unit sees by the gradient of a random sum of its channels, (x0, y0, x1, y1)."""
-    weights = torch.rand(maps.shape[1], generator=torch.Generator().manual_seed(1)).double() + 0.5
-    boxes = []
-    for row, column in places:
-        unit = (maps[0, :, row, column] * weights).sum()
-        (gradient,) = torch.autograd.grad(unit, images, retain_graph=True, allow_unused=True)
-        gradient = torch.zeros_like(images) if gradient is None else gradient
-        seen = gradient[0].abs().amax(dim=0)
-        seen = seen > 1e-25
-        rows, columns = seen.any(dim=1).nonzero().flatten(), seen.any(dim=0).nonzero().flatten()
-        boxes.append([int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1] if len(rows) else [0] * 4)
-    return np.array(boxes)
 
 
 def as_map(output, map_size):
@@ -78,6 +47,9 @@ def check(model, size=SIZE, *, layer="layer", how="operations"):
         if field.stride[axis] is not None:
             starts = field.offset[axis] + field.stride[axis] * places[:, axis]
             seen = expected[:, 2] > 0
+            sizes = expected[:, 3 - axis] - expected[:, 1 - axis]
+            free = seen & (starts >= 0) & (starts + field.size[axis] <= size[axis])
+            assert not free.any() or sizes[free].max() == field.size[axis]
             assert (expected[seen, 1 - axis] >= starts[seen]).all()
             assert (expected[seen, 3 - axis] <= (starts + field.size[axis])[seen]).all()
     return field

@@ -99,7 +99,14 @@ BY_HAND = {
 def test_a_shortcut_that_sees_more_counts():
     """A 1x1 path and a shortcut of 5x5: 5."""
     net = Net(lambda x, near, far: near(x) + far(x), near=first(1), far=first(5, padding=2))
-    assert seen(net, "layer") == ((5, 5), (1, 1), (-2, -2))
+    assert seen(net, "layer") == seen(net, "layer", (4, 3)) == ((5, 5), (1, 1), (-2, -2))
+
+
+def test_channels_that_are_dropped_do_not_count():
+    """Of a 1x1 and a 5x5 path side by side, the first alone is left behind a 3x3 for each channel."""
+    net = GRAPHS["one branch kept, grouped before"]()
+    assert seen(net, "layer") == ((3, 3), (1, 1), (0, 0))
+    assert seen(net, "parts.after") == ((7, 7), (1, 1), (-2, -2))
 
 
 def test_rows_and_columns_are_told_apart():

@@ -144,6 +144,9 @@ def regular(
 
 
 def _holds(windows: Windows, starts: np.ndarray, ends: np.ndarray, length: int) -> bool:
-    """Tell whether all that the units see lies in their windows, as it must."""
-    own = np.array([windows.at(index) for index in range(len(starts))]).clip(0, length)
-    return bool(((starts >= own[:, 0]) & (ends <= own[:, 1]) | (starts >= ends)).all())
+    """Tell whether all that the units see lies in their windows, and one sees all of it that no border cuts."""
+    own = np.array([windows.at(index) for index in range(len(starts))])
+    clipped, free = own.clip(0, length), (own[:, 0] >= 0) & (own[:, 1] <= length)
+    lies_in = (starts >= clipped[:, 0]) & (ends <= clipped[:, 1]) | (starts >= ends)
+    same = (starts == own[:, 0]) & (ends == own[:, 1])
+    return bool(lies_in.all() and (same[free].any() or not free.any()))

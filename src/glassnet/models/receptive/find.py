@@ -39,7 +39,8 @@ def receptive_field(
     not matter how the network is written. For convolutions and pools, with kernel k_l and stride s_l, that gives the
     known sum, size = 1 + sum over l of (k_l - 1) times the strides before l; paths of different sizes are united. A
     layer behind attention, a global pool or a norm over places sees the whole image. What a mask of -50 or less hides
-    from a softmax is not seen, and neither are rows of a kernel whose weights are all 0.
+    from a softmax is not seen, and neither is a place of a kernel where all channels have a weight of 0; other weights
+    of 0 count, as pruned ones between single channels.
 
     A box says what can change a unit at all. How much a pixel counts is another question: in deep networks the centre
     counts most (Luo et al. 2016, https://arxiv.org/abs/1701.04128).

@@ -255,7 +255,7 @@ def _chosen(one: Operation) -> Reach | None:
             hidden.append(where & low(value))
     if not parts:
         return None
-    result = joined(parts, one.shape)
+    result = joined(parts, one.shape).with_lines((None, None))
     masks = [part.mask for part in parts if part.mask is not None]
     return replace(result, mask=highest([*masks, *(one.to(torch.int8) for one in hidden)]))
 

@@ -62,14 +62,18 @@ class Reach:
         return on(self.lines[0]), on(self.lines[1])
 
     def stepped(self, axis: int, pattern: Pattern | None) -> tuple[Line, Line]:
-        """Return the lines after an operation along one axis."""
-        first, second = (
-            line
-            if line is None or line[0] != axis
-            else (None if pattern is None or (after := line[1].after(pattern)) is None else (axis, after))
-            for line in self.lines
-        )
-        return first, second
+        """Return the lines after an operation along one axis.
+
+        They are of all indices of the other axes together, and so None where an axis is cut along which these differ.
+        """
+
+        def on(line: Line, plane: Tensor) -> Line:
+            if line is None or line[0] != axis:
+                return line if plane.shape[axis + 1] == 1 else None
+            after = None if pattern is None else line[1].after(pattern)
+            return None if after is None else (axis, after)
+
+        return on(self.lines[0], self.planes[0]), on(self.lines[1], self.planes[1])
 
     def tapped(self, axis: int, taps: Tensor, pattern: Pattern | None) -> Reach:
         """Return what an operation along one axis gives that takes some indices for each: (count, k), size for none."""
