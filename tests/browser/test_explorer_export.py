@@ -84,6 +84,27 @@ def test_an_exported_image_has_its_maps(page):
     assert page.locator("[aria-label=Explanations] .controls option").all_inner_texts() == LAYERS
 
 
+def test_maps_are_offered_at_the_exported_layers_and_some_of_them_can_be_chosen(page):
+    page.see(f"image?image={IMAGES[0]}")
+    page.wait_for_selector(".strip canvas")
+    assert page.locator(".strip").first.locator("canvas").count() == 4
+    page.get_by_text("Methods: 2 of 2").wait_for()
+    page.get_by_text("Layers: 4 of 4").click()
+    page.get_by_role("group", name="Layers").get_by_label("conv1").uncheck()
+    page.get_by_text("Layers: 3 of 4").wait_for()
+    assert page.locator(".strip").first.locator("canvas").count() == 3
+    assert page.get_by_text("is not part of this export").count() == 0
+
+
+def test_an_exported_layer_has_its_channels(page):
+    page.see("channels")
+    page.wait_for_selector("[data-testid=channels][data-layer=conv4] [data-channel]")
+    assert page.locator("label:has(> span:text-is('Layer')) option").all_inner_texts() == ["conv4 (8 channels)"]
+    page.locator("[data-testid=channels] [data-channel]").first.click()
+    page.wait_for_selector("[data-testid=channel] [data-number]")
+    assert page.get_by_role("button", name="Make pictures").count() == 0
+
+
 def test_what_needs_the_model_is_said(page):
     """An image that is not among those exported, in the image view and beside its point."""
     sentence = "is not part of this export: it needs the model. Run glassnet explore on the run itself."

@@ -82,6 +82,12 @@ class App {
     return this.lookup(number);
   }
 
+  /** Whether the image at a place is predicted wrongly; of several labels an image that cannot be told by one of them. */
+  isWrong(place: number): boolean {
+    const [label, predicted] = [this.columns?.label[place] ?? -1, this.columns?.predicted[place] ?? -1];
+    return this.info?.label_of === "image" && label >= 0 && predicted >= 0 && label !== predicted;
+  }
+
   /** Path of a route of the current subject. */
   path(route: string): string {
     return `/subjects/${encodeURIComponent(this.subject ?? "")}/${route}`;

@@ -47,7 +47,7 @@ export class Model {
     const has: Record<Colouring, boolean> = {
       label: Boolean(app.info?.labelled && app.info.label_of === "image"),
       predicted: Boolean(app.columns?.predicted.some((one) => one >= 0)),
-      wrong: app.columns?.meta.wrong != null,
+      wrong: app.columns?.meta.wrong != null && app.info?.label_of === "image",
       confidence: Boolean(app.columns?.confidence.some(Number.isFinite)),
       loss: Boolean(app.columns?.loss.some(Number.isFinite)),
       quality: Boolean(app.columns?.meta.quality),
