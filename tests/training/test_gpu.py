@@ -11,6 +11,7 @@ import glassnet as gn
 from glassnet.attribution import METHODS
 from glassnet.data.batches import shuffled_batches
 from glassnet.devices import autocast
+from glassnet.tasks.reconstruction.importance import log_weights, summed_up
 from tiny_runs import save_bars, save_scans, stops_after_an_epoch, tiny, tiny_segmentation, tiny_vae
 
 DEVICE = os.environ.get("GLASSNET_TEST_DEVICE", "cuda")
@@ -129,6 +130,30 @@ def test_features_of_every_layer_repeat_and_agree_with_the_cpu(name):
     for layer, values in there.items():
         np.testing.assert_array_equal(here[layer], again[layer])
         close(here[layer], values, 1e-3)
+
+
+def test_a_likelihood_by_importance_sampling_is_the_cpu_s(vae):
+    model, images = vae.model("cpu").eval(), vae.dataset().test.images[:3].float() / 255
+    found = {}
+    for device in ("cpu", DEVICE):
+        with torch.no_grad():
+            output = model.to(device)(images.to(device))
+            one = output._replace(mean=output.mean[:1], log_variance=output.log_variance[:1])
+            weights = log_weights(one, images[:1].to(device), 100, torch.Generator().manual_seed(0))
+        found[device] = summed_up(weights)
+    assert found[DEVICE] == pytest.approx(found["cpu"], rel=1e-4)
+
+
+def test_a_denoiser_repeats_and_agrees_with_the_cpu():
+    torch.manual_seed(0)
+    model = gn.create_model("unet_denoiser", in_channels=3, image_size=32).eval()
+    torch.nn.init.normal_(model.tail.weight, std=0.05)
+    images = torch.rand(3, 3, 37, 50, generator=torch.Generator().manual_seed(1))
+    there = gn.predict(model, images)
+    model = model.to(DEVICE)
+    here, again = gn.predict(model, images), gn.predict(model, images)
+    assert torch.equal(here, again)
+    close(here.numpy(), there.numpy(), 1e-4)
 
 
 @pytest.mark.skipif(DEVICE != "cuda", reason="memory of a GPU")

@@ -106,7 +106,8 @@ class UNetDenoiser(nn.Module):
         Args:
             images: Noisy images.
             level: Standard deviation of the noise, one for all or one an image; estimated from each image if not given,
-                as in the training.
+                as in the training. It stands for what `estimate_level` would say: noise that was cut at 0 and 1 counts
+                as weaker than it was before.
         """
         noise = self._noise(images, self._levels(images, level))
         clean = images - noise

@@ -195,10 +195,15 @@ def test_it_is_told_kept_and_asked_for_on_some_images(run):
     assert (made.result.importance.images, made.result.images > 3) == (3, True)
     assert made.entry.name == "test-nll20"
     views = TASKS["reconstruction"].views()
-    assert "Its negative log-likelihood is" in views.text(made.result)
+    assert f"Negative log-likelihood {made.result.importance.nll:.2f} ± " in views.text(made.result)
     (row,) = [row for row in views.tables(made.result)[1].rows if row[0] == "Negative log-likelihood"]
     assert row[1] == f"{made.result.importance.nll:.2f} ± {made.result.importance.nll_error:.2f}"
-    assert "20 codes an image, 3 images" in row[2]
+    assert "of 20 codes for each of 3 images" in row[2]
+    assert f"the bound on the same images is {made.result.importance.negative_elbo:.2f}." in row[2]
+    few = dataclasses.replace(made.result, importance=dataclasses.replace(made.result.importance, effective=9.0))
+    assert "9.0 of an image’s codes count, in the median: more codes would lower" in views.text(few)
+    many = dataclasses.replace(made.result, importance=dataclasses.replace(made.result.importance, effective=10.0))
+    assert "in the median." in views.text(many)
     kept = analyse(run, "evaluation", nll_samples=20, nll_images=3)
     np.testing.assert_array_equal(kept.result.importance.each, made.result.importance.each)
     settings = json.loads(made.entry.file.read_text())["settings"]

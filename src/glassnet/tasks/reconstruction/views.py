@@ -36,6 +36,8 @@ from glassnet.tasks.reconstruction.result import Baseline, Importance, Reconstru
 
 ORDER = ("psnr", "ssim", "mse")
 """Measures of an image, in the order of tables."""
+FEW_CODES = 10
+"""Codes that count, below which importance sampling has not settled."""
 NETWORK = "this network"
 """What tables call the network next to baselines."""
 
@@ -84,10 +86,8 @@ def _text(result: Reconstruction) -> str:
     more = [] if code is None else [f"{count(code.active)} of {count(code.dimensions)} latent dimensions are active."]
     more += [f"The likelihood's standard deviation, per channel, is {deviation}."] if deviation else []
     if result.importance is not None:
-        name = MEASURES["nll"].title.lower()
-        more.append(
-            f"Its {name} is {_with_error(result.importance)} nats ({result.likelihood}). {_how(result.importance)}"
-        )
+        told = f"{MEASURES['nll'].title} {_with_error(result.importance)}"
+        more.append(f"{told} ({result.likelihood}). {_how(result.importance)}")
     table = _quality(result, note="").text()
     return "\n".join([f"noise {result.noise}: {line.removeprefix('test ')}", "", table, "", *more, *_remarks(result)])
 
@@ -152,10 +152,12 @@ def _with_error(one: Importance) -> str:
 
 
 def _how(one: Importance) -> str:
+    few = one.effective is not None and one.effective < FEW_CODES
     return (
-        f"{MEASURES['nll'].meaning} {count(one.samples)} codes an image, {count(one.images)} images, ± standard error; "
-        f"on these the bound is {show('negative_elbo', one.negative_elbo)}; of the codes {decimal(one.effective, 1)} "
-        "count in the median."
+        f"Nats an image (mean ± standard error), by importance sampling of {count(one.samples)} codes for each of "
+        f"{count(one.images)} images (Burda et al. 2016); the bound on the same images is "
+        f"{show('negative_elbo', one.negative_elbo)}. {decimal(one.effective, 1)} of an image’s codes count, in the "
+        f"median{': more codes would lower the figure' if few else ''}."
     )
 
 
