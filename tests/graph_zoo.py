@@ -144,6 +144,16 @@ GRAPHS = {
     "average pools": lambda: chain(first(), nn.AvgPool2d(3, 2, 1, ceil_mode=True), nn.AvgPool2d((2, 1))),
     "adaptive, even": lambda: chain(first(padding=(1, 0)), nn.AdaptiveAvgPool2d((13, 5))),
     "adaptive, uneven": lambda: chain(first(), nn.AdaptiveAvgPool2d(4)),
+    "adaptive to one, channels last": lambda: Net(
+        lambda x, first, pool: pool(first(x).to(memory_format=torch.channels_last)),
+        first=first(2, stride=3),
+        pool=nn.AdaptiveAvgPool2d(1),
+    ),
+    "read with other strides": lambda: Net(
+        lambda x, first, last: last(first(x).contiguous().as_strided((len(x), 4, 5, 7), (660, 165, 30, 2), 16)),
+        first=first(),
+        last=conv(4, 4, 1),
+    ),
     "adaptive to one": lambda: chain(first(2, stride=3), nn.AdaptiveAvgPool2d(1)),
     "global": lambda: Net(lambda x, first: first(x).mean((2, 3)), first=first(2, stride=3)),
     "over rows": lambda: Net(lambda x, first: first(x) + first(x).sum(2, keepdim=True), first=first()),
@@ -293,5 +303,10 @@ GRAPHS = {
 }
 
 
-LAYERS = {"circular": "parts.chain.1", "circular, written out": "parts.last", "shifted by one": "parts.last"}
+LAYERS = {
+    "read with other strides": "parts.last",
+    "circular": "parts.chain.1",
+    "circular, written out": "parts.last",
+    "shifted by one": "parts.last",
+}
 """Where to look in graphs whose slices are written one by one: their axes are known again at a convolution."""

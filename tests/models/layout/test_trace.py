@@ -63,6 +63,10 @@ LAYOUTS = {
     "complex pairs": lambda x: torch.view_as_real(
         torch.view_as_complex(x.permute(0, 2, 3, 1).unflatten(3, (-1, 2)).contiguous())
     ).flatten(3),
+    "channels last": lambda x: x.to(memory_format=torch.channels_last),
+    "other strides of an axis of one": lambda x: x[:, None].as_strided(
+        (len(x), 1, C, H, W), (C * H * W, 7, H * W, W, 1)
+    ),
     "halves": lambda x: torch.cat(x.flatten(2).mT.chunk(2, dim=2), dim=2),
 }
 

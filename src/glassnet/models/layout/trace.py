@@ -60,7 +60,8 @@ class AxisTrace(TorchDispatchMode):
         outputs = output if isinstance(output, tuple | list) else [output]
         name = func._schema.name.split("::")[1]
         for place, tensor in enumerate(outputs):
-            if isinstance(tensor, Tensor):
+            same = name.startswith("as_strided") and isinstance(tensor, Tensor) and _key(tensor) in self._known
+            if isinstance(tensor, Tensor) and not same:  # other strides of axes of one index change nothing
                 operation = Operation(args, options, lambda one: given.get(id(one)), tensor, place)
                 self._known[_key(tensor)] = _axes_after(name, operation)
         return output
@@ -88,7 +89,9 @@ def _axes_after(name: str, operation: Operation) -> Axes | None:
 
 
 def _key(tensor: Tensor) -> _Key:
-    return tensor.untyped_storage()._cdata, int(tensor.storage_offset()), tuple(tensor.shape), tuple(tensor.stride())
+    # The stride of an axis of one index says nothing.
+    strides = tuple(stride if size > 1 else 0 for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    return tensor.untyped_storage()._cdata, int(tensor.storage_offset()), tuple(tensor.shape), strides
 
 
 def trace(

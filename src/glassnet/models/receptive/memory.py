@@ -68,7 +68,8 @@ def has_storage(tensor: Tensor) -> bool:
 
 
 def _layout(tensor: Tensor) -> _Layout:
-    return int(tensor.storage_offset()), tuple(tensor.shape), tuple(tensor.stride())
+    strides = (stride if size > 1 else 0 for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    return int(tensor.storage_offset()), tuple(tensor.shape), tuple(strides)
 
 
 def _positions(layout: _Layout) -> Tensor:
@@ -96,7 +97,7 @@ def _put_together(tensor: Tensor, written: list[tuple[_Layout, Reach | None]]) -
     if bool((planes[0] == EMPTY).all()) and all(reach.known for reach in parts):
         return None
     result = Reach(tuple(tensor.shape), (planes[0], planes[1]), known=all(reach.known for reach in parts))
-    whole = written[-1]
-    if len(parts) == 1 and whole[1] is not None and whole[0][:2] == (_layout(tensor)[0], tuple(tensor.shape)):
-        return replace(result, lines=whole[1].lines)
+    layout, last = written[-1]
+    if len(parts) == 1 and last is not None and layout == _layout(tensor):
+        return replace(result, lines=last.lines)
     return result

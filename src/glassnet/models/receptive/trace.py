@@ -47,7 +47,7 @@ class ReachTrace(TorchDispatchMode):
         storages = {one.untyped_storage()._cdata for one in taken if has_storage(one)}
         output = func(*args, **options)
         outputs = [output] if isinstance(output, Tensor) else [*output] if isinstance(output, tuple | list) else []
-        if reaches:
+        if reaches and not (rule is None and _strides_alone(func)):
             with _disable_current_modes():
                 self._note(func, rule, args, options, reaches, outputs, storages)
         return output
@@ -77,6 +77,11 @@ class ReachTrace(TorchDispatchMode):
                 self._memory.write(tensor, reach, anew=anew)
             else:
                 self._memory.view(tensor, reach)
+
+
+def _strides_alone(func: Any) -> bool:
+    """Tell whether an operation gives the same memory in another order, which is read from there when it is needed."""
+    return isinstance(func, torch._ops.OpOverload) and _name(func) == "as_strided"
 
 
 def _rule(func: Any) -> Rule | None:
