@@ -66,7 +66,7 @@ class Server:
         log.addFilter(self._unless_closing)
         try:
             with contextlib.suppress(KeyboardInterrupt):
-                self._server = self._built()
+                self._server = self._server or self._built()
                 self._server.should_exit = self._is_closed
                 self._server.run(sockets=[self._socket])
         finally:
@@ -96,7 +96,11 @@ class Server:
         return self._server is None or not self._server.should_exit
 
     def start(self) -> None:
-        """Serve in a thread, until `close`."""
+        """Serve in a thread, until `close`.
+
+        The application is built here: FastAPI silences warnings while it is, which is of no use from another thread.
+        """
+        self._server = self._built()
         self._thread = threading.Thread(target=self.run, daemon=True, name="explorer-server")
         self._thread.start()
 
