@@ -4,6 +4,7 @@
     python benchmarks/reconstruction.py --data-root DIR --images 4000          # under four minutes on two cores
     python benchmarks/reconstruction.py --data mnist-sample --images 1000 --turns 1        # a trial
     python benchmarks/reconstruction.py --photographs RUN RUN     # no speed: trained denoisers on whole photographs
+    python benchmarks/reconstruction.py --test-images RUN RUN     # the same on test images, beside BM3D where installed
 
 The plain loop is what one would write by hand: the same network in fp32 and the usual memory format, all images as one
 tensor, noise drawn anew for each batch, the same loss, `torch.optim.AdamW` as it comes. glassnet's is `glassnet train`
@@ -13,7 +14,8 @@ warm-up, and the two change places from turn to turn. A ratio is that of the two
 stands beside the report's three networks; its loss is minus the PSNR.
 
 `--photographs` measures the PSNR of trained runs of images alone on scikit-image's photographs, in grey or in colour as
-the run is, beside BM3D and non-local means (reconstruction_photographs.py).
+the run is, beside BM3D and non-local means; `--test-images` on the first 100 test images of a run's own data set
+(reconstruction_photographs.py).
 """
 
 import argparse
@@ -28,7 +30,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from reconstruction_photographs import measure_photographs, print_photographs
+from reconstruction_photographs import (
+    measure_photographs,
+    measure_test_images,
+    print_photographs,
+    print_test_images,
+)
 from results_file import machine, save
 from torch import Tensor, nn
 
@@ -59,10 +66,17 @@ SHORTENED = "shortened"
 def main() -> None:
     """Measure each network in turns, save after each turn, print medians with their spread, and the ratio."""
     arguments = _arguments()
+    about = {"machine": machine(), "date": date.today().isoformat()}
     if arguments.photographs:
         results = measure_photographs(arguments.photographs, arguments.level, arguments.most)
-        save({"machine": machine(), "date": date.today().isoformat(), **results}, arguments.out)
+        save(about | results, arguments.out)
         print_photographs(results)
+        return
+    if arguments.test_images:
+        count = arguments.most or 100
+        results = measure_test_images(arguments.test_images, arguments.level, count, arguments.data_root)
+        save(about | results, arguments.out)
+        print_test_images(results)
         return
     keep_freed_memory()
     dataset = _shortened(arguments)
@@ -107,12 +121,15 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--photographs", type=Path, nargs="+", default=[], help="runs to measure on photographs")
-    parser.add_argument("--level", type=float, default=0.1, help="of the photographs' noise")
-    parser.add_argument("--most", type=int, help="so many of the photographs; all if not given")
-    parser.add_argument("--out", type=Path, help="default results/reconstruction.json, or ..._photographs.json")
+    parser.add_argument("--test-images", type=Path, nargs="+", default=[], help="runs to measure on their test images")
+    parser.add_argument("--level", type=float, default=0.1, help="of the noise of these two")
+    parser.add_argument("--most", type=int, help="so many photographs, all if not given; so many test images, or 100")
+    parser.add_argument(
+        "--out", type=Path, help="default results/reconstruction.json, ..._photographs.json, ..._test.json"
+    )
     arguments = parser.parse_args()
-    name = "reconstruction_photographs.json" if arguments.photographs else "reconstruction.json"
-    arguments.out = arguments.out or HERE / "results" / name
+    kind = "_photographs" if arguments.photographs else "_test" if arguments.test_images else ""
+    arguments.out = arguments.out or HERE / "results" / f"reconstruction{kind}.json"
     if arguments.images < 2 * arguments.batch_size or arguments.turns < 1:
         parser.error("expected at least one turn, and images for two batches")
     return arguments

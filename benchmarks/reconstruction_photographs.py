@@ -1,9 +1,12 @@
-"""Denoisers on whole photographs: a trained network beside BM3D and non-local means, at one level of noise.
+"""Trained denoisers beside BM3D and non-local means at one level of noise: on whole photographs, and on test images.
 
 The photographs are scikit-image's, which our networks are not trained on (but for the data sets `photos-sample` and
 `digit-scenes`, whose runs are refused): in grey and in colour, at their own sizes. Noise is Gaussian, clipped to [0, 1]
 as 8-bit files have it, and follows from the photograph's name. Classical denoisers are told the true level, as their
 papers have it.
+
+The test images are the first of the run's own data set, with the very noise, and the classical denoisers at the very
+strengths, chosen on training images, that `glassnet eval` has of a run of that level and seed.
 """
 
 import importlib.resources
@@ -17,9 +20,15 @@ from PIL import Image
 from torch import Generator, Tensor, nn
 
 import glassnet as gn
+from glassnet.data.augment.noise import NoiseCorruption, parse_noise
+from glassnet.data.batches import corrupt
 from glassnet.denoising import DENOISERS, Pictures
-from glassnet.models.inference import predict
+from glassnet.denoising.baselines import TUNED_ON, denoise_all
+from glassnet.images import to_float
+from glassnet.models.inference import outputs
+from glassnet.rng import PerImageRNG, SplitName
 from glassnet.tasks.reconstruction.image_quality import psnr
+from glassnet.tasks.reconstruction.learn import mean_interval, output_images
 
 PHOTOGRAPHS: Mapping[int, tuple[str, ...]] = {
     1: ("camera.png", "coins.png", "moon.png", "page.png", "brick.png", "grass.png", "gravel.png"),
@@ -55,6 +64,51 @@ def measure_photographs(paths: list[Path], level: float, most: int | None = None
     return found
 
 
+def measure_test_images(paths: list[Path], level: float, count: int, data_root: Path | None = None) -> dict:
+    """Return, by run, the mean PSNR on the first test images, and by how much the network lies above each of them."""
+    found: dict = {"level": level, "images": count, "runs": {}, "left_out": []}
+    for path in paths:
+        run = gn.Run.open(path)
+        noisy, clean = _pair(run, "test", count, level, data_root)
+        others, left_out = denoise_all(noisy, _pair(run, "train", TUNED_ON, level, data_root))
+        own = psnr(_restored(run.model(), noisy), clean).double().numpy()
+        told: dict = {"network": {"psnr": own.mean(), "interval": mean_interval(own)}}
+        for one in others:
+            each = psnr(one.images, clean[: len(one.images)]).double().numpy()
+            margin = own[: len(each)] - each
+            told[one.title] = {
+                "images": len(each),
+                "psnr": each.mean(),
+                "margin": margin.mean(),
+                "margin_interval": mean_interval(margin),
+            }
+        found["runs"][str(path)] = told
+        found["left_out"] = left_out
+    return found
+
+
+def print_test_images(found: dict) -> None:
+    """Print a table a run: each way's PSNR and the network's margin over it."""
+    for path, told in found["runs"].items():
+        print(f"\n{path}: first {found['images']} test images at {found['level']:g}; PSNR in dB\n")
+        print("| | PSNR | network above it [95%] |\n|---|---|---|")
+        for name, row in told.items():
+            low, high = row.get("margin_interval") or (float("nan"),) * 2
+            margin = f"{row['margin']:+.2f} [{low:+.2f}, {high:+.2f}]" if "margin" in row else ""
+            print(f"| {name} | {row['psnr']:.2f} | {margin} |")
+    for sentence in found["left_out"]:
+        print(sentence)
+
+
+def _pair(run: gn.Run, part: SplitName, count: int, level: float, data_root: Path | None) -> tuple[Tensor, Tensor]:
+    """Return the first images of a part with their noise, and as they were."""
+    split = getattr(run.dataset(data_root), part)
+    places = torch.arange(min(count, len(split)))
+    corruption = NoiseCorruption(parse_noise(f"gaussian:{level:g}"), run.settings.binarize)
+    rng = PerImageRNG(run.settings.seed, part)
+    return corrupt(to_float(split.take(places)[0]), places.tolist(), corruption=corruption, rng=rng)
+
+
 def print_photographs(found: dict) -> None:
     """Print a table a run: a row a photograph, PSNR in dB, and seconds for the mean."""
     for path, told in found["runs"].items():
@@ -77,7 +131,7 @@ def _of_one(model: nn.Module, file: str, channels: int, level: float) -> dict:
     for name, strength in CLASSICAL.items():
         if DENOISERS[name].available():
             ways[name] = _classical(DENOISERS[name].denoise, level, strength)
-    ways["network"] = lambda images: _images(predict(model, images, batch_size=1))
+    ways["network"] = lambda images: _restored(model, images)
     return {name: _timed(way, noisy, clean) for name, way in ways.items()}
 
 
@@ -93,8 +147,10 @@ def _timed(way: Callable[[Tensor], Tensor], noisy: Tensor, clean: Tensor) -> dic
     return {"psnr": float(psnr(images, clean)[0]), "seconds": time.perf_counter() - begun}
 
 
-def _images(output: Tensor) -> Tensor:
-    return output.float().cpu()
+def _restored(model: nn.Module, images: Tensor) -> Tensor:
+    """Run a denoiser over images; its output may be these alone, or a code beside them."""
+    found = [output_images(output).float().cpu().clamp(0, 1) for output in outputs(model, images.split(50))]
+    return torch.cat(found)
 
 
 def _means(rows: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict:

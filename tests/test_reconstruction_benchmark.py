@@ -1,5 +1,6 @@
 """benchmarks/reconstruction.py: trained denoisers on scikit-image's photographs, and the plain loop's loss."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -85,3 +86,24 @@ def test_the_plain_loop_trains_each_network(benchmark):
         before = [weight.detach().clone() for weight in model.parameters()]
         script._step(model, torch.optim.AdamW(model.parameters(), lr=0.01), torch.rand(4, 1, 8, 8))
         assert any(not torch.equal(old, new) for old, new in zip(before, model.parameters(), strict=True))
+
+
+def test_the_test_images_have_the_noise_and_the_figures_of_an_evaluation(benchmark, vae, tmp_path, monkeypatch, capsys):
+    """The run's own noise is 0.3: what the evaluation measures there, the script measures too."""
+    _, photographs = benchmark
+    monkeypatch.delitem(DENOISERS, "bm3d")
+    shutil.copytree(vae.path, tmp_path / "run")
+    result = gn.Run.open(tmp_path / "run").evaluate()
+    found = photographs.measure_test_images([tmp_path / "run"], 0.3, result.images)
+    told = found["runs"][str(tmp_path / "run")]
+    assert told["network"]["psnr"] == pytest.approx(result.psnr, rel=1e-5)
+    for one in result.baselines:
+        if one.name == "pca":
+            continue
+        assert told[one.title]["psnr"] == pytest.approx(one.psnr, rel=1e-5)
+        assert told[one.title]["margin"] == pytest.approx(one.margin, rel=1e-4)
+        assert told[one.title]["margin_interval"] == pytest.approx(one.margin_interval, rel=1e-3)
+    photographs.print_test_images(found)
+    assert f"| network | {result.psnr:.2f} |" in capsys.readouterr().out
+    weak = photographs.measure_test_images([tmp_path / "run"], 0.05, 4)
+    assert weak["runs"][str(tmp_path / "run")]["noisy input"]["psnr"] > told["noisy input"]["psnr"] + 10

@@ -192,3 +192,17 @@ def filled(hint, *, empty):
 def test_all_that_is_written_comes_back(name, empty):
     value = filled(TYPES[name], empty=empty)
     assert_same(value, through_disk(TYPES[name], value))
+
+
+@dataclass(frozen=True)
+class Asked:
+    name: str
+    samples: int | None = field(default=None, metadata={"later": True})
+
+
+def test_a_later_field_is_written_only_where_it_says_something():
+    """So that settings without it are equal to those that were kept before there was one."""
+    assert encode(Asked("a"))[0] == {"name": "a"}
+    assert encode(Asked("a", 5))[0] == {"name": "a", "samples": 5}
+    for one in (Asked("a"), Asked("a", 5)):
+        assert decode(Asked, encode(one)[0], {}, source="x") == one
