@@ -76,6 +76,7 @@ def results(finished, tmp_path_factory):
         gn.ablate(net, images, LABELS, "conv2"),
         *((found := gn.channels(net, images, LABELS, classes=[EVIL, "dog", "owl"])), found["conv2"]),
         gn.concepts(net, images, "relu:1", 2, points=4),
+        gn.receptive_field(net, "conv2", 12),
         gn.visualize(net, "conv2", real=images, steps=2),
         ranking.best,
         *(finished.dataset(), finished.dataset().test, subject.evaluate(), finished.evaluate()),

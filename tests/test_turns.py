@@ -77,6 +77,7 @@ CALLS = {
     "explain": explained,
     "extract_features": features,
     "layer_table": lambda model: np.array([row.macs for row in gn.layer_table(model, (1, 3, 8, 8))]),
+    "receptive_field": lambda model: gn.receptive_field(model, "last-conv", 8).bounds,
     "predict": lambda model: predict(model, IMAGES, batch_size=2).numpy(),
     "outputs": lambda model: torch.cat(list(outputs(model, IMAGES.split(2)))).numpy(),
     "faithfulness": hidden,
@@ -91,10 +92,12 @@ def test_eight_threads_on_one_model_in_training_mode(wrapped):
     expected = {name: call(both[-1]) for name, call in CALLS.items()}
     before = traces(model)
     with ThreadPoolExecutor(8) as pool:
-        jobs = [(name, pool.submit(CALLS[name], both[i % len(both)])) for i in range(80) for name in [[*CALLS][i % 7]]]
+        names = [[*CALLS][i % len(CALLS)] for i in range(80)]
+        jobs = [(name, pool.submit(CALLS[name], both[i % len(both)])) for i, name in enumerate(names)]
         right = sum(np.array_equal(job.result(timeout=120), expected[name], equal_nan=True) for name, job in jobs)
     assert right == 80
     assert traces(model) == before
+    assert torch.backends.mha.get_fastpath_enabled()
 
 
 def test_a_torn_random_state_is_put_together_by_the_last():

@@ -116,6 +116,13 @@ def _force_eager() -> Any:
     return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else None
 
 
+def _slow_attention() -> bool:
+    """Turn off torch's fast path, which runs whole blocks of attention in one operation; return how it was."""
+    before: bool = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    return before
+
+
 def _exact_convolutions() -> Callable[[], None]:
     """Turn TF32 and algorithms without a fixed order off in cuDNN; return what puts both back."""
     cudnn: Any = torch.backends.cudnn
@@ -141,6 +148,7 @@ _random: dict[torch.device, _Shared] = {
     torch.device("cpu"): _Shared(torch.random.get_rng_state, torch.random.set_rng_state)
 }
 _eager = _Shared(_force_eager, lambda stance: stance.__exit__(None, None, None) if stance else None)
+_by_layer = _Shared(_slow_attention, torch.backends.mha.set_fastpath_enabled)
 _exact = _Shared(_exact_convolutions, lambda put_back: put_back())
 
 
@@ -155,6 +163,13 @@ def random_state_kept(device: torch.device) -> Iterator[None]:
         if device.type == "cuda":
             new = _Shared(lambda: torch.cuda.get_rng_state(device), lambda s: torch.cuda.set_rng_state(s, device))
             stack.enter_context(_random.setdefault(device, new).kept())
+        yield
+
+
+@contextmanager
+def layer_by_layer() -> Iterator[None]:
+    """Keep torch from running whole blocks of attention in one operation, past their layers."""
+    with _by_layer.kept():
         yield
 
 

@@ -8,9 +8,9 @@ from torch.nn import functional as F
 
 from glassnet.models.layers import split_call
 from glassnet.models.layout.trace import trace
-from glassnet.models.one_pass import layer_by_layer
 from glassnet.models.parts import layer_tensor
 from glassnet.models.receptive.find import receptive_fields
+from glassnet.turns import layer_by_layer
 from gradient_support import generic, supports
 from zoo.architectures import ARCHITECTURES, missing
 from zoo.comparison import _images

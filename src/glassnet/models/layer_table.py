@@ -15,13 +15,12 @@ from glassnet.errors import GlassnetError, InputError
 from glassnet.images import first_weight
 from glassnet.models.inference import ModelCall, call_model, check_memory
 from glassnet.models.macs import ModuleCall, charged_calls
-from glassnet.models.one_pass import layer_by_layer
 from glassnet.models.receptive.reach import largest_window
 from glassnet.models.receptive.trace import ReachTrace
 from glassnet.models.structure import check_weights, own_children, own_parameters, whole_modules
 from glassnet.models.undisturbed import keeping_state
 from glassnet.tables import make_table
-from glassnet.turns import eager, evaluating
+from glassnet.turns import eager, evaluating, layer_by_layer
 
 
 @dataclass(frozen=True, repr=False)

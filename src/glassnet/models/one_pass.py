@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from glassnet.models.inference import ModelCall
 from glassnet.models.layers import Call
 from glassnet.models.parts import Part, layer_tensor
 from glassnet.models.undisturbed import undisturbed
-from glassnet.turns import evaluating
+from glassnet.turns import evaluating, layer_by_layer
 
 
 def one_pass(
@@ -50,14 +50,3 @@ def one_pass(
         for mode in modes:
             watching.enter_context(mode)
         call(model, images)
-
-
-@contextmanager
-def layer_by_layer() -> Iterator[None]:
-    """Keep torch from running whole blocks of attention in one operation, past their layers."""
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
