@@ -92,7 +92,7 @@ def channels(
         _run(model, images, batch_size, call, [(found[name], _dissect(masks, one)) for name, one in overlaps.items()])
         for name, one in overlaps.items():
             figures[name] |= {"thresholds": one.thresholds.numpy(), "iou": one.iou()}
-    fields = _fields(model, layers, (layer.module for layer in found.values()), images, call)
+    fields = _fields(model, found.values(), images, call)
     for name, own in figures.items():
         if name in fields and fields[name].map_size == own["size"]:
             places = own["top_places"]
@@ -103,16 +103,17 @@ def channels(
 
 
 def _fields(
-    model: nn.Module, layers: LayerChoice, modules: Iterable[str], images: Images | ImageRows, call: ModelCall
+    model: nn.Module, layers: Iterable[LayerCalls], images: Images | ImageRows, call: ModelCall
 ) -> dict[str, ReceptiveField]:
     """Return what each place of the layers' maps sees, of the layers of which it is known."""
+    modules = [model.get_submodule(name) for name in dict.fromkeys(layer.module for layer in layers)]
     try:
-        return receptive_fields(model, layers, images, forward=call)
-    except InputError:  # of one of them, which only goes wrong where it was asked for by name
+        return receptive_fields(model, modules, images, forward=call)
+    except InputError:  # of one of them
         found: dict[str, ReceptiveField] = {}
-        for name in dict.fromkeys(modules):
+        for module in modules:
             with suppress(InputError):
-                found |= receptive_fields(model, model.get_submodule(name), images, forward=call)
+                found |= receptive_fields(model, module, images, forward=call)
         return found
 
 
