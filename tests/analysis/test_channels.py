@@ -261,6 +261,23 @@ def test_several_labels_an_image_are_judged_together(tmp_path):
     assert result["conv2"].to_json() == found["conv2"].to_json()
 
 
+@pytest.mark.parametrize("several", [False, True])
+def test_probabilities_are_judged_as_the_logits_that_they_stand_for(several):
+    labels = np.eye(3, dtype=np.uint8)[LABELS] if several else LABELS
+    if several:
+        labels[::4, 0] = 1
+    net = torch.nn.Sequential(TinyNet(), torch.nn.Sigmoid() if several else torch.nn.Softmax(dim=1))
+    with torch.no_grad():
+        net[0].fc2.bias.copy_(torch.tensor([0.4, -0.3, 0.2]))  # so that some labels are right at 0, some not
+    found = analyse(gn.Subject(net, IMAGES, labels, classes=CLASSES), "channels", layers=["0.conv2"]).result
+    expected = gn.ablate(net[0], IMAGES, labels, "conv2")
+    ablation = found.ablations["0.conv2"]
+    assert ablation.baseline == pytest.approx(expected.baseline, abs=1e-6)
+    for key in expected.baseline:
+        assert ablation.ablated[key] == pytest.approx(expected.ablated[key], abs=1e-5)
+        assert ablation.standard_errors[key] == pytest.approx(expected.standard_errors[key], abs=1e-5)
+
+
 def test_a_reconstruction_is_given_its_noise_and_judged_by_the_originals(tmp_path):
     run = gn.train(tiny_vae(save_bars(tmp_path / "bars"), tmp_path / "run", epochs=1))
     subject = gn.Subject.of_run(run)

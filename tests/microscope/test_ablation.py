@@ -400,3 +400,18 @@ def test_the_order_and_table():
         result.lost("psnr")
     with pytest.raises(InputError, match="channel 9 of conv2 was not ablated"):
         result.interval(9)
+
+
+def test_probabilities_are_turned_into_logits_or_it_is_said(capsys, monkeypatch):
+    monkeypatch.setattr("glassnet.console._printed", set())
+    net = seeded(TinyNet)
+    plain = gn.ablate(net, IMAGES, LABELS, "conv2")
+    assert "probabilities" not in capsys.readouterr().err
+    ending = nn.Sequential(net, nn.Softmax(dim=1))
+    found = gn.ablate(ending, IMAGES, LABELS, "0.conv2", to_logits=torch.log)
+    assert "probabilities" not in capsys.readouterr().err
+    assert found.baseline == pytest.approx(plain.baseline, abs=1e-6)
+    for key in plain.ablated:
+        np.testing.assert_allclose(found.ablated[key], plain.ablated[key], atol=1e-5)
+    gn.ablate(ending, IMAGES, LABELS, "0.conv2")
+    assert "look like probabilities, and are read as logits; pass to_logits=torch.log" in capsys.readouterr().err

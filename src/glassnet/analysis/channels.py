@@ -15,6 +15,7 @@ from glassnet.analysis.base import Context, Kind
 from glassnet.analysis.channel_sheets import sheets
 from glassnet.analysis.features import image_labels, in_order
 from glassnet.analysis.measured_channels import ChannelsRequest, MeasuredChannels, part_of
+from glassnet.analysis.scores import logits_reader
 from glassnet.console import say
 from glassnet.data import Split
 from glassnet.data.split import balanced_draw
@@ -116,10 +117,11 @@ def _ablations(
         return {}
     count = sum(map(len, found.layers.values()))
     say(f"removing {count:,} channels of {len(found)} layers, one by one, over {len(some):,} images")
+    options: dict[str, Any] = {"value": request.value, "to_logits": logits_reader(subject), "batch_size": batch_size}
     done: dict[str, Ablation] = {}
     for name in found:
         try:
-            done[name] = ablate(model, images, wanted, name, value=request.value, batch_size=batch_size)
+            done[name] = ablate(model, images, wanted, name, **options)
         except InputError as error:
             notes.append(f"What the network loses without the channels of {name} is left out: {error}")
             say(f"left out: {error}")

@@ -6,6 +6,9 @@ told by where its graph ends and by the scores of its first images.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -56,11 +59,27 @@ def as_logits(subject: Subject, scores: Float[Tensor, "n classes ..."]) -> Float
     try:
         scale = subject_scale(subject)
     except InputError:  # a model that fails on one of its first images is judged by these scores alone
-        rows = _rows(scores)
-        scale = _of_labels(rows, "") if labels else _of_classes(rows, "")
-    if labels:
-        return _label_logits(scores, scale)
-    return scores.clamp_min(torch.finfo(scores.dtype).tiny).log() if scale == "probabilities" else scores
+        return _by_values(scores, labels=labels)
+    return _to_logits(scores, scale, labels=labels)
+
+
+def logits_reader(subject: Subject) -> Callable[[Tensor], Tensor]:
+    """Return what turns the class scores of any batch into logits, as `as_logits` does.
+
+    What the scores are is settled once, so that every batch, and every changed copy of the model, is read alike.
+    """
+    if subject.run is not None or not subject.task.compares_classes:
+        return _unchanged
+    labels = subject.task.views().explain.scores == "sigmoid"
+    try:
+        scale = subject_scale(subject)
+    except InputError:
+        return partial(_by_values, labels=labels)
+    return partial(_to_logits, scale=scale, labels=labels)
+
+
+def _unchanged(scores: Tensor) -> Tensor:
+    return scores
 
 
 def as_probabilities(subject: Subject, scores: Float[Tensor, "n classes ..."]) -> Float[Tensor, "n classes ..."]:
@@ -77,6 +96,20 @@ def _must_be_logits(scores: Tensor, *, labels: bool) -> bool:
         return True
     outside = bool(((scores < -1e-6) | (scores > 1 + 1e-6)).any())
     return outside and not (labels and bool((scores <= 0).all()))  # as logarithms are
+
+
+def _by_values(scores: Tensor, *, labels: bool) -> Tensor:
+    """Return the logits that class scores stand for, told by their values alone."""
+    if _must_be_logits(scores, labels=labels):
+        return scores
+    rows = _rows(scores)
+    return _to_logits(scores, _of_labels(rows, "") if labels else _of_classes(rows, ""), labels=labels)
+
+
+def _to_logits(scores: Tensor, scale: Scale, *, labels: bool) -> Tensor:
+    if labels:
+        return _label_logits(scores, scale)
+    return scores.clamp_min(torch.finfo(scores.dtype).tiny).log() if scale == "probabilities" else scores
 
 
 def _label_logits(scores: Tensor, scale: Scale) -> Tensor:

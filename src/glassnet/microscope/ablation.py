@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,7 @@ def ablate(
     value: Value = "zero",
     metric: Metric | None = None,
     output: Part | None = None,
+    to_logits: Callable[[Tensor], Tensor] | None = None,
     batch_size: int = 256,
     forward: ModelCall | None = None,
 ) -> Ablation:
@@ -58,7 +59,7 @@ def ablate(
         images: (n, channel, height, width), uint8 or float as the model takes it.
         labels: Class of each image (n,); yes or no for each label (n, labels); class of each pixel (n, height, width),
             255 for none; or images to be given back, where None stands for the images themselves. Class scores are read
-            as logits.
+            as logits; of a model that ends in a softmax or a sigmoid say so by `to_logits`.
         layer: One layer: its name, as "conv4" or "relu:1", or the module. Of a layer that runs twice the channel is
             ablated in both calls, as if its weights were zero, unless one is named.
         channels: Numbers of the channels; all if not given.
@@ -66,6 +67,8 @@ def ablate(
         metric: From a batch's outputs and labels (or images) to one number an image, of which higher is better; in
             place of what the labels stand for.
         output: Which part of the model's output is judged, where that is no tensor.
+        to_logits: From a batch's class scores to logits, where the model gives something else: torch.log behind a
+            softmax, torch.logit behind a sigmoid. Not for images, and not with a metric.
         batch_size: Images per forward pass.
         forward: How the model is called on a batch, as `explain` takes it.
 
@@ -88,7 +91,8 @@ def ablate(
             for start, batch in image_batches(model, images, batch_size):
                 passes = _Passes(replay, batch, found.channels, fillings)
                 if totals is None:
-                    totals = _Totals(make_outcomes(images, labels, metric, passes.output_of_none), len(numbers))
+                    outcomes = make_outcomes(images, labels, metric, passes.output_of_none, to_logits)
+                    totals = _Totals(outcomes, len(numbers))
                 totals.begin(start, passes.output_of_none)
                 for row, channel in enumerate(numbers.tolist()):
                     totals.add(row, passes.output(channel))

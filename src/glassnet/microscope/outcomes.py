@@ -12,6 +12,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 from torch.nn import functional as F
 
+from glassnet.console import say_once
 from glassnet.errors import InputError
 from glassnet.images import VOID, ImageRows, Images, to_float
 from glassnet.models.parts import Part, describe, entries_of, pick
@@ -48,12 +49,14 @@ class Outcomes:
         targets: Of all images: classes (n,), yes or no for each label (n, labels), masks (n, h, w), images.
         classes: Number of classes; 0 where there are none.
         metric: The user's own.
+        to_logits: From class scores to logits, where they are none.
     """
 
     kind: Kind
     targets: Images | ImageRows
     classes: int
     metric: Metric | None = None
+    to_logits: Callable[[Tensor], Tensor] | None = None
 
     def of_batch(self, start: int, count: int, device: torch.device) -> Tensor:
         """Return the targets of a batch."""
@@ -67,7 +70,7 @@ class Outcomes:
         Raises:
             InputError: They do not fit the targets.
         """
-        return _SCORES[self.kind](output, targets, self)
+        return _SCORES[self.kind](output if self.to_logits is None else self.to_logits(output), targets, self)
 
     def groups(self, targets: Tensor) -> Tensor | None:
         """Return the class of each image, where it has one."""
@@ -185,7 +188,13 @@ def _require_shape(output: Tensor, targets: Tensor) -> None:
         )
 
 
-def make_outcomes(images: Images | ImageRows, labels: Labels, metric: Metric | None, first: Tensor) -> Outcomes:
+def make_outcomes(
+    images: Images | ImageRows,
+    labels: Labels,
+    metric: Metric | None,
+    first: Tensor,
+    to_logits: Callable[[Tensor], Tensor] | None = None,
+) -> Outcomes:
     """Say by the labels how outputs are judged.
 
     Args:
@@ -193,6 +202,7 @@ def make_outcomes(images: Images | ImageRows, labels: Labels, metric: Metric | N
         labels: Of all images, or None for images that are to be given back.
         metric: The user's own, or None.
         first: What the network gives for the first images.
+        to_logits: From class scores to logits, where they are none.
 
     Raises:
         InputError: The labels are of no task, or do not fit the outputs.
@@ -211,12 +221,27 @@ def make_outcomes(images: Images | ImageRows, labels: Labels, metric: Metric | N
         return Outcomes("reconstruction", images, 0)
     if targets.ndim == 4:
         return Outcomes("reconstruction", targets, 0)
+    if to_logits is None and _like_probabilities(first, one_sum=targets.ndim != 2):
+        say_once(
+            "the network's outputs look like probabilities, and are read as logits; pass to_logits=torch.log behind a "
+            "softmax, to_logits=torch.logit behind a sigmoid."
+        )
     if targets.ndim == 2:
-        return Outcomes("multilabel", _whole(targets, 2), targets.shape[1])
+        return Outcomes("multilabel", _whole(targets, 2), targets.shape[1], to_logits=to_logits)
     classes = first.shape[1] if first.ndim > 1 and first.shape[1] > 1 else 2
     kind: Kind = "segmentation" if targets.ndim == 3 else "classification"
     whole = _whole(targets, classes, void=kind == "segmentation")
-    return Outcomes(kind, whole.to(torch.uint8) if kind == "segmentation" else whole, classes)
+    targets = whole.to(torch.uint8) if kind == "segmentation" else whole
+    return Outcomes(kind, targets, classes, to_logits=to_logits)
+
+
+def _like_probabilities(scores: Tensor, *, one_sum: bool) -> bool:
+    """Tell whether class scores all lie in 0 to 1, and add up to one where classes exclude each other."""
+    if not scores.numel() or not bool(((scores >= 0) & (scores <= 1)).all()):
+        return False
+    if not one_sum or scores.ndim < 2 or scores.shape[1] == 1:
+        return True
+    return bool(((scores.double().sum(dim=1) - 1).abs() < (1e-2 if scores.element_size() < 4 else 1e-4)).all())
 
 
 def _as_array(labels: Labels, count: int) -> Tensor | None:
