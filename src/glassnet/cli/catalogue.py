@@ -205,7 +205,15 @@ def _options_text(options: dict[str, object]) -> str:
 
 def _layer_text(rows: list[Layer]) -> str:
     lines = [
-        (r.name, r.kind, _size(r.input), _size(r.output), _size(r.receptive_field), f"{r.parameters:,}", f"{r.macs:,}")
+        (
+            r.name,
+            r.kind,
+            _size(r.input),
+            _size(r.output),
+            _window(r.receptive_field),
+            f"{r.parameters:,}",
+            f"{r.macs:,}",
+        )
         for r in rows
     ]
     total = ("total", "", "", "", "", f"{sum(r.parameters for r in rows):,}", f"{sum(r.macs for r in rows):,}")
@@ -214,6 +222,11 @@ def _layer_text(rows: list[Layer]) -> str:
 
 def _size(shape: tuple[int, ...] | None) -> str:
     return DASH if shape is None else "x".join(map(str, shape))
+
+
+def _window(sizes: tuple[int, int] | None) -> str:
+    """Write a receptive field: of a square one its side, for which there is room in 80 columns."""
+    return str(sizes[0]) if sizes is not None and sizes[0] == sizes[1] else _size(sizes)
 
 
 def _check_figure(path: Path) -> None:

@@ -64,7 +64,13 @@ class Memory:
 
 def has_storage(tensor: Tensor) -> bool:
     """Tell whether a tensor's numbers lie in memory in rows and columns, as those of a sparse one do not."""
-    return tensor.layout == torch.strided and not tensor.is_nested
+    if tensor.layout != torch.strided or tensor.is_nested:
+        return False
+    try:
+        tensor.untyped_storage()
+    except (RuntimeError, NotImplementedError):  # a wrapper of other tensors
+        return False
+    return True
 
 
 def _layout(tensor: Tensor) -> _Layout:
