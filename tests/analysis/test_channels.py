@@ -178,7 +178,7 @@ def test_a_sheet_shows_the_numbers_of_the_result(make, drawn):
     assert words["note"].startswith(
         "Shown are the most selective and the most harmful to remove; 3 others are left out."
     )
-    assert words["note"].endswith("2 channels are dead. Numbers are of 24 test images.")
+    assert words["note"].endswith("2 channels are dead. Numbers are of 24 images.")
 
 
 def gn_show(value):

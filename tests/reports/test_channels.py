@@ -26,7 +26,7 @@ def test_the_tables_have_the_numbers_of_channels_and_ablate(measured):
     prose, overview, sheet, *folds = channel_blocks([measured])
     layers = gn.channels(TinyNet(), IMAGES, LABELS, layers=["bn", "conv2"], classes=CLASSES)
     dead = {name: len(layers[name].dead) for name in ("bn", "conv2")}
-    assert prose.sentences[0] == "Of 12 channels of 2 layers, over 24 test images, 2 are dead: no image activates them."
+    assert prose.sentences[0] == "Of 12 channels of 2 layers, over 24 images, 2 are dead: no image activates them."
     assert [row[:3] for row in overview.rows] == [
         ("conv1 (behind bn)", "4", str(dead["bn"])),
         ("conv2", "8", str(dead["conv2"])),
@@ -58,7 +58,7 @@ def test_older_ones_are_folded_and_pages_stand_with_their_layer(measured, tmp_pa
     analyse(subject, "channels", layers="conv2", seed=1, ablation_images=0)
     analyse(subject, "channels", sheet=8, ablation_images=0)
     blocks = list(channel_blocks(stored(subject, "channels")))
-    assert blocks[-1].summary == "Also measured: conv2, 24 test images, seed 1"
+    assert blocks[-1].summary == "Also measured: conv2, 24 images, seed 1"
     assert isinstance(blocks[-1], Fold)
     pictures = {fold.summary: [one.title for one in fold.blocks if isinstance(one, Picture)] for fold in blocks[-3:-1]}
     assert pictures["conv1 (behind bn): its channels"] == [

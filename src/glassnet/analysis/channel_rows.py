@@ -36,7 +36,7 @@ def overview(result: MeasuredChannels) -> Table:
             found = result.agreement(name)
             row.append(DASH if found is None else found.words)
         rows.append(row)
-    note = f"{count(result.channels.images)} {result.split} images"
+    note = result.images_words
     if ablated:
         ablation = next(iter(result.ablations.values()))
         first, last = (_title(key).lower() for key in (ablation.measure, list(ablation.baseline)[-1]))

@@ -141,7 +141,7 @@ def _note(result: MeasuredChannels, name: str, shown: int) -> Iterable[str]:
         yield f"Shown are {' and '.join(kinds)}; {count(len(layer) - shown)} others are left out."
     dead = len(layer.dead)
     yield f"{count(dead) if dead else 'No'} channel{'' if dead < 2 else 's'} {'are' if dead > 1 else 'is'} dead."
-    yield f"Numbers are of {count(layer.images)} {result.split} images."
+    yield f"Numbers are of {result.images_words}."
 
 
 def _feet(result: MeasuredChannels, name: str) -> Iterable[str]:

@@ -58,7 +58,7 @@ def compute(subject: Subject, request: ChannelsRequest, context: Context) -> Mea
         pictures={},
         sheets={},
         convolutions=convolutions,
-        split=request.split,
+        split=request.split if subject.run is not None else "",
         notes=tuple(notes),
     )
     result = dataclasses.replace(result, sheets={name: _on_sheet(result, name, request.sheet) for name in found})

@@ -14,6 +14,7 @@ from glassnet.data import Split
 from glassnet.data.split import training_parts
 from glassnet.display import Shown
 from glassnet.errors import InputError
+from glassnet.formats import count
 from glassnet.microscope.ablation_result import Ablation, Value
 from glassnet.microscope.agreement import Agreement, agreement
 from glassnet.microscope.channels_result import Channels, LayerChannels
@@ -67,7 +68,7 @@ class MeasuredChannels(Shown):
         pictures: By layer, the pictures that drive the channels of its sheet most; empty where none were asked for.
         sheets: By layer, the channels on its sheet, the most selective first.
         convolutions: By layer, the convolution whose channels it holds, where it is the batch normalisation behind one.
-        split: Part of the images.
+        split: Part of the images; empty of a network without a run, which has but one.
         notes: What was left out, and why.
     """
 
@@ -86,6 +87,11 @@ class MeasuredChannels(Shown):
             InputError: It is not among the layers.
         """
         return self.channels[layer]
+
+    @property
+    def images_words(self) -> str:
+        """Count the images, as in "1,000 test images"."""
+        return " ".join(filter(None, (count(self.channels.images), self.split, "images")))
 
     @property
     def frames(self) -> dict[str, Int64[np.ndarray, "c top 4"]]:

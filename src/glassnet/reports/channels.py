@@ -35,7 +35,7 @@ def measured_words(analysis: Analysis) -> str:
     names = [result.title(name) for name in result.channels]
     where = f"{names[0]} to {names[-1]}" if len(names) > 3 else ", ".join(names)
     seed = [f"seed {analysis.request.seed}"] if analysis.request.seed else []
-    return ", ".join([where, f"{count(result.channels.images)} {result.split} images", *seed])
+    return ", ".join([where, result.images_words, *seed])
 
 
 def _blocks(analysis: Analysis) -> Iterator[Block]:
@@ -60,8 +60,8 @@ def _sentences(result: MeasuredChannels) -> Iterator[str]:
     total, dead = sum(map(len, result.channels.layers.values())), sum(map(len, result.channels.dead.values()))
     none = f"{count(dead)} {'is' if dead == 1 else 'are'} dead: no image activates {'it' if dead == 1 else 'them'}"
     yield (
-        f"Of {count(total)} channels of {layers} {'layer' if layers == 1 else 'layers'}, over "
-        f"{count(result.channels.images)} {result.split} images, {none if dead else 'none is dead'}."
+        f"Of {count(total)} channels of {layers} {'layer' if layers == 1 else 'layers'}, over {result.images_words}, "
+        f"{none if dead else 'none is dead'}."
     )
     found = result.agreement()
     if found is not None:
