@@ -1,5 +1,7 @@
 """The layer table: every call, every parameter once, and one sentence where a model cannot run."""
 
+import subprocess
+import sys
 from copy import deepcopy
 
 import pytest
@@ -294,3 +296,13 @@ def test_what_sees_no_image_has_no_receptive_field():
     assert gn.layer_table(nn.Sequential(nn.Linear(4, 2)), (1, 4))[0].receptive_field is None
     rows = gn.layer_table(nn.Sequential(nn.LSTM(8, 4)), (1, 1, 5, 8), forward=lambda model, images: model(images[0]))
     assert rows[0].receptive_field is None
+
+
+def test_a_table_loads_no_compiler():
+    """It takes a second to load, at each start of a command or of the explorer."""
+    code = (
+        "import sys, torch; from glassnet.models.layer_table import layer_table;"
+        "layer_table(torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.ReLU()), (1, 1, 8, 8));"
+        "assert 'torch._dynamo' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

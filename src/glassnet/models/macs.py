@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch._ops import HigherOrderOperator
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
+from glassnet.models.dispatch import DispatchMode
 from glassnet.models.structure import whole_modules
 
 aten = torch.ops.aten
@@ -59,7 +59,7 @@ def _own_formulas() -> dict[Any, Callable[..., int]]:
     return {getattr(aten, name): formula for name, formula in _OWN.items() if hasattr(aten, name)}
 
 
-class MacCounter(TorchDispatchMode):
+class MacCounter(DispatchMode):
     """Hands `charge` the multiply-accumulates of each operation that runs while the mode is on.
 
     It stands below autograd, where only torch's basic operations arrive, whoever called them: layers, functions,

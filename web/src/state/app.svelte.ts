@@ -256,19 +256,26 @@ class App {
   private async loadImages(info: SubjectInfo, signal: AbortSignal): Promise<void> {
     if (!info.parts.some((one) => one.name === this.part)) this.part = info.parts[0].name;
     const part: Params = { part: this.part };
-    const [labels, atlas] = await Promise.all([
-      compute<null>(this.path("labels"), part, { signal }),
-      json<Atlas>(this.path("atlas"), part, { signal }),
-    ]);
+    void this.loadAtlas(part, signal);
+    const labels = await compute<null>(this.path("labels"), part, { signal });
     if (signal.aborted) return;
     this.numbers = ints(labels.arrays, "numbers");
     this.labels = ints(labels.arrays, "label");
-    this.atlas = atlas;
     this.info = info;
     await settled;
     if (signal.aborted) return;
     void this.loadColumns(part, signal);
     void this.loadNames(part, signal);
+  }
+
+  /** The digest of many images takes a moment: the first picture does not wait for their thumbnails. */
+  private async loadAtlas(part: Params, signal: AbortSignal): Promise<void> {
+    try {
+      const atlas = await json<Atlas>(this.path("atlas"), part, { signal });
+      if (!signal.aborted) this.atlas = atlas;
+    } catch (error) {
+      if (!signal.aborted && !isAbort(error)) this.problem = error as Error;
+    }
   }
 
   private async loadColumns(part: Params, signal: AbortSignal): Promise<void> {

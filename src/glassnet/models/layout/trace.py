@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from glassnet.models.dispatch import DispatchMode
 from glassnet.models.inference import ModelCall, call_model
 from glassnet.models.layers import Call
 from glassnet.models.layout.axes import Axes, fresh, size_of
@@ -36,7 +36,7 @@ MODULES_OF_MAPS = (
 IMAGES_TRACED = 2
 
 
-class AxisTrace(TorchDispatchMode):
+class AxisTrace(DispatchMode):
     """Follows the axes of all tensors that come of the images, operation by operation.
 
     Tensors are known by their memory, shape and strides: what autograd wraps anew keeps these, and memory that is used

@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils._pytree import tree_leaves
 
+from glassnet.models.dispatch import DispatchMode
 from glassnet.models.receptive.memory import Memory, has_storage
 from glassnet.models.receptive.mixing import pointwise
 from glassnet.models.receptive.operation import Operation, Rule, bound
@@ -17,7 +18,7 @@ from glassnet.models.receptive.reach import Reach, everything, of_images
 from glassnet.models.receptive.rules import RULES
 
 
-class ReachTrace(TorchDispatchMode):
+class ReachTrace(DispatchMode):
     """Follows which pixels of the images all tensors are made of, operation by operation.
 
     What an operation without a rule gives is taken to be made of all that it took, and marked as not known.
