@@ -1,7 +1,9 @@
 """Errors that say what was got, what was expected and what to do."""
 
 import difflib
+import numbers
 from collections.abc import Iterable
+from typing import Any
 
 
 class GlassnetError(Exception):
@@ -51,3 +53,29 @@ def is_too_large(error: Exception) -> bool:
     if isinstance(error, MemoryError | OverflowError) or type(error).__name__ == "OutOfMemoryError":
         return True
     return any(words in str(error) for words in said)
+
+
+def checked_integer(name: str, value: Any, *, least: int | None = None, most: int | None = None) -> int:
+    """Return an option as a plain int.
+
+    Raises:
+        InputError: It is no whole number, or one of another type, as 2.0 and True, or out of its range.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise InputError(f"{name} is {value!r}, expected a whole number, as {max(2, least or 0)}.")
+    number = int(value)
+    if (least is not None and number < least) or (most is not None and number > most):
+        bounds = f"at least {least}" if most is None else f"{least} to {most}"
+        raise InputError(f"{name} is {number}, expected {bounds}.")
+    return number
+
+
+def checked_number(name: str, value: Any) -> float:
+    """Return an option as a plain float.
+
+    Raises:
+        InputError: It is no real number.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise InputError(f"{name} is {value!r}, expected a number, as 2.5.")
+    return float(value)

@@ -11,7 +11,7 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from glassnet.console import step
-from glassnet.errors import InputError
+from glassnet.errors import InputError, checked_integer
 
 BACKGROUND = 0
 """Value of the pixels of a mask that belong to no object."""
@@ -73,8 +73,7 @@ def check_images(images: Images | ImageRows, batch_size: int) -> None:
     kind = images.dtype.name if isinstance(images, np.ndarray) else str(images.dtype).removeprefix("torch.")
     if kind != "uint8" and "float" not in kind:
         raise InputError(f"images has dtype {kind}, expected uint8 (0 to 255) or float (0 to 1).")
-    if batch_size < 1:
-        raise InputError(f"batch_size is {batch_size}, expected at least 1.")
+    checked_integer("batch_size", batch_size, least=1)
 
 
 def image_batches(

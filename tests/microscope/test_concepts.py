@@ -14,6 +14,7 @@ from glassnet.microscope.factors import coefficients, fit_bank
 from glassnet.microscope.layer import find_layer
 from glassnet.microscope.sobol import make_design
 from glassnet.models.inference import call_model
+from glassnet.stats import mean_ci
 from odd_nets import Tokens
 from tiny_nets import TinyNet, coloured
 
@@ -82,6 +83,79 @@ def test_indices_of_a_product_count_the_interaction_for_both():
     np.testing.assert_allclose(indices, [4 / 7, 4 / 7], atol=0.03)
 
 
+def test_intervals_over_independent_designs_cover_the_index():
+    """Few masks leave an error in each index. Over designs of other seeds it is spread, and no common offset."""
+    covered, means = [], []
+    for seed in range(40):
+        designs = [make_design(2, 32, seed=(seed, number)) for number in range(24)]
+        indices = np.array([one.total_indices(one.points.prod(axis=1))[0] for one in designs])
+        mean = mean_ci(indices, seed=seed)
+        covered.append(mean.low <= 4 / 7 <= mean.high)
+        means.append(mean.mean)
+    assert np.mean(covered) >= 0.85
+    assert np.mean(means) == pytest.approx(4 / 7, abs=0.01)
+
+
+def test_intervals_of_importance_cover_what_endless_masks_would_give():
+    """All images are alike but for their scale: each has an index of 16/17, which 32 masks meet with an error."""
+    scale = torch.linspace(0.5, 1.5, 24).view(24, 1, 1, 1)
+    images = scale * torch.ones(1, 1, 1, 2)
+    images[:2, ..., 0] = images[2:4, ..., 1] = 0  # so that the concepts are the two parts
+    covered, means = [], []
+    for seed in range(12):
+        result = gn.concepts(Parts(), images, "relu", 2, target=0, points=32, seed=seed)
+        by_image = result.importance_by_image[4:, 0]
+        assert by_image.std() > 0.005
+        low, high = result.intervals[0]
+        covered.append(low <= (2 + 20 * 16 / 17) / 24 <= high)
+        means.append(by_image.mean())
+    assert np.mean(covered) >= 0.85
+    assert np.mean(means) == pytest.approx(16 / 17, abs=0.01)
+
+
+def test_the_masks_of_an_image_do_not_depend_on_the_batch():
+    one, other = (gn.concepts(TinyNet(), IMAGES, "relu:1", 2, points=4, batch_size=size) for size in (3, 10))
+    np.testing.assert_allclose(one.importance_by_image, other.importance_by_image, atol=1e-4)
+
+
+class NoGradient(nn.Module):
+    """Steps have no gradient, and renorm is an operation that is followed by its gradient alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.act, self.fc = nn.Conv2d(3, 3, 1), nn.ReLU(), nn.Linear(3, 2)
+
+    def forward(self, x):
+        return self.fc(self.act(torch.renorm(torch.round(4 * self.conv(x)), 2, 0, 9.0)).mean((2, 3)))
+
+
+def test_without_a_receptive_field_there_are_no_boxes():
+    images = torch.rand(6, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = NoGradient()
+    with pytest.raises(InputError, match="its gradient is 0 everywhere"):
+        gn.receptive_field(net, "act", 8)
+    result = gn.concepts(net, images, "act", 2, points=4)
+    assert result.top_boxes is None
+    assert result.to_json()["concepts"][0]["top_boxes"] is None
+    assert result.maps(0).shape == (6, 8, 8)
+
+
+def test_numpys_numbers_are_numbers():
+    options = {
+        "k": np.int64(2),
+        "points": np.int32(4),
+        "top": np.int64(3),
+        "seed": np.int64(1),
+        "most_rows": np.int64(99),
+    }
+    result = gn.concepts(TinyNet(), IMAGES, "relu:1", target=np.int64(1), **options)
+    plain = gn.concepts(TinyNet(), IMAGES, "relu:1", target=1, k=2, points=4, top=3, seed=1, most_rows=99)
+    assert json.dumps(result.to_json()) == json.dumps(plain.to_json())
+    assert plain.target == 1
+
+
 def test_a_constant_has_no_indices():
     design = make_design(2, 4, seed=0)
     assert np.isnan(design.total_indices(np.full(len(design.points), 7.3))).all()
@@ -142,17 +216,19 @@ def test_the_sum_over_concepts_misses_the_activations_by_the_error_stated(found)
 def test_importance_equals_whole_passes_with_masked_concepts(found):
     """The slow way: the activations are put together for each mask, and the rest of the network is written out."""
     net = TinyNet().eval()
-    design = make_design(3, 16, seed=0)
+    designs = [make_design(3, 16, seed=(0, number)) for number in range(len(IMAGES))]
+    points = np.stack([one.points for one in designs], axis=1)
     # The masks were drawn for concepts in another order; find it by the best agreement.
     indices = []
     for order in ([0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]):
         values = []
-        for mask in design.points[:, order]:
-            masked = found.coefficients * mask[:, None, None].astype(np.float32)
+        for mask in points[:, :, order]:
+            masked = found.coefficients * mask[:, :, None, None].astype(np.float32)
             maps = torch.from_numpy(np.einsum("nkhw,kc->nchw", masked, found.bank))
             with torch.no_grad():
                 values.append(net.fc2(net.relu(net.fc1(maps.mean((2, 3)))))[:, 1].double().numpy())
-        indices.append(design.total_indices(np.stack(values))[order].T)
+        values = np.stack(values, axis=1)
+        indices.append(np.stack([d.total_indices(own)[order] for d, own in zip(designs, values, strict=True)]))
     gaps = [np.abs(one - found.importance_by_image).max() for one in indices]
     assert min(gaps) < 1e-3
     np.testing.assert_allclose(found.importance, found.importance_by_image.mean(axis=0))
@@ -220,9 +296,9 @@ def test_one_image_and_constant_images():
     one = gn.concepts(TinyNet(), IMAGES[:1], "relu:1", 2, points=4)
     assert one.intervals == (None, None)
     assert one.logit_r2 is None
-    flat = gn.concepts(TinyNet(), torch.full((3, 3, 16, 16), 0.5), "relu:1", 1, points=4)
+    flat = gn.concepts(TinyNet(), torch.full((3, 3, 16, 16), 0.5), "relu:1", 1, points=128)
     assert flat.reconstruction_error < 1e-3
-    assert flat.intervals == (None,)
+    assert flat.importance[0] == pytest.approx(1, abs=0.03)  # of one concept, it is all
 
 
 def test_a_score_that_hangs_on_nothing_has_no_importance():
@@ -241,6 +317,16 @@ def test_a_score_that_hangs_on_nothing_has_no_importance():
         ({"target": 3}, "target is 3, expected a class from 0 to 2"),
         ({"target": lambda output: output}, "expected a score for each image"),
         ({"points": 12}, "points is 12, expected a power of two"),
+        ({"points": 4.0}, r"points is 4\.0, expected a whole number"),
+        ({"k": 2.5}, r"k is 2\.5, expected a whole number"),
+        ({"k": 0}, "k is 0, expected at least 1"),
+        ({"seed": -1}, "seed is -1, expected 0 to 4294967295"),
+        ({"most_rows": 0}, "most_rows is 0, expected at least k, which is 2"),
+        ({"most_rows": 1}, "most_rows is 1, expected at least k, which is 2"),
+        ({"top": 0}, "top is 0, expected at least 1"),
+        ({"target": True}, "target is True, expected a class from 0 to 2"),
+        ({"target": np.int64(3)}, "target is .*3.*, expected a class from 0 to 2"),
+        ({"batch_size": 1.5}, r"batch_size is 1\.5, expected a whole number"),
     ],
 )
 def test_refusals(options, message):

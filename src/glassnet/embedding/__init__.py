@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 
-from glassnet.embedding.checks import checked_integer, checked_number
 from glassnet.embedding.clusters import METHODS as CLUSTERINGS
 from glassnet.embedding.clusters import Clustering, cluster
 from glassnet.embedding.landmarks import LandmarkAccuracy, landmark_accuracy
@@ -14,7 +13,7 @@ from glassnet.embedding.result import Embedding, Options, Rows
 from glassnet.embedding.separability import Probe, Separability, Spread, linear_probe, separability, spread
 from glassnet.embedding.tsne import tsne
 from glassnet.embedding.umap import umap
-from glassnet.errors import unknown_name
+from glassnet.errors import checked_integer, checked_number, unknown_name
 
 __all__ = [
     "CLUSTERINGS",

@@ -4,7 +4,6 @@ Rows are read a chunk at a time, so that features larger than the memory can com
 """
 
 import mmap
-import numbers
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 import scipy.sparse
 from jaxtyping import Float, Float64, Int64, Real
 
-from glassnet.errors import InputError
+from glassnet.errors import InputError, checked_integer
 
 
 def checked_rows(rows: Any, *, noun: str = "features", columns: int | None = None) -> Float64[np.ndarray, "n d"]:
@@ -148,30 +147,7 @@ def check_seed(seed: int) -> None:
     Raises:
         InputError: It is not in 0 … 2³² - 1.
     """
-    if not 0 <= checked_integer("seed", seed) < 2**32:
-        raise InputError(f"seed is {seed}, expected 0 to {2**32 - 1}.")
-
-
-def checked_integer(name: str, value: Any) -> int:
-    """Return an option as a plain int.
-
-    Raises:
-        InputError: It is no whole number, or one of another type, as 2.0 and True.
-    """
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise InputError(f"{name} is {value!r}, expected a whole number, as 2.")
-    return int(value)
-
-
-def checked_number(name: str, value: Any) -> float:
-    """Return an option as a plain float.
-
-    Raises:
-        InputError: It is no real number.
-    """
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise InputError(f"{name} is {value!r}, expected a number, as 2.5.")
-    return float(value)
+    checked_integer("seed", seed, least=0, most=2**32 - 1)
 
 
 CHUNK_NUMBERS = 2**21

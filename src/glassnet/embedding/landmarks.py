@@ -9,9 +9,9 @@ from scipy.spatial import cKDTree
 
 from glassnet.console import progress
 from glassnet.display import Shown
-from glassnet.embedding.checks import check_seed, checked_integer, checked_labels, row_chunks
+from glassnet.embedding.checks import check_seed, checked_labels, row_chunks
 from glassnet.embedding.distances import majority
-from glassnet.errors import InputError
+from glassnet.errors import InputError, checked_integer
 
 SAMPLE = 5000
 LEAST = 4

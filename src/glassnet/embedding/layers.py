@@ -11,7 +11,6 @@ from glassnet.display import Shown, brief, fraction, table_html
 from glassnet.embedding.checks import (
     check_seed,
     check_varied,
-    checked_integer,
     checked_labels,
     checked_rows,
     finite_rows,
@@ -28,7 +27,7 @@ from glassnet.embedding.separability import (
     separability,
     spread,
 )
-from glassnet.errors import InputError
+from glassnet.errors import InputError, checked_integer
 from glassnet.tables import Table, make_table
 
 Layers = Mapping[str, Real[np.ndarray, "n _"]]

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float64, Int32, Int64, Integer, Real
 
 from glassnet.display import Shown
-from glassnet.embedding.checks import as_array, check_seed, checked_integer, checked_labels, checked_rows
+from glassnet.embedding.checks import as_array, check_seed, checked_labels, checked_rows
 from glassnet.embedding.distances import (
     above_diagonal,
     all_squared_distances,
@@ -16,7 +16,7 @@ from glassnet.embedding.distances import (
     ranks,
     spearman,
 )
-from glassnet.errors import InputError
+from glassnet.errors import InputError, checked_integer
 
 MOST_POINTS = 5000
 ROWS_AT_ONCE = 200

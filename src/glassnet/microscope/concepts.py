@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,7 +13,7 @@ from jaxtyping import Float32, Float64
 from torch import Tensor, nn
 
 from glassnet.console import progress
-from glassnet.errors import InputError
+from glassnet.errors import InputError, checked_integer
 from glassnet.images import ImageRows, Images, check_images, image_batches
 from glassnet.microscope.concepts_result import Concepts
 from glassnet.microscope.factors import coefficients, fit_bank
@@ -55,7 +56,8 @@ def concepts(
     A ≈ U W by least squares, U and W not negative; a row of A is what the layer gives at one position of one image,
     which sees a crop of the size of the receptive field. (CRAFT factors crops that are resized to the whole image's
     size and averaged, a scale the network was not trained on.) A concept's importance is the total Sobol index of its
-    mask m in the score of g((m U) W), with g what follows the layer, m uniform in [0, 1], by Jansen's estimator.
+    mask m in the score of g((m U) W), with g what follows the layer, m uniform in [0, 1], by Jansen's estimator. Each
+    image has masks of its own, so that the interval over images holds the error of the masks as well.
 
     Fel et al. 2023, https://arxiv.org/abs/2211.10154.
 
@@ -80,15 +82,14 @@ def concepts(
             zeros; there are fewer channels or active positions than concepts.
     """
     check_images(images, batch_size)
-    if points < 2 or points & (points - 1):
-        raise InputError(f"points is {points}, expected a power of two of at least 2, as 32.")
+    k, points, top, seed = _checked(k, points, top, most_rows, seed)
     call, read = forward or call_model, output_reader(output)
     found = find_layer(model, layer, images, call)
     if len(found.readings) > 1:
         raise InputError(
             f"layer '{found.module}' runs {len(found.readings)} times; ask for one call, as '{found.module}:0'."
         )
-    field = receptive_field_of(model, next(iter(found.readings)), images, name=found.name, forward=call)
+    field = _field(model, found, images, call)
     with undisturbed(model) as put_back, torch.no_grad():
         network = _Network(Replay(model, [found.module], _edit(found), call, read, put_back), found)
         maps = network.activations(images, batch_size)
@@ -97,11 +98,37 @@ def concepts(
         strength = coefficients(rows, bank)
         error = float(np.linalg.norm(rows - strength @ bank) / np.linalg.norm(rows))
         of_maps = strength.reshape(len(maps), *maps.shape[2:], k).transpose(0, 3, 1, 2).astype(np.float32)
-        design = make_design(k, points, seed)
-        judged = network.judge(images, batch_size, maps, of_maps, bank.astype(np.float32), design, target)
-    result = _result(field, of_maps, bank, judged, top, seed)
-    chosen = target if isinstance(target, int) else None
-    return replace(result, target=chosen, reconstruction_error=error, image_size=field.image_size)
+        masks = _Masks(k, points, seed)
+        judged = network.judge(images, batch_size, maps, of_maps, bank.astype(np.float32), masks, target)
+    result = _result(found.name, field, of_maps, bank, judged, top, seed)
+    size = (int(images.shape[2]), int(images.shape[3]))
+    return replace(result, target=_number(target), reconstruction_error=error, image_size=size)
+
+
+def _number(target: object) -> int | None:
+    return int(target) if isinstance(target, numbers.Integral) and not isinstance(target, bool) else None
+
+
+def _checked(k: int, points: int, top: int, most_rows: int, seed: int) -> tuple[int, int, int, int]:
+    """Return k, points, top and seed as plain numbers.
+
+    Raises:
+        InputError: One of them, or most_rows, cannot be.
+    """
+    k, points = checked_integer("k", k, least=1), checked_integer("points", points)
+    if points < 2 or points & (points - 1):
+        raise InputError(f"points is {points}, expected a power of two of at least 2, as 32.")
+    if checked_integer("most_rows", most_rows) < k:
+        raise InputError(f"most_rows is {most_rows}, expected at least k, which is {k}.")
+    return k, points, checked_integer("top", top, least=1), checked_integer("seed", seed, least=0, most=2**32 - 1)
+
+
+def _field(model: nn.Module, layer: LayerCalls, images: Images | ImageRows, call: ModelCall) -> ReceptiveField | None:
+    """Return what each place of the layer sees; None where that is not known, as of a layer without a gradient."""
+    try:
+        return receptive_field_of(model, next(iter(layer.readings)), images, name=layer.name, forward=call)
+    except InputError:
+        return None
 
 
 def _edit(layer: LayerCalls) -> Any:
@@ -109,6 +136,23 @@ def _edit(layer: LayerCalls) -> Any:
         return layer.with_maps(call, given, inputs[0]) if call in layer.readings else given
 
     return edit
+
+
+@dataclass(frozen=True)
+class _Masks:
+    """Masks of k concepts, other ones for each image, which do not depend on the batch that it is in."""
+
+    concepts: int
+    points: int
+    seed: int
+
+    @property
+    def each(self) -> int:
+        """Masks of an image."""
+        return self.points * (self.concepts + 2)
+
+    def of_image(self, number: int) -> Design:
+        return make_design(self.concepts, self.points, (self.seed, number))
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,12 +200,12 @@ class _Network:
         maps: Float32[np.ndarray, "n c h w"],
         strength: Float32[np.ndarray, "n k h w"],
         bank: Float32[np.ndarray, "k c"],
-        design: Design,
+        masks: _Masks,
         target: Target,
     ) -> _Judged:
         """Run what follows the layer on the activations, on their reconstruction and on masked concepts."""
         indices, outputs, kept = [], [], []
-        with progress("concepts", len(maps) * len(design.points), announce=False) as advance:
+        with progress("concepts", len(maps) * masks.each, announce=False) as advance:
             for start, batch in image_batches(self.replay.model, images, batch_size):
                 own, parts, directions = (
                     torch.from_numpy(one).to(batch.device)
@@ -170,12 +214,14 @@ class _Network:
                 run = self._runner(batch, own)
                 given = run(own)
                 score = _scorer(given, target)
+                designs = [masks.of_image(number) for number in range(start, start + len(batch))]
                 values = []
-                for mask in torch.from_numpy(design.points).float().to(batch.device):
-                    masked = torch.einsum("nkhw,kc->nchw", parts * mask.view(1, -1, 1, 1), directions)
+                for mask in torch.from_numpy(np.stack([one.points for one in designs], axis=1)).to(own):
+                    masked = torch.einsum("nkhw,kc->nchw", parts * mask[:, :, None, None], directions)
                     values.append(score(run(masked)).double().cpu().numpy())
                     advance(len(batch))
-                indices.append(design.total_indices(np.stack(values)).T)
+                by_image = np.stack(values, axis=1)
+                indices.append([one.total_indices(own) for one, own in zip(designs, by_image, strict=True)])
                 outputs.append(given.double().cpu().numpy())
                 kept.append(run(torch.einsum("nkhw,kc->nchw", parts, directions)).double().cpu().numpy())
         return _Judged(*(np.concatenate(one) for one in (indices, outputs, kept)))
@@ -220,15 +266,16 @@ def _scorer(given: Tensor, target: Target) -> Callable[[Tensor], Tensor]:
     table = class_table(given, size)
     if target is None:
         classes = table.argmax(dim=1, keepdim=True)
-    elif isinstance(target, int) and 0 <= target < table.shape[1]:
-        classes = torch.full((size, 1), target, device=given.device)
+    elif (number := _number(target)) is not None and 0 <= number < table.shape[1]:
+        classes = torch.full((size, 1), number, device=given.device)
     else:
         raise InputError(f"target is {target!r}, expected a class from 0 to {table.shape[1] - 1}, or a callable.")
     return lambda output: class_table(output, size).gather(1, classes)[:, 0]
 
 
 def _result(
-    field: ReceptiveField,
+    layer: str,
+    field: ReceptiveField | None,
     strength: Float32[np.ndarray, "n k h w"],
     bank: Float64[np.ndarray, "k c"],
     judged: _Judged,
@@ -244,12 +291,13 @@ def _result(
     best = np.argsort(-highest, axis=1, kind="stable")[:, :top]
     values, places = (np.take_along_axis(one, best, axis=1) for one in (highest, where))
     images, where = np.where(values > 0, best, -1), np.stack(np.divmod(places, strength.shape[3]), axis=2)
-    boxes = field.boxes(where.reshape(-1, 2)).reshape(*where.shape[:2], 4)
+    known = field is not None and field.map_size == strength.shape[2:]
+    boxes = field.boxes(where.reshape(-1, 2)).reshape(*where.shape[:2], 4) if field is not None and known else None
     outputs, kept = judged.outputs, judged.kept
     spread = float(np.square(outputs - outputs.mean(axis=0)).sum())
     is_table = outputs.ndim == 2 and outputs.shape[1] > 1
     return Concepts(
-        layer=field.layer,
+        layer=layer,
         target=None,
         images=len(strength),
         bank=bank[order].astype(np.float32),
@@ -260,7 +308,7 @@ def _result(
         top_images=images.astype(np.int64),
         top_places=where.astype(np.int64),
         top_coefficients=values,
-        top_boxes=np.where(images[..., None] < 0, 0, boxes),
+        top_boxes=None if boxes is None else np.where(images[..., None] < 0, 0, boxes),
         reconstruction_error=0.0,
         logit_r2=1 - float(np.square(outputs - kept).sum()) / spread if spread > 0 else None,
         agreement=float((outputs.argmax(axis=1) == kept.argmax(axis=1)).mean()) if is_table else None,

@@ -28,13 +28,14 @@ class Concepts(Shown):
         coefficients: How strong each concept is where: maps of the layer's own size (n, k, h', w').
         importance: Total Sobol index of each concept, its mean over images (k,): the share of the score's variance that
             is lost when the concept is held, interactions included; NaN where no image's score varies.
-        intervals: 95% of each mean, by bootstrap over images; None of one image, or where all are the same.
+        intervals: 95% of each mean, by bootstrap over images, each of which has masks of its own, so that it holds the
+            error of these too; None of one image, or where all are the same.
         importance_by_image: The indices of each image (n, k).
         top_images: Numbers of the images with the strongest place of each concept (k, top); -1 where there is none.
         top_places: Row and column of these places in the layer's map (k, top, 2).
         top_coefficients: How strong the concept is there (k, top).
         top_boxes: What the layer sees from there, its receptive field: (x0, y0, x1, y1) in the image's pixels, x1 and
-            y1 excluded (k, top, 4); zeros where there is no place.
+            y1 excluded (k, top, 4); zeros where there is no place. None where it is not known what the layer sees.
         reconstruction_error: |A - UW| / |A| (Frobenius) over all images and positions.
         logit_r2: 1 - |z - z'|² / |z - mean z|², of the outputs z and those z' of the network on UW, which is their
             share of variance that the concepts keep; None where the outputs have no variance.
@@ -53,7 +54,7 @@ class Concepts(Shown):
     top_images: Int64[np.ndarray, "k top"] = field(repr=False)
     top_places: Int64[np.ndarray, "k top 2"] = field(repr=False)
     top_coefficients: Float32[np.ndarray, "k top"] = field(repr=False)
-    top_boxes: Int64[np.ndarray, "k top 4"] = field(repr=False)
+    top_boxes: Int64[np.ndarray, "k top 4"] | None = field(repr=False)
     reconstruction_error: float
     logit_r2: float | None
     agreement: float | None
@@ -114,7 +115,7 @@ class Concepts(Shown):
                     "top_images": self.top_images[k].tolist(),
                     "top_places": self.top_places[k].tolist(),
                     "top_coefficients": self.top_coefficients[k].tolist(),
-                    "top_boxes": self.top_boxes[k].tolist(),
+                    "top_boxes": None if self.top_boxes is None else self.top_boxes[k].tolist(),
                 }
                 for k in range(len(self.bank))
             ],

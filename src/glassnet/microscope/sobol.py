@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,18 +48,20 @@ class Design:
             return np.where(constant, np.nan, halves / variance)
 
 
-def make_design(inputs: int, points: int, seed: int) -> Design:
-    """Draw a design: a Sobol sequence of 2k dimensions, shifted at random around the unit cube.
+def make_design(inputs: int, points: int, seed: int | Sequence[int]) -> Design:
+    """Draw a design: a scrambled Sobol sequence of 2k dimensions, whose every point is uniform in the unit cube.
 
-    Sobol 1967, https://doi.org/10.1016/0041-5553(67)90144-9; the shift is of Cranley & Patterson 1976.
+    Designs of different seeds are independent, so that the spread of what they give shows how far off each is.
+
+    Sobol 1967, https://doi.org/10.1016/0041-5553(67)90144-9; the scrambling is of Matoušek 1998,
+    https://doi.org/10.1006/jcom.1998.0489.
 
     Args:
         inputs: k.
         points: n, a power of two.
-        seed: Of the shift.
+        seed: Of the scrambling.
     """
     from scipy.stats.qmc import Sobol  # half a second to import
 
-    sequence = Sobol(2 * inputs, scramble=False).random_base2(points.bit_length() - 1)
-    shifted = (sequence + np.random.default_rng(seed).random(2 * inputs)) % 1
-    return Design(shifted[:, :inputs], shifted[:, inputs:])
+    drawn = Sobol(2 * inputs, scramble=True, seed=np.random.default_rng(seed)).random_base2(points.bit_length() - 1)
+    return Design(drawn[:, :inputs], drawn[:, inputs:])

@@ -9,10 +9,10 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from glassnet.display import Shown
-from glassnet.embedding.checks import check_seed, checked_integer, checked_labels, checked_rows
+from glassnet.embedding.checks import check_seed, checked_labels, checked_rows
 from glassnet.embedding.clusters.methods import Assignment, Request, agglomerative, hdbscan, kmeans
 from glassnet.embedding.distances import ruler
-from glassnet.errors import InputError, unknown_name
+from glassnet.errors import InputError, checked_integer, unknown_name
 
 __all__ = ["METHODS", "Clustering", "cluster"]
 

@@ -10,11 +10,11 @@ from jaxtyping import Float32, Float64, Int64
 
 from glassnet.console import say
 from glassnet.devices import choose_device
-from glassnet.embedding.checks import check_range, check_seed, check_varied, checked_number, finite_rows
+from glassnet.embedding.checks import check_range, check_seed, check_varied, finite_rows
 from glassnet.embedding.landmarks import draw_landmarks, place_others
 from glassnet.embedding.pca import CHUNKED_COLUMNS, fit_pca, fit_rows
 from glassnet.embedding.result import Embedding, Move, Options, Rows
-from glassnet.errors import InputError, unknown_name
+from glassnet.errors import InputError, checked_number, unknown_name
 
 START_DEVIATION = 1e-4
 ENGINES = ("glassnet", "opentsne")
