@@ -20,6 +20,7 @@ import glassnet as gn
 from command_line import refused
 from explorer_page import arrays_of
 from glassnet.analysis import analyse
+from glassnet.console import step
 from glassnet.explorer.asked import LARGE_BODIES
 from glassnet.explorer.explore import Explorer, explore
 from glassnet.explorer.jobs import FORGOTTEN_SECONDS, Work
@@ -123,6 +124,35 @@ def test_a_run_that_is_removed_damaged_or_trained_again_is_told(finished, pages,
     (run / "model.safetensors").write_bytes(b"damaged")
     assert shown.ask("image/1").status_code == 410
     assert "damaged" in shown.json("/session")["subjects"][0]["problem"]
+
+
+def test_a_page_that_is_opened_anew_shows_a_run_that_was_trained_again(finished, pages, tmp_path):
+    """Its first requests are sent at once, so that none of them can wait for the list of what is shown."""
+    run = copied(finished, tmp_path)
+    shown = pages(run.path)
+    assert shown.ask("image/1").status_code == 200
+    weights = run.weights()
+    replace_weights(run.path, {name: 0 * one if name.startswith("fc2") else one for name, one in weights.items()})
+    assert shown.ask("labels").status_code == 410
+    assert shown.client.get("/").status_code == 200
+    assert shown.ask("labels").status_code == 200
+
+
+def test_a_page_cancels_what_no_other_page_waits_for(pages):
+    shown = pages(gn.Subject(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 3)), np.zeros((4, 1, 2, 2))))
+    queue, ends = shown.subjects.get(shown.first).queue, threading.Event()
+
+    def run():
+        while not ends.wait(0.01):
+            step()
+        return Names(numbers=[], names=[])
+
+    job = queue.ask(Work(("long",), "long", run), "one")
+    queue.ask(Work(("long",), "long", run), "other")
+    for page, cancelled in (("one", False), ("other", True)):
+        assert shown.client.delete(f"/api/jobs/{job.id}", headers={"X-Page": page}).status_code == 204
+        assert job.cancelled == cancelled
+    ends.set()
 
 
 @pytest.mark.parametrize("labels", [None, [0, 1, 2] * 2])
