@@ -69,8 +69,8 @@ def test_equal_plain_loops(monkeypatch, batch_size, on_disk):
     monkeypatch.setattr(statistics, "IN_MEMORY", 0 if on_disk else 2**28)
     net = TinyNet()
     found = gn.channels(net, IMAGES, LABELS, layers=["conv", "relu:1", "fc1"], top=5, batch_size=batch_size)
-    assert list(found) == ["conv1", "relu:1", "conv2", "fc1"]
-    for name, layer, call in (("conv1", "conv1", 0), ("conv2", "conv2", 0), ("relu:1", "relu", 1), ("fc1", "fc1", 0)):
+    assert list(found) == ["bn", "relu:1", "conv2", "fc1"]
+    for name, layer, call in (("bn", "bn", 0), ("conv2", "conv2", 0), ("relu:1", "relu", 1), ("fc1", "fc1", 0)):
         maps = given(net, layer, call)
         check(found[name], maps if maps.ndim == 4 else maps[:, :, None, None])
 
@@ -112,7 +112,7 @@ def test_labels_that_an_image_has_several_of():
 
 def test_one_image_constant_images_and_no_labels():
     net = TinyNet()
-    one = gn.channels(net, IMAGES[:1], LABELS[:1])
+    one = gn.channels(net, IMAGES[:1], LABELS[:1], layers="conv1")
     assert one["conv1"].top_images.tolist() == [[0]] * 4
     assert np.isnan(one["conv1"].selectivity).all()
     assert np.isnan(one["conv1"].auroc).all()
@@ -196,7 +196,7 @@ def test_it_says_in_one_line_what_it_is():
     found = gn.channels(TinyNet(), IMAGES, LABELS, classes=["red", "green", "blue"])
     assert repr(found).startswith("Channels(12 channels of 2 layers, 23 images, 3 classes, ")
     assert found.dead == {name: one.dead for name, one in found.layers.items() if one.dead}
-    with pytest.raises(InputError, match="no layer 'fc9' here, expected one of conv1, conv2"):
+    with pytest.raises(InputError, match="no layer 'fc9' here, expected one of bn, conv2"):
         found["fc9"]
     assert found["conv2"].table().columns[-1] == "detects"
 
@@ -304,15 +304,36 @@ def test_a_subject_and_a_run_are_asked_over_their_test_images(copy):
     assert copy.channels(layers="conv1", top=2, ablation_images=0).entry.path == found.entry.path
 
 
-def test_active_is_what_passes_a_normalisation_behind_the_layer():
+@pytest.mark.parametrize("layers", ["conv", ["conv"], "last-conv"])
+def test_a_convolution_is_looked_at_behind_its_normalisation_in_all_figures(layers):
     net = TinyNet()
     net.bn.weight.data = torch.tensor([1.0, -1.0, 1.0, 0.5])
     net.bn.bias.data = torch.tensor([-0.2, 0.1, -99.0, 0.0])
-    net.bn.running_mean.copy_(given(net, "conv1").mean(dim=(0, 2, 3)))
-    found = gn.channels(net, IMAGES, LABELS, layers=["conv1", "bn", "relu:0"])
-    for name in ("active", "rectified_means", "selectivity"):
-        expected = getattr(found["relu:0"], name)
-        assert getattr(found["conv1"], name) == pytest.approx(expected, rel=1e-4, nan_ok=True), name
-        assert getattr(found["bn"], name) == pytest.approx(expected, rel=1e-4, nan_ok=True), name
-    assert found["conv1"].dead == (2,)
-    assert found["conv1"].top_images[1].tolist() != found["bn"].top_images[1].tolist()  # the layer's own
+    net.conv2 = nn.Identity()
+    net.fc1 = nn.Linear(4, 6)
+    found = gn.channels(net, IMAGES, LABELS, layers=layers, top=5)
+    assert list(found) == ["bn"]
+    check(found["bn"], given(net, "bn"))
+    assert found["bn"].dead == (2,)
+    subject = gn.Subject(net, IMAGES, LABELS).channels(layers=layers, top=5, ablation_images=0).result
+    assert subject.channels["bn"].to_json() == found["bn"].to_json()
+
+
+def test_a_layers_own_name_means_that_very_layer_in_all_figures():
+    net = TinyNet()
+    net.bn.weight.data = torch.tensor([1.0, -1.0, 1.0, 0.5])
+    net.bn.bias.data = torch.tensor([-0.2, 0.1, -99.0, 0.0])
+    check(gn.channels(net, IMAGES, LABELS, layers="conv1", top=5)["conv1"], given(net, "conv1"))
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+def test_a_normalisation_behind_a_relu_is_not_the_convolutions(inplace):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=inplace), nn.BatchNorm2d(4))
+    net[2].bias.data = torch.tensor([0.0, 0.0, -99.0, -99.0])
+    assert list(gn.channels(net, IMAGES, layers="conv")) == ["0"]
+    found = gn.channels(net, IMAGES, LABELS, layers=["0", "1"], top=5)
+    for name in ("0", "1"):
+        check(found[name], given(net, name))
+        assert found[name].dead == ()
+    assert gn.channels(net, IMAGES, layers="2")["2"].dead == (2, 3)

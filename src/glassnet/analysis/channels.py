@@ -48,7 +48,7 @@ def compute(subject: Subject, request: ChannelsRequest, context: Context) -> Mea
     own = part.subset(chosen)
     given, _ = subject.task.views().given(subject, own, request.split)
     layers, convolutions = behind_normalisation(model, request.layers, given)
-    found = channels(model, given, **_labels(subject, own), layers=list(layers), top=request.top)
+    found = channels(model, given, **_labels(subject, own), layers=layers, top=request.top)
     notes: list[str] = []
     batch_size = min(context.batch_size, subject.task.batch_size, MOST_IN_A_BATCH)
     ablations = _ablations(subject, model, own, found, request, batch_size, notes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -13,8 +12,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from glassnet.images import ImageRows, Images, image_batches
 from glassnet.microscope.layer import find_layers
+from glassnet.microscope.rectified import Outputs
 from glassnet.models.inference import ModelCall, call_model, translate_torch_errors
-from glassnet.models.layers import Call
+from glassnet.models.layers import KINDS as KINDS_OF_LAYERS
+from glassnet.models.layers import Call, LayerChoice
 from glassnet.models.undisturbed import undisturbed
 
 KINDS = ("conv", "last-conv")
@@ -24,18 +25,19 @@ _BETWEEN = (nn.MaxPool2d, nn.AvgPool2d, nn.Dropout, nn.Dropout2d, nn.Identity)
 
 
 def behind_normalisation(
-    model: nn.Module, words: Sequence[str], images: Images | ImageRows, *, forward: ModelCall | None = None
-) -> tuple[tuple[str, ...], dict[str, str]]:
+    model: nn.Module, layers: LayerChoice, images: Images | ImageRows, *, forward: ModelCall | None = None
+) -> tuple[tuple[str | nn.Module, ...], dict[str, str]]:
     """Return the layers to look at for words that say layers, and by such a layer the convolution it stands for.
 
     A convolution that a batch normalisation follows, perhaps behind a pool, has channels without a zero and a sign of
     their own: what is 0 in them the normalisation shifts, and where its scale is negative their lowest value counts.
     Behind it, 0 is what the ReLU that mostly follows cuts at. So the kinds "conv" and "last-conv" mean the output of
     the normalisation there, and the convolution itself where there is none. A layer's own name means that very layer.
+    A normalisation that takes anything else, as what a ReLU gives or wrote over the convolution's output, is none.
 
     Args:
         model: Any module.
-        words: Names, patterns and kinds.
+        layers: Names, patterns, kinds and modules, as `select_layers` takes them.
         images: (n, channel, height, width), of which two are looked at.
         forward: How the model is called on a batch.
 
@@ -43,10 +45,10 @@ def behind_normalisation(
         InputError: There is no convolution that runs.
     """
     call = forward or call_model
-    asked: dict[str, None] = {}
+    asked: dict[str | nn.Module, None] = {}
     stands_for: dict[str, str] = {}
-    for word in words:
-        if word not in KINDS:
+    for word in [layers] if isinstance(layers, str | nn.Module) else layers:
+        if isinstance(word, nn.Module) or word not in KINDS:
             asked[word] = None
             continue
         found = find_layers(model, word, images, call)
@@ -54,7 +56,9 @@ def behind_normalisation(
             model, {made: name for name, one in found.items() for made in one.readings}, images, call
         )
         for name in found:
-            asked[behind.get(name, name)] = None
+            shown = behind.get(name, name)
+            # A module that is named as a kind is asked for as itself.
+            asked[model.get_submodule(shown) if shown in KINDS_OF_LAYERS else shown] = None
             if name in behind:
                 stands_for[behind[name]] = name
     return tuple(asked), stands_for
@@ -64,8 +68,8 @@ def _normalisations(
     model: nn.Module, convolutions: dict[Call, str], images: Images | ImageRows, call: ModelCall
 ) -> dict[str, str]:
     """Return the batch normalisation behind each convolution that has one, both by name."""
-    owner: dict[int, str] = {}
-    alive: list[Any] = []  # so that no two tensors have one address
+    owner: dict[Call, str] = {}
+    outputs = Outputs()  # as they were given: what is written over them since is another value
     found: dict[str, Call] = {}
     counts: Counter[str] = Counter()
     modules = dict(model.named_modules())
@@ -73,17 +77,17 @@ def _normalisations(
     looked |= {made[0]: modules[made[0]] for made in convolutions}
 
     def note(name: str, taken: Any, output: Any) -> None:
-        number = counts[name]
+        made = (name, counts[name])
         counts[name] += 1
-        own = convolutions.get((name, number))
-        before = owner.get(id(taken[0])) if taken else None
-        alive.extend((taken, output))
-        if own is not None:
-            owner[id(output)] = own
-        elif before is not None and isinstance(modules[name], _BatchNorm):
-            found.setdefault(before, (name, number))
-        elif before is not None:
-            owner[id(output)] = before
+        own = convolutions.get(made)
+        before = own or next((owner[one] for one in outputs.taken((taken, {}), None)), None)
+        if before is None:
+            return
+        if own is None and isinstance(modules[name], _BatchNorm):
+            found.setdefault(before, made)
+        else:
+            owner[made] = before
+            outputs.note(made, output)
 
     _, first = next(image_batches(model, images[:2], 2))
     with ExitStack() as hooks, undisturbed(model), torch.no_grad(), translate_torch_errors(model, first):

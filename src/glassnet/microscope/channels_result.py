@@ -41,12 +41,10 @@ class LayerChannels(Shown):
         top_places: Row and column of these activations in the layer's map, of equals the first (c, top, 2).
         boxes: What the channel sees from there, as (x0, y0, x1, y1) in pixels, x1 and y1 excluded, cut off at the
             image's borders (c, top, 4): the receptive field. None where it is not known.
-        active: Share of the images that activate the channel at all (c,): above 0 somewhere, behind a batch
-            normalisation where one takes the layer's output.
+        active: Share of the images that activate the channel at all (c,): above 0 somewhere in what the layer gives.
         means: Mean activation over all images and places (c,).
         class_means: So over the images of each class (c, k); NaN of a class without images. None without labels.
-        rectified_means: So of max(x, 0), which is what a ReLU behind the layer, and behind such a normalisation, lets
-            through (c, k).
+        rectified_means: So of max(x, 0), which is what a ReLU that takes the layer's output lets through (c, k).
         selectivity: (m - m') / (m + m'), with m the highest of the rectified means and m' the mean of those of the
             other classes: 0 where all classes are alike, 1 where one alone activates the channel (c,). NaN of a channel
             that no class activates, or with fewer than two classes. Morcos et al. 2018, https://arxiv.org/abs/1803.06959.

@@ -16,9 +16,7 @@ from glassnet.microscope.detectors import Maxima, auroc
 from glassnet.microscope.dissection import Tail
 from glassnet.microscope.layer import LayerCalls
 from glassnet.microscope.members import Members
-from glassnet.microscope.normalised import Affine
 from glassnet.microscope.strongest import Strongest
-from glassnet.models.layers import Call
 
 AT_ONCE = 2**22
 """Numbers of a layer that are gone through again and again while they are in the processor's cache."""
@@ -30,7 +28,6 @@ class _Layer:
 
     calls: LayerCalls
     channels: slice
-    affine: Affine | None
     tail: Tail | None
     size: tuple[int, int] = (1, 1)
     never_negative: bool = True
@@ -51,7 +48,6 @@ class Responses:
         *,
         top: int,
         batch_size: int,
-        affines: Mapping[Call, Affine],
         rectified: Mapping[str, str],
         members: Members | None = None,
         maxima: Maxima | None = None,
@@ -63,8 +59,7 @@ class Responses:
             layers: Whose outputs they are, by name.
             top: Images kept for each channel.
             batch_size: Images of a batch, at most.
-            affines: By call, what a normalisation behind a layer makes of it.
-            rectified: By the name of a ReLU, that of the layer whose very output it takes, without a normalisation.
+            rectified: By the name of a ReLU, that of the layer whose very output it takes.
             members: Which images are of which class.
             maxima: Takes each image's highest activations, where there are classes.
             tails: By layer, what finds the thresholds of dissection, where there are masks.
@@ -74,12 +69,11 @@ class Responses:
         count = 0
         for name, calls in layers.items():
             channels = slice(count, count + calls.channels)
-            affine = affines.get(next(iter(calls.readings)))
-            self._layers[name] = _Layer(calls, channels, affine, None if tails is None else tails[name])
+            self._layers[name] = _Layer(calls, channels, None if tails is None else tails[name])
             count = channels.stop
         for name, source in rectified.items():
             self._layers[name].rectifies, self._layers[source].is_rectified = self._layers[source], True
-        self._found = torch.empty(3 if members is None else 4, batch_size, count)
+        self._found = torch.empty(2 if members is None else 3, batch_size, count)
         self._places = torch.zeros(batch_size, count, dtype=torch.int32)
         self._active, self._sums = (torch.zeros(count, dtype=torch.float64) for _ in range(2))
         if members is not None:
@@ -108,19 +102,16 @@ class Responses:
     def _measure(
         self, layer: _Layer, flat: Float[Tensor, "part place channel"], room: Float32[Tensor, "figure part channel"]
     ) -> None:
-        """Put down each image's highest activation, its mean, and the highest behind the normalisation.
-
-        Where there are classes, the mean of what a ReLU there lets through is put down, too.
-        """
-        highest, means = flat.amax(dim=1), flat.mean(dim=1)
-        room[0], room[1], room[2] = highest, means, _behind(layer, flat, highest)
+        """Put down each image's highest activation and its mean; where there are classes, that above 0, too."""
+        means = flat.mean(dim=1)
+        room[0], room[1] = flat.amax(dim=1), means
         if self.members is not None and not layer.is_rectified:
-            room[3] = _let_through(layer, flat, means)
+            room[2] = _let_through(layer, flat, means)
 
     def _rectify(self, layer: _Layer, source: _Layer, flat: Float[Tensor, "batch place channel"]) -> None:
         """Put down the same of a ReLU, by what its source gave, and what it lets through of that."""
-        highest, means, behind, *others = self._found[:, : len(flat)]
-        highest[:, layer.channels] = behind[:, layer.channels] = highest[:, source.channels].clamp_min(0)
+        highest, means, *others = self._found[:, : len(flat)]
+        highest[:, layer.channels] = highest[:, source.channels].clamp_min(0)
         means[:, layer.channels] = flat.mean(dim=1).cpu()
         for one in others:
             one[:, layer.channels] = one[:, source.channels] = means[:, layer.channels]
@@ -131,10 +122,10 @@ class Responses:
         Raises:
             InputError: A layer gave NaN or infinity.
         """
-        highest, means, behind, *others = self._found[:, :size]
+        highest, means, *others = self._found[:, :size]
         self._check(start, highest + means)
         self.images = start + size
-        self._active += (behind > 0).sum(dim=0)
+        self._active += (highest > 0).sum(dim=0)
         self._sums += means.sum(dim=0, dtype=torch.float64)
         if self.members is not None:
             rows, classes = self.members.of_batch(start, self.images)
@@ -187,24 +178,10 @@ class Responses:
         return {name: layer.tail.thresholds() for name, layer in self._layers.items() if layer.tail is not None}
 
 
-def _behind(
-    layer: _Layer, flat: Float[Tensor, "part place channel"], highest: Float[Tensor, "part channel"]
-) -> Float[Tensor, "part channel"]:
-    """Return each image's highest activation behind the normalisation, if there is one."""
-    if layer.affine is None:
-        return highest
-    scale, shift = layer.affine
-    turned = torch.where(scale < 0, flat.amin(dim=1), highest) if bool((scale < 0).any()) else highest
-    return turned * scale + shift
-
-
 def _let_through(
     layer: _Layer, flat: Float[Tensor, "part place channel"], means: Float[Tensor, "part channel"]
 ) -> Float[Tensor, "part channel"]:
     """Return the means of what a ReLU there lets through."""
-    if layer.affine is not None:
-        scale, shift = layer.affine
-        return torch.addcmul(shift, flat, scale).clamp_min_(0).mean(dim=1)
     # Of what is never negative it is the mean, and the lowest value tells that soonest; it is asked until one is.
     layer.never_negative = layer.never_negative and bool(flat.amin() >= 0)
     return means if layer.never_negative else flat.clamp_min(0).mean(dim=1)

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from glassnet.console import progress
 from glassnet.errors import InputError
 from glassnet.images import ImageRows, Images, check_images, device_of, image_batches
+from glassnet.microscope.behind import behind_normalisation
 from glassnet.microscope.channels_result import Channels, LayerChannels
 from glassnet.microscope.detectors import Maxima
 from glassnet.microscope.dissection import Overlap, Tail
 from glassnet.microscope.layer import LayerCalls, find_layers
 from glassnet.microscope.members import Members, mask_rows, of_labels, of_masks
-from glassnet.microscope.normalised import normalisations
 from glassnet.microscope.rectified import Outputs, by_name, check_source, rectifiers
 from glassnet.microscope.responses import Responses
 from glassnet.models.capture import hooked_with_arguments
@@ -65,8 +65,9 @@ def channels(
         images: (n, channel, height, width), uint8 or float as the model takes it.
         labels: Class of each image (n,), or yes or no for each label (n, labels).
         layers: What `select_layers` takes: names, patterns, kinds, modules. A layer that runs twice gives "relu:0" and
-            "relu:1". A convolution is looked at as it is, before what follows, but for what counts as active: that is
-            above 0 behind a batch normalisation that takes its output, if there is one.
+            "relu:1". The kinds "conv" and "last-conv" mean each convolution behind the batch normalisation that takes
+            its output, at once or behind a pool, if there is one: all figures are then of what the normalisation gives,
+            under its name, as in "bn1". A layer's own name, as "conv1", means that very layer, in all figures.
         masks: Class of each pixel (n, height, width), 255 for none, of any size: each channel is then compared with
             each class's pixels. Without labels, an image is of every class in its mask.
         top: Images kept for each channel, the strongest.
@@ -84,6 +85,7 @@ def channels(
         raise InputError(f"top is {top}, expected at least 1.")
     members = _members(labels, masks, classes, len(images))
     call = forward or call_model
+    layers, _ = behind_normalisation(model, layers, images, forward=call)
     found = find_layers(model, layers, images, call)
     batch_size = min(batch_size or _batch_size(model, images, found.values()), len(images))
     figures, thresholds = _responses(model, images, batch_size, call, found, top, members, masks is not None)
@@ -146,9 +148,7 @@ def _responses(
     with_masks: bool,
 ) -> tuple[dict[str, dict[str, Any]], dict[str, Tensor]]:
     """Return all figures but those of dissection, by layer, and the thresholds for these, where there are masks."""
-    affines = normalisations(model, layers.values(), images, call)
-    taken = rectifiers(model, layers.values(), images, call)
-    sources = {made: source for made, source in taken.items() if made not in affines and source not in affines}
+    sources = rectifiers(model, layers.values(), images, call)
     count = sum(layer.channels for layer in layers.values())
     held = IN_MEMORY // (4 * count)
     tails = {name: Tail(layer.channels, len(images)) for name, layer in layers.items()} if with_masks else None
@@ -157,7 +157,6 @@ def _responses(
             layers,
             top=top,
             batch_size=batch_size,
-            affines=affines,
             rectified=by_name(sources, layers),
             members=members,
             maxima=maxima,

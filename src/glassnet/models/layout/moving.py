@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from glassnet.models.layout.axes import (
@@ -281,14 +282,24 @@ def _made_anew(_one: Operation) -> None:
 
 
 def _indexed(one: Operation) -> Axes | None:
+    """Forget the axes along which tensors pick indices; their own axes stand there, or first where these lie apart."""
     axes, shape = one.axes(), tuple(one.output.shape)
     if axes is None:
         return None
-    places = [number for number, index in enumerate(one.args[1]) if index is not None]
-    if len(places) == 1 and len(axes) == len(shape):
-        number = places[0]
-        return (*axes[:number], fresh("other", shape[number]), *axes[number + 1 :])
-    return tuple(fresh("other", size) for size in shape)
+    indices = [(number, index) for number, index in enumerate(one.args[1]) if index is not None]
+    places = [number for number, _ in indices]
+    taken = [index.ndim if index.dtype in (torch.bool, torch.uint8) else 1 for _, index in indices]
+    left = [axis for number, axis in enumerate(axes) if number not in places]
+    if max(taken) > 1:
+        return tuple(fresh("other", size) for size in shape)
+    together = places == list(range(places[0], places[0] + len(places)))
+    first, new = places[0] if together else 0, len(shape) - len(left)
+    return (*left[:first], *(fresh("other", size) for size in shape[first : first + new]), *left[first:])
+
+
+def _turned(one: Operation) -> Axes | None:
+    """Forget the two axes that are turned by right angles."""
+    return _mixed(replace(one, args=(one.args[0], list(one.argument(2, (0, 1))))))
 
 
 MOVING: dict[str, Rule] = {
@@ -307,7 +318,8 @@ MOVING: dict[str, Rule] = {
     "stack": _stack,
     "unfold": _unfold,
     "roll": _roll,
-    **dict.fromkeys(("flip", "sort", "index_select", "gather", "rot90"), _mixed),
+    **dict.fromkeys(("flip", "sort", "index_select", "gather"), _mixed),
+    "rot90": _turned,
     "topk": lambda one: _mixed(replace(one, args=(one.args[0], one.argument(2, -1)))),
     "index": _indexed,
     **dict.fromkeys(("scatter", "scatter_add", "scatter_reduce", "index_copy", "index_add"), _placed),

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from glassnet.models.layout.axes import Axes, Axis, Factor, is_spatial, size_of
+from glassnet.models.layout.axes import Axes, Axis, Factor, is_spatial, size_of, whole_kind
 
 
 @dataclass(frozen=True)
@@ -125,13 +125,21 @@ class Reading:
         return tuple(number for number, unit in enumerate(self.units) if not _is_of_images(unit))
 
     def to_places(self, value: Shaped[Tensor, ...]) -> Shaped[Tensor, "batch channel height width"]:
-        """Rearrange an output to maps; vectors become one pixel, and tokens without a grid a column of pixels."""
+        """Rearrange an output to maps; vectors become one pixel, and tokens without a grid a column of pixels.
+
+        Two axes beside those of images and channels are rows and columns, even where it is not known which pixels they
+        stand for, as behind a flip: the map stays as the layer gives it.
+        """
         if not self.problem_as_map():
             return self.to_maps(value)
         apart, places = self.apart(value), self.numbers()
         batch = next(number for number, unit in enumerate(self.units) if _is_of_images(unit))
         others = [number for number in range(apart.ndim) if number not in places and number != batch]
         channels = prod(apart.shape[number] for number in places)
+        if len(others) == 2 and len(places) == 1 and apart.ndim == value.ndim:
+            first, second = (whole_kind(self.units[number]) for number in others)
+            turned = first != second and (first == "width" or second == "height")
+            return apart.permute(batch, *places, *(others[::-1] if turned else others))
         return apart.permute(batch, *places, *others).reshape(apart.shape[batch], channels, -1, 1)
 
     def _pixels(self) -> tuple[list[Factor], list[Factor], list[Factor]]:

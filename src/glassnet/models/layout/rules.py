@@ -88,6 +88,8 @@ def _product(one: Operation, first: int, second: int) -> Axes | None:
         return None
     shape = one.output.shape
     if right is None and left is not None:
+        if _mixes_lines(left):
+            return (*left[:-1], fresh("other", shape[-1]))
         rows = demoted(left[-2]) if len(left) > 1 else fresh("other", shape[-2])
         return (*left[:-2], rows, fresh("channel", shape[-1]))
     if left is None and right is not None:
@@ -109,8 +111,20 @@ def _holds_channels(axis: Axis) -> bool:
     return any(factor.kind == "channel" for factor in axis)
 
 
+def _mixes_lines(axes: Axes) -> bool:
+    """Tell whether the last axis is the rows or columns of maps, whose channels and others stand before it.
+
+    A product with a weight then mixes places within each channel, and makes no channels.
+    """
+    others = {factor.kind for axis in axes[:-1] for factor in axis if factor.size > 1}
+    kind = whole_kind(axes[-1])
+    return kind in ("height", "width") and "channel" in others and bool(others & ({"height", "width"} - {kind}))
+
+
 def _linear(one: Operation) -> Axes | None:
     axes = one.axes()
+    if axes is not None and _mixes_lines(axes):
+        return (*axes[:-1], fresh("other", one.output.shape[-1]))
     return None if axes is None else (*map(demoted, axes[:-1]), fresh("channel", one.output.shape[-1]))
 
 

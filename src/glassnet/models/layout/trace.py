@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_leaves
 from glassnet.models.dispatch import DispatchMode
 from glassnet.models.inference import ModelCall, call_model
 from glassnet.models.layers import Call
-from glassnet.models.layout.axes import Axes, fresh, size_of
+from glassnet.models.layout.axes import Axes, fresh, resized, signature, size_of, whole_kind
 from glassnet.models.layout.moving import Operation, default
 from glassnet.models.layout.reading import Reading
 from glassnet.models.layout.rules import RULES
@@ -48,6 +48,7 @@ class AxisTrace(DispatchMode):
         names = ("batch", "channel", "height", "width")
         axes = tuple(axis for name, size in zip(names, images.shape, strict=True) for axis in [fresh(name, size)])  # type: ignore[arg-type]
         self._known: dict[_Key, Axes | None] = {_key(images): axes}
+        self._empty: dict[int, list[_Key]] = {}  # by memory, what holds no image but what is written over parts of it
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -63,8 +64,23 @@ class AxisTrace(DispatchMode):
             same = name.startswith("as_strided") and isinstance(tensor, Tensor) and _key(tensor) in self._known
             if isinstance(tensor, Tensor) and not same:  # other strides of axes of one index change nothing
                 operation = Operation(args, options, lambda one: given.get(id(one)), tensor, place)
-                self._known[_key(tensor)] = _axes_after(name, operation)
+                axes = _axes_after(name, operation)
+                self._known[_key(tensor)] = axes
+                self._note_parts(name, tensor, axes)
         return output
+
+    def _note_parts(self, name: str, tensor: Tensor, axes: Axes | None) -> None:
+        """Give what holds no image the axes of what is written over a part of it, as circular padding does."""
+        key = _key(tensor)
+        memory = self._empty.setdefault(key[0], [])
+        if axes is None and name != "copy_":
+            self._empty[key[0]] = [*(one for one in memory if one != key), key]
+        elif axes is not None and name == "copy_":
+            for whole in memory:
+                if whole != key and _is_part(key, whole):
+                    self._known[whole] = _grown(axes, self._known.get(whole), whole[2])
+        elif key in memory:
+            memory.remove(key)
 
     def axes_of(self, tensor: Tensor) -> Axes | None:
         """Return what the axes of a tensor are made of; None where no image reached it."""
@@ -92,6 +108,27 @@ def _key(tensor: Tensor) -> _Key:
     # The stride of an axis of one index says nothing.
     strides = tuple(stride if size > 1 else 0 for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
     return tensor.untyped_storage()._cdata, int(tensor.storage_offset()), tuple(tensor.shape), strides
+
+
+def _is_part(part: _Key, whole: _Key) -> bool:
+    """Tell whether one tensor may be a slice of another of as many axes."""
+    same = (
+        all(a == b or not a or not b for a, b in zip(part[3], whole[3], strict=True))
+        if len(part[3]) == len(whole[3])
+        else False
+    )
+    return same and part[1] >= whole[1] and all(a <= b for a, b in zip(part[2], whole[2], strict=True))
+
+
+def _grown(part: Axes, known: Axes | None, shape: Sequence[int]) -> Axes:
+    """Return the axes of a tensor over a slice of which another was written, and others of other axes before."""
+    grown = tuple(resized(axis, size) for axis, size in zip(part, shape, strict=True))
+    if known is None:
+        return grown
+    return tuple(
+        one if signature(one) == signature(two) or whole_kind(one) == whole_kind(two) else fresh("other", size_of(one))
+        for one, two in zip(known, grown, strict=True)
+    )
 
 
 def trace(
