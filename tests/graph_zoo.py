@@ -1,5 +1,7 @@
 """Small graphs of all kinds of operations, on images of 13 x 17 pixels."""
 
+from functools import partial
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -92,6 +94,29 @@ def causal(x, first):
 def fused(x, first, causal=False):
     x = first(x).flatten(2).mT[:, None]
     return F.scaled_dot_product_attention(x, x, x, is_causal=causal)[:, 0]
+
+
+def masked(x, first, score, after=lambda weights: weights):
+    """Attention of rows of tokens, where `score` puts a mask between rows that is -100, or no mask at all."""
+    x = first(x).flatten(2).mT
+    rows = torch.arange(x.shape[1]) // 4
+    hidden = (rows[:, None] != rows).to(x) * -100
+    return after(score(x @ x.mT * 1e-3, hidden)) @ x
+
+
+MASKED = {
+    "masked": lambda scores, hidden: (scores + hidden).softmax(-1),
+    "masked and scaled up": lambda scores, hidden: ((scores + hidden) * 2 / 0.5 + 1).softmax(-1),
+    "masked and scaled down": lambda scores, hidden: ((scores + hidden) * 0.01).softmax(-1),
+    "masked and divided": lambda scores, hidden: ((scores + hidden) / 100).softmax(-1),
+    "masked by a share": lambda scores, hidden: torch.add(scores, hidden, alpha=0.01).softmax(-1),
+    "masked and brought back": lambda scores, hidden: ((scores + hidden) - hidden).softmax(-1),
+    "masked and raised": lambda scores, hidden: ((scores + hidden) + -hidden).softmax(-1),
+    "masked everywhere": lambda scores, hidden: (scores + (hidden - 100) * 0.1 - 50).softmax(-1),
+    "masked, and the logarithm": lambda scores, hidden: (scores + hidden).log_softmax(-1),
+    "masked, and more added": lambda scores, hidden: (scores + hidden).softmax(-1) + 1e-3,
+    "masked, and the weights scaled": lambda scores, hidden: (scores + hidden).softmax(-1) * 0.5,
+}
 
 
 def rolled_on_both_sides(x, first, last):
@@ -274,6 +299,7 @@ GRAPHS = {
     "fused attention": lambda: Net(fused, first=first(4, stride=4)),
     "causal attention": lambda: Net(causal, first=first(4, stride=4)),
     "fused causal attention": lambda: Net(lambda x, first: fused(x, first, True), first=first(4, stride=4)),
+    **{name: partial(Net, partial(masked, score=score), first=first(4, stride=4)) for name, score in MASKED.items()},
     "windowed attention": lambda: Net(windowed, first=first((4, 2), stride=2, padding=(1, 0))),
     "shifted windows, not masked": lambda: Net(
         lambda x, first: windowed(x, first, 1), first=conv(3, 4, (4, 2), stride=2, padding=(1, 0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import reduce
 from typing import Any
@@ -10,17 +10,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from glassnet.models.receptive.reach import EMPTY, HIDDEN, ZERO, Line, Reach, squashed
+from glassnet.models.receptive.reach import EMPTY, HIDDEN, OPEN, ZERO, Line, Reach, squashed
 
 LOW = -50.0
 """What is added to a number, or put in its place, to hide it from a softmax: exp(-50) = 2e-22."""
+SMALL = 25.0
+"""What may be added to a hidden number that stays hidden: exp(-25) = 1e-11."""
 
 
 def low(value: Any) -> Tensor:
-    """Tell where a constant hides what it is added to."""
+    """Tell where a constant hides what it is added to, compared with what it leaves the most of."""
     if isinstance(value, Tensor):
-        hidden = value.le(LOW) if value.is_floating_point() and not value.is_meta else torch.zeros((), dtype=torch.bool)
-        return hidden.cpu()
+        if not value.is_floating_point() or value.is_meta or not value.numel():
+            return torch.zeros((), dtype=torch.bool)
+        return value.le(LOW + min(float(value.max()), 0)).cpu()
     return torch.tensor(isinstance(value, int | float) and value <= LOW)
 
 
@@ -31,13 +34,37 @@ def highest(masks: Sequence[Tensor]) -> Tensor | None:
 
 
 def added(result: Reach, parts: Sequence[Reach], constants: Sequence[Any]) -> Reach:
-    """Return a sum with the masks of what was added, and with that of constants."""
-    hidden = [low(one) for one in constants]
-    masks = [part.widened(result.shape).mask for part in parts]
-    found = [mask for mask in masks if mask is not None]
+    """Return a sum with the masks of what was added, and with that of constants.
+
+    What is hidden stays so, but for a constant that may bring it back; a 0 that a softmax made does not stay one.
+    """
+    kept = parts if max(map(_number(torch.amax), constants), default=0) <= SMALL else []
+    masks = [part.widened(result.shape).mask for part in kept]
+    found = [torch.where(mask == HIDDEN, mask, OPEN) for mask in masks if mask is not None]
     ndim = len(result.shape)
+    hidden = [low(one) for one in constants]
     wide = [one.view(*[1] * (ndim - one.ndim), *one.shape).to(torch.int8) * HIDDEN for one in hidden]
     return replace(result, mask=highest([*found, *wide]))
+
+
+def scaled(result: Reach, parts: Sequence[Reach], factors: Sequence[Any]) -> Reach:
+    """Return a product with what a softmax made 0, and with what is hidden if a constant of at least 1 scales it."""
+    keeps = bool(factors) and min(map(_number(torch.amin), factors)) >= 1
+    masks = [part.widened(result.shape).mask for part in parts]
+    found = [mask if keeps else torch.where(mask == ZERO, mask, OPEN) for mask in masks if mask is not None]
+    return replace(result, mask=highest(found))
+
+
+def _number(extreme: Callable[[Tensor], Tensor]) -> Callable[[Any], float]:
+    """Return what makes one number of a constant, as its largest; 0 where it has none."""
+
+    def of(value: Any) -> float:
+        if isinstance(value, Tensor):
+            known = value.numel() and not value.is_meta and not value.is_complex()
+            return float(extreme(value)) if known else 0.0
+        return float(value) if isinstance(value, int | float) else 0.0
+
+    return of
 
 
 def softmax(given: Reach, axis: int) -> Reach:

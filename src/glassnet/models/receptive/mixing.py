@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from glassnet.models.receptive.masks import added, product, softmax
+from glassnet.models.receptive.masks import added, product, scaled, softmax
 from glassnet.models.receptive.moving import swapped, viewed
 from glassnet.models.receptive.operation import Operation
 from glassnet.models.receptive.reach import Reach, by_groups, everything, joined
@@ -20,9 +21,13 @@ def pointwise(one: Operation) -> Reach | None:
     if not known:
         return None
     result = joined(known, one.shape)
-    if one.name in ("add", "sub", "mul", "div"):  # what a softmax will not see stays so
-        values = [one.get("self"), one.get("other")] if one.name == "add" else []
-        return added(result, known, [value for value in values if id(value) not in one.reaches])
+    constants = [value for value in (one.get("self"), one.get("other")) if id(value) not in one.reaches]
+    if one.name == "add" and one.get("alpha", 1) == 1:  # what a softmax will not see stays so
+        return added(result, known, constants)
+    if one.name == "mul":
+        return scaled(result, known, constants)
+    if one.name == "div" and one.first is not None:
+        return scaled(result, [one.first], [torch.as_tensor(value).reciprocal() for value in constants])
     return result
 
 
@@ -70,8 +75,12 @@ def cumulated(one: Operation) -> Reach | None:
 
 
 def softmaxed(one: Operation) -> Reach | None:
-    """Of all along an axis that no mask hides."""
-    return None if one.first is None else softmax(one.first, one["dim"])
+    """Of all along an axis that no mask hides; the logarithm of what is hidden is no 0, and of the number, too."""
+    given = one.first
+    if given is None or "log" not in one.name:
+        return None if given is None else softmax(given, one["dim"])
+    seen = replace(softmax(given, one["dim"]), mask=None)
+    return joined([seen, replace(given, mask=None)], one.shape).with_lines(seen.lines)
 
 
 def _over(given: Reach, axes: Sequence[int]) -> Reach:
