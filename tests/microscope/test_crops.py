@@ -84,7 +84,7 @@ def test_what_cannot_be_cut_out_is_said():
     with pytest.raises(InputError, match=r"images are 3 of 16 x 16 pixels, .*pass those that were looked at"):
         found.crops(IMAGES[:3], "conv2", 0)
     with pytest.raises(InputError, match=r"images are 23 of 6 x 16 pixels, .*pass those that were looked at"):
-        found.crops(IMAGES[:, :, :6], "conv1", 0)
+        found.crops(IMAGES[:, :, :6], "bn", 0)
 
 
 class Unseen(nn.Module):
