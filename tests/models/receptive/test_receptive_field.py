@@ -230,3 +230,14 @@ def test_the_model_and_torchs_randomness_are_left_as_they_were():
     assert all(module.training for module in net.modules())
     assert all(torch.equal(one, before[name]) for name, one in net.state_dict().items())
     assert all(one.requires_grad and one.grad is None for one in net.parameters())
+
+
+def test_units_that_see_only_padding_leave_the_others_regular():
+    assert seen(nn.Sequential(conv(3, 4, 1, padding=1)), "0") == ((1, 1), (1, 1), (-1, -1))
+    padded = nn.Sequential(nn.ZeroPad2d((3, 0, 1, 2)), conv(3, 4, 3, stride=2))
+    assert seen(padded, "1", (12, 9)) == ((3, 3), (2, 2), (-1, -3))
+    field = gn.receptive_field(padded, "1", (12, 9))
+    assert (field.box(0, 0), field.box(0, 1), field.box(3, 3)) == ((0, 0, 0, 0), (0, 0, 2, 2), (3, 5, 6, 8))
+    assert seen(nn.Sequential(conv(3, 3, 3), nn.ZeroPad2d(4)), "1") == ((3, 3), (1, 1), (-4, -4))
+    apart = gn.receptive_field(nn.Sequential(nn.ConvTranspose2d(3, 4, 1, stride=2)), "0", 9)  # each other sees nothing
+    assert (apart.size, apart.stride, apart.offset) == ((1, 1), (None, None), (None, None))

@@ -120,7 +120,7 @@ def regular(
 
     Args:
         starts: First pixel of what each unit sees.
-        ends: The pixel after the last one.
+        ends: The pixel after the last one; no more than the first where the unit sees nothing, as in the padding.
         length: Pixels along the axis.
         windows: Those that the operations would have on an endless image, if they are the same all over.
     """
@@ -137,7 +137,8 @@ def regular(
         stride, rest = divmod(int(starts[second] - starts[first]), int(second - first))
         offset = int(starts[first]) - stride * int(first)
         expected = offset + stride * np.arange(len(starts))
-        fits = (starts == expected.clip(0, length)) & (ends == (expected + largest).clip(0, length))
+        low, high = expected.clip(0, length), (expected + largest).clip(0, length)
+        fits = (starts == low) & (ends == high) | (starts >= ends) & (low >= high)
         if not rest and stride > 0 and fits.all():
             return Regular(largest, stride, offset)
     return Regular(largest)

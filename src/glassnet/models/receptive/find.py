@@ -205,7 +205,10 @@ def _lines(reading: Reading, reach: Reach, map_size: tuple[int, ...]) -> tuple[W
 
 
 def _regular(starts: np.ndarray, ends: np.ndarray, length: int, windows: Windows | None) -> Regular:
-    """Return size, stride and offset along the first axis; across it, all units must see the same."""
-    if (starts != starts[:, :1]).any() or (ends != ends[:, :1]).any():
+    """Return size, stride and offset along the first axis; across it, all units that see anything must see the same."""
+    seen = ends > starts
+    which = np.arange(len(starts)), seen.argmax(axis=1)
+    first, last = starts[which], ends[which]
+    if (seen & ((starts != first[:, None]) | (ends != last[:, None]))).any():
         return Regular(int((ends - starts).max()))
-    return regular(starts[:, 0], ends[:, 0], length, windows)
+    return regular(first, last, length, windows)
