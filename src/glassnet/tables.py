@@ -53,10 +53,15 @@ class Table:
         Args:
             width: Characters in a line; if not given, those of the terminal, or 80 where there is none.
         """
-        width = width or shutil.get_terminal_size((80, 24)).columns
+        width = width or terminal_width()
         blocks = [self._block(block, width) for block in _blocks(self, width)]
         parts = [self.caption] * bool(self.caption) + blocks + [self.note] * bool(self.note)
         return "\n\n".join(parts)
+
+    def fits(self, width: int) -> bool:
+        """Tell whether a terminal of so many characters shows the table in one block, no line of which is too long."""
+        least = _least_widths(self._lines())
+        return sum(least) + GAP * (len(least) - 1) <= width
 
     def markdown(self) -> str:
         """Write the table in Markdown, its columns aligned so that the source is readable too."""
@@ -79,6 +84,11 @@ class Table:
         rule = [(" " * GAP).join("-" * one for one in widths)]
         total = [rule, rows.pop()] if self.total else []
         return "\n".join(line for part in (header, rule, *rows, *total) for line in part)
+
+
+def terminal_width() -> int:
+    """Return how many characters a line of the terminal has; 80 where there is none."""
+    return shutil.get_terminal_size((80, 24)).columns
 
 
 def make_table(

@@ -10,12 +10,14 @@ import torch
 import glassnet as gn
 from glassnet.analysis import KINDS, analyse
 from glassnet.analysis.base import Context
-from glassnet.analysis.channel_sheets import facts
+from glassnet.analysis.channel_rows import channel_rows, channels_table, driven, driven_words, overview
+from glassnet.analysis.channel_sheets import _picture, facts
 from glassnet.analysis.measured_channels import part_of
 from glassnet.data.split import training_parts
 from glassnet.errors import InputError
 from glassnet.figures import channels as channels_figure
 from glassnet.microscope import maximise
+from glassnet.microscope.visualized import Visualized
 from tiny_nets import CLASSES, TinyNet, coloured, make_subject
 from tiny_runs import save_bars, tiny_segmentation, tiny_vae
 
@@ -55,7 +57,7 @@ def test_a_layer_by_its_own_name_is_that_very_layer(subject):
     )
 
 
-def test_what_is_selective_and_what_is_harmful(make):
+def test_what_is_selective_and_what_is_needed(make):
     result = analyse(make(model=Ablated()), "channels", value="mean").result
     layer, found = result["bn"], result.ablations["bn"]
     assert layer.dead == (1,)
@@ -64,11 +66,10 @@ def test_what_is_selective_and_what_is_harmful(make):
     assert result.selective("bn", 9).tolist() == sorted(alive, key=lambda c: -layer.selectivity[c])
     losses = found.lost("loss")
     assert (found.lost() == 0).all()  # so the loss tells them apart
-    assert result.harmful("bn").tolist() == sorted(np.flatnonzero(losses > 0).tolist(), key=lambda c: -losses[c])
+    assert result.needed("bn").tolist() == sorted(np.flatnonzero(losses > 0).tolist(), key=lambda c: -losses[c])
     by_accuracy = dataclasses.replace(found, ablated={**found.ablated, "accuracy": found.baseline["accuracy"] - losses})
     assert (
-        dataclasses.replace(result, ablations={"bn": by_accuracy}).harmful("bn").tolist()
-        == result.harmful("bn").tolist()
+        dataclasses.replace(result, ablations={"bn": by_accuracy}).needed("bn").tolist() == result.needed("bn").tolist()
     )
     whole, one = result.agreement(), result.agreement("conv2")
     assert whole.channels == 3 + len(result["conv2"]) - len(result["conv2"].dead)
@@ -105,6 +106,25 @@ def test_pictures_are_made_of_the_channels_of_the_sheet_that_live(subject, monke
     alive = [c for c in result.sheets["conv2"].tolist() if c not in result["conv2"].dead]
     assert asked == [(("conv2", alive), "neuron", 3, 24)]
     assert result.pictures["conv2"].channels.tolist() == alive
+    made, rows = result.pictures["conv2"], channel_rows(result, "conv2", alive)
+    pixels = torch.from_numpy(IMAGES).float() / 255
+    net = TinyNet().eval()
+    with torch.no_grad():
+        best = net.conv2(net.relu(net.bn(net.conv1(pixels)))).amax(dim=(2, 3)).numpy()
+    for row, c, reached in zip(rows, alive, made.activation.tolist(), strict=True):
+        own = row["synthetic_image"]
+        assert own["activation"] == reached
+        assert own["best_real"] == pytest.approx(best[:, c].max(), rel=1e-5)
+        assert own["multiple"] == (
+            pytest.approx(reached / best[:, c].max(), rel=1e-4) if best[:, c].max() > 0 else None
+        )
+        assert own["rank"] == 1 + (best[:, c] >= reached).sum()
+    above = sum(row["synthetic_image"]["rank"] == 1 for row in rows)
+    told = driven(result, "conv2")
+    assert (told["channels"], told["above_real"], told["share"]) == (len(alive), above, above / len(alive))
+    known = [row["synthetic_image"]["multiple"] for row in rows if row["synthetic_image"]["multiple"] is not None]
+    assert told["median_multiple"] == pytest.approx(np.median(known))
+    assert f"activates {above} of {len(alive)} live channels" in driven_words(result, "conv2")
     again = analyse(subject, "channels", layers="conv2", visualize=True, sheet=7, seed=3)
     assert len(asked) == 1
     assert np.array_equal(again.result.pictures["conv2"].images, result.pictures["conv2"].images)
@@ -114,7 +134,9 @@ def test_pictures_of_normalised_images_are_left_out_and_that_is_said(tmp_path):
     normalised = IMAGES.astype(np.float32) / 50 - 1
     found = analyse(gn.Subject(TinyNet(), normalised, LABELS), "channels", layers="conv2", visualize=True)
     assert found.result.pictures == {}
-    assert "The pictures of the channels of conv2 are left out: real has values from -1" in found.result.notes[0]
+    assert (
+        "The synthetic images of the channels of conv2 are left out: real has values from -1" in found.result.notes[0]
+    )
     assert len(found.plots) == 1
 
 
@@ -158,7 +180,7 @@ def test_a_sheet_shows_the_numbers_of_the_result(make, drawn):
     result = analyse(make(), "channels", layers="conv2", sheet=5).result
     ((rows, words),) = drawn
     layer, found = result["conv2"], result.ablations["conv2"]
-    half = {*result.selective("conv2", 3).tolist(), *result.harmful("conv2", 3).tolist()}
+    half = {*result.selective("conv2", 3).tolist(), *result.needed("conv2", 3).tolist()}
     assert half <= set(result.sheets["conv2"].tolist()) or len(half) > 5
     order = [c for c in layer.order().tolist() if c in result.sheets["conv2"]]
     assert [row.name for row in rows] == [f"channel {c}" for c in order]
@@ -170,15 +192,33 @@ def test_a_sheet_shows_the_numbers_of_the_result(make, drawn):
         best = int(layer.auroc[c].argmax())
         assert row.facts == (
             f"active in {layer.active[c]:.1%} of images" if layer.active[c] else "dead: no image activates it",
-            *([f"selectivity {layer.selectivity[c]:.2f}: {CLASSES[layer.preferred[c]]}"] if layer.active[c] else []),
-            f"AUROC {layer.auroc[c, best]:.3f}: {CLASSES[best]}",
+            *([f"selectivity {layer.selectivity[c]:.2f} ({CLASSES[layer.preferred[c]]})"] if layer.active[c] else []),
+            f"AUROC {layer.auroc[c, best]:.3f} ({CLASSES[best]})",
             f"removed: loss {'+' if loss > 0 else '−'}{gn_show(abs(loss))}" if loss else "removed: nothing changes",
+            *loses_most(c),
         )
     assert words["title"] == "What conv2 has learned: 5 of 8 channels"
-    assert words["note"].startswith(
-        "Shown are the most selective and the most harmful to remove; 3 others are left out."
-    )
-    assert words["note"].endswith("2 channels are dead. Numbers are of 24 images.")
+    assert words["note"].startswith("Shown are the most selective and the most needed channels; 3 more are not shown.")
+    assert words["note"].endswith("2 channels are dead. Measured on 24 images.")
+
+
+def loses_most(channel):
+    """Return the line of the class whose mean loss rises most when a channel of conv2 is zeroed by hand."""
+    net, images = TinyNet().eval(), torch.from_numpy(IMAGES).float() / 255
+    rises = []
+    with torch.no_grad():
+        whole = net(images)
+        net.conv2.weight[channel], net.conv2.bias[channel] = 0, 0
+        one_less = net(images)
+        for label in range(3):
+            of = torch.from_numpy(label == LABELS)
+            target = torch.full((int(of.sum()),), label)
+            losses = (torch.nn.functional.cross_entropy(scores[of], target) for scores in (one_less, whole))
+            right = [(scores[of].argmax(1) == target).double().mean() for scores in (one_less, whole)]
+            assert right[0] == right[1]  # so it is told by the loss
+            rises.append(float(next(losses) - next(losses)))
+    worst = int(np.argmax(rises))
+    return [f"{CLASSES[worst]} loses most: +{gn_show(rises[worst])}"] if rises[worst] > 1e-9 else []
 
 
 def gn_show(value):
@@ -196,6 +236,84 @@ def test_many_channels_make_pages_and_the_left_out_are_counted(make, monkeypatch
     assert titles[1] == "What conv2 has learned: 8 channels, page 2 of 3"
     assert titles[3] == "What fc1 has learned: 6 channels, page 1 of 2"
     assert [one.name for one in found.figures][:2] == ["channels-conv2-1", "channels-conv2-2"]
+
+
+def picture_of(**options):
+    """Two synthetic images of conv2: channel 1 beaten by three of the real images, 3 beyond a best one below 0."""
+    given = {
+        "images": np.zeros((2, 3, 12, 10), np.float32),
+        "layer": "conv2",
+        "objective": "neuron",
+        "channels": np.array([1, 3]),
+        "activation": np.array([3.0, 0.25], np.float32),
+        "real_best": np.array([4.0, -0.5], np.float32),
+        "real_index": np.array([0, 1]),
+        "rank": np.array([4, 1]),
+        "dead": np.array([False, False]),
+        "place": (1, 1),
+        "seen": None,
+        "seed": 0,
+    }
+    return Visualized(**(given | options))
+
+
+def test_beside_a_synthetic_image_stands_its_multiple_and_its_rank_also_where_no_image_is_above_0(measured):
+    result = dataclasses.replace(measured, pictures={"conv2": picture_of()})
+    assert _picture(result.pictures["conv2"], 1)[1] == "0.8×, rank 4"
+    assert _picture(result.pictures["conv2"], 3)[1] == "at 0.25, rank 1"
+    first, second = (row["synthetic_image"] for row in channel_rows(result, "conv2", [1, 3]))
+    assert first == {"activation": 3.0, "best_real": 4.0, "multiple": 0.75, "rank": 4}
+    assert second == {"activation": 0.25, "best_real": -0.5, "multiple": None, "rank": 1}
+    assert "synthetic_image" not in channel_rows(result, "conv2", [0])[0]
+    assert driven(result, "conv2") == {"channels": 2, "above_real": 1, "share": 0.5, "median_multiple": 0.75}
+    assert driven_words(result, "conv2") == (
+        "conv2: the synthetic image activates 1 of 2 live channels on its sheet (6 in all) (50%) more than any of 24 "
+        "real images; the median is 0.8 × the highest activation of a real image"
+    )
+    assert driven_words(result, "bn") == ""
+
+
+def test_the_best_real_image_of_a_synthetic_one_is_numbered_by_its_place_in_the_part(subject, monkeypatch):
+    monkeypatch.setattr("glassnet.analysis.channels.visualize", lambda *_, **__: picture_of())
+    result = analyse(subject, "channels", layers="conv2", images=9, visualize=True, ablation_images=0).result
+    places = np.unique(result["conv2"].top_images)
+    assert len(places) == 9
+    assert result.pictures["conv2"].real_index.tolist() == places[:2].tolist()
+
+
+@pytest.mark.parametrize("classes", [CLASSES, ("black-footed ferret", "dugong, Dugong dugon", "European gallinule")])
+def test_tables_fit_a_terminal_of_80_characters(measured, classes):
+    found = dataclasses.replace(measured.channels, classes=classes)
+    result = dataclasses.replace(measured, channels=found)
+    for table in (overview(result), *(channels_table(result, name, width=80) for name in found)):
+        lines = table.text(80).split("\n\n")[1].split("\n")  # below the caption
+        assert len(table.text(80).split("\n\n")) == 2 + bool(table.note)
+        assert max(map(len, lines)) <= 80
+    whole = channels_table(result, "conv2")
+    assert any(classes[0] in cell or classes[1] in cell or classes[2] in cell for row in whole.rows for cell in row)
+
+
+def test_the_class_that_loses_most_stands_in_the_table_and_in_the_rows(measured):
+    found = measured.ablations["conv2"]
+    accuracy = np.tile(found.baseline_by_class["accuracy"], (8, 1))
+    accuracy[4, 2] -= 0.25
+    accuracy[4, 0] -= 0.125
+    by_class = {**found.ablated_by_class, "accuracy": accuracy}
+    lost = dataclasses.replace(found, ablated_by_class=by_class)
+    result = dataclasses.replace(measured, ablations={"conv2": lost})
+    assert lost.loses_most(4) == (2, 0.25)
+    assert lost.loses_most(0) is None
+    fourth, first = channel_rows(result, "conv2", [4, 0])
+    assert fourth["loses_most"]["accuracy"] == {"class": "owl", "lost": 0.25}
+    assert first["loses_most"]["accuracy"] is None
+    losses = lost.lost_by_class("loss")[4]
+    assert fourth["loses_most"]["loss"] == {"class": CLASSES[losses.argmax()], "lost": losses.max()}
+    table = channels_table(dataclasses.replace(result, ablations={"conv2": lost}), "conv2")
+    cells = {row[0]: row[-1] for row in table.rows}
+    assert table.columns[-1] == "class that loses most"
+    assert cells.get("4", "owl 25.0%") == "owl 25.0%"
+    assert all(cell == "–" for channel, cell in cells.items() if channel != "4")
+    assert "owl loses most: accuracy −25.00%" in list(facts(result, "conv2", 4))
 
 
 def test_a_frame_is_what_the_channel_sees_where_it_is_highest(measured):

@@ -26,25 +26,28 @@ def told(finished, tmp_path_factory):
     return gn.Run.open(path), COMMANDS["channels"](settings)
 
 
-def test_it_says_per_layer_what_is_selective_harmful_and_dead(told):
+def test_it_says_per_layer_what_is_selective_needed_and_dead(told):
     run, said = told
     (kept,) = stored(gn.Subject.of_run(run), "channels")
     result = kept.result
-    assert re.search(r"conv1 +4 ", said.text)
-    assert "200 test images, 100 of them given to the network without each channel" in said.text
+    assert re.search(r"conv1 +\d of 4 ", said.text)
+    assert "Measured on 200 test images; removals, one channel at a time, on 100 of them." in said.text
     for layer, told_of in zip(result.channels, said.data["layers"], strict=True):
         assert told_of["layer"] == layer
         assert told_of["dead"] == list(result[layer].dead)
         assert [one["channel"] for one in told_of["selective"]] == result.selective(layer).tolist()
-        assert [one["channel"] for one in told_of["harmful"]] == result.harmful(layer).tolist()
+        assert [one["channel"] for one in told_of["needed"]] == result.needed(layer).tolist()
         for one in told_of["selective"]:
             assert one["selectivity"] == result[layer].selectivity[one["channel"]]
             assert one["selective_for"] == run.classes[result[layer].preferred[one["channel"]]]
             assert one["auroc"] == np.nanmax(result[layer].auroc[one["channel"]])
             assert one["lost"]["accuracy"] == result.ablations[layer].lost()[one["channel"]]
         found = result.agreement(layer)
-        assert told_of["selectivity_and_harm"]["correlation"] == found.correlation
-    assert f"rank correlation of selectivity and harm over all layers: {result.agreement().words}" in said.text
+        assert told_of["selectivity_and_cost"]["correlation"] == found.correlation
+    assert (
+        f"rank correlation of selectivity and the cost of removal, over all layers: {result.agreement().words}"
+        in said.text
+    )
     for layer in ("conv1", "bn4"):
         file = kept.entry.figure_file(f"channels-{layer}", "png")
         assert f"sheet: {file}" in said.text

@@ -27,10 +27,7 @@ def test_the_tables_have_the_numbers_of_channels_and_ablate(measured):
     layers = gn.channels(TinyNet(), IMAGES, LABELS, layers=["bn", "conv2"], classes=CLASSES)
     dead = {name: len(layers[name].dead) for name in ("bn", "conv2")}
     assert prose.sentences[0] == "Of 12 channels of 2 layers, over 24 images, 2 are dead: no image activates them."
-    assert [row[:3] for row in overview.rows] == [
-        ("conv1 (behind bn)", "4", str(dead["bn"])),
-        ("conv2", "8", str(dead["conv2"])),
-    ]
+    assert [row[:2] for row in overview.rows] == [("conv1", f"{dead['bn']} of 4"), ("conv2", f"{dead['conv2']} of 8")]
     assert isinstance(sheet, Picture)
     assert sheet.title.startswith("What conv2 has learned")
     for name, fold in zip(("bn", "conv2"), folds, strict=True):
@@ -38,13 +35,13 @@ def test_the_tables_have_the_numbers_of_channels_and_ablate(measured):
         layer, lost = layers[name], gn.ablate(TinyNet(), IMAGES, LABELS, name)
         rows = {int(row[0]): dict(zip(table.columns[1:], row[1:], strict=True)) for row in table.rows}
         best = [c for c in np.argsort(-np.nan_to_num(layer.selectivity, nan=-1), kind="stable") if not layer.is_dead[c]]
-        assert [c for c, row in rows.items() if "selective" in row["why"]] == best[:4]
+        assert [c for c, row in rows.items() if row["why"] in ("selective", "both")] == best[:4]
         worst = [c for c in lost.order("loss").tolist() if lost.lost("loss")[c] > 0]
-        assert {c for c, row in rows.items() if "harmful" in row["why"]} == set(worst[:4])
+        assert {c for c, row in rows.items() if row["why"] in ("needed", "both")} == set(worst[:4])
         for channel, row in rows.items():
-            assert row["selectivity"] == f"{layer.selectivity[channel]:.2f}"
-            assert row["for"] == CLASSES[layer.preferred[channel]]
-            assert row["AUROC"] == f"{layer.auroc[channel].max():.3f}"
+            preferred = layer.preferred[channel]
+            assert row["selective for"] == f"{CLASSES[preferred]} {layer.selectivity[channel]:.2f}"
+            assert row["AUROC"] == f"{layer.auroc[channel, preferred]:.3f}"
             assert row["Loss rise"] == show("loss", lost.lost("loss")[channel])
     assert "2 are dead" in prose.sentences[0]
     (words,) = (one for one in folds[1].blocks if isinstance(one, Prose))
@@ -86,7 +83,7 @@ def test_without_labels_it_says_so(tmp_path):
     done = analyse(make_subject(tmp_path, labelled=False), "channels", layers="conv2")
     prose, overview, *_ = channel_blocks([done])
     assert "The images have no labels" in prose.sentences[-1]
-    assert overview.columns == ("layer", "channels", "dead", "median active")
+    assert overview.columns == ("layer", "dead", "median active")
 
 
 def test_whether_the_selective_ones_matter_is_said_by_the_interval(measured):
@@ -94,7 +91,10 @@ def test_whether_the_selective_ones_matter_is_said_by_the_interval(measured):
 
     result, name = measured.result, "conv2"
     alive = ~np.isnan(result[name].selectivity)
-    for sign, words in ((1, "tend to be those that are harmful"), (-1, "tend to be those that can be removed")):
+    for sign, words in (
+        (1, "tends to need its selective channels most"),
+        (-1, "tends to need its selective channels least"),
+    ):
         loss = result.ablations[name].baseline["loss"] + sign * np.where(alive, result[name].selectivity, 0)
         made = replace(result.ablations[name], ablated={**result.ablations[name].ablated, "loss": loss})
         told = replace(measured, result=replace(result, ablations={name: made}))

@@ -10,20 +10,22 @@ from torch import Tensor
 
 from glassnet import figures
 from glassnet.analysis.base import Context
+from glassnet.analysis.channel_rows import driven_words, shortened
 from glassnet.analysis.measured_channels import PAGE, ChannelsRequest, MeasuredChannels, part_of
 from glassnet.display import drawable
 from glassnet.figures.channels import ChannelRow
 from glassnet.formats import DASH, count, decimal, percent
 from glassnet.measures import MEASURES, show
 from glassnet.microscope.ablation_result import Ablation
+from glassnet.microscope.outcomes import HIGHER_IS_WORSE
 from glassnet.microscope.visualized import Visualized
 from glassnet.run.store import FigureWords, Plot
 from glassnet.subject import Subject
 
 IMAGES, WITH_PICTURE = 6, 5
-"""Images of a channel, and where its own picture stands beside them."""
+"""Images of a channel; fewer where a synthetic image stands beside them."""
 LETTERS = 14
-"""Of a class's name among the facts."""
+"""Letters of a class's name among the facts, at most."""
 
 
 def sheets(subject: Subject, request: ChannelsRequest, result: MeasuredChannels, context: Context) -> Iterator[Plot]:
@@ -68,38 +70,57 @@ def facts(result: MeasuredChannels, name: str, channel: int) -> Iterator[str]:
     if layer.selectivity is not None and np.isfinite(layer.selectivity[channel]):
         assert layer.preferred is not None
         which = _class(classes, int(layer.preferred[channel]))
-        yield f"selectivity {decimal(float(layer.selectivity[channel]), 2)}: {which}"
+        yield f"selectivity {decimal(float(layer.selectivity[channel]), 2)} ({which})"
     for words, scores in (("AUROC", layer.auroc), ("IoU", layer.iou)):
         if scores is not None and np.isfinite(scores[channel]).any():
             best = int(np.nanargmax(scores[channel]))
-            yield f"{words} {decimal(float(scores[channel, best]), 3)}: {_class(classes, best)}"
+            yield f"{words} {decimal(float(scores[channel, best]), 3)} ({_class(classes, best)})"
     found = result.ablations.get(name)
     if found is not None:
-        yield f"removed: {change_words(found, channel)}"
+        key, words = _change(found, channel)
+        yield f"removed: {words}"
+        yield from _loses_most(found, channel, key, classes)
 
 
-def change_words(found: Ablation, channel: int) -> str:
+def _change(found: Ablation, channel: int) -> tuple[str, str]:
     """Say what a channel's removal changes: the first measure, or the last where that stays, as in "loss +0.0012"."""
     place = int(np.flatnonzero(found.channels == channel)[0])
     keys = (found.measure, list(found.baseline)[-1])
     changes = [float(found.ablated[key][place] - found.baseline[key]) for key in keys]
     key, change = next(((k, one) for k, one in zip(keys, changes, strict=True) if one), (keys[0], 0.0))
-    if not change:
-        return "nothing changes"
+    return key, f"{_measure(key)} {_signed(key, change)}" if change else "nothing changes"
+
+
+def _loses_most(found: Ablation, channel: int, key: str, classes: tuple[str, ...] | None) -> Iterator[str]:
+    """Say which class loses most: of the first measure, or the last where no class loses any; nothing if none loses."""
+    for one in dict.fromkeys([*list(found.ablated_by_class)[:1], *list(found.ablated_by_class)[-1:]]):
+        most = found.loses_most(channel, one)
+        if most is not None:
+            change = -most[1] if one not in HIGHER_IS_WORSE else most[1]
+            named = "" if one == key else f"{_measure(one)} "
+            yield f"{_class(classes, most[0])} loses most: {named}{_signed(one, change)}"
+            return
+
+
+def _measure(key: str) -> str:
     title = MEASURES[key].heading if key in MEASURES else key
-    title = title if any(letter.isupper() for letter in title[1:]) else title.lower()
+    return title if any(letter.isupper() for letter in title[1:]) else title.lower()
+
+
+def _signed(key: str, change: float) -> str:
     if not np.isfinite(change):
-        return f"{title} {DASH}"
-    return f"{title} {'+' if change > 0 else '−'}{show(key if key in MEASURES else 'score', abs(change))}"
+        return DASH
+    return f"{'+' if change > 0 else '−'}{show(key if key in MEASURES else 'score', abs(change))}"
 
 
 def _class(classes: tuple[str, ...] | None, number: int) -> str:
-    name = str(number) if classes is None else classes[number]
-    return name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}…"
+    """Name a class in a sentence, as in "class 3" or "dog"."""
+    name = shortened(str(number) if classes is None else classes[number], LETTERS)
+    return f"class {name}" if name.isdigit() else name
 
 
 def _picture(made: Visualized, channel: int) -> tuple[np.ndarray | None, str]:
-    """Return the picture of a channel, cut to what it sees, and how far it drives it."""
+    """Return a channel's synthetic image, cut to what it sees, and how it compares with the real ones."""
     at = np.flatnonzero(made.channels == channel)
     if not len(at):
         return None, ""
@@ -110,8 +131,11 @@ def _picture(made: Visualized, channel: int) -> tuple[np.ndarray | None, str]:
         image = image[:, top : top + height, left : left + width]
     if made.dead[number]:
         return None, ""
-    multiple = np.nan if made.multiple is None else float(made.multiple[number])
-    return image, f"{multiple:.1f} × the best" if np.isfinite(multiple) else ""
+    if made.multiple is None or made.rank is None:
+        return image, ""
+    multiple = float(made.multiple[number])
+    reached = f"{multiple:.1f}×" if np.isfinite(multiple) else f"at {float(made.activation[number]):.3g}"
+    return image, f"{reached}, rank {count(int(made.rank[number]))}"
 
 
 def _sheet(result: MeasuredChannels, name: str, rows: list[ChannelRow], page: int, pages: int) -> Plot:
@@ -126,9 +150,9 @@ def _sheet(result: MeasuredChannels, name: str, rows: list[ChannelRow], page: in
     words = FigureWords(
         name=f"channels-{name}{f'-{page}' if pages > 1 else ''}".replace(":", "-")[:80],
         title=title,
-        alt=f"{len(rows)} channels, a row each: the images that activate it most, and its numbers.",
+        alt=f"{len(rows)} channels, one in each row: the images that activate it most, and its numbers.",
         caption=note,
-        lead="Each row is a channel: what its strongest images have in common is what it responds to.",
+        lead="Each row is a channel. What its strongest images have in common is what it responds to.",
     )
     return Plot(figure, words)
 
@@ -137,29 +161,36 @@ def _note(result: MeasuredChannels, name: str, shown: int) -> Iterable[str]:
     layer, classes = result[name], result.channels.classes is not None
     if shown < len(layer):
         kinds = ["the most selective"] if classes else ["the strongest"]
-        kinds += ["the most harmful to remove"] if name in result.ablations else []
-        yield f"Shown are {' and '.join(kinds)}; {count(len(layer) - shown)} others are left out."
+        kinds += ["the most needed"] if name in result.ablations else []
+        others = len(layer) - shown
+        left = "one more is not shown" if others == 1 else f"{count(others)} more are not shown"
+        yield f"Shown are {' and '.join(kinds)} channels; {left}."
     dead = len(layer.dead)
     yield f"{count(dead) if dead else 'No'} channel{'' if dead < 2 else 's'} {'are' if dead > 1 else 'is'} dead."
-    yield f"Numbers are of {result.images_words}."
+    yield f"Measured on {result.images_words}."
+    words = driven_words(result, name)
+    if words:
+        yield f"In {words}."
 
 
 def _feet(result: MeasuredChannels, name: str) -> Iterable[str]:
     layer = result[name]
     if name in result.frames:
-        yield "Frame: what the channel sees of the image where it is highest."
+        yield "Frame: the part of the image that the channel sees at the place where it is most active."
     if name in result.pictures:
         yield (
-            "Made for it: a picture that was changed until it activates the channel as much as it can, and how many "
-            f"times as much as the best of {count(layer.images)} images does. Shown is what the channel sees of it."
+            "Synthetic image: optimised from noise to activate the channel as much as possible, cut to the part that "
+            "the channel sees. Below it stands its activation as a multiple of the highest that a real image reaches "
+            f"(or itself, where that is not above 0), and its rank among {count(layer.images)} real images: 1 is above "
+            "all of them."
         )
     if layer.selectivity is not None:
-        yield "Selectivity: 0 where all classes activate the channel alike, 1 where the class named alone does."
+        yield "Selectivity: 0 if all classes activate the channel equally, 1 if only the named class activates it."
     if layer.auroc is not None:
-        yield "AUROC: how well the channel tells images of the class named from all others; 0.5 by chance."
+        yield "AUROC: how well the channel separates images of the named class from all others; 0.5 is chance."
     if layer.iou is not None:
-        yield "IoU: how well its strongest places cover the pixels of the class named; 0 not at all, 1 fully."
+        yield "IoU: how well the channel's strongest places match the pixels of the named class, from 0 to 1."
     if name in result.ablations:
         found = result.ablations[name]
         change = "its mean" if found.value == "mean" else "zero"
-        yield f"Removed: how the network changes over {count(found.images)} images when the channel is set to {change}."
+        yield f"Removed: what changes on {count(found.images)} images when the channel is set to {change}."

@@ -65,7 +65,7 @@ def compute(subject: Subject, request: ChannelsRequest, context: Context) -> Mea
     if not request.visualize:
         return result
     pictures = _pictures(model, given, result, request, notes)
-    return dataclasses.replace(result, pictures=pictures, notes=tuple(notes))
+    return dataclasses.replace(result, pictures=_numbered(pictures, chosen), notes=tuple(notes))
 
 
 def _check(request: ChannelsRequest) -> None:
@@ -96,6 +96,16 @@ def _in_part(found: Channels, chosen: Int64[Tensor, " n"]) -> Channels:
     places = chosen.numpy()
     layers = {name: dataclasses.replace(one, top_images=places[one.top_images]) for name, one in found.layers.items()}
     return dataclasses.replace(found, layers=layers)
+
+
+def _numbered(pictures: dict[str, Visualized], chosen: Int64[Tensor, " n"]) -> dict[str, Visualized]:
+    """Number the best real images by their places in the part."""
+    places = chosen.numpy()
+    done = {}
+    for name, one in pictures.items():
+        index = one.real_index
+        done[name] = one if index is None else dataclasses.replace(one, real_index=places[index])
+    return done
 
 
 def _ablations(
@@ -129,10 +139,10 @@ def _ablations(
 
 
 def _on_sheet(result: MeasuredChannels, layer: str, most: int) -> Int64[np.ndarray, " shown"]:
-    """Choose the channels of a sheet: half of them the most selective, half the most harmful to remove."""
+    """Choose the channels of a sheet: half of them the most selective, half the most needed."""
     order = result.channels[layer].order()
     half = -(-most // 2)
-    first = [*result.selective(layer, half).tolist(), *result.harmful(layer, half).tolist(), *order.tolist()]
+    first = [*result.selective(layer, half).tolist(), *result.needed(layer, half).tolist(), *order.tolist()]
     shown = set(list(dict.fromkeys(first))[:most])
     return np.array([one for one in order.tolist() if one in shown], dtype=np.int64)
 
@@ -144,17 +154,17 @@ def _pictures(
     request: ChannelsRequest,
     notes: list[str],
 ) -> dict[str, Visualized]:
-    """Make the pictures that drive the channels of the sheets most, and measure them against all images."""
+    """Optimise a synthetic image for each live channel of the sheets, and measure it against all images."""
     done: dict[str, Visualized] = {}
     for name, shown in result.sheets.items():
         alive = shown[~result.channels[name].is_dead[shown]]
         if not len(alive):
             continue
-        say(f"making pictures of {len(alive)} channels of {name}")
+        say(f"optimising synthetic images for {len(alive)} channels of {name}")
         try:
             done[name] = visualize(model, name, alive.tolist(), objective="neuron", real=given, seed=request.seed)
         except InputError as error:
-            notes.append(f"The pictures of the channels of {name} are left out: {error}")
+            notes.append(f"The synthetic images of the channels of {name} are left out: {error}")
             say(f"left out: {error}")
     return done
 

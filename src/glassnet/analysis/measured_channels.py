@@ -26,7 +26,7 @@ ChannelsPart = Literal["test", "validation", "train"]
 PAGE = 16
 """Channels of a page of a sheet."""
 SHOWN = 4
-"""Channels that are named of a layer, the most selective and the most harmful to remove."""
+"""Channels that are named of a layer: so many of the most selective, and so many of the most needed."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,13 @@ class ChannelsRequest:
         layers: Layers by name, pattern or kind. The kinds "conv" and "last-conv" mean each convolution behind its batch
             normalisation, where it has one.
         split: Part of the images; "validation" are those that a run chose its epoch by.
-        images: So many at most, drawn by seed, classes balanced as in the whole.
-        top: Strongest images that are kept of each channel.
-        ablation_images: So many of them at most, drawn likewise, are given to the network without each channel; 0
-            leaves that out.
+        images: Most images to use; of more, a random sample with the classes in the same proportions.
+        top: Images to keep for each channel, those that activate it most.
+        ablation_images: Most images, sampled from those likewise, on which channels are removed; 0 removes none.
         value: What a removed channel is set to: "zero", or its "mean".
-        visualize: Whether the channels of the sheets get a picture that drives them most.
-        sheet: Channels of each layer on its sheet, at most: the most selective and the most harmful to remove.
-        seed: Of the draws and of the pictures.
+        visualize: Whether to optimise, for each channel on a sheet, a synthetic image that activates it most.
+        sheet: Most channels on a layer's sheet: half of them the most selective, half the most needed.
+        seed: Of the samples and of the synthetic images.
     """
 
     layers: tuple[str, ...] = ("conv",)
@@ -65,7 +64,8 @@ class MeasuredChannels(Shown):
     Attributes:
         channels: What they respond to; the strongest images by their places in the part.
         ablations: By layer, what the network loses without each channel; empty where that is not known.
-        pictures: By layer, the pictures that drive the channels of its sheet most; empty where none were asked for.
+        pictures: By layer, the synthetic images of the live channels on its sheet; empty where none were asked for.
+            `real_index` is a place in the part, too.
         sheets: By layer, the channels on its sheet, the most selective first.
         convolutions: By layer, the convolution whose channels it holds, where it is the batch normalisation behind one.
         split: Part of the images; empty of a network without a run, which has but one.
@@ -118,10 +118,10 @@ class MeasuredChannels(Shown):
         order = one.order()
         return order[np.isfinite(one.selectivity[order]) & ~one.is_dead[order]][:most]
 
-    def harmful(self, layer: str, most: int = SHOWN) -> Int64[np.ndarray, " m"]:
-        """Return the channels of a layer without which the network is worse, the most harmful to remove first.
+    def needed(self, layer: str, most: int = SHOWN) -> Int64[np.ndarray, " m"]:
+        """Return the channels of a layer without which the network is worse, those whose removal costs most first.
 
-        Equal losses of the first measure are told apart by the last, as by the loss among equal accuracies.
+        Channels that cost the same by the first measure are ordered by the last: of equal accuracies, by the loss.
         """
         if layer not in self.ablations:
             return np.empty(0, np.int64)
@@ -132,22 +132,24 @@ class MeasuredChannels(Shown):
         return found.channels[order[worse[order]]][:most]
 
     def agreement(self, layer: str | None = None, *, measure: str | None = None, seed: int = 0) -> Agreement | None:
-        """Say whether the selective channels are those that are harmful to remove.
+        """Say whether the selective channels are those that the network needs.
 
         Args:
             layer: One layer; all together if not given.
-            measure: What harm is measured by; the last of the ablation's, as the loss, which has fewer ties.
+            measure: By which the cost of removal is taken; if not given, the last of the ablation's, such as the loss,
+                which has fewer ties.
             seed: Of the bootstrap.
 
         Returns:
-            Spearman's correlation of selectivity and loss, with an interval; None where one of them is not known.
+            Spearman's correlation of selectivity and the cost of removal, with an interval; None where one of them is
+            not known.
         """
         pairs = []
         for name in self.channels if layer is None else (layer,):
             one, found = self.channels[name], self.ablations.get(name)
             if one.selectivity is not None and found is not None:
-                harm = found.lost(measure or list(found.baseline)[-1])
-                pairs.append((one.selectivity[found.channels], harm))
+                cost = found.lost(measure or list(found.baseline)[-1])
+                pairs.append((one.selectivity[found.channels], cost))
         return agreement(pairs, seed=seed)
 
     def __repr__(self) -> str:

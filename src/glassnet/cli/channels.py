@@ -1,4 +1,4 @@
-"""`glassnet channels`: what every channel of some layers has learned, as a few tables and a sheet a layer."""
+"""`glassnet channels`: what every channel of some layers has learned: a table and a sheet for each layer."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from glassnet.analysis import Analysis, analyse
-from glassnet.analysis.channel_rows import channel_rows, channels_table, dead_words, overview
+from glassnet.analysis.channel_rows import channel_rows, channels_table, dead_words, driven, driven_words, overview
 from glassnet.analysis.measured_channels import MeasuredChannels
 from glassnet.cli import Answer
 from glassnet.cli.subjects import answer_about, context_of, kept_at, open_subject
 from glassnet.settings import ChannelsSettings
+from glassnet.tables import terminal_width
 
 
 def channels(settings: ChannelsSettings) -> Answer:
@@ -34,10 +35,11 @@ def channels(settings: ChannelsSettings) -> Answer:
     result: MeasuredChannels = done.result
     parts = [overview(result).text()]
     for name in result.channels:
-        parts += [channels_table(result, name).text(), *filter(None, [dead_words(result, name)])]
+        parts += [channels_table(result, name, width=terminal_width()).text(), dead_words(result, name)]
+        parts.append(driven_words(result, name))
     overall = result.agreement(seed=settings.seed)
     if overall is not None:
-        parts.append(f"rank correlation of selectivity and harm over all layers: {overall.words}")
+        parts.append(f"rank correlation of selectivity and the cost of removal, over all layers: {overall.words}")
     parts += [*result.notes, "\n".join(_sheets(done)), kept_at([done])]
     about = {"run": str(subject.path), "layers": _json(result, settings.seed), "channels": done.to_json()}
     return answer_about(subject, "\n\n".join(filter(None, parts)), about)
@@ -51,7 +53,7 @@ def _sheets(done: Analysis) -> Iterator[str]:
 
 
 def _json(result: MeasuredChannels, seed: int) -> list[dict[str, Any]]:
-    """Return each layer's channels of interest, with all numbers, as JSON values."""
+    """Return each layer's most selective and most needed channels with their numbers, as JSON values."""
     layers = []
     for name, one in result.channels.layers.items():
         found = result.agreement(name, seed=seed)
@@ -62,8 +64,9 @@ def _json(result: MeasuredChannels, seed: int) -> list[dict[str, Any]]:
                 "channels": len(one),
                 "dead": list(one.dead),
                 "selective": channel_rows(result, name, result.selective(name)),
-                "harmful": channel_rows(result, name, result.harmful(name)),
-                "selectivity_and_harm": None if found is None else vars(found),
+                "needed": channel_rows(result, name, result.needed(name)),
+                "selectivity_and_cost": None if found is None else vars(found),
+                "synthetic_images": driven(result, name),
             }
         )
     return layers

@@ -1,4 +1,4 @@
-"""A sheet of channels: the images that activate each most, its own picture, its classes, and its numbers."""
+"""A sheet of channels: the images that activate each most, its synthetic image, its classes, and its numbers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from glassnet.figures.style import ACCENT, GRID, MUTED, PALETTE, in_house_style,
 TILE, GAP, MARGIN = 0.86, 0.05, 0.12
 """Inches: side of a picture, between two, around all."""
 PITCH, LINE, HEAD = 1.08, 0.168, 0.28
-"""Inches: from one channel to the next, of a line of text, for the heads of the columns."""
+"""Inches: from one channel to the next at least, of a line of text, for the heads of the columns."""
 BARS = 1.75
 """Inches of the bars of classes."""
 LETTER, SMALL = 0.066, 0.0625
@@ -42,8 +42,8 @@ class ChannelRow:
         facts: Lines below the name.
         images: Those that activate it most, the strongest first, float in [0, 1] or uint8.
         boxes: Of each image, left, top, right and bottom in pixels of what the channel saw there; None for all of it.
-        picture: The picture that was made for it; None where there is none.
-        reach: A word below that picture.
+        picture: Its synthetic image; None where there is none.
+        reach: A few words below that image.
         bars: A number of 0 or more for each class; NaN for none.
     """
 
@@ -65,7 +65,7 @@ def channel_sheet(
     classes: Sequence[str] = (),
     feet: Sequence[str] = (),
 ) -> Figure:
-    """Draw a row a channel: name and numbers, its strongest images, its own picture, its mean activation by class.
+    """Draw a row for each channel: its numbers, strongest images, synthetic image and mean activation by class.
 
     Where a channel sees only a part of an image, that part is framed, and of a large image it is shown with what is
     around it. Bars are scaled by the longest of their own row.
@@ -91,14 +91,14 @@ def channel_sheet(
     written = wrap(note, int((plan.width - 2 * MARGIN) / SMALL))
     foot = [line for text in feet for line in wrap(text, int((plan.width - 2 * MARGIN) / SMALL))]
     top = 0.42 + LINE * len(written) + HEAD
-    end = top + PITCH * len(rows)
+    end = top + plan.pitch * len(rows)
     figure, axes = new_canvas(plan.width, end + LINE * len(foot) + 0.12)
     axes.text(MARGIN, 0.23, title, fontsize=12, fontweight="bold", va="center")
     for number, line in enumerate(written):
         axes.text(MARGIN, 0.48 + LINE * number, line, fontsize=8.5, color=MUTED, va="center")
     _heads(axes, plan, top - 0.12)
     for number, row in enumerate(rows):
-        _row(axes, row, plan, top + PITCH * number, classes)
+        _row(axes, row, plan, top + plan.pitch * number, classes)
     for number, line in enumerate(foot):
         axes.text(MARGIN, end + 0.05 + LINE * number, line, fontsize=8, color=MUTED, va="center")
     return figure
@@ -111,9 +111,10 @@ class _Plan:
     Attributes:
         images: The strongest images.
         shown: How many of them.
-        picture: The channel's own picture; None where no row has one.
+        picture: The synthetic image; None where no row has one.
         bars: The bars; None without classes.
         width: Of all.
+        pitch: From one channel to the next.
     """
 
     images: float
@@ -121,6 +122,7 @@ class _Plan:
     picture: float | None
     bars: float | None
     width: float
+    pitch: float
 
 
 def _plan(rows: Sequence[ChannelRow], classes: Sequence[str], title: str) -> _Plan:
@@ -135,13 +137,15 @@ def _plan(rows: Sequence[ChannelRow], classes: Sequence[str], title: str) -> _Pl
     if classes and any(row.bars is not None for row in rows):
         bars = right + 0.16
         right = bars + BARS
-    return _Plan(images, shown, picture, bars, max(right + MARGIN, 2 * MARGIN + 0.1 * len(title), 5.2))
+    width = max(right + MARGIN, 2 * MARGIN + 0.1 * len(title), 5.2)
+    pitch = max(PITCH, 0.1 + LINE * (1 + max(len(row.facts) for row in rows)))
+    return _Plan(images, shown, picture, bars, width, pitch)
 
 
 def _heads(axes: Axes, plan: _Plan, y: float) -> None:
     most = "the image that activates it most" if plan.shown == 1 else "the images that activate it most"
     heads = [(plan.images, most if plan.shown > 2 or plan.picture is None else "strongest")]
-    heads += [] if plan.picture is None else [(plan.picture, "made for it")]
+    heads += [] if plan.picture is None else [(plan.picture, "synthetic image")]
     heads += [] if plan.bars is None else [(plan.bars, "mean activation by class")]
     for x, word in heads:
         axes.text(x, y, word, fontsize=8.5, color=MUTED, va="center")

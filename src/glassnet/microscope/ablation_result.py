@@ -77,6 +77,28 @@ class Ablation(Shown):
         key = measure or next(iter(self.ablated_by_class), self.measure)
         return _sign(key) * (self._known(self.ablated_by_class, key) - self.baseline_by_class[key]) + 0.0
 
+    def loses_most(self, channel: int, measure: str | None = None) -> tuple[int, float] | None:
+        """Return the class that loses most without a channel, and how much; of equals the first.
+
+        Args:
+            channel: The channel's number.
+            measure: The first of those by class if not given.
+
+        Returns:
+            None where no class loses, or there are no classes.
+
+        Raises:
+            InputError: The channel was not ablated.
+        """
+        place = self._place(channel)
+        if not self.ablated_by_class:
+            return None
+        lost = self.lost_by_class(measure)[place]
+        if not (lost > 0).any():
+            return None
+        worst = int(np.nanargmax(lost))
+        return worst, float(lost[worst])
+
     def interval(self, channel: int, measure: str | None = None) -> Interval | None:
         """Bound what a channel's ablation costs at 95%: d ± 1.96 s(d) / sqrt(n), of the change d of each image.
 
@@ -90,18 +112,21 @@ class Ablation(Shown):
         Raises:
             InputError: The channel was not ablated.
         """
-        key = measure or self.measure
-        places = np.flatnonzero(self.channels == channel)
-        if not len(places):
-            raise InputError(f"channel {channel} of {self.layer} was not ablated; pass channels=… to ablate.")
-        error = float(self.standard_errors[key][places[0]]) if key in self.standard_errors else 0.0
-        lost = float(self.lost(key)[places[0]])
+        key, place = measure or self.measure, self._place(channel)
+        error = float(self.standard_errors[key][place]) if key in self.standard_errors else 0.0
+        lost = float(self.lost(key)[place])
         return (lost - NORMAL * error, lost + NORMAL * error) if error > 0 else None
 
     def order(self, measure: str | None = None) -> Int64[np.ndarray, " m"]:
         """Return the channels' numbers, the one that costs most first; equals, and NaN at the end, by number."""
         lost = self.lost(measure)
         return self.channels[np.lexsort((self.channels, -np.nan_to_num(lost, nan=-np.inf)))]
+
+    def _place(self, channel: int) -> int:
+        places = np.flatnonzero(self.channels == channel)
+        if not len(places):
+            raise InputError(f"channel {channel} of {self.layer} was not ablated; pass channels=… to ablate.")
+        return int(places[0])
 
     def _known(self, figures: Mapping[str, np.ndarray], measure: str) -> np.ndarray:
         if measure not in figures:

@@ -38,6 +38,11 @@ class Agreement(Shown):
         bounds = "" if self.interval is None else f"95% interval {between(self.interval, 2)}, "
         return f"{decimal(self.correlation, 2)} ({bounds}{self.channels} channels)"
 
+    @property
+    def short(self) -> str:
+        """The correlation with its interval alone, as in "0.44 (0.12 to 0.69)"."""
+        return decimal(self.correlation, 2) + ("" if self.interval is None else f" ({between(self.interval, 2)})")
+
 
 def agreement(layers: Sequence[Pairs], *, seed: int = 0, draws: int = DRAWS) -> Agreement | None:
     """Correlate the ranks of two numbers of each channel, such as its selectivity and what is lost without it.

@@ -1,4 +1,4 @@
-"""What the channels of a network's layers have learned: counted, the selective and the harmful named, sheets."""
+"""What the channels of a network's layers have learned: how many are dead, selective or needed, and their sheets."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from glassnet.analysis import Analysis
-from glassnet.analysis.channel_rows import channels_table, dead_words, overview
+from glassnet.analysis.channel_rows import channels_table, dead_words, driven_words, overview
 from glassnet.analysis.measured_channels import MeasuredChannels
 from glassnet.blocks import Block, Fold, Missing, Picture, Prose
 from glassnet.formats import count
@@ -47,9 +47,10 @@ def _blocks(analysis: Analysis) -> Iterator[Block]:
     yield from sheets[last][:1]
     for name in result.channels:
         dead = dead_words(result, name)
-        prose = [Prose((f"{dead[0].upper()}{dead[1:]}.",))] if dead else []
+        said = [f"{words[0].upper()}{words[1:]}." for words in (dead, driven_words(result, name)) if words]
+        prose = [Prose(tuple(said))] if said else []
         others = sheets[name] if name != last else sheets[name][1:]
-        title = f"{result.title(name)}: the most selective channels, and the most harmful to remove"
+        title = f"{result.title(name)}: the most selective and the most needed channels"
         yield Fold(title if result.ablations else f"{result.title(name)}: its channels", (
             channels_table(result, name), *prose, *others,
         ))  # fmt: skip
@@ -67,12 +68,12 @@ def _sentences(result: MeasuredChannels) -> Iterator[str]:
     if found is not None:
         low, high = found.interval or (0.0, 0.0)
         yield (
-            "Selective channels tend to be those that are harmful to remove"
+            "The network tends to need its selective channels most"
             if low > 0
-            else "Selective channels tend to be those that can be removed"
+            else "The network tends to need its selective channels least"
             if high < 0
-            else "That the selective channels are those that are harmful to remove is not seen"
-        ) + f": over all layers the rank correlation is {found.words}."
+            else "There is no sign that the network needs its selective channels more than others"
+        ) + f": over all layers, selectivity and the cost of removal have a rank correlation of {found.words}."
     yield from result.notes
 
 

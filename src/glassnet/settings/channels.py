@@ -15,7 +15,7 @@ from glassnet.settings.convert import positive, seeded
 
 @dataclass(frozen=True, kw_only=True)
 class ChannelsSettings(NetworkSettings):
-    """Show what each channel of each layer has learned: its images, its classes, what is lost without it.
+    """Show what each channel of each layer has learned: its images, its classes, what the network loses without it.
 
     For each channel: the images that activate it most, the share of images that activate it at all, how selective it is
     for a class, how well it detects one, and what the network loses when it is removed. Dead channels are named.
@@ -29,23 +29,23 @@ class ChannelsSettings(NetworkSettings):
     data: str | None = None
     """Network without a run: folder:PATH with its images, best in a sub-folder for each class; or hf:NAME_OR_FOLDER."""
     split: Literal["test", "validation", "train"] = "test"
-    """Part of the data set; validation are the images that the run's epoch was chosen by."""
+    """Part of the data set; validation means the images by which the run's epoch was chosen."""
     images: int = 5000
-    """So many images at most, drawn by seed, classes balanced as in the whole."""
+    """Most images to use; of more, a random sample with the classes in the same proportions."""
     top: int = 9
-    """Strongest images that are kept of each channel."""
+    """Images to keep for each channel: those that activate it most."""
     ablate: bool = True
-    """Measure what the network loses without each channel, one by one."""
+    """Remove the channels one at a time, and measure what the network loses."""
     ablation_images: int = 1000
-    """So many of the images at most, on which that is measured."""
+    """Most images to measure that loss on, sampled from those above."""
     value: Literal["zero", "mean"] = "zero"
     """What a removed channel is set to."""
     visualize: bool = False
-    """Also make, for each channel of a sheet, the picture that activates it most."""
+    """Also optimise, for each channel on a sheet, a synthetic image that activates it most (feature visualisation)."""
     sheet: int = 16
-    """Channels on the sheet of a layer, at most: the most selective and the most harmful to remove."""
+    """Most channels on a layer's sheet: half of them the most selective, half those the network needs most."""
     seed: int = 0
-    """Seed of the draws and of the pictures."""
+    """Seed of the samples and of the synthetic images."""
     name: str | None = None
     """Name of the analysis; short words of its settings if not given."""
     out: Path | None = None
