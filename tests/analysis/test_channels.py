@@ -124,7 +124,7 @@ def test_pictures_are_made_of_the_channels_of_the_sheet_that_live(subject, monke
     assert (told["channels"], told["above_real"], told["share"]) == (len(alive), above, above / len(alive))
     known = [row["synthetic_image"]["multiple"] for row in rows if row["synthetic_image"]["multiple"] is not None]
     assert told["median_multiple"] == pytest.approx(np.median(known))
-    assert f"activates {above} of {len(alive)} live channels" in driven_words(result, "conv2")
+    assert f"drive {above} of {len(alive)} live channels" in driven_words(result, "conv2")
     again = analyse(subject, "channels", layers="conv2", visualize=True, sheet=7, seed=3)
     assert len(asked) == 1
     assert np.array_equal(again.result.pictures["conv2"].images, result.pictures["conv2"].images)
@@ -259,7 +259,7 @@ def picture_of(**options):
 
 def test_beside_a_synthetic_image_stands_its_multiple_and_its_rank_also_where_no_image_is_above_0(measured):
     result = dataclasses.replace(measured, pictures={"conv2": picture_of()})
-    assert _picture(result.pictures["conv2"], 1)[1] == "0.8×, rank 4"
+    assert _picture(result.pictures["conv2"], 1)[1] == "0.75×, rank 4"
     assert _picture(result.pictures["conv2"], 3)[1] == "at 0.25, rank 1"
     first, second = (row["synthetic_image"] for row in channel_rows(result, "conv2", [1, 3]))
     assert first == {"activation": 3.0, "best_real": 4.0, "multiple": 0.75, "rank": 4}
@@ -267,8 +267,8 @@ def test_beside_a_synthetic_image_stands_its_multiple_and_its_rank_also_where_no
     assert "synthetic_image" not in channel_rows(result, "conv2", [0])[0]
     assert driven(result, "conv2") == {"channels": 2, "above_real": 1, "share": 0.5, "median_multiple": 0.75}
     assert driven_words(result, "conv2") == (
-        "conv2: the synthetic image activates 1 of 2 live channels on its sheet (6 in all) (50%) more than any of 24 "
-        "real images; the median is 0.8 × the highest activation of a real image"
+        "conv2: the synthetic images drive 1 of the 2 live channels on the sheet (50%) above their best real image, at "
+        "a median of 0.75 times its activation"
     )
     assert driven_words(result, "bn") == ""
 
@@ -311,7 +311,7 @@ def test_the_class_that_loses_most_stands_in_the_table_and_in_the_rows(measured)
     table = channels_table(dataclasses.replace(result, ablations={"conv2": lost}), "conv2")
     cells = {row[0]: row[-1] for row in table.rows}
     assert table.columns[-1] == "class that loses most"
-    assert cells.get("4", "owl 25.0%") == "owl 25.0%"
+    assert cells.get("4", "owl: 25.0%") == "owl: 25.0%"
     assert all(cell == "–" for channel, cell in cells.items() if channel != "4")
     assert "owl loses most: accuracy −25.00%" in list(facts(result, "conv2", 4))
 

@@ -40,7 +40,7 @@ def test_the_tables_have_the_numbers_of_channels_and_ablate(measured):
         assert {c for c, row in rows.items() if row["why"] in ("needed", "both")} == set(worst[:4])
         for channel, row in rows.items():
             preferred = layer.preferred[channel]
-            assert row["selective for"] == f"{CLASSES[preferred]} {layer.selectivity[channel]:.2f}"
+            assert row["selective for"] == f"{CLASSES[preferred]}: {layer.selectivity[channel]:.2f}"
             assert row["AUROC"] == f"{layer.auroc[channel, preferred]:.3f}"
             assert row["Loss rise"] == show("loss", lost.lost("loss")[channel])
     assert "2 are dead" in prose.sentences[0]

@@ -124,7 +124,7 @@ def _cells(result: MeasuredChannels, name: str, row: dict[str, Any], letters: in
 
 
 def _of_class(name: str | None, figure: str, letters: int) -> str:
-    return DASH if name is None else f"{shortened(name, letters)} {figure}"
+    return DASH if name is None else f"{shortened(name, letters)}: {figure}"
 
 
 def _brief(key: str, most: dict[str, Any]) -> str:
@@ -226,12 +226,12 @@ def driven_words(result: MeasuredChannels, name: str) -> str:
         return ""
     shown, layer = found["channels"], result[name]
     alive = len(layer) - len(layer.dead)
-    of = "live channels" if shown == alive else f"live channels on its sheet ({alive} in all)"
+    of = f"{shown} live channels" if shown == alive else f"the {shown} live channels on the sheet"
     median = found["median_multiple"]
-    times = "" if median is None else f"; the median is {median:.1f} × the highest activation of a real image"
+    times = "" if median is None else f", at a median of {median:.2f} times its activation"
     return (
-        f"{result.title(name)}: the synthetic image activates {found['above_real']} of {shown} {of} "
-        f"({percent(found['share'], 0)}) more than any of {count(layer.images)} real images{times}"
+        f"{result.title(name)}: the synthetic images drive {found['above_real']} of {of} "
+        f"({percent(found['share'], 0)}) above their best real image{times}"
     )
 
 

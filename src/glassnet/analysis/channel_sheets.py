@@ -10,7 +10,7 @@ from torch import Tensor
 
 from glassnet import figures
 from glassnet.analysis.base import Context
-from glassnet.analysis.channel_rows import driven_words, shortened
+from glassnet.analysis.channel_rows import driven, shortened
 from glassnet.analysis.measured_channels import PAGE, ChannelsRequest, MeasuredChannels, part_of
 from glassnet.display import drawable
 from glassnet.figures.channels import ChannelRow
@@ -134,7 +134,7 @@ def _picture(made: Visualized, channel: int) -> tuple[np.ndarray | None, str]:
     if made.multiple is None or made.rank is None:
         return image, ""
     multiple = float(made.multiple[number])
-    reached = f"{multiple:.1f}×" if np.isfinite(multiple) else f"at {float(made.activation[number]):.3g}"
+    reached = f"{multiple:.2f}×" if np.isfinite(multiple) else f"at {float(made.activation[number]):.3g}"
     return image, f"{reached}, rank {count(int(made.rank[number]))}"
 
 
@@ -168,9 +168,10 @@ def _note(result: MeasuredChannels, name: str, shown: int) -> Iterable[str]:
     dead = len(layer.dead)
     yield f"{count(dead) if dead else 'No'} channel{'' if dead < 2 else 's'} {'are' if dead > 1 else 'is'} dead."
     yield f"Measured on {result.images_words}."
-    words = driven_words(result, name)
-    if words:
-        yield f"In {words}."
+    found = driven(result, name)
+    if found is not None:
+        which = f"{found['above_real']} of {found['channels']} synthetic images"
+        yield f"{which} activate their channel more than any real image does."
 
 
 def _feet(result: MeasuredChannels, name: str) -> Iterable[str]:

@@ -135,7 +135,7 @@ def _plan(rows: Sequence[ChannelRow], classes: Sequence[str], title: str) -> _Pl
         picture = right + 0.16
         right = picture + TILE + GAP
     if classes and any(row.bars is not None for row in rows):
-        bars = right + 0.16
+        bars = right + (0.16 if picture is None else 0.3)
         right = bars + BARS
     width = max(right + MARGIN, 2 * MARGIN + 0.1 * len(title), 5.2)
     pitch = max(PITCH, 0.1 + LINE * (1 + max(len(row.facts) for row in rows)))
