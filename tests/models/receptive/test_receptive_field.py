@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 import glassnet as gn
+from glassnet.models.receptive import gradient
 from glassnet.models.receptive.find import receptive_fields
 from graph_zoo import GRAPHS, Net, chain, conv, first, windowed
 from odd_nets import ClassToken, Recurrent
@@ -241,3 +242,41 @@ def test_units_that_see_only_padding_leave_the_others_regular():
     assert seen(nn.Sequential(conv(3, 3, 3), nn.ZeroPad2d(4)), "1") == ((3, 3), (1, 1), (-4, -4))
     apart = gn.receptive_field(nn.Sequential(nn.ConvTranspose2d(3, 4, 1, stride=2)), "0", 9)  # each other sees nothing
     assert (apart.size, apart.stride, apart.offset) == ((1, 1), (None, None), (None, None))
+
+
+class Nowhere(nn.Module):
+    """Samples every pixel where it is, an operation that is not followed, and then takes maxima of what is above 0."""
+
+    def __init__(self, *behind):
+        super().__init__()
+        self.conv, self.behind = nn.Conv2d(3, 4, 3, padding=1), nn.Sequential(*behind)
+
+    def forward(self, x):
+        grid = nn.functional.affine_grid(torch.eye(2, 3).expand(len(x), 2, 3), x.shape, align_corners=False).to(x)
+        return self.behind(self.conv(nn.functional.grid_sample(x, grid, mode="nearest", align_corners=False)))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_windows_by_the_gradient_are_whole_behind_maxima(seed):
+    torch.manual_seed(seed)
+    field = gn.receptive_field(Nowhere(nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(8)), "behind", (3, 32, 32))
+    assert field.how == "gradient"
+    assert (field.size, field.stride, field.offset) == ((10, 10), (8, 8), (-1, -1))
+    assert field.box(1, 1) == (7, 7, 17, 17)
+
+
+def test_windows_by_the_gradient_that_are_no_stride_apart_stay_as_they_are():
+    torch.manual_seed(0)
+    field = gn.receptive_field(Nowhere(nn.Upsample(scale_factor=2)), "behind", (3, 6, 6))
+    assert field.how == "gradient"
+    assert field.stride == (None, None)
+    assert field.bounds[0, :, 0].tolist() == [0, 0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+    assert field.bounds[0, :, 2].tolist() == [2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 6, 6]
+
+
+def test_what_was_seen_of_a_window_is_made_up_to_those_of_the_others():
+    starts, ends = np.array([0, 1, 4, 5, 7, 9]), np.array([4, 6, 8, 10, 12, 12])
+    even = gradient._evened(starts, ends, 12)  # the third began a pixel late: 2 i - 1 to 2 i + 4
+    assert [one.tolist() for one in even] == [[0, 1, 3, 5, 7, 9], [4, 6, 8, 10, 12, 12]]
+    uneven = np.array([0, 0, 2, 2, 4, 4]), np.array([2, 2, 4, 4, 6, 6])
+    assert [one.tolist() for one in gradient._evened(*uneven, 6)] == [one.tolist() for one in uneven]

@@ -36,7 +36,7 @@ class ReceptiveField(Shown):
             is one unit.
         image_size: Height and width of the image.
         how: "operations", exact; "gradient", where an operation is not known: of every row and every column of units,
-            where the gradient of some random images is not 0.
+            where the gradient of some random images is not 0, which may be less than all that the unit can see.
         bounds: Box of each unit, clipped to the image, as (x0, y0, x1, y1), with x1 and y1 excluded; zeros for one that
             sees nothing.
     """
