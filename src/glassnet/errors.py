@@ -55,13 +55,18 @@ def is_too_large(error: Exception) -> bool:
     return any(words in str(error) for words in said)
 
 
+def is_integer(value: Any) -> bool:
+    """Tell whether a value is a whole number of Python or NumPy; 2.0 and True are none."""
+    return not isinstance(value, bool) and isinstance(value, numbers.Integral)
+
+
 def checked_integer(name: str, value: Any, *, least: int | None = None, most: int | None = None) -> int:
     """Return an option as a plain int.
 
     Raises:
         InputError: It is no whole number, or one of another type, as 2.0 and True, or out of its range.
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+    if not is_integer(value):
         raise InputError(f"{name} is {value!r}, expected a whole number, as {max(2, least or 0)}.")
     number = int(value)
     if (least is not None and number < least) or (most is not None and number > most):

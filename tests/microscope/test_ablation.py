@@ -415,3 +415,90 @@ def test_probabilities_are_turned_into_logits_or_it_is_said(capsys, monkeypatch)
         np.testing.assert_allclose(found.ablated[key], plain.ablated[key], atol=1e-5)
     gn.ablate(ending, IMAGES, LABELS, "0.conv2")
     assert "look like probabilities, and are read as logits; pass to_logits=torch.log" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("squeezed", [False, True])
+def test_one_logit_a_pixel_is_that_of_class_1(squeezed):
+    """By hand: an intersection and a union of each class, with the channel and without it."""
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.head = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 1, 1)
+
+        def forward(self, x):
+            found = self.head(self.conv(x).relu())
+            return found[:, 0] if squeezed else found
+
+    net = seeded(Net)
+    masks = (PIXELS.mean(dim=1) > 0.4).long()
+    masks[:, 0] = 255
+    found = gn.ablate(net, PIXELS, masks.numpy(), "conv")
+    assert found.kind == "segmentation"
+    known = masks != 255
+    for channel in (None, 0, 3):
+        other = copy.deepcopy(net).eval()
+        if channel is not None:
+            other.conv.weight.data[channel] = other.conv.bias.data[channel] = 0
+        with torch.no_grad():
+            logits = other(PIXELS).reshape(masks.shape)
+        guess, truth = (logits[known] > 0), masks[known] == 1
+        ious = [float((a & b).sum() / (a | b).sum()) for a, b in ((guess, truth), (~guess, ~truth))]
+        loss = float(F.binary_cross_entropy_with_logits(logits[known], truth.float()))
+        figures = found.baseline if channel is None else {key: one[channel] for key, one in found.ablated.items()}
+        assert figures["mean_iou"] == pytest.approx(np.mean(ious), abs=1e-5)
+        assert figures["pixel_accuracy"] == pytest.approx(float((guess == truth).double().mean()), abs=1e-6)
+        assert figures["loss"] == pytest.approx(loss, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([float("nan")] * 14, "labels holds nan, expected classes from 0 to 2"),
+        ([float("inf")] * 14, "labels holds inf, expected classes from 0 to 2"),
+        ([0.5] * 14, r"labels holds 0\.5, expected classes from 0 to 2"),
+        ([0, 7] * 7, "labels holds 7, expected classes from 0 to 2"),
+        (["cat"] * 14, "labels are no array of numbers"),
+        ([[1], [1, 0]] * 7, "labels are no array of numbers"),
+    ],
+)
+def test_what_is_no_label_is_refused(labels, message):
+    with pytest.raises(InputError, match=message):
+        gn.ablate(TinyNet(), IMAGES, labels, "conv1")
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_attention_that_drops_nothing_is_replayed(dropout, capsys):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 8, 4, stride=4)
+            self.encoder = nn.TransformerEncoderLayer(8, 2, 16, dropout=dropout, batch_first=True)
+            self.attention, self.fc = nn.MultiheadAttention(8, 2, dropout=dropout, batch_first=True), nn.Linear(8, 3)
+
+        def forward(self, x):
+            tokens = self.encoder(self.conv(x).flatten(2).transpose(1, 2))
+            return self.fc(self.attention(tokens, tokens, tokens, need_weights=False)[0].mean(dim=1))
+
+    net = seeded(Net)
+    found = gn.ablate(net, PIXELS, LABELS, "conv")
+    assert found.replayed
+    assert "random" not in capsys.readouterr().err
+    for channel in (0, 7):
+        other = copy.deepcopy(net)
+        other.conv.weight.data[channel] = other.conv.bias.data[channel] = 0
+        assert found.ablated["loss"][channel] == pytest.approx(float(losses(other)[0].mean()), rel=1e-4)
+
+
+def test_attention_that_drops_takes_whole_passes(capsys):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.fc = nn.Conv2d(3, 8, 4, stride=4), nn.Linear(8, 3)
+
+        def forward(self, x):
+            tokens = self.conv(x).flatten(2).transpose(1, 2)[:, None]
+            return self.fc(F.scaled_dot_product_attention(tokens, tokens, tokens, dropout_p=0.2)[:, 0].mean(dim=1))
+
+    assert not gn.ablate(seeded(Net), PIXELS, LABELS, "conv", channels=[0]).replayed
+    assert "draws random numbers" in capsys.readouterr().err

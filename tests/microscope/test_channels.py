@@ -149,10 +149,12 @@ def broken(**values):
     [
         (broken(), r"layer 'conv2' gives NaN or infinity in channel 3 for image 0; look for NaN in the weights"),
         ({"top": 0}, "top is 0, expected at least 1"),
+        ({"top": 1.5}, r"top is 1\.5, expected a whole number"),
+        ({"labels": np.eye(3, dtype=int)[LABELS], "classes": ["a"]}, "labels have 3 columns, expected 1, one for each"),
         ({"layers": "conv9"}, "no layer 'conv9' in TinyNet"),
         ({"labels": LABELS[:3]}, r"labels have shape \(3,\) for 23 images"),
-        ({"labels": LABELS - 1}, "labels name 2 classes from -1 on, expected 2 from 0 on"),
-        ({"classes": ["a", "b"]}, "labels name 3 classes from 0 on, expected 2 from 0 on"),
+        ({"labels": LABELS - 1}, "labels hold -1, expected 0, 1, 2 and so on"),
+        ({"classes": ["a", "b"]}, "labels hold 2, expected classes from 0 to 1, one for each name"),
         ({"labels": LABELS[:, None] * [1, 1]}, "hold other numbers than 0 and 1"),
         ({"images": PIXELS / 0}, "image 0 has NaN or infinite pixels"),
     ],
@@ -337,3 +339,41 @@ def test_a_normalisation_behind_a_relu_is_not_the_convolutions(inplace):
         check(found[name], given(net, name))
         assert found[name].dead == ()
     assert gn.channels(net, IMAGES, layers="2")["2"].dead == (2, 3)
+
+
+class Strided(nn.Module):
+    """A network that asks for its pixels by their places in memory, as torch orders them."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 5, 3)
+
+    def forward(self, x):
+        n, c, h, w = x.shape
+        return self.conv(x.as_strided((n, c, h, w), (c * h * w, h * w, w, 1))).mean(dim=(2, 3))
+
+
+@pytest.mark.parametrize("blank", [False, True])
+def test_pixels_asked_for_by_their_places_in_memory_are_the_right_ones(blank):
+    net, images = Strided().eval(), torch.from_numpy(IMAGES).float() / 255
+    if blank:
+        images[:2] = 0.5  # of which any order is the same
+    found = gn.channels(net, images, layers="conv")["conv"]
+    with torch.no_grad():
+        maps = net.conv(images).flatten(2).amax(dim=2)
+    best = maps.argsort(dim=0, descending=True)
+    for channel in range(5):
+        assert found.top_images[channel][0] == best[0, channel]
+        assert found.top_activations[channel][0] == pytest.approx(float(maps[best[0, channel], channel]), rel=1e-5)
+
+
+def test_a_network_that_does_not_ask_gets_its_images_channels_last():
+    seen = []
+
+    class Noting(TinyNet):
+        def forward(self, x):
+            seen.append(x.is_contiguous(memory_format=torch.channels_last))
+            return super().forward(x)
+
+    gn.channels(Noting(), IMAGES, layers="conv1", batch_size=len(IMAGES))
+    assert True in seen

@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 import glassnet as gn
+from glassnet.errors import InputError
 from glassnet.microscope.ascent import likeness
 from glassnet.microscope.objective import watch
 from glassnet.microscope.pictures import Canvas
-from glassnet.microscope.window import find_window
+from glassnet.microscope.window import find_seen, find_window
 from odd_nets import ClassToken, Twice
 from tiny_nets import TinyNet
 
@@ -136,8 +137,7 @@ def test_what_a_neuron_sees_alone_gives_the_picture_that_the_whole_gives(place, 
     # By hand: conv3 after conv1, conv2 and a pool sees 3 x 2 + 4 = 10 pixels, from 2 y - 4 on.
     top, left = max(0, 2 * place[0] - 4), max(0, 2 * place[1] - 4)
     assert (found[0].top, found[0].left) == (top, left)
-    assert part.seen == (top, left, found[0].height, found[0].width)
-    assert whole.seen is None
+    assert part.seen == whole.seen == (top, left, found[0].height, found[0].width)
     assert (found[0].height, found[0].width) == (2 * place[0] + 6 - top, 2 * place[1] + 6 - left)
 
 
@@ -145,8 +145,57 @@ def test_a_neuron_that_sees_the_whole_picture_is_given_it():
     net = nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), nn.InstanceNorm2d(3), nn.Conv2d(3, 2, 3, padding=1))
     forward = lambda model, images: model(images)  # noqa: E731
     first = torch.rand(2, 1, 12, 12, generator=torch.Generator().manual_seed(0))
-    assert find_window(watch(net, "2", first, forward), "2", (6, 6), (1, 12, 12), 0) is None
-    assert find_window(watch(net, "0", first, forward), "0", (6, 6), (1, 12, 12), 0).height == 3
+    assert find_seen(watch(net, "2", first, forward), (6, 6), (1, 12, 12)) is None
+    watched = watch(net, "0", first, forward)
+    seen = find_seen(watched, (6, 6), (1, 12, 12))
+    assert (seen.first, seen.length) == ((5, 5), (3, 3))
+    assert find_window(watched, "0", seen, (6, 6), (1, 12, 12), 0).height == 3
+
+
+@pytest.mark.parametrize(("padding", "place", "seen"), [(0, (5, 5), (10, 10, 10, 10)), (1, (0, 12), (0, 22, 8, 10))])
+def test_a_map_that_does_not_divide_the_picture_is_cut_to_what_is_seen(padding, place, seen):
+    """By hand: 5 x 5 without padding, a pool of 2 and 3 x 3 see 5 + 1 + 2 x 2 = 10 pixels, 2 apart; 32 give 28, 14, 12.
+
+    With a padding of 1 at the second convolution there are 14 places, of which the first begins 2 pixels before.
+    """
+    net = nn.Sequential(nn.Conv2d(3, 4, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 4, 3, padding=padding))
+    options = {"objective": "neuron", "place": place, "size": 32, "steps": 4, "transforms": None}
+    found = gn.visualize(net, "3", [0, 2], **options)
+    assert found.seen == seen
+    top, left, height, width = found.seen
+    other = torch.rand(2, 3, 32, 32)
+    other[:, :, top : top + height, left : left + width] = torch.from_numpy(found.images)[
+        :, :, top : top + height, left : left + width
+    ]
+    with torch.no_grad():
+        values = net(other)[:, :, place[0], place[1]]
+    np.testing.assert_allclose(values[[0, 1], [0, 2]], found.activation, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"size": 12.5}, r"size is 12\.5, expected a whole number"),
+        ({"size": (12,)}, r"size is \(12,\), expected one number of pixels, or two"),
+        ({"size": (12, 0)}, "size is 0, expected at least 1"),
+        ({"place": 3, "objective": "neuron"}, "place is 3, expected a row and a column"),
+        ({"place": (1.5, 2), "objective": "neuron"}, r"place is \(1\.5, 2\), expected a row and a column"),
+        ({"steps": 2.5}, r"steps is 2\.5, expected a whole number"),
+        ({"seed": 0.5}, r"seed is 0\.5, expected a whole number"),
+        ({"rate": "fast"}, "rate is 'fast', expected a number"),
+    ],
+)
+def test_what_is_no_option_is_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        gn.visualize(nn.Sequential(nn.Conv2d(1, 2, 3)), "0", **({"size": 12, "steps": 1} | options))
+
+
+def test_numpys_numbers_are_numbers():
+    net = nn.Sequential(nn.Conv2d(1, 2, 3))
+    size = (np.int64(12), np.int32(12))
+    found = gn.visualize(net, "0", np.int64(1), size=size, steps=np.int64(2), seed=np.int64(3), copies=np.int8(1))
+    plain = gn.visualize(net, "0", 1, size=12, steps=2, seed=3)
+    np.testing.assert_array_equal(found.images, plain.images)
 
 
 def test_equal_seeds_give_equal_pictures_bit_for_bit_and_others_give_others():

@@ -20,6 +20,7 @@ from glassnet.microscope.outcomes import (
     Labels,
     Metric,
     Outcomes,
+    label_numbers,
     make_outcomes,
     of_sums,
     output_reader,
@@ -79,7 +80,8 @@ def ablate(
     check_images(images, batch_size)
     if value not in ("zero", "mean"):
         raise InputError(f"value is {value!r}, expected zero or mean.")
-    call, of_images = forward or call_model, labels is None or np.ndim(labels) == 4
+    targets = labels if labels is None or isinstance(labels, Tensor) else label_numbers(labels)
+    call, of_images = forward or call_model, targets is None or targets.ndim == 4
     read = output_reader(output, of_images=of_images)
     found = find_layer(model, layer, images, call)
     numbers = _numbers(channels, found)
@@ -91,7 +93,7 @@ def ablate(
             for start, batch in image_batches(model, images, batch_size):
                 passes = _Passes(replay, batch, found.channels, fillings)
                 if totals is None:
-                    outcomes = make_outcomes(images, labels, metric, passes.output_of_none, to_logits)
+                    outcomes = make_outcomes(images, targets, metric, passes.output_of_none, to_logits)
                     totals = _Totals(outcomes, len(numbers))
                 totals.begin(start, passes.output_of_none)
                 for row, channel in enumerate(numbers.tolist()):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,7 +12,7 @@ from jaxtyping import Float32, Float64
 from torch import Tensor, nn
 
 from glassnet.console import progress
-from glassnet.errors import InputError, checked_integer
+from glassnet.errors import InputError, checked_integer, is_integer
 from glassnet.images import ImageRows, Images, check_images, image_batches
 from glassnet.microscope.concepts_result import Concepts
 from glassnet.microscope.factors import coefficients, fit_bank
@@ -105,8 +104,8 @@ def concepts(
     return replace(result, target=_number(target), reconstruction_error=error, image_size=size)
 
 
-def _number(target: object) -> int | None:
-    return int(target) if isinstance(target, numbers.Integral) and not isinstance(target, bool) else None
+def _number(target: Any) -> int | None:
+    return int(target) if is_integer(target) else None
 
 
 def _checked(k: int, points: int, top: int, most_rows: int, seed: int) -> tuple[int, int, int, int]:

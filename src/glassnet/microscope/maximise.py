@@ -12,13 +12,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from glassnet.devices import autocast
-from glassnet.errors import InputError
+from glassnet.errors import InputError, checked_integer, checked_number
 from glassnet.images import ImageRows, Images, check_images, device_of, first_weight, image_batches
 from glassnet.microscope.ascent import Ascent
 from glassnet.microscope.objective import Objective, Watched, real_scores, take_aim, watch
 from glassnet.microscope.pictures import Canvas, Transforms, generator_of
 from glassnet.microscope.visualized import Visualized
-from glassnet.microscope.window import find_window
+from glassnet.microscope.window import find_seen, find_window
 from glassnet.models.inference import ModelCall, call_model
 from glassnet.models.undisturbed import undisturbed
 
@@ -83,7 +83,8 @@ def visualize(
         InputError: An option cannot be, the layer is unknown, runs several times, has no gradient or gives NaN, or real
             images do not lie in [0, 1].
     """
-    _check_numbers(steps=steps, copies=copies, batch_size=batch_size)
+    steps, copies = checked_integer("steps", steps, least=1), checked_integer("copies", copies, least=1)
+    batch_size, seed = checked_integer("batch_size", batch_size, least=1), checked_integer("seed", seed)
     _check_reals(rate=rate, norm=norm, level=level, diversity=diversity)
     if real is not None:
         check_images(real, batch_size)
@@ -104,10 +105,11 @@ def visualize(
             *_, height, width = watched.maps(first).shape
             aim = take_aim(watched, (height, width), channels, objective, place)
         # What keeps copies apart looks at the whole map.
+        shape = (int(first.shape[1]), canvas.height, canvas.width)
+        seen = None if aim.place is None else find_seen(watched, aim.place, shape)
         window = None
-        if aim.place is not None and not (diversity and copies > 1):
-            shape = (int(first.shape[1]), canvas.height, canvas.width)
-            window = find_window(watched, layer, aim.place, shape, seed)
+        if aim.place is not None and seen is not None and not (diversity and copies > 1):
+            window = find_window(watched, layer, seen, aim.place, shape, seed)
         scores = best = None
         if real is not None:
             alike = tuple(real.shape[2:]) == (canvas.height, canvas.width)
@@ -120,8 +122,8 @@ def visualize(
     numbers = np.repeat(np.arange(len(aim.channels)), copies)
     found = (watched.layer.name, named, aim.channels[numbers], reached)
     measured = _measured(reached, scores, numbers)
-    seen = None if window is None else (window.top, window.left, window.height, window.width)
-    return Visualized(images, *found, *measured, dead=dead, place=aim.place, seen=seen, seed=seed)
+    box = None if seen is None else (*seen.first, *seen.length)
+    return Visualized(images, *found, *measured, dead=dead, place=aim.place, seen=box, seed=seed)
 
 
 def _canvas(
@@ -134,12 +136,24 @@ def _canvas(
 ) -> Canvas:
     """Settle the pictures' size, channels and starting level."""
     known = (64, 64) if real is None else (int(real.shape[2]), int(real.shape[3]))
-    height, width = known if size is None else (size, size) if isinstance(size, int) else size
-    _check_numbers(size=min(height, width))
+    height, width = known if size is None else _size(size)
     mean = None if real is None else _mean(model, real, batch_size)
     count = _channels(model) if mean is None else len(mean)
     start = torch.full((count,), 0.5 if level is None else level) if mean is None or level is not None else mean
     return Canvas(height, width, start.view(-1, 1, 1), norm)
+
+
+def _size(size: Any) -> tuple[int, int]:
+    """Return a height and a width in pixels.
+
+    Raises:
+        InputError: It is neither one whole number nor two of them.
+    """
+    if not isinstance(size, Sequence | np.ndarray) or isinstance(size, str):
+        size = (size, size)
+    if len(size) != 2:
+        raise InputError(f"size is {size!r}, expected one number of pixels, or two, a height and a width.")
+    return checked_integer("size", size[0], least=1), checked_integer("size", size[1], least=1)
 
 
 def _channels(model: nn.Module) -> int:
@@ -199,13 +213,10 @@ def _measured(
     return best[numbers], index[numbers], rank
 
 
-def _check_numbers(**numbers: int) -> None:
-    for name, value in numbers.items():
-        if not isinstance(value, int) or value < 1:
-            raise InputError(f"{name} is {value}, expected a whole number of at least 1.")
-
-
 def _check_reals(*, rate: float, norm: float | None, level: float | None, diversity: float) -> None:
+    for name, value in {"rate": rate, "norm": norm, "level": level, "diversity": diversity}.items():
+        if value is not None:
+            checked_number(name, value)
     if not (math.isfinite(rate) and rate > 0):
         raise InputError(f"rate is {rate}, expected a number above 0.")
     if norm is not None and not (math.isfinite(norm) and norm > 0):

@@ -51,8 +51,12 @@ def of_labels(labels: Any, images: int, classes: Sequence[str] | None) -> Member
         raise InputError("labels (n, labels) hold other numbers than 0 and 1, expected 1 for each that an image has.")
     found = int(given.max()) + 1 if given.ndim == 1 else given.shape[1]
     count = found if classes is None else len(classes)
-    if (given.ndim == 1 and int(given.min()) < 0) or count < found or (given.ndim == 2 and count != found):
-        raise InputError(f"labels name {found} classes from {int(given.min())} on, expected {count} from 0 on.")
+    if given.ndim == 2 and count != found:
+        raise InputError(f"labels have {found} columns, expected {count}, one for each name in classes.")
+    lowest = int(given.min())
+    if lowest < 0 or found > count:
+        expected = "0, 1, 2 and so on" if classes is None else f"classes from 0 to {count - 1}, one for each name"
+        raise InputError(f"labels hold {lowest if lowest < 0 else found - 1}, expected {expected}.")
     rows, named = (torch.arange(images), given) if given.ndim == 1 else given.nonzero().T.contiguous()
     return Members(rows, named, count)
 

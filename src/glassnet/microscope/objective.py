@@ -175,7 +175,11 @@ def take_aim(
         wrong = chosen[(chosen < 0) | (chosen >= count)][0]
         raise InputError(f"no channel {wrong} in layer '{watched.layer.name}': it has {count}, from 0 to {count - 1}.")
     middle = (size[0] // 2, size[1] // 2)
-    return Aim(chosen.astype(np.int64), None, None if objective == "channel" else _checked(place or middle, size))
+    return Aim(
+        chosen.astype(np.int64),
+        None,
+        None if objective == "channel" else _checked(middle if place is None else place, size),
+    )
 
 
 def _directions(objective: Direction, count: int) -> Float[Tensor, "n channel"]:
@@ -190,9 +194,11 @@ def _directions(objective: Direction, count: int) -> Float[Tensor, "n channel"]:
 
 
 def _checked(place: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
-    if len(place) != 2 or not all(0 <= one < most for one, most in zip(place, size, strict=True)):
+    numbers = np.asarray(place)
+    fine = numbers.shape == (2,) and numbers.dtype.kind in "iu"
+    if not fine or not all(0 <= one < most for one, most in zip(numbers.tolist(), size, strict=True)):
         raise InputError(f"place is {place}, expected a row and a column in the layer's map of {size[0]} x {size[1]}.")
-    return place
+    return int(numbers[0]), int(numbers[1])
 
 
 def real_scores(

@@ -97,8 +97,8 @@ def _of_labels(output: Tensor, targets: Tensor, _: Outcomes) -> Scores:
 
 
 def _of_masks(output: Tensor, targets: Tensor, outcomes: Outcomes) -> Scores:
-    logits = output.float()
-    _require_shape(logits[:, 0] if logits.ndim == 4 else logits, targets)
+    logits = _pixel_table(output).float()
+    _require_shape(logits[:, 0], targets)
     counts = pixel_counts(logits.argmax(dim=1).to(torch.uint8), targets, outcomes.classes).double().sum(dim=0)
     losses = F.cross_entropy(logits, targets.long(), ignore_index=VOID, reduction="sum").double()
     return Scores({}, {"counts": counts, "losses": losses, "pixels": (targets != VOID).sum().double()})
@@ -180,6 +180,17 @@ def class_table(output: Tensor, size: int) -> Float[Tensor, "n classes"]:
     return torch.cat([torch.zeros_like(table), table], dim=1) if table.shape[1] == 1 else table
 
 
+def _pixel_table(output: Tensor) -> Float[Tensor, "n classes h w"]:
+    """Return class scores of pixels; of a single logit y a pixel, (n, 1, h, w) or (n, h, w), 0 and y."""
+    table = output[:, None] if output.ndim == 3 else output
+    if table.ndim != 4:
+        raise InputError(
+            f"the model's output is {describe(output)}, expected class scores of pixels (n, classes, height, width) "
+            "for labels (n, height, width); pass output=…, or a metric of your own."
+        )
+    return torch.cat([torch.zeros_like(table), table], dim=1) if table.shape[1] == 1 else table
+
+
 def _require_shape(output: Tensor, targets: Tensor) -> None:
     if output.shape != targets.shape:
         raise InputError(
@@ -228,8 +239,9 @@ def make_outcomes(
         )
     if targets.ndim == 2:
         return Outcomes("multilabel", _whole(targets, 2), targets.shape[1], to_logits=to_logits)
-    classes = first.shape[1] if first.ndim > 1 and first.shape[1] > 1 else 2
     kind: Kind = "segmentation" if targets.ndim == 3 else "classification"
+    table = _pixel_table(first) if kind == "segmentation" else class_table(first, len(first))
+    classes = table.shape[1]
     whole = _whole(targets, classes, void=kind == "segmentation")
     targets = whole.to(torch.uint8) if kind == "segmentation" else whole
     return Outcomes(kind, targets, classes, to_logits=to_logits)
@@ -247,13 +259,28 @@ def _like_probabilities(scores: Tensor, *, one_sum: bool) -> bool:
 def _as_array(labels: Labels, count: int) -> Tensor | None:
     if labels is None:
         return None
-    targets = labels.detach().cpu() if isinstance(labels, Tensor) else torch.from_numpy(np.array(labels))
+    targets = labels.detach().cpu() if isinstance(labels, Tensor) else torch.from_numpy(label_numbers(labels))
     if targets.ndim not in (1, 2, 3, 4) or len(targets) != count:
         raise InputError(
             f"labels has shape {tuple(targets.shape)} for {count} images, expected a class an image ({count},), a yes "
             f"or no a label ({count}, labels), a class a pixel ({count}, height, width), or images."
         )
     return targets
+
+
+def label_numbers(labels: Any) -> np.ndarray:
+    """Return labels as an array.
+
+    Raises:
+        InputError: They are no numbers, or rows of unlike lengths.
+    """
+    try:
+        array = np.array(labels)
+    except ValueError:  # rows of unlike lengths
+        array = np.array(None)
+    if array.dtype.kind not in "iufb":
+        raise InputError("labels are no array of numbers, expected the index of a class for each image, as [0, 2, 1].")
+    return array.astype(np.int64) if array.dtype.kind == "u" and array.dtype.itemsize > 1 else array
 
 
 def _whole(targets: Tensor, classes: int, *, void: bool = False) -> Tensor:
@@ -263,10 +290,10 @@ def _whole(targets: Tensor, classes: int, *, void: bool = False) -> Tensor:
         InputError: One is not.
     """
     whole = targets.long()
-    known = whole[whole != VOID] if void else whole
-    if not torch.equal(whole.double(), targets.double()) or (
-        len(known) and not 0 <= int(known.min()) <= int(known.max()) < classes
-    ):
-        wrong = next((float(x) for x in targets.flatten().double() if x != int(x) or not 0 <= x < classes), 0.0)
+    fine = (whole >= 0) & (whole < classes) & (whole.double() == targets.double())
+    if void:
+        fine |= targets == VOID
+    if not fine.all():
+        wrong = float(targets[~fine][0])
         raise InputError(f"labels holds {wrong:g}, expected classes from 0 to {classes - 1}, as the model has.")
     return whole

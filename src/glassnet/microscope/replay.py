@@ -128,9 +128,16 @@ def _problem(node: fx.Node) -> str:
     target = node.target
     if not isinstance(target, torch._ops.OpOverload):
         return ""
-    if torch.Tag.nondeterministic_seeded in target.tags:
+    if torch.Tag.nondeterministic_seeded in target.tags and _draws(node, target):
         return "draws random numbers"
     return "writes over a state of its own" if target._schema.is_mutable else ""
+
+
+def _draws(node: fx.Node, target: torch._ops.OpOverload) -> bool:
+    """Tell whether an operation that may draw random numbers does so: attention draws none if it drops nothing."""
+    given = {one.name: one.default_value for one in target._schema.arguments}
+    given |= dict(zip(given, node.args)) | dict(node.kwargs)  # noqa: B905
+    return given.get("dropout_p") != 0 and given.get("train") is not False and given.get("training") is not False
 
 
 class Suffix:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from glassnet.console import progress
-from glassnet.errors import InputError
+from glassnet.errors import InputError, checked_integer
 from glassnet.images import ImageRows, Images, check_images, device_of, image_batches
 from glassnet.microscope.behind import behind_normalisation
 from glassnet.microscope.channels_result import Channels, LayerChannels
@@ -21,9 +21,10 @@ from glassnet.microscope.dissection import Overlap, Tail
 from glassnet.microscope.layer import LayerCalls, find_layers
 from glassnet.microscope.members import Members, mask_rows, of_labels, of_masks
 from glassnet.microscope.rectified import Outputs, by_name, check_source, rectifiers
+from glassnet.microscope.replay import agree
 from glassnet.microscope.responses import Responses
-from glassnet.models.capture import hooked_with_arguments
-from glassnet.models.inference import NO_VIEW, ModelCall, call_model, translate_torch_errors
+from glassnet.models.capture import hooked_with_arguments, tapped
+from glassnet.models.inference import ModelCall, call_model, translate_torch_errors
 from glassnet.models.layers import Call, LayerChoice
 from glassnet.models.receptive.field import ReceptiveField
 from glassnet.models.receptive.find import receptive_fields
@@ -81,8 +82,7 @@ def channels(
             labels or classes do not fit.
     """
     check_images(images, 1 if batch_size is None else batch_size)
-    if top < 1:
-        raise InputError(f"top is {top}, expected at least 1.")
+    top = checked_integer("top", top, least=1)
     members = _members(labels, masks, classes, len(images))
     call = forward or call_model
     layers, _ = behind_normalisation(model, layers, images, forward=call)
@@ -204,7 +204,7 @@ def _run(
         torch.no_grad(),
         progress("channels", len(images), announce=False) as advance,
     ):
-        layout = _layout(model, images, call)
+        layout = _layout(model, images, call, takers, put_back)
         for first, batch in image_batches(model, images, batch_size):
             start, size, outputs = first, len(batch), Outputs()
             put_back()
@@ -216,17 +216,44 @@ def _run(
             advance(size)
 
 
-def _layout(model: nn.Module, images: Images | ImageRows, call: ModelCall) -> torch.memory_format:
-    """Return the layout of images in memory: channels last, the fastest, but for a model that `view`s pixels."""
+def _layout(
+    model: nn.Module,
+    images: Images | ImageRows,
+    call: ModelCall,
+    takers: Sequence[tuple[LayerCalls, Taker]],
+    put_back: Callable[[], None],
+) -> torch.memory_format:
+    """Return the layout of images in memory: channels last, the fastest, where the layers give the same in it.
+
+    A model that `view`s pixels fails in it, and one that asks for pixels by their places in memory (`as_strided`) gives
+    other numbers: both get torch's own order. Two random images tell, since in even ones all places are the same.
+    """
     _, two = next(image_batches(model, images[:2], 2))
-    with translate_torch_errors(model, two):
-        try:
-            call(model, two.to(memory_format=torch.channels_last))
-        except RuntimeError as error:
-            if NO_VIEW not in str(error):
-                raise
-            return torch.contiguous_format
-    return torch.channels_last
+    drawn = torch.rand(two.shape, generator=torch.Generator().manual_seed(0)).to(two)
+    low, high = two.aminmax()
+    drawn = low + (high - low if high > low else 1) * drawn
+    by_call = {made: layer for layer, _ in takers for made in layer.readings}
+
+    def maps(layout: torch.memory_format) -> dict[Call, Tensor]:
+        found: dict[Call, Tensor] = {}
+
+        def tap(made: Call, given: Any) -> None:
+            if made in by_call:
+                found[made] = by_call[made].to_maps(made, given, len(two)).clone()
+
+        put_back()
+        modules = dict.fromkeys(layer.module for layer, _ in takers)
+        with tapped(model, modules, tap), translate_torch_errors(model, two):
+            call(model, drawn.clone().to(memory_format=layout))
+        return found
+
+    plain = maps(torch.contiguous_format)
+    try:
+        other = maps(torch.channels_last)
+    except InputError:
+        return torch.contiguous_format
+    same = plain.keys() == other.keys() and all(agree(other[made], one) for made, one in plain.items())
+    return torch.channels_last if same else torch.contiguous_format
 
 
 def _to_responses(responses: Responses, name: str) -> Taker:

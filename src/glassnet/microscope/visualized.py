@@ -25,8 +25,8 @@ class Visualized(Shown):
         rank: The picture's place among all real images, 1 being above all of them.
         dead: Whether no gradient led from the picture to the channel: it is what it started as.
         place: Row and column of the neuron in the layer's map; None for means.
-        seen: First row, first column, height and width in pixels of the part of the picture that the neuron sees, a few
-            more where the layer's stride asks for it; None where it sees all, or nearly.
+        seen: First row, first column, height and width in pixels of the part of the picture that the neuron sees, its
+            receptive field; None where it sees all, or that is not known.
         seed: Of all that was drawn.
     """
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from jaxtyping import config
 from torch import nn
 
 import glassnet as gn
@@ -194,10 +195,23 @@ def test_sizes_by_module_by_shape_and_by_number():
     }
 
 
-@pytest.mark.parametrize("size", [0, -3, (3,) * 5, (), (0, 12)])
+@pytest.mark.parametrize("size", [0, -3, (3,) * 5, (), (0, 12), 12.0, "12", True, None])
 def test_no_size_is_refused(size):
-    with pytest.raises(gn.InputError, match=r"image_size is .*, expected whole numbers of at least 1"):
-        gn.receptive_field(nn.Sequential(first()), "0", size)
+    config.update("jaxtyping_disable", True)  # as in use: the sentence is the function's own
+    try:
+        with pytest.raises(gn.InputError, match=r"image_size is .*, expected whole numbers of at least 1"):
+            gn.receptive_field(nn.Sequential(first()), "0", size)
+    finally:
+        config.update("jaxtyping_disable", False)
+
+
+@pytest.mark.parametrize("size", [np.int64(12), np.array([12, 12]), (np.int32(12), 12)])
+def test_numpys_sizes_are_sizes(size):
+    config.update("jaxtyping_disable", True)
+    try:
+        assert gn.receptive_field(nn.Sequential(first()), "0", size).image_size == (12, 12)
+    finally:
+        config.update("jaxtyping_disable", False)
 
 
 def test_bad_places_layers_and_images_are_refused():

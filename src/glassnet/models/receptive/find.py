@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
-from glassnet.errors import InputError
+from glassnet.errors import InputError, is_integer
 from glassnet.images import ImageRows, Images, first_weight, image_batches
 from glassnet.models.inference import ModelCall, call_model, translate_torch_errors
 from glassnet.models.last_layer import settle_last
@@ -112,8 +113,9 @@ def receptive_field_of(
 
 
 def _shape(model: nn.Module, image_size: int | Sequence[int]) -> tuple[int, ...]:
-    sizes = [image_size] if isinstance(image_size, int) else list(image_size)
-    if not 1 <= len(sizes) <= 4 or not all(isinstance(size, int) and size > 0 for size in sizes):
+    given: Any = list(image_size) if isinstance(image_size, Iterable) else [image_size]
+    sizes = [int(size) for size in given if is_integer(size) and size > 0]
+    if not 1 <= len(sizes) <= 4 or len(sizes) < len(given):
         raise InputError(
             f"image_size is {image_size!r}, expected whole numbers of at least 1: the height and width in pixels, as "
             "224 or (224, 160), or a shape, as (3, 224, 224)."
