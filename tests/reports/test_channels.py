@@ -26,7 +26,7 @@ def test_the_tables_have_the_numbers_of_channels_and_ablate(measured):
     prose, overview, sheet, *folds = channel_blocks([measured])
     layers = gn.channels(TinyNet(), IMAGES, LABELS, layers=["bn", "conv2"], classes=CLASSES)
     dead = {name: len(layers[name].dead) for name in ("bn", "conv2")}
-    assert prose.sentences[0] == "Of 12 channels of 2 layers, over 24 images, 2 are dead: no image activates them."
+    assert prose.sentences[0] == "Of the 12 channels of 2 layers, 2 are dead: none of 24 images activates them."
     assert [row[:2] for row in overview.rows] == [("conv1", f"{dead['bn']} of 4"), ("conv2", f"{dead['conv2']} of 8")]
     assert isinstance(sheet, Picture)
     assert sheet.title.startswith("What conv2 has learned")

@@ -126,7 +126,7 @@ def _ablations(
         notes.append("The images have no labels, so what the network loses without a channel is not known.")
         return {}
     count = sum(map(len, found.layers.values()))
-    say(f"removing {count:,} channels of {len(found)} layers, one by one, over {len(some):,} images")
+    say(f"removing {count:,} channels of {len(found)} layers, one at a time, on {len(some):,} images")
     options: dict[str, Any] = {"value": request.value, "to_logits": logits_reader(subject), "batch_size": batch_size}
     done: dict[str, Ablation] = {}
     for name in found:

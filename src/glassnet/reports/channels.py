@@ -59,11 +59,14 @@ def _blocks(analysis: Analysis) -> Iterator[Block]:
 def _sentences(result: MeasuredChannels) -> Iterator[str]:
     layers = len(result.channels)
     total, dead = sum(map(len, result.channels.layers.values())), sum(map(len, result.channels.dead.values()))
-    none = f"{count(dead)} {'is' if dead == 1 else 'are'} dead: no image activates {'it' if dead == 1 else 'them'}"
-    yield (
-        f"Of {count(total)} channels of {layers} {'layer' if layers == 1 else 'layers'}, over {result.images_words}, "
-        f"{none if dead else 'none is dead'}."
-    )
+    of = f"Of the {count(total)} channels of {layers} {'layer' if layers == 1 else 'layers'}"
+    images = f"of {result.images_words}"
+    if not dead:
+        yield f"{of}, none is dead: each is activated by at least one {images}."
+    elif dead == 1:
+        yield f"{of}, 1 is dead: none {images} activates it."
+    else:
+        yield f"{of}, {count(dead)} are dead: none {images} activates them."
     found = result.agreement()
     if found is not None:
         low, high = found.interval or (0.0, 0.0)
@@ -72,7 +75,7 @@ def _sentences(result: MeasuredChannels) -> Iterator[str]:
             if low > 0
             else "The network tends to need its selective channels least"
             if high < 0
-            else "There is no sign that the network needs its selective channels more than others"
+            else "There is no clear link between a channel's selectivity and the network's need of it"
         ) + f": over all layers, selectivity and the cost of removal have a rank correlation of {found.words}."
     yield from result.notes
 

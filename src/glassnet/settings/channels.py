@@ -24,8 +24,8 @@ class ChannelsSettings(NetworkSettings):
     run: Positional[Path]
     """Run directory; or a network: a model by name (vgg16), or net.py:make, hf:NAME_OR_FOLDER, timm:NAME or net.pt2."""
     layers: tuple[str, ...] = ("conv",)
-    """Layers by name, by pattern (relu*) or by kind (conv, last-conv, linear, all). Of the kinds, conv and last-conv
-    mean each convolution behind its batch normalisation, if it has one."""
+    """Layers by name, by pattern (relu*) or by kind (conv, last-conv, linear, all). The kinds conv and last-conv
+    measure each convolution behind its batch normalisation, if it has one."""
     data: str | None = None
     """Network without a run: folder:PATH with its images, best in a sub-folder for each class; or hf:NAME_OR_FOLDER."""
     split: Literal["test", "validation", "train"] = "test"
