@@ -267,8 +267,8 @@ def test_beside_a_synthetic_image_stands_its_multiple_and_its_rank_also_where_no
     assert "synthetic_image" not in channel_rows(result, "conv2", [0])[0]
     assert driven(result, "conv2") == {"channels": 2, "above_real": 1, "share": 0.5, "median_multiple": 0.75}
     assert driven_words(result, "conv2") == (
-        "conv2: the synthetic images drive 1 of the 2 live channels on the sheet (50%) above their best real image, at "
-        "a median of 0.75 times its activation"
+        "the synthetic images drive 1 of the 2 live channels on the sheet (50%) above their best real image, at a "
+        "median of 0.75 times its activation"
     )
     assert driven_words(result, "bn") == ""
 

@@ -1,5 +1,7 @@
 """The report's section on channels: its numbers are those of `channels` and `ablate`, its sheets those kept."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ import glassnet as gn
 from glassnet.analysis import Context, analyse, stored
 from glassnet.blocks import Fold, Missing, Picture, Prose
 from glassnet.measures import show
+from glassnet.microscope import maximise
 from glassnet.reports.assemble import gather, run_report
 from glassnet.reports.channels import channel_blocks
 from glassnet.subject import Subject
@@ -102,6 +105,17 @@ def test_whether_the_selective_ones_matter_is_said_by_the_interval(measured):
         assert found.correlation == pytest.approx(sign)
         (sentence,) = (one for one in next(iter(channel_blocks([told]))).sentences if "correlation" in one)
         assert found.interval is None or words in sentence
+
+
+def test_how_many_synthetic_images_beat_the_real_ones_is_said_with_the_layer(tmp_path, monkeypatch):
+    monkeypatch.setattr("glassnet.analysis.channels.visualize", partial(maximise.visualize, steps=2))
+    done = analyse(make_subject(tmp_path), "channels", layers="conv2", ablation_images=0, visualize=True)
+    made = done.result.pictures["conv2"]
+    *_, fold = channel_blocks([done])
+    said = [one for block in fold.blocks if isinstance(block, Prose) for one in block.sentences]
+    assert said[0] == "Dead in conv2, activated by no image: 2, 5."
+    above = int((made.rank == 1).sum())
+    assert said[1].startswith(f"The synthetic images drive {above} of 6 live channels ({above / 6:.0%}) above")
 
 
 def test_the_section_stands_in_the_report_of_a_run_that_has_it(run, outline):

@@ -230,7 +230,7 @@ def driven_words(result: MeasuredChannels, name: str) -> str:
     median = found["median_multiple"]
     times = "" if median is None else f", at a median of {median:.2f} times its activation"
     return (
-        f"{result.title(name)}: the synthetic images drive {found['above_real']} of {of} "
+        f"the synthetic images drive {found['above_real']} of {of} "
         f"({percent(found['share'], 0)}) above their best real image{times}"
     )
 
