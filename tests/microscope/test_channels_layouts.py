@@ -39,6 +39,11 @@ MAPS = {
     "einsum": lambda h: torch.einsum("nchw,hk->nckw", h, MIX),
     "product": lambda h: (h.mT @ MIX).mT,
     "product from the left": lambda h: MIX.mT @ h,
+    "channels flipped": lambda h: h.flip(1),
+    "channels indexed": lambda h: h[:, torch.tensor([3, 1, 2, 1])],
+    "channels picked": lambda h: h.index_select(1, torch.tensor([3, 1, 2, 1])),
+    "columns, channels last, flipped": lambda h: h.permute(0, 2, 3, 1).flip(2).permute(0, 3, 1, 2),
+    "flipped as tokens": lambda h: h.flatten(2).flip(2).unflatten(2, (8, 6)),
     "circular": lambda h: nn.functional.pad(h, (1, 2, 1, 0), mode="circular"),
     "rolled by hand": lambda h: written(h, ((slice(None, 3), h[:, :, 5:]), (slice(3, None), h[:, :, :5]))),
 }

@@ -238,6 +238,17 @@ def _mixed(one: Operation) -> Axes | None:
     )
 
 
+def _picked(one: Operation) -> Axes | None:
+    """Forget the axis along which indices are picked; channels in another order are channels still."""
+    before, after = one.axes(), _mixed(one)
+    if before is None or after is None or len(before) != len(after):
+        return after
+    return tuple(
+        fresh("channel", size_of(new)) if whole_kind(old) == "channel" and whole_kind(new) == "other" else new
+        for old, new in zip(before, after, strict=True)
+    )
+
+
 def _placed(one: Operation) -> Axes | None:
     """Forget the axis along which values were put at other indices (scatter, index_copy, index_add)."""
     known = [axes for axes in (one.axes(0), one.axes(3)) if axes is not None]
@@ -294,6 +305,8 @@ def _indexed(one: Operation) -> Axes | None:
         return tuple(fresh("other", size) for size in shape)
     together = places == list(range(places[0], places[0] + len(places)))
     first, new = places[0] if together else 0, len(shape) - len(left)
+    if len(places) == new == 1 and whole_kind(axes[first]) == "channel":  # in another order, they are channels still
+        return (*left[:first], fresh("channel", shape[first]), *left[first:])
     return (*left[:first], *(fresh("other", size) for size in shape[first : first + new]), *left[first:])
 
 
@@ -318,7 +331,8 @@ MOVING: dict[str, Rule] = {
     "stack": _stack,
     "unfold": _unfold,
     "roll": _roll,
-    **dict.fromkeys(("flip", "sort", "index_select", "gather"), _mixed),
+    **dict.fromkeys(("sort", "gather"), _mixed),
+    **dict.fromkeys(("flip", "index_select"), _picked),
     "rot90": _turned,
     "topk": lambda one: _mixed(replace(one, args=(one.args[0], one.argument(2, -1)))),
     "index": _indexed,
