@@ -73,3 +73,11 @@ def test_a_bar_does_not_end_a_cell_in_markdown():
 def test_markup_stays_markup_and_a_table_may_be_empty():
     assert isinstance(make_table("", ("x",), [(Markup("<b>1</b>"),)]).rows[0][0], Markup)
     assert text_table(("x", "y"), []) == "x  y\n-  -"
+
+
+@pytest.mark.parametrize("width", [12, 21, 22, 80])
+def test_a_table_fits_where_it_takes_one_block_of_that_width(width):
+    table = make_table("", ("layer", "heading", "b"), [("features", "1.25", "2")])
+    assert table.fits(width) == (width >= 20)
+    one = len(table.text(width).split("\n\n")) == 1
+    assert table.fits(width) == (one and max(map(len, table.text(width).splitlines())) <= width)

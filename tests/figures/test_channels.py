@@ -1,5 +1,7 @@
 """Sheets of channels: crops with their frames, bars by class, numbers as they are."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
@@ -77,10 +79,10 @@ def test_of_many_classes_the_strongest_are_named(texts):
 
 def test_its_own_picture_stands_beside_what_it_reaches(texts):
     made = np.zeros((1, 5, 5), np.float32)
-    sheet = figures.channel_sheet([row(picture=made, reach="1.8 × the best"), row(1)], title="Sheet", note="as it is")
+    sheet = figures.channel_sheet([row(picture=made, reach="1.80×, rank 1"), row(1)], title="Sheet", note="as it is")
     assert len(sheet.axes[0].images) == 7
-    assert {"1.8 × the best", "made for it", "channel 0", "channel 1", "as it is"} <= set(texts(sheet))
-    assert "made for it" not in texts(figures.channel_sheet([row()], title="Sheet"))
+    assert {"1.80×, rank 1", "synthetic image", "channel 0", "channel 1", "as it is"} <= set(texts(sheet))
+    assert "synthetic image" not in texts(figures.channel_sheet([row()], title="Sheet"))
 
 
 @pytest.mark.parametrize(
@@ -100,3 +102,11 @@ def test_frames_that_are_not_one_an_image_are_refused(unchecked):
     wrong = ChannelRow("channel 0", (), images(2, 9), np.ones((3, 4), int))
     with pytest.raises(InputError, match=r"boxes have shape \(3, 4\), expected \(2, 4\)"):
         figures.channel_sheet([wrong], title="Sheet")
+
+
+def test_rows_stand_apart_where_there_are_many_facts():
+    full = replace(row(), facts=tuple(f"fact {n}" for n in range(9)))
+    sheet = figures.channel_sheet([full, row(1)], title="Sheet")
+    place = {one.get_text(): one.get_position()[1] for one in sheet.axes[0].texts}
+    names = sorted(one.get_position()[1] for one in sheet.axes[0].texts if one.get_text().startswith("channel"))
+    assert names[0] < place["fact 8"] < names[1]
