@@ -232,14 +232,14 @@ def _layout(
     drawn = torch.rand(two.shape, generator=torch.Generator().manual_seed(0)).to(two)
     low, high = two.aminmax()
     drawn = low + (high - low if high > low else 1) * drawn
-    by_call = {made: layer for layer, _ in takers for made in layer.readings}
+    calls = {made for layer, _ in takers for made in layer.readings}
 
-    def maps(layout: torch.memory_format) -> dict[Call, Tensor]:
+    def given_in(layout: torch.memory_format) -> dict[Call, Tensor]:
         found: dict[Call, Tensor] = {}
 
         def tap(made: Call, given: Any) -> None:
-            if made in by_call:
-                found[made] = by_call[made].to_maps(made, given, len(two)).clone()
+            if made in calls and isinstance(given, Tensor):
+                found[made] = given.clone()
 
         put_back()
         modules = dict.fromkeys(layer.module for layer, _ in takers)
@@ -247,9 +247,8 @@ def _layout(
             call(model, drawn.clone().to(memory_format=layout))
         return found
 
-    plain = maps(torch.contiguous_format)
     try:
-        other = maps(torch.channels_last)
+        plain, other = given_in(torch.contiguous_format), given_in(torch.channels_last)
     except InputError:
         return torch.contiguous_format
     same = plain.keys() == other.keys() and all(agree(other[made], one) for made, one in plain.items())
