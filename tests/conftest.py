@@ -18,6 +18,12 @@ install_import_hook([f"glassnet.{package}" for package in _SHAPED], "shapes.chec
 
 
 @pytest.fixture(autouse=True)
+def _nothing_was_said(monkeypatch):
+    """What a process says once is said again in every test, whichever tests ran before in it."""
+    monkeypatch.setattr("glassnet.console._printed", set())
+
+
+@pytest.fixture(autouse=True)
 def _one_thread():
     """A test that leaves torch more threads slows every one after it: they wait for each other on a busy machine."""
     import torch

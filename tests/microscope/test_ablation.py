@@ -402,8 +402,7 @@ def test_the_order_and_table():
         result.interval(9)
 
 
-def test_probabilities_are_turned_into_logits_or_it_is_said(capsys, monkeypatch):
-    monkeypatch.setattr("glassnet.console._printed", set())
+def test_probabilities_are_turned_into_logits_or_it_is_said(capsys):
     net = seeded(TinyNet)
     plain = gn.ablate(net, IMAGES, LABELS, "conv2")
     assert "probabilities" not in capsys.readouterr().err

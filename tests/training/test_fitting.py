@@ -6,7 +6,6 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 import glassnet as gn
-from glassnet.console import _printed
 from glassnet.data.split import training_parts
 from glassnet.errors import InputError
 from glassnet.experiment import resolve
@@ -77,7 +76,6 @@ def test_a_layer_that_does_not_run_is_refused(monkeypatch):
 
 
 def test_of_random_features_it_is_said(capsys):
-    _printed.clear()
     create_model("probe", in_channels=1, num_classes=3, image_size=32, of="convnet", weights="")
     assert "convnet has random weights: the probe measures" in capsys.readouterr().err
 

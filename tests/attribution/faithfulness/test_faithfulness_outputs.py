@@ -10,7 +10,6 @@ from torch import nn
 
 import glassnet as gn
 from glassnet.attribution.faithfulness import confidence_change, deletion_insertion, faithfulness
-from glassnet.console import _printed
 from glassnet.errors import InputError
 
 STEPS = 6
@@ -35,11 +34,6 @@ class Net(nn.Module):
 @pytest.fixture
 def pictures(images):
     return images.double()
-
-
-@pytest.fixture(autouse=True)
-def nothing_said():
-    _printed.clear()
 
 
 def slow(follow, image, values, number):
