@@ -102,7 +102,7 @@ def test_an_exported_layer_has_its_channels(page):
     assert page.locator("label:has(> span:text-is('Layer')) option").all_inner_texts() == ["conv4 (8 channels)"]
     page.locator("[data-testid=channels] [data-channel]").first.click()
     page.wait_for_selector("[data-testid=channel] [data-number]")
-    assert page.get_by_role("button", name="Make pictures").count() == 0
+    assert page.get_by_role("button", name="Make synthetic images").count() == 0
 
 
 def test_what_needs_the_model_is_said(page):

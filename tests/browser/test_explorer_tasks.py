@@ -14,7 +14,7 @@ VIEWS = {
         "image?image=3",
         "edit?image=3",
         "mistakes",
-        "channels?layer=conv4&channel=1&order=harmful",
+        "channels?layer=conv4&channel=1&order=needed",
         "network",
         "training",
         "compare",

@@ -26,9 +26,9 @@ const layer = layerOf({ arrays, meta });
 
 describe("the channels of a layer", () => {
   it("stand in the order that is asked for, equal ones told apart by the last measure", () => {
-    expect(ordersOf(layer)).toEqual(["selective", "harmful", "active", "number"]);
+    expect(ordersOf(layer)).toEqual(["selective", "needed", "active", "number"]);
     expect(ordered(layer, "selective")).toEqual([1, 0, 2]);
-    expect(ordered(layer, "harmful")).toEqual([1, 0, 2]);
+    expect(ordered(layer, "needed")).toEqual([1, 0, 2]);
     expect(ordered(layer, "active")).toEqual([1, 0, 2]);
     expect(ordered(layer, "number")).toEqual([0, 1, 2]);
   });

@@ -5,7 +5,7 @@ import { csvOf } from "../../parts/download";
 
 export const ORDERS = {
   selective: "the most selective first",
-  harmful: "the most harmful to remove first",
+  needed: "the most needed first",
   active: "active in the most images first",
   number: "by number",
 } as const;
@@ -68,7 +68,7 @@ export function layerOf({ arrays, meta }: Computed<LayerChannelsMeta>): Layer {
 
 /** The orders that a layer can be shown in. */
 export function ordersOf(layer: Layer): Order[] {
-  const has: Record<Order, boolean> = { selective: layer.selectivity !== null, harmful: layer.lost !== null, active: true, number: true };
+  const has: Record<Order, boolean> = { selective: layer.selectivity !== null, needed: layer.lost !== null, active: true, number: true };
   return (Object.keys(ORDERS) as Order[]).filter((one) => has[one]);
 }
 
