@@ -1,5 +1,6 @@
 """A static export: the app's own answers as files, under the names that the page asks for; whole, or not there."""
 
+import asyncio
 import json
 import shutil
 
@@ -66,6 +67,15 @@ def read(made, index, key):
         arrays[one["name"]] = np.frombuffer(body[start : start + size], kind).reshape(one["shape"])
         start += size
     return arrays
+
+
+def test_it_exports_where_an_event_loop_runs_as_in_a_notebook(run, static, tmp_path):
+    async def cell():
+        return export(Subjects([run]), tmp_path / "page", images="3", layers=["fc1"], static=static)
+
+    exported = asyncio.run(cell())
+    assert (exported.folder / "data" / "index.json").exists()
+    assert exported.answers > 0
 
 
 def test_the_page_is_there_and_knows_that_it_is_an_export(made, static):

@@ -14,7 +14,8 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,7 @@ def export(
             built = scratch / "export"
             shutil.copytree(static, built)
             _mark(built / "index.html")
-            exported = asyncio.run(_written(app, subjects, built / "data", images, layers))
+            exported = _finished(_written(app, subjects, built / "data", images, layers))
             if folder.exists():
                 folder.rename(scratch / "before")
             built.rename(folder)
@@ -92,6 +93,16 @@ def export(
     finally:
         subjects.close()
     return Exported(folder, **exported)
+
+
+def _finished(work: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any]:
+    """Run a coroutine to its end, in a thread of its own where this thread has a running loop, as a notebook has."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
 
 
 def _check_target(folder: Path, static: Path) -> None:
