@@ -124,7 +124,7 @@ def _removed(run: gn.Run, chosen: MeasuredChannels):
     return make_table("", columns, rows, note=note)
 
 
-ORDERS = ("least harmful first", "least selective first", "most selective first")
+ORDERS = ("least needed first", "least selective first", "most selective first")
 
 
 def _orders(chosen: MeasuredChannels, name: str) -> Iterator[tuple[str, np.ndarray]]:
