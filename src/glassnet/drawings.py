@@ -22,7 +22,7 @@ from glassnet.embedding import Embedding
 from glassnet.errors import InputError, unknown_name
 from glassnet.figures import attribution_grid, points_figure
 from glassnet.files import atomic, writable_target
-from glassnet.measures import EMBEDDING_TITLES
+from glassnet.method_titles import EMBEDDING_TITLES
 
 if TYPE_CHECKING:
     from glassnet.images import Images

@@ -1,4 +1,4 @@
-"""Every measure that glassnet prints, once: its title, how it is written, which direction is better; methods' titles.
+"""Every measure that glassnet prints, once: its title, how it is written, which direction is better.
 
 Text, Markdown, HTML and JSON take titles and formats from here, so that a number is named and rounded in one way
 everywhere. A value of None, or one that is not finite, is a dash.
@@ -11,36 +11,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from glassnet.formats import DASH, decibels, decimal, is_number, percent
-
-METHOD_TITLES: dict[str, str] = {
-    "gradcam": "Grad-CAM",
-    "gradcam_plus_plus": "Grad-CAM++",
-    "xgradcam": "XGrad-CAM",
-    "hirescam": "HiResCAM",
-    "layercam": "LayerCAM",
-    "eigencam": "EigenCAM",
-    "finercam": "Finer-CAM",
-    "shapleycam": "ShapleyCAM",
-    "scorecam": "Score-CAM",
-    "guided_backpropagation": "Guided backpropagation",
-    "guided_gradcam": "Guided Grad-CAM",
-    "saliency": "Saliency",
-    "input_x_gradient": "Input × gradient",
-    "smoothgrad": "SmoothGrad",
-    "integrated_gradients": "Integrated gradients",
-    "occlusion": "Occlusion",
-    "attention_rollout": "Attention rollout",
-    "attention_relevance": "Attention relevance",
-    "legrad": "LeGrad",
-}
-"""Attribution methods, by their names in `attribution.METHODS`."""
-
-EMBEDDING_TITLES: dict[str, str] = {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP", "pacmap": "PaCMAP"}
-"""Embedding methods, by their names in `embedding.METHODS`."""
-
-CLUSTERING_TITLES: dict[str, str] = {"kmeans": "k-means", "agglomerative": "agglomerative", "hdbscan": "HDBSCAN"}
-"""Clustering methods, by their names in `embedding.CLUSTERINGS`."""
-
 
 Direction = Literal["higher", "lower", "neither"]
 

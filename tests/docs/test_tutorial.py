@@ -14,7 +14,7 @@ from glassnet.analysis import stored
 from glassnet.analysis.attribution import ATTRIBUTION
 from glassnet.cli import run
 from glassnet.experiment import Run
-from glassnet.measures import METHOD_TITLES
+from glassnet.method_titles import METHOD_TITLES
 from glassnet.reports.layers import explained_words
 from glassnet.run.store import Store
 from glassnet.subject import Subject

@@ -9,7 +9,7 @@ import pytest
 
 from glassnet.embedding import CLUSTERINGS, METHODS, embed
 from glassnet.errors import InputError
-from glassnet.measures import CLUSTERING_TITLES, EMBEDDING_TITLES
+from glassnet.method_titles import CLUSTERING_TITLES, EMBEDDING_TITLES
 
 EXTRAS = ("umap", "pacmap")
 # They compile for half a minute, so they are marked slow here.

@@ -125,8 +125,11 @@ def test_a_folder_that_another_host_does_not_see_is_refused(monkeypatch, tmp_pat
 
 
 def test_it_waits_for_a_shared_disk_to_show_what_is_new(monkeypatch, tmp_path):
+    began = time.monotonic()
     threading.Timer(0.1, (tmp_path / "late").mkdir).start()
     everywhere(monkeypatch, tmp_path / "late", True)
+    assert time.monotonic() - began >= 0.1
+    assert (tmp_path / "late").is_dir()
 
 
 def test_only_errors_of_a_connection_say_that_a_process_was_lost(monkeypatch, tmp_path, capsys):

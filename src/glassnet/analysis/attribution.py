@@ -23,7 +23,7 @@ from glassnet.console import printable, say
 from glassnet.data import DIGITS
 from glassnet.display import Shown
 from glassnet.errors import InputError
-from glassnet.measures import METHOD_TITLES
+from glassnet.method_titles import METHOD_TITLES
 from glassnet.run.store import FigureWords, Plot
 from glassnet.subject import Part, Subject
 

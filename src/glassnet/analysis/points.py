@@ -13,7 +13,7 @@ from glassnet import figures
 from glassnet.analysis.base import Context, Precision
 from glassnet.display import Shown
 from glassnet.embedding import LandmarkAccuracy
-from glassnet.measures import CLUSTERING_TITLES, EMBEDDING_TITLES
+from glassnet.method_titles import CLUSTERING_TITLES, EMBEDDING_TITLES
 from glassnet.run.store import FigureWords, Plot
 from glassnet.subject import Part, Subject
 

@@ -20,7 +20,7 @@ from glassnet.console import say
 from glassnet.devices import autocast
 from glassnet.errors import InputError
 from glassnet.images import Images, check_images, device_of, image_batches
-from glassnet.measures import METHOD_TITLES
+from glassnet.method_titles import METHOD_TITLES
 from glassnet.models.inference import ModelCall
 from glassnet.models.last_layer import settle_last
 from glassnet.models.layers import LayerChoice, asked_by_name, select_layers, split_call

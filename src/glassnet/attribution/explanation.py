@@ -19,7 +19,7 @@ from glassnet.display import LONGEST_LINE, Shown, brief, drawable
 from glassnet.errors import InputError
 from glassnet.files import atomic, writable_target
 from glassnet.images import Images
-from glassnet.measures import METHOD_TITLES
+from glassnet.method_titles import METHOD_TITLES
 from glassnet.models.array_buffers import ArrayBuffers
 from glassnet.tables import Table, make_table
 

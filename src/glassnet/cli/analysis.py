@@ -14,7 +14,8 @@ from glassnet.cli import Answer
 from glassnet.cli.subjects import answer_about, context_of, kept_at, open_subject, open_subjects, precision_of
 from glassnet.errors import InputError
 from glassnet.formats import DASH, duration, plain
-from glassnet.measures import MEASURES, METHOD_TITLES, with_interval
+from glassnet.measures import MEASURES, with_interval
+from glassnet.method_titles import METHOD_TITLES
 from glassnet.reports import report as write_report
 from glassnet.run.legacy import PREFIX
 from glassnet.run.store import Entry, Store

@@ -16,7 +16,8 @@ from glassnet.cli.rows import rows_of
 from glassnet.cli.subjects import answer_about, context_of, kept_at, open_subject, precision_of
 from glassnet.console import progress, say
 from glassnet.errors import InputError
-from glassnet.measures import EMBEDDING_TITLES, MEASURES, show, with_interval
+from glassnet.measures import MEASURES, show, with_interval
+from glassnet.method_titles import EMBEDDING_TITLES
 from glassnet.settings import FeaturesSettings
 from glassnet.subject import Subject
 from glassnet.tables import text_table

@@ -25,7 +25,7 @@ from glassnet.attribution.methods import choose_methods, is_of_a_layer
 from glassnet.data import Split
 from glassnet.errors import InputError, OtherDataError, WorkError
 from glassnet.explorer.predicting import probabilities_of
-from glassnet.measures import METHOD_TITLES
+from glassnet.method_titles import METHOD_TITLES
 from glassnet.models.inference import predict
 from glassnet.models.layers import select_layers
 from glassnet.subject import Part, Subject

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from glassnet.explorer.schemas import MethodInfo
-from glassnet.measures import METHOD_TITLES
+from glassnet.method_titles import METHOD_TITLES
 
 _OF_THE_INPUT = (
     "guided_backpropagation",

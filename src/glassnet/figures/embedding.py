@@ -35,7 +35,7 @@ from glassnet.figures.panels import (
 )
 from glassnet.figures.scatter import NOISE, Method
 from glassnet.figures.style import in_house_style, require_finite, require_shape, shorten
-from glassnet.measures import CLUSTERING_TITLES
+from glassnet.method_titles import CLUSTERING_TITLES
 
 TITLE = 48
 """Characters of a heading over one panel."""

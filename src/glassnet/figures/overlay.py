@@ -15,7 +15,7 @@ from PIL import Image
 from glassnet.errors import InputError
 from glassnet.figures.images import FEW_PIXELS, draw_picture, to_pictures
 from glassnet.figures.style import GRID, MUTED, SURFACE, require_finite
-from glassnet.measures import METHOD_TITLES
+from glassnet.method_titles import METHOD_TITLES
 
 HEAT = LinearSegmentedColormap.from_list("heat", ["#e62e00", "#ff6a00", "#ffa51f"])
 COVER = 0.85

@@ -15,10 +15,10 @@ from glassnet.devices import autocast
 from glassnet.errors import InputError, checked_integer, checked_number
 from glassnet.images import ImageRows, Images, check_images, device_of, first_weight, image_batches
 from glassnet.microscope.ascent import Ascent
-from glassnet.microscope.objective import Objective, Watched, real_scores, take_aim, watch
+from glassnet.microscope.objective import Aim, Objective, Watched, real_scores, take_aim, watch
 from glassnet.microscope.pictures import Canvas, Transforms, generator_of
 from glassnet.microscope.visualized import Visualized
-from glassnet.microscope.window import find_seen, find_window
+from glassnet.microscope.window import Seen, Window, find_seen, find_window
 from glassnet.models.inference import ModelCall, call_model
 from glassnet.models.undisturbed import undisturbed
 
@@ -104,17 +104,10 @@ def visualize(
         with torch.no_grad():
             *_, height, width = watched.maps(first).shape
             aim = take_aim(watched, (height, width), channels, objective, place)
-        # What keeps copies apart looks at the whole map.
         shape = (int(first.shape[1]), canvas.height, canvas.width)
-        seen = None if aim.place is None else find_seen(watched, aim.place, shape)
-        window = None
-        if aim.place is not None and seen is not None and not (diversity and copies > 1):
-            window = find_window(watched, layer, seen, aim.place, shape, seed)
-        scores = best = None
-        if real is not None:
-            alike = tuple(real.shape[2:]) == (canvas.height, canvas.width)
-            scores = real_scores(watched if alike else _seen(watched, layer, real), aim, real, batch_size)
-            best = _nth_best(model, real, scores) if alike else None
+        # What keeps copies apart looks at the whole map.
+        seen, window = _part_seen(watched, layer, aim, shape, seed, whole=bool(diversity) and copies > 1)
+        scores, best = _against_real(model, watched, layer, aim, canvas, real, batch_size)
         ascent = Ascent(watched, aim, canvas, transforms, steps, rate, diversity, copies, seed, window, best)
         done = list(ascent.batches(batch_size))
         images, reached, dead = (torch.cat(parts).cpu().numpy() for parts in zip(*done, strict=True))
@@ -124,6 +117,35 @@ def visualize(
     measured = _measured(reached, scores, numbers)
     box = None if seen is None else (*seen.first, *seen.length)
     return Visualized(images, *found, *measured, dead=dead, place=aim.place, seen=box, seed=seed)
+
+
+def _part_seen(
+    watched: Watched, layer: str | nn.Module, aim: Aim, shape: tuple[int, int, int], seed: int, *, whole: bool
+) -> tuple[Seen | None, Window | None]:
+    """Return what the neuron sees of a picture, and the window that is optimised alone, unless the whole is."""
+    if aim.place is None:
+        return None, None
+    seen = find_seen(watched, aim.place, shape)
+    if seen is None or whole:
+        return seen, None
+    return seen, find_window(watched, layer, seen, aim.place, shape, seed)
+
+
+def _against_real(
+    model: nn.Module,
+    watched: Watched,
+    layer: str | nn.Module,
+    aim: Aim,
+    canvas: Canvas,
+    real: Images | ImageRows | None,
+    batch_size: int,
+) -> tuple[Any, Any]:
+    """Return what real images reach, and, where they are of the pictures' size, the best of them for each channel."""
+    if real is None:
+        return None, None
+    alike = tuple(real.shape[2:]) == (canvas.height, canvas.width)
+    scores = real_scores(watched if alike else _seen(watched, layer, real), aim, real, batch_size)
+    return scores, _nth_best(model, real, scores) if alike else None
 
 
 def _canvas(

@@ -12,7 +12,7 @@ from glassnet.analysis.predictions import Predictions
 from glassnet.blocks import Answer, Answers, Block, Map, Section
 from glassnet.figures import heat_overlay, signed_map, thumbnail
 from glassnet.formats import count, decimal
-from glassnet.measures import METHOD_TITLES
+from glassnet.method_titles import METHOD_TITLES
 from glassnet.reports.material import MAP_PIXELS, as_far_as_made, png
 from glassnet.subject import Subject
 

@@ -15,7 +15,8 @@ from glassnet.analysis.ranking import ranking_of
 from glassnet.attribution.faithfulness import MeanCI
 from glassnet.blocks import Block, Fold, Picture, Prose
 from glassnet.formats import DASH, count
-from glassnet.measures import MEASURES, METHOD_TITLES, show, with_interval
+from glassnet.measures import MEASURES, show, with_interval
+from glassnet.method_titles import METHOD_TITLES
 from glassnet.reports.material import pictures
 from glassnet.subject import Subject
 from glassnet.tables import Table, make_table

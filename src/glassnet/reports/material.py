@@ -18,7 +18,8 @@ from glassnet.data import Split
 from glassnet.errors import InputError, OtherDataError
 from glassnet.figures import heat_overlay, thumbnail
 from glassnet.files import regular
-from glassnet.measures import MEASURES, METHOD_TITLES
+from glassnet.measures import MEASURES
+from glassnet.method_titles import METHOD_TITLES
 from glassnet.reports.svg import safe_svg
 from glassnet.run.store import Entry, FigureWords, Plot
 

@@ -15,7 +15,8 @@ from glassnet.analysis.views import image_name
 from glassnet.blocks import Block, Example, Fold, Picture, Points, Row, Scatter, Terms
 from glassnet.figures.style import PALETTE
 from glassnet.formats import count, is_number, percent, plain
-from glassnet.measures import CLUSTERING_TITLES, EMBEDDING_TITLES, MEASURES, show
+from glassnet.measures import MEASURES, show
+from glassnet.method_titles import CLUSTERING_TITLES, EMBEDDING_TITLES
 from glassnet.reports.material import pictures, sheet
 from glassnet.subject import Subject
 from glassnet.tables import Table, make_table

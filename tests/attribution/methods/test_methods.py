@@ -12,7 +12,7 @@ from glassnet.attribution import METHODS, explain
 from glassnet.attribution.engine.attention import OF_ATTENTION
 from glassnet.attribution.methods import INGREDIENTS, choose_methods, ingredients, is_of_a_layer
 from glassnet.errors import InputError
-from glassnet.measures import METHOD_TITLES
+from glassnet.method_titles import METHOD_TITLES
 
 CLASSES = [0, 1, 2, 3, 4, 0, 1]
 

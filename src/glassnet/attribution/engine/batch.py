@@ -28,7 +28,7 @@ from glassnet.attribution.engine.targets import Classes, Scorer, of_pack, of_row
 from glassnet.attribution.methods import Method, compute, ingredients, is_of_a_layer
 from glassnet.console import say
 from glassnet.errors import InputError
-from glassnet.measures import METHOD_TITLES
+from glassnet.method_titles import METHOD_TITLES
 from glassnet.models.inference import translate_torch_errors
 from glassnet.models.layers import Call, name_calls, split_call
 

@@ -12,7 +12,8 @@ from glassnet.attribution.faithfulness.hiding import Curves
 from glassnet.display import Shown
 from glassnet.errors import InputError
 from glassnet.formats import DASH
-from glassnet.measures import MEASURES, METHOD_TITLES, with_interval
+from glassnet.measures import MEASURES, with_interval
+from glassnet.method_titles import METHOD_TITLES
 from glassnet.stats import MeanCI, mean_ci, share_ci
 from glassnet.tables import Table, make_table
 

@@ -14,7 +14,7 @@ from glassnet.explorer.asked import Opened, Part, Wait, as_json, binary, compute
 from glassnet.explorer.embedding import Wanted, answer, listed, made, on_disk
 from glassnet.explorer.schemas import EmbeddingList, LayerScores
 from glassnet.explorer.shown import OpenSubject
-from glassnet.measures import EMBEDDING_TITLES
+from glassnet.method_titles import EMBEDDING_TITLES
 
 ROUTER = APIRouter(prefix="/subjects/{subject}")
 Layer = Annotated[str, Query(min_length=1, max_length=300, description="Name of the layer.")]

@@ -12,7 +12,8 @@ from glassnet import figures
 from glassnet.analysis.views import EvaluationView, Material, Views, wanted_of_classes
 from glassnet.blocks import ConfusionMatrix, Gallery, Section
 from glassnet.formats import count, decimal, percent
-from glassnet.measures import MEASURES, METHOD_TITLES, interval, show, with_interval
+from glassnet.measures import MEASURES, interval, show, with_interval
+from glassnet.method_titles import METHOD_TITLES
 from glassnet.run.store import FigureWords, Plot
 from glassnet.tables import Table, make_table
 from glassnet.tasks.classification.explain import EXPLAIN

@@ -12,7 +12,8 @@ from glassnet import figures
 from glassnet.analysis.views import EvaluationView, Material, Views, wanted_of_classes
 from glassnet.blocks import Gallery, Picture, Section
 from glassnet.formats import count, percent
-from glassnet.measures import MEASURES, METHOD_TITLES, interval, show, with_interval
+from glassnet.measures import MEASURES, interval, show, with_interval
+from glassnet.method_titles import METHOD_TITLES
 from glassnet.reports.material import pictures
 from glassnet.run.store import FigureWords, Plot
 from glassnet.tables import Table, make_table
