@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -73,7 +74,8 @@ def test_it_exports_where_an_event_loop_runs_as_in_a_notebook(run, static, tmp_p
     async def cell():
         return export(Subjects([run]), tmp_path / "page", images="3", layers=["fc1"], static=static)
 
-    exported = asyncio.run(cell())
+    with ThreadPoolExecutor(1) as thread:  # a loop of its own, whatever runs in this one
+        exported = thread.submit(asyncio.run, cell()).result()
     assert (exported.folder / "data" / "index.json").exists()
     assert exported.answers > 0
 

@@ -52,6 +52,19 @@ def test_a_link_of_another_site_leads_on_by_a_page_of_this_one(page, stranger):
     assert stranger.get("/?token=wrong", headers={"sec-fetch-site": "cross-site"}).status_code == 403
 
 
+def test_a_frame_of_another_site_is_not_led_on(page, stranger):
+    """No strict cookie is sent there, so the next page would be a refusal; it would also undo a second address."""
+    asked = {"sec-fetch-site": "cross-site", "sec-fetch-dest": "iframe"}
+    answer = stranger.get(page.guard.url, headers=asked)
+    assert answer.status_code == 200
+    assert "refresh" not in answer.text
+    assert '<a href="" target="_blank">Open it in a tab</a>' in answer.text
+    assert "set-cookie" not in answer.headers
+    assert stranger.get("/?token=wrong", headers=asked).status_code == 403
+    of_the_same_site = stranger.get(page.guard.url, headers=asked | {"sec-fetch-site": "same-site"})
+    assert "set-cookie" in of_the_same_site.headers
+
+
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1", f"127.0.0.1:{PORT + 1}", f"127.0.0.1.evil:{PORT}", ""])
 def test_another_host_is_refused(page, host):
     answer = page.client.get("/api/session", headers={"host": host})

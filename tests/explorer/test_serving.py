@@ -305,6 +305,7 @@ def test_a_notebook_gets_a_frame_and_goes_on(finished, tmp_path, monkeypatch):
     assert isinstance(shown, Explorer)
     frame = shown._repr_html_()
     assert f":{shown._server.guard.port}/?token=" in frame
+    assert "src=" not in frame.split("<script>")[0], "an address besides the script's could win over it"
     answer = requests.get(shown.url, timeout=30)
     assert "http://localhost:*" in answer.headers["content-security-policy"]
     shown.close()

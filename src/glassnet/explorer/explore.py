@@ -44,15 +44,18 @@ class Explorer:
         return f"Explorer({self.url})"
 
     def _repr_html_(self) -> str:
-        """Show the page in a frame, under the host's name that the notebook has: cookies are of one host."""
+        """Show the page in a frame, under the host's name that the notebook has: cookies are of one host.
+
+        The script alone gives the frame its address, once: of two addresses in turn, the first may win.
+        """
         url, port = html.escape(self.url), self._server.guard.port
         frame = f"glassnet-{port}"
         query = html.escape(self.url.partition("?")[2])
         return (
-            f'<iframe id="{frame}" src="{url}" title="glassnet explorer" width="100%" height="{_FRAME_PIXELS}" '
+            f'<iframe id="{frame}" title="glassnet explorer" width="100%" height="{_FRAME_PIXELS}" '
             f'style="border:1px solid #ccc"></iframe><p><a href="{url}" target="_blank">Open it in a tab</a></p>'
-            f'<script>(function(){{var h=location.hostname;if(h==="localhost"||h==="127.0.0.1")'
-            f'document.getElementById("{frame}").src="http://"+h+":{port}/?{query}";}})();</script>'
+            f'<script>(function(){{var h=location.hostname,local=h==="localhost"||h==="127.0.0.1";'
+            f'document.getElementById("{frame}").src=local?"http://"+h+":{port}/?{query}":"{self.url}";}})();</script>'
         )
 
 

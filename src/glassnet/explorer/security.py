@@ -30,6 +30,11 @@ _LEADS_ON = (
     b'<!doctype html><html lang="en"><meta charset="utf-8"><title>glassnet</title>'
     b'<meta http-equiv="refresh" content="0;url=/"><p><a href="/">Open the explorer</a></p></html>'
 )
+_IN_A_FRAME = (
+    b'<!doctype html><html lang="en"><meta charset="utf-8"><title>glassnet</title>'
+    b"<p>The explorer cannot be shown here, under another address than its own. "
+    b'<a href="" target="_blank">Open it in a tab</a></p></html>'
+)
 
 
 def policy(frames: str) -> str:
@@ -91,7 +96,11 @@ class Guard:
         if problem is not None:
             await (_page if scope["path"] == "/" else _answer)(sending, *problem)
         elif scope["path"] == "/" and _query(scope).get("token"):
-            await self._welcome(sending, from_elsewhere=_header(scope, b"sec-fetch-site") == "cross-site")
+            await self._welcome(
+                sending,
+                from_elsewhere=_header(scope, b"sec-fetch-site") == "cross-site",
+                framed=_header(scope, b"sec-fetch-dest") in ("iframe", "frame", "embed", "object"),
+            )
         else:
             try:
                 await self.app(scope, receive, sending)
@@ -151,12 +160,16 @@ class Guard:
     def _is_token(self, given: str) -> bool:
         return hmac.compare_digest(given.encode("utf-8", "replace"), self.token.encode())
 
-    async def _welcome(self, send: Send, *, from_elsewhere: bool) -> None:
+    async def _welcome(self, send: Send, *, from_elsewhere: bool, framed: bool) -> None:
         """Set the cookie and lead on to the page, so that the token leaves the address.
 
         Where a link of another site led here, as of a notebook at localhost, a browser sends no such cookie after a
-        redirect; it does when a page of this site leads on.
+        redirect; it does when a page of this site leads on. In a frame of another site it never does. To lead on there
+        would end in a refusal, and would undo what the cell's script does: show the page under the notebook's host.
         """
+        if from_elsewhere and framed:
+            await _send(send, 200, _IN_A_FRAME, b"text/html; charset=utf-8")
+            return
         cookie = f"{self.cookie}={self.token}; HttpOnly; SameSite=Strict; Path=/".encode()
         if from_elsewhere:
             await _send(send, 200, _LEADS_ON, b"text/html; charset=utf-8", (b"set-cookie", cookie))
