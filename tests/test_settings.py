@@ -60,7 +60,7 @@ def test_an_old_option_is_understood_and_named(capsys):
         ({"seed": None}, "the setting seed is None, expected a whole number"),
         (
             {"model_options": ["a=1", 3]},
-            r"model_options is \['a=1', 3\], expected a list, each value a name",
+            r"model_options is \['a=1', 3\], expected a list whose values are each a name",
         ),
         ({"out": 3}, "the setting out is 3, expected a path or none"),
     ],
@@ -71,7 +71,7 @@ def test_a_setting_of_the_wrong_type_is_refused(values, message):
 
 
 def test_a_setting_that_is_missing_is_named():
-    with pytest.raises(InputError, match="the settings lack run, expected all that EvalSettings holds"):
+    with pytest.raises(InputError, match="the settings lack run; EvalSettings needs all of its values"):
         s.from_json(s.EvalSettings, {})
 
 
@@ -92,7 +92,7 @@ def test_text_becomes_a_value_of_its_type(text, kind, value):
 
 
 def test_text_of_the_wrong_type_is_refused():
-    with pytest.raises(InputError, match=r"^filters is '8,x', expected a list, each value a whole number\.$"):
+    with pytest.raises(InputError, match=r"^filters is '8,x', expected a list whose values are each a whole number\.$"):
         from_text("8,x", tuple[int, ...], "filters")
 
 
@@ -165,13 +165,13 @@ def test_the_help_names_what_each_task_takes(help_of_train, option):
     shown, taken = help_of_train
     assert len(taken[option]) > 1
     listed = ", ".join(f"{value} for {' and '.join(names)}" for value, names in taken[option].items())
-    assert f"if not given, {listed}" in shown
+    assert f"Default: {listed}" in shown
 
 
 def test_the_help_names_what_all_tasks_take_once_and_the_tasks(help_of_train):
     shown, taken = help_of_train
     assert list(taken["weight_averaging"]) == [0.995]
-    assert "0 for the raw weights; if not given, 0.995." in shown
+    assert "0 uses the raw weights. Default: 0.995." in shown
     assert "that of the task" not in shown
     assert f"--task {{{','.join(TASKS)}}}" in shown
 

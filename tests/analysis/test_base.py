@@ -201,7 +201,11 @@ def test_what_is_remembered_of_one_subject_is_never_given_for_another(make, cont
         ("layers", {"images": -1}, "-1 images are asked for, expected at least 1"),
         ("evaluation", {"precision": "fp8"}, "the setting precision is 'fp8', expected one of fp32, bf16"),
         ("attribution", {"mask": "circle"}, "the setting mask is 'circle', expected one of auto, stroke, none"),
-        ("attribution", {"layers": ("conv1", 3)}, "the setting layers is .*, expected a list, each value a name"),
+        (
+            "attribution",
+            {"layers": ("conv1", 3)},
+            "the setting layers is .*, expected a list whose values are each a name",
+        ),
         ("faithfulness", {"attribution": {"mask": 1}}, "the setting mask is 1, expected one of auto"),
     ],
 )

@@ -161,7 +161,7 @@ def test_a_name_that_is_no_utf_8_is_refused_where_a_run_would_hold_it(finished, 
 def test_a_run_in_a_folder_whose_name_is_no_utf_8_is_read_from_inside(finished, capsys, tmp_path, monkeypatch):
     place = tmp_path / os.fsdecode(b"caf\xe9")
     shutil.copytree(finished.path, place)
-    assert r"caf\xe9', which is no text in UTF-8; rename it" in refused(capsys, "eval", place)
+    assert r"caf\xe9', which is not valid UTF-8; rename it" in refused(capsys, "eval", place)
     monkeypatch.chdir(place)
     for command in ("eval", "report"):
         code, out, err = call(capsys, command, ".", "--json")

@@ -109,7 +109,7 @@ def test_only_training_runs_in_several_processes(capsys, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     code, _, err = call(capsys, "demo")
     assert code == 2
-    assert "`glassnet demo` runs in one process, got 2; torchrun is for train" in err
+    assert "`glassnet demo` runs in a single process, but torchrun started 2; use torchrun for train only" in err
 
 
 def test_version(capsys):
@@ -131,7 +131,7 @@ def test_help_tells_units_and_defaults(capsys, name):
     options = [" ".join(entry.split()) for entry in entries if entry.startswith("--")]
     assert len(options) >= 2
     for option in options:
-        assert re.search(r"\(default: [^)]|\(required\)|not given|default ", option), option
+        assert re.search(r"\(default: [^)]|\(required\)|Default[^.]*: ", option), option
     assert "(default: None)" not in out
     assert "(default: )" not in out
 
@@ -230,10 +230,10 @@ def test_a_network_that_no_memory_holds_is_refused(capsys, tmp_path):
     [
         (
             RuntimeError("[enforce fail at alloc_cpu.cpp:127] . can't allocate memory"),
-            "not enough memory; take a smaller network",
+            "not enough memory; use a smaller network",
         ),
-        (RuntimeError("CUDA out of memory. Tried to allocate"), "not enough memory; take a smaller"),
-        (MemoryError(), "not enough memory; take"),
+        (RuntimeError("CUDA out of memory. Tried to allocate"), "not enough memory; use a smaller"),
+        (MemoryError(), "not enough memory; use"),
         (OSError(), "OSError."),
     ],
 )

@@ -79,7 +79,7 @@ def test_rows_as_parquet_with_labels(copy, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--format", "parquet"], "--format parquet writes files, and needs --rows FOLDER to know where."),
+        (["--format", "parquet"], "--format parquet needs --rows FOLDER, which says where to write."),
         (["--workers", "2"], "--workers is 2, but the engine is local; add --engine processes or ray."),
         (["--engine", "opentsne"], "invalid choice 'opentsne'"),
         (["--worker-cpus", "0"], "--worker-cpus is 0, expected a number above 0"),

@@ -32,7 +32,7 @@ class Answer:
 
 
 def demo(settings: s.DemoSettings) -> Answer:
-    """Try it all without a download: train on real digits, name photographs, explain both, write two reports."""
+    """Try everything without a download: train on real digits, explain digits and photographs, write two reports."""
     from glassnet.cli.demo import demo
 
     return demo(settings)
@@ -60,42 +60,42 @@ def evaluate(settings: s.EvalSettings) -> Answer:
 
 
 def features(settings: s.FeaturesSettings) -> Answer:
-    """Draw what layers know as points (PCA, t-SNE, UMAP, PaCMAP), cluster them, and measure the pictures."""
+    """Plot what layers have learned as points (PCA, t-SNE, UMAP, PaCMAP), cluster them, and measure each plot."""
     from glassnet.cli.embedding import features
 
     return features(settings)
 
 
 def explain(settings: s.ExplainSettings) -> Answer:
-    """Show where each layer looks: Grad-CAM and Guided Grad-CAM at every convolution."""
+    """Show where each layer looks, with Grad-CAM and Guided Grad-CAM at every convolution."""
     from glassnet.cli.analysis import explain
 
     return explain(settings)
 
 
 def channels(settings: s.ChannelsSettings) -> Answer:
-    """Show what each channel of each layer has learned, and what is lost without it."""
+    """Show what each channel of each layer has learned, and what the network loses without it."""
     from glassnet.cli.channels import channels
 
     return channels(settings)
 
 
 def report(settings: s.ReportSettings) -> Answer:
-    """Write one self-contained HTML report of runs or networks."""
+    """Write one self-contained HTML report on runs or networks."""
     from glassnet.cli.analysis import report
 
     return report(settings)
 
 
 def explore(settings: s.ExploreSettings) -> Answer:
-    """Show runs or a network in your browser: points, pictures, maps and layers, linked."""
+    """Explore runs or a network in your browser: points, images, maps and layers, all linked."""
     from glassnet.cli.explore import explore
 
     return explore(settings)
 
 
 def analyses(settings: s.AnalysesSettings) -> Answer:
-    """List the analyses that a run holds; remove or rename one."""
+    """List the analyses of a run; remove or rename one."""
     from glassnet.cli.analysis import analyses
 
     return analyses(settings)
@@ -116,7 +116,7 @@ def data(settings: s.DataSettings) -> Answer:
 
 
 def models(settings: s.ModelsSettings) -> Answer:
-    """List the models, or print one's layer table."""
+    """List the models, or print a model's layer table."""
     from glassnet.cli.catalogue import models
 
     return models(settings)
@@ -147,10 +147,10 @@ Train a vision network, then see through it.
 {notes}
 """
 _NOTES = (
-    "`glassnet COMMAND --help` or `glassnet help COMMAND` shows the options of a command; `-V` shows the version. "
-    "`--json` prints one JSON document on standard output; progress goes to standard error. Exit code: 0, or 2 for "
-    "wrong input, or 1 for a failure in the work. `glassnet --print-completion bash` (or zsh, or fish) prints a script "
-    "that completes commands and options."
+    "`glassnet COMMAND --help` or `glassnet help COMMAND` lists a command's options; `-V` prints the version. With "
+    "`--json`, standard output is one JSON document. Progress always goes to standard error. Exit codes: 0 for "
+    "success, 2 for wrong input, 1 if the work itself failed. `glassnet --print-completion bash` (or zsh, or fish) "
+    "prints a completion script for your shell."
 )
 
 
@@ -182,7 +182,7 @@ def run(arguments: Sequence[str]) -> int:
         return error.exit_code
     except (OSError, MemoryError, RuntimeError) as error:  # a full disk, a folder without rights, too little memory
         if is_too_large(error):
-            say("glassnet: the work failed: not enough memory; take a smaller network, image size or batch.")
+            say("glassnet: the work failed: not enough memory; use a smaller network, image size or batch.")
         elif isinstance(error, OSError):
             say(f"glassnet: the work failed: {str(error) or type(error).__name__}.")
         else:
@@ -235,7 +235,8 @@ def _run(name: str, arguments: Sequence[str]) -> int:
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # else torch prints a stack for every second of waiting
     if count_processes() > 1 and name != "train":
         raise InputError(
-            f"`glassnet {name}` runs in one process, got {os.environ['WORLD_SIZE']}; torchrun is for train."
+            f"`glassnet {name}` runs in a single process, but torchrun started {os.environ['WORLD_SIZE']}; use "
+            "torchrun for train only."
         )
     import warnings
 

@@ -62,17 +62,17 @@ def lay_out(
         name: The command.
         about: What it does.
         raw: tyro's help, printed so wide that it wraps nothing.
-        groups: The names of settings by the heading that they stand under; the others stand under "options".
+        groups: The names of settings by the heading that they stand under; all others come first, under "options".
         own: What the tasks bring, by the name of the setting, in place of "that of the task"; of --task its choices.
     """
     width = shutil.get_terminal_size((80, 24)).columns
     entries = [_filled(entry, own or {}) for entry in read_entries(raw)]
     positional = [entry for entry in entries if not entry.words.startswith("-")]
     grouped = {name for names in groups.values() for name in names}
-    sections = {"arguments": positional} | {
+    others = [entry for entry in entries if entry not in positional and entry.name not in grouped]
+    sections = {"arguments": positional, "options": others} | {
         heading: [entry for entry in entries if entry.name in names] for heading, names in groups.items()
     }
-    sections["options"] = [entry for entry in entries if entry not in positional and entry.name not in grouped]
     usage = f"usage: glassnet {name} [OPTIONS] {' '.join(entry.words for entry in positional)}".rstrip()
     parts = [usage, "\n\n".join(textwrap.fill(" ".join(part.split()), width) for part in about.split("\n\n"))]
     for heading, listed in sections.items():
@@ -105,7 +105,7 @@ def _entry(words: str, text: str) -> Entry:
     words = re.sub(r"\[(\S+) \[\1 \.\.\.\]\]", r"\1 ...", words)
     words = re.sub(r"\{(\w+ \.\.\.)\}", r"\1", words)
     words = re.sub(r"^(--\S+) (\S+), (--\S+) \2$", r"\3, \1 \2", words)
-    explained = re.search(r"not given|default ", text)
+    explained = re.search(r"Default(?: for [^:.]*)?: ", text)
     text = re.sub(r"\(default: (None)?\)", "" if explained else "(default: none)", text)
     return Entry(words, " ".join(text.split()))
 

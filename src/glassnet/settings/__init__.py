@@ -1,15 +1,14 @@
-"""What each command is asked to do: one frozen dataclass a command, validated, saved in run.json to be replayed."""
+"""The settings of each command: one frozen dataclass per command, validated, and saved in run.json to repeat it."""
 
 from glassnet.settings.analysis import (
     AnalysesSettings,
-    DataSettings,
     EvalSettings,
     ExplainSettings,
     ExploreSettings,
     FeaturesSettings,
-    ModelsSettings,
     ReportSettings,
 )
+from glassnet.settings.catalogue import DataSettings, ModelsSettings
 from glassnet.settings.channels import ChannelsSettings
 from glassnet.settings.convert import OLD_NAMES, from_json, to_json, to_text
 from glassnet.settings.train import DemoSettings, ReproduceSettings, ResolvedSettings, TrainSettings, TuneSettings

@@ -1,4 +1,4 @@
-"""What `glassnet channels` is asked to do."""
+"""Settings of `glassnet channels`."""
 
 from __future__ import annotations
 
@@ -18,38 +18,41 @@ class ChannelsSettings(NetworkSettings):
     """Show what each channel of each layer has learned: its images, its classes, what the network loses without it.
 
     For each channel: the images that activate it most, the share of images that activate it at all, how selective it is
-    for a class, how well it detects one, and what the network loses when it is removed. Dead channels are named.
+    for a class, how well it detects one, and what the network loses when it is removed. Also lists dead channels.
     """
 
     run: Positional[Path]
-    """Run directory; or a network: a model by name (vgg16), or net.py:make, hf:NAME_OR_FOLDER, timm:NAME or net.pt2."""
+    """A run directory or a network: a model name (vgg16), net.py:make, hf:NAME_OR_FOLDER, timm:NAME or net.pt2."""
     layers: tuple[str, ...] = ("conv",)
-    """Layers by name, by pattern (relu*) or by kind (conv, last-conv, linear, all). The kinds conv and last-conv
-    measure each convolution behind its batch normalisation, if it has one."""
+    """Layers: names, patterns (relu*) or kinds (conv, last-conv, linear, all). conv and last-conv measure each
+    convolution after its batch normalisation, if it has one."""
     data: str | None = None
-    """Network without a run: folder:PATH with its images, best in a sub-folder for each class; or hf:NAME_OR_FOLDER."""
+    """For a network without a run: its images, as folder:PATH (ideally one sub-folder per class) or
+    hf:NAME_OR_FOLDER."""
     split: Literal["test", "validation", "train"] = "test"
-    """Part of the data set; validation means the images by which the run's epoch was chosen."""
+    """Which part of the data set to use; validation means the images that chose the run's best epoch."""
     images: int = 5000
-    """Most images to use; of more, a random sample with the classes in the same proportions."""
+    """Largest number of images; if there are more, a random sample in the same class proportions."""
     top: int = 9
-    """Images to keep for each channel: those that activate it most."""
+    """Number of images to keep per channel: those that activate it most."""
     ablate: bool = True
-    """Remove the channels one at a time, and measure what the network loses."""
+    """Remove the channels one at a time and measure what the network loses."""
     ablation_images: int = 1000
-    """Most images to measure that loss on, sampled from those above."""
+    """Largest number of images for measuring that loss, sampled from those above."""
     value: Literal["zero", "mean"] = "zero"
-    """What a removed channel is set to."""
+    """What to set a removed channel to."""
     visualize: bool = False
-    """Also optimise, for each channel on a sheet, a synthetic image that activates it most (feature visualisation)."""
+    """Also optimise a synthetic image that activates each channel on a sheet as much as possible (feature
+    visualisation)."""
     sheet: int = 16
-    """Most channels on a layer's sheet: half of them the most selective, half those the network needs most."""
+    """Largest number of channels on a layer's sheet: half are the most selective, half are those the network needs
+    most."""
     seed: int = 0
-    """Seed of the samples and of the synthetic images."""
+    """Seed for the samples and the synthetic images."""
     name: str | None = None
-    """Name of the analysis; short words of its settings if not given."""
+    """Name of the analysis. Default: a short name made from its settings."""
     out: Path | None = None
-    """Network without a run: folder that keeps the analyses; default runs/network-NAME."""
+    """For a network without a run: folder for the analyses. Default: runs/network-NAME."""
 
     def __post_init__(self) -> None:
         """Refuse what no analysis could use."""

@@ -45,7 +45,7 @@ def paths(settings: Any) -> None:
         value = getattr(settings, field.name)
         if any("\ud800" <= character <= "\udfff" for character in str(value)):
             option = f"--{field.name.replace('_', '-')}"
-            raise InputError(f"{option} is {os.fsencode(str(value))!r}, which is no text in UTF-8; rename it.")
+            raise InputError(f"{option} is {os.fsencode(str(value))!r}, which is not valid UTF-8; rename it.")
         if "Path" not in str(field.type) or value is None:
             continue
         given = tuple(value) if "tuple" in str(field.type) and not isinstance(value, str) else (value,)
@@ -104,7 +104,7 @@ def from_json(kind: type[S], values: Mapping[str, Any]) -> S:
     )
     missing = [name for name in required if name not in rebuilt]
     if missing:
-        raise InputError(f"the settings lack {', '.join(missing)}, expected all that {kind.__name__} holds.")
+        raise InputError(f"the settings lack {', '.join(missing)}; {kind.__name__} needs all of its values.")
     return kind(**rebuilt)
 
 
@@ -161,7 +161,7 @@ def _described(hint: Any) -> str:
     if typing.get_origin(hint) is typing.Literal:
         return f"one of {', '.join(map(str, typing.get_args(hint)))}"
     if typing.get_origin(hint) is tuple:
-        return f"a list, each value {_described(typing.get_args(hint)[0])}"
+        return f"a list whose values are each {_described(typing.get_args(hint)[0])}"
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
         return " or ".join(_described(one) for one in typing.get_args(hint))
     return _KINDS.get(hint, str(hint))

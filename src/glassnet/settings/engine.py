@@ -1,4 +1,4 @@
-"""Where many trainings or many images are computed: the options of `glassnet tune` and `features` that say so."""
+"""Where to train many models or process many images: the engine options of `glassnet tune` and `features`."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ EngineName = Literal["local", "processes", "ray"]
 
 @dataclass(frozen=True, kw_only=True)
 class EngineSettings:
-    """What computes: this process, others of this machine, or a Ray cluster."""
+    """What computes: this process, several processes on this machine, or a Ray cluster."""
 
     engine: EngineName = "local"
-    """What computes: this process, several of this machine, or a Ray cluster (`pip install 'glassnet[ray]'`)."""
+    """What computes: this process, several processes on this machine, or a Ray cluster (`pip install
+    'glassnet[ray]'`)."""
     workers: int | None = None
-    """Engines processes and ray: how many work at once; if not given, as many as the CPUs allow."""
+    """With --engine processes or ray: number of parallel workers. Default: as many as the CPUs allow."""
     address: str | None = None
-    """Engine ray: the cluster, auto for the one that this machine belongs to, or HOST:PORT; if not given, one is
-    started on this machine and stopped at the end."""
+    """With --engine ray: address of the cluster as HOST:PORT, or auto for the cluster this machine belongs to. Default:
+    start a cluster on this machine and stop it at the end."""
 
     def __post_init__(self) -> None:
         """Refuse options that the engine has no use for."""
@@ -35,7 +36,7 @@ def check_engine(engine: str, workers: int | None, address: str | None) -> None:
     """Refuse an engine that does not exist, and options that it has no use for.
 
     Raises:
-        InputError: As said.
+        InputError: There is no such engine, or it has no use for an option.
     """
     if engine not in get_args(EngineName):
         raise unknown_name("engine", engine, get_args(EngineName), noun="engines")

@@ -1,4 +1,4 @@
-"""What `glassnet train`, `tune`, `demo` and `reproduce` are asked to do."""
+"""Settings of `glassnet train`, `tune`, `demo` and `reproduce`."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from glassnet.settings.convert import Device, Precision, between, paths, positiv
 from glassnet.settings.engine import EngineSettings
 
 LogName = Literal["tensorboard", "wandb", "mlflow"]
-"""Where a training can be logged, as in `loggers.LOGGERS`."""
+"""Where training can be logged, as in `loggers.LOGGERS`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Names:
-    """What is trained on what.
+    """Which model is trained on which data set.
 
     Attributes:
         data: Data set, as --data takes it.
@@ -33,13 +33,13 @@ class Names:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How long and in which steps a model is trained.
+    """How a model is trained: for how long, and with which steps.
 
     Attributes:
         epochs: Passes over the training images.
         batch_size: Images per optimizer step.
         learning_rate: Peak of the schedule.
-        weight_averaging: Decay per step of the average of the weights; 0 for none.
+        weight_averaging: Decay per step of the moving average of the weights; 0 for none.
     """
 
     epochs: int
@@ -73,88 +73,91 @@ class TrainSettings:
     }
     """Headings of the help."""
     data: str | None = None
-    """Data set: a name from `glassnet data`; folder:PATH for images in a sub-folder per class; masks:PATH for images
-    with a mask each, where 0 is background and 255 void; or hf:NAME_OR_FOLDER for one of the library datasets; if not
-    given, that of the task."""
+    """Data set: a name from `glassnet data`; folder:PATH for images with one sub-folder per class; masks:PATH for
+    images with masks (0 is background, 255 is void); or hf:NAME_OR_FOLDER for a Hugging Face data set. Default: that of
+    the task."""
     model: str | None = None
-    """Model: a name from `glassnet models`; or net.py:make, hf:NAME_OR_FOLDER or timm:NAME for one of another's making;
-    if not given, that of the task."""
+    """Model: a name from `glassnet models`, or someone else's network as net.py:make, hf:NAME_OR_FOLDER or timm:NAME.
+    Default: that of the task."""
     model_options: tuple[str, ...] = ()
-    """Options of the model as NAME=VALUE, such as filters=64,64,64,64."""
+    """Model options as NAME=VALUE, such as filters=64,64,64,64."""
     weights: Path | None = None
-    """Network by reference: file with its first weights (.safetensors, or .pt without code in it)."""
+    """Initial weights of a network given by reference (net.py:make, hf:, timm:): a .safetensors file, or a .pt file
+    without code."""
     task: str | None = None
-    """What to learn; if not given, the first task of the data set that the model can learn."""
+    """What to learn. Default: the first task of the data set that the model can learn."""
     image_size: int | None = None
-    """Resize images to this height and width, in pixels; if not given, the data set's own size."""
+    """Resize images to this height and width, in pixels. Default: the data set's own size."""
     skip_damaged: bool = False
-    """Skip images that cannot be read in folder:PATH or masks:PATH, and say how many, instead of stopping."""
+    """Skip images in folder:PATH or masks:PATH that cannot be read and report how many, instead of stopping."""
     epochs: int | None = None
-    """Passes over the training images; if not given, that of the task, or what --steps comes to."""
+    """Passes over the training images. Default: that of the task, or as many as --steps needs."""
     steps: int | None = None
-    """Optimizer steps in all, in place of --epochs, rounded to whole passes. A network with trained weights takes 400,
-    but at most 12 passes, if neither is given."""
+    """Total number of optimizer steps, instead of --epochs; rounded to whole passes. If neither is given, a network
+    with pretrained weights trains for 400 steps, but at most 12 passes."""
     batch_size: int | None = None
-    """Images per optimizer step, over all processes; if not given, that of the task."""
+    """Images per optimizer step, over all processes. Default: that of the task."""
     learning_rate: Annotated[float | None, arg(aliases=("--lr",))] = None
-    """Peak of the one-cycle schedule; if not given, that of the task."""
+    """Peak of the one-cycle learning-rate schedule. Default: that of the task."""
     weight_decay: float = 0.05
     """AdamW's decoupled weight decay; applies to weights with two or more dimensions."""
     freeze: tuple[str, ...] = ()
-    """Layers whose weights and running statistics stay as they are, by name or pattern: stem, "stages.[01]*"."""
+    """Layers to freeze, weights and running statistics alike: names or patterns, such as stem "stages.[01]*"."""
     backbone_rate: float | None = None
-    """Learning rate of all layers but the head, as a share of --learning-rate; if not given, 0.1 for a network with
-    trained weights, else 1."""
+    """Learning rate of all layers except the head, as a fraction of --learning-rate. Default: 0.1 for a network with
+    pretrained weights, else 1."""
     layer_decay: float = 1.0
-    """Factor by which the rate falls from each stage of the backbone to the one before it, as 0.8; 1 for one rate."""
+    """Factor by which the learning rate drops from each backbone stage to the one before it, such as 0.8; 1 for no
+    drop."""
     label_smoothing: float = 0.0
-    """Share of each target that is spread evenly over all classes, from 0 to below 1."""
+    """Fraction of each target that is spread evenly over all classes, from 0 to below 1."""
     loss: Literal["cross-entropy", "dice", "lovasz"] = "cross-entropy"
-    """Cross-entropy alone, or with Dice or Lovász-softmax added."""
+    """Cross-entropy alone, or combined with Dice or Lovász-softmax."""
     class_weights: bool = False
     """Weight each class in the cross-entropy by the square root of its rarity in the training masks."""
     noise: str = "none"
-    """Noise added to the input: gaussian:0.3 (standard deviation), saltpepper:0.1 or mask:0.25 (share of pixels); with
-    gaussian:0.02-0.5 each image has an amount of its own, between these."""
+    """Noise added to the input: gaussian:0.3 (standard deviation), saltpepper:0.1 or mask:0.25 (fraction of pixels). A
+    range such as gaussian:0.02-0.5 draws a level for each image."""
     beta: float = 1.0
-    """Weight of the KL term in the loss; 1 is the evidence lower bound, less gives sharper images."""
+    """Weight of the KL term in the loss. 1 gives the evidence lower bound; smaller values give sharper images."""
     kl_warmup: float = 0.0
-    """Share of the training over which the KL weight rises from 0 to its value."""
+    """Fraction of training over which the KL weight rises from 0 to its full value."""
     binarize: bool = False
-    """Sample each pixel as 0 or 1 with its grey value as probability: anew at each step, fixed by --seed in tests."""
+    """Sample each pixel as 0 or 1 with its grey value as probability: anew at each training step, fixed by --seed in
+    tests."""
     weight_averaging: float | None = None
-    """Decay per step of the exponential moving average of the weights, 0 for the raw weights; if not given, that of the
+    """Decay per step of the exponential moving average of the weights; 0 uses the raw weights. Default: that of the
     task."""
     augment: bool = True
-    """Augment the training images in a way that suits the data set: shifts, rotations, scaling, distortion, colour."""
+    """Augment the training images as suits the data set: shifts, rotations, scaling, distortion, colour."""
     plain_epochs: float = 0.25
-    """Share of the epochs, at the end, without augmentation other than mirrored photographs; rounded down."""
+    """Fraction of the epochs, at the end, without augmentation (photographs are still mirrored); rounded down."""
     low_res_epochs: float = 0.0
-    """Share of the epochs, at the start, that train on smaller images, which is faster; rounded down. 0 for none."""
+    """Fraction of the epochs, at the start, that train on smaller images, which is faster; rounded down. 0 for none."""
     low_res_size: int | None = None
-    """Height and width of these smaller images, in pixels; if not given, two thirds of the full size, or the next
-    smaller size that the model accepts."""
+    """Height and width of these smaller images, in pixels. Default: two thirds of the full size, or the next smaller
+    size that the model accepts."""
     copy_paste: float = 0.0
-    """Share of the training images that receive the objects of another image (all classes but 0, and void), each moved
-    and recoloured; none in the plain epochs at the end. 0 for none."""
+    """Fraction of the training images onto which objects from another image are pasted (all classes except 0, and
+    void), moved and recoloured. The last epochs without augmentation have none. 0 for none."""
     validation: float = 0.1
-    """Share of the training images held out to choose the best epoch."""
+    """Fraction of the training images held out to choose the best epoch."""
     seed: int = 0
     """Seed for the initial weights, the held-out images, the batch order and the augmentation."""
     device: Device = "auto"
     """Where to compute; auto uses a GPU if there is one."""
     precision: Precision = "auto"
-    """auto uses bf16 where the hardware runs it faster, else fp32."""
+    """Numerical precision: auto uses bf16 where the hardware runs it faster, else fp32."""
     data_root: Path | None = None
-    """Folder of the data sets; default $GLASSNET_DATA, then the user's cache folder."""
+    """Folder that holds the data sets. Default: $GLASSNET_DATA, then the user's cache folder."""
     log: tuple[LogName, ...] = ()
-    """Log curves, confusion matrix and maps of fixed images to tensorboard (into the run directory), wandb or mlflow;
+    """Log curves, the confusion matrix and maps of fixed images to tensorboard (in the run directory), wandb or mlflow;
     needs `pip install 'glassnet[loggers]'`."""
     out: Path | None = None
-    """Run directory to create; default runs/DATA-MODEL-seedN, where DATA is the folder's name for your own images; a
+    """Run directory to create. Default: runs/DATA-MODEL-seedN, where DATA is the folder's name for your own images; a
     number is added if it exists."""
     resume: Path | None = None
-    """Run directory of an unfinished run to continue with its own settings."""
+    """Unfinished run directory to continue, with its own settings."""
 
     def __post_init__(self) -> None:
         """Refuse what no training could use."""
@@ -191,7 +194,7 @@ class TrainSettings:
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> TrainSettings:
-        """Values to start from; fast trains fewer epochs and holds out fewer images.
+        """Starting values; fast trains fewer epochs and holds out fewer images.
 
         Raises:
             InputError: There is no such preset, or a change is out of its range.
@@ -203,11 +206,11 @@ class TrainSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedSettings(TrainSettings):
-    """Settings in which nothing is open: `experiment.resolve` took from the task what was not given.
+    """Settings with every default filled in; `experiment.resolve` takes from the task what was not given.
 
-    A run keeps these, so that it can be done again. The path of a user's own images and the folder of the data sets are
-    absolute; `data_root` is None for the user's cache folder, and `low_res_size` and `image_size` are None where the
-    model and the data set decide.
+    A run stores these, so that it can be repeated. The path of a user's own images and the folder of the data sets are
+    absolute. `data_root` is None for the user's cache folder; `low_res_size` and `image_size` are None where the model
+    and the data set decide.
     """
 
     data: str = field()
@@ -221,7 +224,7 @@ class ResolvedSettings(TrainSettings):
 
 
 def share_of_epochs(epochs: int, share: float) -> int:
-    """Count the epochs that are a share of all, rounded down."""
+    """Count the epochs in a fraction of all epochs, rounded down."""
     return math.floor(epochs * share + 1e-9)  # 10 times 0.7 is a little below 7 in binary
 
 
@@ -230,14 +233,13 @@ class TuneSettings(TrainSettings, EngineSettings):
     """Train every combination of some settings with several seeds, and test which differences are real."""
 
     grid: UseAppendAction[tuple[tuple[str, ...], ...]] = ()
-    """A setting or model option as NAME=VALUE, followed by its other values: filters=8,8,8,8 16,16,16,16. (required)"""
+    """A setting or model option as NAME=VALUE, followed by more values: filters=8,8,8,8 16,16,16,16. (required)"""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Seeds that each combination is trained with."""
+    """Seeds to train each combination with."""
     trial_cpus: int | None = None
-    """Threads of each training, and CPUs that Ray keeps for it; if not given 1, for engine local as many as there
-    are."""
+    """Threads per training, and CPUs that Ray reserves for it. Default: 1, or all CPUs with --engine local."""
     out: Path | None = None
-    """Folder for the runs; runs in it are continued or reused; default runs/tune-DATA-MODEL."""
+    """Folder for the runs; runs already in it are continued or reused. Default: runs/tune-DATA-MODEL."""
     seed: Suppress[Fixed[int]] = 0
     """Not used: --seeds gives the seeds."""
     resume: Suppress[Fixed[Path | None]] = None
@@ -256,22 +258,23 @@ class TuneSettings(TrainSettings, EngineSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class DemoSettings:
-    """Train on real digits that need no download, evaluate, embed, explain and report; then do so for photographs.
+    """Train on real digits, evaluate, embed, explain and write a report; then explain photographs. No download needed.
 
-    These are what scikit-image ships, named by a network that learned from ImageNet, whose weights are in the extra
-    `pretrained`. Its report lies next to the run, in runs/demo-photographs.
+    The photographs come with scikit-image. A network trained on ImageNet classifies them; its weights are in the extra
+    `pretrained`. The second report is written next to the run, in runs/demo-photographs.
     """
 
     epochs: int = 20
     """Passes over the 4,000 training digits."""
     seed: int = 0
-    """Seed of everything that is random."""
+    """Seed for everything random."""
     device: Device = "auto"
     """Where to compute; auto uses a GPU if there is one."""
     precision: Precision = "auto"
-    """Of the training: auto uses bf16 where the hardware runs it faster, else fp32. The analyses are in fp32."""
+    """Precision of training: auto uses bf16 where the hardware runs it faster, else fp32. The analyses always use
+    fp32."""
     out: Path | None = None
-    """Run directory to create; default runs/demo, with a number added if it exists."""
+    """Run directory to create. Default: runs/demo, with a number added if it exists."""
 
     def __post_init__(self) -> None:
         """Refuse what no demo could use."""
@@ -284,41 +287,43 @@ class DemoSettings:
 class ReproduceSettings:
     """Reproduce the 2019 report part by part: its tables and figures, its numbers beside ours, a verdict on each claim.
 
-    Finished work in the output folder is reused, so a stopped reproduction continues.
+    Finished work in the output folder is reused, so a stopped reproduction continues where it was.
     """
 
     part: Positional[str | None] = None
-    """Part of the report, or all; if not given, the parts are listed."""
+    """Part of the report to reproduce, or all. Default: list the parts."""
     run: Path | None = None
-    """Part features: a run of the report's network to analyse; if not given, one is trained with the defaults."""
+    """Part features: run of the report's network to analyse. Default: train one with the default settings."""
     data: str = "mnist"
     """Data set to train on: mnist as in the report, or mnist-sample for a quick try without a download. For these two,
     part segmentation uses voc-aug (3.4 GB to download) and digit-scenes; it also takes any other data set of masks."""
     epochs: int | None = None
-    """Passes over the training images; if not given, what each part uses for its networks."""
+    """Passes over the training images. Default: what each part uses for its networks."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Parts classification, segmentation and reconstruction: seeds for each network; an interval over seeds needs at
-    least two. The leak of segmentation is measured with the lowest seed only."""
+    """Parts classification, segmentation and reconstruction: seeds to train each network with; an interval over seeds
+    needs at least two. The leak in the segmentation data is measured with the lowest seed only."""
     models: tuple[str, ...] = ()
-    """Parts classification and reconstruction: only these networks of the report; if not given, all of them. Part
-    segmentation: networks to add to the report's own, such as unet_small; if not given, none."""
+    """Parts classification and reconstruction: train only these networks of the report. Default: all of them. Part
+    segmentation: networks to add to the report's own, such as unet_small. Default: none."""
     datasets: tuple[str, ...] = ()
-    """Part reconstruction: only these data sets; if not given, the one of --data, or for mnist the report's three:
-    mnist, cifar10 and stanford_dogs. mnist-sample and photos-sample are for a quick try without a download."""
+    """Part reconstruction: only these data sets. Default: the one given by --data, or for mnist the report's three:
+    mnist, cifar10 and stanford_dogs. Use mnist-sample and photos-sample for a quick try without a download."""
     runs: tuple[Path, ...] = ()
-    """Part gradcam: runs of convnet, vgg16 and vgg19 to analyse; if not given, they are trained, VGG at 32 px."""
+    """Part gradcam: runs of convnet, vgg16 and vgg19 to analyse. Default: train them, VGG at 32 px."""
     images: int = 2000
-    """Part gradcam: number of test images, drawn by seed with the classes balanced as in the whole set."""
+    """Part gradcam: number of test images, drawn at random in the same class proportions."""
     seed: int = 0
-    """All parts but classification: seed for samples, t-SNE, k-means, the bootstrap, and a part's single training."""
+    """All parts except classification: seed for samples, t-SNE, k-means, the bootstrap, and a part's single training
+    run."""
     device: Device = "auto"
     """Where to compute; auto uses a GPU if there is one."""
     precision: Precision = "auto"
-    """For training: auto uses bf16 where the hardware runs it faster, else fp32. Features are always fp32."""
+    """Precision of training: auto uses bf16 where the hardware runs it faster, else fp32. Features always use fp32."""
     data_root: Path | None = None
-    """Folder of the data sets; default $GLASSNET_DATA, then the user's cache folder."""
+    """Folder that holds the data sets. Default: $GLASSNET_DATA, then the user's cache folder."""
     out: Path | None = None
-    """Folder to write; default runs/reproduce-PART. With all: the folder for the parts' folders; default runs."""
+    """Folder to write. Default: runs/reproduce-PART. With all: folder that contains the parts' folders. Default:
+    runs."""
 
     def __post_init__(self) -> None:
         """Refuse what no reproduction could use."""

@@ -32,7 +32,7 @@ export const VIEWS: Record<ViewName, View> = {
   },
   channels: {
     title: "Channels",
-    about: "What each channel of a layer has learned: the images that activate it most, the classes that it tells apart, and what is lost without it.",
+    about: "What each channel of a layer has learned: the images that activate it most, the classes that it tells apart, and what the network loses without it.",
     component: () => import("./Channels/Channels.svelte"),
   },
   network: {
