@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test zoo networks torture gpu check format web web-check clean
+.PHONY: demo test zoo networks torture gpu check docs format web web-check clean
 
 demo: .venv/installed  ## train on real digits, see through the network, write a report
 	$(BIN)/glassnet demo
@@ -28,6 +28,10 @@ check: .venv/installed-dev  ## lint, format, types, import layers, docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tests/check_docs.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+docs: .venv/installed-dev  ## the documentation as a site: open docs-site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 format: .venv/installed-dev
 	$(BIN)/ruff check --fix .
@@ -55,4 +59,4 @@ web/node_modules/.package-lock.json: web/package.json web/package-lock.json
 	touch .venv/installed $@
 
 clean:
-	rm -rf .venv runs web/node_modules
+	rm -rf .venv runs docs-site web/node_modules
