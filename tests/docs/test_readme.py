@@ -1,4 +1,4 @@
-"""The README's ten lines, run as they stand on somebody's network and photographs."""
+"""The README: its ten lines run on somebody's network and photographs; its numbers are those of the linked pages."""
 
 import re
 import sys
@@ -51,3 +51,17 @@ def test_ten_lines_lead_from_ones_own_network_and_folder_to_pictures(place):
         picture = np.asarray(Image.open(place / name).convert("L"))
         assert min(picture.shape) > 300
         assert len(np.unique(picture)) > 50  # not blank
+
+
+def test_it_fits_one_screen():
+    assert len(README.read_text().splitlines()) <= 80
+
+
+def test_each_number_of_its_tables_stands_in_the_page_it_links_to():
+    rows = re.findall(r"^\| \[(.+?)\]\(([^)#]+).*?\) \|(.*)\|$", README.read_text(), flags=re.MULTILINE)
+    assert len(rows) == 8
+    for title, page, cells in rows:
+        text = (README.parent / page).read_text()
+        numbers = re.findall(r"\d+\.\d+", cells)
+        assert numbers or "refuted" in cells, title
+        assert all(number in text for number in numbers), (title, numbers)
