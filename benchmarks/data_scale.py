@@ -168,7 +168,7 @@ def images_of(options: argparse.Namespace) -> Path:
 
 def killed_and_resumed(options: argparse.Namespace, whole: Path, root: Path) -> dict:
     """Kill a build in the middle, start it again, and compare the bytes with those of a whole one."""
-    process = start("build", options, root, "--flush-mb", "16")
+    process = start("build", options, root)
     wanted, deadline = options.images * 0.3, time.monotonic() + 600
     done = 0
     while done < wanted and process.poll() is None and time.monotonic() < deadline:
@@ -205,10 +205,6 @@ def main() -> None:
     """Make, build, train, kill, compare; print and keep the figures."""
     options = parse()
     if options.role:
-        if options.flush_mb:
-            from glassnet.data.shards import build as building
-
-            building.FLUSHED_BYTES = options.flush_mb << 20
         print(json.dumps({"build": build, "train": train}[options.role](options)))
         return
     with tempfile.TemporaryDirectory(dir=options.work) as place:
@@ -295,7 +291,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--role", choices=("build", "train"), help=argparse.SUPPRESS)
     parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--in-memory", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--flush-mb", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.quick:
         options.images, options.repeats, options.trainings = 2_000, 1, 1

@@ -1,12 +1,14 @@
 """Decode image files into rows on the disk, on all cores, and each file once: gone on with after a stop.
 
 A cache is a folder: cache.json says what decides its pixels, index.bin has an entry for each image (`index`), and
-images-00000.u8 and so on, and masks-00000.u8, hold the pixels (`rows`). An entry says that an image is there only when
-its pixels are on the disk. Rows that are there are never written again, but for damaged ones.
+images-00000.u8 and so on, and masks-00000.u8, hold the pixels (`rows`). An entry says that an image is there when its
+pixels are written, and once more when they are on the disk (`journal`). Rows that are there are never written again,
+but for damaged ones.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import os
@@ -32,6 +34,7 @@ from glassnet.data.shards.index import (
     FILE,
     GRAY,
     MADE_OF,
+    SYNCED,
     WIDE,
     bits_of,
     entry_type,
@@ -49,7 +52,8 @@ PIECE_IMAGES = 64
 PIECE_BYTES = 1 << 24
 """What a worker decodes at once, at most: so much of it is in memory for each of them."""
 VERIFIED_BYTES = 1 << 30
-"""Of larger caches every second image is verified when they are opened, or every third, and so on, others each time."""
+"""Of larger caches every second image is verified when they are opened, or every third, and so on, others each time.
+Images that may not have reached the disk before a power failure are all verified."""
 
 
 class Picture(NamedTuple):
@@ -226,7 +230,10 @@ class _Cache:
         """Decode the images that are not there, or are damaged, and return which files cannot be read."""
         wrong = self._is_wrong(places)
         waiting = np.flatnonzero((self._index["flags"][places] & DONE == 0) | wrong)
+        flags = self._index["flags"][places]
+        unsafe = places[(flags & DONE == DONE) & (flags & SYNCED == 0)]
         if not len(waiting):
+            self._sync(unsafe)
             return []
         if len(waiting) < len(places):
             say(f"{len(places) - len(waiting):,} of {len(places):,} images are in the cache {self._folder}")
@@ -241,6 +248,7 @@ class _Cache:
             Journal(self._folder / FILE, rows, self._kind, each) as journal,
             progress(f"Decoding {len(waiting):,} {self._wanted.noun} into {self._folder}", len(waiting)) as advance,
         ):
+            journal.sync(unsafe, self._index[unsafe])
             for piece, (entries, refused) in answers:
                 items = pieces[piece]
                 done = entries["flags"] & DONE == DONE
@@ -257,8 +265,11 @@ class _Cache:
         """Tell which of the images are there, but with another checksum; of many only some are looked at."""
         each = sum(map(math.prod, self._wanted.shapes.values()))
         step = max(1, math.ceil(len(places) * each / VERIFIED_BYTES))
-        there = np.flatnonzero(self._index["flags"][places] & DONE)
-        looked = there[int(time.time()) % step :: step]
+        flags = self._index["flags"][places]
+        is_there, is_safe = flags & DONE == DONE, flags & SYNCED == SYNCED
+        looked = np.zeros(len(places), dtype=bool)
+        looked[np.flatnonzero(is_there)[int(time.time()) % step :: step]] = True
+        looked = np.flatnonzero(looked | (is_there & ~is_safe))
         rows = self._rows()
         parts = [looked[start : start + PIECE_IMAGES] for start in range(0, len(looked), PIECE_IMAGES)]
 
@@ -278,6 +289,16 @@ class _Cache:
         wrong[found] = True
         self._index["flags"][places[found]] = 0
         return wrong
+
+    def _sync(self, unsafe: Int64[np.ndarray, " m"]) -> None:
+        """Mark what was verified as on the disk, once it is, so that it is not verified the next time."""
+        if not len(unsafe):
+            return
+        with (
+            contextlib.suppress(OSError),  # of what can only be read: it is verified each time
+            Journal(self._folder / FILE, self._rows(writable=True), self._kind, 0) as journal,
+        ):
+            journal.sync(unsafe, self._index[unsafe])
 
     def opened(self, places: Int64[np.ndarray, " n"]) -> Stored:
         """Open what is there to be read."""

@@ -6,6 +6,7 @@ the others; who reads the old place at that time reads on undisturbed.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import stat
@@ -15,11 +16,14 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8
 
+from glassnet.data.shards.workers import at_work
 from glassnet.files import read_json
 
 FILE, MADE_OF = "index.bin", "cache.json"
-DONE, GRAY, WIDE = 1, 2, 4
-"""Flags of an entry: the pixels are there; the file has one channel; it has one of 32 bits."""
+DONE, GRAY, WIDE, SYNCED = 1, 2, 4, 8
+"""Flags of an entry: the pixels are there; the file has one channel; it has one of 32 bits; they are on the disk."""
+KEYS_AT_ONCE = 10_000
+"""Images that a process makes keys of at once; fewer are left to this one."""
 WHOLE = [("key", "S16"), ("images", "<u4"), ("flags", "u1")]
 OF_MASKS = [("masks", "<u4"), ("present", "u1", (32,)), ("left", "u1", (32,))]
 """CRC-32 of the mask, and a bit for each value that it holds at its full size, and at that of the cache."""
@@ -37,9 +41,20 @@ def keys_of(names: Sequence[str], files: Sequence[tuple[str, ...]]) -> tuple[np.
         names: Of the images, relative to the data set's folder; each is another.
         files: The files that each is made of.
     """
+    starts = range(0, len(names), KEYS_AT_ONCE)
+    work = functools.partial(_keys, names, files)
+    with at_work(work, len(starts)) as answers:
+        parts = [part for _, part in sorted(answers, key=lambda one: one[0])]
+    keys = np.frombuffer(b"".join(part for part, _ in parts), "S16")
+    return keys, np.concatenate([np.empty(0, dtype=bool), *(regular for _, regular in parts)])
+
+
+def _keys(names: Sequence[str], files: Sequence[tuple[str, ...]], piece: int) -> tuple[bytes, np.ndarray]:
+    """Return the keys of some images, one after another, and which of their files are regular."""
+    some = slice(piece * KEYS_AT_ONCE, (piece + 1) * KEYS_AT_ONCE)
     keys = bytearray()
-    regular = np.ones(len(names), dtype=bool)
-    for i, (name, of_image) in enumerate(zip(names, files, strict=True)):
+    regular = np.ones(len(names[some]), dtype=bool)
+    for i, (name, of_image) in enumerate(zip(names[some], files[some], strict=True)):
         about = name
         for path in of_image:
             try:
@@ -50,7 +65,7 @@ def keys_of(names: Sequence[str], files: Sequence[tuple[str, ...]]) -> tuple[np.
                 about += "\0missing"
                 regular[i] = False
         keys += hashlib.blake2b(about.encode(), digest_size=16).digest()
-    return np.frombuffer(bytes(keys), "S16"), regular
+    return bytes(keys), regular
 
 
 def read_index(folder: Path, made_of: object, kind: np.dtype[np.void]) -> np.ndarray | None:

@@ -1,4 +1,9 @@
-"""What of a cache is on the disk: written down from time to time, so that a stop costs little."""
+"""What of a cache is there, and what of it is on the disk: written down while the cache is made.
+
+An entry is written when its pixels are: a process that is killed loses nothing that it wrote. A power failure may lose
+pixels and keep their entry, so that entries are marked once more, by a thread, when their pixels are on the disk. Until
+then they count for no more than their checksums, which are all compared when the cache is opened.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +15,34 @@ from pathlib import Path
 
 import numpy as np
 
-from glassnet.data.shards.rows import Rows, runs
+from glassnet.console import say
+from glassnet.data.shards.index import SYNCED
+from glassnet.data.shards.rows import Rows, runs, write_at
 
-FLUSHED_BYTES = 1 << 28
-FLUSHED_SECONDS = 10.0
-"""After so many bytes, or seconds, what is done is written down: so much is done again after a stop."""
+SYNCED_BYTES = 1 << 28
+SYNCED_SECONDS = 10.0
+"""After so many bytes, or seconds, what was written is synced."""
 
 
 class Journal:
-    """Writes down what is done, from time to time, when its pixels are on the disk; a thread does so meanwhile."""
+    """Writes down entries at once, and from time to time syncs their pixels and marks them, in a thread.
+
+    The thread goes on after the block: nobody waits for the disk but the end of the process.
+    """
 
     def __init__(self, path: Path, rows: Mapping[str, Rows], kind: np.dtype[np.void], each: int) -> None:
-        self._rows, self._each, self._size = rows, each, kind.itemsize
-        self._file = path.open("r+b")
+        """Open an index.
+
+        Args:
+            path: The index.
+            rows: The pixels, by name.
+            kind: Type of an entry.
+            each: Bytes of the pixels of an entry.
+        """
+        self._folder, self._rows, self._each, self._size = path.parent, rows, each, kind.itemsize
+        self._file = path.open("r+b", buffering=0)
         self._pool = ThreadPoolExecutor(1)
-        self._written: Future[None] | None = None
+        self._syncing: Future[None] | None = None
         self._since = time.monotonic()
         self._waiting: list[tuple[np.ndarray, np.ndarray]] = []
         self._count = 0
@@ -33,38 +51,48 @@ class Journal:
         return self
 
     def add(self, places: np.ndarray, entries: np.ndarray) -> None:
-        """Take entries whose pixels are written."""
+        """Write entries whose pixels are written.
+
+        Raises:
+            OSError: The disk refuses.
+        """
+        self._write(places, entries)
+        self.sync(places, entries)
+
+    def sync(self, places: np.ndarray, entries: np.ndarray) -> None:
+        """Take entries that are written, to sync their pixels and mark them."""
         self._waiting.append((places, entries))
         self._count += len(places)
-        if self._count * self._each >= FLUSHED_BYTES or time.monotonic() - self._since >= FLUSHED_SECONDS:
+        is_due = self._count * self._each >= SYNCED_BYTES or time.monotonic() - self._since >= SYNCED_SECONDS
+        if is_due and (self._syncing is None or self._syncing.done()):
             self._hand_over()
+
+    def _write(self, places: np.ndarray, entries: np.ndarray) -> None:
+        for start, stop in runs(places):
+            write_at(self._file.fileno(), memoryview(entries[start:stop].tobytes()), int(places[start]) * self._size)
 
     def _hand_over(self) -> None:
-        if self._written is not None:
-            self._written.result()
         waiting, self._waiting, self._count = self._waiting, [], 0
         self._since = time.monotonic()
-        self._written = self._pool.submit(self._write, waiting)
+        self._syncing = self._pool.submit(self._sync, waiting)
 
-    def _write(self, waiting: list[tuple[np.ndarray, np.ndarray]]) -> None:
-        places = np.concatenate([np.empty(0, np.int64), *(at for at, _ in waiting)])
-        for array in self._rows.values():
-            array.flush(places)
-        for at, entries in waiting:
-            for start, stop in runs(at):
-                self._file.seek(int(at[start]) * self._size)
-                self._file.write(entries[start:stop].tobytes())
-        self._file.flush()
+    def _sync(self, waiting: list[tuple[np.ndarray, np.ndarray]]) -> None:
+        try:
+            places = np.concatenate([np.empty(0, np.int64), *(at for at, _ in waiting)])
+            for array in self._rows.values():
+                array.flush(places)
+            for at, entries in waiting:
+                marked = entries.copy()
+                marked["flags"] |= SYNCED
+                self._write(at, marked)
+        except OSError as error:
+            say(f"the cache {self._folder} is not safe on the disk ({error.strerror}); it is checked when it is opened")
 
     def __exit__(self, *_error: object) -> None:
-        """Write down the rest, also after an error or Ctrl-C."""
-        try:
-            self._hand_over()
-            assert self._written is not None
-            self._written.result()
-        finally:
-            self._pool.shutdown()
-            self._file.close()
+        """Hand over the rest, also after an error or Ctrl-C, and wait for none of it."""
+        self._hand_over()
+        self._pool.submit(self._file.close)
+        self._pool.shutdown(wait=False)
 
 
 def cut(path: Path, size: int) -> None:

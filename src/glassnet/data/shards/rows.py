@@ -118,7 +118,7 @@ class Rows:
         flat = np.ascontiguousarray(pixels).reshape(len(places), self.row_bytes)
         for start, stop in runs(places, self._in_file):
             file, row = divmod(int(places[start]), self._in_file)
-            _write_at(self._open[file], flat[start:stop].reshape(-1).data, row * self.row_bytes)
+            write_at(self._open[file], flat[start:stop].reshape(-1).data, row * self.row_bytes)
 
     def flush(self, places: np.ndarray) -> None:
         """Wait until the rows at some places are on the disk.
@@ -177,7 +177,8 @@ def _read_at(file: int, into: memoryview, offset: int) -> int:
     return done
 
 
-def _write_at(file: int, content: memoryview, offset: int) -> None:
+def write_at(file: int, content: memoryview, offset: int) -> None:
+    """Write a buffer at an offset, whatever other threads do with the file."""
     done = 0
     while done < len(content):
         if hasattr(os, "pwrite"):
