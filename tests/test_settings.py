@@ -152,7 +152,7 @@ def test_a_preset_starts_the_settings_and_what_is_given_overrides_it():
 def help_of_train(capsys):
     """What is shown, as one line; and which tasks take a value, by an option's name: {"epochs": {8: [name, ...]}}."""
     with pytest.raises(SystemExit):
-        parse("train", cli.train, ["--help"])
+        parse("train", cli.train, ["--help-all"])
     taken = {}
     for name, task in TASKS.items():
         for option, value in {**asdict(task.defaults), **asdict(task.recipe)}.items():

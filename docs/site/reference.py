@@ -48,11 +48,11 @@ def commands_page() -> str:
     """Write the help of every command, as it is printed."""
     parts = [
         "# Commands",
-        "This page is what `glassnet COMMAND --help` prints; it is made anew each time the site is built.",
+        "This page is what `glassnet COMMAND --help-all` prints; it is made anew each time the site is built.",
         _fenced(printed(["--help"])),
     ]
     for name in COMMANDS:
-        parts += [f"## glassnet {name}", _fenced(printed([name, "--help"]))]
+        parts += [f"## glassnet {name}", _fenced(printed([name, "--help-all"]))]
     return "\n\n".join(parts) + "\n"
 
 

@@ -140,7 +140,7 @@ def test_commands_work_in_any_environment(copy, tmp_path, environment):
     assert overview[0] == 0, overview[2]
     assert b"Train a model on a data set" in overview[1]
     assert b"then fc1 fc2" in plain("models", **environment)[1]
-    assert b"Share of the epochs" in plain("train", "--help", **environment)[1]
+    assert b"Fraction of the epochs" in plain("train", "--help-all", **environment)[1]
     compiled = "NUMBA_CACHE_DIR" in environment  # where compiled code cannot be kept; else the loops of t-SNE take long
     methods = ("--methods", "tsne" if compiled else "pca")
     code, out, err = plain("features", copy.path, "--images", 40, *methods, "--json", **environment)

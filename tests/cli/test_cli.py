@@ -1,14 +1,16 @@
 import json
+import os
 import re
 import subprocess
 import sys
 import time
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
 from glassnet.cli import COMMANDS, run
-from glassnet.cli.parse import parse
+from glassnet.cli.parse import parse, settings_of
 from glassnet.settings import TrainSettings
 
 PYTHON = [sys.executable, "-X", "importtime", "-c"]
@@ -47,10 +49,15 @@ def test_a_failure_of_the_machine_is_one_sentence_and_code_1(capsys, monkeypatch
     assert err == "glassnet: the work failed: [Errno 28] No space left on device.\n"
 
 
+def help_of(capsys, name, option="--help"):
+    with pytest.raises(SystemExit) as left:
+        run([name, option])
+    assert left.value.code == 0
+    return capsys.readouterr().out
+
+
 def test_the_help_of_a_training_is_grouped_by_what_options_are_for(capsys):
-    with pytest.raises(SystemExit):
-        run(["train", "--help"])
-    out = capsys.readouterr().out
+    out = help_of(capsys, "train", "--help-all")
     headings = re.findall(r"^(\S.*):$", out, re.MULTILINE)
     only = ["segmentation only", "reconstruction only"]
     assert headings == ["data and model", "training", "fine-tuning", *only, "where and how"]
@@ -62,13 +69,25 @@ def test_the_help_of_a_training_is_grouped_by_what_options_are_for(capsys):
     assert {field.name for field in fields(TrainSettings)} <= listed
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_fits_two_screens_and_says_how_to_see_the_rest(capsys, name):
+    out, whole = help_of(capsys, name), help_of(capsys, name, "--help-all")
+    assert len(out.splitlines()) <= 100
+    rare = getattr(settings_of(COMMANDS[name]), "RARE", ())
+    _, _, rest = out.partition(f"\n\nmore options (see `glassnet {name} --help-all`):\n")
+    assert max(map(len, rest.splitlines()), default=0) <= 80
+    named = [flag.removeprefix("--").replace("-", "_") for flag in rest.replace(",", " ").split()]
+    assert sorted(named) == sorted(rare)
+    described = re.findall(r"^  (?:-h, )?(--[\w-]+|\S+)", out.partition("\n\nmore options")[0], re.MULTILINE)
+    described_by_all = re.findall(r"^  (?:-h, )?(--[\w-]+|\S+)", whole, re.MULTILINE)
+    assert sorted([*described, *rest.replace(",", " ").split()]) == sorted(described_by_all)
+
+
 @pytest.mark.parametrize("columns", [60, 80, 140])
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_help_is_as_wide_as_the_terminal(capsys, monkeypatch, name, columns):
     monkeypatch.setenv("COLUMNS", str(columns))
-    with pytest.raises(SystemExit):
-        run([name, "--help"])
-    lines = capsys.readouterr().out.splitlines()
+    lines = help_of(capsys, name, "--help-all").splitlines()
     whole = [line for line in lines if line.startswith(("usage:", "  -", "  {", "  ["))]  # what is typed is not torn
     assert max(len(line) for line in lines if line not in whole) <= columns
     assert all(len(line) <= columns for line in whole if line.count("  ") > 1)
@@ -86,10 +105,34 @@ def test_completion_knows_every_command_and_option(capsys):
     assert "The shells are: bash, zsh, fish" in err
 
 
-def test_bash_reads_the_completion():
-    words = [sys.executable, "-m", "glassnet", "--print-completion", "bash"]
-    script = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-    assert subprocess.run(["bash", "-n"], input=script, text=True, check=True).returncode == 0
+_COMPLETE = """
+source <(python -m glassnet --print-completion bash)
+[[ "$(complete -p glassnet)" == "complete -o default -F _glassnet_or_files glassnet" ]] || exit 1
+while read -ra COMP_WORDS; do
+  COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+  _glassnet_or_files glassnet "${COMP_WORDS[COMP_CWORD]}" ""
+  echo "${COMPREPLY[*]}"
+done
+"""
+
+
+def test_bash_completes_commands_options_and_choices(tmp_path):
+    """What bash itself calls at the tab key; "" where it completes files."""
+    expected = {
+        "glassnet tr": "train",
+        "glassnet train --ep": "--epochs",
+        "glassnet train --device c": "cpu cuda",
+        "glassnet features runs/demo --methods p": "pca pacmap",
+        "glassnet eval ru": "",
+    }
+    folder = Path(sys.executable).parent
+    environment = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["bash", "-c", _COMPLETE], input="\n".join(expected) + "\n", capture_output=True, text=True, check=True,
+        env=environment,
+    )  # fmt: skip
+    assert dict(zip(expected, done.stdout.splitlines(), strict=True)) == expected
+    assert not done.stderr
 
 
 def test_a_reader_that_has_seen_enough_is_no_failure():
@@ -120,10 +163,7 @@ def test_version(capsys):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_tells_units_and_defaults(capsys, name):
-    with pytest.raises(SystemExit) as left:
-        run([name, "--help"])
-    out = capsys.readouterr().out
-    assert left.value.code == 0
+    out = help_of(capsys, name, "--help-all")
     assert f"usage: glassnet {name}" in out
     assert "--json" in out
     assert "None}" not in out

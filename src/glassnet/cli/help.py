@@ -33,8 +33,13 @@ class Entry:
     @property
     def name(self) -> str:
         """The name of the setting: learning_rate of --learning-rate; "" of a positional argument."""
-        first = re.search(r"--([\w-]+)", self.words)
-        return first[1].replace("-", "_") if first else ""
+        return self.flag.removeprefix("--").replace("-", "_")
+
+    @property
+    def flag(self) -> str:
+        """The option alone, as in "--epochs"; "" of a positional argument."""
+        first = re.search(r"--[\w-]+", self.words)
+        return first[0] if first else ""
 
 
 def docstring(thing: Any) -> str:
@@ -54,7 +59,12 @@ def summary(thing: Any) -> str:
 
 
 def lay_out(
-    name: str, about: str, raw: str, groups: Mapping[str, Sequence[str]], own: Mapping[str, str] | None = None
+    name: str,
+    about: str,
+    raw: str,
+    groups: Mapping[str, Sequence[str]],
+    own: Mapping[str, str] | None = None,
+    rare: Sequence[str] = (),
 ) -> str:
     """Write a command's help.
 
@@ -64,9 +74,12 @@ def lay_out(
         raw: tyro's help, printed so wide that it wraps nothing.
         groups: The names of settings by the heading that they stand under; all others come first, under "options".
         own: What the tasks bring, by the name of the setting, in place of "that of the task"; of --task its choices.
+        rare: Settings that are named at the end only, without their texts.
     """
     width = shutil.get_terminal_size((80, 24)).columns
-    entries = [_filled(entry, own or {}) for entry in read_entries(raw)]
+    found = [_filled(entry, own or {}) for entry in read_entries(raw)]
+    entries = [entry for entry in found if entry.name not in rare]
+    left_out = [entry.flag for entry in found if entry.name in rare]
     positional = [entry for entry in entries if not entry.words.startswith("-")]
     grouped = {name for names in groups.values() for name in names}
     others = [entry for entry in entries if entry not in positional and entry.name not in grouped]
@@ -78,6 +91,9 @@ def lay_out(
     for heading, listed in sections.items():
         if listed:
             parts.append("\n".join([f"{heading}:", *(_written(entry, width) for entry in listed)]))
+    if left_out:
+        names = textwrap.wrap(", ".join(left_out), max(width - 2, 20), break_on_hyphens=False, break_long_words=False)
+        parts.append("\n".join([f"more options (see `glassnet {name} --help-all`):", *(f"  {line}" for line in names)]))
     return "\n\n".join(parts) + "\n"
 
 

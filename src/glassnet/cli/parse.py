@@ -24,12 +24,13 @@ SHELLS = ("bash", "zsh", "fish")
 def parse(name: str, command: Callable[[Any], Any], arguments: Sequence[str]) -> tuple[Any, bool]:
     """Parse the words after a command's name into its settings, and whether --json was given.
 
-    `--help` prints the command's help and leaves the process with code 0.
+    `--help` prints the command's help and leaves the process with code 0; `--help-all` also describes rare options.
 
     Raises:
         InputError: A word is unknown, missing or of the wrong type, or the settings refuse their values.
     """
-    arguments = _renamed(arguments)
+    rare = () if "--help-all" in arguments else getattr(settings_of(command), "RARE", ())
+    arguments = ["--help" if word == "--help-all" else word for word in _renamed(arguments)]
     kind = settings_of(command)
     call = _extended(kind)
     said, failed = io.StringIO(), io.StringIO()
@@ -46,7 +47,7 @@ def parse(name: str, command: Callable[[Any], Any], arguments: Sequence[str]) ->
         if leaving.code in (0, None):
             raw = said.getvalue()
             own = _of_tasks() if OWN in raw else {}
-            print(lay_out(name, docstring(kind), raw, getattr(kind, "GROUPS", {}), own), end="")
+            print(lay_out(name, docstring(kind), raw, getattr(kind, "GROUPS", {}), own, rare), end="")
             raise
         raise InputError(_sentence(failed.getvalue() + said.getvalue(), name)) from None
     values = {field.name: getattr(parsed, field.name) for field in dataclasses.fields(kind)}
@@ -91,7 +92,17 @@ def completion(shell: str, commands: Mapping[str, Callable[[Any], Any]]) -> str:
     kinds = {name: _extended(settings_of(command)) for name, command in commands.items()}
     with contextlib.suppress(SystemExit), contextlib.redirect_stdout(script):
         tyro.extras.subcommand_cli_from_dict(kinds, prog="glassnet", args=["--tyro-print-completion", shell])
-    return script.getvalue()
+    return script.getvalue() + (_FILES_IN_BASH if shell == "bash" else "")
+
+
+# tyro completes no path of a positional argument: where it knows nothing, bash completes files as usual.
+_FILES_IN_BASH = """
+_glassnet_or_files() {
+  _tyro_glassnet "$@"
+  [[ -n "${COMPREPLY[*]}" ]] || COMPREPLY=()
+}
+complete -o default -F _glassnet_or_files glassnet
+"""
 
 
 def _renamed(arguments: Sequence[str]) -> list[str]:

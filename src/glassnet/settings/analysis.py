@@ -94,6 +94,8 @@ class EvalSettings(NetworkSettings):
 class FeaturesSettings(NetworkSettings, EngineSettings):
     """Plot what layers have learned as points, cluster the points, and measure how far each plot can be trusted."""
 
+    RARE: ClassVar[tuple[str, ...]] = ("num_classes", "in_channels", "address", "worker_cpus", "skip_damaged")
+    """Options that only --help-all describes, so that --help fits two screens."""
     run: Positional[Path]
     """A run directory or a network: a model name (vgg16), net.py:make, hf:NAME_OR_FOLDER, timm:NAME or net.pt2."""
     layers: tuple[str, ...] | None = None

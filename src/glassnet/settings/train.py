@@ -72,6 +72,11 @@ class TrainSettings:
         ),
     }
     """Headings of the help."""
+    RARE: ClassVar[tuple[str, ...]] = (
+        *("weights", "skip_damaged", "steps", "label_smoothing", "weight_averaging", "plain_epochs", "backbone_rate"),
+        *("layer_decay", "low_res_epochs", "low_res_size", "copy_paste", "kl_warmup", "binarize"),
+    )
+    """Options that only --help-all describes, so that --help fits two screens."""
     data: str | None = None
     """Data set: a name from `glassnet data`; folder:PATH for images with one sub-folder per class; masks:PATH for
     images with masks (0 is background, 255 is void); or hf:NAME_OR_FOLDER for a Hugging Face data set. Default: that of
@@ -232,6 +237,7 @@ def share_of_epochs(epochs: int, share: float) -> int:
 class TuneSettings(TrainSettings, EngineSettings):
     """Train every combination of some settings with several seeds, and test which differences are real."""
 
+    RARE: ClassVar[tuple[str, ...]] = (*TrainSettings.RARE, "freeze", "log", "precision", "address", "trial_cpus")
     grid: UseAppendAction[tuple[tuple[str, ...], ...]] = ()
     """A setting or model option as NAME=VALUE, followed by more values: filters=8,8,8,8 16,16,16,16. (required)"""
     seeds: tuple[int, ...] = (0, 1, 2)
