@@ -46,6 +46,11 @@ def commands(page: Path, text: str) -> list[str]:
     return [f"{page.name}: there is no `glassnet {name}`" for name in sorted(named - set(COMMANDS) - {"help"})]
 
 
+def tables(page: Path, text: str) -> list[str]:
+    rows = re.findall(r"^\|.*\n(?!\||\n|\Z)(.*)", text, flags=re.MULTILINE)
+    return [f"{page.name}: no empty line between a table and '{row}', which would be a row of it" for row in rows]
+
+
 def undocumented() -> list[str]:
     text = "\n".join(page.read_text() for page in PAGES)
     public = [
@@ -61,7 +66,7 @@ def main() -> int:
     wrong = undocumented()
     for page in PAGES:
         text = page.read_text()
-        wrong += links(page, text) + code(page, text) + commands(page, text)
+        wrong += links(page, text) + code(page, text) + commands(page, text) + tables(page, text)
     print("\n".join(wrong) or f"{len(PAGES)} pages are in order")
     return bool(wrong)
 
