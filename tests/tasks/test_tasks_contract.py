@@ -31,9 +31,9 @@ from glassnet.tasks import TASKS
 from glassnet.tasks.explored import UNKNOWN, explored
 
 SOURCE = Path(gn.__file__).parent
-PAGE = (Path(__file__).parents[2] / "docs" / "extending.md").read_text(encoding="utf-8")
-FILES = re.findall(r"^\| `([\w.]+)` \|", PAGE.partition("## A task\n")[2].partition("\n## ")[0], re.MULTILINE)
-"""What the folder of a task holds, as docs/extending.md lists it."""
+PAGE = (Path(__file__).parents[2] / "docs" / "extending" / "task.md").read_text(encoding="utf-8")
+FILES = re.findall(r"^\| `([\w.]+)` \|", PAGE.partition("## The files\n")[2], re.MULTILINE)
+"""What the folder of a task holds, as docs/extending/task.md lists it."""
 
 
 @functools.cache
