@@ -268,10 +268,16 @@ class DemoSettings:
 
     The photographs come with scikit-image. A network trained on ImageNet classifies them; its weights are in the extra
     `pretrained`. The second report is written next to the run, in runs/demo-photographs.
+
+    With --all, a segmentation network and a variational autoencoder are trained on such samples too, each with a report
+    of its own.
     """
 
-    epochs: int = 20
-    """Passes over the 4,000 training digits."""
+    all: bool = False
+    """Train all three tasks: digits, then digits to segment on photographs (runs/demo-segmentation), then digits to
+    reconstruct (runs/demo-reconstruction)."""
+    epochs: int | None = None
+    """Passes over the training images. Default: 20, and 6 for the segmentation."""
     seed: int = 0
     """Seed for everything random."""
     device: Device = "auto"
