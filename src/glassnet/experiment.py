@@ -95,8 +95,12 @@ def read_settings(values: Mapping[str, Any], *, source: object) -> ResolvedSetti
         raise InputError(f"the settings in {source} are damaged ({error}); train the run again.") from None
 
 
-def build(settings: ResolvedSettings) -> Experiment:
+def build(settings: ResolvedSettings, *, dataset: Dataset | None = None) -> Experiment:
     """Load the data set and build the model of the settings; the weights depend on the seed alone.
+
+    Args:
+        settings: As resolved.
+        dataset: The data set, where it has been loaded already.
 
     Raises:
         InputError: A name is unknown, an option is wrong, or the data set's files are missing or damaged.
@@ -104,7 +108,7 @@ def build(settings: ResolvedSettings) -> Experiment:
     task = TASKS[settings.task]
     expected = building.known_description(settings)
     low_res = building.check_sizes(settings, expected) if expected else None
-    dataset = load_dataset(
+    dataset = dataset or load_dataset(
         settings.data,
         root=settings.data_root,
         image_size=settings.image_size,

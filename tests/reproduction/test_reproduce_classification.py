@@ -7,7 +7,9 @@ from glassnet.errors import InputError
 from glassnet.reproduction import classification as part
 from glassnet.reproduction.classification import Row, network_tables
 from glassnet.reproduction.reported import FIGURE_1, FIGURE_3
+from glassnet.reproduction.trainings import base_settings, folder_of, grid_trainings
 from glassnet.settings.train import ReproduceSettings
+from glassnet.training import epochs_done
 from glassnet.tuning import Cell, tune
 
 FEW = ((2, 2, 2, 2), (2, 2, 4, 4))
@@ -45,6 +47,17 @@ def test_tables_and_figures_of_what_was_trained(done):
     assert "not of" in made.notes[2]  # these are no MNIST digits
     assert json.dumps(made.to_json())
     assert made.verdicts == ()  # none of the report's settings was trained
+
+
+def test_the_list_of_trainings_is_what_was_trained(done, settings, monkeypatch):
+    """The report's own network among them, which parts features, gradcam and channels then open."""
+    _, out = done
+    monkeypatch.setattr(part, "FIGURE_3", dict.fromkeys(FEW))
+    listed = part.trainings(settings, out)
+    assert {path.parent for path in out.rglob("run.json")} == {one.path for one in listed}
+    assert [epochs_done(one.settings, one.path) for one in listed] == [None] * 4
+    (again,) = grid_trainings(base_settings(settings), {"filters": ["2,2,4,4"]}, (1,), folder_of(out), ())
+    assert again.path in {one.path for one in listed}
 
 
 def test_the_network_in_both_figures_is_trained_once_and_nothing_again(done, settings, monkeypatch):

@@ -62,10 +62,10 @@ def test_what_is_finished_is_not_done_again(done, network, monkeypatch):
 def test_without_a_run_the_network_is_trained_once(pictures, tmp_path):
     settings = ReproduceSettings(part="features", data=pictures, epochs=1, seed=4, precision="fp32")
     options = ("filters=2,2,2,2", "hidden=4")
-    first = part.train_network(settings, tmp_path / "training", model_options=options)
+    first = part.train_own_network(settings, tmp_path, model_options=options)
     assert (first.settings.seed, first.settings.epochs, first.settings.model) == (4, 1, "convnet")
     written = (first.path / "run.json").stat().st_mtime_ns
-    assert part.train_network(settings, tmp_path / "training", model_options=options).path == first.path
+    assert part.train_own_network(settings, tmp_path, model_options=options).path == first.path
     assert (first.path / "run.json").stat().st_mtime_ns == written
 
 

@@ -12,6 +12,7 @@ from glassnet.errors import InputError
 from glassnet.models.layers import select_layers
 from glassnet.models.vgg import VGG16, VGG19
 from glassnet.reproduction import gradcam as part
+from glassnet.reproduction import trainings
 from glassnet.reproduction.claims import CLAIMS, higher_in_images
 from glassnet.reproduction.gradcam import judge
 from glassnet.reproduction.gradcam.maps import PLACES, GradcamMaps, PlaceMaps, random_roundness, rectified, roundness
@@ -166,19 +167,19 @@ def test_every_convolution_has_the_relu_that_follows_it(narrow, name):
 def test_without_runs_the_three_networks_are_trained(monkeypatch, tmp_path):
     asked = []
 
-    def stop(base, axes, *, seeds, out):
-        asked.append((base.model, base.image_size, base.learning_rate, seeds, out.name))
-        raise InputError("enough")
-
-    monkeypatch.setattr(part, "tune", stop)
-    for name in part.ATTRIBUTED:
-        with pytest.raises(InputError, match="enough"):
-            part._train(ReproduceSettings(part="gradcam", seed=3), name, tmp_path)
-    assert asked == [
-        ("vgg16", 32, 0.0005, (3,), "vgg16"),
-        ("vgg19", 32, 0.0005, (3,), "vgg19"),
-        ("convnet", None, None, (3,), "convnet"),
+    monkeypatch.setattr(trainings, "tune", lambda base, axes, *, seeds, out: asked.append((axes, seeds, out)))
+    monkeypatch.setattr(trainings.Run, "open", lambda path: path)
+    settings = ReproduceSettings(part="gradcam", seed=3)
+    opened = part._trained(settings, tmp_path)
+    listed = part.trainings(settings, tmp_path)
+    assert opened == [one.path for one in listed]
+    assert [(axes, seeds, out.name) for axes, seeds, out in asked] == [
+        ({}, (3,), "training"),
+        ({"model": ["vgg16"], "image_size": [32], "learning_rate": [0.0005]}, (3,), "vgg16"),
+        ({"model": ["vgg19"], "image_size": [32], "learning_rate": [0.0005]}, (3,), "vgg19"),
     ]
+    told = [(one.settings.model, one.settings.image_size, one.settings.seed, one.figures) for one in listed]
+    assert told == [("convnet", None, 3, ("17",)), ("vgg16", 32, 3, ("15",)), ("vgg19", 32, 3, ("16",))]
 
 
 def test_wrong_runs_are_refused(runs, network, tmp_path):

@@ -10,6 +10,7 @@ import torch
 from glassnet import create_model
 from glassnet.denoising import DENOISERS, Denoiser
 from glassnet.errors import InputError
+from glassnet.experiment import Run
 from glassnet.reproduction import reconstruction as part
 from glassnet.reproduction.claims import CLAIMS
 from glassnet.reproduction.reconstruction import plan
@@ -17,6 +18,7 @@ from glassnet.reproduction.reconstruction.comparison import judge, summary_table
 from glassnet.reproduction.reconstruction.measures import Measurements, margins, measure, nearest
 from glassnet.run import RunDirectory
 from glassnet.settings.train import ReproduceSettings
+from glassnet.training import epochs_done
 
 TINY = {
     "autoencoder_fc": plan.Planned(("latent=4",), 1, 0.01),
@@ -41,10 +43,23 @@ def done(settings, pictures, tmp_path_factory):
         bound = plan.TrainSettings(
             data=pictures, model="vae_conv", model_options=("latent=2", "hidden=4"), image_size=12
         )
-        patch.setattr(part, "bounds", lambda _: [plan.Bound("grey", bound)])
+        patch.setattr(plan, "bounds", lambda _: [plan.Bound("grey", bound)])
         patch.delitem(DENOISERS, "bm3d")
         out = tmp_path_factory.mktemp("reproduced") / "reconstruction"
         yield part.reconstruction(settings, out), out
+
+
+@pytest.fixture
+def trained_list(done, settings):
+    _, out = done
+    return plan.trainings(settings, out)
+
+
+def test_the_list_of_trainings_is_what_was_trained(done, trained_list):
+    _, out = done
+    assert {path.parent for path in out.rglob("run.json")} == {one.path for one in trained_list}
+    assert [epochs_done(one.settings, one.path) for one in trained_list] == [None] * 7
+    assert {figure for one in trained_list for figure in one.figures} == set()  # the sample stands for no figure
 
 
 def test_every_network_stands_beside_every_baseline(done):
@@ -84,7 +99,7 @@ def test_what_needs_no_network_is_measured_once_for_all_networks(done):
 def test_a_denoiser_that_was_installed_since_is_measured(done, settings, monkeypatch):
     made, out = done
     (path,) = (out / "training").glob("*autoencoder_fc-seed0")
-    runs = {"autoencoder_fc": {0: plan.Run.open(path)}}
+    runs = {"autoencoder_fc": {0: Run.open(path)}}
     before = {path: path.stat().st_mtime_ns for path in (out / "stages").iterdir()}
     monkeypatch.delitem(DENOISERS, "bm3d", raising=False)
     measure(RunDirectory(out, {}), runs, settings)
@@ -100,14 +115,17 @@ def test_a_denoiser_that_was_installed_since_is_measured(done, settings, monkeyp
 def test_a_run_of_other_settings_is_refused(done, settings):
     _, out = done
     (path,) = (out / "training").glob("*bound0*")
+    base = plan.TrainSettings(
+        model="vae_conv",
+        model_options=("latent=2", "hidden=4"),
+        image_size=12,
+        data=str(Run.open(path).settings.data),
+    )
+    one = plan.training_of(base, dataclasses.replace(settings, epochs=7), seed=0, path=path, figure="")
     with pytest.raises(
         InputError, match=r"other settings \(.*epochs 1, expected 7.*\); move it away, or give another --out"
     ):
-        plan.trained(
-            plan.TrainSettings(model="vae_conv", model_options=("latent=2", "hidden=4"), image_size=12,
-                               data=str(plan.Run.open(path).settings.data)),
-            dataclasses.replace(settings, epochs=7), seed=0, path=path,
-        )  # fmt: skip
+        epochs_done(one.settings, one.path)
 
 
 def test_names_that_are_not_planned_for(settings):

@@ -6,18 +6,20 @@ import pytest
 import tiny_voc
 from glassnet.errors import InputError
 from glassnet.experiment import Run, resolve
-from glassnet.reproduction.segmentation import evaluations, segmentation
+from glassnet.reproduction.part import open_folder
+from glassnet.reproduction.segmentation import evaluations, segmentation, trainings
 from glassnet.reproduction.segmentation.evaluations import (
     Evaluations,
     classes_table,
     measures_table,
-    trained,
+    training_of,
     training_settings,
 )
 from glassnet.run import write_checkpoint
 from glassnet.settings import to_json
 from glassnet.settings.train import ReproduceSettings
 from glassnet.tasks import TASKS
+from glassnet.training import epochs_done, train_or_resume
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +34,18 @@ def asked(tmp_path_factory):
 def done(asked, tmp_path_factory):
     out = tmp_path_factory.mktemp("out") / "seg"
     return segmentation(asked, out), out
+
+
+def train(settings, model, out):
+    one = training_of(settings, model, "voc-aug", seed=0, out=out)
+    return train_or_resume(one.settings, one.path)
+
+
+def test_the_list_of_trainings_is_what_was_trained(done, asked):
+    _, out = done
+    listed = trainings(asked, out)
+    assert {path.parent for path in out.rglob("run.json")} == {one.path for one in listed}
+    assert [epochs_done(one.settings, one.path) for one in listed] == [None] * 4
 
 
 def test_tables_have_the_reports_number_and_the_background_beside_ours(done):
@@ -56,7 +70,7 @@ def test_tables_have_the_reports_number_and_the_background_beside_ours(done):
 def test_both_tables_are_of_the_same_evaluation(done, asked):
     """Not of the training's own test, which may be in another precision."""
     made, out = done
-    run, tests = Run.open(out / "training" / "fcn8_small-voc-aug-seed0"), Evaluations(asked)
+    run, tests = Run.open(out / "training" / "fcn8_small-voc-aug-seed0"), Evaluations(asked, open_folder(out))
     (row,) = [row for row in made.tables[0].rows if row[:2] == ("fcn8_small", "voc-aug")]
     values = {"pixel_accuracy": 0.1234, "mean_iou": 0.2345, "boundary_f": None}
     evaluated = tests.evaluated(run)
@@ -107,69 +121,58 @@ def test_finished_runs_are_not_trained_again_and_others_not_taken(done, asked, m
 def test_a_run_of_another_option_is_not_taken(asked, tmp_path, monkeypatch):
     """Also of options that the name does not tell, as a user's own training with --loss dice in its place."""
     settings = replace(resolve(training_settings(asked, "fcn8_small", "voc-aug", 0)), loss="dice")
-    (tmp_path / "fcn8_small-voc-aug-seed0").mkdir()
-    (tmp_path / "fcn8_small-voc-aug-seed0" / "run.json").write_text("{}")
+    (tmp_path / "training" / "fcn8_small-voc-aug-seed0").mkdir(parents=True)
+    (tmp_path / "training" / "fcn8_small-voc-aug-seed0" / "run.json").write_text("{}")
     monkeypatch.setattr(Run, "open", lambda path: SimpleNamespace(settings=settings))
     with pytest.raises(InputError, match="was trained with other settings"):
-        trained(asked, "fcn8_small", "voc-aug", seed=0, out=tmp_path)
+        train(asked, "fcn8_small", tmp_path)
     monkeypatch.setattr(Run, "open", lambda path: SimpleNamespace(settings=replace(settings, loss="cross-entropy")))
-    assert trained(asked, "fcn8_small", "voc-aug", seed=0, out=tmp_path).settings.seed == 0
+    assert train(asked, "fcn8_small", tmp_path).settings.seed == 0
 
 
 def test_an_unfinished_run_of_other_settings_is_not_gone_on_with(asked, tmp_path, monkeypatch):
-    path = tmp_path / "unet_small-voc-aug-seed0"
+    path = tmp_path / "training" / "unet_small-voc-aug-seed0"
     wanted = resolve(training_settings(asked, "unet_small", "voc-aug", 0))
     for changes, goes_on in (({"batch_size": 64}, False), ({"seed": 1}, False), ({}, True)):
         write_checkpoint(path, {"settings": to_json(replace(wanted, **changes)), "started": "", "state": {}})
         monkeypatch.setattr("glassnet.training.resume.train", lambda settings, **_: settings.resume)
         if goes_on:
-            assert trained(asked, "unet_small", "voc-aug", seed=0, out=tmp_path) == path
+            assert train(asked, "unet_small", tmp_path) == path
         else:
             with pytest.raises(InputError, match="unet_small-voc-aug-seed0 was trained with other settings"):
-                trained(asked, "unet_small", "voc-aug", seed=0, out=tmp_path)
+                train(asked, "unet_small", tmp_path)
 
 
-def test_a_test_is_done_once_on_the_device_and_data_that_were_asked_for(done, asked, monkeypatch):
+def test_a_test_is_done_once_on_the_device_and_data_that_were_asked_for(done, asked, monkeypatch, tmp_path):
     _, out = done
-    run, tests = Run.open(out / "training" / "fcn8_small-voc-aug-seed0"), Evaluations(asked)
+    run = Run.open(out / "training" / "fcn8_small-voc-aug-seed0")
+    tests, again = (Evaluations(asked, open_folder(tmp_path)) for _ in range(2))
     devices = []
     monkeypatch.setattr(
         "glassnet.reproduction.segmentation.evaluations.choose_device", lambda name: devices.append(name) or "cpu"
     )
     assert tests.records(run) is tests.records(run)
+    assert all((again.records(run)[name] == rows).all() for name, rows in tests.records(run).items())
     assert devices == [asked.device]
     assert tests.dataset(run) is tests.dataset(run)
 
 
 @pytest.mark.parametrize(("given", "taken"), [("mnist", "voc-aug"), ("mnist-sample", "digit-scenes")])
-def test_data_of_other_parts_stand_for_this_ones(tmp_path, monkeypatch, given, taken):
-    def stopped(settings, model, data, **_):
-        raise InputError(f"asked for {model} on {data}.")
-
-    monkeypatch.setattr("glassnet.reproduction.segmentation.trained", stopped)
-    with pytest.raises(InputError, match=f"asked for fcn8_small on {taken}"):
-        segmentation(ReproduceSettings(part="segmentation", data=given), tmp_path / "out")
+def test_data_of_other_parts_stand_for_this_ones(tmp_path, given, taken):
+    first = trainings(ReproduceSettings(part="segmentation", data=given), tmp_path)[0]
+    assert (first.settings.model, first.settings.data) == ("fcn8_small", taken)
 
 
 def test_a_network_for_another_task_is_refused_before_the_first_training(asked, tmp_path, monkeypatch):
-    monkeypatch.setattr("glassnet.reproduction.segmentation.trained", lambda *_, **__: pytest.fail("trained"))
+    monkeypatch.setattr("glassnet.reproduction.segmentation.train_or_resume", lambda *_: pytest.fail("trained"))
     with pytest.raises(InputError, match="convnet is a model for classification"):
         segmentation(replace(asked, models=("convnet",)), tmp_path / "out")
 
 
-def test_the_leak_takes_one_training_a_split(asked, tmp_path, monkeypatch):
-    begun = []
-
-    def noted(settings, model, data, *, seed, out):
-        begun.append((model, data, seed))
-        if len(begun) == 4:
-            raise InputError("that was the last.")
-
-    monkeypatch.setattr("glassnet.reproduction.segmentation.trained", noted)
-    with pytest.raises(InputError, match="that was the last"):
-        segmentation(replace(asked, models=(), seeds=(4, 2)), tmp_path / "out")
-    assert [seed for model, data, seed in begun if data == "voc-aug" and model == "fcn8_small"] == [4, 2]
-    assert [seed for _, data, seed in begun if "union" in data] == [2, 2]
+def test_the_leak_takes_one_training_a_split(asked, tmp_path):
+    listed = trainings(replace(asked, models=(), seeds=(4, 2)), tmp_path)
+    told = [(one.settings.data, one.settings.seed) for one in listed]
+    assert told == [("voc-aug", 4), ("voc-aug", 2), ("voc-aug-union", 2), ("voc-aug-union-clean", 2)]
 
 
 def test_each_network_is_trained_for_the_epochs_that_it_needs(monkeypatch):
@@ -191,7 +194,7 @@ def test_a_class_is_told_by_its_mean_over_seeds(done, asked):
     """Two networks stand for two seeds of one."""
     made, out = done
     runs = [Run.open(out / "training" / f"{model}-voc-aug-seed0") for model in ("fcn8_small", "unet_small")]
-    tests = Evaluations(asked)
+    tests = Evaluations(asked, open_folder(out))
     row = classes_table({"both": runs}, tests).rows[0]
     first, second = (tests.evaluated(run).per_class[0].iou for run in runs)
     mean, deviation = (first + second) / 2, abs(first - second) / 2**0.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from glassnet.reproduction import Reproduction
     from glassnet.tuning import Cell, Tuning
 
-ALL = "all"
-"""Every part of the 2019 report."""
 FILE_WIDTH = 1000
 """Characters in a line of a part's text file, where nothing needs to be wrapped."""
 
@@ -167,33 +166,58 @@ def _spread(values: Sequence[float], *, digits: int = 4) -> str:
     return f"{mean:.{digits}f}" + ("" if std is None else f" ± {std:.{digits}f}")
 
 
-ALL = "all"
-FILE_WIDTH = 1000
-"""Characters in a line of a part's text file, where nothing needs to be wrapped."""
-
-
 def reproduce(settings: ReproduceSettings) -> Answer:
-    """Reproduce a part of the report, or all of them one after another, or list the parts."""
+    """Reproduce the report, or a part of it, or print the plan.
+
+    Raises:
+        InputError: There is no such part, an option is of no use to it, or the folder holds runs of other settings.
+    """
     from glassnet.reproduction import PARTS
+    from glassnet.reproduction.budget import filled
 
     if settings.part is None:
-        rows = [(name, part.about) for name, part in PARTS.items()]
-        text = text_table(("part", "about"), [*rows, (ALL, "every part, one after another")])
-        return Answer(text, {"parts": [{"name": name, "about": about} for name, about in rows]})
-    if settings.part == ALL:
-        _check_options(settings, tuple(PARTS))
-        if settings.models:
-            raise InputError(
-                f"--models is {' '.join(settings.models)}, but each part has networks of its own; name a part in place "
-                f"of {ALL}."
-            )
-        root = settings.out or Path("runs")
-        answers = [_one(settings, name, root / f"reproduce-{name}") for name in PARTS]
-        return Answer("\n\n\n".join(a.text for a in answers), {"parts": [dict(a.data) for a in answers]})
+        return _whole(settings)
     if settings.part not in PARTS:
-        raise unknown_name("part of the report", settings.part, [*PARTS, ALL], noun="parts")
+        raise unknown_name("part of the report", settings.part, PARTS, noun="parts")
     _check_options(settings, (settings.part,))
-    return _one(settings, settings.part, settings.out or Path("runs") / f"reproduce-{settings.part}")
+    given, out = filled(settings, settings.part), settings.out or Path("runs") / f"reproduce-{settings.part}"
+    return _planned(given, out) if settings.dry_run else _one(given, settings.part, out)
+
+
+def _whole(settings: ReproduceSettings) -> Answer:
+    """Do all parts, or print their plan."""
+    from glassnet.reproduction import PARTS
+    from glassnet.reproduction.whole import DEFAULT_BUDGET, describe, entries_table, make_plan, reproduce_all
+
+    _check_options(settings, tuple(PARTS))
+    for option in ("models", "run", "runs"):
+        if given := getattr(settings, option):
+            listed = " ".join(map(str, given)) if isinstance(given, tuple) else given
+            raise InputError(f"--{option} is {listed}, but all parts share their networks; name a part to use it.")
+    out = settings.out or Path("runs") / f"reproduce-{settings.budget or DEFAULT_BUDGET}"
+    if settings.dry_run:
+        plan = make_plan(settings, out, fetch=False)
+        return Answer(describe(plan), plan.to_json())
+    done = reproduce_all(settings, out)
+    verdicts = [verdict for part in done.parts.values() for verdict in part.verdicts]
+    counted = Counter(verdict.supported for verdict in verdicts)
+    decided = ", ".join(f"{counted[name]} {name}" for name in ("supported", "refuted", "undecided"))
+    lines = [
+        entries_table(done.index, "The 2019 report's numbers and ours").text(),
+        f"claims: {decided}",
+        f"report: {(out / 'report.html').resolve()}\nnumbers: {out / 'results.json'}, {out / 'index.md'}; figures in "
+        f"{out / 'figures'}",
+    ]
+    return Answer("\n\n".join(lines), done.to_json())
+
+
+def _planned(settings: ReproduceSettings, out: Path) -> Answer:
+    """Print the plan of a part."""
+    from glassnet.reproduction.whole import describe, plan_part
+
+    assert settings.part is not None
+    plan = plan_part(settings, settings.part, out)
+    return Answer(describe(plan), plan.to_json())
 
 
 def _check_options(settings: ReproduceSettings, parts: tuple[str, ...]) -> None:

@@ -1,5 +1,6 @@
 """The 2019 report done again. A new part is a file or a folder and one line in PARTS."""
 
+from glassnet.reproduction.channels import CHANNELS
 from glassnet.reproduction.classification import CLASSIFICATION
 from glassnet.reproduction.features import FEATURES
 from glassnet.reproduction.gradcam import GRADCAM
@@ -13,7 +14,8 @@ __all__ = ["PARTS", "Part", "Reproduction", "SavedFigure", "verdict_table"]
 PARTS: dict[str, Part] = {
     "classification": CLASSIFICATION,
     "segmentation": SEGMENTATION,
+    "reconstruction": RECONSTRUCTION,
     "features": FEATURES,
     "gradcam": GRADCAM,
-    "reconstruction": RECONSTRUCTION,
+    "channels": CHANNELS,
 }

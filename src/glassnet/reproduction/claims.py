@@ -64,6 +64,7 @@ class Verdict:
         effect: The difference or margin that decided, above 0 where the claim would be true; None without one.
         interval: 95% interval of the effect; None without one.
         decided: On what ground.
+        joins: Whether it joins other verdicts, which are listed too.
     """
 
     claim: str
@@ -72,6 +73,7 @@ class Verdict:
     effect: float | None
     interval: Interval | None
     decided: str
+    joins: bool = False
 
 
 def higher_over_seeds(
@@ -179,14 +181,16 @@ def _share_interval(hits: Hits, seed: int) -> Interval:
 
 def both(claim: str, figure: str, parts: Sequence[Verdict]) -> Verdict:
     """Join the verdicts on a claim's parts: all must be supported, and one that is refuted refutes the whole."""
-    return Verdict(claim, figure, _all([part.supported for part in parts]), None, None, _part_decisions(parts))
+    return Verdict(
+        claim, figure, _all([part.supported for part in parts]), None, None, _part_decisions(parts), joins=True
+    )
 
 
 def agreed(claim: str, figure: str, parts: Sequence[Verdict]) -> Verdict:
     """Join verdicts on one claim by several measures: what all of them say, undecided where they do not agree."""
     decisions = {part.supported for part in parts}
     decision = decisions.pop() if len(decisions) == 1 else "undecided"
-    return Verdict(claim, figure, decision, None, None, _part_decisions(parts))
+    return Verdict(claim, figure, decision, None, None, _part_decisions(parts), joins=True)
 
 
 def _part_decisions(parts: Sequence[Verdict]) -> str:

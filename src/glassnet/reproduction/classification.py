@@ -18,8 +18,9 @@ from glassnet.errors import unknown_name
 from glassnet.experiment import Run
 from glassnet.models import create_model
 from glassnet.models.layer_table import layer_table
+from glassnet.reproduction.budget import filled
 from glassnet.reproduction.claims import CLAIMS, Verdict, both, higher_over_seeds
-from glassnet.reproduction.part import Part, Reproduction, SavedFigure, base_settings, open_folder, save_plot
+from glassnet.reproduction.part import Part, Reproduction, SavedFigure, open_folder, save_plot
 from glassnet.reproduction.reported import (
     FIGURE_1,
     FIGURE_3,
@@ -30,6 +31,7 @@ from glassnet.reproduction.reported import (
     compare,
     effect_text,
 )
+from glassnet.reproduction.trainings import Training, base_settings, folder_of, grid_trainings
 from glassnet.run import RunDirectory
 from glassnet.settings.train import ReproduceSettings
 from glassnet.stats import PairedDifference, holm, paired_t
@@ -206,9 +208,10 @@ def classification(
     Raises:
         InputError: A network is none of the report's, or the folder holds runs of other settings.
     """
-    folder = open_folder(out)
+    folder, settings = open_folder(out), filled(settings, "classification")
     chosen = _chosen(settings.models)
-    result = _train(settings, chosen, filters, out / "training")
+    grids = _grids(chosen, filters)
+    result = [tune(base_settings(settings), grid, seeds=settings.seeds, out=folder_of(out)) for grid, _ in grids][-1]
     networks = [Row(name, _cell(result, model=name), FIGURE_1[name]) for name in chosen if name != OWN_NETWORK]
     tuned = []
     if OWN_NETWORK in chosen:
@@ -223,12 +226,30 @@ def classification(
         verdicts=verdicts,
         figures=tuple(plot_networks(folder, networks, tuned, verdicts, run)),
         notes=_notes(settings, result, run),
-        details={"figure_1": [to_json(row) for row in networks], "figure_3": [to_json(row) for row in tuned]},
+        details={
+            "data": run.manifest["data"]["name"],
+            "test_images": run.manifest["data"]["test"],
+            "figure_1": [to_json(row) for row in networks],
+            "figure_3": [to_json(row) for row in tuned],
+        },
     )
 
 
+def trainings(settings: ReproduceSettings, out: Path) -> list[Training]:
+    """List the trainings of both grids; the network that stands in both figures once."""
+    settings = filled(settings, "classification")
+    return [
+        training
+        for grid, figures_of in _grids(_chosen(settings.models), tuple(FIGURE_3))
+        for training in grid_trainings(base_settings(settings), grid, settings.seeds, folder_of(out), figures_of)
+    ]
+
+
 CLASSIFICATION = Part(
-    "Figures 1 to 3: networks compared, the own network, its filters tuned", classification, ("seeds", "models")
+    "Figures 1 to 3: networks compared, the own network, its filters tuned",
+    trainings,
+    classification,
+    ("seeds", "models"),
 )
 
 
@@ -245,15 +266,14 @@ def _own(filters: Sequence[Filters]) -> Filters:
     return OWN_FILTERS if OWN_FILTERS in filters else filters[-1]
 
 
-def _train(settings: ReproduceSettings, chosen: Sequence[str], filters: Sequence[Filters], out: Path) -> Tuning:
-    """Train both grids in one folder, so that the network which is in both is trained once."""
-    base = base_settings(settings)
-    grids: list[dict[str, Sequence[Any]]] = []
+def _grids(chosen: Sequence[str], filters: Sequence[Filters]) -> list[tuple[dict[str, Sequence[Any]], tuple[str, ...]]]:
+    """Return both grids of one folder with their figures; the own network is in the second alone, and trained once."""
+    grids: list[tuple[dict[str, Sequence[Any]], tuple[str, ...]]] = []
     if others := [name for name in chosen if name != OWN_NETWORK]:
-        grids.append({"model": others})
+        grids.append(({"model": others}, ("1",)))
     if OWN_NETWORK in chosen:
-        grids.append({"model": [OWN_NETWORK], "filters": list(filters)})
-    return [tune(base, grid, seeds=settings.seeds, out=out) for grid in grids][-1]
+        grids.append(({"model": [OWN_NETWORK], "filters": list(filters)}, ("3",)))
+    return grids
 
 
 def _cell(result: Tuning, **values: Any) -> Cell | None:

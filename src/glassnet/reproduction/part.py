@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,15 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from glassnet.console import say
-from glassnet.devices import versions
+from glassnet.devices import code_digest, versions
 from glassnet.errors import InputError
+from glassnet.experiment import Run
 from glassnet.files import write_json, write_text
 from glassnet.reproduction.claims import Verdict
-from glassnet.reproduction.reported import OWN_NETWORK, verdict_table
+from glassnet.reproduction.reported import verdict_table
+from glassnet.reproduction.trainings import Training
 from glassnet.run import RunDirectory
-from glassnet.settings import TrainSettings, to_json
+from glassnet.settings import to_json
 from glassnet.settings.train import ReproduceSettings
 from glassnet.tables import Table
 
@@ -65,6 +67,24 @@ class Reproduction:
             **self.details,
         }
 
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any], out: Path) -> Reproduction:
+        """Read back what `to_json` returned, from the folder where it lies now.
+
+        Raises:
+            KeyError, TypeError: It is something else.
+        """
+        own = ("part", "out", "verdicts", "tables", "figures", "notes")
+        return cls(
+            part=told["part"],
+            out=out,
+            tables=tuple(_table_of(table) for table in told["tables"]),
+            verdicts=tuple(_verdict_of(verdict) for verdict in told["verdicts"]),
+            figures=tuple(SavedFigure(**figure) for figure in told["figures"]),
+            notes=tuple(told["notes"]),
+            details={name: value for name, value in told.items() if name not in (*own, *MADE)},
+        )
+
     def to_markdown(self) -> str:
         """Return tables, verdicts, notes and figures as a fragment of Markdown, figures by path below the folder."""
         pictures = [f"### {f.title}\n\n![{f.alt}](figures/{f.name}.png)" for f in self.figures]
@@ -77,17 +97,29 @@ def _to_json(table: Table) -> dict[str, Any]:
     return {"title": table.caption, "header": table.columns, "rows": table.rows, "note": table.note}
 
 
+def _table_of(told: Mapping[str, Any]) -> Table:
+    rows = tuple(tuple(row) for row in told["rows"])
+    return Table(told["title"], tuple(told["header"]), rows, note=told["note"])
+
+
+def _verdict_of(told: Mapping[str, Any]) -> Verdict:
+    interval = told["interval"]
+    return Verdict(**{**told, "interval": None if interval is None else tuple(interval)})
+
+
 @dataclass(frozen=True)
 class Part:
     """A part of the report that can be done again.
 
     Attributes:
         about: In a line.
+        trainings: Lists what it trains in a folder, before anything is trained.
         reproduce: Does it, or what is left of it, in a folder.
         options: Settings that this part reads and others do not.
     """
 
     about: str
+    trainings: Callable[[ReproduceSettings, Path], Sequence[Training]]
     reproduce: Callable[[ReproduceSettings, Path], Reproduction]
     options: tuple[str, ...]
 
@@ -107,13 +139,18 @@ def save_plot(
     return SavedFigure(name, title, alt)
 
 
-def write(reproduction: Reproduction, settings: ReproduceSettings) -> None:
-    """Write PART.md, and last PART.json, which holds the settings and versions too."""
+MADE = ("schema_version", "settings", "versions", "made_of")
+"""What PART.json holds besides the part: how it was made."""
+
+
+def write(reproduction: Reproduction, settings: ReproduceSettings, made_of: Mapping[str, Any] | None = None) -> None:
+    """Write PART.md, and last PART.json, which holds the settings, the versions and what it was made of too."""
     write_text(reproduction.out / f"{reproduction.part}.md", reproduction.to_markdown())
     made = {
         "schema_version": 1,
         "settings": to_json(settings),
         "versions": versions("torch", "numpy", "scikit-learn", "matplotlib"),
+        "made_of": dict(made_of or {}),
     }
     write_json(reproduction.out / f"{reproduction.part}.json", made | reproduction.to_json())
 
@@ -151,6 +188,12 @@ def stage(folder: RunDirectory, name: str, inputs: Mapping[str, Any], compute: C
     return result
 
 
+def run_inputs(run: Run) -> dict[str, Any]:
+    """Return what identifies a finished run, for the stages that measure it: trained anew, it is another."""
+    code = code_digest("data", "models", "tasks")
+    return {"run": run.name, "started": run.manifest.get("started"), "metrics": run.metrics, "code": code}
+
+
 def _read(folder: RunDirectory, file: str) -> dict[str, Any]:
     """Read a stage's JSON; a file that is damaged counts as none, since the stage can be done again."""
     if not folder.has(file):
@@ -160,16 +203,3 @@ def _read(folder: RunDirectory, file: str) -> dict[str, Any]:
     except InputError:
         return {}
     return read if isinstance(read, dict) and isinstance(read.get("numbers"), dict) else {}
-
-
-def base_settings(settings: ReproduceSettings, *, model_options: tuple[str, ...] = ()) -> TrainSettings:
-    """Return the settings that all trainings of a reproduction share, for the report's own network."""
-    base = TrainSettings(
-        data=settings.data,
-        model=OWN_NETWORK,
-        model_options=model_options,
-        device=settings.device,
-        precision=settings.precision,
-        data_root=settings.data_root,
-    )
-    return base if settings.epochs is None else replace(base, epochs=settings.epochs)

@@ -16,6 +16,8 @@ from glassnet.settings.engine import EngineSettings
 
 LogName = Literal["tensorboard", "wandb", "mlflow"]
 """Where training can be logged, as in `loggers.LOGGERS`."""
+BudgetName = Literal["quick", "standard", "full"]
+"""How much a reproduction trains, as in `reproduction.budget.BUDGETS`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -297,23 +299,34 @@ class DemoSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ReproduceSettings:
-    """Reproduce the 2019 report part by part: its tables and figures, its numbers beside ours, a verdict on each claim.
+    """Reproduce the 2019 report, or one part: its tables and figures, its numbers beside ours, a verdict on each claim.
 
-    Finished work in the output folder is reused, so a stopped reproduction continues where it was.
+    Without a part, all parts are done, from one plan, and report.html shows them in the report's order. Finished work
+    in the output folder is reused, so a stopped reproduction continues where it was.
     """
 
     part: Positional[str | None] = None
-    """Part of the report to reproduce, or all. Default: list the parts."""
+    """Part to reproduce: classification, segmentation, reconstruction, features, gradcam or channels. Default: all of
+    them, and one HTML report."""
+    budget: BudgetName | None = None
+    """How much to train. quick: an eighth of the epochs, two seeds for classification and one for the rest. standard:
+    all epochs, three seeds for classification and one for the rest. full: five seeds for classification, three for
+    segmentation and reconstruction. Default: standard for all parts; a single part uses the seeds 0 1 2."""
+    dry_run: bool = False
+    """Print the plan with an estimate of its time, and stop: what would be trained, on which data, what is finished."""
     run: Path | None = None
     """Part features: run of the report's network to analyse. Default: train one with the default settings."""
     data: str = "mnist"
     """Data set to train on: mnist as in the report, or mnist-sample for a quick try without a download. For these two,
-    part segmentation uses voc-aug (3.4 GB to download) and digit-scenes; it also takes any other data set of masks."""
+    part segmentation uses voc-aug (3.4 GB to download) and digit-scenes; it also takes any other data set of masks.
+    With mnist, a reproduction of all parts uses embedded samples in place of data that cannot be had, and says so."""
     epochs: int | None = None
-    """Passes over the training images. Default: what each part uses for its networks."""
-    seeds: tuple[int, ...] = (0, 1, 2)
+    """Passes over the training images. Default: what each part uses for its networks, or the share of it that --budget
+    gives."""
+    seeds: tuple[int, ...] = ()
     """Parts classification, segmentation and reconstruction: seeds to train each network with; an interval over seeds
-    needs at least two. The leak in the segmentation data is measured with the lowest seed only."""
+    needs at least two. The leak in the segmentation data is measured with the lowest seed only. Default: those of
+    --budget."""
     models: tuple[str, ...] = ()
     """Parts classification and reconstruction: train only these networks of the report. Default: all of them. Part
     segmentation: networks to add to the report's own, such as unet_small. Default: none."""
@@ -322,8 +335,9 @@ class ReproduceSettings:
     mnist, cifar10 and stanford_dogs. Use mnist-sample and photos-sample for a quick try without a download."""
     runs: tuple[Path, ...] = ()
     """Part gradcam: runs of convnet, vgg16 and vgg19 to analyse. Default: train them, VGG at 32 px."""
-    images: int = 2000
-    """Part gradcam: number of test images, drawn at random in the same class proportions."""
+    images: int | None = None
+    """Part gradcam: number of test images, drawn at random in the same class proportions. Default: 2000, or 500 with
+    --budget quick."""
     seed: int = 0
     """All parts except classification: seed for samples, t-SNE, k-means, the bootstrap, and a part's single training
     run."""
@@ -334,16 +348,16 @@ class ReproduceSettings:
     data_root: Path | None = None
     """Folder that holds the data sets. Default: $GLASSNET_DATA, then the user's cache folder."""
     out: Path | None = None
-    """Folder to write. Default: runs/reproduce-PART. With all: folder that contains the parts' folders. Default:
-    runs."""
+    """Folder to write. Default: runs/reproduce-PART, and for all parts runs/reproduce-BUDGET."""
 
     def __post_init__(self) -> None:
         """Refuse what no reproduction could use."""
         paths(self)
         positive(self, "epochs", "images")
         seeded(self)
-        if not self.seeds or min(self.seeds) < 0 or max(self.seeds) >= 2**31 or len(set(self.seeds)) < len(self.seeds):
-            text = " ".join(map(str, self.seeds)) or "empty"
+        wrong = any(not 0 <= seed < 2**31 for seed in self.seeds)
+        if wrong or len(set(self.seeds)) < len(self.seeds):
+            text = " ".join(map(str, self.seeds))
             raise InputError(f"--seeds is {text}, expected different numbers of 0 or more, below 2^31.")
         for option, given, subject in (("run", self.run, "the run is"), ("runs", self.runs, "the runs are")):
             if given and (self.data != "mnist" or self.epochs is not None):

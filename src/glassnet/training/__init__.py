@@ -1,6 +1,6 @@
 """Training: settings in, a finished run directory out."""
 
-from glassnet.training.resume import train_or_resume
+from glassnet.training.resume import epochs_done, train_or_resume
 from glassnet.training.train import train
 
-__all__ = ["train", "train_or_resume"]
+__all__ = ["epochs_done", "train", "train_or_resume"]

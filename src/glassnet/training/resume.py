@@ -31,12 +31,7 @@ def train_or_resume(settings: TrainSettings, out: Path, *, callbacks: Sequence[C
         InputError: The run that is there, finished or not, was trained with other settings.
         WorkError: The loss became NaN or infinite.
     """
-    finished = Run.open(out) if (out / "run.json").exists() else None
-    began = finished.settings if finished else _settings_of_checkpoint(out)
-    if began is not None and (differences := _differences(began, resolve(settings))):
-        raise InputError(
-            f"{out} was trained with other settings ({', '.join(differences)}); move it away, or give another --out."
-        )
+    finished, began = _there(settings, out)
     if finished is not None:
         return finished
     if began is not None:
@@ -45,6 +40,33 @@ def train_or_resume(settings: TrainSettings, out: Path, *, callbacks: Sequence[C
         )  # a path leads to the same folder, wherever the others are
         return train(TrainSettings(resume=out, device=settings.device, data_root=root), callbacks=callbacks)
     return train(dataclasses.replace(settings, out=out, resume=None), callbacks=callbacks)
+
+
+def epochs_done(settings: TrainSettings, out: Path) -> int | None:
+    """Return how many epochs of a training `out` holds: None where it is finished, 0 where it has not begun.
+
+    Raises:
+        InputError: The run that is there, finished or not, was trained with other settings.
+    """
+    finished, began = _there(settings, out)
+    if finished is not None:
+        return None
+    return 0 if began is None else int(read_checkpoint(out)["state"]["epoch"])
+
+
+def _there(settings: TrainSettings, out: Path) -> tuple[Run | None, ResolvedSettings | None]:
+    """Return the finished run in `out`, and the settings of the run there, finished or not; None where there is none.
+
+    Raises:
+        InputError: It was trained with other settings.
+    """
+    finished = Run.open(out) if (out / "run.json").exists() else None
+    began = finished.settings if finished else _settings_of_checkpoint(out)
+    if began is not None and (differences := _differences(began, resolve(settings))):
+        raise InputError(
+            f"{out} was trained with other settings ({', '.join(differences)}); move it away, or give another --out."
+        )
+    return finished, began
 
 
 def _settings_of_checkpoint(path: Path) -> ResolvedSettings | None:

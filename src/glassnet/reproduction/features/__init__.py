@@ -22,16 +22,15 @@ from glassnet.reproduction.part import (
     Reproduction,
     SavedFigure,
     Stage,
-    base_settings,
     open_folder,
     save_plot,
     stage,
 )
 from glassnet.reproduction.reported import FEATURE_LAYER, OWN_NETWORK
+from glassnet.reproduction.trainings import Training, own_training, train_own_network
 from glassnet.run import RunDirectory
 from glassnet.settings.train import ReproduceSettings
 from glassnet.tables import Table
-from glassnet.tuning import tune
 
 COLUMNS = {
     "explained_variance": "variance",
@@ -57,7 +56,7 @@ def features(settings: ReproduceSettings, out: Path) -> Reproduction:
         InputError: The run is not one of a network with a layer fc1 of three units or more, or its data are missing.
     """
     folder = open_folder(out)
-    run = Run.open(settings.run) if settings.run is not None else train_network(settings, out / "training")
+    run = Run.open(settings.run) if settings.run is not None else train_own_network(settings, out)
     _check(run)
     rows = _features(run, settings, folder)
     labels, seed = rows.arrays["targets"], settings.seed
@@ -72,6 +71,7 @@ def features(settings: ReproduceSettings, out: Path) -> Reproduction:
         notes=_notes(pictures, run, rows, seed),
         details={
             "run": str(run.path),
+            "data": run.manifest["data"]["name"],
             "model": run.manifest["model"]["name"],
             "test_accuracy": run.metrics["test_accuracy"],
             "images": len(labels),
@@ -80,16 +80,17 @@ def features(settings: ReproduceSettings, out: Path) -> Reproduction:
     )
 
 
+def trainings(settings: ReproduceSettings, out: Path) -> list[Training]:
+    """List the one training; none where a run is given."""
+    return [] if settings.run is not None else [own_training(settings, out, "12", "13", "14")]
+
+
 FEATURES = Part(
-    "Figures 12 to 14: PCA, clusters and t-SNE of the first fully connected layer", features, ("run", "seed")
+    "Figures 12 to 14: PCA, clusters and t-SNE of the first fully connected layer",
+    trainings,
+    features,
+    ("run", "seed"),
 )
-
-
-def train_network(settings: ReproduceSettings, out: Path, *, model_options: tuple[str, ...] = ()) -> Run:
-    """Train the report's network with the defaults, or go on with it, or open it where it is finished."""
-    trained = tune(base_settings(settings, model_options=model_options), {}, seeds=(settings.seed,), out=out)
-    (cell,) = trained.cells
-    return Run.open(cell.runs[cell.seeds.index(settings.seed)])
 
 
 def _check(run: Run) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,14 +13,24 @@ from glassnet.data import DIGITS
 from glassnet.devices import choose_device
 from glassnet.errors import InputError
 from glassnet.experiment import Run
+from glassnet.reproduction.budget import USUAL_IMAGES
 from glassnet.reproduction.claims import CLAIMS, Verdict, agreed, both, higher_in_images
 from glassnet.reproduction.gradcam.maps import FIGURE_IMAGES, PLACES, GradcamMaps, Place, gradcam_maps
 from glassnet.reproduction.gradcam.shares import last_table, layer_table, measure_shares, plot_gradcam, shares_to_json
-from glassnet.reproduction.part import Part, Reproduction, base_settings, open_folder
+from glassnet.reproduction.part import Part, Reproduction, open_folder
 from glassnet.reproduction.reported import ATTRIBUTED, MAINLY, OWN_NETWORK
+from glassnet.reproduction.trainings import (
+    Training,
+    base_settings,
+    folder_of,
+    grid_trainings,
+    own_training,
+    train_one,
+    train_own_network,
+)
 from glassnet.settings.train import ReproduceSettings
-from glassnet.tuning import tune
 
+VGGS = tuple(name for name in ATTRIBUTED if name != OWN_NETWORK)
 VGG_PIXELS, VGG_LEARNING_RATE = 32, 0.0005
 """VGG's five pools leave one pixel of 28; without batch-norm it does not bear the usual learning rate."""
 
@@ -34,10 +44,15 @@ def gradcam(settings: ReproduceSettings, out: Path) -> Reproduction:
     folder, device = open_folder(out), choose_device(settings.device)
     if not settings.runs and settings.data not in DIGITS:
         raise InputError(f"--data is {settings.data}, but the stroke is that of digits; expected {_or(DIGITS)}.")
-    opened = _open(settings.runs) if settings.runs else [_train(settings, name, out) for name in ATTRIBUTED]
+    opened = _open(settings.runs) if settings.runs else _trained(settings, out)
     networks = [
         gradcam_maps(
-            run, folder, device=device, data_root=settings.data_root, images=settings.images, seed=settings.seed
+            run,
+            folder,
+            device=device,
+            data_root=settings.data_root,
+            images=settings.images or USUAL_IMAGES,
+            seed=settings.seed,
         )
         for run in opened
     ]
@@ -52,6 +67,7 @@ def gradcam(settings: ReproduceSettings, out: Path) -> Reproduction:
         figures=tuple(plot_gradcam(folder, by_name, shares)),
         notes=_notes(by_name),
         details={
+            "data": opened[0].manifest["data"]["name"],
             "runs": {name: str(one.run.path) for name, one in by_name.items()},
             "test_accuracy": {name: one.run.metrics["test_accuracy"] for name, one in by_name.items()},
             "images": len(next(iter(by_name.values())).area),
@@ -61,20 +77,37 @@ def gradcam(settings: ReproduceSettings, out: Path) -> Reproduction:
     )
 
 
+def trainings(settings: ReproduceSettings, out: Path) -> list[Training]:
+    """List the trainings of the three networks; none where runs are given."""
+    if settings.runs:
+        return []
+    others = [
+        training
+        for name in VGGS
+        for training in grid_trainings(
+            base_settings(settings), _grid_of(name), (settings.seed,), folder_of(out) / name, (ATTRIBUTED[name],)
+        )
+    ]
+    return [own_training(settings, out, ATTRIBUTED[OWN_NETWORK]), *others]
+
+
 GRADCAM = Part(
     "Figures 15 to 17: Grad-CAM of VGG16, VGG19 and the own network, and its share on the stroke",
+    trainings,
     gradcam,
     ("runs", "images", "seed"),
 )
 
 
-def _train(settings: ReproduceSettings, name: str, out: Path) -> Run:
-    """Train one of the networks with the defaults, or go on with it, or open it where it is finished."""
+def _grid_of(name: str) -> dict[str, Sequence[Any]]:
+    return {"model": [name], "image_size": [VGG_PIXELS], "learning_rate": [VGG_LEARNING_RATE]}
+
+
+def _trained(settings: ReproduceSettings, out: Path) -> list[Run]:
+    """Train the networks, or go on with them, or open those that are finished; the own one as part classification."""
+    own = train_own_network(settings, out)
     base = base_settings(settings)
-    if name != OWN_NETWORK:
-        base = replace(base, model=name, image_size=VGG_PIXELS, learning_rate=VGG_LEARNING_RATE)
-    (cell,) = tune(base, {}, seeds=(settings.seed,), out=out / "training" / name).cells
-    return Run.open(cell.runs[cell.seeds.index(settings.seed)])
+    return [own, *(train_one(base, _grid_of(vgg), settings.seed, folder_of(out) / vgg) for vgg in VGGS)]
 
 
 def _open(paths: Sequence[Path]) -> list[Run]:

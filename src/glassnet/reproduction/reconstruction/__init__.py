@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from glassnet import figures
@@ -15,19 +16,27 @@ from glassnet.denoising.baselines import noisy_and_clean
 from glassnet.experiment import Run
 from glassnet.formats import between
 from glassnet.models import create_model, parse_options
-from glassnet.models.layer_table import layer_table
+from glassnet.models.layer_table import LayerTable, layer_table
+from glassnet.reproduction.budget import filled
 from glassnet.reproduction.claims import Verdict
 from glassnet.reproduction.part import Part, Reproduction, SavedFigure, open_folder, save_plot
 from glassnet.reproduction.reconstruction.comparison import judge, margin_table, quality_table, summary_table
-from glassnet.reproduction.reconstruction.measures import Measurements, code_numbers, evaluated, margins, measure
+from glassnet.reproduction.reconstruction.measures import (
+    Measurements,
+    code_numbers,
+    evaluated,
+    margins,
+    measure,
+    over_seeds,
+)
 from glassnet.reproduction.reconstruction.plan import (
     VAE,
     Denoising,
+    bound_trainings,
     bounds,
     chosen,
-    networks,
-    trained,
-    training_settings,
+    network_trainings,
+    trainings,
 )
 from glassnet.run import RunDirectory
 from glassnet.settings import TrainSettings
@@ -35,6 +44,7 @@ from glassnet.settings.train import ReproduceSettings
 from glassnet.tables import Table
 from glassnet.tasks.reconstruction.image_quality import psnr
 from glassnet.tasks.reconstruction.learn import mean_interval, quality
+from glassnet.training import train_or_resume
 
 
 def reconstruction(settings: ReproduceSettings, out: Path) -> Reproduction:
@@ -47,15 +57,20 @@ def reconstruction(settings: ReproduceSettings, out: Path) -> Reproduction:
     Raises:
         InputError: A network or data set is not planned for, or the folder holds runs of other settings.
     """
-    plans, names, folder = chosen(settings), networks(settings), open_folder(out)
+    settings = filled(settings, "reconstruction")
+    plans, folder = chosen(settings), open_folder(out)
+    trainings(settings, out)  # so that all of it is checked before the first training
     tables: list[Table] = []
     measured: list[tuple[Denoising, Measurements]] = []
     verdicts: list[Verdict] = []
     saved: list[SavedFigure] = []
-    details: dict[str, Any] = {}
+    details: dict[str, Any] = {"parameters": sum(layer.parameters for layer in diagram_layers())}
     notes = [_how(settings)]
     for plan in plans:
-        runs = _train(plan, names, settings, out / "training")
+        runs = {
+            name: {seed: train_or_resume(one.settings, one.path) for seed, one in by_seed.items()}
+            for name, by_seed in network_trainings(plan, settings, out).items()
+        }
         measurements = measure(folder, runs, settings)
         measured.append((plan, measurements))
         tables += [quality_table(plan, runs, measurements), margin_table(plan, measurements)]
@@ -63,42 +78,25 @@ def reconstruction(settings: ReproduceSettings, out: Path) -> Reproduction:
         saved += plot_rows(folder, plan, runs, measurements, settings)
         details[plan.data] = _details(measurements)
         notes += _notes(plan, runs, measurements)
-    tables = [summary_table(measured), *tables, *_bounds(plans, names, folder, settings, out / "training")]
+    tables = [summary_table(measured), *tables, *_bounds(plans, folder, settings, out)]
     saved = [plot_diagram(folder), *saved]
     return Reproduction("reconstruction", out, tuple(tables), tuple(verdicts), tuple(saved), tuple(notes), details)
 
 
 RECONSTRUCTION = Part(
     "Figures 6 to 11: images denoised by an autoencoder and two VAEs",
+    trainings,
     reconstruction,
     ("seeds", "models", "datasets", "seed"),
 )
 
 
-def _train(plan: Denoising, names: Sequence[str], settings: ReproduceSettings, out: Path) -> dict[str, dict[int, Run]]:
-    return {
-        name: {
-            seed: trained(
-                training_settings(plan, name), settings, seed=seed, path=out / f"{plan.name}-{name}-seed{seed}"
-            )
-            for seed in settings.seeds
-        }
-        for name in names
-    }
-
-
-def _bounds(
-    plans: Sequence[Denoising], names: Sequence[str], folder: RunDirectory, settings: ReproduceSettings, out: Path
-) -> list[Table]:
+def _bounds(plans: Sequence[Denoising], folder: RunDirectory, settings: ReproduceSettings, out: Path) -> list[Table]:
     """Train and lay out the bound on clean images, of the first seed; no table where there is none to train."""
     rows: list[tuple[str, ...]] = []
-    one_seed = replace(settings, seeds=(min(settings.seeds),))
     for plan in plans:
-        for place, bound in enumerate(bounds(plan.data)):
-            if bound.settings.model not in names:
-                continue
-            path = out / f"{plan.name}-bound{place}-seed{one_seed.seeds[0]}"
-            run = trained(bound.settings, settings, seed=one_seed.seeds[0], path=path)
+        for bound, training in bound_trainings(plan, settings, out):
+            run = train_or_resume(training.settings, training.path)
             numbers = evaluated(folder, run, settings).numbers
             bits = numbers["bits_per_dimension"]
             rows.append((
@@ -109,7 +107,7 @@ def _bounds(
             ))  # fmt: skip
     header = ("data", "network", "likelihood", "reconstruction (nats)", "KL (nats)", "negative ELBO", "95% over images",
               "bits per dimension", "active")  # fmt: skip
-    note = f"Seed {one_seed.seeds[0]}; one draw of the code an image."
+    note = f"Seed {min(settings.seeds)}; one draw of the code an image."
     return [Table("The bound on clean test images", header, tuple(rows), note=note)] if rows else []
 
 
@@ -119,6 +117,10 @@ def _details(measurements: Measurements) -> dict[str, Any]:
             name: {title: [float(of.mean()), *(mean_interval(of) or (None, None))] for title, of in above.items()}
             for name, above in ((name, margins(measurements, name)) for name in measurements.networks)
         },
+        "quality": {
+            name: {of: _of_images(over_seeds(by_seed, of)) for of in ("psnr", "ssim")}
+            for name, by_seed in measurements.networks.items()
+        },
         "networks": {
             name: {str(seed): dict(one) for seed, one in by.items()} for name, by in measurements.numbers.items()
         },
@@ -126,6 +128,10 @@ def _details(measurements: Measurements) -> dict[str, Any]:
             title: quality(one) | {"images": len(one["psnr"])} for title, one in measurements.baselines.items()
         },
     }
+
+
+def _of_images(values: np.ndarray) -> dict[str, Any]:
+    return {"mean": float(values.mean()), "interval": mean_interval(values), "images": len(values)}
 
 
 def _how(settings: ReproduceSettings) -> str:
@@ -178,10 +184,15 @@ FIGURE_IMAGES = 10
 DIGIT_SHAPE = (1, 1, 28, 28)
 
 
-def plot_diagram(folder: RunDirectory) -> SavedFigure:
-    """Plot Figure 6 from the layer table of the VAE with a vector code whose bound is measured on MNIST."""
+def diagram_layers() -> LayerTable:
+    """Return the layers of Figure 6: of the VAE with a vector code whose bound is measured on MNIST."""
     options = parse_options(VAE, bounds("mnist")[0].settings.model_options)
-    layers = layer_table(create_model(VAE, in_channels=1, image_size=DIGIT_SHAPE[-1], **options), DIGIT_SHAPE)
+    return layer_table(create_model(VAE, in_channels=1, image_size=DIGIT_SHAPE[-1], **options), DIGIT_SHAPE)
+
+
+def plot_diagram(folder: RunDirectory) -> SavedFigure:
+    """Plot Figure 6 from the layer table of the VAE."""
+    layers = diagram_layers()
     title, alt = "Figure 6: structure of the VAE", "Encoder, mean and deviation, code and decoder, each with its sizes."
     figure = figures.autoencoder_diagram([asdict(layer) for layer in layers], f"{title} ({VAE})")
     return save_plot(folder, "figure-6", figure, title=title, alt=alt)

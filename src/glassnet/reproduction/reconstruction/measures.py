@@ -14,7 +14,7 @@ from glassnet.devices import choose_device
 from glassnet.experiment import Run, build_corruption
 from glassnet.measuring import run_evaluation
 from glassnet.models.autoencoder import Autoencoder
-from glassnet.reproduction.part import Stage, stage
+from glassnet.reproduction.part import Stage, run_inputs, stage
 from glassnet.rng import PerImageRNG
 from glassnet.run import RunDirectory
 from glassnet.settings import to_json
@@ -121,7 +121,7 @@ def evaluated(folder: RunDirectory, run: Run, settings: ReproduceSettings) -> St
         arrays = {name: records[name].numpy() for name in QUALITY}
         return Stage(arrays, _numbers(run.task.evaluate(records, dataset.classes)))
 
-    return stage(folder, f"quality-{run.name}", _inputs(run), compute)
+    return stage(folder, f"quality-{run.name}", run_inputs(run), compute)
 
 
 def _numbers(result: Reconstruction) -> dict[str, Any]:
@@ -169,7 +169,3 @@ def _images(run: Run) -> dict[str, Any]:
     had, settings = run.manifest["data"], run.settings
     sizes = {name: had[name] for name in ("name", "note", "image_size", "train", "validation", "test")}
     return sizes | {"noise": settings.noise, "binarize": settings.binarize, "seed": settings.seed}
-
-
-def _inputs(run: Run) -> dict[str, Any]:
-    return {"run": run.name, "started": run.manifest.get("started"), "metrics": run.metrics}

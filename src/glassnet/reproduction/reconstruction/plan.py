@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from glassnet.errors import InputError, unknown_name
-from glassnet.experiment import Run
+from glassnet.experiment import resolve
+from glassnet.reproduction.budget import epochs_of, filled
+from glassnet.reproduction.trainings import Training, folder_of
 from glassnet.settings import TrainSettings
 from glassnet.settings.train import ReproduceSettings
-from glassnet.training import train_or_resume
 
 SIMPLE, VAE, DEEP = "autoencoder_fc", "vae_conv", "vae_deep"
 NETWORKS = (SIMPLE, VAE, DEEP)
@@ -160,20 +161,57 @@ def training_settings(plan: Denoising, network: str) -> TrainSettings:
     )  # fmt: skip
 
 
-def trained(base: TrainSettings, settings: ReproduceSettings, *, seed: int, path: Path) -> Run:
-    """Train a run, go on with it, or open it where it is finished.
+def training_of(base: TrainSettings, settings: ReproduceSettings, *, seed: int, path: Path, figure: str) -> Training:
+    """Return how a run is trained.
 
     Args:
         base: What is special to it.
-        settings: Device, precision, data root, and epochs if they are to be others.
+        settings: Device, precision, data root, and how many epochs.
         seed: Of the run.
         path: Run directory.
-
-    Raises:
-        InputError: The directory holds a run of other settings.
+        figure: Of the report, "" where it has none.
     """
     wanted = replace(
         base, seed=seed, augment=False, device=settings.device, precision=settings.precision,
-        data_root=settings.data_root, epochs=settings.epochs or base.epochs,
+        data_root=settings.data_root, epochs=epochs_of(settings, base.epochs or resolve(base).epochs),
     )  # fmt: skip
-    return train_or_resume(wanted, path)
+    return Training(resolve(wanted), path, (figure,) if figure else ())
+
+
+def network_trainings(plan: Denoising, settings: ReproduceSettings, out: Path) -> dict[str, dict[int, Training]]:
+    """Return the trainings on a data set by network and seed."""
+    return {
+        name: {
+            seed: training_of(
+                training_settings(plan, name), settings, seed=seed, figure=plan.figures.get(name, ""),
+                path=folder_of(out) / f"{plan.name}-{name}-seed{seed}",
+            )
+            for seed in settings.seeds
+        }
+        for name in networks(settings)
+    }  # fmt: skip
+
+
+def bound_trainings(plan: Denoising, settings: ReproduceSettings, out: Path) -> list[tuple[Bound, Training]]:
+    """Return the trainings of the bound on a data set, those of the networks that are asked for; the lowest seed."""
+    seed = min(settings.seeds)
+    return [
+        (
+            bound,
+            training_of(
+                bound.settings, settings, seed=seed, path=folder_of(out) / f"{plan.name}-bound{place}-seed{seed}",
+                figure="",
+            ),
+        )
+        for place, bound in enumerate(bounds(plan.data))
+        if bound.settings.model in networks(settings)
+    ]  # fmt: skip
+
+
+def trainings(settings: ReproduceSettings, out: Path) -> list[Training]:
+    """List the trainings of all data sets: the networks with every seed, then the bounds."""
+    settings = filled(settings, "reconstruction")
+    plans = chosen(settings)
+    by_network = (network_trainings(plan, settings, out) for plan in plans)
+    listed = [one for by_seed in by_network for seeds in by_seed.values() for one in seeds.values()]
+    return listed + [one for plan in plans for _, one in bound_trainings(plan, settings, out)]

@@ -12,8 +12,9 @@ import torch
 
 from glassnet import figures
 from glassnet.devices import choose_device
-from glassnet.experiment import Run, resolve
+from glassnet.experiment import Run
 from glassnet.models.inference import predict
+from glassnet.reproduction.budget import filled
 from glassnet.reproduction.claims import Verdict
 from glassnet.reproduction.part import Part, Reproduction, SavedFigure, open_folder, save_plot
 from glassnet.reproduction.reported import OWN_SEGMENTER
@@ -24,12 +25,14 @@ from glassnet.reproduction.segmentation.evaluations import (
     Runs,
     classes_table,
     measures_table,
-    trained,
-    training_settings,
+    measures_to_json,
+    training_of,
 )
+from glassnet.reproduction.trainings import Training
 from glassnet.run import RunDirectory
 from glassnet.settings.train import ReproduceSettings
 from glassnet.tasks.segmentation.metrics import mean_iou_of
+from glassnet.training import train_or_resume
 
 DATA, CLEAN = "voc-aug", "voc-aug-union-clean"
 STANDS_FOR = {"mnist": DATA, "mnist-sample": "digit-scenes"}
@@ -54,19 +57,12 @@ def segmentation(settings: ReproduceSettings, out: Path) -> Reproduction:
     Raises:
         InputError: The data set or a network is not one for segmentation, or the folder holds runs of other settings.
     """
-    folder = open_folder(out)
+    folder, settings = open_folder(out), filled(settings, "segmentation")
     data = STANDS_FOR.get(settings.data, settings.data)
     networks = tuple(dict.fromkeys((OWN_SEGMENTER, *settings.models)))
-    wanted = {(model, data): settings.seeds for model in networks}
-    if data == DATA:  # the leak is judged over images, by one training a split
-        wanted |= {(OWN_SEGMENTER, where): (min(settings.seeds),) for where in (LEAKY, CLEAN)}
-    for pair in wanted:  # before the first training
-        resolve(training_settings(settings, *pair, settings.seeds[0]))
-    runs = {
-        pair: [trained(settings, *pair, seed=seed, out=out / "training") for seed in seeds]
-        for pair, seeds in wanted.items()
-    }
-    first, tests = runs[OWN_SEGMENTER, data][0], Evaluations(settings)
+    wanted = _wanted(settings, out)  # all of it is checked before the first training
+    runs = {pair: [train_or_resume(one.settings, one.path) for one in listed] for pair, listed in wanted.items()}
+    first, tests = runs[OWN_SEGMENTER, data][0], Evaluations(settings, folder)
     verdicts = _leak(runs, tests, settings) + _people(runs[OWN_SEGMENTER, data], tests, settings)
     return Reproduction(
         part="segmentation",
@@ -78,12 +74,29 @@ def segmentation(settings: ReproduceSettings, out: Path) -> Reproduction:
         verdicts=verdicts,
         figures=(_network(folder, first), _pictures(folder, first, tests, settings)),
         notes=_notes(runs, first, tests, settings),
-        details={"runs": [_to_json(pair, opened) for pair, opened in runs.items()]},
+        details={"runs": [_to_json(pair, opened, tests) for pair, opened in runs.items()]},
     )
+
+
+def _wanted(settings: ReproduceSettings, out: Path) -> dict[tuple[str, str], list[Training]]:
+    """Return the trainings by network and data set: every seed of each network, and of the leak's splits one."""
+    data = STANDS_FOR.get(settings.data, settings.data)
+    wanted = {(model, data): settings.seeds for model in dict.fromkeys((OWN_SEGMENTER, *settings.models))}
+    if data == DATA:  # the leak is judged over images, by one training a split
+        wanted |= {(OWN_SEGMENTER, where): (min(settings.seeds),) for where in (LEAKY, CLEAN)}
+    return {
+        pair: [training_of(settings, *pair, seed=seed, out=out) for seed in seeds] for pair, seeds in wanted.items()
+    }
+
+
+def trainings(settings: ReproduceSettings, out: Path) -> list[Training]:
+    """List the trainings of all networks and splits."""
+    return [one for listed in _wanted(filled(settings, "segmentation"), out).values() for one in listed]
 
 
 SEGMENTATION = Part(
     "Section 3, Figures 4 and 5: segmentation, its leak, people and the centre",
+    trainings,
     segmentation,
     ("seeds", "models", "seed"),
 )
@@ -189,10 +202,12 @@ def _notes_on_people(run: Run) -> list[str]:
     ]
 
 
-def _to_json(pair: tuple[str, str], runs: Sequence[Run]) -> dict[str, Any]:
+def _to_json(pair: tuple[str, str], runs: Sequence[Run], tests: Evaluations) -> dict[str, Any]:
     return {
         "model": pair[0],
         "data": pair[1],
+        "parameters": runs[0].manifest["model"]["parameters"],
+        **measures_to_json(runs, tests),
         "runs": [str(run.path) for run in runs],
         "seconds": [run.manifest["seconds"] for run in runs],
         "metrics": [run.metrics for run in runs],

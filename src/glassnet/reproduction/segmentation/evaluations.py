@@ -6,16 +6,22 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float64, Int64
 
 from glassnet.data import Dataset
 from glassnet.devices import choose_device
-from glassnet.experiment import Run
+from glassnet.experiment import Run, resolve
 from glassnet.measuring import run_evaluation
+from glassnet.reproduction.budget import epochs_of
+from glassnet.reproduction.part import Stage, run_inputs, stage
 from glassnet.reproduction.reported import OWN_SEGMENTER, PIXEL_ACCURACY, compare
+from glassnet.reproduction.trainings import Training, folder_of
 from glassnet.rng import PerImageRNG
+from glassnet.run import RunDirectory
 from glassnet.settings import TrainSettings
 from glassnet.settings.train import ReproduceSettings
 from glassnet.stats import Interval, percentile_interval, resampled_sums
@@ -23,7 +29,6 @@ from glassnet.tables import Table
 from glassnet.tasks import Records
 from glassnet.tasks.segmentation.metrics import DRAWS, iou_of, mean_iou_of
 from glassnet.tasks.segmentation.result import Segmentation
-from glassnet.training import train_or_resume
 from glassnet.tuning import spread
 
 EPOCHS: Mapping[str, int] = {"unet_small": 24}
@@ -38,33 +43,35 @@ def training_settings(settings: ReproduceSettings, model: str, data: str, seed: 
     base = TrainSettings(
         data=data,
         model=model,
-        epochs=settings.epochs,
         seed=seed,
         device=settings.device,
         precision=settings.precision,
         data_root=settings.data_root,
     )
     if not data.startswith("voc-aug"):
-        return base
-    return replace(base, epochs=settings.epochs or EPOCHS.get(model, USUAL_EPOCHS), plain_epochs=PLAIN)
+        return replace(base, epochs=epochs_of(settings, resolve(base).epochs))
+    usual = EPOCHS.get(model, USUAL_EPOCHS)
+    return replace(base, epochs=epochs_of(settings, usual), plain_epochs=PLAIN)
 
 
-def trained(settings: ReproduceSettings, model: str, data: str, *, seed: int, out: Path) -> Run:
-    """Train a network, go on with it, or take it as it is where it is finished.
+def training_of(settings: ReproduceSettings, model: str, data: str, *, seed: int, out: Path) -> Training:
+    """Return how a network is trained, and where its run goes.
 
     Raises:
-        InputError: The run that is there, finished or not, was made with other settings.
+        InputError: The data set or the network is not one for segmentation.
     """
     name = f"{model}-{data.replace('/', '_').replace(':', '_')}-seed{seed}"
-    return train_or_resume(training_settings(settings, model, data, seed), out / name)
+    figures = ("4", "5") if model == OWN_SEGMENTER else ("5",)
+    return Training(resolve(training_settings(settings, model, data, seed)), folder_of(out) / name, figures)
 
 
 class Evaluations:
     """The data sets of runs and what is found on their test images, each read or computed once."""
 
-    def __init__(self, settings: ReproduceSettings) -> None:
-        """Begin with nothing; device and data root are the settings'."""
+    def __init__(self, settings: ReproduceSettings, folder: RunDirectory) -> None:
+        """Begin with what the folder keeps; device and data root are the settings'."""
         self._settings = settings
+        self._folder = folder
         self._datasets: dict[str, Dataset] = {}
         self._records: dict[Path, Records] = {}
         self._evaluated: dict[Path, Segmentation] = {}
@@ -78,12 +85,18 @@ class Evaluations:
         return self._datasets[name]
 
     def records(self, run: Run) -> Records:
-        """Return what is remembered of each test image."""
-        if run.path not in self._records:
+        """Return what is remembered of each test image, from its stage where it was measured before."""
+
+        def compute() -> Stage:
             recorder = run.task.test_stats(run.settings, len(run.classes))
             model = run.model(choose_device(self._settings.device))
             rng = PerImageRNG(run.settings.seed, "test")
-            self._records[run.path] = run_evaluation(model, self.dataset(run).test, recorder, task=run.task, rng=rng)
+            records = run_evaluation(model, self.dataset(run).test, recorder, task=run.task, rng=rng)
+            return Stage({name: rows.numpy() for name, rows in records.items()}, {})
+
+        if run.path not in self._records:
+            made = stage(self._folder, f"segmentation-{run.name}", run_inputs(run), compute)
+            self._records[run.path] = {name: torch.from_numpy(rows) for name, rows in made.arrays.items()}
         return self._records[run.path]
 
     def counts(self, runs: Sequence[Run]) -> Int64[np.ndarray, "seeds n 3 classes"]:
@@ -200,6 +213,23 @@ def measures_table(runs: Runs, tests: Evaluations) -> Table:
         "All background: calling every pixel background, which finds no outline, so that its boundary F is 0."
     )
     return Table("Section 3: segmentation on the test images", header, tuple(rows), note=note)
+
+
+def measures_to_json(by_seed: Sequence[Run], tests: Evaluations) -> dict[str, Any]:
+    """Return the main measures as JSON values: each seed's, and the interval of their mean over images."""
+    tested, counts = [tests.evaluated(run) for run in by_seed], tests.counts(by_seed)
+    measured = {"pixel_accuracy": pixel_accuracy_of, "mean_iou": mean_iou_of}
+    return {
+        "training_images": sum(by_seed[0].manifest["data"][name] for name in ("train", "validation")),
+        "test_images": counts.shape[1],
+        **{
+            name: {
+                "values": [getattr(one, name) for one in tested],
+                "interval": intervals_over_images(counts, measure)[0],
+            }
+            for name, measure in measured.items()
+        },
+    }
 
 
 def classes_table(runs: Mapping[str, Sequence[Run]], tests: Evaluations) -> Table:
