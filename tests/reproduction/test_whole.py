@@ -95,7 +95,7 @@ def test_a_dry_run_writes_nothing(small, tmp_path):
     answer = reproduce(replace(ASKED, out=tmp_path / "none", dry_run=True))
     assert not (tmp_path / "none").exists()
     assert "Estimate: " in answer.text
-    assert "short measurements on this machine" in answer.text
+    assert "from a few steps of each network on this machine" in answer.text
     assert [one["status"] for one in answer.data["trainings"]] == ["to do"] * 3
 
 

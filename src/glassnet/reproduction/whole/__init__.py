@@ -30,9 +30,11 @@ from glassnet.reproduction.whole.plan import (
     words,
 )
 from glassnet.settings import to_json
-from glassnet.settings.train import ReproduceSettings
+from glassnet.settings.train import BudgetName, ReproduceSettings
 
-DEFAULT_BUDGET = "standard"
+__all__ = ["DEFAULT_BUDGET", "Whole", "describe", "entries_table", "make_plan", "plan_part", "reproduce_all"]
+
+DEFAULT_BUDGET: BudgetName = "standard"
 NOT_DECISIVE = ("out", "data_root", "device", "dry_run", "budget")
 """Settings of a part that do not change what it gives."""
 

@@ -138,10 +138,10 @@ def _headlines(index: Sequence[Entry], verdicts: Sequence[Verdict]) -> Iterator[
     decided = Counter(verdict.supported for verdict in verdicts)
     for name in ("supported", "refuted", "undecided"):
         yield Headline(f"Claims {name}", str(decided[name]), f"of {len(verdicts)}, parts of claims included")
-    for figure, measure, title in (("1", "test accuracy", "Best accuracy"), ("§3", "pixel accuracy", "Segmentation")):
+    for figure, measure, title in (("1", "test accuracy", "VGG, digits"), ("§3", "pixel accuracy", "Segmentation")):
         found = [entry for entry in numbers if (entry.figure, entry.measure) == (figure, measure)]
         if found:
-            best = max(found, key=lambda entry: entry.ours)
+            best = max(found, key=lambda entry: entry.report or 0)
             yield Headline(title, f"{best.ours:.4f}", f"{measure} on {best.data}; {best.report:g} in 2019")
 
 
@@ -208,8 +208,8 @@ def _claims(verdicts: Sequence[Verdict]) -> Iterator[Block]:
 
 
 def _claims_table(verdicts: Sequence[Verdict], title: str) -> Table:
-    rows = tuple((v.claim, v.figure, v.supported, effect_text(v), v.decided) for v in verdicts)
-    header = ("claim", "figure", "verdict", "effect [95% interval]", "decided by")
+    rows = tuple((v.claim, v.supported, effect_text(v), v.figure, v.decided) for v in verdicts)
+    header = ("claim", "verdict", "effect [95% interval]", "figure", "decided by")
     return Table(title, header, rows, words=frozenset(range(5)))
 
 
