@@ -19,17 +19,18 @@ from glassnet.reproduction.whole.data import choose_data
 from glassnet.reproduction.whole.plan import list_trainings, part_settings
 from glassnet.settings.train import ReproduceSettings
 
+REPORT = dict(PARTS)
+"""The report's own parts, where others stand in for them."""
 ASKED = ReproduceSettings(data="mnist-sample", seeds=(0, 1, 2))
 
 
 @pytest.fixture(scope="module")
 def small(pictures):
     with pytest.MonkeyPatch.context() as patch:
-        parts = dict(PARTS)
         small_parts.put_in(pictures)
         yield patch
         PARTS.clear()
-        PARTS.update(parts)
+        PARTS.update(REPORT)
 
 
 @pytest.fixture(scope="module")
@@ -158,14 +159,14 @@ def test_seed_plan_and_data_of_each_part(tmp_path, monkeypatch):
     monkeypatch.setattr(chosen_data, "is_offline", lambda: False)
     asked = ReproduceSettings(budget="quick", data_root=tmp_path)
     data = choose_data(asked, {"cifar10": "photos-sample"}, fetch=True)
-    given = part_settings(asked, PARTS, data)
+    given = part_settings(asked, REPORT, data)
     assert given["classification"].seeds == (0, 1)
     assert given["segmentation"].seeds == given["reconstruction"].seeds == (0,)
     assert given["gradcam"].images == 500
     assert given["segmentation"].data == "voc-aug"
     assert given["reconstruction"].datasets == ("mnist", "photos-sample", "stanford_dogs")
-    listed = list_trainings(given, PARTS, tmp_path / "out")
-    own = [one for one in listed if one.training.settings.model == "convnet" and "16" in (*one.figures, "16")]
+    listed = list_trainings(given, REPORT, tmp_path / "out")
+    own = [one for one in listed if one.training.settings.model == "convnet"]
     shared = [one for one in own if {"3", "12", "13", "14", "17"} <= set(one.figures)]
     assert [one.training.settings.seed for one in shared] == [0]
     assert shared[0].parts == ("classification", "features", "gradcam", "channels")
