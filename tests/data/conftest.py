@@ -5,6 +5,7 @@ import hashlib
 import io
 import struct
 import tarfile
+import threading
 
 import numpy as np
 import pytest
@@ -12,8 +13,11 @@ from PIL import Image
 from scipy.io import savemat
 
 import tiny_voc
+from glassnet.data import large
 from glassnet.data.datasets import cifar10, digit_pairs, digit_scenes, fashion_mnist, mnist
+from glassnet.data.shards import build, rows, workers
 from glassnet.download import RemoteFile
+from large_folders import SIZE
 
 
 @pytest.fixture(autouse=True)
@@ -247,3 +251,17 @@ def tiny_masks(tmp_path, save_picture):
         (tmp_path / "scans" / "masks").mkdir(exist_ok=True)
         Image.fromarray(random.integers(0, 2, (30, 40), dtype=np.uint8)).save(tmp_path / "scans" / "masks" / f"{i}.png")
     return f"masks:{tmp_path / 'scans'}", None
+
+
+@pytest.fixture
+def cached(monkeypatch, tmp_path):
+    """Read every folder from a cache of several small files, decoded by two processes in pieces of four images."""
+    monkeypatch.setattr(large, "IN_MEMORY_BYTES", -1)
+    monkeypatch.setattr(rows, "SHARD_BYTES", 10 * 3 * SIZE * SIZE)
+    monkeypatch.setattr(build, "PIECE_IMAGES", 4)
+    monkeypatch.setattr(workers, "cores", lambda: 2)
+    monkeypatch.setenv("GLASSNET_DATA", str(tmp_path / "root"))
+    yield
+    for thread in threading.enumerate():
+        if thread.name.startswith("glassnet-journal"):
+            thread.join()

@@ -15,31 +15,8 @@ from glassnet.data import large
 from glassnet.data.cache import CacheError
 from glassnet.data.dataset import Split
 from glassnet.data.fingerprint import fingerprint
-from glassnet.data.shards import build, index, rows, workers
 from glassnet.errors import InputError
-
-SIZE = 8
-
-
-@pytest.fixture
-def cached(monkeypatch, tmp_path):
-    """Read every folder from a cache of several small files, decoded by two processes in pieces of four images."""
-    monkeypatch.setattr(large, "IN_MEMORY_BYTES", -1)
-    monkeypatch.setattr(rows, "SHARD_BYTES", 10 * 3 * SIZE * SIZE)
-    monkeypatch.setattr(build, "PIECE_IMAGES", 4)
-    monkeypatch.setattr(workers, "cores", lambda: 2)
-    monkeypatch.setenv("GLASSNET_DATA", str(tmp_path / "root"))
-
-
-def photos(folder, count=30, *, first=0, gray=False):
-    """Make different images of two classes, up to number `count`."""
-    rng = np.random.default_rng(first)
-    for i in range(first, count):
-        file = folder / ("cat" if i % 2 else "dog") / f"{i:03d}.png"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        shape = (SIZE + i % 3, SIZE, 3)[: 2 if gray else 3]
-        Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8)).save(file)
-    return folder
+from large_folders import SIZE, content, entries, load, photos
 
 
 def pairs(folder, count=12):
@@ -53,10 +30,6 @@ def pairs(folder, count=12):
     return folder
 
 
-def load(folder, kind="folder", **options):
-    return gn.load_dataset(f"{kind}:{folder}", image_size=SIZE, **options)
-
-
 def same(one, other):
     for name, part in one.parts.items():
         twin = other.parts[name]
@@ -65,25 +38,6 @@ def same(one, other):
         assert part.files == twin.files
     assert (one.classes, one.note, one.leak) == (other.classes, other.note, other.leak)
     assert fingerprint(one) == fingerprint(other)
-
-
-def content(root):
-    """Return the bytes of the files of the one cache below a root, once its pixels are marked as on the disk."""
-    (folder,) = (root / "cache").iterdir()
-    wait_for(lambda: (entries(root)["flags"] & index.SYNCED).all())
-    return {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
-
-
-def wait_for(condition):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-def entries(root):
-    found = list(root.glob("cache/*/index.bin"))
-    return np.frombuffer(found[0].read_bytes(), index.entry_type(["images"])) if found else np.empty(0)
 
 
 def labelled(folder):
@@ -263,72 +217,6 @@ def test_pixels_that_are_damaged_are_decoded_again(tmp_path, cached, capsys):
     assert "1 images of the cache" in capsys.readouterr().err
     place.unlink()
     same(load(folder), before)
-
-
-def mark_as_unsynced(root):
-    """Leave the cache as a power failure may: entries are there, and nobody knows whether their pixels are."""
-    content(root)
-    (file,) = root.glob("cache/*/index.bin")
-    found = entries(root).copy()
-    found["flags"] &= 255 - index.SYNCED
-    file.write_bytes(found.tobytes())
-
-
-def damage(root, row):
-    (place,) = root.glob(f"cache/*/images-{row // 10:05d}.u8")
-    with place.open("r+b") as file:
-        file.seek(row % 10 * 192)
-        file.write(b"\0" * 192)
-
-
-def test_pixels_that_may_not_have_reached_the_disk_are_all_verified_and_then_marked(
-    tmp_path, cached, capsys, monkeypatch
-):
-    """Of a large cache only some rows are verified at each opening; that is not enough after a power failure."""
-    monkeypatch.setattr(build, "VERIFIED_BYTES", 192)
-    monkeypatch.setattr(time, "time", lambda: 0)  # verifies row 0 alone
-    folder, root = photos(tmp_path / "data"), tmp_path / "root"
-    load(folder)
-    before = content(root)
-    mark_as_unsynced(root)
-    damage(root, 17)
-    capsys.readouterr()
-    load(folder)
-    assert "1 images of the cache" in capsys.readouterr().err
-    assert content(root) == before  # waits for the marks of all
-    damage(root, 17)
-    load(folder)
-    assert "of the cache" not in capsys.readouterr().err  # a disk's own fault, left to another opening
-    damage(root, 0)
-    load(folder)
-    assert "1 images of the cache" in capsys.readouterr().err
-
-
-def test_verified_pixels_are_marked_where_nothing_is_decoded(tmp_path, cached):
-    folder, root = photos(tmp_path / "data"), tmp_path / "root"
-    load(folder)
-    mark_as_unsynced(root)
-    load(folder)
-    content(root)
-
-
-def test_a_disk_that_cannot_be_synced_is_one_sentence_and_all_is_verified_the_next_time(
-    tmp_path, cached, capsys, monkeypatch
-):
-    def broken(_rows, _places):
-        raise OSError(errno.EIO, "Input/output error")
-
-    folder, root = photos(tmp_path / "data"), tmp_path / "root"
-    with monkeypatch.context() as patched:
-        patched.setattr(rows.Rows, "flush", broken)
-        load(folder)
-        said = ""
-        while "not safe on the disk (Input/output error); it is checked when it is opened" not in said:
-            said += capsys.readouterr().err
-            time.sleep(0.01)
-    assert (entries(root)["flags"] & (index.DONE | index.SYNCED) == index.DONE).all()
-    load(folder)
-    content(root)
 
 
 def test_damaged_files_are_named_or_left_out(tmp_path, cached):

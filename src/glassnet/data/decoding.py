@@ -30,6 +30,8 @@ COPIES = 3
 """Of an image, while it is turned, laid on white and converted."""
 SMALL_BYTES = 1 << 20
 """Of a file that is read as a whole before it is decoded, at most."""
+BEGINNINGS = {b"\x89PNG", *(b"\xff\xd8\xff" + bytes([marker]) for marker in range(256))}
+"""First bytes of a PNG and of a JPEG."""
 STRIP_PIXELS = 1 << 22
 """Pixels of more than 8 bits that are converted at once."""
 HUGE_PIXELS = 1 << 24
@@ -132,10 +134,9 @@ def decode_and_kind(path: Path | Encoded | str, mode: Literal["L", "RGB"], size:
 def _at_hand(path: str) -> str | io.BytesIO:
     """Return a small JPEG or PNG as its bytes: Pillow reads a header in dozens of steps, which cost less in memory."""
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123, a Path for each file would take longer than the call
-        if os.fstat(file.fileno()).st_size > SMALL_BYTES:
+        if os.fstat(file.fileno()).st_size > SMALL_BYTES or (begin := file.read(4)) not in BEGINNINGS:
             return path
-        content = file.read()
-    return io.BytesIO(content) if content.startswith((b"\xff\xd8\xff", b"\x89PNG")) else path
+        return io.BytesIO(begin + file.read())
 
 
 def _is_plain(file: Image.Image) -> bool:

@@ -42,7 +42,7 @@ def test_a_worker_that_is_killed_is_said(monkeypatch):
             os.kill(os.getpid(), signal.SIGKILL)
         return piece
 
-    with pytest.raises(WorkError, match="a process that decodes images was killed"), at_work(work, 20) as answers:
+    with pytest.raises(WorkError, match="a process that reads images was killed"), at_work(work, 20) as answers:
         list(answers)
 
 

@@ -12,10 +12,8 @@ import contextlib
 import functools
 import math
 import os
-import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,8 +40,9 @@ from glassnet.data.shards.index import (
     keys_of,
     read_index,
 )
-from glassnet.data.shards.journal import Journal, cut
-from glassnet.data.shards.rows import Rows, rows_in_file
+from glassnet.data.shards.journal import Journal, Shards, cut
+from glassnet.data.shards.rows import Rows, lose, rows_in_file
+from glassnet.data.shards.verify import find_wrong
 from glassnet.data.shards.workers import at_work, cores
 from glassnet.download import one_process_at_a_time
 from glassnet.files import allocate, write_json
@@ -51,9 +50,6 @@ from glassnet.files import allocate, write_json
 PIECE_IMAGES = 64
 PIECE_BYTES = 1 << 24
 """What a worker decodes at once, at most: so much of it is in memory for each of them."""
-VERIFIED_BYTES = 1 << 30
-"""Of larger caches every second image is verified when they are opened, or every third, and so on, others each time.
-Images that may not have reached the disk before a power failure are all verified."""
 
 
 class Picture(NamedTuple):
@@ -134,6 +130,7 @@ def store(folder: Path, wanted: Wanted) -> tuple[Stored, list[DamagedError]]:
     keys, regular = keys_of(wanted.names, wanted.files)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        lose(folder, None)
         with one_process_at_a_time(folder):  # another one would write what this one writes
             cache = _Cache(folder, wanted)
             places = cache.lay_out(keys)
@@ -245,9 +242,10 @@ class _Cache:
         damaged: list[tuple[int, DamagedError]] = []
         with (
             at_work(work, len(pieces), begin=room.share) as answers,
-            Journal(self._folder / FILE, rows, self._kind, each) as journal,
+            self._journal(each) as journal,
             progress(f"Decoding {len(waiting):,} {self._wanted.noun} into {self._folder}", len(waiting)) as advance,
         ):
+            journal.clear(places[wrong], self._index[places[wrong]])  # or a stop would leave them as they are
             journal.sync(unsafe, self._index[unsafe])
             for piece, (entries, refused) in answers:
                 items = pieces[piece]
@@ -258,36 +256,18 @@ class _Cache:
                 damaged += [(int(item), DamagedError(path, reason)) for item, path, reason in refused]
                 advance(len(items))
                 if self._wanted.stop(entries[done]):
+                    journal.discard()
                     raise StoppedError
         return [error for _, error in sorted(damaged, key=lambda one: one[0])]
 
     def _is_wrong(self, places: Int64[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
         """Tell which of the images are there, but with another checksum; of many only some are looked at."""
-        each = sum(map(math.prod, self._wanted.shapes.values()))
-        step = max(1, math.ceil(len(places) * each / VERIFIED_BYTES))
-        flags = self._index["flags"][places]
-        is_there, is_safe = flags & DONE == DONE, flags & SYNCED == SYNCED
-        looked = np.zeros(len(places), dtype=bool)
-        looked[np.flatnonzero(is_there)[int(time.time()) % step :: step]] = True
-        looked = np.flatnonzero(looked | (is_there & ~is_safe))
-        rows = self._rows()
-        parts = [looked[start : start + PIECE_IMAGES] for start in range(0, len(looked), PIECE_IMAGES)]
-
-        def differing(items: np.ndarray) -> np.ndarray:
-            at = places[items]
-            wrong = np.zeros(len(items), dtype=bool)
-            for name, array in rows.items():
-                sums = [zlib.crc32(row.data) for row in array[torch.from_numpy(at)].numpy()]
-                wrong |= self._index[name][at] != np.array(sums, np.uint32)
-            return items[wrong]
-
-        with ThreadPoolExecutor(cores()) as pool:
-            found = np.concatenate([np.empty(0, np.int64), *pool.map(differing, parts)])
-        if len(found):
-            say(f"{len(found):,} images of the cache {self._folder} are damaged and are decoded again")
         wrong = np.zeros(len(places), dtype=bool)
-        wrong[found] = True
-        self._index["flags"][places[found]] = 0
+        title = f"Checking {{count:,}} {self._wanted.noun} in {self._folder}"
+        wrong[find_wrong(self._rows(), self._index, places, title)] = True
+        if wrong.any():
+            say(f"{wrong.sum():,} images of the cache {self._folder} are damaged and are decoded again")
+        self._index["flags"][places[wrong]] = 0
         return wrong
 
     def _sync(self, unsafe: Int64[np.ndarray, " m"]) -> None:
@@ -296,9 +276,16 @@ class _Cache:
             return
         with (
             contextlib.suppress(OSError),  # of what can only be read: it is verified each time
-            Journal(self._folder / FILE, self._rows(writable=True), self._kind, 0) as journal,
+            self._journal(0) as journal,
         ):
             journal.sync(unsafe, self._index[unsafe])
+
+    def _journal(self, each: int) -> Journal:
+        shards = {
+            name: Shards(self._files(name, len(self._index)), rows_in_file(shape))
+            for name, shape in self._wanted.shapes.items()
+        }
+        return Journal(self._folder / FILE, shards, self._kind, each)
 
     def opened(self, places: Int64[np.ndarray, " n"]) -> Stored:
         """Open what is there to be read."""

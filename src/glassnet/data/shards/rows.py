@@ -26,6 +26,7 @@ from glassnet.errors import InputError
 SHARD_BYTES = 1 << 30
 """What a file of rows holds, at most; a row is never divided."""
 _seeking = threading.Lock()
+_lost: dict[Path, str] = {}
 
 
 class Rows:
@@ -120,22 +121,26 @@ class Rows:
             file, row = divmod(int(places[start]), self._in_file)
             write_at(self._open[file], flat[start:stop].reshape(-1).data, row * self.row_bytes)
 
-    def flush(self, places: np.ndarray) -> None:
-        """Wait until the rows at some places are on the disk.
-
-        Raises:
-            OSError: The disk refuses.
-        """
-        for file in np.unique(places // self._in_file).tolist():
-            os.fsync(self._open[file])
-
     def _read(self, file: int, offset: int, into: memoryview) -> None:
+        if self._where in _lost:
+            raise InputError(
+                f"the cache {self._where} could not be written to the disk ({_lost[self._where]}); start again, or "
+                "choose another place with --data-root or GLASSNET_DATA."
+            )
         try:
             count = _read_at(self._open[file], into, offset)
         except OSError as error:
             raise InputError(f"the cache {self._where} cannot be read ({error.strerror}); mend the disk.") from None
         if count != len(into):
             raise InputError(f"the cache {self._where} was cut while it was in use; delete it, and start again.")
+
+
+def lose(folder: Path, reason: str | None) -> None:
+    """Let nothing be read from a folder any more, since its disk has refused what was written; None: again."""
+    if reason is None:
+        _lost.pop(folder, None)
+    else:
+        _lost[folder] = reason
 
 
 def rows_in_file(shape: tuple[int, ...]) -> int:

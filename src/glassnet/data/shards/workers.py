@@ -109,7 +109,7 @@ class _Crew(Generic[Answer]):
                 try:
                     piece, answer, error = pipe.recv()
                 except (EOFError, ConnectionError):
-                    raise WorkError("a process that decodes images was killed; is there too little memory?") from None
+                    raise WorkError("a process that reads images was killed; is there too little memory?") from None
                 if error is not None:
                     raise error
                 self._hand_out(pipe, left)
