@@ -76,14 +76,21 @@ def start(role: str, options: argparse.Namespace, root: Path, *more: str) -> sub
 
 
 def measured(process: subprocess.Popen) -> dict:
-    """Wait for a process and return what it printed, with the most that it and its children held at once, in bytes."""
-    most = 0
+    """Wait for a process and return what it printed, with the most that it and its children held at once, in bytes, and its seconds.
+
+    The seconds are those until its end, when all that it wrote is on the disk.
+    """
+    most, begun = 0, time.perf_counter()
     while process.poll() is None:
         most = max(most, resident(process.pid))
         time.sleep(0.2)
     if process.returncode:
         raise SystemExit(f"a role failed with exit code {process.returncode}")
-    return {**json.loads(process.stdout.read().splitlines()[-1]), "tree_bytes": most}
+    return {
+        **json.loads(process.stdout.read().splitlines()[-1]),
+        "tree_bytes": most,
+        "process_seconds": time.perf_counter() - begun,
+    }
 
 
 def resident(process: int) -> int:
@@ -241,6 +248,8 @@ def measure(options: argparse.Namespace, place: Path) -> dict:
         [measured(start("train", options, root, *more)) for _ in range(options.trainings)]
         for more in ((), ("--in-memory",))
     )
+    kept = {} if options.trainings else json.loads(options.out.read_text())
+    cache, memory = (kept.get(f"training_from_{name}", some) for name, some in both(cache, memory))
     rate = {name: statistics.median(one["images_per_second"] for one in some) for name, some in both(cache, memory)}
     return {
         "machine": machine(),
@@ -250,6 +259,7 @@ def measure(options: argparse.Namespace, place: Path) -> dict:
         "build_images_per_second": rates,
         "build_with_listing_images_per_second": whole,
         "build_to_pillow": statistics.median(a / b for a, b in zip(rates, alone, strict=True)),
+        "build_process_seconds": [one["process_seconds"] for one in builds],
         "build_with_listing_to_pillow": statistics.median(a / b for a, b in zip(whole, alone, strict=True)),
         "build": builds,
         "training_from_cache": cache,
@@ -282,7 +292,9 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--repeats", type=int, default=3, help="builds, and as many of the peer's, in turn")
-    parser.add_argument("--trainings", type=int, default=2, help="from the cache, and as many from memory")
+    parser.add_argument(
+        "--trainings", type=int, default=2, help="from the cache, and as many from memory; 0: as in --out"
+    )
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--model", default="convnet")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "glassnet-data-scale")
@@ -294,6 +306,8 @@ def parse() -> argparse.Namespace:
     options = parser.parse_args()
     if options.quick:
         options.images, options.repeats, options.trainings = 2_000, 1, 1
+    if not options.trainings and not (options.out and options.out.is_file()):
+        parser.error("--trainings is 0, expected 1 or more where --out names no file with trainings to keep")
     options.work.mkdir(parents=True, exist_ok=True)
     return options
 

@@ -1,4 +1,4 @@
-"""How t-SNE grows: seconds, memory and kNN accuracy, whole and by landmarks, and the memory that was foretold.
+"""How t-SNE grows: seconds, memory and kNN accuracy, whole and by landmarks, and the predicted memory.
 
     python benchmarks/tsne_scale.py                                  # 10,000 to 200,000 points, whole
     python benchmarks/tsne_scale.py --points 1000000 2000000         # whole, or refused beforehand with the numbers
@@ -117,13 +117,13 @@ def _fit(folder: Path, landmarks: int | None, steps: int | None, dims: int) -> d
         placed=len(rows) - fitted,
     )
     before, wall, cpu = peak_bytes(), time.perf_counter(), time.process_time()
-    foretold = {"needed_bytes": needed_bytes(size), "free_bytes": free_bytes(), "peak_bytes_before": before}
+    predicted = {"needed_bytes": needed_bytes(size), "free_bytes": free_bytes(), "peak_bytes_before": before}
     try:
         made = embed(rows, landmarks=landmarks, dims=dims)
     except InputError as error:
-        return foretold | {"refused": str(error)}
+        return predicted | {"refused": str(error)}
     seconds = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
-    measured = foretold | seconds | {"peak_bytes": peak_bytes(), "threads": os.environ.get("OMP_NUM_THREADS")}
+    measured = predicted | seconds | {"peak_bytes": peak_bytes(), "threads": os.environ.get("OMP_NUM_THREADS")}
     measured["extent"] = float(np.ptp(made.points, axis=0).max())
     kept = quality(rows, made.points, labels=labels)
     measured |= {"knn_accuracy": kept.knn_accuracy, "trustworthiness": kept.trustworthiness}
@@ -140,7 +140,7 @@ def forget_peak() -> None:
 
 
 def _print(fits: list[dict]) -> None:
-    print("dims | points | landmarks | steps | seconds | processor | peak MB | foretold MB | kNN | landmarks | placed")
+    print("dims | points | landmarks | steps | seconds | processor | peak MB | predicted MB | kNN | landmarks | placed")
     for fit in sorted(fits, key=lambda fit: (fit["dims"], fit["landmarks"] or 0, fit["points"])):
         if "seconds" not in fit:
             print(f"{fit['dims']} | {fit['points']:,} | {fit['landmarks']} | {fit.get('refused') or fit.get('failed')}")
@@ -154,7 +154,7 @@ def _print(fits: list[dict]) -> None:
 
 
 def draw(fits: list[dict], path: Path) -> None:
-    """Draw seconds, and memory beside what was foretold, by points; whole fits and those by landmarks."""
+    """Draw seconds, and memory beside the prediction, by points; whole fits and those by landmarks."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -172,13 +172,14 @@ def draw(fits: list[dict], path: Path) -> None:
             some = sorted((fit["points"], value(fit)) for fit in chosen if (fit["landmarks"] or 0) == landmarks)
             if some:
                 axes.plot(*zip(*some, strict=True), "o-", markersize=4, label=name)
-    foretold = sorted((fit["points"], fit["needed_bytes"] / 1e9) for fit in done if not fit["landmarks"])
-    if foretold:
-        right.plot(*zip(*foretold, strict=True), "k:", label="foretold, all fitted")
+    predicted = sorted((fit["points"], fit["needed_bytes"] / 1e9) for fit in done if not fit["landmarks"])
+    if predicted:
+        right.plot(*zip(*predicted, strict=True), "k:", label="predicted, all fitted")
     for axes, label in ((left, "processor seconds"), (right, "memory beyond the features (GB)")):
         axes.set(xscale="log", yscale="log", xlabel="points of 50 columns", ylabel=label)
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=8)
+    left.legend(fontsize=8, loc="lower right")
+    right.legend(handles=right.lines[-1:], fontsize=8, loc="lower right")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
 
