@@ -76,9 +76,9 @@ def start(role: str, options: argparse.Namespace, root: Path, *more: str) -> sub
 
 
 def measured(process: subprocess.Popen) -> dict:
-    """Wait for a process and return what it printed, with the most that it and its children held at once, in bytes, and its seconds.
+    """Wait for a process and return what it printed, the most that it and its children held at once, and its seconds.
 
-    The seconds are those until its end, when all that it wrote is on the disk.
+    Memory is in bytes. The seconds are those until its end, when all that it wrote is on the disk.
     """
     most, begun = 0, time.perf_counter()
     while process.poll() is None:
