@@ -33,9 +33,9 @@ class Budget:
 
 BUDGETS: dict[str, Budget] = {
     "quick": Budget(
-        "an eighth of the epochs; two seeds for classification, one for the rest",
+        "a twelfth of the epochs; two seeds for classification, one for the rest",
         {"classification": (0, 1), "segmentation": (0,), "reconstruction": (0,)},
-        1 / 8,
+        1 / 12,
         500,
     ),
     "standard": Budget(

@@ -20,8 +20,8 @@ from glassnet.run.store import FigureWords
 from glassnet.settings.train import ReproduceSettings
 from glassnet.subject import as_subject
 
-IMAGES = 2000
-"""Test images that the channels are measured on, each channel removed in turn on as many."""
+IMAGES, ABLATION_IMAGES = 2000, 500
+"""Test images that the channels are measured on, and of these those on which each channel is removed in turn."""
 
 
 def channels(settings: ReproduceSettings, out: Path) -> Reproduction:
@@ -34,7 +34,9 @@ def channels(settings: ReproduceSettings, out: Path) -> Reproduction:
     run = Run.open(settings.run) if settings.run is not None else train_own_network(settings, out)
     subject = as_subject(run, data_root=settings.data_root)
     context = Context(choose_device(settings.device), settings.data_root)
-    done = analyse(subject, "channels", images=IMAGES, ablation_images=IMAGES, seed=settings.seed, context=context)
+    done = analyse(
+        subject, "channels", images=IMAGES, ablation_images=ABLATION_IMAGES, seed=settings.seed, context=context
+    )
     result: MeasuredChannels = done.result
     overall = result.agreement(seed=settings.seed)
     together = [] if overall is None else [f"Selective channels and the cost of removal, all layers: {overall.words}."]
@@ -46,8 +48,8 @@ def channels(settings: ReproduceSettings, out: Path) -> Reproduction:
         verdicts=(),
         figures=tuple(_copied(folder, done.entry, words) for words in done.figures),
         notes=(
-            f"Run: {run.path}, {run.manifest['model']['name']}; {IMAGES:,} test images, seed {settings.seed}. The 2019 "
-            "report has no counterpart.",
+            f"Run: {run.path}, {run.manifest['model']['name']}; at most {IMAGES:,} test images, seed {settings.seed}; "
+            f"each channel is removed in turn on {ABLATION_IMAGES:,}. The 2019 report has no counterpart.",
             *together,
             *result.notes,
         ),

@@ -309,7 +309,7 @@ class ReproduceSettings:
     """Part to reproduce: classification, segmentation, reconstruction, features, gradcam or channels. Default: all of
     them, and one HTML report."""
     budget: BudgetName | None = None
-    """How much to train. quick: an eighth of the epochs, two seeds for classification and one for the rest. standard:
+    """How much to train. quick: a twelfth of the epochs, two seeds for classification and one for the rest. standard:
     all epochs, three seeds for classification and one for the rest. full: five seeds for classification, three for
     segmentation and reconstruction. Default: standard for all parts; a single part uses the seeds 0 1 2."""
     dry_run: bool = False

@@ -156,7 +156,7 @@ def _summary(plan: WholePlan) -> Iterator[str]:
             f"Embedded samples stand in for {', '.join(samples)}: numbers on them are not comparable with the report's."
         )
     if plan.budget == "quick":
-        yield "The budget is quick: each network was trained for an eighth of its epochs. The numbers are a first look."
+        yield "The budget is quick: each network was trained for a twelfth of its epochs. The numbers are a first look."
 
 
 def _introduction(plan: WholePlan) -> Iterator[Block]:

@@ -5,6 +5,7 @@ A training that serves several figures stands in it once.
 
 from __future__ import annotations
 
+import os
 import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -30,12 +31,12 @@ from glassnet.training.resume import identity
 
 MEASURED_ON = "one core of an AMD EPYC with AVX-512 bf16, all of the report's data"
 ANALYSES: Mapping[str, float] = {
-    "classification": 5,
+    "classification": 10,
     "segmentation": 60,
     "reconstruction": 240,
-    "features": 120,
-    "gradcam": 80,
-    "channels": 60,
+    "features": 50,
+    "gradcam": 75,
+    "channels": 40,
 }
 """Seconds of processor time that a part takes besides its trainings, with one seed, as `MEASURED_ON`."""
 
@@ -107,7 +108,7 @@ class WholePlan:
     def estimate(self) -> str:
         """Say how long it takes, and what that is taken from."""
         trainings, analyses = self.seconds
-        measured = f"from a few steps of each network on this machine ({machine()})"
+        measured = f"from a few steps of each network on this machine ({machine()}{busy()})"
         return (
             f"Estimate: {words(trainings + analyses)}. Trainings {words(trainings)}, "
             + (measured if self.rates else "as none is left to do")
@@ -236,6 +237,12 @@ def machine() -> str:
     threads = torch.get_num_threads()
     how = choose_precision("auto", device)
     return f"{platform.machine()} CPU, {threads} thread{'' if threads == 1 else 's'}, {how}"
+
+
+def busy() -> str:
+    """Say so where more waits for the processors than they are: what is timed then takes longer than it will alone."""
+    load, cores = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0, os.cpu_count() or 1
+    return f", busy: {load:.0f} processes for {cores} cores" if load > 1.5 * cores else ""
 
 
 def words(seconds: float) -> str:
