@@ -216,7 +216,7 @@ def test_a_flat_folder_has_no_labels(tmp_path):
     write_images(tmp_path, 3)
     subject = Subject(TinyNet(), tmp_path, size=9)
     assert (subject.labelled, subject.part("test").files) == (False, ("0.png", "1.png", "2.png"))
-    with pytest.raises(InputError, match="has images without labels, so that nothing can be measured; give labels"):
+    with pytest.raises(InputError, match="has images without labels, so nothing can be measured; give labels"):
         evaluate(subject)
     labelled = Subject(TinyNet(), tmp_path, labels=[0, 1, 2], size=9)
     assert labelled.part("test").targets.tolist() == [0, 1, 2]
@@ -426,7 +426,7 @@ def test_a_network_that_gives_images_alone_is_measured_explained_and_reported(im
     assert (result.likelihood, result.kl, result.negative_elbo, result.latent) == (None, None, None, None)
     explained = subject.explain(images="first:2").result
     assert [fact["score"] for fact in explained.groups[0].facts] == pytest.approx(errors[:2].tolist(), rel=1e-4)
-    assert "It reconstructs 9 images at a PSNR of" in subject.report().read_text()
+    assert "It reconstructs 9 images with a PSNR of" in subject.report().read_text()
     with pytest.raises(InputError, match=r"--target is 'latent:0', expected error: mine gives images alone"):
         subject.explain(target="latent:0")
 

@@ -61,22 +61,29 @@ def _percents(digits: int) -> Callable[[Any], str]:
 MEASURES: dict[str, Measure] = {
     # How good a model is.
     "loss": Measure("Loss", _decimals(4), "lower", meaning="Mean cross-entropy in nats."),
-    "accuracy": Measure("Accuracy", percent, "higher", meaning="Share of the images that get the right label."),
+    "accuracy": Measure("Accuracy", percent, "higher", meaning="Fraction of images that get the right label."),
     "calibration_error": Measure(
         "Calibration error",
         percent,
         "lower",
         meaning="Mean gap between the stated confidence and the accuracy (Guo et al. 2017).",
     ),
-    "precision": Measure("Precision", _percents(1), "higher", meaning="Share of those labelled so that are."),
-    "recall": Measure("Recall", _percents(1), "higher", meaning="Share of those that are that get the label."),
+    "precision": Measure(
+        "Precision",
+        _percents(1),
+        "higher",
+        meaning="Fraction of images with this prediction that really belong to the class.",
+    ),
+    "recall": Measure(
+        "Recall", _percents(1), "higher", meaning="Fraction of the images of the class that are predicted as such."
+    ),
     "f1": Measure("F1", _percents(1), "higher", meaning="Harmonic mean of precision and recall."),
     "average_precision": Measure(
         "Average precision",
         _percents(1),
         "higher",
         short="AP",
-        meaning="Area below the precision–recall curve of one label.",
+        meaning="Area under the precision–recall curve of one label.",
     ),
     "mean_average_precision": Measure(
         "Mean average precision",
@@ -86,12 +93,12 @@ MEASURES: dict[str, Measure] = {
         meaning="Average precision, averaged over the labels that occur.",
     ),
     "exact_match": Measure(
-        "Exact match", percent, "higher", meaning="Share of the images for which every label is right."
+        "Exact match", percent, "higher", meaning="Fraction of images for which every label is right."
     ),
-    "hamming_loss": Measure("Hamming loss", percent, "lower", meaning="Share of the yes-or-no labels that are wrong."),
+    "hamming_loss": Measure("Hamming loss", percent, "lower", meaning="Fraction of yes-or-no labels that are wrong."),
     # Segmentation.
     "pixel_accuracy": Measure(
-        "Pixel accuracy", percent, "higher", meaning="Share of the pixels that get the right class."
+        "Pixel accuracy", percent, "higher", meaning="Fraction of pixels that get the right class."
     ),
     "mean_accuracy": Measure(
         "Mean class accuracy",
@@ -103,7 +110,8 @@ MEASURES: dict[str, Measure] = {
         "Mean IoU",
         percent,
         "higher",
-        meaning="Pixels in both masks over pixels in either, averaged over the classes in one of them.",
+        meaning="Pixels in both masks divided by pixels in either, averaged over the classes present in at least one "
+        "of them.",
     ),
     "weighted_iou": Measure(
         "Frequency-weighted IoU", percent, "higher", meaning="IoU, each class weighted by its share of the pixels."
@@ -112,26 +120,27 @@ MEASURES: dict[str, Measure] = {
         "Boundary F-score",
         percent,
         "higher",
-        meaning="Outlines that lie near each other, of any class: harmonic mean of precision and recall.",
+        meaning="Agreement of outlines that lie close together, whatever their class: harmonic mean of precision and "
+        "recall.",
     ),
-    "iou": Measure("IoU", _percents(1), "higher", meaning="Pixels in both masks over pixels in either."),
-    "share": Measure("Share of the pixels", percent, "neither", short="share"),
+    "iou": Measure("IoU", _percents(1), "higher", meaning="Pixels in both masks divided by pixels in either."),
+    "share": Measure("Fraction of pixels", percent, "neither", short="share"),
     # Reconstruction.
     "psnr": Measure("PSNR", decibels, "higher", meaning="Peak signal-to-noise ratio, in decibels."),
     "ssim": Measure("SSIM", _decimals(4), "higher", meaning="Structural similarity (Wang et al. 2004), up to 1."),
-    "mse": Measure("MSE", _decimals(5), "lower", meaning="Mean squared error of pixels from 0 to 1."),
+    "mse": Measure("MSE", _decimals(5), "lower", meaning="Mean squared error, for pixel values from 0 to 1."),
     "margin": Measure("Margin", decibels, "higher", meaning="PSNR of the network minus that of the baseline."),
     "reconstruction": Measure(
-        "Reconstruction term", _decimals(2), "lower", meaning="Nats an image, at one draw of its code."
+        "Reconstruction term", _decimals(2), "lower", meaning="Nats per image, for one random draw of its code."
     ),
-    "kl": Measure("KL term", _decimals(2), "neither", meaning="Nats an image that the code carries."),
-    "negative_elbo": Measure("Negative ELBO", _decimals(2), "lower", meaning="Sum of both terms, nats an image."),
+    "kl": Measure("KL term", _decimals(2), "neither", meaning="Nats per image that the code carries."),
+    "negative_elbo": Measure("Negative ELBO", _decimals(2), "lower", meaning="Sum of both terms, in nats per image."),
     "nll": Measure(
         "Negative log-likelihood",
         _decimals(2),
         "lower",
         short="NLL",
-        meaning="Nats an image, by importance sampling of the code (Burda et al. 2016).",
+        meaning="Nats per image, by importance sampling of the code (Burda et al. 2016).",
     ),
     "bits_per_dimension": Measure("Bits per dimension", _decimals(3), "lower"),
     # How far to trust a picture of features.
@@ -140,26 +149,26 @@ MEASURES: dict[str, Measure] = {
         percent,
         "higher",
         short="variance",
-        meaning="How much of the features’ spread the axes of the picture keep; for PCA only.",
+        meaning="How much of the features’ variance the axes of the plot keep (PCA only).",
         ends="0% = nothing, 100% = all",
     ),
     "kl_divergence": Measure(
-        "KL divergence", _decimals(3), "lower", short="KL", meaning="What t-SNE minimised, in nats.", ends="0 = perfect"
+        "KL divergence", _decimals(3), "lower", short="KL", meaning="What t-SNE minimises, in nats.", ends="0 = perfect"
     ),
     "ari": Measure(
         "Adjusted Rand index",
         _decimals(3),
         "higher",
         short="ARI",
-        meaning="How far the clusters of the picture and the classes agree on which pairs of images belong together.",
-        ends="0 = as by chance, 1 = the same groups",
+        meaning="How well the clusters in the plot and the classes agree on which pairs of images belong together.",
+        ends="0 = chance level, 1 = identical groups",
     ),
     "nmi": Measure(
         "Normalised mutual information",
         _decimals(3),
         "higher",
         short="NMI",
-        meaning="How much the cluster of an image says about its class, and the other way round.",
+        meaning="How much an image’s cluster tells about its class, and vice versa.",
         ends="0 = nothing, 1 = everything",
     ),
     "cluster_accuracy": Measure(
@@ -167,38 +176,39 @@ MEASURES: dict[str, Measure] = {
         percent,
         "higher",
         short="matched",
-        meaning="Share of images whose class is right if each cluster is given a class, one to one, as suits all best.",
-        ends="{chance} = by chance, 100% = all",
+        meaning="Fraction of images whose class is right when each cluster is assigned one class in the best "
+        "one-to-one matching.",
+        ends="{chance} = chance level, 100% = all",
     ),
     "silhouette": Measure(
         "Silhouette",
         _decimals(3),
         "higher",
-        meaning="How much nearer an image lies to its own cluster than to the next one; classes play no part.",
-        ends="−1 = misplaced, 0 = on a border, 1 = tight and apart",
+        meaning="How much closer an image lies to its own cluster than to the next one; ignores classes.",
+        ends="−1 = in the wrong cluster, 0 = on a border, 1 = tight and well separated",
     ),
     "trustworthiness": Measure(
         "Trustworthiness",
         _decimals(3),
         "higher",
         short="trust",
-        meaning="Whether neighbours in the picture are neighbours among the features too.",
-        ends="about 0.5 = as by chance, 1 = always",
+        meaning="Whether neighbours in the plot are also neighbours among the features.",
+        ends="about 0.5 = chance level, 1 = always",
     ),
     "continuity": Measure(
         "Continuity",
         _decimals(3),
         "higher",
         short="contin",
-        meaning="Whether neighbours among the features are neighbours in the picture too.",
-        ends="about 0.5 = as by chance, 1 = always",
+        meaning="Whether neighbours among the features are also neighbours in the plot.",
+        ends="about 0.5 = chance level, 1 = always",
     ),
     "neighbours_kept": Measure(
         "Neighbours kept",
         _decimals(3),
         "higher",
         short="kept",
-        meaning="Share of an image’s nearest neighbours among the features that are its nearest in the picture, too.",
+        meaning="Fraction of an image’s nearest neighbours among the features that are also its nearest in the plot.",
         ends="0 = none, 1 = all",
     ),
     "distance_correlation": Measure(
@@ -206,16 +216,17 @@ MEASURES: dict[str, Measure] = {
         _decimals(3),
         "higher",
         short="Spearman",
-        meaning="Whether pairs of images that lie farther apart in the picture also do among the features (Spearman).",
-        ends="0 = as by chance, 1 = in the same order",
+        meaning="Whether pairs of images that are farther apart in the plot are also farther apart among the "
+        "features (Spearman).",
+        ends="0 = chance level, 1 = same order",
     ),
     "knn_accuracy": Measure(
         "kNN accuracy",
         percent,
         "higher",
         short="kNN",
-        meaning="Share of images whose class is that of most of their nearest neighbours.",
-        ends="{chance} = by chance, 100% = all",
+        meaning="Fraction of images whose class is the most common among their nearest neighbours.",
+        ends="{chance} = chance level, 100% = all",
     ),
     # Layers compared.
     "probe_accuracy": Measure(
@@ -223,31 +234,33 @@ MEASURES: dict[str, Measure] = {
         percent,
         "higher",
         short="probe",
-        meaning="Share of test images whose class a linear classifier reads from the layer. It is fitted to training "
-        "images, and its regularisation is chosen on a part of these.",
-        ends="{chance} = by chance, 100% = all",
+        meaning="Fraction of test images whose class a linear classifier can read from the layer. It is fitted to "
+        "training images, some of which choose its regularisation.",
+        ends="{chance} = chance level, 100% = all",
     ),
     "nearest_mean_accuracy": Measure(
         "Nearest class mean",
         percent,
         "higher",
         short="nearest mean",
-        meaning="Share of all images that lie nearest to the mean of their own class, leaving themselves out.",
-        ends="{chance} = by chance, 100% = all",
+        meaning="Fraction of images that lie closest to the mean of their own class, computed without the image "
+        "itself.",
+        ends="{chance} = chance level, 100% = all",
     ),
     "scatter_ratio": Measure(
         "Scatter ratio",
         _decimals(3),
         "higher",
-        meaning="How far the class means scatter, over how far images scatter about the mean of their class.",
-        ends="0 = the classes have one mean; it has no upper end",
+        meaning="Scatter of the class means, divided by the scatter of images about their class mean.",
+        ends="0 = all classes share one mean; no upper limit",
     ),
     "effective_rank": Measure(
         "Effective rank",
         _decimals(1),
         "neither",
-        meaning="In how many directions the features spread: 1 for a line, the number of features if all are alike.",
-        ends="it describes the layer; neither end is better",
+        meaning="Number of directions in which the features vary: 1 for a line, the number of features if all "
+        "directions vary equally.",
+        ends="describes the layer; neither more nor less is better",
     ),
     "cka": Measure("CKA", _decimals(3), "neither", meaning="Linear centred kernel alignment, debiased."),
     # How faithful a map is.
@@ -257,49 +270,51 @@ MEASURES: dict[str, Measure] = {
         _percents(1),
         "higher",
         short="in mask",
-        meaning="Share of the map’s positive attribution that lies inside the mask.",
+        meaning="Fraction of the map’s positive attribution that lies inside the mask.",
     ),
     "pointing_game": Measure(
         "Pointing game",
         _percents(1),
         "higher",
         short="pointing",
-        meaning="Share of the images whose map has its maximum inside the mask (Zhang et al. 2016).",
+        meaning="Fraction of images whose map has its maximum inside the mask (Zhang et al. 2016).",
     ),
     "deletion": Measure(
         "Deletion area",
         _percents(1),
         "lower",
         short="deletion",
-        meaning="Area below the class’s probability while the map’s highest pixels are hidden (Petsiuk et al. 2018).",
+        meaning="Area under the class’s probability as the map’s highest pixels are deleted (Petsiuk et al. 2018).",
     ),
     "insertion": Measure(
         "Insertion area",
         _percents(1),
         "higher",
         short="insertion",
-        meaning="Area below the class’s probability while the map’s highest pixels appear (Petsiuk et al. 2018).",
+        meaning="Area under the class’s probability as the map’s highest pixels are inserted (Petsiuk et al. 2018).",
     ),
     "faithfulness_gain": Measure(
-        "Insertion less deletion",
+        "Insertion minus deletion",
         _percents(1),
         "higher",
         short="ins − del",
-        meaning="How much sooner a class is there when a map’s highest pixels appear than it is lost when they go.",
+        meaning="Insertion area minus deletion area: high if the map’s highest pixels alone are enough for the "
+        "class, and it is lost without them.",
     ),
     "average_drop": Measure(
         "Average drop",
         _percents(1),
         "lower",
         short="avg drop",
-        meaning="What showing only the marked pixels costs the class’s probability (Chattopadhay et al. 2018).",
+        meaning="How much of the class’s probability is lost when only the marked pixels are shown (Chattopadhay et "
+        "al. 2018).",
     ),
     "increase": Measure(
         "Increase in confidence",
         _percents(1),
         "higher",
         short="increase",
-        meaning="Share of the images whose probability rises when only the marked pixels are shown.",
+        meaning="Fraction of images whose probability rises when only the marked pixels are shown.",
     ),
     "score": Measure("Score", lambda value: f"{value:.4g}" if is_number(value) else DASH, "neither"),
     "rank_correlation": Measure("Rank correlation", _decimals(3), "neither", short="correlation"),

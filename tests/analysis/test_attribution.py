@@ -101,7 +101,7 @@ def test_images_without_labels_are_explained(make):
     assert len(group.names) == 8
     assert {facts["label"] for facts in group.facts} == {None}
     assert {facts["correct"] for facts in group.facts} == {None}
-    with pytest.raises(InputError, match=r"--images is 'correct:3', but the images of tiny have no labels; give first"):
+    with pytest.raises(InputError, match=r"--images is 'correct:3', but the images of tiny have no labels; use first"):
         analyse(make(labelled=False), "attribution", images="correct:3")
     with pytest.raises(InputError, match="--target is label, but these images have no labels"):
         analyse(make(labelled=False), "attribution", target="label")
@@ -125,8 +125,8 @@ def test_a_rule_that_fits_no_image_is_said(make, capsys):
     subject = make(model=ClassMeans())
     (group,) = analyse(subject, "attribution", images="mixed:4").result.groups
     assert group.name == "correct"
-    assert "Wrongly classified images: there are none" in capsys.readouterr().err
-    with pytest.raises(InputError, match="no image is wrong: there is nothing to explain; take others"):
+    assert "Wrongly classified images: no such images" in capsys.readouterr().err
+    with pytest.raises(InputError, match="there is nothing to explain: no image is wrong; choose other images"):
         analyse(subject, "attribution", images="wrong:4")
 
 
@@ -135,10 +135,10 @@ def test_a_rule_that_fits_no_image_is_said(make, capsys):
     [
         (
             {"images": "best:3"},
-            r"expected indices as in 3,14,15, a rule as in first:8, correct:8, wrong:8, mixed:8, or",
+            r"expected indices such as 3,14,15, a rule such as first:8, correct:8, wrong:8, mixed:8, or",
         ),
-        ({"images": "correct:0"}, "expected indices as in"),
-        ({"images": "3,24"}, "--images names index 24, expected 0 to 23"),
+        ({"images": "correct:0"}, "expected indices such as"),
+        ({"images": "3,24"}, "--images contains index 24, expected 0 to 23"),
         (
             {"images": "nowhere.png"},
             "--images is nowhere.png, which does not exist; expected an image file or a folder",

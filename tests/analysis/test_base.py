@@ -133,7 +133,7 @@ def test_a_chosen_name_is_checked_before_any_work(subject, capsys):
     assert subject.model().passes == passes
     assert analyse(subject, "features", layer="fc1", name="other").name == "features/mine"
     command = f"`glassnet analyses {subject.store.folder} --rename features/mine other`"
-    assert f"features/mine has these settings; for another name: {command}." in capsys.readouterr().err
+    assert f"features/mine already has these settings; to rename it: {command}." in capsys.readouterr().err
 
 
 def test_what_another_version_made_is_said(subject, monkeypatch, capsys):
@@ -142,7 +142,7 @@ def test_what_another_version_made_is_said(subject, monkeypatch, capsys):
     assert "another version" not in capsys.readouterr().err
     monkeypatch.setattr(base_module, "code_digest", lambda *_packages: "other")
     again = analyse(subject, "features", layer="fc1")
-    assert "features/fc1 was made by another version of glassnet's code; remove it with" in capsys.readouterr().err
+    assert "features/fc1 was made by another version of glassnet; remove it with" in capsys.readouterr().err
     assert again.name == "features/fc1"
 
 
@@ -157,7 +157,7 @@ def test_where_nothing_can_be_written_it_is_computed_and_that_is_said_once(subje
     assert bare.entry is again.entry is None
     assert bare.plots
     assert subject.model().passes == passes  # what is shared remembers it
-    assert capsys.readouterr().err.count("is read-only: analyses are not kept") == 1
+    assert capsys.readouterr().err.count("is read-only, so the analyses are not saved") == 1
     assert sorted(subject.path.rglob("*")) == before
     assert analyse(subject, "features", layer="fc2").entry.path == kept.entry.path  # what is there is read
 
@@ -229,9 +229,9 @@ def test_settings_may_be_given_as_one_has_them():
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"rows": (99,)}, "rows names 99, expected places of the"),
-        ({"rows": (-1,)}, "rows names -1, expected places of the"),
-        ({"rows": ()}, "rows is empty, expected places of the"),
+        ({"rows": (99,)}, "rows names 99, expected indices of the"),
+        ({"rows": (-1,)}, "rows names -1, expected indices of the"),
+        ({"rows": ()}, "rows is empty, expected indices of the"),
         ({"rows": (0, 1), "targets": (0,)}, "there are 1 targets for 2 rows; give one for each"),
     ],
 )

@@ -90,7 +90,7 @@ def test_without_labels_there_are_images_and_no_classes(make):
     result = analyse(make(labelled=False), "channels").result
     assert result.channels.classes is None
     assert (result.ablations, result.agreement(), result.selective("bn").tolist()) == ({}, None, [])
-    assert result.notes == ("The images have no labels, so what the network loses without a channel is not known.",)
+    assert result.notes == ("The images have no labels, so the loss from removing a channel cannot be measured.",)
     assert list(facts(result, "conv2", 0)) == ["active in 100.0% of images"]
 
 
@@ -353,7 +353,7 @@ def test_the_validation_part_is_what_the_epoch_was_chosen_by(copy):
         found.entry.path
         == analyse(subject, "channels", layers="conv2", split="validation", images=100, ablation_images=50).entry.path
     )
-    with pytest.raises(InputError, match="tiny is no run, and has no images that its epoch was chosen by"):
+    with pytest.raises(InputError, match="tiny has no validation images, because it is not a run"):
         analyse(make_subject(), "channels", split="validation")
 
 

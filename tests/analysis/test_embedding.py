@@ -85,9 +85,7 @@ def test_images_without_labels_are_embedded_and_no_class_is_invented(make, tmp_p
 def test_few_images_make_a_picture_or_are_refused_in_a_sentence(make, method):
     assert len(analyse(make(n=5), "embedding", layer="fc1", method=method).result.points) == 5
     for n in (1, 2, 4):
-        with pytest.raises(
-            InputError, match=rf"{n} images? (is|are) too few for a picture of fc1, expected at least 5"
-        ):
+        with pytest.raises(InputError, match=rf"{n} images? (is|are) too few for a plot of fc1, expected at least 5"):
             analyse(make(n=n), "embedding", layer="fc1", method=method)
 
 
@@ -102,7 +100,7 @@ def test_features_that_are_all_the_same_are_refused(make, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"dims": 9, "method": "pca"}, "fc1 gives 6 numbers for 24 images; they have no 9 dimensions"),
+        ({"dims": 9, "method": "pca"}, "fc1 gives 6 numbers for 24 images, too few for 9 dimensions"),
         ({"perplexity": (5, 30)}, "--perplexity is 30, expected at most 7.66667 for 24 images"),
         ({"clusters": 1}, "--clusters is 1, expected 2 to 24, the number of images"),
         ({"clusters": 25}, "--clusters is 25, expected 2 to 24"),
@@ -165,7 +163,7 @@ def test_pacmap_makes_a_picture_and_refuses_few_images(make, tmp_path):
     assert analysis.entry.name == "pacmap2-fc1"
     assert analysis.result.title == "PaCMAP of fc1, 2 dimensions"
     assert "PaCMAP axis 1" in (analysis.entry.path / "points.svg").read_text()
-    with pytest.raises(InputError, match="9 images are too few for a picture of fc1, expected at least 10"):
+    with pytest.raises(InputError, match="9 images are too few for a plot of fc1, expected at least 10"):
         analyse(make(n=9), "embedding", layer="fc1", method="pacmap")
 
 

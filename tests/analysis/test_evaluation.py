@@ -84,7 +84,7 @@ def test_one_forward_pass_serves_measures_figures_and_tables(subject):
     analysis = analyse(subject, "evaluation")
     assert subject.model().passes - before == 24
     assert [words.name for words in analysis.figures][:2] == ["confusion-matrix", "worst-mistakes"]
-    assert f"{len(analysis.result.wrong)} of 24 images are classified wrongly" in analysis.figures[1].caption
+    assert f"{len(analysis.result.wrong)} of 24 images are misclassified" in analysis.figures[1].caption
 
 
 def test_predictions_name_images_by_their_number(subject):
@@ -143,11 +143,11 @@ def test_predictions_of_a_folder_that_is_taken_whole_name_its_files(folder_run, 
 
 
 def test_what_cannot_be_measured_is_refused(make, copy):
-    with pytest.raises(InputError, match="has images without labels, so that nothing can be measured; give labels"):
+    with pytest.raises(InputError, match="has images without labels, so nothing can be measured; give labels"):
         evaluate(make(labelled=False))
-    with pytest.raises(InputError, match="--flip is of no use to classification, only to segmentation"):
+    with pytest.raises(InputError, match="--flip applies to segmentation only, not to classification"):
         evaluate(make(), flip=True)
-    with pytest.raises(InputError, match="--data mnist needs a run, and tiny is a network with images; leave it out"):
+    with pytest.raises(InputError, match="--data mnist needs a run, but tiny is a network with images; leave it out"):
         evaluate(make(), data="mnist")
     with pytest.raises(InputError, match="has only the images that it was given, no training part"):
         evaluate(make(), split="train")

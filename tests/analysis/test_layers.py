@@ -48,7 +48,7 @@ def test_two_runs_are_aligned(copy, tmp_path):
     assert np.allclose(np.diag(between.matrix), 1)  # it is the same network
     assert analysis.result.part == "training images"
     assert analysis.name == "layers/fc1+fc2-against-other"
-    with pytest.raises(InputError, match="the run itself; give another run"):
+    with pytest.raises(InputError, match="this run itself; give another run"):
         analyse(copy, "layers", against=str(copy.path))
     with pytest.raises(InputError, match="no run at"):
         analyse(copy, "layers", against=str(tmp_path / "nowhere"))
@@ -56,14 +56,16 @@ def test_two_runs_are_aligned(copy, tmp_path):
 
 def test_what_cannot_be_compared_is_refused_before_any_work(make, tmp_path):
     subject = make(labelled=False)
-    with pytest.raises(InputError, match="has images without labels, by which layers are compared; give labels"):
+    with pytest.raises(InputError, match="has images without labels, but comparing layers needs labels; give some"):
         analyse(subject, "layers")
-    with pytest.raises(InputError, match="--against needs a run, and tiny is a network with images; leave it out"):
+    with pytest.raises(InputError, match="--against compares runs, but tiny is a network without a run; leave it out"):
         analyse(make(), "layers", against="runs/x")
     for n in (1, 2, 5):
         few = make(n=n)
         passes = few.model().passes
-        with pytest.raises(InputError, match=r"images of . classes to fit to and . to score; expected two classes, 3"):
+        with pytest.raises(
+            InputError, match=r"images of . classes to fit and . to score; expected at least two classes, 3"
+        ):
             analyse(few, "layers")
         assert few.model().passes == passes
     with pytest.raises(InputError, match="no layer 'fc9'"):

@@ -58,7 +58,7 @@ def test_methods_of_the_input_are_left_out_and_alone_refused(make):
     subject = make(model=ClassMeans())
     analysis = analyse(subject, "ranking", methods=("saliency", "layercam"), images="first:3", steps=2)
     assert {one.method for one in analysis.result.layers} == {"layercam"}
-    with pytest.raises(InputError, match="saliency explains the input and no layer"):
+    with pytest.raises(InputError, match="saliency explains the input, not layers"):
         analyse(subject, "ranking", methods=("saliency",), images="first:3")
     with pytest.raises(InputError, match="no method 'x'"):
         analyse(subject, "ranking", methods=("x",), images="first:3")

@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 pytestmark = pytest.mark.browser
 
 TITLES = [
-    "Which classes are confused", "Where it looks", "What it tells apart", "Layer by layer",
+    "Which classes are confused", "Where it looks", "What it distinguishes", "Layer by layer",
     "Learning curves and the network", "How these numbers were made", "Settings and versions",
 ]  # fmt: skip
 

@@ -17,7 +17,7 @@ from glassnet.analysis import analyse
 from glassnet.run.store import Store
 from tiny_runs import replace_weights
 
-HEADINGS = ("What it tells apart", "Layer by layer", "Settings and versions")
+HEADINGS = ("What it distinguishes", "Layer by layer", "Settings and versions")
 
 
 def save_digits(folder, split, per_class):
@@ -100,7 +100,7 @@ def test_eval_on_another_folder_stays_inside_the_run_and_names_its_files(capsys,
 
 
 def test_flip_is_of_no_use_to_a_classifier(capsys, copy):
-    assert "--flip is of no use to classification, only to segmentation" in refused(capsys, "eval", copy.path, "--flip")
+    assert "--flip applies to segmentation only, not to classification" in refused(capsys, "eval", copy.path, "--flip")
     assert not (copy.path / "analyses").exists()
 
 
@@ -153,7 +153,7 @@ def test_report_of_two_runs_compares_them(capsys, copy, tmp_path):
     document = answer(capsys, "report", copy.path, tmp_path / "second", "--out", tmp_path / "both.html")
     assert document["runs"] == [str(copy.path), str(tmp_path / "second")]
     html = (tmp_path / "both.html").read_text()
-    assert "The runs of this report" in html
+    assert "The runs in this report" in html
     assert "second" in html
 
 
@@ -217,7 +217,7 @@ def test_a_report_of_a_run_that_may_only_be_read_is_written_elsewhere(capsys, co
     monkeypatch.setattr(os, "access", lambda path, mode: not Path(path).is_relative_to(copy.path) and real(path, mode))
     before = sorted(copy.path.rglob("*"))
     sentence = refused(capsys, "report", copy.path)
-    assert sentence.endswith("the report cannot be written there; give a file elsewhere, as in --out report.html.")
+    assert sentence.endswith("the report cannot be written there; give another file, as in --out report.html.")
     assert "making" not in sentence
     copy.path.chmod(0o555)
     try:
@@ -225,7 +225,7 @@ def test_a_report_of_a_run_that_may_only_be_read_is_written_elsewhere(capsys, co
     finally:
         copy.path.chmod(0o755)
     assert code == 0, err
-    assert f"{copy.path} is read-only: analyses are not kept." in err
+    assert f"{copy.path} is read-only, so the analyses are not saved." in err
     assert sorted(copy.path.rglob("*")) == before
     html = (tmp_path / "page.html").read_text()
     assert all(name in html for name in HEADINGS), re.findall("<h[23].*", html)

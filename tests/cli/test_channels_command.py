@@ -91,7 +91,7 @@ def test_a_network_with_photographs_without_labels(capsys, tmp_path):
     assert "selectivity" not in out
     assert f"sheet: {tmp_path}/kept/analyses/channels/conv-ablate0/channels-0.png" in out
     _, out, _ = call(capsys, *words, "--out", tmp_path / "kept")
-    assert "The images have no labels, so what the network loses without a channel is not known." in out
+    assert "The images have no labels, so the loss from removing a channel cannot be measured." in out
 
 
 @pytest.mark.parametrize(

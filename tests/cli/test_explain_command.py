@@ -158,10 +158,10 @@ def test_a_verdict_that_the_images_do_not_settle_is_printed_as_undecided():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--images", "some"], "--images is 'some', expected indices as in 3,14,15"),
+        (["--images", "some"], "--images is 'some', expected indices such as 3,14,15"),
         (["--images", "²"], "--images is '²', expected"),
         (["--images", "wrong:0"], "--images is 'wrong:0', expected"),
-        (["--images", "5000"], "--images names index 5000, expected 0 to 999"),
+        (["--images", "5000"], "--images contains index 5000, expected 0 to 999"),
         (["--images", "missing.jpg"], "--images is missing.jpg, which does not exist"),
         (["--images", "EMPTY"], "holds no image files; expected some that end in"),
         (["--images", "BROKEN"], "broken.png"),

@@ -193,7 +193,7 @@ def test_a_model_by_name_has_a_report(capsys, place):
         (["eval", "net.py:make", "--data", "folder:none"], "none does not exist; expected an image file or a folder"),
         (["explain", "net.py:make", "--images", "missing.jpg"], "missing.jpg does not exist; expected an image file"),
         (["eval", "net.py:ten", *DATA, *SIZE], "tells 10 classes apart, and there are 2 names"),
-        (["eval", "net.py:make", "--data", "folder:plain", *SIZE], "has images without labels, so that nothing"),
+        (["eval", "net.py:make", "--data", "folder:plain", *SIZE], "has images without labels, so nothing"),
         (["eval", "net.py:make", *DATA, *SIZE, "--split", "train"], "no training part; leave"),
         (["eval", "net.py:make", *DATA, "--model-options", "a=b"], "--model-options are for models"),
         (["explain", "vgg_small", "--images", "plain", "--model-options", "weights=x"], "no option 'weights' in"),
@@ -233,7 +233,7 @@ def test_a_run_that_is_given_twice_is_reported_once(copy, capsys):
     (copy.path.parent / "link").symlink_to(copy.path)
     each = _each_once(as_subject(path) for path in (copy.path, copy.path.parent / "link"))
     assert [subject.path for subject in each] == [copy.path]
-    assert "run is given more than once; the report has it once." in capsys.readouterr().err
+    assert "run is given more than once; the report includes it once." in capsys.readouterr().err
 
 
 def test_a_folder_of_a_networks_analyses_says_what_to_type(capsys, place):
@@ -325,4 +325,4 @@ def test_of_many_classes_those_are_listed_that_are_true_or_predicted(capsys, pla
     rows = [line.split() for line in table.splitlines() if line.split()[-1:] and line[:1].isdigit()]
     predicted = int(model(images[:1]).argmax())
     assert {row[0] for row in rows if len(row) == 5} == {str(one) for one in {0, 7, predicted}}
-    assert f"{40 - len({0, 7, predicted})} other classes have no image here and are predicted for none." in table
+    assert f"{40 - len({0, 7, predicted})} other classes have no image here and are never predicted." in table

@@ -147,7 +147,7 @@ def test_a_network_that_views_its_maps_is_trained_in_the_order_that_it_needs(cap
         (["train", "--model", "net.py:make", *DATA, "--low-res-epochs", 0.5], "--low-res-epochs is of no use to class"),
         (["eval", "convnet", *DATA, "--weights", "w.pt"], "--weights is for a network by reference, as in net.py:make"),
         (["eval", "net.pt2", *DATA, "--image-size", 32], "--image-size is 32, but net.pt2 was exported for 16; leave"),
-        (["eval", "hf:vit", "--data", "folder:three"], "has images without labels, so that nothing can be measured"),
+        (["eval", "hf:vit", "--data", "folder:three"], "has images without labels, so nothing can be measured"),
         (["eval", "hf:none/", *DATA], "hf:none cannot be loaded (GLASSNET_OFFLINE forbids downloads)"),
         (["eval", "net.py:sized", *DATA], "net.py:sized needs num_classes; give --num-classes."),
         (["models", "net.py:number"], "net.py has no 'number', expected a function that makes the network"),

@@ -178,7 +178,7 @@ def test_an_earlier_export_is_replaced_and_other_files_are_not(made, run, static
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"images": "99999"}, "--images names index 99999"),
+        ({"images": "99999"}, "--images contains index 99999"),
         ({"images": "best:3"}, "--images is 'best:3'"),
         ({"layers": ["conv9"]}, "no layer 'conv9'"),
     ],

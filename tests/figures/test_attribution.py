@@ -68,7 +68,7 @@ def test_what_is_explained_is_outlined_on_the_image_and_on_maps_that_are_not_zer
         ((x0, y0), (x0, y2)), ((x0, y2), (x2, y2)), ((x2, y1), (x2, y2)),
         ((x1, y1), (x2, y1)), ((x1, y0), (x1, y1)), ((x0, y0), (x1, y0)),
     }  # fmt: skip
-    assert "White line: the outline of what is explained." in texts(figure)
+    assert "White line: outline of the explained region." in texts(figure)
     empty = attribution_grid(IMAGES, maps("conv1"), ["conv1"], ["gradcam"], CAPTIONS, regions=np.zeros_like(regions))
     assert not any(outlined(empty))
     assert not any("White line" in text for text in texts(empty))
@@ -197,7 +197,7 @@ def test_what_does_not_fit_is_refused():
         with pytest.raises(InputError, match=match):
             attribution_grid(IMAGES, maps("a") if given is None else given, layers, methods, captions)
 
-    refused("got 2 images and 1 captions, expected a caption per image", captions=["one"])
+    refused("got 2 images and 1 captions, expected one caption per image", captions=["one"])
     refused("there is no map of lrp, expected one at any of a", methods=["gradcam", "lrp"])
     refused("there is no map at b, expected one of any of gradcam, guided_gradcam", layers=["a", "b"])
     refused("there are no maps to draw", methods=[])

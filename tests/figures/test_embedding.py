@@ -165,7 +165,7 @@ def test_forty_classes(points, texts):
     targets[:20] = 0
     told = texts(embedding_figure(places, targets, targets, [f"breed {i}" for i in range(40)], {}, "t"))
     assert "class (the 30 largest of 40)" in told
-    assert "cluster → class that it is matched to (the first 30 of 40)" in told
+    assert "cluster → class it is matched to (the first 30 of 40)" in told
     assert "breed 0" in told
 
 

@@ -107,7 +107,7 @@ def test_a_layer_without_a_share_is_a_gap_and_what_is_left_out_is_told(texts):
     drawn = figures.mask_share({"own": network})
     told = texts(drawn)
     assert {"25", "4 px", "2 px", "−1,200"} <= set(told)
-    assert any("−n: so many maps are all zero" in text for text in told)
+    assert any("−n: this many maps are all zero" in text for text in told)
     line = next(line for line in drawn.axes[0].lines if len(line.get_xdata()) == 2 and line.get_marker() == "o")
     assert np.isnan(line.get_ydata()[1])
     none = replace(network, shares=gap * np.nan, intervals=np.full((2, 2), np.nan), left_out=np.array([9, 9]))
@@ -146,7 +146,7 @@ def test_curves_of_one_image_have_no_bands(texts):
 @pytest.mark.usefixtures("unchecked")
 def test_the_randomisation_names_its_steps(texts):
     told = texts(figures.sanity_curves(["trained", "fc2", "conv1"], {"guided_backpropagation": FALL}))
-    assert {"fc2", "conv1", "Guided backpropagation", "0.5: above it, the loss goes unnoticed"} <= set(told)
+    assert {"fc2", "conv1", "Guided backpropagation", "0.5: above it, the randomisation goes unnoticed"} <= set(told)
     with pytest.raises(InputError, match="got 0 methods and 3 steps"):
         figures.sanity_curves(["trained", "a", "b"], {})
     with pytest.raises(InputError, match=r"the correlations of a have shape \(3, 3\), expected \(2, 3\)"):

@@ -78,9 +78,9 @@ def test_rows_that_do_not_fit_are_refused():
         with pytest.raises(InputError, match=match):
             tuning_figure(labels, values, metric="accuracy", title="t", **changes)
 
-    refused("got 0 labels and values of 0 cells", [], [])
-    refused("got 3 labels and values of 2 cells, expected one of each per cell", values=VALUES[1:])
-    refused(r"32,32 has the values \[\], expected a number for each seed", values=[[1.0], [], [1.0]])
+    refused("got 0 labels and values for 0 cells", [], [])
+    refused("got 3 labels and values for 2 cells, expected one of each per cell", values=VALUES[1:])
+    refused(r"32,32 has the values \[\], expected one number per seed", values=[[1.0], [], [1.0]])
     refused(r"16,16 has the values \[inf\]", values=[[float("inf")], [1.0], [1.0]])
     refused("all seeds of all cells failed", values=[[float("nan")]] * 3)
     refused("report has 1 numbers, expected 3", report=[0.5])

@@ -157,7 +157,9 @@ def answers(examples: tuple[Example, ...], classes: tuple[str, ...]) -> Answers:
         channels = tuple(Map(f"channel {number}", map.png, "+0.42") for number, map in enumerate(one.maps[1:]))
         shares = tuple((name, 0.6 / 2**place) for place, name in enumerate(classes[:5]))
         made.append(Answer(one.name, one.thumbnail, shares, one.maps[:1], channels))
-    return Answers("What it says of each image", tuple(made), "It must choose among these.", "Orange raises the score.")
+    return Answers(
+        "What the network sees in each image", tuple(made), "It must choose among these.", "Orange raises the score."
+    )
 
 
 def galleries(wrong: tuple[int, ...], typical: tuple[int, ...]) -> tuple[Gallery | Prose, ...]:

@@ -23,7 +23,7 @@ from glassnet.subject import Subject
 from glassnet.tasks import TASKS
 
 TITLES = [
-    "Which classes are confused", "Where it looks", "What it tells apart", "Layer by layer",
+    "Which classes are confused", "Where it looks", "What it distinguishes", "Layer by layer",
     "Learning curves and the network", "How these numbers were made", "Settings and versions",
 ]  # fmt: skip
 HOSTILE = ['<img src=x onerror="alert(1)">', "{{ 7 * 7 }}", "</script><script>alert(2)</script>"]
@@ -126,10 +126,10 @@ def test_it_is_written_the_same_again_or_elsewhere(run, tmp_path):
 @pytest.mark.parametrize(
     ("kind", "file", "title", "words"),
     [
-        ("evaluation", "analysis.json", "Results", "Its images were not evaluated: "),
-        ("evaluation", "arrays.npz", "Results", "Its images were not evaluated: "),
-        ("embedding", "analysis.json", "What it tells apart", "Some pictures of its features are not here: "),
-        ("attribution", "analysis.json", "Layer by layer", "Some maps of its predictions are not here: "),
+        ("evaluation", "analysis.json", "Results", "The images were not evaluated: "),
+        ("evaluation", "arrays.npz", "Results", "The images were not evaluated: "),
+        ("embedding", "analysis.json", "What it distinguishes", "Some plots of its features are missing: "),
+        ("attribution", "analysis.json", "Layer by layer", "Some maps of its predictions are missing: "),
     ],
 )
 def test_a_damaged_analysis_is_left_out_and_said_and_the_rest_is_written(
@@ -160,7 +160,7 @@ def test_a_damaged_figure_gives_way_to_its_other_file_or_is_left_out_and_said(ru
     drawing.unlink()
     drawing.with_suffix(".png").unlink()
     page = page_of(gn.report(run), outline)
-    assert "is left out: its files are not there." in page.text
+    assert "is left out: its files are missing." in page.text
     assert "Correctly classified images, layer by layer" in page.text
 
 
@@ -195,7 +195,7 @@ def test_the_report_says_which_layer_to_look_at(run, outline):
     text = page_of(gn.report(run), outline).text
     assert " ".join(ranking.result.recommendation().split()) in " ".join(text.split())
     assert "The layers ranked: 5 images (first:5), Grad-CAM" in text
-    assert "Layers by how faithful their maps are: mean and 95% interval over 5 images" in text
+    assert "Layers ranked by how faithful their maps are: mean and 95% interval over 5 images" in text
     derived = ranking_of(measured.result, seed=0)
     assert derived.images == 3
     assert " ".join(derived.recommendation().split()) in " ".join(text.split())
@@ -228,8 +228,8 @@ def test_the_sentence_above_a_picture_claims_what_was_measured(digits, outline):
     images, labels = digits
     subjects = [gn.Subject(network(10), images, given) for given in (labels, None)]
     leads = [_lead(gn.analyse(one, "embedding", layer="4", method="tsne").result) for one in subjects]
-    assert leads[0].endswith("own class; the more, the better this picture of 4 separates the classes.")
-    assert "neighbours here are neighbours in 4 at a trustworthiness of " in leads[1]
+    assert leads[0].endswith("own class; the higher this number, the better this plot of 4 separates the classes.")
+    assert "Neighbours here are neighbours in 4 with a trustworthiness of " in leads[1]
 
 
 # ---- several ----
@@ -252,7 +252,7 @@ def test_a_network_without_a_run_is_compared_by_its_evaluation(reported, digits,
     own = gn.Subject(network(10), images, labels, name="my network")
     page = page_of(gn.report([reported, own], out=tmp_path / "both.html"), outline)
     accuracy = f"{100 * gn.evaluate(own).accuracy:.2f}%"
-    *_, row = page.text.partition("The runs of this report")[2].partition("my network")
+    *_, row = page.text.partition("The runs in this report")[2].partition("my network")
     assert accuracy in row[:200]
 
 
@@ -321,9 +321,12 @@ def test_numbers_of_other_weights_and_images_are_left_out_and_said(digits, tmp_p
     (tmp_path / "own.png").unlink()  # what was found of it is of this network all the same
     page = page_of(gn.report(subject), outline)
     outdated = ("evaluation/test", "attribution/first1-gradcam", "attribution/own.png-gradcam")
-    assert f"Left out, as they are of other images or weights than are there now: {', '.join(outdated)}." in page.text
+    assert (
+        f"Left out, because they were made with images or weights that have changed since: {', '.join(outdated)}."
+        in page.text
+    )
     err = capsys.readouterr().err
-    assert all(f"left out: {one} is of other images or weights" in err for one in outdated)
+    assert all(f"left out: {one} was made with images or weights" in err for one in outdated)
     accuracy = f"{100 * (labels == 0).float().mean():.2f}%"
     assert accuracy in page.text.partition("95% interval")[0]
     assert page.text.count("Also explained: own.png") == 1
@@ -334,10 +337,10 @@ def test_numbers_of_other_weights_and_images_are_left_out_and_said(digits, tmp_p
 
 def test_without_labels_nothing_is_said_of_right_and_wrong(digits, tmp_path, outline):
     page = page_of(gn.report(gn.Subject(network(), digits[0]), out=tmp_path / "page.html"), outline)
-    assert "Its images have no labels, so that right and wrong cannot be told apart." in page.text
+    assert "The images have no labels, so right and wrong cannot be told apart." in page.text
     for words in ("accuracy", "own class", "Ringed", "Adjusted Rand"):
         assert words not in page.text.partition("How these numbers were made")[0].replace(
-            "How to read these pictures and numbers", ""
+            "How to read these plots and numbers", ""
         )
     assert next(words for level, words in page.headings if level == 2) == "What it sees"
 
@@ -376,7 +379,7 @@ def test_what_cannot_be_made_is_left_out_and_said_and_the_rest_is_written(name, 
     titles = [words for level, words in page.headings if level == 2]
     assert titles[:-1] == [*TITLES[:4], "The network", TITLES[5]]
     assert ("left out: " in capsys.readouterr().err) == lacks
-    assert ("Some pictures of its features are not here: " in page.text) == lacks
+    assert ("Some plots of its features are missing: " in page.text) == lacks
     assert not any("onerror" in attributes for _, attributes in page.elements)
     assert {a.get("type") for a in page.having("script")} <= {None, "application/json"}
     assert all(one in page.text for one in (name, *classes))
@@ -434,13 +437,17 @@ def test_the_other_tasks_have_a_report_too(request, fixture, words, tmp_path, ou
 @pytest.mark.parametrize(
     ("leak", "summed", "method"),
     [
-        (0, "The test images took no part in either.", "the test images choose nothing."),
+        (0, "The test images played no part in either.", "the test images play no part."),
         (
             1,
             "Of the 13 test images 1 is a copy of one of these, ",
-            "of the test images 1 is among the training images ",
+            "1 of the test images is also among the training or held-out images",
         ),
-        (8, "Of the 13 test images 8 are copies of these, ", "of the test images 8 are among the training images "),
+        (
+            8,
+            "Of the 13 test images 8 are copies of these, ",
+            "8 of the test images are also among the training or held-out images",
+        ),
     ],
 )
 def test_copies_among_the_test_images_are_said_where_its_numbers_are(task, leak, summed, method):

@@ -74,7 +74,7 @@ def test_sheets_for_which_the_page_has_no_room_are_named(measured, monkeypatch):
     _, _, sheet, first, last = channel_blocks([measured])
     assert sheet.title.startswith("What conv2")
     (missing,) = (one for one in first.blocks if isinstance(one, Missing))
-    assert missing.what.startswith("The sheet of conv1 (behind bn) would make this page too large; it lies in ")
+    assert missing.what.startswith("The sheet of conv1 (behind bn) would make this page too large; it is in ")
     assert not any(isinstance(one, Missing) for one in last.blocks)
 
 

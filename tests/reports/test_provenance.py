@@ -42,15 +42,15 @@ def test_the_tables_hold_settings_versions_machine_and_data(finished):
     command, *found = provenance(finished)
     assert "glassnet train --data mnist-sample --model convnet" in command.sentences[0]
     tables = {table.caption: table.rows for table in found}
-    settings = {row[0]: row[1:] for row in tables["Settings of the training, and what each would be if not given"]}
+    settings = {row[0]: row[1:] for row in tables["Settings of the training, and their defaults"]}
     assert settings["<code>epochs</code>"] == ("3", "8")
     assert settings["<code>precision</code>"] == ("fp32", "auto")
     assert settings["<code>augment</code>"] == ("yes", "yes")
     assert not settings.keys() & {"<code>loss</code>", "<code>noise</code>", "<code>low_res_epochs</code>"}
     assert not {"<code>out</code>", "<code>resume</code>"} & settings.keys()
-    versions, execution = tables["Versions of the software"], tables["How the run was computed"]
+    versions, execution = tables["Software versions"], tables["How the run was computed"]
     assert ("torch", finished.manifest["versions"]["torch"]) in versions
     assert ("Device", "cpu") in execution
     assert ("Cores", str(finished.manifest["machine"]["cores"])) in execution
-    assert ("Image, channels × height × width in pixels", "1 × 28 × 28") in tables["The data"]
+    assert ("Image size: channels × height × width in pixels", "1 × 28 × 28") in tables["The data"]
     assert ("Classes", "10: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9") in tables["The data"]

@@ -191,8 +191,10 @@ def test_no_command_gives_a_number_that_belongs_to_other_data(analysed, own, tmp
     if command == "report":
         page = (mine / "report.html").read_text()
         assert told[1:] in page
-        assert "took no part in either" not in page
-        left_out = "Left out, as they are of other images or weights than are there now: evaluation/test, " in page
+        assert "played no part in either" not in page
+        left_out = (
+            "Left out, because they were made with images or weights that have changed since: evaluation/test, " in page
+        )
         assert left_out == ("to test on" in told)
         assert f"{images} images" in page
         return
@@ -252,7 +254,7 @@ def test_a_report_without_changed_data_leaves_nothing_out(analysed, own, tmp_pat
     assert answer(capsys, "report", mine, "--data-root", own)["data_changed"] == [None]
     page = (mine / "report.html").read_text()
     assert "Left out" not in page
-    assert "took no part in either" in page
+    assert "played no part in either" in page
 
 
 def test_where_data_are_gone_what_was_measured_when_they_had_changed_is_left_out(analysed, own, tmp_path, capsys):
@@ -262,7 +264,7 @@ def test_where_data_are_gone_what_was_measured_when_they_had_changed_is_left_out
     remove_the_whole(own)
     answer(capsys, "report", mine, "--data-root", own)
     page = (mine / "report.html").read_text()
-    assert "Left out, as they are of other images or weights than are there now: evaluation/test-2." in page
+    assert "Left out, because they were made with images or weights that have changed since: evaluation/test-2." in page
 
 
 @pytest.mark.parametrize("change", NOTICED, ids=lambda one: one.__name__)

@@ -52,8 +52,8 @@ def compute(subject: Subject, request: AlignmentRequest, context: Context) -> Al
     other = None if request.against is None else _other(request, context)
     if other is not None and other.made_of(request.split)["images"] != subject.made_of(request.split)["images"]:
         raise InputError(
-            f"{subject.name} and {other.name} have other {request.split} images; compare runs on the same data and "
-            "image size."
+            f"{subject.name} and {other.name} have different {request.split} images; compare runs on the same data at "
+            "the same image size."
         )
     return aligned(subject, other, request, context)
 

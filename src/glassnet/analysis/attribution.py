@@ -131,7 +131,9 @@ def compute(subject: Subject, request: AttributionRequest, context: Context) -> 
     model = context.once(("model", id(subject)), lambda: subject.model(context.device))
     groups = [explain_group(subject, model, group, request) for group in chosen_groups(subject, request, context)]
     if not groups:
-        raise InputError(f"no image is {request.images.partition(':')[0]}: there is nothing to explain; take others.")
+        raise InputError(
+            f"there is nothing to explain: no image is {request.images.partition(':')[0]}; choose other images."
+        )
     first = groups[0].explanation()
     threshold = STROKE_THRESHOLD if groups[0].mask is not None else None
     return Attribution(tuple(groups), first.methods, first.layers, threshold)
@@ -142,7 +144,7 @@ def chosen_groups(subject: Subject, request: AttributionRequest, context: Contex
     chosen = select(subject, request.images, request.split, request.precision, context)
     for group in chosen:
         if not len(group.split):
-            say(f"{group.title}: there are none, nothing to explain there.")
+            say(f"{group.title}: no such images, nothing to explain.")
     return [group for group in chosen if len(group.split)]
 
 
@@ -227,7 +229,7 @@ def plots(subject: Subject, _request: AttributionRequest, result: Attribution, _
     views = subject.task.views().explain
     for group in result.groups:
         if len(group.names) > DRAWN:
-            say(f"the figure shows the first {DRAWN} of {len(group.names)} images; arrays.npz holds all.")
+            say(f"the figure shows the first {DRAWN} of {len(group.names)} images; arrays.npz holds all of them.")
         captions = [f"{name}{views.caption(facts)}" for name, facts in zip(group.names, group.facts, strict=True)]
         yield Plot(_grid(group, result, captions[:DRAWN]), _grid_words(group, result, captions))
 
@@ -243,7 +245,7 @@ def _grid(group: ExplainedGroup, result: Attribution, captions: list[str]) -> An
         list(result.methods),
         captions,
         numbers=shares,
-        number_name="share of its positive attribution inside the stroke",
+        number_name="fraction of its positive attribution inside the stroke",
         regions=None if group.regions is None else group.regions[:DRAWN],
     )
 
@@ -251,14 +253,14 @@ def _grid(group: ExplainedGroup, result: Attribution, captions: list[str]) -> An
 def _grid_words(group: ExplainedGroup, result: Attribution, captions: list[str]) -> FigureWords:
     where = ", ".join(result.layers) or "the input"
     methods = " and ".join(METHOD_TITLES.get(method, method) for method in result.methods)
-    line = "" if group.regions is None else " A white line surrounds the region that is explained."
+    line = "" if group.regions is None else " A white line outlines the region that is explained."
     return FigureWords(
         name=f"maps-{group.name}"[:80],
         title=group.title,
         alt=f"{group.title}: {len(captions)} images, each with its {methods} at {where}.",
-        caption="Each map is scaled by its own largest value: colours compare places in one map, never two maps."
-        f"{line}",
-        lead="Bright places raise the explained score most; from left to right the layers go from input to output.",
+        caption="Each map is scaled by its own largest value, so colours compare places within a map, never two "
+        f"maps.{line}",
+        lead="Bright places raise the explained score most. Layers run from input (left) to output (right).",
     )
 
 

@@ -182,10 +182,15 @@ def get(
             entry = _completed(kind, subject, request, context, store, entry, name)
         if name not in (None, entry.name):
             names = f"{kind.name}/{entry.name} {shlex.quote(name)}"
-            say(f"{kind.name}/{entry.name} has these settings; for another name: `{_listing(store)} --rename {names}`.")
+            say(
+                f"{kind.name}/{entry.name} already has these settings; to rename it: `{_listing(store)} --rename "
+                f"{names}`."
+            )
         return load(kind, subject, entry)
     if not store.writable:
-        context.once(("read-only", store.folder), lambda: say(f"{store.folder} is read-only: analyses are not kept."))
+        context.once(
+            ("read-only", store.folder), lambda: say(f"{store.folder} is read-only, so the analyses are not saved.")
+        )
         return _computed(kind, subject, request, context)
     if name is not None:
         store.check_free(kind.name, name)
@@ -326,6 +331,6 @@ def _say_other_code(kind: Kind, entry: Entry, store: Store) -> None:
     """Say where another version of glassnet made what is given back."""
     if entry.document.get("code") != code_digest(*kind.code):
         say_once(
-            f"{kind.name}/{entry.name} was made by another version of glassnet's code; remove it with "
-            f"`{_listing(store)} --remove {kind.name}/{entry.name}` to have it made anew."
+            f"{kind.name}/{entry.name} was made by another version of glassnet; remove it with `{_listing(store)} "
+            f"--remove {kind.name}/{entry.name}` and it will be made again."
         )

@@ -150,9 +150,9 @@ def _sheet(result: MeasuredChannels, name: str, rows: list[ChannelRow], page: in
     words = FigureWords(
         name=f"channels-{name}{f'-{page}' if pages > 1 else ''}".replace(":", "-")[:80],
         title=title,
-        alt=f"{len(rows)} channels, one in each row: the images that activate it most, and its numbers.",
+        alt=f"{len(rows)} channels, one per row: the images that activate it most, and its numbers.",
         caption=note,
-        lead="Each row is a channel. What its strongest images have in common is what it responds to.",
+        lead="Each row is a channel. It responds to what its strongest images have in common.",
     )
     return Plot(figure, words)
 
@@ -177,7 +177,7 @@ def _note(result: MeasuredChannels, name: str, shown: int) -> Iterable[str]:
 def _feet(result: MeasuredChannels, name: str) -> Iterable[str]:
     layer = result[name]
     if name in result.frames:
-        yield "Frame: the part of the image that the channel sees at the place where it is most active."
+        yield "Frame: the part of the image that the channel sees at its most active place."
     if name in result.pictures:
         yield (
             "Synthetic image: optimised from noise to activate the channel as much as possible, cut to the part that "

@@ -73,9 +73,7 @@ def _check(request: ChannelsRequest) -> None:
         if getattr(request, name) < 1:
             raise InputError(f"{name} is {getattr(request, name)}, expected at least 1.")
     if request.ablation_images < 0:
-        raise InputError(
-            f"ablation_images is {request.ablation_images}, expected 0, which leaves ablation out, or more."
-        )
+        raise InputError(f"ablation_images is {request.ablation_images}, expected 0 (no ablation) or more.")
 
 
 def drawn(part: Split, images: int, seed: int) -> Int64[Tensor, " n"]:
@@ -123,7 +121,7 @@ def _ablations(
     some = own.subset(drawn(own, request.ablation_images, request.seed))
     images, wanted = subject.task.views().given(subject, some, request.split)
     if wanted is None:
-        notes.append("The images have no labels, so what the network loses without a channel is not known.")
+        notes.append("The images have no labels, so the loss from removing a channel cannot be measured.")
         return {}
     count = sum(map(len, found.layers.values()))
     say(f"removing {count:,} channels of {len(found)} layers, one at a time, on {len(some):,} images")

@@ -159,12 +159,12 @@ def check(subject: Subject, request: EmbeddingRequest, context: Context) -> None
     least = LEAST_OF_PACMAP if request.method == "pacmap" else LEAST
     if images < least:
         too_few = "1 image is" if images == 1 else f"{images} images are"
-        raise InputError(f"{too_few} too few for a picture of {request.layer}, expected at least {least}.")
+        raise InputError(f"{too_few} too few for a plot of {request.layer}, expected at least {least}.")
     for perplexity in request.perplexity or ():
         if request.method == "tsne" and perplexity > largest:
             raise InputError(
                 f"--perplexity is {perplexity:g}, expected at most {largest:g} for {fitted} "
-                f"{'landmarks' if landmarks else 'images'}; lower it or use more."
+                f"{('landmarks' if landmarks else 'images')}; lower it or use more images."
             )
     if request.clusters is not None and not 2 <= request.clusters <= images:
         raise InputError(f"--clusters is {request.clusters}, expected 2 to {images}, the number of images.")
@@ -173,7 +173,7 @@ def check(subject: Subject, request: EmbeddingRequest, context: Context) -> None
 def _check_dims(request: EmbeddingRequest, shape: tuple[int, ...]) -> None:
     if request.dims > min(shape):
         raise InputError(
-            f"{request.layer} gives {shape[1]} numbers for {shape[0]} images; they have no {request.dims} dimensions."
+            f"{request.layer} gives {shape[1]} numbers for {shape[0]} images, too few for {request.dims} dimensions."
         )
 
 

@@ -61,11 +61,11 @@ def compute(subject: Subject, request: EvaluationRequest, context: Context) -> A
     """
     if subject.task.compares_classes and not subject.labelled:
         raise InputError(
-            f"{subject.name} has images without labels, so that nothing can be measured; give labels, or a folder with "
-            "a sub-folder for each class."
+            f"{subject.name} has images without labels, so nothing can be measured; give labels, or a folder with one "
+            "sub-folder per class."
         )
     if request.flip and "flipped" not in {field.name for field in dataclasses.fields(subject.task.result)}:
-        raise InputError(f"--flip is of no use to {subject.task.name}, only to segmentation; leave it out.")
+        raise InputError(f"--flip applies to segmentation only, not to {subject.task.name}; leave it out.")
     likelihood = _likelihood(subject, request, context)
     found = evaluated(subject, request, context)
     result = subject.task.evaluate(found.records, subject.classes)
@@ -84,12 +84,12 @@ def _likelihood(subject: Subject, request: EvaluationRequest, context: Context) 
             raise InputError(f"--nll-{name} is {value}, expected at least 1.")
     if request.nll_samples is None:
         if request.nll_images is not None:
-            raise InputError("--nll-images is of no use without --nll-samples; give both, as in --nll-samples 5000.")
+            raise InputError("--nll-images needs --nll-samples; give both, as in --nll-samples 5000.")
         return None
     measure = subject.task.views().likelihood
     if measure is None:
         raise InputError(
-            f"--nll-samples is of no use to {subject.task.name}, only to reconstruction by a variational autoencoder; "
+            f"--nll-samples applies only to reconstruction by a variational autoencoder, not to {subject.task.name}; "
             "leave it out."
         )
     _, split = images_of(subject, request.data, request.split, context)
@@ -129,7 +129,7 @@ def images_of(subject: Subject, data: str | None, part: Part, context: Context) 
     if data is None:
         return (subject.dataset if subject.run else None), subject.part(part)
     if subject.run is None:
-        raise InputError(f"--data {data} needs a run, and {subject.name} is a network with images; leave it out.")
+        raise InputError(f"--data {data} needs a run, but {subject.name} is a network with images; leave it out.")
     dataset = context.once(("data", data), lambda: _load_other(subject, data, context.data_root))
     return dataset, getattr(dataset, part)
 
@@ -214,7 +214,9 @@ def _of_numbers(subject: Subject, recorder: Recorder) -> Recorder:
         bad = int(output.isnan().flatten(1).any(dim=1).sum()) if isinstance(output, Tensor) else 0
         if bad:
             where = f"{bad} of {len(output)} images"
-            raise InputError(f"the model gives NaN for {where}; look for NaN in its weights, or too large inputs.")
+            raise InputError(
+                f"the model gives NaN for {where}; look for NaN in its weights, or for inputs that are too large."
+            )
         if subject.task.compares_classes and isinstance(output, Tensor):
             output = as_logits(subject, output)
         return recorder(output, targets, normal)

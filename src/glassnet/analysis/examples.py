@@ -84,7 +84,7 @@ def _check(request: ExamplesRequest, images: int) -> None:
     wrong = [row for row in request.rows if not 0 <= row < images]
     if wrong or not request.rows:
         got = f"rows names {wrong[0]}" if wrong else "rows is empty"
-        raise InputError(f"{got}, expected places of the {images} {request.split} images, 0 to {images - 1}.")
+        raise InputError(f"{got}, expected indices of the {images} {request.split} images, 0 to {images - 1}.")
     if request.targets and len(request.targets) != len(request.rows):
         raise InputError(f"there are {len(request.targets)} targets for {len(request.rows)} rows; give one for each.")
 

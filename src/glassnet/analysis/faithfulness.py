@@ -97,8 +97,8 @@ def compute(subject: Subject, request: FaithfulnessRequest, context: Context) ->
     """
     if not subject.task.views().explain.classes:
         raise InputError(
-            f"--faithfulness measures maps of a class's score, and {subject.name} learned {subject.task.name}, which "
-            "has no score of a class for the whole image; leave it out."
+            f"--faithfulness needs the score of a class for the whole image, but {subject.name} learned "
+            f"{subject.task.name}; leave it out."
         )
     explained = get(ATTRIBUTION, subject, request.attribution, context=context)
     groups = tuple(_measured(subject, group, request.seed, context) for group in explained.result.groups)
@@ -163,26 +163,26 @@ def _curves(group: MeasuredGroup) -> Plot:
     words = FigureWords(
         name=f"faithfulness-{group.name}"[:80],
         title=title,
-        alt=f"{title}: the target's probability while pixels go, or come, in each map's order.",
-        caption="Random order is what a map must beat.",
-        lead="A faithful map loses the class early when its highest pixels are deleted, and finds it early when they "
-        "are inserted.",
+        alt=f"{title}: the target's probability while pixels are deleted or inserted in each map's order.",
+        caption="A map must beat random order.",
+        lead="With a faithful map the class is lost early when the highest pixels are deleted, and found early when "
+        "they are inserted.",
     )
     return Plot(figure, words)
 
 
 def _sanity(group: MeasuredGroup) -> Plot:
     check = group.sanity
-    title = f"{group.title}: do the maps notice that the weights are lost?"
+    title = f"{group.title}: do the maps change when the weights are randomised?"
     layers = [layer for _, layer in group.numbers if layer != "input"]
     steps = {method: _rows(check.steps(method)) for method in check.rank_correlation}
     words = FigureWords(
         name=f"sanity-{group.name}"[:80],
         title=title,
-        alt=f"{title} The rank correlation of each method's map with the trained model's, step by step.",
-        caption=f"Maps at {layers[-1] if layers else 'the input'}. The weights are randomised layer by layer, from the "
-        "output down (Adebayo et al. 2018).",
-        lead="A map that stays as it was does not depend on what the model has learned.",
+        alt=f"{title} Rank correlation of each method's maps with the trained model's, step by step.",
+        caption=f"Maps at {(layers[-1] if layers else 'the input')}. The weights are randomised layer by layer, from "
+        "the output down (Adebayo et al. 2018).",
+        lead="A map that does not change does not depend on what the model has learned.",
     )
     return Plot(figures.sanity_curves(check.layers, steps, title=title), words)
 

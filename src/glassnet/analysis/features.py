@@ -205,8 +205,8 @@ def check_images_have_classes(subject: Subject) -> None:
     """
     if not subject.task.labels_images:
         raise InputError(
-            f"{subject.name} learned {subject.task.name}, and features are embedded by the class of each image, which "
-            "a mask has not; `glassnet explain` shows where its layers look."
+            f"{subject.name} learned {subject.task.name}, but embeddings are coloured and scored by one class per "
+            "image; `glassnet explain` shows where its layers look."
         )
 
 

@@ -14,10 +14,10 @@ from glassnet.errors import InputError
 NEIGHBOURS = 10
 ROWS_AT_ONCE = 500
 METHOD = (
-    "Confident learning (Northcutt et al. 2021) names the images whose model's probability of another class is above "
-    "that class's mean where it is the label. Kept are those of whose nearest images in the layer's feature space more "
-    "have that class than the label. Score: the probability times the share of the neighbours. For images that the "
-    "model learned from, errors that it has learned by heart are missed."
+    "Confident learning (Northcutt et al. 2021) picks images for which the model gives another class a probability "
+    "above that class's mean over the images labelled so. Of these, only images whose nearest neighbours in the "
+    "layer's feature space carry that class more often than the label are kept. Score: the probability times the "
+    "fraction of these neighbours. On training images, errors that the model has memorised are missed."
 )
 
 

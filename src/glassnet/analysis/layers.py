@@ -150,7 +150,7 @@ def compute(subject: Subject, request: LayersRequest, context: Context) -> Layer
     """
     check_images_have_classes(subject)
     if not subject.labelled:
-        raise InputError(f"{subject.name} has images without labels, by which layers are compared; give labels.")
+        raise InputError(f"{subject.name} has images without labels, but comparing layers needs labels; give some.")
     other = None if request.against is None else _other(subject, request.against)
     images, labels, test_rows, part = _images(subject, request)
     _check_enough(subject, labels, test_rows)
@@ -189,8 +189,9 @@ def _check_enough(subject: Subject, labels: np.ndarray, test_rows: np.ndarray) -
     most, classes = int(np.bincount(fitted).max(initial=0)), len(np.unique(fitted))
     if len(test_rows) < LEAST_SCORED or most < LEAST_OF_A_CLASS or classes < 2:
         raise InputError(
-            f"{subject.name} has {len(fitted)} images of {classes} classes to fit to and {len(test_rows)} to score; "
-            f"expected two classes, {LEAST_OF_A_CLASS} images of one of them, and {LEAST_SCORED} to score; take more."
+            f"{subject.name} has {len(fitted)} images of {classes} classes to fit and {len(test_rows)} to score; "
+            f"expected at least two classes, {LEAST_OF_A_CLASS} images of one of them, and {LEAST_SCORED} to score; "
+            "use more images."
         )
 
 
@@ -201,15 +202,15 @@ def _draw(split: Split, count: int, seed: int) -> Split:
 def _other(subject: Subject, against: str) -> Run:
     """Open the run to compare with, and refuse one whose images are others."""
     if subject.run is None:
-        raise InputError(f"--against needs a run, and {subject.name} is a network with images; leave it out.")
+        raise InputError(f"--against compares runs, but {subject.name} is a network without a run; leave it out.")
     other = Run.open(against)
     if other.path.resolve() == subject.run.path.resolve():
-        raise InputError(f"--against is {against}, the run itself; give another run.")
+        raise InputError(f"--against is {against}, this run itself; give another run.")
     mine, theirs = _data_of(subject.run), _data_of(other)
     if mine != theirs:
         raise InputError(
-            f"--against {against} is a run on {theirs[0]} at {theirs[2]} pixels, expected one on {mine[0]} at "
-            f"{mine[2]} pixels, as this run: only the same images can be compared."
+            f"--against {against} is a run on {theirs[0]} at {theirs[2]} pixels, but this run is on {mine[0]} at "
+            f"{mine[2]} pixels; only runs on the same images can be compared."
         )
     return other
 
@@ -273,10 +274,11 @@ def _comparison(subject: Subject, result: LayerComparison) -> Plot:
     words = FigureWords(
         name="layers",
         title=title,
-        alt=f"{title}: accuracy of a linear probe and of neighbours, separability and effective rank, layer by layer.",
+        alt=f"{title}: accuracy of a linear probe and of nearest neighbours, separability and effective rank, layer "
+        "by layer.",
         caption=f"Probe and neighbours are fitted to {result.fitted:,} {result.part} and scored on {result.scored:,} "
         "others; bars are 95% intervals. Feature maps are averaged over their pixels.",
-        lead="From left to right the layers go from input to output; the classes come apart where the probe rises.",
+        lead="Layers run from input (left) to output (right); the classes separate where the probe's accuracy rises.",
     )
     return Plot(figure, words)
 
@@ -295,10 +297,10 @@ def alignment_plot(subject: Subject, aligned: AlignedLayers) -> Plot:
     words = FigureWords(
         name="cka-other" if other else "cka",
         title=title,
-        alt=f"{title}: a square for each pair of layers, darker the more alike they see the images.",
-        caption=f"Linear centred kernel alignment, debiased, on {aligned.images:,} images: 1 for features that are "
-        "equal up to rotation and scale, near 0 for features that have nothing in common.",
-        lead="Dark squares are layers that see the images alike.",
+        alt=f"{title}: one square per pair of layers; the darker, the more similarly they represent the images.",
+        caption=f"Linear centred kernel alignment, debiased, on {aligned.images:,} images: 1 if the features are equal "
+        "up to rotation and scale, near 0 if they have nothing in common.",
+        lead="Dark squares mark layers that represent the images alike.",
     )
     return Plot(figure, words)
 

@@ -173,7 +173,7 @@ def part_of(subject: Subject, split: ChannelsPart, context: Context) -> Split:
     settings = subject.settings
     if settings is None:
         raise InputError(
-            f"{subject.name} is no run, and has no images that its epoch was chosen by; leave --split validation out."
+            f"{subject.name} has no validation images, because it is not a run; leave --split validation out."
         )
     validation: Split = context.once(
         ("validation", id(subject)),

@@ -130,10 +130,11 @@ def plots(subject: Subject, request: EmbeddingRequest, result: EmbeddedLayer, _c
     words = FigureWords(
         name="points",
         title=result.title,
-        alt=f"{result.title}: {len(result.points):,} images as points, left by class, right by {found} cluster.",
+        alt=f"{result.title}: {len(result.points):,} images as points, coloured by class (left) and by {found} "
+        "cluster (right).",
         caption=f"{len(result.points):,} images. A cluster has the colour of the class it is matched to.{fitted}"
         f"{placed}",
-        lead=f"Left, each image has the colour of its true class; right, that of its {found} cluster.",
+        lead=f"Left: each image in the colour of its true class. Right: in the colour of its {found} cluster.",
     )
     yield Plot(figure, words)
     if result.components is not None and result.points.shape[1] == 2:
@@ -162,10 +163,10 @@ def _scree(result: EmbeddedLayer) -> Plot:
     words = FigureWords(
         name="scree",
         title=title,
-        alt=f"{title}: a bar for each of the first components, and their running sum.",
-        caption=f"Share of the variance of {len(result.points):,} images’ {result.features:,} features that each "
-        "principal component explains, and that all up to it explain together.",
-        lead="The faster the line rises, the fewer directions the features spread in.",
+        alt=f"{title}: one bar per component, and their running sum.",
+        caption=f"Fraction of the variance of {len(result.points):,} images’ {result.features:,} features that each "
+        "principal component explains, and the sum up to it.",
+        lead="The faster the line rises, the fewer directions the features vary in.",
     )
     return Plot(figures.scree(result.components, title=title), words)
 

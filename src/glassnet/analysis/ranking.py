@@ -52,12 +52,12 @@ def compute(subject: Subject, request: RankingRequest, context: Context) -> Laye
     views.check(subject, request.attribution)
     if not views.classes:
         raise InputError(
-            f"layers are ranked by the probability of a class, and {subject.name} learned {subject.task.name}, which "
-            "has no classes that exclude each other; leave --rank-layers out."
+            f"ranking layers needs the probability of a class, but {subject.name} learned {subject.task.name}, whose "
+            "classes do not exclude each other; leave --rank-layers out."
         )
     groups = chosen_groups(subject, request.attribution, context)
     if not groups:
-        raise InputError(f"no image is {request.attribution.images.partition(':')[0]}: there is nothing to rank on.")
+        raise InputError(f"there is nothing to rank on: no image is {request.attribution.images.partition(':')[0]}.")
     measured = [_measured(subject, group, request, context) for group in groups]
     values = {key: _joined([one[key] for one, _ in measured]) for key in measured[0][0]}
     return ranked(values, _joined([random for _, random in measured]), seed=request.seed)

@@ -154,5 +154,5 @@ def _of_labels(scores: Float[Tensor, "rows labels"], end: str) -> Scale:
     if not inside or end == "linear":
         return "sigmoid"
     if end != "probabilities":
-        say_once("the model's scores are taken for probabilities of the labels, since all of them lie in 0 to 1.")
+        say_once("the model's scores all lie between 0 and 1, so they are treated as probabilities of the labels.")
     return "probabilities"

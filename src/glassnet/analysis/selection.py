@@ -44,12 +44,16 @@ def select(subject: Subject, words: str, part: Part, precision: str, context: Co
             rows = torch.arange(min(int(count), len(split)))
             return [
                 Group(
-                    FIRST, "First images", f"The first {part} images, not picked.", split.subset(rows), subject.labelled
+                    FIRST,
+                    "First images",
+                    f"The first {part} images, not selected.",
+                    split.subset(rows),
+                    subject.labelled,
                 )
             ]
         if not subject.labelled:
             raise InputError(
-                f"--images is '{words}', but the images of {subject.name} have no labels; give first:{count}."
+                f"--images is '{words}', but the images of {subject.name} have no labels; use first:{count}."
             )
         return explain.select(subject, rule, int(count), part, context, precision)
     if words and all(word.strip().isdecimal() for word in words.split(",")):
@@ -60,8 +64,8 @@ def select(subject: Subject, words: str, part: Part, precision: str, context: Co
         raise InputError(f"--images is {words}, which does not exist; expected an image file or a folder of images.")
     usual = ", ".join(f"{one}:8" for one in rules)
     raise InputError(
-        f"--images is '{words}', expected indices as in 3,14,15, a rule as in {usual}, or "
-        "an image file or a folder of them; there is none of this name."
+        f"--images is '{words}', expected indices such as 3,14,15, a rule such as {usual}, or an image file or "
+        "folder; no file or folder has this name."
     )
 
 
@@ -85,7 +89,7 @@ def hit_groups(
         Group(
             name,
             title.format(name.capitalize()),
-            f"The first {part} images that are {how.format(name)}, not picked.",
+            f"The first {part} images that are {how.format(name)}, not hand-picked.",
             split.subset(chosen.nonzero().flatten()[:share]),
         )
         for name, chosen in groups.items()
@@ -95,7 +99,7 @@ def hit_groups(
 def _by_index(subject: Subject, indices: list[int], part: Part) -> Group:
     split = subject.part(part)
     if max(indices) >= len(split):
-        raise InputError(f"--images names index {max(indices)}, expected 0 to {len(split) - 1}.")
+        raise InputError(f"--images contains index {max(indices)}, expected 0 to {len(split) - 1}.")
     chosen = split.subset(torch.tensor(indices))
     return Group("chosen", "Chosen images", f"{part.capitalize()} images chosen by index.", chosen, subject.labelled)
 

@@ -72,7 +72,7 @@ class EvaluationView:
         return image_name(self.split, row, self.part)
 
 
-EPOCHS = "Each epoch: losses in nats, and what else was measured"
+EPOCHS = "Each epoch: losses in nats, and other measures"
 """Caption of the table of epochs."""
 
 

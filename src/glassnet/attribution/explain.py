@@ -173,7 +173,7 @@ def _without_guiding(plan: Plan, error: GuidedReLUError) -> Plan:
     if not others:
         raise error
     titles = " and ".join(METHOD_TITLES.get(method, method) for method in guided)
-    say(f"left out {titles}: guided backpropagation does not apply, since {error.reason}.")
+    say(f"left out {titles}: guided backpropagation does not apply, because {error.reason}.")
     return replace(plan, methods=others)
 
 

@@ -41,9 +41,9 @@ class Maps(dict[tuple[str, str], np.ndarray]):
         for known, where in self:
             layers.setdefault(known, []).append(where)
         if method in layers:
-            raise InputError(f"no layer '{layer}' for {method} here. Its layers are {', '.join(layers[method])}.")
+            raise InputError(f"{method} has no layer '{layer}' here. Its layers are {', '.join(layers[method])}.")
         there = ", ".join(f"'{name}' at {', '.join(where)}" for name, where in layers.items())
-        raise InputError(f"no method '{method}' here; ask for explanation[method, layer] with {there}.")
+        raise InputError(f"no method '{method}' here; the explanation holds explanation[method, layer] for {there}.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,8 +105,8 @@ class Explanation(Shown):
             wide = (gaps > GAP_AIM).reshape(len(gaps), -1).any(axis=1)
             if wide.any():
                 sentences.append(
-                    f"{METHOD_TITLES.get(method, method)}: the attributions of {int(wide.sum())} of {len(gaps)} images "
-                    f"miss the score's rise from the baseline by more than {GAP_AIM:.0%}, by up to "
+                    f"{METHOD_TITLES.get(method, method)}: for {int(wide.sum())} of {len(gaps)} images the "
+                    f"attributions miss the score's rise from the baseline by more than {GAP_AIM:.0%}, by up to "
                     f"{float(gaps.max()):.0%} of it; more steps or another baseline may help."
                 )
         return " ".join(sentences)
@@ -201,7 +201,7 @@ class Explanation(Shown):
         there = [place for known, place in self.maps if known == chosen]
         maps = self.maps[chosen, layer if layer is not None else there[-1] if there else "?"]
         if not -len(self.scores) <= image < len(self.scores):
-            raise InputError(f"image is {image}, expected 0 to {len(self.scores) - 1}, one of those explained.")
+            raise InputError(f"image is {image}, expected 0 to {len(self.scores) - 1}, one of the explained images.")
         picture = drawable(self.images_given(images)[[image]])[0]
         return glassnet.overlay(picture, self.of_class(maps, nth)[image], size_pixels=size_pixels)
 
@@ -213,10 +213,10 @@ class Explanation(Shown):
         """
         known = self.images if images is None else images
         if known is None:
-            raise InputError("the explanation does not hold its images (a copy and a pickle do not); pass images=….")
+            raise InputError("the explanation does not hold its images (copies and pickles never do); pass images=….")
         if len(known) != len(self.scores):
             raise InputError(
-                f"there are {len(known)} images for an explanation of {len(self.scores)}; pass those explained."
+                f"got {len(known)} images for an explanation of {len(self.scores)}; pass the explained images."
             )
         return known
 
@@ -230,7 +230,7 @@ class Explanation(Shown):
             return maps
         several = self.scores.shape[1]
         if not -several <= nth < several:
-            raise InputError(f"nth is {nth}, expected 0 to {several - 1}, one of the classes explained.")
+            raise InputError(f"nth is {nth}, expected 0 to {several - 1}, one of the explained classes.")
         return maps[:, nth]
 
 

@@ -135,7 +135,7 @@ def measure_of(key: str, value: Any, classes: int, interval: Any = None) -> Meas
     """Describe a number for a page."""
     known = MEASURES[key]
     ends = known.ends.replace("{chance}", percent(1 / max(classes, 1), 0))
-    by_chance = re.search(r"([^,=]+) = (?:as )?by chance", ends)
+    by_chance = re.search("([^,=]+) = chance level", ends)
     return Measure(
         key=key,
         title=known.title,

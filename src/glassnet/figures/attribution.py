@@ -217,7 +217,7 @@ class _Content:
     def feet(self, number_name: str) -> list[str]:
         """Say at the foot what a stranger would not know of these."""
         feet = [f"Below each layer's map: {number_name}."] if self.numbers else []
-        feet += ["White line: the outline of what is explained."] if np.any(self.regions) else []
+        feet += ["White line: outline of the explained region."] if np.any(self.regions) else []
         return feet + ([ZEROS] if any(not one.any() for array in self.maps.values() for one in array) else [])
 
 
@@ -252,7 +252,7 @@ def _fill(axes: Axes, places: _Places, number: int, picture: np.ndarray, content
 
 def _write_title(axes: Axes, title: str, *, layered: bool) -> None:
     axes.text(MARGIN, 0.23, title, fontsize=12, fontweight="bold", va="center")
-    blocks = "A block per image, a column per layer." if layered else "A block per image."
+    blocks = "One block per image, one column per layer." if layered else "A block per image."
     note = f"{blocks} Each map is scaled by its own maximum."
     axes.text(MARGIN, 0.47, note, fontsize=8.5, color=MUTED, va="center")
 
@@ -276,9 +276,7 @@ def _frame(axes: Axes, places: _Places, number: int, picture: np.ndarray, lines:
 def _captioned(images: Real[np.ndarray, "n c h w"], captions: Sequence[str]) -> np.ndarray:
     pictures = to_pictures(images)
     if len(captions) != len(pictures) or not len(pictures):
-        raise InputError(
-            f"got {len(pictures)} images and {len(captions)} captions, expected a caption per image, one or more."
-        )
+        raise InputError(f"got {len(pictures)} images and {len(captions)} captions, expected one caption per image.")
     return pictures
 
 
@@ -314,7 +312,7 @@ def _checked(
         number, height, width = expected
         raise InputError(
             f"the maps of {key[0]} at {key[1]} have shape {array.shape}, expected ({number}, {height}, {width}) or "
-            f"({number}, channels, {height}, {width}), as the images; resize them first."
+            f"({number}, channels, {height}, {width}), like the images; resize them first."
         )
     array = array.astype(np.float64)
     # Heat has no colour for what lowers the score; a map that has both is drawn with its sign.

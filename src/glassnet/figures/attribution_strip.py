@@ -55,7 +55,7 @@ def attribution_strip(
     width = max(left + (1 + len(names)) * (SIDE + GAP) + MARGIN, 6.2 if zero else 5.4)
     figure, axes = new_canvas(width, end + FOOT + (LINE if zero else 0))
     axes.text(MARGIN, 0.23, title, fontsize=12, fontweight="bold", va="center")
-    note = "A row per image, a column per network. Each map is scaled by its own maximum."
+    note = "One row per image, one column per network. Each map is scaled by its own maximum."
     axes.text(MARGIN, 0.47, note, fontsize=8.5, color=MUTED, va="center")
     _head(axes, left, "image", "")
     for column, name in enumerate(names, 1):

@@ -74,7 +74,7 @@ def confusion_matrix(
         _numbers(axes, counts)
         _recalls(axes, counts)
     bar = figure.colorbar(ScalarMappable(norm, ERRORS), ax=axes, location="bottom", aspect=40, shrink=0.75, pad=0.02)
-    bar.set_label("error: share of the true class's images (%), square-root scale")
+    bar.set_label("error: percentage of the true class's images, square-root scale")
     bar.outline.set_edgecolor(GRID)
     bar.ax.legend(handles=[Patch(color=RIGHT, label="right")], loc="center left", bbox_to_anchor=(1.0, 0.5))
     total, right = int(counts.sum()), int(np.trace(counts))
@@ -87,11 +87,11 @@ def _counts(confusion: Integer[np.ndarray, "classes classes"], classes: Sequence
     size = len(classes)
     if counts.shape != (size, size) or not size:
         raise InputError(
-            f"the confusion matrix has shape {counts.shape}, expected ({size}, {size}) for {size} classes; pass a row "
-            "and a column per class."
+            f"the confusion matrix has shape {counts.shape}, expected ({size}, {size}) for {size} classes; pass one "
+            "row and one column per class."
         )
     if (counts < 0).any() or (counts != np.round(counts)).any():
-        raise InputError("the confusion matrix holds negative numbers or fractions, expected counts of images.")
+        raise InputError("the confusion matrix contains negative numbers or fractions, expected counts of images.")
     return counts.astype(np.int64)
 
 
@@ -203,5 +203,5 @@ def _order(
         )
     order = sorted((i for i, v in enumerate(values) if v is not None), key=lambda i: -(values[i] or 0))
     if not order:
-        raise InputError("no class has a value; measure images in which one is there.")
+        raise InputError("no class has a value; measure images that contain some.")
     return order

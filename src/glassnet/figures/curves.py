@@ -178,12 +178,12 @@ def scree(explained_variance: Float[np.ndarray, " d"], *, title: str = "Variance
     figure = new_figure(6.4, 3.7)
     axes = figure.add_subplot()
     axes.bar(drawn, 100 * shares[: drawn.size], color=ACCENT, width=0.7, label="this component")
-    axes.plot(drawn, 100 * total[: drawn.size], "s-", color=PALETTE[5], markersize=4, label="all up to this one")
+    axes.plot(drawn, 100 * total[: drawn.size], "s-", color=PALETTE[5], markersize=4, label="cumulative")
     for at in sorted({2, 3, int(drawn[-1])} & set(drawn.tolist())):
         axes.annotate(
             f"{total[at - 1]:.1%}", (at, 100 * total[at - 1]), (-4, 5), textcoords="offset points", ha="right"
         )
-    axes.set(xlabel="principal component", ylabel="share of the variance (%)", ylim=(0, 109))
+    axes.set(xlabel="principal component", ylabel="explained variance (%)", ylim=(0, 109))
     axes.set_xticks(drawn[:: max(1, drawn.size // 10)])
     axes.grid(axis="y", color=GRID)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
@@ -192,8 +192,8 @@ def scree(explained_variance: Float[np.ndarray, " d"], *, title: str = "Variance
 
 
 def _scree_headline(total: np.ndarray) -> str:
-    parts = [f"{total[count - 1]:.1%} in {count}" for count in (2, 3) if count <= total.size]
+    parts = [f"{total[count - 1]:.1%} for {count}" for count in (2, 3) if count <= total.size]
     reached = np.flatnonzero(total >= 0.9)
     if reached.size:
-        parts.append(f"90% in {reached[0] + 1}")
+        parts.append(f"90% for {reached[0] + 1}")
     return ", ".join(parts or [f"{total[0]:.1%} in 1"])

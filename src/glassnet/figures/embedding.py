@@ -159,7 +159,7 @@ def _matched(
 def _cluster_panel(
     cluster: np.ndarray, match: Sequence[int], classes: Sequence[str], lines: Sequence[str], clustering: str
 ) -> Panel:
-    heading = "cluster → class that it is matched to"
+    heading = "cluster → class it is matched to"
     if len(match) > LABELLED:
         heading += f" (the first {LABELLED} of {len(match)})"
     longest = 36 if len(match) <= ROOMY else 15

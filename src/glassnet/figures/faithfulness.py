@@ -86,8 +86,10 @@ def faithfulness_curves(
     figure.suptitle(title, x=0.01, ha="left")
     few = any(sum(one == method for one, _ in deletion) <= BANDS for method in methods)
     banded = few and any(np.isfinite(curve[:, 1:]).any() for side in sides for curve in side.values())
-    bands = f"; bands, where at most {BANDS} curves leave room: {interval_name}" if banded else ""
-    figure.supxlabel(f"Mean over images{bands}. Beside each name: the area below its curve.", fontsize=8.5, color=MUTED)
+    bands = f"; bands (for at most {BANDS} curves): {interval_name}" if banded else ""
+    figure.supxlabel(
+        f"Mean over images{bands}. Next to each name: the area under its curve.", fontsize=8.5, color=MUTED
+    )
     return figure
 
 
@@ -139,7 +141,7 @@ def sanity_curves(
     *,
     line: float = 0.5,
     interval_name: str = "95% interval over images",
-    title: str = "Do the maps see that the weights are lost?",
+    title: str = "Do the maps change when the weights are randomised?",
 ) -> Figure:
     """Draw the rank correlation with the trained model's map, a curve per method, a step per layer randomised.
 
@@ -164,14 +166,16 @@ def sanity_curves(
         what = f"the correlations of {method}"
         values = _means_with_intervals(what, what, rows, number)
         if np.nanmin(values) < -1 - 1e-6 or np.nanmax(values) > 1 + 1e-6:
-            raise InputError(f"{what} leave -1 to 1, expected rank correlations.")
+            raise InputError(f"{what} go beyond -1 to 1, expected rank correlations.")
         x, colour = at + 0.1 * (place - (len(correlations) - 1) / 2), class_colour(place)
         axes.vlines(x, values[:, 1], values[:, 2], color=colour, linewidth=1.2)
         axes.plot(
             x, values[:, 0], color=colour, marker=class_marker(place), markersize=5, linewidth=1.4,
             label=method_name(method),
         )  # fmt: skip
-    axes.axhline(line, color=MUTED, linewidth=1, linestyle="--", label=f"{line:g}: above it, the loss goes unnoticed")
+    axes.axhline(
+        line, color=MUTED, linewidth=1, linestyle="--", label=f"{line:g}: above it, the randomisation goes unnoticed"
+    )
     axes.axhline(0, color=MUTED, linewidth=0.8)
     longest = max(len(shorten(name, 20)) for name in layers)
     names = ["none\n(trained)", *(shorten(name, 20) for name in layers[1:])]
@@ -180,7 +184,7 @@ def sanity_curves(
     axes.set(ylim=(low - 0.08, 1.06), xlim=(-0.5, number - 0.5))
     axes.set_ylabel("rank correlation with\nthe trained model's map")
     axes.set_title(f"mean over images; bars: {interval_name}", fontweight="normal", fontsize=9.5)
-    axes.set_xlabel("randomised last (and all layers left of it, from the output down)")
+    axes.set_xlabel("last layer randomised (with all layers to its left, from the output down)")
     axes.grid(axis="y", color=GRID)
     figure.legend(loc="outside lower center", ncols=2)
     figure.suptitle(title, x=0.01, ha="left")
@@ -248,7 +252,7 @@ def mask_share(
     )
     panels[0].set_ylim(0, min(1.12 * highest + 0.03, 1.05))
     panels[0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
-    panels[0].set_ylabel(f"share of the positive attribution\ninside {mask_name} (%)")
+    panels[0].set_ylabel(f"fraction of the positive attribution\ninside {mask_name} (%)")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=2, fontsize=8.5)
     figure.suptitle(title, x=0.01, ha="left")
     figure.supxlabel(_share_foot(networks), fontsize=9.5)
@@ -256,10 +260,10 @@ def mask_share(
 
 
 def _share_foot(networks: Mapping[str, LayerShares]) -> str:
-    foot = "layer, from the input to the output, and the side of its maps in pixels"
+    foot = "layer, from the input to the output, and the side length of its maps in pixels"
     if not any(np.any(network.left_out) for network in networks.values() if network.left_out is not None):
         return foot
-    return foot + "\n−n: so many maps are all zero, have no share and are left out"
+    return foot + "\n−n: this many maps are all zero and left out, because they have no share"
 
 
 def _share_panel(axes: Axes, name: str, network: LayerShares, interval_name: str) -> None:

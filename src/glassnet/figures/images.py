@@ -113,7 +113,7 @@ def image_grid(
     """
     pictures = to_pictures(images)
     if len(captions) != len(pictures):
-        raise InputError(f"there are {len(captions)} captions for {len(pictures)} images, expected one for each.")
+        raise InputError(f"got {len(captions)} captions for {len(pictures)} images, expected one per image.")
     lines = max((caption.count("\n") + 1 for caption in captions), default=1)
     notes = note.split("\n") if note else []
     top = 0.45 + LINE * len(notes) + 0.1
@@ -183,8 +183,8 @@ def worst_mistakes(
     which = "all" if len(worst) == len(wrong) else f"the {len(worst)} most confident"
     given = "the predicted class" if shares.ndim == 1 else "the predicted (to the true) class"
     note = (
-        f"Shown: {which}, the most confident first. True class → predicted class;\n"
-        f"p: probability that the model gives to {given}"
+        f"Shown: {which}, the most confident first. True class → predicted class;\np: probability that the model "
+        f"gives to {given}"
     )
     captions = [_mistake(classes, int(truth[i]), int(taken[i]), np.atleast_1d(shares[i])) for i in worst]
     return image_grid(
@@ -202,7 +202,7 @@ def _mistake(classes: Sequence[str], truth: int, taken: int, shares: np.ndarray)
 def _no_mistakes(heading: str) -> Figure:
     figure, axes = new_canvas(5.8, 1.0)
     axes.text(MARGIN, 0.23, heading, fontsize=12, fontweight="bold", va="center")
-    axes.text(MARGIN, 0.62, "There are no mistakes to show: every prediction is the true class.", va="center")
+    axes.text(MARGIN, 0.62, "There are no mistakes to show: every prediction is correct.", va="center")
     return figure
 
 
@@ -277,7 +277,7 @@ def _row_length(
     count = lengths.pop()
     for name, words in captions.items():
         if name not in pictures or len(words) != count:
-            raise InputError(f"there are {len(words)} captions for row '{name}', expected {count} for a row there is.")
+            raise InputError(f"got {len(words)} captions for row '{name}', expected {count} for an existing row.")
     if columns and len(columns) != count:
-        raise InputError(f"there are {len(columns)} column headings, expected {count}, one for each image of a row.")
+        raise InputError(f"got {len(columns)} column headings, expected {count}, one for each image of a row.")
     return count

@@ -227,7 +227,9 @@ def cka_heatmap(
     require_shape("the alignments", values, shape, f"{shape}, a row and a column for each layer")
     if not values.size or values.min() < -1 - 1e-6 or values.max() > 1 + 1e-6:
         span = f"go from {values.min():.3g} to {values.max():.3g}" if values.size else "are none"
-        raise InputError(f"the alignments {span}, expected numbers up to 1; divide by the layers' own.")
+        raise InputError(
+            f"the alignments {span}, expected numbers up to 1; divide by each layer's alignment with itself."
+        )
     cell = float(np.clip(8.6 / max(shape), 0.24, 0.5))
     labels = [0.075 * max(len(shorten(name, 18)) for name in names) for names in (names_a, columns)]
     width, height = 1.3 + labels[0] + cell * shape[1], 1.9 + labels[1] + cell * shape[0]
@@ -248,7 +250,7 @@ def cka_heatmap(
     if max(shape) <= NUMBERED:
         _write_cells(drawn, values, size=float(np.clip(24 * cell, 5.2, 8.5)))
     bar = figure.colorbar(ScalarMappable(Normalize(0, 1), ALIKE), ax=drawn, location="bottom", aspect=40, shrink=0.75)
-    bar.set_label("alignment: 0 unrelated, 1 alike up to rotation and scale")
+    bar.set_label("alignment: 0 unrelated, 1 equal up to rotation and scale")
     bar.outline.set_edgecolor(GRID)
     figure.suptitle(title, x=0.01, ha="left")
     return figure

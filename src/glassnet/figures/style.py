@@ -227,7 +227,7 @@ def require_finite(what: str, array: Any) -> np.ndarray:
     bad = values.size - int(np.isfinite(values).sum())
     if bad:
         raise InputError(
-            f"{what}: {bad:,} of {values.size:,} values are NaN or infinite, expected finite numbers; mend what "
+            f"{what}: {bad:,} of {values.size:,} values are NaN or infinite, expected finite numbers; fix what "
             "computed them."
         )
     return values

@@ -127,17 +127,19 @@ def tuning_figure(
 
 def _cells(labels: Sequence[str], values: Sequence[Sequence[float]]) -> list[Spread]:
     if not labels or len(labels) != len(values):
-        raise InputError(f"got {len(labels)} labels and values of {len(values)} cells, expected one of each per cell.")
+        raise InputError(f"got {len(labels)} labels and values for {len(values)} cells, expected one of each per cell.")
     cells = []
     for label, seeds in zip(labels, values, strict=True):
         array = np.asarray(seeds, dtype=float).reshape(-1)
         if not array.size or np.isinf(array).any():
             raise InputError(
-                f"{label} has the values {array.tolist()}, expected a number for each seed, NaN if it failed."
+                f"{label} has the values {array.tolist()}, expected one number per seed, NaN if it failed."
             )
         cells.append(Spread(tuple(array[~np.isnan(array)].tolist()), int(np.isnan(array).sum())))
     if not any(cell.values for cell in cells):
-        raise InputError("all seeds of all cells failed, expected one that did not; there is nothing to draw.")
+        raise InputError(
+            "all seeds of all cells failed, so there is nothing to draw; expected at least one that did not."
+        )
     return cells
 
 

@@ -84,7 +84,7 @@ def _each_once(subjects: Iterable[Subject]) -> list[Subject]:
     for subject in subjects:
         key = id(subject) if subject.run is None else subject.run.path.resolve()
         if key in each:
-            say(f"{subject.name} is given more than once; the report has it once.")
+            say(f"{subject.name} is given more than once; the report includes it once.")
         each.setdefault(key, subject)
     return list(each.values())
 
@@ -95,8 +95,8 @@ def _path(first: Subject, out: str | Path | None) -> Path:
             raise InputError(f"{first.name} has no folder to write to; give a file, as in out='report.html'.")
         if not may_write(first.path):
             raise InputError(
-                f"{first.path} is read-only, and the report cannot be written there; give a file elsewhere, as in "
-                "--out report.html."
+                f"{first.path} is read-only, so the report cannot be written there; give another file, as in --out "
+                "report.html."
             )
         return writable_target(first.path / "report.html", "the report")
     path = Path(out)
@@ -124,4 +124,4 @@ def _comparison(gathered: Sequence[ReportAnalyses]) -> Table:
             )
         )
     columns = ("Run", "Model", "Data", "Parameters", *heads, "Training time")
-    return make_table("The runs of this report", columns, rows, words=(0, 1, 2))
+    return make_table("The runs in this report", columns, rows, words=(0, 1, 2))

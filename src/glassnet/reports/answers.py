@@ -30,7 +30,7 @@ def _blocks(subject: Subject, analysis: Analysis) -> Iterator[Block]:
     """Show each image with its likeliest classes, the maps of the first, and the channels that add most to it."""
     result: Predictions = analysis.result
     yield Answers(
-        "What it says of each image",
+        "What the network sees in each image",
         tuple(_answer(subject, result, row) for row in range(len(result.names))),
         _lead(subject, result),
         _caption(result),
@@ -41,8 +41,8 @@ def _lead(subject: Subject, result: Predictions) -> str:
     images, classes = len(subject.part("test")), len(subject.classes)
     shown = "" if len(result.names) == images else f"The first {len(result.names)} of {count(images)} images. "
     return (
-        f"{shown}Bars are probabilities over the {count(classes)} classes that the network knows. It must choose among "
-        "these: what is none of them is given the name of something like it, or of something next to it. The pictures "
+        f"{shown}Bars are probabilities over the {count(classes)} classes that the network knows. It must choose one "
+        "of these, so it names anything else after something similar, or after something next to it. The pictures "
         "explain the first class, right or wrong."
     )
 
@@ -52,14 +52,14 @@ def _caption(result: Predictions) -> str:
     signs = [METHOD_TITLES.get(method, method) for method, values in result.maps.items() if values.ndim == 4]
     text = "Orange raises the score of the first class. Each map is scaled by its own largest value"
     if signs:
-        text += f", {' and '.join(signs)} by that of all but 1 in 200 pixels; there, blue lowers the score"
+        text += f" ({' and '.join(signs)}: by the value that only 1 in 200 pixels exceeds; blue there lowers the score)"
     if not result.channels.shape[1]:
         return f"{text}."
     return (
-        f"{text}. A channel is a detector that the network has learned; its picture shows where in the image it is "
-        "active, whatever the class. Its number is what it adds to the score (a logit) of the first class: activation "
-        "times gradient, summed over the map, which is exact where only an average and a linear layer follow. "
-        f"Maps and channels are those of {result.layer}."
+        f"{text}. A channel is a feature detector that the network has learned. Its picture shows where in the image "
+        "it is active, whatever the class. Its number is its contribution to the score (logit) of the first class: "
+        "activation times gradient, summed over the map. This is exact if only averaging and a linear layer follow. "
+        f"Maps and channels are from {result.layer}."
     )
 
 

@@ -33,10 +33,10 @@ from glassnet.subject import Subject
 WORDS = {"evaluation": "glassnet eval", "embedding": "glassnet features", "attribution": "glassnet explain"}
 """Kind → the command that makes it."""
 LACKING = {
-    "evaluation": "Its images were not evaluated",
-    "predictions": "What the network says of the images is not here",
-    "embedding": "Some pictures of its features are not here",
-    "attribution": "Some maps of its predictions are not here",
+    "evaluation": "The images were not evaluated",
+    "predictions": "The network’s answers for the images are missing",
+    "embedding": "Some plots of its features are missing",
+    "attribution": "Some maps of its predictions are missing",
 }
 
 
@@ -77,7 +77,7 @@ def gather(subject: Subject, *, seed: int, precision: str, context: Context) -> 
         if is_current(KINDS[one.kind], subject, one, context):
             analyses.append(one)
         else:
-            say(f"left out: {one.name} is of other images or weights than are there now")
+            say(f"left out: {one.name} was made with images or weights that have changed since")
             outdated.append(one.name)
     for kind, settings in _wanted(subject, lacking):
         asked = settings | ({"seed": seed} if kind == "embedding" and seed else {})
@@ -140,7 +140,7 @@ def run_report(gathered: ReportAnalyses) -> RunReport:
     metrics = metrics_of(gathered)
     sections = [
         *_results(gathered, material),
-        Section("embedding", "What it tells apart", tuple(as_far_as_made(_embedding(gathered, examples)))),
+        Section("embedding", "What it distinguishes", tuple(as_far_as_made(_embedding(gathered, examples)))),
         Section("layers", "Layer by layer", tuple(as_far_as_made(_layers(gathered)))),
         Section("channels", "What its channels have learned", tuple(as_far_as_made(_channels(gathered)))),
         *([Section("other", "The same network on other images", others)] if (others := _others(gathered)) else []),
@@ -152,7 +152,7 @@ def run_report(gathered: ReportAnalyses) -> RunReport:
         Section("methods", "How these numbers were made", (_methods(subject),), folded=True),
     ]
     if earlier := earlier_figures(subject, sections):
-        sections.append(Section("earlier", "Figures of an earlier version", earlier, folded=True))
+        sections.append(Section("earlier", "Figures from an earlier version", earlier, folded=True))
     if subject.run is not None:
         sections.append(Section("settings", "Settings and versions", provenance(subject.run), folded=True))
     return RunReport(
@@ -214,7 +214,7 @@ def _task_sections(views: Views, material: Material) -> list[Section]:
         raise
     except InputError as error:
         say(f"left out: {error}")
-        reason = [Missing(f"Some pictures of the results are left out: {error}")]
+        reason = [Missing(f"Some figures of the results are left out: {error}")]
     return [Section("results", "Results", (*reason, *figures))]
 
 
@@ -285,10 +285,10 @@ def _headlines(subject: Subject, metrics: Mapping[str, Any]) -> Iterator[Headlin
 def _changed(gathered: ReportAnalyses) -> Iterator[str]:
     """Say, before all else, where numbers and data no longer belong together."""
     if changed := gathered.subject.data_changed:
-        yield f"{changed[0].upper()}{changed[1:]} The learning curves are of the data as they were."
+        yield f"{changed[0].upper()}{changed[1:]} The learning curves show the data as they were."
     if gathered.outdated:
         names = ", ".join(gathered.outdated)
-        yield f"Left out, as they are of other images or weights than are there now: {names}."
+        yield f"Left out, because they were made with images or weights that have changed since: {names}."
 
 
 def _methods(subject: Subject) -> Template:

@@ -50,7 +50,7 @@ def _blocks(analysis: Analysis) -> Iterator[Block]:
         said = [f"{words[0].upper()}{words[1:]}." for words in (dead, driven_words(result, name)) if words]
         prose = [Prose(tuple(said))] if said else []
         others = sheets[name] if name != last else sheets[name][1:]
-        title = f"{result.title(name)}: the most selective and the most needed channels"
+        title = f"{result.title(name)}: the most selective channels and those the network needs most"
         yield Fold(title if result.ablations else f"{result.title(name)}: its channels", (
             channels_table(result, name), *prose, *others,
         ))  # fmt: skip
@@ -89,6 +89,6 @@ def _sheets(analysis: Analysis) -> dict[str, list[Picture | Missing]]:
     for name in reversed(sheets):
         room -= sum(len(one.drawing) for one in sheets[name] if isinstance(one, Picture))
         if room < 0:
-            where = "" if analysis.entry is None else f"; it lies in {analysis.entry.path}"
+            where = "" if analysis.entry is None else f"; it is in {analysis.entry.path}"
             sheets[name] = [Missing(f"The sheet of {result.title(name)} would make this page too large{where}.")]
     return sheets

@@ -59,7 +59,7 @@ def confusion_view(block: ConfusionMatrix) -> ConfusionView:
     every = range(len(block.classes))
     cells = _cells(block)
     errors = _errors(np.asarray(block.counts))
-    caption = "Images per true class (row) and predicted class (column)"
+    caption = "Number of images per true class (row) and predicted class (column)"
     pairs = tuple(
         (block.classes[i], block.classes[j], cells[i][j], _of(block.counts, i, j)) for i, j in errors[:LISTED]
     )

@@ -89,9 +89,11 @@ def _explained(subject: Subject, analysis: Analysis) -> Iterator[Block]:
     header, rows = facts_table(subject, result)
     words = range(min(len(header), 6))
     tables = [make_table("The images shown", header, rows, words=words, names=2)]
-    shares = [_numbers(group.inside, f"{group.title}: share of each map inside the stroke") for group in result.groups]
+    shares = [
+        _numbers(group.inside, f"{group.title}: fraction of each map inside the stroke") for group in result.groups
+    ]
     tables += [table for table in shares if table is not None]
-    yield Fold("The images shown, and their numbers", tuple(tables))
+    yield Fold("The images shown and their numbers", tuple(tables))
 
 
 def ranked_words(subject: Subject, analysis: Analysis) -> str:
@@ -120,7 +122,7 @@ def _notes(group: MeasuredGroup) -> Iterator[str]:
     texts = [show(key, area) for key, area in zip(("deletion", "insertion"), areas, strict=True)]
     yield f"Pixels in random order have a deletion area of {texts[0]} and an insertion area of {texts[1]}."
     verdicts = [f"{METHOD_TITLES.get(method, method)} {NOTICES[passed]}" for method, passed in group.passes.items()]
-    yield f"When the weights are replaced by random ones, from the output down: {'; '.join(verdicts)}."
+    yield f"When the weights are randomised from the output down: {'; '.join(verdicts)}."
 
 
 def _agreement(group: MeasuredGroup) -> Table | None:
@@ -132,20 +134,23 @@ def _agreement(group: MeasuredGroup) -> Table | None:
         for (first, second, layer), value in group.agreement.items()
     ]
     columns = ("Method", "Other method", "Layer", MEASURES["rank_correlation"].title)
-    return make_table(f"{group.title}: how far methods agree", columns, rows, words=(0, 1, 2), names=3)
+    return make_table(f"{group.title}: how much the methods agree", columns, rows, words=(0, 1, 2), names=3)
 
 
 def _randomised(group: MeasuredGroup) -> Table | None:
     """Lay out how alike each method's map stays to the trained network's, step by step."""
     if not group.randomised:
         return None
-    columns = ("Random from the output down to", *(METHOD_TITLES.get(method, method) for method in group.randomised))
+    columns = (
+        "Weights randomised from the output down to",
+        *(METHOD_TITLES.get(method, method) for method in group.randomised),
+    )
     rows = [
         (layer, *(_cell("rank_correlation", steps[place]) for steps in group.randomised.values()))
         for place, layer in enumerate(group.sanity.layers)
         if place  # the first step is the trained network itself
     ]
-    caption = f"{group.title}: rank correlation with the trained network’s map while weights are random"
+    caption = f"{group.title}: rank correlation with the trained network’s map as weights are randomised"
     return make_table(caption, columns, rows, words=(0,))
 
 
@@ -173,7 +178,7 @@ def _compared(analysis: Analysis) -> Iterator[Block]:
     for aligned, picture in zip(result.alignments, drawn[1:], strict=False):
         most = aligned.most_alike()
         if most is not None:
-            yield Prose((f"Most alike are {most[0]} and {most[1]}, with {show('cka', most[2])}.",))
+            yield Prose((f"The most similar layers are {most[0]} and {most[1]}, with {show('cka', most[2])}.",))
         yield picture
         yield Fold("The same in numbers", (_alike(aligned),))
 
@@ -203,6 +208,8 @@ def _rows(result: LayerComparison) -> Table:
             )
         )
     heads = [MEASURES[key].title for key in ("probe_accuracy", "knn_accuracy", *keys)]
-    note = f"Probe and neighbours are fitted to {count(result.fitted)} {result.part}, scored on {count(result.scored)}."
+    note = (
+        f"Probe and neighbours are fitted to {count(result.fitted)} {result.part} and scored on {count(result.scored)}."
+    )
     caption = "The layers from input to output; the best linear probe is bold"
     return make_table(caption, ("Layer", "Features", *heads), rows, words=(0,), note=note)

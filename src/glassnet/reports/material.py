@@ -39,7 +39,7 @@ def as_far_as_made(*parts: Iterable[Block]) -> Iterator[Block]:
             raise
         except InputError as error:
             say(f"left out: {error}")
-            yield Missing(f"A part of this section is left out: {error}")
+            yield Missing(f"Part of this section is left out: {error}")
 
 
 def examples_of(result: Examples) -> tuple[Example, ...]:
@@ -73,7 +73,7 @@ def heading(facts: Facts) -> str:
 
 def picture_of(entry: Entry, words: FigureWords) -> Picture | Missing:
     """Read a figure of an analysis: its SVG, or its PNG where the SVG is very large, damaged or not there."""
-    problem = "its files are not there"
+    problem = "its files are missing"
     for kind, dpi, largest in (("svg", 96, LARGEST_SVG), ("png", 150, None)):
         file = entry.figure_file(words.name, kind)
         if not file.exists() or (largest is not None and file.stat().st_size > largest):

@@ -32,7 +32,7 @@ def learning_blocks(subject: Subject) -> Iterator[Block]:
         title="Learning curves",
         alt=f"Loss and error over {len(history)} epochs, for training and validation; epoch {best} was saved.",
         caption=f"The weights of epoch {best} were saved: {subject.task.checkpoint_rule}.",
-        lead="Where validation stays level or turns while training still improves, more epochs would not help.",
+        lead="If validation levels off or turns while training still improves, more epochs would not help.",
     )
     yield drawn(Plot(views.curves(history, best), words))
     yield Fold("Every epoch in numbers", (_epochs(subject, history, best),))
@@ -71,7 +71,7 @@ def _plots(subject: Subject, described: Mapping[str, Any]) -> Iterator[Plot]:
         name="architecture",
         title=f"The network: {subject.model_name}",
         alt=f"{len(described['layers'])} layers from input to output, each with its sizes.",
-        lead="The layers from input to output; a taller block has a larger map, a wider one more channels.",
+        lead="Layers from input to output; a taller block has a larger map, a wider block has more channels.",
     )
     yield Plot(figures.architecture(described["layers"], subject.model_name), words)
     yield from subject.task.views().network(described)
@@ -104,8 +104,8 @@ def _layers(layers: Sequence[Mapping[str, Any]]) -> Table:
     ]
     sums = [count(sum(layer[key] for layer in layers)) for key in ("parameters", "macs")]
     return make_table(
-        "Layers from input to output; sizes are channels × height × width for one image. Sees: height and width "
-        "in pixels of what one unit of the output is computed from, away from the borders",
+        "Layers from input to output; sizes are channels × height × width for one image. Sees: height and width in "
+        "pixels of the area that one output unit depends on, away from the borders",
         ("Layer", "Kind", "Input", "Output", "Sees", "Parameters", "Multiply-accumulates"),
         rows,
         words=(0, 1),

@@ -23,14 +23,14 @@ from glassnet.tables import Table, make_table
 
 UNTOLD = ("dims", "solver", "device")
 READING: dict[str, str] = {
-    "pca": "Principal components turn the features without bending them: far apart in the picture is far apart among "
-    "the features. Near in the picture may still be far apart along the components that are left out.",
-    "tsne": "t-SNE keeps neighbours together and bends everything else: which images lie side by side means something, "
-    "the size of a group and the distance between two groups mean little.",
-    "umap": "UMAP keeps neighbours together and bends everything else: which images lie side by side means something, "
-    "the distance between two groups means little.",
-    "pacmap": "PaCMAP keeps neighbours together, and of the distances between groups more than t-SNE: which images lie "
-    "side by side means something, how far two groups lie apart only roughly.",
+    "pca": "PCA rotates the features without distorting them: points far apart in the plot are far apart among the "
+    "features. Points close together may still differ in the components that are left out.",
+    "tsne": "t-SNE keeps neighbours together and distorts everything else: which images lie side by side is "
+    "meaningful, but group sizes and distances between groups mean little.",
+    "umap": "UMAP keeps neighbours together and distorts everything else: which images lie side by side is meaningful, "
+    "but distances between groups mean little.",
+    "pacmap": "PaCMAP keeps neighbours together and preserves distances between groups better than t-SNE: which images "
+    "lie side by side is meaningful, and distances between groups are a rough guide.",
 }
 
 
@@ -62,11 +62,11 @@ def embedding_blocks(
     for one, scatter in drawn[2:]:
         yield Fold(f"{scatter.title} ({count(len(one.result.points))} images)", (scatter,))
     if len(drawn) > 1:
-        yield Fold("All pictures compared", (_summary(embedded),))
+        yield Fold("All plots compared", (_summary(embedded),))
     components = [picture for one in embedded for picture in pictures(one) if _is_scree(picture)]
     if components:
         yield Fold("Variance by principal component", tuple(components))
-    yield Fold("How to read these pictures and numbers", (_reading(subject, embedded),))
+    yield Fold("How to read these plots and numbers", (_reading(subject, embedded),))
 
 
 def _is_scree(block: Block) -> bool:
@@ -147,14 +147,16 @@ def _points(subject: Subject, analysis: Analysis, evaluation: Analysis | None, e
 def _lead(result: EmbeddedLayer) -> str:
     """Say what to see: how far images of a class lie together, and how much of the features a PCA keeps."""
     near, variance = result.measures.get("knn_accuracy"), result.measures.get("explained_variance")
-    together = f"{percent(near, 1)} of the images lie among images of their own class" if is_number(near) else ""
+    together = f"{percent(near, 1)} of the images have neighbours mostly of their own class" if is_number(near) else ""
     retained = f"{result.points.shape[1]} components keep {percent(variance, 1)} of the features’ variance"
     if is_number(variance):
         return f"{retained}, and {together}." if together else f"{retained}; each point is an image."
     if together:
-        return f"{together}; the more, the better this picture of {result.layer} separates the classes."
+        return f"{together}; the higher this number, the better this plot of {result.layer} separates the classes."
     close = show("trustworthiness", result.measures.get("trustworthiness"))
-    return f"Each point is an image; neighbours here are neighbours in {result.layer} at a trustworthiness of {close}."
+    return (
+        f"Each point is an image. Neighbours here are neighbours in {result.layer} with a trustworthiness of {close}."
+    )
 
 
 def _measures(subject: Subject, result: EmbeddedLayer) -> Table:
@@ -176,7 +178,7 @@ def _measures(subject: Subject, result: EmbeddedLayer) -> Table:
         *([f"{percent(result.noise_share, 1)} in no cluster"] if result.noise_share is not None else []),
     ]
     return make_table(
-        "What the picture keeps", ("Measure", "Value", "Scale"), rows, words=(0, 2), note=f"{'; '.join(notes)}."
+        "What the plot preserves", ("Measure", "Value", "Scale"), rows, words=(0, 2), note=f"{'; '.join(notes)}."
     )
 
 
@@ -198,7 +200,7 @@ def _summary(embedded: Sequence[Analysis]) -> Table:
         for one, result in zip(embedded, results, strict=True)
     ]
     columns = ("Layer", "Picture", *(MEASURES[key].title for key in keys))
-    return make_table("All pictures; the best value of each measure is bold", columns, rows, words=(0, 1), names=2)
+    return make_table("All plots; the best value of each measure is bold", columns, rows, words=(0, 1), names=2)
 
 
 def _best(key: str, values: Sequence[float | None]) -> float | None:

@@ -30,13 +30,13 @@ def provenance(run: Run) -> tuple[Block, ...]:
     """Return what the section on settings and versions shows."""
     manifest = run.manifest
     settings = to_json(run.settings)
-    again = Markup("This command trains the run again: <code>{}</code>").format(train_command(settings))
+    again = Markup("This command repeats the training: <code>{}</code>").format(train_command(settings))
     return (
         Prose((again,)),
         _settings(settings),
         _pairs("The data", _data(manifest["data"])),
         _pairs("How the run was computed", _execution(manifest)),
-        _pairs("Versions of the software", {"glassnet": manifest.get("glassnet"), **(manifest.get("versions") or {})}),
+        _pairs("Software versions", {"glassnet": manifest.get("glassnet"), **(manifest.get("versions") or {})}),
     )
 
 
@@ -72,7 +72,7 @@ def _settings(settings: Mapping[str, Any]) -> Table:
         for name, value in settings.items()
         if name not in NEVER and name not in of_others
     ]
-    caption = "Settings of the training, and what each would be if not given"
+    caption = "Settings of the training, and their defaults"
     return make_table(caption, ("Setting", "Value", "Default"), rows, words=(0, 1, 2))
 
 
@@ -86,9 +86,9 @@ def _data(data: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "Data set": data.get("name"),
         "Classes": f"{len(classes)}: {plain(classes)}" if isinstance(classes, list) else None,
-        "Image, channels × height × width in pixels": shape([data.get("channels"), size, size]),
+        "Image size: channels × height × width in pixels": shape([data.get("channels"), size, size]),
         "Training images": count(data.get("train")),
-        "Validation images, held out of the training": count(data.get("validation")),
+        "Validation images, held out from the training images": count(data.get("validation")),
         "Test images": count(data.get("test")),
         "Note": data.get("note"),
     }
@@ -115,7 +115,12 @@ def earlier_figures(subject: Subject, sections: Sequence[Section]) -> tuple[Bloc
     drawings = {_drawing(block) for section in sections for block in _unfolded(section.blocks)}
     drawn = (picture_of(entry, words) for words in entry.figures)
     rest = [one for one in drawn if _drawing(one) not in drawings]
-    lead = Prose(("An earlier version drew these. Where the page has a figure of the same numbers, it is drawn anew.",))
+    lead = Prose(
+        (
+            "These figures were drawn by an earlier version. Where the page has a figure of the same numbers, it is "
+            "redrawn.",
+        )
+    )
     return (lead, *rest) if rest else ()
 
 

@@ -15,10 +15,10 @@ from glassnet.subject import Subject
 def about(subject: Subject, metrics: Mapping[str, Any]) -> tuple[Headline, ...]:
     """Say how large the network is, and how long and how far it was trained."""
     parameters = sum(parameter.numel() for parameter in subject.model().parameters())
-    numbers: tuple[Headline, ...] = (Headline("Parameters", count(parameters), "numbers that are learned"),)
+    numbers: tuple[Headline, ...] = (Headline("Parameters", count(parameters), "learned numbers"),)
     if subject.run is None and not subject.labelled:
         images = Headline("Images", count(len(subject.part("test"))), "without labels")
-        numbers = (Headline("Classes", count(len(subject.classes)), "that it tells apart"), *numbers, images)
+        numbers = (Headline("Classes", count(len(subject.classes)), "that it distinguishes"), *numbers, images)
     if subject.run is None:
         return numbers
     manifest = subject.run.manifest
@@ -36,30 +36,30 @@ def summary(subject: Subject, evaluation: Analysis | None) -> Iterator[str]:
     if subject.run is not None:
         data = subject.run.manifest["data"]
         yield (
-            f"The network learned from {count(data['train'])} images; {count(data['validation'])} others, held out, "
-            f"chose the epoch whose weights were saved. {_held_out(data)}"
-            f"{'' if subject.data_changed else _tested(data)}".rstrip()
+            f"The network was trained on {count(data['train'])} images; {count(data['validation'])} held-out images "
+            "chose the epoch whose weights were saved. "
+            f"{_held_out(data)}{('' if subject.data_changed else _tested(data))}".rstrip()
         )
     elif getattr(subject.model(), "class_names", None) == imagenet_classes():
-        yield "Its weights were learned from photographs of ImageNet’s 1,000 classes."
+        yield "It was trained on photographs of ImageNet’s 1,000 classes."
     if evaluation is not None:
         yield from subject.task.views().summary(evaluation.result)
     elif not subject.labelled:
-        yield "Its images have no labels, so that right and wrong cannot be told apart."
+        yield "The images have no labels, so right and wrong cannot be told apart."
 
 
 def _held_out(data: Mapping[str, Any]) -> str:
     leak = data.get("validation_leak") or 0
     are = "of them is a copy" if leak == 1 else "of them are copies"
-    return f"{count(leak)} {are} of training images, so that validation figures are too good. " if leak else ""
+    return f"{count(leak)} {are} of training images, so validation figures are too good. " if leak else ""
 
 
 def _tested(data: Mapping[str, Any]) -> str:
     leak = data.get("leak") or 0
     if not leak:
-        return "The test images took no part in either."
+        return "The test images played no part in either."
     are = "is a copy of one" if leak == 1 else "are copies"
-    return f"Of the {count(data['test'])} test images {count(leak)} {are} of these, so that the figures are too good."
+    return f"Of the {count(data['test'])} test images {count(leak)} {are} of these, so test figures are too good."
 
 
 def when(subject: Subject) -> str:

@@ -175,10 +175,10 @@ def sliced(x):
     return x
 
 
-RELU = "and the rule is defined for ReLU"
-BY_HAND = rf"this model uses an activation x · f\(x\) written by hand, as SiLU, GELU and Hardswish are, {RELU}"
-FLOOR = f"a clamp or maximum with a floor other than 0, which cuts what it is given, {RELU}"
-STACK = r"the maximum over a stack, as in stack\(\[x, 0\]\).amax\(0\), which cannot be guided"
+RELU = "but guided backpropagation is defined only for ReLU"
+BY_HAND = rf"this model uses a hand-written activation x · f\(x\), such as SiLU, GELU or Hardswish, {RELU}"
+FLOOR = f"a clamp or maximum with a floor other than 0, which changes its input, {RELU}"
+STACK = r"the maximum over a stack, such as stack\(\[x, 0\]\)\.amax\(0\), which cannot be guided"
 NOT_GUIDED = {
     "clamp(min=0.1)": (lambda x: x.clamp(min=0.1) + x.relu() * 0, FLOOR),
     "clamp_(-0.1)": (lambda x: (x * 1).clamp_(-0.1) + x.relu() * 0, FLOOR),
@@ -206,13 +206,13 @@ NOT_GUIDED = {
     "GELU by hand": (lambda x: 0.5 * x * (1 + torch.erf(x / 2**0.5)), BY_HAND),
     "GELU by tanh": (lambda x: 0.5 * x * (1 + torch.tanh(0.8 * (x + 0.045 * x**3))), BY_HAND),
     "LeakyReLU by hand": (lambda x: torch.maximum(x, 0.1 * x), f"a maximum of two functions of one input, .*, {RELU}"),
-    "LeakyReLU by where": (lambda x: torch.where(x > 0, x, 0.1 * x), "mask of its own activations by where, and what"),
-    "a hard threshold": (lambda x: torch.where(x > 0.1, x, 0), "mask of its own activations by where, and what"),
+    "LeakyReLU by where": (lambda x: torch.where(x > 0, x, 0.1 * x), "mask of its own activations with where, and the"),
+    "a hard threshold": (lambda x: torch.where(x > 0.1, x, 0), "mask of its own activations with where, and the"),
     "nn.Threshold(0, 1)": (nn.Threshold(0, 1), r"a threshold other than \(0, 0\)"),
-    "(x + |x|) / 2": (lambda x: (x + x.abs()) / 2, r"uses x \+ \|x\|, which is a ReLU that cannot be guided"),
+    "(x + |x|) / 2": (lambda x: (x + x.abs()) / 2, r"uses x \+ \|x\|, a form of ReLU that cannot be guided"),
     "-clamp(-x, max=0)": (lambda x: -(-x).clamp(max=0) + x.relu() * 0, "cuts at a maximum of 0"),
     "-minimum(-x, 0)": (lambda x: -torch.minimum(-x, torch.zeros(())) + x.relu() * 0, "cuts at a maximum of 0"),
-    "of a part, in place": (sliced, "writes a ReLU over a part of a tensor, which hides it"),
+    "of a part, in place": (sliced, "writes a ReLU into part of a tensor, which hides it"),
     "LeakyReLU of a view": (lambda x: F.leaky_relu_(x.view(4, 2, 4), 0.1).view(4, 8), "this model uses LeakyReLU"),
     "Hardshrink": (F.hardshrink, "this model uses Hardshrink"),
     "LogSigmoid": (nn.LogSigmoid(), "this model uses LogSigmoid"),
@@ -238,7 +238,7 @@ def test_scripted_and_traced_functions_are_guided_or_named_however_often_they_ra
     hidden = "this model runs a scripted function that torch has optimised, whose backward pass hides what it does"
     assert all(hidden in message for message in outcomes)
     for _ in range(4):
-        with pytest.raises(InputError, match=rf"{hidden}|runs where inside a scripted function"):
+        with pytest.raises(InputError, match=rf"{hidden}|calls where inside a scripted or torch function"):
             guided(masked)
 
 
@@ -305,8 +305,8 @@ def test_a_model_without_relu_is_refused():
 
 
 REASONS = {
-    "tanh": "it changes how ReLUs pass gradients back, and no ReLU ran between the images and the output of this model",
-    "gelu": "this model uses GELU, and the rule is defined for ReLU, which passes nothing of a negative input",
+    "tanh": "no ReLU ran between the images and the output of this model",
+    "gelu": "this model uses GELU, but guided backpropagation is defined only for ReLU, which passes no negative input",
 }
 
 
@@ -317,7 +317,7 @@ def test_guided_methods_are_left_out_and_it_is_printed_once_where_others_remain(
     methods |= {name: METHODS[name] for name in ("guided_gradcam", "saliency", "guided_backpropagation", "gradcam")}
     explanation = explain(network, images, methods=methods, batch_size=2)
     titles = "smooth and Guided Grad-CAM and Guided backpropagation"
-    message = f"left out {titles}: guided backpropagation does not apply, since {REASONS[name]}.\n"
+    message = f"left out {titles}: guided backpropagation does not apply, because {REASONS[name]}.\n"
     assert capsys.readouterr().err == message
     assert explanation.methods == ("saliency", "gradcam")
     expected = explain(network, images, methods=("saliency", "gradcam"), batch_size=2)

@@ -17,7 +17,7 @@ def test_token_layers_are_explained_and_it_is_said_once(build_network, images, c
     what = (
         f"the {16 + first} tokens of before and 2 more layers are read as {'a class token and ' * first}a grid of 4 x 4"
     )
-    assert capsys.readouterr().err == f"{what} (explain's reshape reads them otherwise).\n"
+    assert capsys.readouterr().err == f"{what} (pass reshape to explain to read them differently).\n"
     assert explanation.layers == ("before", "joined", "narrow")
     assert explanation["gradcam", "joined"].shape == (7, 12, 12)
     # By hand, as if the tokens were an image all along.
@@ -66,7 +66,7 @@ def test_tokens_without_a_whole_grid_are_refused(images):
     )
     message = (
         r"layer '3' gives shape \(7, 35, 3\), which has no axis of which it is known that it runs over pixels; "
-        r"pass reshape, from there to \(7, channel, h"
+        r"pass reshape, a function from this to \(7, channel, h"
     )
     with pytest.raises(InputError, match=message):
         explain(model, images, layers="3", methods="gradcam", target=lambda output: output.mean((1, 2)))

@@ -81,7 +81,7 @@ def test_the_one_obvious_class_score_is_found_and_said(images, capsys, wrap, whe
     same(explain(Giving(wrap), images, methods=methods, batch_size=3), explain(PLAIN, images, methods=methods))
     said = capsys.readouterr().err
     place = f"entry {where} of the output" if isinstance(where, int) else f"the output's {where}"
-    assert said.count(f"the class scores are taken from {place} (output= picks another).") == 1
+    assert said.count(f"the class scores are taken from {place} (pass output= to choose another).") == 1
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_the_one_obvious_class_score_is_found_and_said(images, capsys, wrap, whe
 )
 def test_what_the_caller_names_is_taken(images, capsys, wrap, output):
     same(explain(Giving(wrap), images, methods="saliency", output=output), explain(PLAIN, images, methods="saliency"))
-    assert "picks another" not in capsys.readouterr().err or output == "logits"
+    assert "to choose another" not in capsys.readouterr().err or output == "logits"
 
 
 def test_the_word_for_the_scale_names_the_entry_of_that_name(images):
@@ -116,15 +116,15 @@ def test_the_word_for_the_scale_names_the_entry_of_that_name(images):
         (
             lambda s, h: (s, h.mean((2, 3))),
             {},
-            r"several .* 0 of shape \(7, 5\), 1 of shape \(7, 4\); say which by out",
+            r"several .* 0 of shape \(7, 5\), 1 of shape \(7, 4\); choose one with out",
         ),
-        (lambda s, _: {"a": s, "b": s}, {}, r"a dict with several tensors .* say which by output='a'\."),
+        (lambda s, _: {"a": s, "b": s}, {}, r"a dict with several tensors .* choose one with output='a'\."),
         (lambda s, _: {"out": s}, {"output": "uot"}, "no output 'uot' in the dict that it gives. Did you mean out?"),
         (lambda s, _: (s,), {"output": 3}, "output is index 3, but the model gives a tuple of 1 entries"),
         (lambda s, _: s, {"output": "out"}, r"gives a tensor of shape \(7, 5\), which has no parts; leave it out"),
         (lambda s, _: s, {"output": 0}, r"output is 0, but the model gives a tensor of shape"),
-        (lambda s, _: s, {"output": True}, "output is True, expected a name or an index"),
-        (lambda s, _: s, {"output": 0.5}, "output is 0.5, expected a name"),
+        (lambda s, _: s, {"output": True}, "output is True, expected the name or index"),
+        (lambda s, _: s, {"output": 0.5}, "output is 0.5, expected the name"),
         (lambda s, _: s, {"output": lambda o: o["x"]}, "the output callable fails on the model's output, a tensor of"),
         (lambda s, h: {"hidden": h}, {}, r"lambda output: output\['hidden'\]\.mean\(dim=\(1, 2, 3\)\)"),
         (
@@ -139,10 +139,10 @@ def test_the_word_for_the_scale_names_the_entry_of_that_name(images):
         (
             lambda s, h: s.repeat(2, 1),
             {},
-            r"2 rows an image: join them, as in output=lambda output: output.unflatten\(",
+            r"2 rows per image: combine them, as in output=lambda output: output.unflatten\(",
         ),
-        (lambda s, h: s[:4], {}, "no row for each of the 7 images"),
-        (lambda s, h: s.sum(), {}, "no row for each of the 7 images"),
+        (lambda s, h: s[:4], {}, "not have one row for each of the 7 images"),
+        (lambda s, h: s.sum(), {}, "not have one row for each of the 7 images"),
         (lambda s, h: s.argmax(1, keepdim=True), {}, "it is int64, which has no gradient"),
     ],
 )
@@ -236,7 +236,7 @@ def test_the_predicted_class_of_a_single_logit(methods, end, capsys):
     np.testing.assert_array_equal(predicted[methods, "input"][1], zero[methods, "input"][1])
     if methods != "saliency":
         np.testing.assert_array_equal(zero[methods, "input"], -one[methods, "input"])
-    assert capsys.readouterr().err.count("the model has one output, read as a binary classifier's logit") == 3
+    assert capsys.readouterr().err.count("the model has one output, which is read as a binary classifier's logit") == 3
 
 
 @pytest.mark.parametrize("methods", ["saliency", "occlusion"])
@@ -249,7 +249,7 @@ def test_a_single_probability_is_predicted_from_a_half_whatever_the_method(metho
     predicted = explain(One(end), TWO, methods=methods)
     assert predicted.targets.tolist() == [1, 0]
     np.testing.assert_allclose(predicted.scores, [p, p], rtol=1e-6)
-    assert "classifier's probability: class 1 is the output, class 0 1 minus it" in capsys.readouterr().err
+    assert "classifier's probability: class 1 is the output, class 0 is 1 minus it" in capsys.readouterr().err
 
 
 def test_a_single_log_probability():
@@ -277,9 +277,9 @@ def test_class_two_of_a_single_output_is_refused():
 def test_the_advice_for_a_number_that_is_no_class_works(images, capsys, shape):
     network = Giving(lambda s, _: shape(s))
     explain(network, images, methods="saliency")
-    advice = capsys.readouterr().err.partition("as of a regression, pass ")[2].partition(")")[0]
+    advice = capsys.readouterr().err.partition("such as a regression's, pass ")[2].partition(")")[0]
     if advice.startswith("target="):
         target = eval(advice.removeprefix("target="))  # the very words that are printed
         assert explain(network, images, methods="saliency", target=target).scores.shape == (len(images),)
     else:
-        assert advice == "as target a function that takes it from the output"
+        assert advice == "a function as target that takes it from the output"

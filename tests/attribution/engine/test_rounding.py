@@ -50,7 +50,7 @@ def test_gradcam_before_an_instance_norm_is_zero_and_it_is_said(norm, side, dtyp
     said = [line for line in capsys.readouterr().err.splitlines() if "rounding errors" in line]
     assert len(said) == 2
     assert said[0].startswith(
-        "Grad-CAM at 0 is 0: the mean gradients of its channels are rounding errors, since what foll"
+        "Grad-CAM at 0 is 0: the mean gradients of its channels are rounding errors, because what foll"
     )
 
 

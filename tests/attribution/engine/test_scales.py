@@ -96,7 +96,9 @@ def test_both_classes_of_a_single_output_add_up_to_one(end, scale, low):
 
 
 def test_what_is_no_probability_is_refused():
-    with pytest.raises(InputError, match=r"scores go from 0.5 to 1.5, and were taken for probabilities; pass output="):
+    with pytest.raises(
+        InputError, match=r"scores range from 0.5 to 1.5 but were treated as probabilities; pass output="
+    ):
         to_probabilities(torch.tensor([[0.5, 1.5]]), "probabilities")
 
 

@@ -68,7 +68,7 @@ def test_wrong_masks_and_maps_are_refused():
     maps = np.ones((1, 2, 2))
     with pytest.raises(InputError, match=r"mask is bool of shape \(1, 1, 2\), expected bool of shape \(1, 2, 2\)"):
         share_inside(maps, MASK[:, :1])
-    with pytest.raises(InputError, match="maps hold NaN"):
+    with pytest.raises(InputError, match="maps contain NaN"):
         share_inside(maps * np.nan, MASK)
     with pytest.raises(InputError, match="tolerance_pixels is -1, expected 0 or more"):
         pointing_game(maps, MASK, tolerance_pixels=-1)

@@ -137,7 +137,7 @@ def test_a_model_that_raises_is_left_clean(build_network, images):
 
 def test_what_does_not_fit_is_refused(build_network, images):
     model, maps = build_network("convnet"), np.zeros((7, 12, 12))
-    with pytest.raises(InputError, match=r"maps have shape \(7, 6, 6\), expected one value a pixel"):
+    with pytest.raises(InputError, match=r"maps have shape \(7, 6, 6\), expected one value per pixel"):
         deletion_insertion(model, images, maps[:, :6, :6], np.zeros(7, int))
     with pytest.raises(InputError, match=r"targets have shape \(3,\), expected \(7,\)"):
         deletion_insertion(model, images, maps, np.zeros(3, int))
@@ -145,7 +145,7 @@ def test_what_does_not_fit_is_refused(build_network, images):
         deletion_insertion(model, images, maps, np.zeros(7, int), steps=0)
     with pytest.raises(InputError, match="target 9 is out of range: the model has 5 classes"):
         confidence_change(model, images, maps, np.full(7, 9))
-    with pytest.raises(InputError, match="target -1 is negative, expected class numbers from 0"):
+    with pytest.raises(InputError, match="target -1 is negative; class numbers start at 0"):
         deletion_insertion(model, images, maps, np.full(7, -1))
     with pytest.raises(InputError, match="targets are of type float64, expected whole numbers"):
         deletion_insertion(model, images, maps, np.full(7, 0.5))  # was taken for class 0

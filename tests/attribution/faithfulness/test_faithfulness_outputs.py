@@ -80,12 +80,18 @@ def one_of_two(net, targets):
 
 
 ENDS = {
-    "logits": (5, lambda y: y, {}, softmax_of, "for logits of classes that exclude each other"),
-    "softmax": (5, lambda y: y.softmax(1), {}, softmax_of, "as they stand, since they come out of a softmax or a sig"),
+    "logits": (5, lambda y: y, {}, softmax_of, "treated as logits of mutually exclusive classes"),
+    "softmax": (
+        5,
+        lambda y: y.softmax(1),
+        {},
+        softmax_of,
+        "as probabilities, because they come out of a softmax or a sig",
+    ),
     "softmax, sliced": (5, lambda y: y.softmax(1).T[:, None].transpose(0, 2)[:, 0].clone(), {}, softmax_of, "come out"),
-    "softmax by hand": (5, lambda y: y.exp() / y.exp().sum(1, keepdim=True), {}, softmax_of, "add up to one"),
-    "log-softmax": (5, lambda y: y.log_softmax(1), {}, softmax_of, "for logits"),
-    "log of softmax": (5, lambda y: (y.softmax(1).clamp_min(1e-300)).log(), {}, softmax_of, "for logits"),
+    "softmax by hand": (5, lambda y: y.exp() / y.exp().sum(1, keepdim=True), {}, softmax_of, "sum to one"),
+    "log-softmax": (5, lambda y: y.log_softmax(1), {}, softmax_of, "as logits"),
+    "log of softmax": (5, lambda y: (y.softmax(1).clamp_min(1e-300)).log(), {}, softmax_of, "as logits"),
     "sigmoid": (5, lambda y: y.sigmoid(), {}, sigmoid_of, "come out of a softmax or a sigmoid"),
     "mean of sigmoids": (5, lambda y: torch.stack([y.sigmoid(), y.sigmoid()]).mean(0), {}, sigmoid_of, "come out"),
     "log-sigmoid": (5, lambda y: nn.functional.logsigmoid(y), {}, sigmoid_of, "logarithms of probabilities"),
@@ -144,14 +150,14 @@ def test_values_in_a_range_without_a_sum_are_said_to_be_in_doubt(pictures, capsy
 
     deletion_insertion(Unit(5), pictures, np.zeros((7, 12, 12)), TARGETS, steps=2)
     assert (
-        "taken for logits of classes that exclude each other (softmax), though all of them lie in 0 to 1; if they a"
+        "treated as logits of mutually exclusive classes (softmax), though all of them lie between 0 and 1; if they a"
         in (capsys.readouterr().err)
     )
 
 
 def test_probabilities_that_are_none_are_refused(pictures):
     with pytest.raises(
-        InputError, match=r"scores go from -.* and were taken for probabilities; pass output=\"logits\""
+        InputError, match=r"scores range from -.* but were treated as probabilities; pass output=\"logits\""
     ):
         deletion_insertion(Net(5), pictures, np.zeros((7, 12, 12)), TARGETS, output="probabilities")
 
@@ -280,7 +286,7 @@ def test_a_maximum_is_held_to_the_class_of_the_unchanged_image(pictures, capsys,
     predicted = net(pictures).argmax(1).tolist()
     curves = check(net, pictures, lambda x, number: logits(net, x)[predicted[number]], target, maps)
     assert curves.unit == "score"
-    said = "the target takes each image's highest class; in its changed copies the class is held"
+    said = "the target uses each image's highest class; in changed copies of the image that class stays fixed"
     assert capsys.readouterr().err.count(said) == 1
     ends = torch.stack([image.mean(dim=(1, 2), keepdim=True).expand_as(image) for image in pictures])
     assert (net(ends).argmax(1).numpy() != predicted).any()  # so that another class would have been followed
@@ -290,7 +296,7 @@ def test_a_choice_that_cannot_be_held_is_said(pictures, capsys):
     net = Net(5)
     maps = np.zeros((7, 12, 12))
     deletion_insertion(net, pictures, maps, lambda o: o.topk(2).values[:, 1], steps=2)
-    assert "the target chooses its entries of the output anew" in capsys.readouterr().err
+    assert "the target chooses new output entries for" in capsys.readouterr().err
     for fine in (
         lambda o: o[:, 3],
         lambda o: o.logsumexp(1),

@@ -164,7 +164,7 @@ def test_what_cannot_be_copied_is_one_sentence(images):
             raise NotImplementedError("no copies\nat all")
 
     with pytest.raises(
-        InputError, match=r"Stubborn cannot be copied, .* randomised: no copies; take out of it what is no"
+        InputError, match=r"Stubborn cannot be copied to randomise its weights: no copies; remove what is not"
     ):
         sanity_check(Stubborn(), images, methods="saliency")
 
@@ -203,7 +203,7 @@ def test_the_class_stays_when_the_weights_go_also_of_a_maximum_and_of_one_output
     predicted = sanity_check(Mlp(), images, methods="saliency")
     highest = sanity_check(Mlp(), images, methods="saliency", target=lambda o: o.max(1).values)
     np.testing.assert_allclose(highest.rank_correlation["saliency"], predicted.rank_correlation["saliency"], atol=1e-6)
-    assert capsys.readouterr().err.count("the target takes each image's highest class") == 1
+    assert capsys.readouterr().err.count("the target uses each image's highest class") == 1
     one = fixed_target(nn.Sequential(Mlp(1), nn.Sigmoid()), images, "predicted", batch_size=3)
     assert one.tolist() == (Mlp(1)(images)[:, 0] > 0).int().tolist()
     assert fixed_target(Mlp(), images, 3, batch_size=2) == 3

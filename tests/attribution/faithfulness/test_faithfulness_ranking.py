@@ -69,9 +69,9 @@ def test_ranking_by_hand():
     assert ranking.alike == ()
     margin = ranking.margin
     assert ranking.recommendation() == (
-        f"Look at b: of all layers measured, its Grad-CAM maps are the most faithful on 40 images, with insertion less "
-        f"deletion of {100 * spread.mean:.1f}% ({100 * spread.low:.1f} to {100 * spread.high:.1f}%), "
-        f"{100 * margin.mean:.1f}% ({100 * margin.low:.1f} to {100 * margin.high:.1f}%) above c."
+        f"Look at b: of all layers measured, its Grad-CAM maps are the most faithful on 40 images. Insertion minus "
+        f"deletion is {100 * spread.mean:.1f}% ({100 * spread.low:.1f} to {100 * spread.high:.1f}%), "
+        f"{100 * margin.mean:.1f}% ({100 * margin.low:.1f} to {100 * margin.high:.1f}%) more than c."
     )
 
 
@@ -85,8 +85,8 @@ def test_layers_that_differ_by_chance_are_not_told_apart():
     assert len(ranking.alike) == 2
     assert "d" not in ranking.alike
     text = ranking.recommendation()
-    assert text.startswith("No layer is clearly best on 30 images: Grad-CAM at ")
-    assert re.search(r" apart; nor is it clearly above [abc]\.$", text)
+    assert text.startswith("No layer is clearly best on 30 images: insertion minus deletion is ")
+    assert re.search(r"; nor is it clearly better than [abc]\.$", text)
     assert "not clearly best" in repr(ranking)
 
 
@@ -132,12 +132,12 @@ def test_one_layer_and_one_image():
     one = ranked({("gradcam", "a"): values_of([0.4, 0.5])}, values_of([0.0, 0.05]))
     assert one.margin is None
     assert one.recommendation().startswith(
-        "a is the only layer measured: Grad-CAM has insertion less deletion of 45.0%"
+        "a is the only layer measured: insertion minus deletion of Grad-CAM is 45.0%"
     )
     single = ranked({("gradcam", "a"): values_of([0.4]), ("gradcam", "b"): values_of([0.2])}, values_of([0.0]))
     assert not single.clear
     assert "on 1 image:" in single.recommendation()
-    with pytest.raises(InputError, match="got no maps of layers"):
+    with pytest.raises(InputError, match="got no layer maps"):
         ranked({}, values_of([0.0]))
 
 
@@ -189,7 +189,7 @@ def test_how_scores_are_taken_is_said_once_for_all_layers(monkeypatch, capsys):
     images, _ = patches(3)
     ranking = gn.rank_layers(nn.Sequential(Shifting(), nn.Softmax(dim=1)), images, steps=4)
     assert len(ranking.layers) > 1
-    assert capsys.readouterr().err.count("the model's scores are taken for probabilities as they stand") == 1
+    assert capsys.readouterr().err.count("the model's scores are treated as probabilities, ") == 1
 
 
 def test_pointing_is_that_of_the_maps():
@@ -227,9 +227,9 @@ def test_the_same_seed_gives_the_same_ranking():
 
 def test_refuses_what_cannot_be_ranked():
     images, mask = patches(4)
-    with pytest.raises(InputError, match="saliency explains the input and no layer, so there is nothing to rank"):
+    with pytest.raises(InputError, match="saliency explains the input, not layers, so there is nothing to rank"):
         gn.rank_layers(Shifting(), images, methods=("gradcam", "saliency"))
-    with pytest.raises(InputError, match="images is missing, expected those that layers are to be ranked on"):
+    with pytest.raises(InputError, match="images is missing, expected the images to rank the layers on"):
         gn.rank_layers(Shifting())
     with pytest.raises(InputError, match="mask is bool of shape"):
         gn.rank_layers(Shifting(), images, mask=mask[:2])
@@ -237,7 +237,7 @@ def test_refuses_what_cannot_be_ranked():
         gn.rank_layers(Shifting(), images, layers="x")
     with pytest.raises(InputError, match="target has shape"):
         gn.rank_layers(Shifting(), images, target=[0, 1])
-    with pytest.raises(InputError, match="one class an image"):
+    with pytest.raises(InputError, match="one class per image"):
         gn.rank_layers(Shifting(), images, target=[[0, 1]])
     with pytest.raises(InputError, match="steps is 0"):
         gn.rank_layers(Shifting(), images, steps=0)

@@ -142,9 +142,9 @@ def test_a_layer_may_be_a_module(trained):
 
 
 def test_what_cannot_be_checked_is_refused(images):
-    with pytest.raises(InputError, match="methods is empty and there are none of your own"):
+    with pytest.raises(InputError, match="methods is empty and no maps of your own are given"):
         sanity_check(nn.Flatten(), images, methods=[])
-    with pytest.raises(InputError, match="the model has no weights that could be randomised"):
+    with pytest.raises(InputError, match="the model has no weights to randomise"):
         sanity_check(nn.Flatten(), images, methods=[], own={"edges": edges(images)}, target=0)
 
 
@@ -181,7 +181,7 @@ def test_what_does_not_apply_is_left_out_and_printed_once_and_one_image_decides_
 def test_several_classes_an_image_are_refused_as_their_maps_would_be_read_as_channels(trained, target):
     model, images = trained
     explanation = gn.explain(model, images[:2], target=target, layers="conv4", methods=["gradcam", "hirescam"])
-    message = rf"targets have shape \(2, {len(target[0])}\), expected \(2,\), one class an image; explain and compare"
+    message = rf"targets have shape \(2, {len(target[0])}\), expected \(2,\), one class per image; explain and compare"
     with pytest.raises(InputError, match=message):
         agreement(explanation)
     with pytest.raises(InputError, match=message):

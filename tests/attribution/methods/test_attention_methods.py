@@ -223,8 +223,8 @@ class Cut(Vit):
 @pytest.mark.parametrize(
     ("network", "message"),
     [
-        (Windowed(), "goes from 4 to 4 tokens, within windows, where all are expected"),
-        (nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(80, 2)), "no attention between the patches"),
+        (Windowed(), "goes from 4 to 4 tokens, within windows, but all attentions must go"),
+        (nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(80, 2)), "ran no attention between image patches"),
         (Cut(pooled=True), "1 of 2 attentions lead to the score, expected all"),
     ],
 )
@@ -293,7 +293,7 @@ SIDE_BY_SIDE = {
     "two networks": (lambda n, x: (x + n.attend(0, x)).mean(1) + (x + n.attend(1, x)).mean(1), "runs next to it"),
     "learned queries": (
         lambda n, x: n.attend(1, x + n.attend(0, x), n.queries).mean(1),
-        "from others than the patches",
+        "does not go from the patches to themselves",
     ),
     "patches shuffled": (lambda n, x: n.attend(0, x[:, torch.arange(8).flip(0)]).mean(1), "no attention"),
 }

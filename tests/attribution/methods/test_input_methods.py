@@ -217,7 +217,7 @@ def test_points_are_tripled_for_the_images_that_need_it_and_none_is_computed_twi
     assert model.rows == 3 + 3 + 32 * 3 + 64 * 2 + 192
     said = capsys.readouterr().err
     assert (
-        "Integrated gradients: the attributions of 1 of 3 images miss the score's rise from the baseline by more"
+        "Integrated gradients: for 1 of 3 images the attributions miss the score's rise from the baseline by more"
         in said
     )
     assert "by up to 7% of it; more steps or another baseline may help" in said
@@ -255,7 +255,10 @@ def test_a_normalised_image_keeps_its_gap_and_it_is_said(images, capsys):
     total = explanation["integrated_gradients", "input"].sum((1, 2, 3))
     np.testing.assert_allclose(gaps, np.abs(total - rise) / np.abs(rise), rtol=1e-3)
     assert (gaps > 0.5).all()
-    assert "of 7 of 7 images miss the score's rise from the baseline by more than 5%" in capsys.readouterr().err
+    assert (
+        "for 7 of 7 images the attributions miss the score's rise from the baseline by more than 5%"
+        in capsys.readouterr().err
+    )
 
 
 def test_an_image_that_is_the_baseline_has_no_gap(capsys):
@@ -275,7 +278,7 @@ def test_a_target_that_takes_the_maximum_is_held_to_the_images_own_class(network
     expected = explain(network, images, methods=method)
     highest = explain(network, images, target=lambda output: output.max(dim=1).values, methods=method, batch_size=3)
     np.testing.assert_allclose(highest[method, "input"], expected[method, "input"], atol=1e-6)
-    assert capsys.readouterr().err.count("the target takes each image's highest class") == 1
+    assert capsys.readouterr().err.count("the target uses each image's highest class") == 1
     fixed = explain(network, images, target=lambda output: output[:, 3], methods=method)
     np.testing.assert_allclose(
         fixed[method, "input"], explain(network, images, target=3, methods=method)[method, "input"]
@@ -284,6 +287,6 @@ def test_a_target_that_takes_the_maximum_is_held_to_the_images_own_class(network
 
 
 def test_a_stride_above_the_window_is_refused_as_it_leaves_gaps():
-    with pytest.raises(InputError, match="stride is 3 and window 2, so that no square covers the pixels between"):
+    with pytest.raises(InputError, match="stride is 3 and window 2, so some pixels are never covered"):
         of("occlusion", torch.rand(1, 1, 9, 9), Power(2), window=2, stride=3)
     assert of("occlusion", torch.rand(1, 1, 9, 9), Power(2), window=9, stride=20).shape == (1, 9, 9)

@@ -190,7 +190,9 @@ def test_a_parameter_that_nothing_provides_is_refused(network, images):
 )
 def test_a_method_that_needs_itself_is_refused(methods, way):
     name = next(iter(methods))
-    with pytest.raises(InputError, match=rf"method '{name}' needs itself \({way}\), expected one made of others"):
+    with pytest.raises(
+        InputError, match=rf"method '{name}' depends on itself \({way}\); give it a name different from"
+    ):
         choose_methods(methods)
 
 

@@ -134,7 +134,7 @@ def test_a_test_without_any_label_is_told():
     assert bare.mean_average_precision is None
     assert learn.measure(LOGITS, torch.zeros_like(TARGETS))["mean_average_precision"] == 0
     assert "mean average precision –" in VIEWS.text(bare)
-    assert VIEWS.summary(bare)[-1] == "Left out, since no image has it: cat, dog, bird."
+    assert VIEWS.summary(bare)[-1] == "Left out because no image has it: cat, dog, bird."
     assert repr(bare).startswith("MultiLabel(4 images, no label occurs")
 
 
@@ -156,9 +156,9 @@ def test_tables_and_text_name_what_is_left_out(result):
     assert [row[0] for row in measures.rows] == ["Mean average precision", "Exact match", "Hamming loss", "Loss"]
     assert [row[0] for row in labels.rows] == list(CLASSES)
     assert labels.rows[2][2:4] == ("–", "–")
-    assert labels.note == "Left out, since no image has it: bird."
+    assert labels.note == "Left out because no image has it: bird."
     assert "exact match 75.00%" in VIEWS.text(result)
-    assert VIEWS.summary(result)[0] == "Of 4 images 3 have every label right."
+    assert VIEWS.summary(result)[0] == "It gets every label right for 3 of 4 images."
 
 
 @pytest.fixture(scope="module")
@@ -221,14 +221,14 @@ def test_the_map_is_that_of_one_label(network, target, explained):
     expected = [sigmoid if label in on else 1 - sigmoid for label, on in zip(explained, lit, strict=True)]
     assert [one["probability"] for one in group.facts] == pytest.approx(expected, abs=1e-5)
     assert bool(group.note) == (target == "label")
-    assert group.note in ("", "1 of 4 images have no label; their most probable one is explained.")
+    assert group.note in ("", "1 of 4 images have no label; for these, the most probable label is explained.")
 
 
 def test_images_are_chosen_by_whether_every_label_is_right(network):
     right, wrong = analyse(network, "attribution", images="mixed:4", layers=("0",), methods=("gradcam",)).result.groups
     assert (right.numbers, wrong.numbers) == ((0, 1), (3,))
     assert right.title == "Correctly labelled images"
-    assert wrong.rule == "The first test images that are labelled wrongly, not picked."
+    assert wrong.rule == "The first test images that are labelled wrongly, not hand-picked."
 
 
 def test_what_means_nothing_is_refused(network):

@@ -118,5 +118,5 @@ def test_a_collapsed_code_and_an_exploded_variance_are_told():
     assert partly.warnings[0].startswith("Only 1 of 4 latent dimensions")
     exploded = latent_use(kl, torch.full((4,), 0.8), 6.0)
     assert exploded.warnings == (
-        "The variance exploded: a code has a standard deviation of 20.1, where the prior's is 1.",
+        "The variance exploded: a code has a standard deviation of 20.1, while the prior's is 1.",
     )

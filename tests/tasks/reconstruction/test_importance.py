@@ -198,12 +198,12 @@ def test_it_is_told_kept_and_asked_for_on_some_images(run):
     assert f"Negative log-likelihood {made.result.importance.nll:.2f} ± " in views.text(made.result)
     (row,) = [row for row in views.tables(made.result)[1].rows if row[0] == "Negative log-likelihood"]
     assert row[1] == f"{made.result.importance.nll:.2f} ± {made.result.importance.nll_error:.2f}"
-    assert "of 20 codes for each of 3 images" in row[2]
-    assert f"the bound on the same images is {made.result.importance.negative_elbo:.2f}." in row[2]
+    assert "with 20 codes for each of 3 images" in row[2]
+    assert f"2016). The bound on the same images is {made.result.importance.negative_elbo:.2f}." in row[2]
     few = dataclasses.replace(made.result, importance=dataclasses.replace(made.result.importance, effective=9.0))
-    assert "9.0 of an image’s codes count, in the median: more codes would lower" in views.text(few)
+    assert "In the median image, 9.0 of the codes count: more codes would lower" in views.text(few)
     many = dataclasses.replace(made.result, importance=dataclasses.replace(made.result.importance, effective=10.0))
-    assert "in the median." in views.text(many)
+    assert "In the median image, 10.0 of the codes count." in views.text(many)
     kept = analyse(run, "evaluation", nll_samples=20, nll_images=3)
     np.testing.assert_array_equal(kept.result.importance.each, made.result.importance.each)
     settings = json.loads(made.entry.file.read_text())["settings"]
@@ -221,7 +221,7 @@ def test_an_evaluation_without_it_is_kept_as_before(run):
     [
         ({"nll_samples": 0}, r"--nll-samples is 0, expected at least 1"),
         ({"nll_samples": 5, "nll_images": 0}, r"--nll-images is 0, expected at least 1"),
-        ({"nll_images": 5}, r"--nll-images is of no use without --nll-samples"),
+        ({"nll_images": 5}, r"--nll-images needs --nll-samples"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(run, asked, message):
@@ -239,5 +239,8 @@ def test_a_network_without_a_distribution_of_codes_has_no_such_likelihood(finish
             InputError, match=rf"--nll-samples draws codes .* gives {what}; leave it out, or train a VAE"
         ):
             gn.evaluate(subject, nll_samples=5)
-    with pytest.raises(InputError, match="--nll-samples is of no use to classification"):
+    with pytest.raises(
+        InputError,
+        match="--nll-samples applies only to reconstruction by a variational autoencoder, not to classification",
+    ):
         finished.evaluate(nll_samples=5)

@@ -167,7 +167,12 @@ def test_a_density_without_bound_is_said(batch, likelihood, said):
     logits, targets, mean, log_variance = batch
     output = output_of(logits, mean, log_variance, 0.001, likelihood, decode=lambda z: logits)
     result = TASK.evaluate(TASK.test_stats(settings(), 0)(output, targets, torch.zeros), ())
-    assert sum("The likelihood's deviation fell to 0.001, below half a grey" in one for one in result.warnings) == said
+    assert (
+        sum(
+            "The likelihood's standard deviation fell to 0.001, less than half a grey" in one for one in result.warnings
+        )
+        == said
+    )
 
 
 def test_an_autoencoder_has_no_bound(batch):

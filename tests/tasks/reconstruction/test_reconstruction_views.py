@@ -178,7 +178,7 @@ def test_text_tables_and_summary_have_the_baselines_and_the_bound(evaluated):
     best = min(result.baselines, key=lambda one: one.margin)
     (sentence,) = [one for one in VIEWS.summary(result) if one.startswith("The best baseline without a network is ")]
     side = "above" if best.margin > 0 else "below"
-    assert f"{best.title}: on the same 12 images the network is {abs(best.margin):.2f} dB {side} it" in sentence
+    assert f"{best.title}. On the same 12 images, the network is {abs(best.margin):.2f} dB {side} it" in sentence
 
 
 def test_the_numbers_of_a_run_are_told(vae):
@@ -318,7 +318,7 @@ def test_explanations_that_there_are_none_of(copy, asked, message):
 
 
 def test_faithfulness_is_for_classifiers(copy):
-    with pytest.raises(gn.InputError, match="--faithfulness measures maps of a class's score, and"):
+    with pytest.raises(gn.InputError, match="--faithfulness needs the score of a class for the whole image, but"):
         analyse(copy, "faithfulness")
 
 

@@ -166,7 +166,7 @@ def test_images_that_are_void_all_over_are_told_without_a_number():
     told = TASKS["segmentation"].summary_line(
         {f"test_{key}": getattr(found, key) for key in TASKS["segmentation"].saved_metrics}
     )
-    assert told == "all pixels of the test masks are void, so that nothing could be measured"
+    assert told == "all pixels of the test masks are void, so nothing could be measured"
 
 
 def test_void_has_one_definition():

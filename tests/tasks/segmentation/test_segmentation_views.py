@@ -124,8 +124,8 @@ def test_epochs_end_with_all_background_and_name_the_loss_of_regions(segmented):
     assert total["epoch"] == "All background"
     assert total["validation_mean_iou"] == f"{100 * segmented.history[-1]['validation_background_mean_iou']:.2f}%"
     assert set(total) - {"epoch"} <= {key for key, *_ in VIEWS.history}
-    assert "losses in nats (the training’s with Dice added), and" in VIEWS.history_caption(segmented.history)
-    assert VIEWS.history_caption([{"epoch": 1}]) == "Each epoch: losses in nats, and what else was measured"
+    assert "losses in nats (Dice added for training), and" in VIEWS.history_caption(segmented.history)
+    assert VIEWS.history_caption([{"epoch": 1}]) == "Each epoch: losses in nats, and other measures"
     assert VIEWS.history_total({"epoch": 1}) == {}
 
 
@@ -164,7 +164,7 @@ def test_an_evaluation_on_masks_that_are_void_all_over_is_refused_and_writes_not
             shutil.copy(scans / kind / "0.png", tmp_path / part / kind)
     shutil.copy(scans / "classes.txt", tmp_path)
     Image.new("L", (32, 32), 255).save(tmp_path / "test" / "masks" / "0.png")
-    message = "all pixels of the test masks are void, so that nothing could be measured on masks:"
+    message = "all pixels of the test masks are void, so nothing could be measured on masks:"
     with pytest.raises(gn.InputError, match=f"^{message}.*; give other images by --data or --split."):
         analyse(copy, "evaluation", data=f"masks:{tmp_path}")
     assert not list(copy.path.glob("analyses/*/*"))
@@ -194,7 +194,7 @@ def test_an_explanation_outlines_the_region_and_says_where_there_is_none(copy, m
     assert drawn[0].any()
     np.testing.assert_array_equal(drawn[0], (predictions(copy)[:2] == 0).numpy())
     np.testing.assert_array_equal(group.regions, drawn[0])
-    assert analysis.figures[0].caption.endswith("A white line surrounds the region that is explained.")
+    assert analysis.figures[0].caption.endswith("A white line outlines the region that is explained.")
     assert [one["share"] for one in group.facts] == pytest.approx(drawn[0].mean(axis=(1, 2)).tolist())
     test = copy.dataset().test
     counts = pixel_counts(predictions(copy)[:2], test.targets[:2], 3).double()
@@ -259,7 +259,7 @@ def test_the_region_at_a_pixel_is_explained_alone(copy):
     region = region_at(predicted[0].numpy(), row, column)
     np.testing.assert_array_equal(group.regions[0], region)
     assert group.facts[0]["target"] == copy.classes[int(predicted[0, row, column])]
-    assert "of one region of it" in group.note
+    assert "of one of its regions" in group.note
     model, image = copy.model(), copy.dataset().test.images[:1]
     label = int(predicted[0, row, column])
 
@@ -276,13 +276,13 @@ def test_the_region_at_a_pixel_is_explained_alone(copy):
         ({"target": "region:3"}, "--target is 'region:3', expected region:ROW,COLUMN with a row from 0 to 31 and a"),
         ({"target": "region:32,0"}, "a column from 0 to 31: the pixel whose region is explained"),
         ({"target": "circle"}, "no target 'circle' in"),
-        ({"target": "label"}, "but an image of a segmentation has a label at every pixel; give"),
+        ({"target": "label"}, "but in segmentation every pixel has a label; give"),
         (
             {"methods": ("gradcam", "scorecam", "occlusion")},
-            "scorecam and occlusion compare changed images, whose segmented regions are others; take one of gradcam, ",
+            "scorecam and occlusion compare changed images, whose segmented regions differ; use one of gradcam, ",
         ),
         ({"methods": ("smoothgrad",)}, "smoothgrad compares changed images, whose segmented regions"),
-        ({"mask": "stroke"}, "--mask stroke measures maps of classifiers, and"),
+        ({"mask": "stroke"}, "--mask stroke measures maps of classifiers, but"),
     ],
 )
 def test_what_is_not_for_a_segmentation_is_refused(copy, asked, message):
@@ -293,6 +293,6 @@ def test_what_is_not_for_a_segmentation_is_refused(copy, asked, message):
 
 
 def test_faithfulness_is_for_classifiers(copy):
-    with pytest.raises(gn.InputError, match="--faithfulness measures maps of a class's score, and"):
+    with pytest.raises(gn.InputError, match="--faithfulness needs the score of a class for the whole image, but"):
         analyse(copy, "faithfulness")
     assert not list(copy.path.glob("analyses/*/*"))

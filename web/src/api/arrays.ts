@@ -13,7 +13,7 @@ export function decodeArrays(body: ArrayBuffer, metas: ArrayMeta[]): Record<stri
   for (const { name, dtype, shape } of metas) {
     const kind = KINDS[dtype];
     const length = shape.reduce((a, b) => a * b, 1) * kind.BYTES_PER_ELEMENT;
-    if (at + length > body.byteLength) throw new Error(`The answer ends in the middle of "${name}": load the page again.`);
+    if (at + length > body.byteLength) throw new Error(`The answer ends in the middle of "${name}": reload the page.`);
     arrays[name] = { data: new kind(body.slice(at, at + length)), shape };
     at += length;
   }
@@ -23,12 +23,12 @@ export function decodeArrays(body: ArrayBuffer, metas: ArrayMeta[]): Record<stri
 /** The numbers of an array that must be there. */
 export function floats(arrays: Record<string, NdArray>, name: string): Float32Array {
   const array = arrays[name];
-  if (!array) throw new Error(`The answer has no array "${name}": load the page again.`);
+  if (!array) throw new Error(`The answer has no array "${name}": reload the page.`);
   return array.data instanceof Float32Array ? array.data : Float32Array.from(array.data);
 }
 
 export function ints(arrays: Record<string, NdArray>, name: string): Int32Array {
   const array = arrays[name];
-  if (!array) throw new Error(`The answer has no array "${name}": load the page again.`);
+  if (!array) throw new Error(`The answer has no array "${name}": reload the page.`);
   return array.data instanceof Int32Array ? array.data : Int32Array.from(array.data);
 }

@@ -7,8 +7,8 @@ export type Key = { keys: string[]; does: string };
 /** What the overlay says; a view's own keys are `viewKeys`. */
 export const KEYS: Key[] = [
   { keys: ["?"], does: "this help" },
-  { keys: ["1", "…", "9"], does: "open the first, second … view of the list" },
-  { keys: ["j", "k"], does: "next and previous image (of the selection, or of those that pass the filters)" },
+  { keys: ["1", "…", "9"], does: "open the first, second, … view in the list" },
+  { keys: ["j", "k"], does: "next and previous image (in the selection, or among the filtered images)" },
   { keys: ["/"], does: "search" },
   { keys: ["f"], does: "clear the filters" },
   { keys: ["Esc"], does: "clear the selection; close what is open" },
@@ -16,26 +16,26 @@ export const KEYS: Key[] = [
 ];
 
 export const VIEW_KEYS: Partial<Record<ViewName, Key[]>> = {
-  training: [{ keys: ["←", "→"], does: "read a chart's values epoch by epoch, while it has the focus" }],
+  training: [{ keys: ["←", "→"], does: "read a chart's values epoch by epoch while it has the focus" }],
   segmentation: [
-    { keys: ["←", "→", "↑", "↓"], does: "choose a pixel, while a picture has the focus; with Shift 8 pixels at once" },
+    { keys: ["←", "→", "↑", "↓"], does: "choose a pixel while a picture has the focus; Shift moves 8 pixels at once" },
     { keys: ["Enter"], does: "explain the region of that pixel" },
   ],
-  reconstruction: [{ keys: ["←", "→"], does: "change a number of the code, while its slider has the focus" }],
-  compare: [{ keys: ["←", "→", "↑", "↓"], does: "go through the heat map of the layers, while a cell has the focus" }],
+  reconstruction: [{ keys: ["←", "→"], does: "change a number of the code while its slider has the focus" }],
+  compare: [{ keys: ["←", "→", "↑", "↓"], does: "move through the heat map of the layers while a cell has the focus" }],
   image: [{ keys: ["←", "→"], does: "previous and next layer of the maps" }],
   edit: [
     { keys: ["z", "y"], does: "undo and redo" },
     { keys: ["[", "]"], does: "smaller and larger brush" },
-    { keys: ["←", "→", "↑", "↓"], does: "move the brush, while the drawing has the focus; with Shift farther" },
+    { keys: ["←", "→", "↑", "↓"], does: "move the brush while the drawing has the focus; Shift moves it farther" },
     { keys: ["Space"], does: "paint at the brush" },
   ],
-  mistakes: [{ keys: ["←", "→", "↑", "↓"], does: "from cell to cell, while the matrix has the focus; Enter opens one" }],
+  mistakes: [{ keys: ["←", "→", "↑", "↓"], does: "move from cell to cell while the matrix has the focus; Enter opens a cell" }],
   embedding: [
-    { keys: ["←", "→"], does: "previous and next layer, while the picture has the focus" },
-    { keys: ["+", "−", "0"], does: "nearer, farther, all points" },
+    { keys: ["←", "→"], does: "previous and next layer while the plot has the focus" },
+    { keys: ["+", "−", "0"], does: "zoom in, zoom out, show all points" },
     { keys: ["l", "b", "m"], does: "lasso, box, move" },
-    { keys: ["Shift"], does: "held while dragging: lasso; held with lasso or box: add to the selection" },
+    { keys: ["Shift"], does: "hold while dragging to use the lasso; hold with lasso or box to add to the selection" },
   ],
 };
 

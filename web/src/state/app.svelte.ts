@@ -199,7 +199,7 @@ class App {
     if (place.subject && !known) {
       this.loading?.abort();
       Object.assign(this, { subject: null, view: null, info: null });
-      this.problem = new ApiError(`Nothing here is called "${place.subject}": choose one of the list.`, 404);
+      this.problem = new ApiError(`Nothing here is called "${place.subject}": choose one from the list.`, 404);
       return;
     }
     const subject = known ?? subjects[0];

@@ -12,7 +12,7 @@ export type View = {
 export const VIEWS: Record<ViewName, View> = {
   embedding: {
     title: "Embedding",
-    about: "Each point is an image; images that look alike to a layer lie close together. Click a point to see where the network looks; move through the layers to see the classes come apart.",
+    about: "Each point is an image; images that look alike to a layer lie close together. Click a point to see where the network looks; move through the layers to see the classes separate.",
     component: async () => ({ default: Embedding }),
   },
   image: {
@@ -32,7 +32,7 @@ export const VIEWS: Record<ViewName, View> = {
   },
   channels: {
     title: "Channels",
-    about: "What each channel of a layer has learned: the images that activate it most, the classes that it tells apart, and what the network loses without it.",
+    about: "What each channel of a layer has learned: the images that activate it most, the classes it distinguishes, and what the network loses without it.",
     component: () => import("./Channels/Channels.svelte"),
   },
   network: {
@@ -47,7 +47,7 @@ export const VIEWS: Record<ViewName, View> = {
   },
   segmentation: {
     title: "Segmentation",
-    about: "What the network finds at each pixel, beside the truth. Click a region to see why it got that class.",
+    about: "What the network finds at each pixel, next to the truth. Click a region to see why it got that class.",
     component: () => import("./Segmentation/Segmentation.svelte"),
   },
   reconstruction: {

@@ -92,8 +92,8 @@ def _blocks(attention: Attention) -> list[str]:
     if len(set(blocks)) < len(blocks) or (depth < 0 and len(blocks) > 1):
         where = ", ".join(sorted({one.module for one in attention.layouts})[:4])
         raise InputError(
-            f"the attentions at {where} do not lie in blocks of their own, each of which legrad explains; "
-            "use attention_relevance instead."
+            f"the attentions at {where} do not each lie in a block of their own, which legrad needs; use "
+            "attention_relevance instead."
         )
     return blocks
 
@@ -169,8 +169,8 @@ class _Run:
         for before, after, layout in zip(self.nodes, self.nodes[1:], self.layouts[1:], strict=False):
             if not _follows(after, before):
                 raise InputError(
-                    f"attention at '{layout.module}' does not follow from the one before it, but runs next to it, so "
-                    f"that they do not join into one map{ADVICE}."
+                    f"attention at '{layout.module}' does not follow from the one before it but runs next to it, so "
+                    f"they cannot be combined into one map{ADVICE}."
                 )
         gradients: Sequence[Tensor | None] = torch.autograd.grad(
             self.scores.sum(), [GradientEdge(self.nodes[-1], 0)], retain_graph=True, allow_unused=True
@@ -183,8 +183,8 @@ class _Run:
     def _check(self, needed: int) -> None:
         if len(self.nodes) != needed:
             raise InputError(
-                f"{len(self.nodes)} of {needed} attentions lead to the score, expected all; the score "
-                f"ignores some, or the model cuts the graph (detach, no_grad){ADVICE}."
+                f"only {len(self.nodes)} of {needed} attentions lead to the score, expected all; the score ignores "
+                f"some, or the model cuts the graph (detach, no_grad){ADVICE}."
             )
 
 

@@ -109,9 +109,7 @@ def _is_of_patches(axis: Axis) -> bool:
 
 def _checked(name: str, layouts: Sequence[Layout]) -> Attention:
     if not layouts:
-        raise InputError(
-            f"no attention between the patches of an image ran in this {name}, which attention methods need{ADVICE}."
-        )
+        raise InputError(f"this {name} ran no attention between image patches, which attention methods need{ADVICE}.")
     first = layouts[0]
     for one in layouts:
         queries, keys = size_of(one.queries), size_of(one.keys)
@@ -120,14 +118,14 @@ def _checked(name: str, layouts: Sequence[Layout]) -> Attention:
         )
         if one.place not in (-1, -2) or signature(one.queries) != signature(one.keys) == signature(first.keys):
             raise InputError(
-                f"attention at '{one.module}' goes from others than the patches that are attended to, or in an order "
-                f"that is not known, so that it does not join into one map{ADVICE}."
+                f"attention at '{one.module}' does not go from the patches to themselves, or does so in an unknown "
+                f"order, so it cannot be combined into one map{ADVICE}."
             )
         if not alone or queries != keys or keys != size_of(first.keys):
             raise InputError(
                 f"attention at '{one.module}' goes from {queries} to {keys} tokens, "
-                f"{'within windows, ' * (not alone)}where all are expected to go from all of {size_of(first.keys)} "
-                f"tokens to the same, so that they join into one map{ADVICE}."
+                f"{'within windows, ' * (not alone)}but all attentions must go from all {size_of(first.keys)} tokens "
+                f"to the same tokens to be combined into one map{ADVICE}."
             )
     return Attention(tuple(layouts), _tokens(first.keys))
 

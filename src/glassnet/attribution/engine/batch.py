@@ -159,8 +159,8 @@ def _say_vanishing(plan: Plan, method: str, layer: str, maps: Tensor, gradient: 
     if bool(empty.any()) and bool(mean_vanishes(_wide(gradient[empty])).any()):
         plan.notices.add(layer)
         say(
-            f"{METHOD_TITLES[method]} at {layer} is 0: the mean gradients of its channels are rounding errors, since "
-            "what follows takes out each channel's mean, as an instance norm does; look at the layer behind that."
+            f"{METHOD_TITLES[method]} at {layer} is 0: the mean gradients of its channels are rounding errors, "
+            "because what follows (such as an instance norm) subtracts each channel's mean; use the layer after that."
         )
 
 
@@ -255,8 +255,9 @@ def _check_finite(value: Tensor, method: str, layer: str) -> None:
     finite = value.isfinite().reshape(len(value), -1).all(dim=1)
     if not finite.all():
         raise InputError(
-            f"{method} at {layer} has NaN or infinite values for {int((~finite).sum())} of {len(value)} images, since "
-            "the activation or the gradient has; look for NaN in the weights, or leave the method or the layer out."
+            f"{method} at {layer} has NaN or infinite values for {int((~finite).sum())} of {len(value)} images, "
+            "because the activation or the gradient has; look for NaN in the weights, or leave out the method or the "
+            "layer."
         )
 
 

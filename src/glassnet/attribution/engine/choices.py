@@ -34,11 +34,11 @@ class Choice:
 def describe_choice(*, held: bool) -> str:
     """Say that a callable chooses by itself, and what became of it."""
     what = (
-        "the target takes each image's highest class; in its changed copies the class is held"
+        "the target uses each image's highest class; in changed copies of the image that class stays fixed"
         if held
-        else "the target chooses its entries of the output anew in each changed copy of an image, so that they differ"
+        else "the target chooses new output entries for each changed copy of an image, so they differ"
     )
-    return f"{what} (a target of one class is its number, or as in target=lambda output: output[:, 3])."
+    return f"{what} (for a fixed class, give its number, or target=lambda output: output[:, 3])."
 
 
 def choice_of(scorer: Scorer, given: Any, reader: OutputReader, size: int) -> Choice:

@@ -59,12 +59,10 @@ def _refuse_once_only(first: Tensor) -> None:
         if node is None or node in seen:
             continue
         if node.name().endswith("Error"):
-            raise _no_curvature("an autograd function in it is differentiable only once")
+            raise _no_curvature("one of its autograd functions can be differentiated only once")
         seen.add(node)
         waiting += [above for above, _ in node.next_functions]
 
 
 def _no_curvature(reason: str) -> InputError:
-    return InputError(
-        f"shapleycam needs second derivatives, which this model does not have: {reason}; use gradcam instead."
-    )
+    return InputError(f"shapleycam needs second derivatives, but {reason}; use gradcam instead.")

@@ -125,7 +125,9 @@ def is_rectifier(node: Node, graph: Graph) -> bool:
 
 def undefined(title: str) -> str:
     """Say that the rule is not defined for an activation."""
-    return f"this model uses {title}, and the rule is defined for ReLU, which passes nothing of a negative input"
+    return (
+        f"this model uses {title}, but guided backpropagation is defined only for ReLU, which passes no negative input"
+    )
 
 
 def why_not_guided(node: Node) -> str:
@@ -142,17 +144,17 @@ def why_not_guided(node: Node) -> str:
     if name in _TITLES:
         return undefined("SELU" if name == "Elu" and _saved(node, "scale") != 1 else _TITLES[name])
     if name in ("Mul", "Div") and _is_gated_by_itself(node):
-        return undefined("an activation x · f(x) written by hand, as SiLU, GELU and Hardswish are")
+        return undefined("a hand-written activation x · f(x), such as SiLU, GELU or Hardswish")
     if name in ("Maximum", "Fmax") and _have_one_source(node):
-        return undefined("a maximum of two functions of one input, as LeakyReLU is")
+        return undefined("a maximum of two functions of one input, such as LeakyReLU")
     if name in ("Minimum", "Fmin", "Clamp", "ClampMax") and _has_ceiling_of_zero(node):
-        return "this model cuts at a maximum of 0, as in -clamp(-x, max=0), which is a ReLU that cannot be guided"
+        return "this model cuts at a maximum of 0, such as -clamp(-x, max=0), a form of ReLU that cannot be guided"
     if name in _FLOORS and _cuts_at_another_floor(node):
-        return undefined("a clamp or maximum with a floor other than 0, which cuts what it is given")
+        return undefined("a clamp or maximum with a floor other than 0, which changes its input")
     if name in ("Max", "Amax") and _is_over_a_stack(node):
-        return "this model takes the maximum over a stack, as in stack([x, 0]).amax(0), which cannot be guided"
+        return "this model takes the maximum over a stack, such as stack([x, 0]).amax(0), which cannot be guided"
     if name == "Add" and _adds_its_magnitude(node):
-        return "this model uses x + |x|, which is a ReLU that cannot be guided"
+        return "this model uses x + |x|, a form of ReLU that cannot be guided"
     return ""
 
 

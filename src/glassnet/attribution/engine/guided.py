@@ -84,10 +84,7 @@ class GuidedReLU:
                 self.count += 1
                 node.register_prehook(self._guide)
         if not self.count:
-            raise GuidedReLUError(
-                "it changes how ReLUs pass gradients back, and no ReLU ran between the images and the output of this "
-                "model"
-            )
+            raise GuidedReLUError("no ReLU ran between the images and the output of this model")
 
     @contextmanager
     def guiding(self) -> Iterator[None]:
@@ -130,10 +127,10 @@ class _Seen(TorchFunctionMode):
                 raise GuidedReLUError(reason)
         for node in graph.nodes:
             if kind(node) == "Where" and node not in self._wheres:
-                raise GuidedReLUError("this model runs where inside a scripted function or one of torch, unseen")
+                raise GuidedReLUError("this model calls where inside a scripted or torch function, out of sight")
         for on_view, on_all in self._views:
             if on_all in nodes and on_view not in nodes:
-                raise GuidedReLUError("this model writes a ReLU over a part of a tensor, which hides it")
+                raise GuidedReLUError("this model writes a ReLU into part of a tensor, which hides it")
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -171,13 +168,13 @@ class _Seen(TorchFunctionMode):
                 self.rectifiers.add(given.grad_fn)
             elif masked and name in _MASKED:
                 self._others[given.grad_fn] = (
-                    f"this model applies a mask of its own activations by {name}, and what that makes is no ReLU"
+                    f"this model multiplies by a mask of its own activations with {name}, and the result is not a ReLU"
                 )
 
     def _note_threshold(self, given: Tensor, taken: Tensor) -> None:
         if given is not taken and not torch.equal(given.detach(), taken.detach().clamp(min=0)):
             self._others[given.grad_fn] = (
-                "this model uses a threshold other than (0, 0), and the rule is defined for ReLU"
+                "this model uses a threshold other than (0, 0), but guided backpropagation is defined only for ReLU"
             )
 
     def _note_view(self, name: str, given: Tensor, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:

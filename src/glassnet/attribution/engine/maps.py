@@ -76,10 +76,10 @@ class Maps:
         if value.ndim < 3:
             return f"gives shape {shape}, but a map needs {wanted}; choose a convolution"
         reading = (self.readings or {}).get(call)
-        reason = self.untraced or "is not laid out alike in every pass"
+        reason = self.untraced or "does not have the same layout in every pass"
         if reading is not None and reading.fits(shape, len(images)):
             reason = reading.problem_as_map()
-        return reason and f"gives shape {shape}, which {reason}; pass reshape, from there to {wanted}"
+        return reason and f"gives shape {shape}, which {reason}; pass reshape, a function from this to {wanted}"
 
     def describe(self, names: Mapping[str, Call]) -> None:
         """Say once how tokens are read."""
@@ -92,7 +92,7 @@ class Maps:
         self._described |= new.keys()
         if new:
             parts = [text.format(_listed(names)) for text, names in new.items()]
-            say(f"{'; '.join(parts)} (explain's reshape reads them otherwise).")
+            say(f"{'; '.join(parts)} (pass reshape to explain to read them differently).")
 
     def _is_plain(self, call: Call, value: Tensor, images: Tensor) -> bool:
         return is_plain(self.model.get_submodule(call[0]), value.shape, len(images))

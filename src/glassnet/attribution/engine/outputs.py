@@ -44,8 +44,8 @@ class OutputReader:
             self.output is None or isinstance(self.output, str | int) or callable(self.output)
         ):
             raise InputError(
-                f"output is {self.output!r:.60}, expected a name or an index of what the model gives, one of the words "
-                f"{', '.join(SCALES)}, or a callable from the output to class scores (n, classes)."
+                f"output is {self.output!r:.60}, expected the name or index of one of the model's outputs, one of the "
+                f"words {', '.join(SCALES)}, or a callable from the output to class scores (n, classes)."
             )
         self.scale = next((word for word in SCALES if word == self.output), None)
 
@@ -71,7 +71,7 @@ class OutputReader:
         if not isinstance(scores, Tensor) and not self.picks():
             where, scores = self._obvious(scores, size)
             if where:
-                self.announce(f"the class scores are taken from {where} (output= picks another).")
+                self.announce(f"the class scores are taken from {where} (pass output= to choose another).")
         return _as_table(scores, size)
 
     def reported(self, output: Any, size: int, *, of_a_class: bool) -> Any:
@@ -119,8 +119,8 @@ class OutputReader:
         if len(tables) > 1:
             shapes = ", ".join(f"{name!r} of shape {tuple(table.shape)}" for name, table in tables.items())
             raise InputError(
-                f"the model's output is a {type(output).__name__} with several tensors that may be class scores, "
-                f"{shapes}; say which by output={next(iter(tables))!r}."
+                f"the model's output is a {type(output).__name__} with several tensors that could be class scores, "
+                f"{shapes}; choose one with output={next(iter(tables))!r}."
             )
         return next(((_entry(name), table) for name, table in tables.items()), ("", output))
 
@@ -140,13 +140,15 @@ _COLUMN = {1: "output", 2: "output[:, 0]", 4: "output[:, 0, 0, 0]"}
 
 
 def _one_output(scale: Scale, output: Any) -> str:
-    low = {"probabilities": "1 minus it", "logarithms": "that of 1 minus it"}.get(scale, "its negative")
+    low = {"probabilities": "1 minus it, as a log-probability", "logarithms": "that of 1 minus it"}.get(
+        scale, "its negative"
+    )
     kind = {"probabilities": "probability", "logarithms": "log-probability"}.get(scale, "logit")
     column = _COLUMN.get(output.ndim) if isinstance(output, Tensor) else None
-    remedy = f"target=lambda output: {column}" if column else "as target a function that takes it from the output"
+    remedy = f"target=lambda output: {column}" if column else "a function as target that takes it from the output"
     return (
-        f"the model has one output, read as a binary classifier's {kind}: class 1 is the output, class 0 {low} "
-        f"(for any other number, as of a regression, pass {remedy})."
+        f"the model has one output, which is read as a binary classifier's {kind}: class 1 is the output, class 0 is "
+        f"{low} (for any other number, such as a regression's, pass {remedy})."
     )
 
 
@@ -164,8 +166,8 @@ def _called(forward: ModelCall, model: nn.Module, images: Tensor) -> Any:
         check_memory(error, len(images))
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         raise InputError(
-            f"the forward callable fails on images of shape {tuple(images.shape)}: {reason}; expected the model's "
-            "output for any number of images, as in forward=lambda model, images: model(images)."
+            f"the forward callable fails on images of shape {tuple(images.shape)}: {reason}; it must return the "
+            "model's output for any number of images, as in forward=lambda model, images: model(images)."
         ) from error
 
 
@@ -202,7 +204,7 @@ def _advice(scores: Any, output: Any, size: int) -> str:
         return _advice_of_parts(scores)
     if not scores.is_floating_point():
         kind = str(scores.dtype).removeprefix("torch.")
-        return f"it is {kind}, which has no gradient: let the model return its scores before they are rounded"
+        return f"it is {kind}, which has no gradient: make the model return its scores before rounding"
     if scores.ndim == 0 or len(scores) != size:
         return _advice_of_rows(scores, size)
     entries = {} if scores is output else entries_of(output)
@@ -215,17 +217,17 @@ def _advice_of_rows(scores: Tensor, size: int) -> str:
     if rows and rows % size == 0 and scores.ndim == 2:
         each = rows // size
         return (
-            f"it has {each} rows an image: join them, as in "
-            f"output=lambda output: output.unflatten(0, (-1, {each})).mean(dim=1) where those of an image lie together"
+            f"it has {each} rows per image: combine them, as in output=lambda output: output.unflatten(0, (-1, "
+            f"{each})).mean(dim=1) if the rows of an image are adjacent"
         )
-    return f"it has no row for each of the {size} images: let the model return one score or row an image"
+    return f"it does not have one row for each of the {size} images: make the model return one score or row per image"
 
 
 def _advice_of_parts(output: Any) -> str:
     tensors = {name: value for name, value in entries_of(output).items() if isinstance(value, Tensor)}
     where = next((name for name, value in tensors.items() if value.is_floating_point() and value.ndim > 1), None)
     if where is None:
-        return "pass output, a callable from what the model gives to class scores (n, classes)"
+        return "pass output, a callable from the model's output to class scores (n, classes)"
     return _advice_of_a_target(_reach(output, where), tensors[where])
 
 
@@ -237,6 +239,6 @@ def _reach(output: Any, name: Any) -> str:
 def _advice_of_a_target(reach: str, tensor: Tensor) -> str:
     places = tuple(range(1, tensor.ndim))
     return (
-        "pass as target a callable from the output to one score an image, as in "
-        f"target=lambda output: {reach}.mean(dim={places if len(places) > 1 else places[0]})"
+        "pass as target a callable from the output to one score per image, such as target=lambda output: "
+        f"{reach}.mean(dim={(places if len(places) > 1 else places[0])})"
     )

@@ -167,8 +167,8 @@ def forward(
 def _contrasts(network: Network, output: Any, classes: Tensor | None) -> Tensor:
     if classes is None:
         raise InputError(
-            "finercam compares a class with similar ones, but the target is a function of the output; expected a class "
-            "as target, or gradcam as method."
+            "finercam compares a class with similar ones, but the target is a function of the output; pass a class "
+            "as target, or use gradcam."
         )
     return contrast(network.reader.classes(output, len(classes)), classes)
 
@@ -207,8 +207,8 @@ def guided_in_float32(
         raise
     except InputError:  # it casts to half precision by itself
         say_once(
-            f"{type(network.model).__name__} runs in half precision only, in which guided backpropagation is off "
-            "by about a tenth."
+            f"{type(network.model).__name__} runs in half precision only, which makes guided backpropagation "
+            "inaccurate by about a tenth."
         )
     passed = forward(network, images, target, (), {"guided_gradient"})
     return guided_gradient(passed, passed.scores, keep_graph=False)

@@ -92,15 +92,15 @@ def scale_of(scores: Float[Tensor, "n classes"], end: str) -> tuple[Scale, str]:
     if inside and end == "probabilities":
         return "probabilities", "they come out of a softmax or a sigmoid"
     if end == "probabilities":
-        return "logits", "though they come out of a softmax or a sigmoid, since some lie outside of 0 to 1"
+        return "logits", "though they come out of a softmax or a sigmoid, because some lie outside 0 to 1"
     if end == "logarithms":
         return "logarithms", "they come out of a log-sigmoid"
     if end in ("linear", "logits"):
         return "logits", ""
     off = (scores.detach().double().sum(dim=1) - 1).abs().max()
     if inside and bool(off <= (_SUM_TOLERANCE if scores.element_size() >= 4 else _HALF_SUM_TOLERANCE)):
-        return "probabilities", "they lie in 0 to 1 and add up to one"
-    return "logits", "though all of them lie in 0 to 1" if inside else ""
+        return "probabilities", "they lie between 0 and 1 and sum to one"
+    return "logits", "though all of them lie between 0 and 1" if inside else ""
 
 
 def _one_column(end: str, *, inside: bool) -> tuple[Scale, str]:
@@ -108,7 +108,7 @@ def _one_column(end: str, *, inside: bool) -> tuple[Scale, str]:
         return "probabilities", "they come out of a softmax or a sigmoid"
     if end == "logarithms":
         return "logarithms", "they come out of a log-sigmoid"
-    doubt = "though all of them lie in 0 to 1" if inside and end != "linear" else ""
+    doubt = "though all of them lie between 0 and 1" if inside and end != "linear" else ""
     return "sigmoid", doubt or "one output is a binary classifier's"
 
 
@@ -131,8 +131,8 @@ def to_probabilities(scores: Float[Tensor, "n classes"], scale: Scale) -> Float[
     values = values.exp() if scale == "logarithms" else values
     if not bool(_in_range(values).all()):
         raise InputError(
-            f"the model's scores go from {float(values.min()):.4g} to {float(values.max()):.4g}, and were taken for "
-            'probabilities; pass output="logits" or output="sigmoid".'
+            f"the model's scores range from {float(values.min()):.4g} to {float(values.max()):.4g} but were treated "
+            'as probabilities; pass output="logits" or output="sigmoid".'
         )
     return values
 

@@ -25,7 +25,7 @@ Target = Literal["predicted"] | SupportsIndex | Sequence[int] | Sequence[Sequenc
 """The predicted class, one class for all images, one class an image, several, (n, m) or (1, m) for the same of every
 image, or a function from the output, or from it and the images, to (n,) scores."""
 
-_EXPECTED = 'expected "predicted", a class number, one class number an image, or a function of the output'
+_EXPECTED = 'expected "predicted", a class number, one class number per image, or a function of the output'
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +89,7 @@ def check_target(target: Target, count: int) -> Scorer | Classes | None:
         classes = classes.expand(count, -1)
     if len(classes) != count or classes.ndim > 2 or 0 in classes.shape:
         raise InputError(
-            f"target has shape {tuple(classes.shape)} for {count} images, expected one class number an image, "
+            f"target has shape {tuple(classes.shape)} for {count} images, expected one class number per image, "
             f"({count},), or several, ({count}, m)."
         )
     if count and int(classes.min()) < 0:
@@ -132,8 +132,8 @@ def require_finite(scores: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch .
     finite = scores.detach().isfinite()
     if not finite.all():
         raise InputError(
-            f"the model gives a NaN or infinite score for {_rows(~finite)} of {len(scores)} images; "
-            "look for NaN in its weights or too large inputs."
+            f"the model gives a NaN or infinite score for {_rows(~finite)} of {len(scores)} images; look for NaN in "
+            "its weights, or for inputs that are too large."
         )
     return scores
 
@@ -201,8 +201,8 @@ def _called(scorer: Scorer, output: Any, size: int) -> Any:
         check_memory(error, size)
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         raise InputError(
-            f"the target callable fails on the output for {size} images: {reason}; expected one score an image from "
-            "any number of images at once; if it needs the images, let it take them too, as (output, images)."
+            f"the target callable fails on the output for {size} images: {reason}; it must return one score per image "
+            "for any number of images. If it needs the images, let it take them too, as (output, images)."
         ) from error
 
 
@@ -215,7 +215,7 @@ def _check_scores(scores: Any, size: int) -> Tensor:
         dtype = str(scores.dtype).removeprefix("torch.")
         raise InputError(
             f"the target callable returned {dtype} of shape {tuple(scores.shape)}, expected float of shape ({size},): "
-            "one score an image of the batch."
+            "one score per image of the batch."
         )
     return scores
 
@@ -236,7 +236,9 @@ def _whole_numbers(target: Any) -> Int[Tensor, "..."]:
         ]
         counts = {len(row) if isinstance(row, list) else None for row in rows}
         if len(counts) > 1:
-            raise InputError("target has more classes for some images than for others, expected equally many for each.")
+            raise InputError(
+                "target has more classes for some images than for others, expected the same number for each."
+            )
         return torch.tensor(rows)
     except TypeError:
         raise InputError(f"target is {target!r:.60}, {_EXPECTED}.") from None

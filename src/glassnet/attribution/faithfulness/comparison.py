@@ -32,7 +32,7 @@ def per_pixel(maps: Float[np.ndarray, "n ..."]) -> Float[np.ndarray, "n height w
     if maps.ndim not in (3, 4):
         raise InputError(f"maps have shape {maps.shape}, expected (n, height, width) or (n, channel, height, width).")
     if not np.isfinite(maps).all():
-        raise InputError("maps hold NaN or infinity, expected finite numbers; mend what computed them.")
+        raise InputError("maps contain NaN or infinity, expected finite numbers; fix what computed them.")
     return maps if maps.ndim == 3 else maps.sum(axis=1)
 
 
@@ -73,7 +73,8 @@ def check_mask(mask: np.ndarray | Tensor, shape: tuple[int, ...]) -> Bool[np.nda
     array = mask.cpu().numpy() if isinstance(mask, Tensor) else np.asarray(mask)
     if array.shape != shape or array.dtype != bool:
         raise InputError(
-            f"mask is {array.dtype} of shape {array.shape}, expected bool of shape {shape}, one a pixel of each image."
+            f"mask is {array.dtype} of shape {array.shape}, expected bool of shape {shape}, one value per pixel of "
+            "each image."
         )
     return array
 
@@ -86,7 +87,7 @@ def refuse_several(targets: np.ndarray | Tensor | None) -> None:
     """
     if targets is not None and targets.ndim > 1:
         raise InputError(
-            f"targets have shape {tuple(targets.shape)}, expected ({len(targets)},), one class an image; explain and "
+            f"targets have shape {tuple(targets.shape)}, expected ({len(targets)},), one class per image; explain and "
             "compare one class at a time."
         )
 
@@ -99,21 +100,21 @@ def classes_of(targets: Classes | None, count: int) -> Tensor:
     """
     if targets is None:
         raise InputError(
-            "the explanation's target is a callable that it no longer holds; pass the callable as target, or explain a "
-            'class number, one an image, or "predicted".'
+            "the explanation's target is a callable that it no longer holds; pass the callable as target, or explain "
+            'a class number, one class per image, or "predicted".'
         )
     try:
         classes = torch.as_tensor(targets).cpu()
     except (TypeError, ValueError, RuntimeError):
-        raise InputError(f"targets are {targets!r:.60}, expected whole numbers, one class an image.") from None
+        raise InputError(f"targets are {targets!r:.60}, expected whole numbers, one class per image.") from None
     if classes.is_floating_point() or classes.is_complex() or classes.dtype == torch.bool:
         kind = str(classes.dtype).removeprefix("torch.")
-        raise InputError(f"targets are of type {kind}, expected whole numbers, one class an image.")
+        raise InputError(f"targets are of type {kind}, expected whole numbers, one class per image.")
     if classes.numel() and int(classes.min()) < 0:
-        raise InputError(f"target {int(classes.min())} is negative, expected class numbers from 0.")
+        raise InputError(f"target {int(classes.min())} is negative; class numbers start at 0.")
     classes = classes.long()
     if classes.shape != (count,):
-        raise InputError(f"targets have shape {tuple(classes.shape)}, expected ({count},), one class an image.")
+        raise InputError(f"targets have shape {tuple(classes.shape)}, expected ({count},), one class per image.")
     return classes
 
 
@@ -234,7 +235,7 @@ def agreement(explanation: Explanation, *, seed: int = 0) -> dict[tuple[str, str
 def _pair(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     a, b = magnitude(first), magnitude(second)
     if a.shape != b.shape:
-        raise InputError(f"the maps have shapes {first.shape} and {second.shape}, expected one size; resize one.")
+        raise InputError(f"the maps have shapes {first.shape} and {second.shape}, expected the same size; resize one.")
     return a, b
 
 

@@ -135,15 +135,17 @@ def _say_scale(scale: Scale, why: str, columns: int) -> None:
     if columns == 1 and scale == "sigmoid" and not why.startswith("though"):
         return  # the reader of outputs says it
     if why.startswith("though"):
-        kind = "a logit (sigmoid)" if columns == 1 else "logits of classes that exclude each other (softmax)"
-        say(f'the model\'s scores are taken for {kind}, {why}; if they are probabilities, pass output="probabilities".')
+        kind = "a logit (sigmoid)" if columns == 1 else "logits of mutually exclusive classes (softmax)"
+        say(
+            f'the model\'s scores are treated as {kind}, {why}; if they are probabilities, pass output="probabilities".'
+        )
     elif why:
-        what = "logarithms of probabilities" if scale == "logarithms" else "probabilities as they stand"
-        say(f"the model's scores are taken for {what}, since {why} (output= says otherwise).")
+        what = "probabilities" if scale == "logarithms" else "probabilities as they stand"
+        say(f"the model's scores are treated as {what}, because {why} (pass output= to change this).")
     else:
         say_once(
-            "the model's scores are taken for logits of classes that exclude each other (softmax); of labels that do "
-            'not, pass output="sigmoid".'
+            "the model's scores are treated as logits of mutually exclusive classes (softmax); for labels that are "
+            'not exclusive, pass output="sigmoid".'
         )
 
 

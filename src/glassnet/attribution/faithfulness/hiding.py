@@ -63,7 +63,7 @@ def followed_change(
     shares = positive(maps)
     if shares.shape != (len(images), *images.shape[-2:]):
         raise InputError(
-            f"maps have shape {maps.shape}, expected one value a pixel of the images, {tuple(images.shape)}."
+            f"maps have shape {maps.shape}, expected one value per pixel of the images, {tuple(images.shape)}."
         )
     shares = shares / np.maximum(shares.max(axis=(1, 2), keepdims=True), np.finfo(np.float32).tiny)
     before, after = [], []
@@ -189,7 +189,7 @@ def _ranks(maps: np.ndarray, shape: tuple[int, ...], seed: int) -> Int64[np.ndar
     """Rank each image's pixels, 0 the highest, equal ones at random."""
     values = per_pixel(maps)
     if values.shape != shape:
-        raise InputError(f"maps have shape {maps.shape}, expected one value a pixel of the images, {shape}.")
+        raise InputError(f"maps have shape {maps.shape}, expected one value per pixel of the images, {shape}.")
     flat = -values.reshape(len(values), -1)
     order = np.lexsort((np.random.default_rng(seed).random(flat.shape), flat), axis=-1)
     ranks = np.empty_like(order)

@@ -70,7 +70,7 @@ def rank_layers(
     """
     network, pixels = _of_subject(model, images) if isinstance(model, Subject) else (model, images)
     if pixels is None:
-        raise InputError("images is missing, expected those that layers are to be ranked on.")
+        raise InputError("images is missing, expected the images to rank the layers on.")
     values, random, unit = measure_layers(
         network,
         pixels,
@@ -153,7 +153,7 @@ def check_of_layers(methods: str | Sequence[str]) -> None:
     for method in choose_methods(methods)[0]:
         if not is_of_a_layer(method):
             raise InputError(
-                f"{method} explains the input and no layer, so there is nothing to rank; give methods of layers, as "
+                f"{method} explains the input, not layers, so there is nothing to rank; use layer methods such as "
                 "gradcam."
             )
 

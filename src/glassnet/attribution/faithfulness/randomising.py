@@ -49,8 +49,8 @@ def copy_model(model: nn.Module) -> nn.Module:
         except Exception as error:
             reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
             raise InputError(
-                f"{type(model).__name__} cannot be copied, so that its weights could be randomised: {reason}; take out "
-                "of it what is no weight, or pass a model that copy.deepcopy takes."
+                f"{type(model).__name__} cannot be copied to randomise its weights: {reason}; remove what is not a "
+                "weight, or pass a model that copy.deepcopy accepts."
             ) from error
 
 
@@ -123,7 +123,7 @@ def weights_in_order(model: nn.Module, images: Images, call: ModelCall) -> dict[
     with undisturbed(model), torch.no_grad(), translate_torch_errors(model, batch), tapped(model, modules, note), uses:
         call(model, batch)
     if not weights:
-        raise InputError("the model has no weights that could be randomised, expected a module with parameters.")
+        raise InputError("the model has no weights to randomise, expected a module with parameters.")
     times = {name: uses.first.get(name, _nearest(name, left)) for name in weights}
     groups: dict[str, list[Tensor]] = {}
     for name in sorted(weights, key=lambda one: times[one]):

@@ -91,21 +91,22 @@ class LayerRanking:
         if not self.beats_random:
             return (
                 f"No layer's maps are clearly more faithful than pixels in random order {where}: the best, {title} at "
-                f"{best.layer}, is {self._with_interval(self.over_random)} above it; use more images or another method."
+                f"{best.layer}, scores {self._with_interval(self.over_random)} more; use more images or another "
+                "method."
             )
         if self.margin is None or self.runner_up is None:
-            return f"{best.layer} is the only layer measured: {title} has insertion less deletion of {gain} {where}."
+            return f"{best.layer} is the only layer measured: insertion minus deletion of {title} is {gain} {where}."
         margin = self._with_interval(self.margin)
         if self.clear:
             return (
-                f"Look at {best.layer}: of all layers measured, its {title} maps are the most faithful {where}, with "
-                f"insertion less deletion of {gain}, {margin} above {_at(self.runner_up, best)}."
+                f"Look at {best.layer}: of all layers measured, its {title} maps are the most faithful {where}. "
+                f"Insertion minus deletion is {gain}, {margin} more than {_at(self.runner_up, best)}."
             )
         others = [layer for layer in self.alike if layer != self.runner_up[1]]
-        further = f"; nor is it clearly above {_listed(others)}" if others else ""
+        further = f"; nor is it clearly better than {_listed(others)}" if others else ""
         return (
-            f"No layer is clearly best {where}: {title} at {best.layer}, with insertion less deletion of {gain}, and "
-            f"{_at(self.runner_up, best)} are {margin} apart{further}."
+            f"No layer is clearly best {where}: insertion minus deletion is {gain} for {title} at {best.layer}, only "
+            f"{margin} more than {_at(self.runner_up, best)}{further}."
         )
 
     def table(self) -> Table:
@@ -118,7 +119,7 @@ class LayerRanking:
         ]
         rows.append(("pixels in random order", "", *self._cells(self.random, keys)))
         heads = [f"{MEASURES[key].title} ({MEASURES[key].better} is better)" for key in keys]
-        caption = f"Layers by how faithful their maps are: mean and 95% interval over {self.images:,} images"
+        caption = f"Layers ranked by how faithful their maps are: mean and 95% interval over {self.images:,} images"
         return make_table(caption, ("Method", "Layer", *heads), rows, words=(0, 1), names=2)
 
     def _cells(self, numbers: Mapping[str, MeanCI], keys: Sequence[str]) -> Iterator[str]:
@@ -168,7 +169,7 @@ def ranked(
         InputError: There is no layer.
     """
     if not values:
-        raise InputError("got no maps of layers, expected those of at least one layer to rank.")
+        raise InputError("got no layer maps, expected those of at least one layer to rank.")
     order = sorted(values, key=lambda key: -float(values[key][GAIN].mean()))  # equal ones in the model's order
     best = values[order[0]][GAIN]
     others = list({layer: (method, layer) for method, layer in reversed(order) if layer != order[0][1]}.values())[::-1]

@@ -74,7 +74,7 @@ class SanityCheck(Shown):
             middle, end = steps[len(steps) // 2], steps[-1]
             rows.append((method, fraction(middle.mean), fraction(end.mean), says[self.passes(method)]))
         caption = "Rank correlation with the trained model's maps while weights are randomised"
-        return make_table(caption, ("method", "half-way", "end", "the loss of weights"), rows)
+        return make_table(caption, ("method", "half-way", "end", "the randomisation of the weights"), rows)
 
 
 def _bounds(step: MeanCI) -> tuple[float, float]:
@@ -128,7 +128,7 @@ def sanity_check(
     refuse_several(wanted if isinstance(wanted, Tensor) else None)
     names = [methods] if isinstance(methods, str) else list(methods)
     if not names and not own:
-        raise InputError("methods is empty and there are none of your own, expected at least one.")
+        raise InputError("methods is empty and no maps of your own are given, expected at least one of them.")
     lost = copy_model(model)
     weights = weights_in_order(lost, images, model_call(forward))
     order = list(weights)[::-1]

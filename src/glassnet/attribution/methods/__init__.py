@@ -143,8 +143,8 @@ def _ingredients(method: str, known_methods: Mapping[str, Method], above: tuple[
     way = (*above, method)
     if method in above:
         raise InputError(
-            f"method '{method}' needs itself ({' from '.join(way[way.index(method) :])}), expected one made of others; "
-            "give it a name that is none of the methods it needs."
+            f"method '{method}' depends on itself ({' from '.join(way[way.index(method) :])}); give it a name "
+            "different from the methods it needs."
         )
     function = known_methods[method]
     for name in [*_needed(function), *_rerun_methods(function)]:

@@ -208,8 +208,8 @@ def occlusion(
         raise InputError(f"window is {window} and stride {stride}, expected at least 1 pixel each.")
     if stride > window < max(images.shape[2:]):
         raise InputError(
-            f"stride is {stride} and window {window}, so that no square covers the pixels between two of them; pass a "
-            f"stride of at most {window}."
+            f"stride is {stride} and window {window}, so some pixels are never covered; pass a stride of at most "
+            f"{window}."
         )
     places = [
         (y, x) for y in _starts(images.shape[2], window, stride) for x in _starts(images.shape[3], window, stride)

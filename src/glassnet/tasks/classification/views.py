@@ -32,9 +32,9 @@ def _plots(view: EvaluationView, result: Classification) -> Iterable[Plot]:
         FigureWords(
             name="confusion-matrix",
             title="Confusion matrix",
-            alt=f"Table of true against predicted classes: {result.images:,} images, {wrong} off the diagonal.",
-            caption="Rows are true classes, columns predicted ones; each cell counts images.",
-            lead="What lies off the diagonal is confused: read a row to see what its class is taken for.",
+            alt=f"Table of true and predicted classes: {result.images:,} images, {wrong} off the diagonal.",
+            caption="Rows are true classes, columns are predicted classes; each cell counts images.",
+            lead="Everything off the diagonal is an error: read a row to see what the class is mistaken for.",
         ),
     )
     yield Plot(
@@ -48,9 +48,9 @@ def _plots(view: EvaluationView, result: Classification) -> Iterable[Plot]:
         FigureWords(
             name="worst-mistakes",
             title="Worst mistakes",
-            alt="Wrongly classified images of the highest confidence, each with its true and its predicted class.",
-            caption=f"{wrong} of {result.images:,} images are classified wrongly; the most confident are shown.",
-            lead="These are the wrong predictions that the network was surest of.",
+            alt="The wrong predictions with the highest confidence, each with its true and predicted class.",
+            caption=f"{wrong} of {result.images:,} images are misclassified; the most confident are shown.",
+            lead="These are the wrong predictions that the network was most confident about.",
         ),
     )
 
@@ -86,7 +86,7 @@ def _per_class(result: Classification) -> Table:
     named = _of_interest(result)
     rows = [(row.name, count(row.images), *(show(key, getattr(row, key)) for key in keys)) for row in named]
     others = len(result.per_class) - len(named)
-    note = f"{count(others)} other classes have no image here and are predicted for none." if others else ""
+    note = f"{count(others)} other classes have no image here and are never predicted." if others else ""
     return make_table("", ("class", "images", *(MEASURES[key].title for key in keys)), rows, words=(0,), note=note)
 
 
@@ -114,11 +114,11 @@ def _tables(result: Classification) -> list[Table]:
         for true, predicted, times in result.confusions()[:CONFUSIONS]
     ]
     if confused:
-        columns = ("True class", "Predicted class", "Images", "Share of the true class")
+        columns = ("True class", "Predicted class", "Images", "Fraction of the true class")
         tables.append(make_table("The most frequent confusions", columns, confused, words=(0, 1)))
     if len(names) <= MATRIX_LIMIT:
         rows = [(name, *map(count, row)) for name, row in zip(names, result.confusion, strict=True)]
-        caption = "Confusion matrix in images: a row per true class, a column per predicted class"
+        caption = "Confusion matrix (number of images): one row per true class, one column per predicted class"
         tables.append(make_table(caption, ("True class", *names), rows, words=(0,)))
     return tables
 
@@ -169,7 +169,7 @@ def _results(material: Material) -> list[Section]:
         classes=classes,
         counts=np.array(result.confusion),
         examples={cell: rows for cell, rows in cells.items() if rows},
-        lead="Warm cells are mistakes; click one to see its images and where the network looked.",
+        lead="Coloured cells are mistakes; click one to see its images and where the network looked.",
     )
     sections = [Section("confusion", "Which classes are confused", (matrix,))]
     if material.examples is not None:
@@ -185,7 +185,7 @@ def _galleries(result: Classification, material: Material, known: set[int]) -> I
         yield Gallery(
             "Worst mistakes",
             worst,
-            "The wrong predictions that the network was surest of, each with the places that speak for its answer.",
+            "The wrong predictions that the network was most confident about, and the places that support them.",
             f"{how} of the predicted class. Each map is scaled by its own largest value.",
         )
     typical = tuple(row for row in _typical(result) if row in known)
@@ -193,7 +193,8 @@ def _galleries(result: Classification, material: Material, known: set[int]) -> I
         yield Gallery(
             "A typical image of each class",
             typical,
-            "What a class is recognised by: for each class the correctly classified image of median confidence.",
+            "What the network recognises a class by: for each class, the correctly classified image of median "
+            "confidence.",
             f"{how}.",
             compact=True,
         )
@@ -216,9 +217,9 @@ def _summary(result: Classification) -> list[str]:
     wrong = len(result.wrong)
     points = decimal(100 * result.calibration_error, 2)
     return [
-        f"Of {count(result.images)} images it labels {count(result.images - wrong)} correctly and "
-        f"{count(wrong)} wrongly.",
-        f"Its stated confidence is off by {points} percentage points on average (calibration error).",
+        f"It classifies {count(result.images - wrong)} of {count(result.images)} images correctly and {count(wrong)} "
+        "wrongly.",
+        f"Its confidence differs from its accuracy by {points} percentage points on average (calibration error).",
     ]
 
 

@@ -84,7 +84,9 @@ def _describe(
             }
         )
     bare = sum(one["label"] == NONE for one in facts) if request.target == "label" else 0
-    note = f"{bare} of {len(facts)} images have no label; their most probable one is explained." if bare else ""
+    note = (
+        f"{bare} of {len(facts)} images have no label; for these, the most probable label is explained." if bare else ""
+    )
     return Described(tuple(facts), note=note)
 
 

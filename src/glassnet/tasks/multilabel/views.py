@@ -46,15 +46,15 @@ def _bars(result: MultiLabel) -> Plot:
         baseline="images in random order",
     )
     caption = (
-        "Area below precision over recall; the intervals are over images. The marks are what a random order of the "
+        "Area under the precision–recall curve; intervals are over images. The marks show what a random order of the "
     )
-    caption += "images would score: the share of them that has the label."
+    caption += "images would score: the fraction of images that have the label."
     words = FigureWords(
         name="average-precision",
         title=title,
-        alt=f"A bar for each of {len(rows)} labels, from the best to the worst.",
+        alt=f"One bar for each of {len(rows)} labels, from best to worst.",
         caption=f"{caption} {_absent(result)}".strip(),
-        lead="The lowest bars are the labels that it recognises worst.",
+        lead="The lowest bars are the labels it recognises worst.",
     )
     return Plot(figure, words)
 
@@ -63,7 +63,7 @@ def _absent(result: MultiLabel) -> str:
     """Say which labels are left out of the mean."""
     if not result.absent:
         return ""
-    return f"Left out, since no image has it: {', '.join(result.absent)}."
+    return f"Left out because no image has it: {', '.join(result.absent)}."
 
 
 def _worst(view: EvaluationView, result: MultiLabel) -> Plot:
@@ -77,9 +77,9 @@ def _worst(view: EvaluationView, result: MultiLabel) -> Plot:
     words = FigureWords(
         name="worst-mistakes",
         title=title,
-        alt=f"{len(chosen)} images, each with a label that is wrong and its probability.",
+        alt=f"{len(chosen)} images, each with a wrong label and its probability.",
         caption=f"{note} The most confident are shown.",
-        lead="These are the wrong labels that the network was surest of.",
+        lead="These are the wrong labels that the network was most confident about.",
     )
     return Plot(figure, words)
 
@@ -149,7 +149,7 @@ def _tables(result: MultiLabel) -> list[Table]:
         for key in MEASURED
     ]
     columns = ("Measure", "Value", "95% interval", "Meaning", "Better")
-    caption = "Average precision of each label; precision, recall and F1 where 0.5 is called yes"
+    caption = "Average precision of each label; precision, recall and F1 if probabilities of 0.5 and above count as yes"
     return [make_table("Measures", columns, measured, words=(0, 3, 4)), _per_label(result, caption)]
 
 
@@ -186,7 +186,7 @@ def _galleries(result: MultiLabel, material: Material) -> Iterable[Gallery]:
         yield Gallery(
             "Worst mistakes",
             worst[:6],
-            "The wrong labels that the network was surest of, each with the places that speak for that label.",
+            "The wrong labels that the network was most confident about, and the places that support them.",
             f"{how} of the label that was missed or invented. Each map is scaled by its own largest value.",
         )
     typical = tuple(row for row, label in explained if (row, label) not in mistaken)
@@ -194,7 +194,7 @@ def _galleries(result: MultiLabel, material: Material) -> Iterable[Gallery]:
         yield Gallery(
             "A typical image of each label",
             typical,
-            "What a label is recognised by: for each label an image that has it, of median confidence.",
+            "What the network recognises a label by: for each label, an image of median confidence that has it.",
             f"{how} of that label.",
             compact=True,
         )
@@ -218,14 +218,12 @@ def _epoch_note(metrics: Mapping[str, Any]) -> str:
 
 def _summary(result: MultiLabel) -> list[str]:
     right = result.images - result.wrong
-    sentences = [f"Of {count(result.images)} images {count(right)} have every label right."]
+    sentences = [f"It gets every label right for {count(right)} of {count(result.images)} images."]
     known = [row for row in result.per_label if row.average_precision is not None]
     if len(known) > 1:
         worst = min(known, key=lambda row: row.average_precision or 0)
         precision = show("average_precision", worst.average_precision)
-        sentences.append(
-            f"The label that it recognises worst is {worst.name}, with an average precision of {precision}."
-        )
+        sentences.append(f"The label it recognises worst is {worst.name}, with an average precision of {precision}.")
     return [*sentences, *([_absent(result)] if result.absent else [])]
 
 

@@ -130,16 +130,16 @@ class LatentUse:
         sentences = []
         if not self.active.any():
             sentences.append(
-                "The KL term collapsed: no latent dimension depends on the image; all are reconstructed alike; "
-                "train with a smaller --beta, or with --kl-warmup."
+                "The KL term collapsed: no latent dimension depends on the image, so all images are reconstructed "
+                "alike. Train with a smaller --beta, or with --kl-warmup."
             )
         elif self.active.float().mean() < 0.5:
             count, total = int(self.active.sum()), len(self.active)
             sentences.append(f"Only {count} of {total} latent dimensions depend on the image.")
         if not self.largest_deviation < EXPLODED:
             sentences.append(
-                f"The variance exploded: a code has a standard deviation of {self.largest_deviation:.3g}, "
-                "where the prior's is 1."
+                f"The variance exploded: a code has a standard deviation of {self.largest_deviation:.3g}, while the "
+                "prior's is 1."
             )
         return tuple(sentences)
 
@@ -154,8 +154,8 @@ def deviation_warnings(deviation: Sequence[float], density: bool) -> tuple[str, 
     if not density or not deviation or min(deviation) >= SHARPEST:
         return ()
     return (
-        f"The likelihood's deviation fell to {min(deviation):.2g}, below half a grey level: its density grows without "
-        "bound and its nats mean little; train with likelihood=discretized_gaussian.",
+        f"The likelihood's standard deviation fell to {min(deviation):.2g}, less than half a grey level: its density "
+        "grows without bound and its nats mean little. Train with likelihood=discretized_gaussian.",
     )
 
 

@@ -29,11 +29,11 @@ ERROR = "error"
 def _check(_subject: Subject, request: AttributionRequest) -> None:
     """Refuse what only a class has."""
     if request.mask == "stroke":
-        raise InputError("--mask stroke measures maps of a class's score, and a reconstruction has none; leave it out.")
+        raise InputError("--mask stroke measures maps of a class's score, but a reconstruction has none; leave it out.")
     if request.images.startswith(("correct:", "wrong:", "mixed:")):
         raise InputError(
-            f"--images is '{request.images}', but a reconstruction is neither right nor wrong; give indices as in "
-            "3,14, first:8, or an image file or a folder of them."
+            f"--images is '{request.images}', but a reconstruction is neither right nor wrong; give indices such as "
+            "3,14, first:8, or an image file or folder."
         )
 
 
@@ -77,7 +77,7 @@ def _target(subject: Subject, model: nn.Module, group: Group, request: Attributi
         return _error(_pair(subject, group, request)[1].to(device_of(model)))
     if not isinstance(model, Autoencoder):
         raise InputError(
-            f"--target is '{word}', expected error: {subject.name} gives images alone, and no code for latent:K."
+            f"--target is '{word}', expected error: {subject.name} returns images only, without a code for latent:K."
         )
     dimensions = math.prod(model.latent_shape)
     kind, _, number = word.partition(":")
@@ -105,7 +105,7 @@ def _describe(
     name = request.target.replace(":", " ")
     of = "the mean squared error" if name == ERROR else f"number {name.partition(' ')[2]} of the latent code"
     facts: tuple[Facts, ...] = tuple({"target": name, "score": float(score)} for score in explanation.scores)
-    return Described(facts, note=f"What is explained is {of} of each image: the maps show what raises it.")
+    return Described(facts, note=f"Explained: {of} of each image. The maps show what raises it.")
 
 
 def _caption(facts: Facts) -> str:

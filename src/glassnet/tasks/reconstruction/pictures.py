@@ -116,17 +116,19 @@ def _rows(
             {row: each.numpy() for row, each in rows.items()},
             captions=captions,
             title=f"{name}: mean PSNR {show('psnr', result.psnr)} on {result.images:,} images",
-            note=f"Noise: {noise}. {len(clean)} images drawn by seed, not picked; below each its PSNR to the original.",
+            note=f"Noise: {noise}. {len(clean)} images drawn at random, not selected; the number below each is its "
+            "PSNR to the original.",
         ),
         FigureWords(
             name="reconstructions",
             title="Input, reconstruction, original",
             alt=f"{len(rows)} rows of {len(clean)} images: {', '.join(row.replace(chr(10), ' ') for row in rows)}.",
-            caption="The images are drawn by a fixed seed, classes in their shares. A higher PSNR is a smaller error."
-            f"{strengths if others else ''}",
-            lead="Compare each reconstruction with its original: what is blurred or missing, the code did not carry."
+            caption="The images are drawn at random in the same class proportions. A higher PSNR means a smaller "
+            f"error.{(strengths if others else '')}",
+            lead="Compare each reconstruction with its original: what is blurred or missing was not in the code."
             if noise == "none"
-            else "Compare the network with the original, and with what classical denoisers make of the same noise.",
+            else "Compare the network's output with the original, and with what classical denoisers make of the same "
+            "noise.",
         ),
     )
 
@@ -142,15 +144,15 @@ def _prior(model: Autoencoder, device: torch.device) -> Plot:
         figures.image_rows(
             {f"1 to {half}": images[:half], f"{half + 1} to {SAMPLED}": images[half:]},
             title="Samples from the prior",
-            note="Codes drawn from N(0, 1) and decoded: what the network takes for likely images.",
+            note="Codes drawn from N(0, 1) and decoded: what the network considers likely images.",
         ),
         FigureWords(
             name="prior-samples",
             title="Samples from the prior",
             alt=f"{SAMPLED} images decoded from random codes.",
-            caption="No image was given. Where the KL term has little weight (beta below 1), the codes of real images "
-            "lie far from the prior, and samples need not look like images.",
-            lead="These images were made from random codes alone.",
+            caption="No input image was used. If the KL term has little weight (beta below 1), the codes of real "
+            "images lie far from the prior, and samples need not look like images.",
+            lead="These images were generated from random codes alone.",
         ),
     )
 
@@ -172,14 +174,15 @@ def _traversals(evaluated: EvaluationView, result: Reconstruction, model: Autoen
             rows,
             columns=[f"{value:+.0f} s" if value else "centre" for value in steps.tolist()],
             title="Latent traversals",
-            note="One number of the first image's code goes 3 deviations s to either side of a centre, the rest stay.",
+            note="One number of the first image's code moves up to 3 standard deviations s either side of a centre; "
+            "the others stay fixed.",
         ),
         FigureWords(
             name="traversals",
             title="Latent traversals",
-            alt=f"{len(rows)} rows of {STEPS} images: in each, one dimension of the code is changed step by step.",
-            caption="The dimensions of the largest KL, which carry most of an image. Centre and deviation s are the "
-            "code's own over the images where it spreads wider than the prior, else 0 and 1.",
+            alt=f"{len(rows)} rows of {STEPS} images: in each, one dimension of the code changes step by step.",
+            caption="The dimensions with the largest KL, which carry most of an image. Centre and standard deviation "
+            "s are those of the code over the images if that is wider than the prior, else 0 and 1.",
             lead="Each row shows what one number of the code controls.",
         ),
     )
@@ -223,9 +226,9 @@ def _interpolation(model: Autoencoder, codes: Tensor) -> Iterator[Plot]:
             name="interpolation",
             title="Interpolation between two images",
             alt=f"{len(rows)} rows of images that change step by step from one image to another.",
-            caption="Where the code has learned the shape of the data, the images on the way are images too, not "
-            "double exposures.",
-            lead="From left to right one image turns into another.",
+            caption="If the code has learned the shape of the data, the images in between look real, not like double "
+            "exposures.",
+            lead="From left to right, one image turns into another.",
         ),
     )
 
@@ -242,9 +245,8 @@ def _use(result: Reconstruction) -> Iterator[Plot]:
         FigureWords(
             name="latent-kl",
             title="What each latent dimension carries",
-            alt=f"Bars of the KL of the latent dimensions; {code.active} of {code.dimensions} are active.",
-            caption="A dimension is active where its mean varies over the images by more than 0.01 (Burda et al. "
-            "2016).",
+            alt=f"One bar per latent dimension shows its KL; {code.active} of {code.dimensions} are active.",
+            caption="A dimension is active if its mean varies by more than 0.01 over the images (Burda et al. 2016).",
             lead="The highest bars carry most of an image; a bar at zero carries nothing.",
         ),
     )

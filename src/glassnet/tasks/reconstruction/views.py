@@ -106,7 +106,7 @@ def _quality(result: Reconstruction, *, note: str) -> Table:
     for key in ORDER:
         columns += [MEASURES[key].title, "95% interval"]
     return make_table(
-        "Mean quality of the images, next to baselines without a network", columns, rows, words=(0,), note=note
+        "Mean image quality, compared with baselines that use no network", columns, rows, words=(0,), note=note
     )
 
 
@@ -132,7 +132,7 @@ def _bound(result: Reconstruction) -> list[Table]:
         one = result.importance
         rows.append((MEASURES["nll"].title, _with_error(one), _how(one)))
     if result.bits_per_dimension is not None:
-        meaning = f"Discretised Gaussian likelihood, over {count(result.values_per_image)} values an image."
+        meaning = f"Discretised Gaussian likelihood, over {count(result.values_per_image)} values per image."
         key = "bits_per_dimension"
         rows.append((MEASURES[key].title, show(key, result.bits_per_dimension), meaning))
     if deviation:
@@ -140,9 +140,9 @@ def _bound(result: Reconstruction) -> list[Table]:
             ("Deviation of the likelihood", deviation, "Standard deviation of a pixel, per channel, as learned.")
         )
     active = f"{count(code.active)} of {count(code.dimensions)}"
-    rows.append(("Active latent dimensions", active, "Their mean depends on the image."))
+    rows.append(("Active latent dimensions", active, "Dimensions whose mean depends on the image."))
     rows.append(("Largest deviation of a code", decimal(code.largest_deviation, 2), "The prior’s is 1."))
-    caption = f"The evidence lower bound in its two terms; likelihood: {result.likelihood}"
+    caption = f"The evidence lower bound and its two terms; likelihood: {result.likelihood}"
     return [make_table(caption, ("Term", "Value", "Meaning"), rows, words=(0, 2))]
 
 
@@ -154,10 +154,10 @@ def _with_error(one: Importance) -> str:
 def _how(one: Importance) -> str:
     few = one.effective is not None and one.effective < FEW_CODES
     return (
-        f"Nats an image (mean ± standard error), by importance sampling of {count(one.samples)} codes for each of "
-        f"{count(one.images)} images (Burda et al. 2016); the bound on the same images is "
-        f"{show('negative_elbo', one.negative_elbo)}. {decimal(one.effective, 1)} of an image’s codes count, in the "
-        f"median{': more codes would lower the figure' if few else ''}."
+        f"Nats per image (mean ± standard error), by importance sampling with {count(one.samples)} codes for each of "
+        f"{count(one.images)} images (Burda et al. 2016). The bound on the same images is "
+        f"{show('negative_elbo', one.negative_elbo)}. In the median image, {decimal(one.effective, 1)} of the codes "
+        f"count{(': more codes would lower the figure' if few else '')}."
     )
 
 
@@ -184,7 +184,7 @@ def _headlines(metrics: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
     elbo = show("negative_elbo", metrics.get("test_negative_elbo"))
     if elbo != DASH:
         kl, likelihood = show("kl", metrics.get("test_kl")), metrics.get("test_likelihood")
-        note = f"nats an image, {kl} of them KL" + (f"; {likelihood}" if likelihood else "")
+        note = f"nats per image, {kl} of them KL" + (f"; {likelihood}" if likelihood else "")
         lines.append((MEASURES["negative_elbo"].title, elbo, note))
     return tuple(lines)
 
@@ -194,16 +194,16 @@ def _epoch_note(metrics: Mapping[str, Any]) -> str:
 
 
 def _summary(result: Reconstruction) -> list[str]:
-    noise = "" if result.noise == "none" else f" from inputs with noise ({result.noise})"
-    sentences = [f"It reconstructs {count(result.images)} images{noise} at a PSNR of {show('psnr', result.psnr)}."]
+    noise = "" if result.noise == "none" else f" from noisy inputs ({result.noise})"
+    sentences = [f"It reconstructs {count(result.images)} images{noise} with a PSNR of {show('psnr', result.psnr)}."]
     others = [one for one in result.baselines if one.margin is not None]
     if others:
         best = min(others, key=lambda one: one.margin or 0.0)
         margin = best.margin or 0.0
         sentences.append(
-            f"The best baseline without a network is {best.title}: on the same {count(best.images)} images the network "
-            f"is {show('psnr', abs(margin))} {'above' if margin > 0 else 'below'} it "
-            f"(95% interval of the difference {interval('margin', best.margin_interval)})."
+            f"The best baseline without a network is {best.title}. On the same {count(best.images)} images, the "
+            f"network is {show('psnr', abs(margin))} {('above' if margin > 0 else 'below')} it (95% interval of the "
+            f"difference: {interval('margin', best.margin_interval)})."
         )
     return sentences + list(result.warnings)
 
@@ -222,8 +222,8 @@ def _network(model: Mapping[str, Any]) -> Iterable[Plot]:
             name="diagram",
             title="Encoder, code, decoder",
             alt="The weight layers from the image to the code and back, each with its sizes.",
-            caption="Batch-norms and activations are left out; the layer table has them.",
-            lead="The narrowest place is the code: all that is known of an image passes through it.",
+            caption="Batch norms and activations are left out; the layer table lists them.",
+            lead="The narrowest point is the code: everything known about an image passes through it.",
         ),
     )
 

@@ -29,7 +29,7 @@ def _check(subject: Subject, request: AttributionRequest) -> None:
     """Refuse what means nothing for a region, and methods whose changed images would have other regions."""
     if request.mask == "stroke":
         raise InputError(
-            f"--mask stroke measures maps of classifiers, and {subject.name} learned segmentation; leave it out."
+            f"--mask stroke measures maps of classifiers, but {subject.name} learned segmentation; leave it out."
         )
     if _clicked(request.target, subject) is None:
         _label(request.target, subject)
@@ -38,8 +38,8 @@ def _check(subject: Subject, request: AttributionRequest) -> None:
     if refused:
         fitting = ", ".join(name for name in METHODS if name not in changing)
         raise InputError(
-            f"{' and '.join(refused)} compare{'s' if len(refused) == 1 else ''} changed images, whose segmented "
-            f"regions are others; take one of {fitting}."
+            f"{' and '.join(refused)} compare{('s' if len(refused) == 1 else '')} changed images, whose segmented "
+            f"regions differ; use one of {fitting}."
         )
 
 
@@ -48,9 +48,7 @@ def _label(word: str, subject: Subject) -> int | None:
     if word == "predicted":
         return None
     if word == "label":
-        raise InputError(
-            "--target is label, but an image of a segmentation has a label at every pixel; give predicted or a class."
-        )
+        raise InputError("--target is label, but in segmentation every pixel has a label; give predicted or a class.")
     return class_of(word, subject, ("predicted", "region:ROW,COLUMN"))
 
 
@@ -122,7 +120,7 @@ def _select(subject: Subject, rule: str, wanted: int, part: Part, context: Conte
         Group(
             name,
             f"{word} segmented images",
-            f"The {share} {part} images of {end} mean IoU.",
+            f"The {share} {part} images with the {end} mean IoU.",
             subject.part(part).subset(rows[:share]),
         )
         for name, (word, end, rows) in chosen.items()
@@ -153,8 +151,8 @@ def _describe(
         }
         for row in range(len(predicted))
     ]
-    where = "that the network gives to it" if not request.target.startswith("region:") else "of one region of it"
-    note = f"What is explained is the score of a class, summed over the pixels {where}."
+    where = "predicted as this class" if not request.target.startswith("region:") else "of one of its regions"
+    note = f"Explained: the score of a class, summed over the pixels {where}."
     missing = [one["target"] for one in facts if not one["share"]]
     if missing:
         note += f" {missing[0]} is predicted nowhere in {len(missing)} of {len(facts)} images: their maps are all zero."

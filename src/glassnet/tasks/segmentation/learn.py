@@ -257,7 +257,7 @@ def _per_class(
 
 def nothing_known(part: str) -> str:
     """Say that a part of a data set, "train" or "test", has no pixel to measure on."""
-    return f"all pixels of the {part} masks are void, so that nothing could be measured"
+    return f"all pixels of the {part} masks are void, so nothing could be measured"
 
 
 def _summary_line(metrics: Mapping[str, Any]) -> str:

@@ -54,8 +54,8 @@ def _plots(view: EvaluationView, result: Segmentation) -> Iterable[Plot]:
         dict.fromkeys(chosen.unpicked, ""),
         name="segmentations",
         title="Segmentations",
-        note=f"Not picked: {len(chosen.unpicked)} of {len(view.split):,} images at equal steps.",
-        lead="Compare truth and prediction, then see in the last picture which kind of mistake prevails.",
+        note=f"Not selected: {len(chosen.unpicked)} of {len(view.split):,} images at equal steps.",
+        lead="Compare truth and prediction; the last picture shows which kind of mistake is most common.",
     )
     ranks: dict[int, str] = {}
     for rank, rows in (("best", chosen.best), ("middle", chosen.median), ("worst", chosen.worst)):
@@ -67,8 +67,8 @@ def _plots(view: EvaluationView, result: Segmentation) -> Iterable[Plot]:
         ranks,
         name="segmentations-ranked",
         title="Best, middle and worst",
-        note="By the mean IoU of the classes in each image: the highest first, then the middle, then the lowest.",
-        lead="The last images are those that it segments worst.",
+        note="Ranked by the mean IoU of the classes in each image: the highest, the middle and the lowest.",
+        lead="The last images are those it segments worst.",
     )
     yield _bars(view, result)
 
@@ -90,7 +90,7 @@ def _grid(
     figure = figures.segmentation_grid(
         images.numpy(), masks.numpy(), predicted.numpy(), view.subject.classes, captions, title=title, note=note
     )
-    alt = f"{len(ranks)} images, each with its true mask, its predicted mask, and what is right and wrong of it."
+    alt = f"{len(ranks)} images, each with its true mask, its predicted mask, and a map of what is right and wrong."
     return Plot(figure, FigureWords(name=name, title=title, alt=alt, caption=note, lead=lead))
 
 
@@ -113,10 +113,10 @@ def _bars(view: EvaluationView, result: Segmentation) -> Plot:
         FigureWords(
             name="class-iou",
             title="Intersection over union by class",
-            alt=f"A bar for each of {len(rows)} classes, from the best to the worst.",
-            caption="Pixels of the class in both masks over pixels in either; the intervals are over images. The marks "
-            "show what calling every pixel background would score.",
-            lead="The lowest bars are the classes that it segments worst.",
+            alt=f"One bar for each of {len(rows)} classes, from best to worst.",
+            caption="Pixels of the class in both masks divided by pixels in either; intervals are over images. The "
+            "marks show the score of calling every pixel background.",
+            lead="The lowest bars are the classes it segments worst.",
         ),
     )
 
@@ -235,15 +235,17 @@ def _epoch_note(metrics: Mapping[str, Any]) -> str:
 def _summary(result: Segmentation) -> list[str]:
     empty = result.background
     sentences = [
-        f"On {count(result.images)} images it labels {show('pixel_accuracy', result.pixel_accuracy)} of the "
-        f"pixels correctly; calling every pixel background would be right for "
-        f"{show('pixel_accuracy', empty.pixel_accuracy)} of them.",
-        f"Overlap says more: its mean IoU is {show('mean_iou', result.mean_iou)}, against "
+        f"It labels {show('pixel_accuracy', result.pixel_accuracy)} of the pixels of {count(result.images)} images "
+        f"correctly. Calling every pixel background would be right for {show('pixel_accuracy', empty.pixel_accuracy)} "
+        "of them.",
+        f"Overlap says more: the mean IoU is {show('mean_iou', result.mean_iou)}, compared with "
         f"{show('mean_iou', empty.mean_iou)} for background alone.",
     ]
     bounds = interval("mean_iou", result.mean_iou_interval)
     if bounds != DASH:
-        sentences.append(f"A test of this size leaves room for chance: the 95% interval of the mean IoU is {bounds}.")
+        sentences.append(
+            f"A test set of this size leaves some uncertainty: the 95% interval of the mean IoU is {bounds}."
+        )
     return sentences
 
 
@@ -255,7 +257,7 @@ def _curves(history: Sequence[Mapping[str, Any]], best: int) -> Any:
 
 def _history_caption(history: Sequence[Mapping[str, Any]]) -> str:
     region = next((title for key, title in REGION_LOSSES.items() if key in history[-1]), "")
-    return EPOCHS.replace("nats,", f"nats (the training’s with {region} added),") if region else EPOCHS
+    return EPOCHS.replace("nats,", f"nats ({region} added for training),") if region else EPOCHS
 
 
 def _history_total(last: Mapping[str, Any]) -> Mapping[str, str]:

@@ -23,9 +23,9 @@ describe("where two disagree", () => {
 
 describe("McNemar's test in words", () => {
   it("names the better one where the difference is hardly chance", () => {
-    expect(testWords([900, 40, 5, 55], 0.0000001, "A", "B")).toBe("A is right more often, which chance hardly explains (McNemar's exact test, p < 0.001).");
+    expect(testWords([900, 40, 5, 55], 0.0000001, "A", "B")).toBe("A is right more often, and chance is an unlikely explanation (McNemar's exact test, p < 0.001).");
   });
-  it("says that it may be chance", () => expect(testWords([900, 6, 9, 85], 0.607, "A", "B")).toContain("may be chance"));
+  it("says that it may be due to chance", () => expect(testWords([900, 6, 9, 85], 0.607, "A", "B")).toContain("may be due to chance"));
   it("says when there is nothing to test", () => {
     expect(testWords([900, 0, 0, 100], 1, "A", "B")).toContain("same images");
     expect(testWords([], null, "A", "B")).toContain("Without labels");

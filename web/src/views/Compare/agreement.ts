@@ -23,14 +23,14 @@ export function bySureness(disagreements: Disagreement[]): Disagreement[] {
 
 /** The p of McNemar's test as a sentence; `counts` are both right, only the first, only the second, both wrong. */
 export function testWords(counts: number[], p: number | null | undefined, first: string, second: string): string {
-  if (counts.length !== 4 || p === null || p === undefined) return "Without labels, nothing says which of them is right.";
+  if (counts.length !== 4 || p === null || p === undefined) return "Without labels, it is unknown which of them is right.";
   const [, onlyFirst, onlySecond] = counts as [number, number, number, number];
   const written = p < 0.001 ? "p < 0.001" : `p = ${p.toFixed(3)}`;
-  if (!onlyFirst && !onlySecond) return "They are right and wrong on the same images: no test can tell them apart.";
+  if (!onlyFirst && !onlySecond) return "They are right and wrong on exactly the same images, so no test can separate them.";
   const better = onlyFirst > onlySecond ? first : second;
   return p < 0.05
-    ? `${better} is right more often, which chance hardly explains (McNemar's exact test, ${written}).`
-    : `The difference may be chance (McNemar's exact test, ${written}).`;
+    ? `${better} is right more often, and chance is an unlikely explanation (McNemar's exact test, ${written}).`
+    : `The difference may be due to chance (McNemar's exact test, ${written}).`;
 }
 
 /** The place of a cell after a key in a grid of rows and columns; null for another key. */

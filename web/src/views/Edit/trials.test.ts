@@ -22,7 +22,7 @@ describe("verdict", () => {
   });
 
   it("says that it does not, where a random place does as much", () => {
-    expect(verdict([trial("hottest", 0.96), trial("random", 0.97)])).toContain("a random place of this size by −1.0. That is no clear difference");
+    expect(verdict([trial("hottest", 0.96), trial("random", 0.97)])).toContain("a random place of this size by −1.0. The difference is not clear");
     expect(verdict([trial("hottest", 0.99), trial("random", 0.2)])).toContain("+1.0 points");
     expect(verdict([trial("hottest", 0.99), trial("random", 0.2)])).toContain("Other places matter more");
   });

@@ -41,7 +41,7 @@ export function verdict(trials: Trial[]): string {
   const figures = `Covering the hottest ${first.percent}% changes the probability of ${first.watched} by ${points(-hottest)} points, ${places} by ${points(-chance)}.`;
   if (hottest > chance + CLEAR) return `${figures} The map points at something that the model uses.`;
   if (hottest < chance - CLEAR) return `${figures} Other places matter more than those the map points at.`;
-  return `${figures} That is no clear difference: try more random places, or a larger share.`;
+  return `${figures} The difference is not clear: try more random places, or a larger fraction.`;
 }
 
 function points(value: number): string {

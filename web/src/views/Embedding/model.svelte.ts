@@ -139,7 +139,7 @@ export class Model {
     this.stopper?.abort();
     this.working = false;
     this.job = null;
-    if (!this.loaded) this.problem = new Error("Cancelled: choose another layer or method, or the same again.");
+    if (!this.loaded) this.problem = new Error("Cancelled. Choose another layer or method, or the same one again.");
     else for (const key of ["layer", "method", "dims"] as const) app.setParam(key, this.loaded.settings[key]);
   }
 

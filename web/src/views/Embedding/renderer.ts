@@ -79,7 +79,7 @@ export class Renderer {
 
   constructor(private canvas: HTMLCanvasElement) {
     const gl = canvas.getContext("webgl2", { antialias: false, alpha: true, premultipliedAlpha: true });
-    if (!gl) throw new Error("This browser cannot draw the points: it has no WebGL2. Switch hardware acceleration on, or use another browser.");
+    if (!gl) throw new Error("This browser cannot draw the points: it has no WebGL2. Turn on hardware acceleration, or use another browser.");
     this.gl = gl;
     this.prepare();
   }

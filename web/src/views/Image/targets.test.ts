@@ -51,10 +51,10 @@ describe("question", () => {
   });
 
   it("says what orange places mean, with the probability", () => {
-    expect(answer(meta(0, 0), info.classes, [0.9, 0.1, 0])).toBe("The model says cat (90%). Orange places speak for cat.");
-    expect(answer(meta(1, 0), info.classes, [0.9, 0.1, 0])).toBe("The model gives dog only 10%. Orange places speak for dog.");
-    expect(answer(meta(1, null), info.classes, [])).toBe("Orange places speak for dog.");
-    expect(answer(meta(1, 0), info.classes, [])).toBe("The model says something else. Orange places speak for dog.");
+    expect(answer(meta(0, 0), info.classes, [0.9, 0.1, 0])).toBe("The model says cat (90%). Orange places support cat.");
+    expect(answer(meta(1, 0), info.classes, [0.9, 0.1, 0])).toBe("The model gives dog only 10%. Orange places support dog.");
+    expect(answer(meta(1, null), info.classes, [])).toBe("Orange places support dog.");
+    expect(answer(meta(1, 0), info.classes, [])).toBe("The model says something else. Orange places support dog.");
     expect(answer(meta(null, null), [], [])).toBe("Orange places raise it.");
   });
 });

@@ -67,7 +67,7 @@ export function answer(meta: MapsMeta, classes: string[], probabilities: ArrayLi
   const index = meta.target_class;
   if (index === null || index === undefined) return "Orange places raise it.";
   const name = classes[index] ?? String(index);
-  const orange = `Orange places speak for ${name}.`;
+  const orange = `Orange places support ${name}.`;
   if (meta.predicted === null || meta.predicted === undefined) return orange;
   const share = index < probabilities.length ? percent(probabilities[index]) : "";
   if (index === meta.predicted) return `The model says ${name}${share && ` (${share})`}. ${orange}`;

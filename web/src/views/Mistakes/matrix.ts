@@ -52,7 +52,7 @@ export function matrixSvg(cells: Cell[], classes: number[], names: string[], sha
     `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="12" fill="#1b1f27">`,
     `<rect width="100%" height="100%" fill="#ffffff"/>`,
     `<text x="10" y="20" font-weight="bold">${escapeXml(title)}</text>`,
-    `<text x="10" y="38" fill="#5b6270">Rows: true class. Columns: what the model says. ${shares ? "Percent of the true class." : "Number of images."}</text>`,
+    `<text x="10" y="38" fill="#5b6270">Rows: true class. Columns: predicted class. ${shares ? "Percent of the true class." : "Number of images."}</text>`,
     ...rows,
     ...columns,
     ...squares,

@@ -72,7 +72,7 @@ describe("how a training stands", () => {
     [{}, "Finished after 2 epochs in 4.2 s."],
     [{ state: "running", total_epochs: 12, heard: 2 }, "Training: epoch 2 of 12 is done, last heard 5 s ago."],
     [{ state: "running", epochs: [] }, "Training: no epoch of 2 is done yet."],
-    [{ state: "stopped", heard: 57 }, "Stopped after epoch 2 of 2: its process is gone, last heard 1 min ago. Go on with glassnet train --resume."],
+    [{ state: "stopped", heard: 57 }, "Stopped after epoch 2 of 2: its process is gone, last heard 1 min ago. Continue with glassnet train --resume."],
   ])("%j", (change, words) => {
     expect(stateWords({ ...training, ...(change as Partial<Training>) }, 3, duration)).toBe(words);
   });

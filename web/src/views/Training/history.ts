@@ -109,13 +109,13 @@ const SETTINGS: Record<string, string> = {
   beta: "Weight of the KL term",
   kl_warmup: "Warm-up of the KL weight",
   binarize: "Pixels drawn as 0 or 1",
-  weight_averaging: "Weight averaging, decay a step",
+  weight_averaging: "Weight averaging, decay per step",
   augment: "Augmentation",
-  plain_epochs: "Share of epochs without augmentation",
-  low_res_epochs: "Share of epochs on smaller images",
+  plain_epochs: "Fraction of epochs without augmentation",
+  low_res_epochs: "Fraction of epochs on smaller images",
   low_res_size: "Size of the smaller images",
   copy_paste: "Copy-paste, share of the images",
-  validation: "Share of validation images",
+  validation: "Fraction of validation images",
   skip_damaged: "Damaged images skipped",
   class_weights: "Rare classes weighted",
   data_root: "Folder of the data sets",
@@ -157,10 +157,10 @@ export function stateWords(training: Training, since: number, span: (seconds: nu
     case "running":
       return done ? `Training: epoch ${done}${of} is done${heard}.` : `Training: no epoch${of ? of : ""} is done yet${heard}.`;
     case "stopped":
-      return `Stopped after epoch ${done}${of}: its process is gone${heard}. Go on with glassnet train --resume.`;
+      return `Stopped after epoch ${done}${of}: its process is gone${heard}. Continue with glassnet train --resume.`;
     case "finished":
       return `Finished after ${done} ${done === 1 ? "epoch" : "epochs"}${training.seconds ? ` in ${span(training.seconds)}` : ""}.`;
     case "none":
-      return "It has no training: it is a network that was given, not a run.";
+      return "There is no training to show: this network was given without a run.";
   }
 }
