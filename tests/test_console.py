@@ -52,7 +52,7 @@ def test_a_rank_that_is_left_in_the_environment_silences_nothing(capsys, monkeyp
 @pytest.mark.parametrize("size", ["abc", "0", "-1", "1.5", "²", "9" * 5000])
 def test_a_number_of_processes_that_is_none_is_refused(monkeypatch, size):
     monkeypatch.setenv("WORLD_SIZE", size)
-    with pytest.raises(InputError, match=r"WORLD_SIZE is '.*', expected a number of processes as torchrun sets it"):
+    with pytest.raises(InputError, match=r"WORLD_SIZE is '.*', expected a number of processes, as torchrun sets it"):
         console.count_processes()
 
 

@@ -44,9 +44,9 @@ def test_an_old_option_is_understood_and_named(capsys):
     parsed, _ = parse("train", cli.train, words)
     assert parsed == s.TrainSettings(copy_paste=0.2, low_res_epochs=0.5, low_res_size=64)
     assert capsys.readouterr().err.splitlines() == [
-        "glassnet: --small-epochs is now --low-res-epochs; the old name will go in the next version.",
-        "glassnet: --small-size is now --low-res-size; the old name will go in the next version.",
-        "glassnet: --pasted is now --copy-paste; the old name will go in the next version.",
+        "glassnet: --small-epochs is now called --low-res-epochs; the old name will be removed in the next version.",
+        "glassnet: --small-size is now called --low-res-size; the old name will be removed in the next version.",
+        "glassnet: --pasted is now called --copy-paste; the old name will be removed in the next version.",
     ]
 
 

@@ -474,14 +474,14 @@ def test_folders_are_labels_where_the_network_knows_them(tmp_path, capsys):
     other = Subject(Named(), write_folders(tmp_path / "other", "owl", "zebra"), size=8)
     assert not other.labelled
     assert other.classes == ("cat", "dog", "owl")
-    assert "zebra is no class of the model, so that its folders are no labels" in capsys.readouterr().err
+    assert "zebra is not a class of the model, so the folders are not used as labels" in capsys.readouterr().err
 
 
 def test_folders_of_which_one_is_known_at_another_place_are_not_taken_in_order(tmp_path, capsys):
     subject = Subject(Named(), write_folders(tmp_path / "mixed", "dog", "fox", "owl"), size=8)
     assert not subject.labelled
     assert subject.classes == ("cat", "dog", "owl")
-    assert "fox is no class of the model, so that its folders are no labels" in capsys.readouterr().err
+    assert "fox is not a class of the model, so the folders are not used as labels" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -495,5 +495,5 @@ def test_a_whole_name_counts_before_one_of_several(folder, label):
 
 def test_a_folder_that_may_be_either_class_is_refused():
     classes = ("maillot, swimsuit", "maillot, tank suit")
-    with pytest.raises(InputError, match="the folder Maillot in photos may be any of the classes 0, maillot, swims"):
+    with pytest.raises(InputError, match="the folder Maillot in photos could be any of the classes 0, maillot, swims"):
         matched_folders(("Maillot",), ("Maillot",), classes, path="photos")

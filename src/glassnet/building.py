@@ -27,8 +27,8 @@ def resolve_reference(settings: ResolvedSettings) -> ResolvedSettings:
     if not is_reference(settings.model):
         if settings.weights is not None:
             raise InputError(
-                f"--weights is for a network by reference, as in net.py:make, and {settings.model} is a model by name; "
-                "leave it out."
+                f"--weights is for networks given by reference, such as net.py:make, but {settings.model} is a model "
+                "name; leave it out."
             )
         return _probed(settings)
     require_trainable(settings.model)
@@ -96,8 +96,8 @@ def _require_output(model: nn.Module, name: str, dataset: Dataset, task: Task) -
     scores, classes = count_scores(model, image, task), len(dataset.classes)
     if scores != classes:
         raise InputError(
-            f"{name} tells {scores} classes apart, and {dataset.name} has {classes}; let the function that makes it "
-            "take num_classes, or give a network for as many."
+            f"{name} distinguishes {scores} classes, but {dataset.name} has {classes}; let the function that makes it "
+            f"take num_classes, or give a network for {classes}."
         )
 
 
@@ -185,8 +185,8 @@ def low_res_size(settings: ResolvedSettings, description: Mapping[str, Any]) -> 
         return None
     if description.get("reference"):
         raise InputError(
-            f"--low-res-epochs needs a model by name, which is known for every size, and {description['name']} is a "
-            "network by reference; leave it out."
+            "--low-res-epochs needs a model name, because the model must accept every size, but "
+            f"{description['name']} is a network given by reference; leave it out."
         )
     if settings.low_res_size is not None and settings.low_res_size >= whole:
         raise InputError(f"--low-res-size is {settings.low_res_size}, expected less than the images' {whole} pixels.")

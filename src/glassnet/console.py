@@ -78,7 +78,7 @@ def count_processes() -> int:
     """
     text = os.environ.get("WORLD_SIZE", "") or "1"
     if not text.isdecimal() or len(text) > 6 or int(text) < 1:
-        raise InputError(f"WORLD_SIZE is '{text[:40]}', expected a number of processes as torchrun sets it; unset it.")
+        raise InputError(f"WORLD_SIZE is '{text[:40]}', expected a number of processes, as torchrun sets it; unset it.")
     return int(text)
 
 

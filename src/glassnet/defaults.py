@@ -66,8 +66,8 @@ def _recipe_of(names: Mapping[str, Any], settings: TrainSettings) -> dict[str, A
             recipe |= {"epochs": FINE_TUNING_EPOCHS, "steps": FINE_TUNING_STEPS}
     elif is_reference(name) and settings.backbone_rate is None:
         say_once(
-            f"{name} is trained as one with random weights; if its code loads trained ones, give --backbone-rate 0.1 "
-            f"and --learning-rate {FINE_TUNING['learning_rate']}."
+            f"{name} is trained as if its weights were random; if its code loads pretrained ones, give "
+            f"--backbone-rate 0.1 and --learning-rate {FINE_TUNING['learning_rate']}."
         )
     size = _probed_size(settings.model_options) if at_once else getattr(model, "pretrained_pixels", None)
     source, _ = find_source(names["data"], settings.data_root)
@@ -190,7 +190,7 @@ def _refuse_options(settings: TrainSettings, task: str, learnable: tuple[str, ..
         others = [] if chosen else [one for one in readers if one in learnable]
         remedy = f", or give --task {' or '.join(others)}" if others else ""
         raise InputError(
-            f"--{name.replace('_', '-')} is of no use to {task}, only to {' and '.join(readers)}; leave it out{remedy}."
+            f"--{name.replace('_', '-')} applies to {' and '.join(readers)} only, not to {task}; leave it out{remedy}."
         )
 
 

@@ -108,12 +108,12 @@ def drawable(images: Any) -> Real[np.ndarray, "n c h w"]:
     detached = images.detach().cpu() if hasattr(images, "detach") else images
     array = np.asarray(detached.float() if str(detached.dtype) == "torch.bfloat16" else detached)
     if array.ndim == 4 and array.shape[1] not in (1, 3):
-        say_once(f"images of {array.shape[1]} channels are drawn as the mean of their channels.")
+        say_once(f"images with {array.shape[1]} channels are drawn as the mean of their channels.")
         array = array.mean(axis=1, keepdims=True) / (255 if array.dtype == np.uint8 else 1)
     if array.dtype != np.uint8 and array.size and np.isfinite(array).all() and not _is_in_unit(array):
         say_once(
-            "the images are drawn with each channel stretched to its own range, since they do not lie in 0 to 1; pass "
-            "images=… as they are before normalisation for their true colours."
+            "the images do not lie between 0 and 1, so each channel is stretched to its own range; for true colours, "
+            "pass images=… as they are before normalisation."
         )
         low, high = (end(array, axis=(0, 2, 3), keepdims=True) for end in (np.min, np.max))
         array = (array - low) / np.where(high > low, high - low, 1)

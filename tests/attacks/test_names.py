@@ -153,9 +153,9 @@ def test_a_name_that_is_no_utf_8_is_refused_where_a_run_would_hold_it(finished, 
     odd = os.fsdecode(b"caf\xe9")
     (tmp_path / odd / "cats").mkdir(parents=True)
     assert r"--data is b'folder:" in refused(capsys, "train", "--data", f"folder:{tmp_path / odd}")
-    assert r"caf\xe9', which is no text in UTF-8" in refused(capsys, "train", "--out", tmp_path / odd)
+    assert r"caf\xe9', which is not valid UTF-8" in refused(capsys, "train", "--out", tmp_path / odd)
     sentence = refused(capsys, "train", "--data", f"folder:{tmp_path}")
-    assert r"holds b'caf\xe9', which is no name in UTF-8; rename it" in sentence
+    assert r"holds b'caf\xe9', whose name is not valid UTF-8; rename it" in sentence
 
 
 def test_a_run_in_a_folder_whose_name_is_no_utf_8_is_read_from_inside(finished, capsys, tmp_path, monkeypatch):

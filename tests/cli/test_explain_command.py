@@ -97,7 +97,7 @@ def test_digits_have_the_share_inside_their_stroke(capsys, copy):
     assert [entry.kind for entry in Store(copy.path).entries()] == ["attribution"]
     code, out, _ = call(capsys, *words)
     assert code == 0
-    assert f"a uniform map has {100 * mask.mean():.1f}% of itself in it" in out
+    assert f"a uniform map has {100 * mask.mean():.1f}% of its attribution in it" in out
     (unmasked,) = answer(capsys, *words, "--mask", "none")["explained"]["groups"]
     assert unmasked["mask"] is None
     assert not any(unmasked["inside"].values())

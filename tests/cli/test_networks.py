@@ -187,9 +187,9 @@ def test_a_model_by_name_has_a_report(capsys, place):
         (["eval", "net.py:number", *DATA], "gives a value of type int, expected a torch.nn.Module"),
         (["eval", "net.py:three", *DATA], "gives a value of type int, expected a torch.nn.Module"),
         (["eval", "net.py:fails", *DATA], f"failed in line {LINE} with KeyError: 'weights\\nof two"),
-        (["eval", "net.py:make"], "is a network without a run and has no images; give some, as in --data folder"),
-        (["report", "net.py:make"], "is a network without a run and has no images; give some, as in --data"),
-        (["explain", "vgg_small", *SIZE], "vgg_small is a network without a run and has no images"),
+        (["eval", "net.py:make"], "is a network without a run, so it needs images; give some, as in --data folder"),
+        (["report", "net.py:make"], "is a network without a run, so it needs images; give some, as in --data"),
+        (["explain", "vgg_small", *SIZE], "vgg_small is a network without a run, so it needs images"),
         (["eval", "net.py:make", "--data", "folder:none"], "none does not exist; expected an image file or a folder"),
         (["explain", "net.py:make", "--images", "missing.jpg"], "missing.jpg does not exist; expected an image file"),
         (["eval", "net.py:ten", *DATA, *SIZE], "tells 10 classes apart, and there are 2 names"),
@@ -263,7 +263,10 @@ def test_a_network_is_left_in_the_file_as_it_was(capsys, place):
 
 def test_a_file_without_its_factory_and_a_folder_that_is_no_run_are_told_apart(place, capsys):
     message = refused(capsys, "eval", "net.py", *DATA)
-    assert message == "glassnet: net.py is a Python file; name what makes the network in it, as in net.py:factory."
+    assert (
+        message
+        == "glassnet: net.py is a Python file; name the function in it that makes the network, as in net.py:factory."
+    )
     assert "photos is no run and holds no analyses; expected a run" in refused(capsys, "analyses", "photos")
     (place / "photos" / "bad.png").write_bytes(b"x")
     assert "or leave it out with --skip-damaged" in refused(capsys, "report", "net.py:make", *DATA, *SIZE)

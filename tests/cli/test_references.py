@@ -138,20 +138,20 @@ def test_a_network_that_views_its_maps_is_trained_in_the_order_that_it_needs(cap
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["train", "--model", "net.py:two", "--data", "folder:three"], "net:two tells 2 classes apart, and folder:"),
+        (["train", "--model", "net.py:two", "--data", "folder:three"], "net:two distinguishes 2 classes, but folder:"),
         (["train", "--model", "net.pt2", *DATA], "net.pt2 cannot be trained: an exported program stays as it was"),
-        (["train", "--model", "net.py", *DATA], "net.py is a Python file; name what makes the network in it"),
-        (["train", "--model", "net.py:make", *DATA, "--model-options", "a=1"], "--model-options are for models by na"),
-        (["train", "--model", "convnet", *DATA, "--weights", "w.pt"], "--weights is for a network by reference, as in"),
+        (["train", "--model", "net.py", *DATA], "net.py is a Python file; name the function in it that"),
+        (["train", "--model", "net.py:make", *DATA, "--model-options", "a=1"], "--model-options are for models given"),
+        (["train", "--model", "convnet", *DATA, "--weights", "w.pt"], "--weights is for networks given by reference"),
         (["train", "--model", "net.py:make", *DATA, "--weights", "w.pt"], "w.pt does not exist; expected a .safetens"),
-        (["train", "--model", "net.py:make", *DATA, "--low-res-epochs", 0.5], "--low-res-epochs is of no use to class"),
-        (["eval", "convnet", *DATA, "--weights", "w.pt"], "--weights is for a network by reference, as in net.py:make"),
+        (["train", "--model", "net.py:make", *DATA, "--low-res-epochs", 0.5], "--low-res-epochs applies to segmentation"),
+        (["eval", "convnet", *DATA, "--weights", "w.pt"], "--weights is for networks given by reference, such"),
         (["eval", "net.pt2", *DATA, "--image-size", 32], "--image-size is 32, but net.pt2 was exported for 16; leave"),
         (["eval", "hf:vit", "--data", "folder:three"], "has images without labels, so nothing can be measured"),
         (["eval", "hf:none/", *DATA], "hf:none cannot be loaded (GLASSNET_OFFLINE forbids downloads)"),
         (["eval", "net.py:sized", *DATA], "net.py:sized needs num_classes; give --num-classes."),
         (["models", "net.py:number"], "net.py has no 'number', expected a function that makes the network"),
-        (["eval", "resnet99", *DATA], "a network of another's making is net.py:make, a function in a file of your"),
+        (["eval", "resnet99", *DATA], "a network of someone else's is net.py:make, a function in a file of your"),
     ],
 )  # fmt: skip
 def test_wrong_input_is_one_sentence_and_writes_nothing(capsys, place, words, message):
@@ -171,7 +171,10 @@ def test_as_many_folders_as_classes_are_taken_in_order_which_is_said(capsys, pla
         Image.new("RGB", (20, 20)).save(place / "photos" / name / "1.png")
     code, out, err = call(capsys, "eval", "hf:vit", *DATA)
     assert code == 0
-    assert "photos: house is no class of the model; its outputs are taken to be house, tree, in this order." in err
+    assert (
+        "photos: house is not a class of the model; the model's outputs are taken to be house, tree, in this order."
+        in err
+    )
     assert "house" in out
 
 
@@ -260,7 +263,9 @@ def test_a_grid_is_trained_over_a_reference(capsys, place):
 def test_smaller_first_images_are_for_models_by_name(place):
     described = {"name": "net:make", "reference": {}, "image_size": 32}
     settings = experiment.resolve(gn.TrainSettings(task="segmentation", low_res_epochs=0.5))
-    with pytest.raises(InputError, match="--low-res-epochs needs a model by name, which is known for every size, and"):
+    with pytest.raises(
+        InputError, match="--low-res-epochs needs a model name, because the model must accept every size, but"
+    ):
         low_res_size(settings, described | {"reference": {"text": "net.py:make"}})
 
 
@@ -272,7 +277,7 @@ def test_hub_networks_are_fine_tuned_and_own_code_is_told_how(capsys, place):
     assert (own.backbone_rate, own.steps) == (1.0, None)
     _printed.clear()
     experiment.resolve(gn.TrainSettings(data="folder:photos", model="net.py:make"))
-    assert "net.py:make is trained as one with random weights; if its code loads" in capsys.readouterr().err
+    assert "net.py:make is trained as if its weights were random; if its code loads" in capsys.readouterr().err
     assert experiment.resolve(
         gn.TrainSettings(data="folder:photos", model="net.py:make", weights="w.pt")
     ).backbone_rate == pytest.approx(0.1)

@@ -52,15 +52,15 @@ def test_the_table(tmp_path, monkeypatch):
     assert rows[6][2] == "2 of 3"
     assert rows[6][7:] == ["–", "–", "–", "cannot say"]
     text = "\n".join(lines)
-    assert "corrected by Holm for all 3 pairs" in text
-    assert "'cannot say': fewer than 2 seeds are common with the best" in text
+    assert "corrected by Holm's method for all 3 pairs" in text
+    assert "'cannot say': fewer than 2 seeds in common with the best setting" in text
     assert text.index("chosen on validation: 2,2") < text.index("Test, looked at after the choice")
 
 
 def test_one_cell_and_one_seed(tmp_path):
     only = cell("2,2", (0.9,))
     text = describe_grid(Tuning(tmp_path, ("filters",), (only,), {"2,2": None})).text
-    assert "One setting: there is nothing to compare." in text
+    assert "Only one setting, so there is nothing to compare." in text
     assert "0.9000  0.5000" in text  # no ± where there is one seed
 
 

@@ -79,7 +79,7 @@ def test_damaged_images_are_named_all_at_once_and_the_others_are_kept(tmp_path, 
         return fail
 
     named = "; ".join(f"image {index} is damaged; fetch it again" for index in (1, 4, 7))
-    with pytest.raises(InputError, match=rf"^3 images cannot be read, the others are kept: {named}\.$"):
+    with pytest.raises(InputError, match=rf"^3 images cannot be read, all others are in the cache: {named}\.$"):
         build(tmp_path / "c", counting([], damaged(9)))
     asked = []
     with pytest.raises(InputError, match=r"^image 1 is damaged; fetch it again\.$"):

@@ -93,16 +93,16 @@ def test_copies_and_near_copies_between_parts_and_in_them(parted):
     scene(2).resize((50, 50)).save(parted / "train/cat/near.png")
     checked = check(f"folder:{parted}")
     assert not any(one.refused for one in checked.findings)
-    by_chance = "thumbnails correlate by 0.99 or more; simple drawings may be so by chance"
+    by_chance = "thumbnails correlate by 0.99 or more; for simple drawings this may be coincidence"
     assert {one.text: [(item.name, item.other) for item in one.items] for one in checked.findings} == {
-        "1 validation image with the very pixels of training images: figures on them are too good":
+        "1 validation image with exactly the pixels of training images: figures on them are too good":
             [("val/cat/copy.png", "train/cat/train1.png")],
-        "1 test image with the very pixels of training images: figures on them are too good":
+        "1 test image with exactly the pixels of training images: figures on them are too good":
             [("test/dog/copy.png", "train/cat/train0.png")],
-        "1 test image with the very pixels of validation images: figures on them are too good":
+        "1 test image with exactly the pixels of validation images: figures on them are too good":
             [("test/cat/copy.png", "val/cat/val0.png")],
-        "1 test image with the very pixels of others": [("test/dog/test1.png", "test/dog/again.png")],
-        "1 image of which a copy has other classes": [("test/dog/copy.png", "train/cat/train0.png")],
+        "1 test image with exactly the pixels of others": [("test/dog/test1.png", "test/dog/again.png")],
+        "1 image whose copy has other classes": [("test/dog/copy.png", "train/cat/train0.png")],
         f"1 training image nearly like others: {by_chance}": [("train/cat/train2.png", "train/cat/near.png")],
         f"1 test image nearly like training images: {by_chance}": [("test/dog/near.jpg", "train/dog/train2.png")],
     }  # fmt: skip
@@ -202,9 +202,7 @@ def test_the_command_tells_all_in_80_columns_and_its_exit_code(photos, capsys, m
         shutil.copy(photos / "cat" / "0.png", photos / "cat" / f"copy{i}.png")
     assert run(["data", "check", f"folder:{photos}"]) == 0
     text = capsys.readouterr().out
-    more = (
-        r"note: \d+ training images with the very pixels of others\n(  cat/.*\n){5}  … and \d+ more \(--json lists all"
-    )
+    more = r"note: \d+ training images with exactly the pixels of others\n(  cat/.*\n){5}  … and \d+ more \(--json"
     assert re.search(more, text)
     assert max(len(line) for line in text.splitlines() if str(photos) not in line) <= 80
     assert " ".join(text.split()).endswith("24 training and 6 test images, 3 classes; no problem, 3 notes.")
@@ -215,7 +213,7 @@ def test_the_command_tells_all_in_80_columns_and_its_exit_code(photos, capsys, m
     assert document["findings"][0] == {
         "kind": "unreadable",
         "text": "1 image that cannot be read; replace or delete, or train with --skip-damaged",
-        "items": [{"name": "cat/1.png", "other": "", "about": "it is damaged, or of an unknown format"}],
+        "items": [{"name": "cat/1.png", "other": "", "about": "it is damaged, or in an unknown format"}],
         "refused": True,
     }
     assert run(["data", "check", f"folder:{photos}"]) == 2

@@ -44,7 +44,7 @@ def test_copies_are_counted_and_said(leaky, capsys):
     copied = {dataset.test.files[i] for i in exact_copies(dataset).nonzero().flatten().tolist()}
     of_dogs, of_cats = ({f"test/{name}{i}.png" for i in range(n)} for name, n in (("dog/test", 4), ("cat/copy", 3)))
     assert copied == of_dogs | of_cats | {"test/cat/a dog.png"}
-    warning = "8 test images are copies of training images, pixel by pixel: figures on this split are too good"
+    warning = "8 test images are copies of training images, pixel by pixel, so figures on this split are too good"
     assert dataset.note.endswith(f"; {warning}")
     assert f"warning: {warning}." in capsys.readouterr().err
 

@@ -56,27 +56,27 @@ def test_verify_all(tiny_mnist, tiny_cifar10):
     assert statuses == {
         "mnist": "verified, 30 training and 10 test images",
         "mnist-sample": "verified, 4,000 training and 1,000 test images",
-        "fashion-mnist": "not there, needs `glassnet data fetch fashion-mnist` (30.9 MB)",
+        "fashion-mnist": "missing, needs `glassnet data fetch fashion-mnist` (30.9 MB)",
         "cifar10": "verified, 50 training and 10 test images",
         "digit-scenes": "verified, 4,000 training and 500 test images",
         "digit-pairs": "verified, 4,000 training and 1,000 test images",
-        "voc-aug": "not there, needs `glassnet data fetch voc-aug` (3.4 GB)",
-        "voc-aug-union": "not there, needs `glassnet data fetch voc-aug` (3.4 GB)",
-        "voc-aug-union-clean": "not there, needs `glassnet data fetch voc-aug` (3.4 GB)",
-        "stanford_dogs": "not there, needs `glassnet data fetch stanford_dogs` (794.1 MB)",
+        "voc-aug": "missing, needs `glassnet data fetch voc-aug` (3.4 GB)",
+        "voc-aug-union": "missing, needs `glassnet data fetch voc-aug` (3.4 GB)",
+        "voc-aug-union-clean": "missing, needs `glassnet data fetch voc-aug` (3.4 GB)",
+        "stanford_dogs": "missing, needs `glassnet data fetch stanford_dogs` (794.1 MB)",
         "photos-sample": "verified, 3,640 training and 769 test images",
-        "hf": "not there, needs a name on huggingface.co or a folder, as in hf:photos",
-        "folder": "not there, needs a path of your own, as in folder:photos",
-        "masks": "not there, needs a path of your own, as in masks:scans",
+        "hf": "missing, needs a name on huggingface.co or a folder, as in hf:photos",
+        "folder": "missing, needs a path of your own, as in folder:photos",
+        "masks": "missing, needs a path of your own, as in masks:scans",
     }
     assert answer.text.splitlines()[0] == f"mnist: {statuses['mnist']} ({tiny_mnist[1] / 'mnist'})"
 
 
 def test_verify_says_what_is_not_there(tmp_path, monkeypatch):
     monkeypatch.setattr("glassnet.data.DATASETS", {"mnist": DATASETS["mnist"]})
-    assert "mnist: not there, needs `glassnet data fetch mnist`" in run("verify", root=tmp_path).text
+    assert "mnist: missing, needs `glassnet data fetch mnist`" in run("verify", root=tmp_path).text
     with pytest.raises(
-        InputError, match=r"mnist cannot be verified, it is not there: it needs `glassnet data fetch mnist`"
+        InputError, match=r"mnist cannot be verified because it is missing: it needs `glassnet data fetch mnist`"
     ):
         run("verify", "mnist", root=tmp_path)
 

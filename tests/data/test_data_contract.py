@@ -96,11 +96,11 @@ def test_unknown_name_lists_the_nearest():
 def test_a_path_without_a_kind_is_answered_with_what_to_type(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my dogs" / "pug").mkdir(parents=True)
-    with pytest.raises(InputError, match=r"'my dogs' is a folder and no data set: give folder:\"my dogs\", where it"):
+    with pytest.raises(InputError, match=r"'my dogs' is a folder, not a data set: give folder:\"my dogs\", where it"):
         load_dataset("my dogs")
     for part in ("images", "masks"):
         (tmp_path / "scans" / part).mkdir(parents=True)
-    with pytest.raises(InputError, match="'scans' is a folder and no data set: give masks:scans, where it has images/"):
+    with pytest.raises(InputError, match="'scans' is a folder, not a data set: give masks:scans, where it has images/"):
         load_dataset("scans")
     with pytest.raises(InputError, match="'my cats/pets' does not exist: expected folder:PATH of a folder, or a name"):
         load_dataset("my cats/pets")

@@ -106,7 +106,7 @@ def test_a_truncated_image_is_named(tmp_path, suffix):
 def test_what_is_no_image_is_named(tmp_path):
     (tmp_path / "text.jpg").write_text("not an image")
     with pytest.raises(
-        InputError, match=r"text\.jpg cannot be read as an image \(it is damaged, or of an unknown format\)"
+        InputError, match=r"text\.jpg cannot be read as an image \(it is damaged, or in an unknown format\)"
     ):
         read(tmp_path / "text.jpg")
 

@@ -42,7 +42,7 @@ def test_each_is_used_at_its_best_strength(pair, monkeypatch):
     noisy, clean = pair
     monkeypatch.setitem(DENOISERS, "bm3d", Denoiser("BM3D", unchanged, available=lambda: False, needs="pip"))
     found, left_out = denoise_all(noisy, pair)
-    assert left_out == ["BM3D is left out, since it is not installed: pip."]
+    assert left_out == ["BM3D is left out because it is not installed: pip."]
     quality = {one.name: psnr(one.images, clean).mean().item() for one in found}
     assert quality["noisy"] == pytest.approx(20, abs=0.5)
     assert torch.equal(found[0].images, noisy)

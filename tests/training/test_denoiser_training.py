@@ -54,7 +54,7 @@ def test_it_is_measured_told_and_drawn(run):
     result = made.result
     assert result.loss == pytest.approx(-result.psnr, abs=1e-3)
     assert (result.likelihood, result.latent, result.negative_elbo) == (None, None, None)
-    assert any("Each image has a level of its own (gaussian:0.02-0.5)" in one for one in result.left_out)
+    assert any("Each image has its own noise level (gaussian:0.02-0.5)" in one for one in result.left_out)
     assert any("PCA is left out: the network has no code" in one for one in result.left_out)
     assert [figure.name for figure in made.figures] == ["reconstructions"]
 

@@ -153,12 +153,12 @@ def test_nothing_is_pasted_where_no_mask_has_a_background(tmp_path, scans):
 
 
 def test_pasted_objects_are_of_use_to_segmentation_alone():
-    with pytest.raises(InputError, match="--copy-paste is of no use to classification, only to segmentation"):
+    with pytest.raises(InputError, match="--copy-paste applies to segmentation only, not to classification"):
         gn.train(gn.TrainSettings(copy_paste=0.5, model="convnet"))
 
 
 def test_smaller_images_are_of_use_to_segmentation_alone():
-    with pytest.raises(InputError, match="--low-res-epochs is of no use to classification, only to segmentation"):
+    with pytest.raises(InputError, match="--low-res-epochs applies to segmentation only, not to classification"):
         gn.train(gn.TrainSettings(low_res_epochs=0.5, model="convnet"))
 
 

@@ -100,7 +100,7 @@ def test_finished_runs_are_not_trained_again_and_new_cells_and_seeds_are_added(c
     assert more.cell(filters="2,2,2,2").values["learning_rate"] == 0.01
     with pytest.raises(InputError, match=r"2 cells have filters=3,3,3,3, expected one; the cells are: filters=3"):
         more.cell(filters="3,3,3,3")
-    assert "The choice is made among the settings with most seeds." in describe_grid(more).text
+    assert "Only settings with the most seeds can be chosen." in describe_grid(more).text
 
 
 def test_an_interrupted_grid_goes_on_to_the_same_result(base, tuned, tmp_path, trainings, capfd):
@@ -151,7 +151,7 @@ def test_a_training_that_is_lost_is_left_out(base, tmp_path, trainings, capfd):
     assert (found.cells[1].seeds, found.cells[1].unfinished) == ((1,), (0,))
     text = describe_grid(found).text
     assert "1 of 2" in text
-    assert "cannot be said: that takes at least 2 seeds" in text
+    assert "At least 2 seeds per setting are needed to tell" in text
 
 
 def test_nothing_came_to_an_end(base, tmp_path, monkeypatch):

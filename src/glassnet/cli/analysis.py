@@ -88,7 +88,7 @@ def _shares(result: Attribution) -> Iterator[str]:
 def _mask(group: ExplainedGroup, threshold: float | None) -> Iterator[str]:
     if group.mask is not None and threshold is not None:
         share = MEASURES["mask_share"].show(float(group.mask.mean()))
-        yield f"mask: the stroke, pixels brighter than {threshold:g}; a uniform map has {share} of itself in it"
+        yield f"mask: the stroke, pixels above {threshold:g}; a uniform map has {share} of its attribution in it"
 
 
 def _faithfulness(result: MeasuredFaithfulness, explained: Attribution) -> Iterator[str]:
@@ -123,7 +123,7 @@ def _sanity(group: MeasuredGroup) -> str:
         steps = group.sanity.steps(method)
         half, whole = (_cell("rank_correlation", steps[place]) for place in (len(steps) // 2, -1))
         rows.append((METHOD_TITLES.get(method, method), half, whole, NOTICES[group.passes[method]]))
-    about = "correlation with the trained network's maps when its weights are randomised"
+    about = "correlation with the trained network's maps as its weights are randomised"
     return f"{about}:\n{text_table(('method', 'upper half', 'all layers', 'map notices'), rows)}"
 
 
@@ -169,8 +169,8 @@ def evaluate(settings: EvalSettings) -> Answer:
         if leak:
             are = "is a copy of one" if leak == 1 else "are copies of images"
             text += (
-                f"\n\nnote: {leak:,} of these images {are} that {subject.name} was trained on or its epoch chosen by, "
-                "pixel by pixel: the figures are too good."
+                f"\n\nnote: {leak:,} of these images {are} that {subject.name} was trained on or that chose its "
+                "epoch, pixel by pixel: the figures are too good."
             )
     return answer_about(subject, text, about)
 
@@ -200,11 +200,11 @@ def analyses(settings: AnalysesSettings) -> Answer:
         InputError: There is no such folder or analysis.
     """
     if not settings.run.is_dir():
-        raise InputError(f"no run at {settings.run}: expected a run directory, as `glassnet train` writes one.")
+        raise InputError(f"there is no run at {settings.run}; expected a run directory written by `glassnet train`.")
     if not any((settings.run / name).exists() for name in ("run.json", "metrics.jsonl", "analyses")):
         raise InputError(
-            f"{settings.run} is no run and holds no analyses; expected a run directory, or the folder of a network's "
-            "analyses."
+            f"{settings.run} is not a run and holds no analyses; expected a run directory, or the folder of a "
+            "network's analyses."
         )
     store = Store(settings.run)
     if settings.remove == BROWSED:
@@ -234,11 +234,11 @@ def analyses(settings: AnalysesSettings) -> Answer:
     text = text_table(("analysis", "settings", "made", "took"), [*_rows(entries), *_browsed_rows(entries)])
     if any(one.browsed for one in entries):
         text += (
-            "\nThose browsed were made by the explorer, without figures; reports leave them out. A command that asks "
-            f"for one keeps it; `--remove {BROWSED}` removes the others."
+            "\nThe explorer made the analyses marked browsed, without figures; reports leave them out. A command "
+            f"that asks for one keeps it; `--remove {BROWSED}` removes the others."
         )
     if any(one.elsewhere for one in entries):
-        text += f"\nThose named {PREFIX}… were made by an earlier version of glassnet."
+        text += f"\nAnalyses named {PREFIX}… were made by an earlier version of glassnet."
     return Answer(text, {"analyses": listed})
 
 

@@ -108,9 +108,9 @@ def _verify(settings: DataSettings) -> Answer:
             dataset = source.load(where, None)
             status = f"verified, {len(dataset.train):,} training and {len(dataset.test):,} test images"
         elif settings.name:
-            raise InputError(f"{name} cannot be verified, it is not there: it needs {source.needs}.")
+            raise InputError(f"{name} cannot be verified because it is missing: it needs {source.needs}.")
         else:
-            status = f"not there, needs {source.needs}"
+            status = f"missing, needs {source.needs}"
         rows.append({"name": name, "status": status, "path": str(location) if location else None})
     return Answer("\n".join(_line(row) for row in rows), {"verified": rows})
 

@@ -31,8 +31,8 @@ def features(settings: FeaturesSettings) -> Answer:
     compares = bool(settings.compare or settings.against)
     if settings.name and len(requests) + compares > 1:
         raise InputError(
-            f"--name is {settings.name}, but the settings ask for {len(requests) + compares} analyses; name one layer, "
-            "method and number of dimensions, or leave it out."
+            f"--name is {settings.name}, but the settings ask for {len(requests) + compares} analyses; choose one "
+            "layer, method and number of dimensions, or leave it out."
         )
     compared = _compared(subject, settings, context) if compares else None  # first: it refuses before the others work
     with rows_of(settings, subject, context) as extract:
@@ -53,7 +53,7 @@ def _subject(settings: FeaturesSettings) -> Subject:
     subject = open_subject(settings, settings.run, images=settings.images, out=settings.out)
     if subject.run is not None:
         raise InputError(
-            f"--images is {settings.images}, expected a number: {subject.run.path} is a run and has its own images."
+            f"--images is {settings.images}, expected a number: {subject.run.path} is a run with images of its own."
         )
     return subject
 
@@ -78,7 +78,7 @@ def _requests(subject: Subject, settings: FeaturesSettings, context: Context) ->
     last = None if usual or settings.layers else last_hidden_layer(subject)
     words = settings.layers or tuple(dict.fromkeys(usual)) or (() if last is None else (last,))
     if not words:
-        raise InputError(f"{subject.name} has no layer that is usually embedded; name some with --layers.")
+        raise InputError(f"{subject.name} has no layer to embed by default; name some with --layers.")
     layers = layer_names(subject, words, context)
     common: dict[str, Any] = {
         "images": settings.most,

@@ -113,7 +113,7 @@ def _renamed(arguments: Sequence[str]) -> list[str]:
         name = option.removeprefix("--").replace("-", "_")
         if option.startswith("--") and name in settings.OLD_NAMES:
             today = f"--{settings.OLD_NAMES[name].replace('_', '-')}"
-            say(f"glassnet: {option} is now {today}; the old name will go in the next version.")
+            say(f"glassnet: {option} is now called {today}; the old name will be removed in the next version.")
             option = today
         words.append(option + equals + value)
     return words

@@ -45,12 +45,16 @@ def open_subject(settings: NetworkSettings, name: Path, *, images: str | None, o
     text = str(name)
     if not _is_network(name):
         if name.suffix == ".py" and name.is_file():
-            raise InputError(f"{text} is a Python file; name what makes the network in it, as in {text}:factory.")
+            raise InputError(
+                f"{text} is a Python file; name the function in it that makes the network, as in {text}:factory."
+            )
         if not name.exists() and name.name == text:
             _refuse_name(text)
         return _of_run(settings, name, out)
     if images is None:
-        raise InputError(f"{text} is a network without a run and has no images; give some, as in --data folder:photos.")
+        raise InputError(
+            f"{text} is a network without a run, so it needs images; give some, as in --data folder:photos."
+        )
     return _of_network(settings, text, images, out)
 
 
@@ -91,8 +95,8 @@ def _of_network(settings: NetworkSettings, name: str, images: str, out: Path | N
     else:
         if settings.weights is not None:
             raise InputError(
-                f"--weights is for a network by reference, as in net.py:make, and {name} is a model by name; if it "
-                "takes weights, give them as in --model-options weights=FILE."
+                f"--weights is for networks given by reference, such as net.py:make, but {name} is a model name; if "
+                "it takes weights, give them as --model-options weights=FILE."
             )
         (model, task), short, size, channels = _by_name(settings, name), name, None, None
     where = out or Path("runs") / f"network-{slug([short])}"
@@ -115,7 +119,7 @@ def _of_network(settings: NetworkSettings, name: str, images: str, out: Path | N
 def _referred(settings: NetworkSettings, name: str) -> Reference:
     if settings.model_options:
         raise InputError(
-            f"--model-options are for models by name, and {name} is a network by reference; leave them out."
+            f"--model-options are for models given by name, but {name} is given by reference; leave them out."
         )
     wanted = Wanted(settings.in_channels, settings.image_size, settings.num_classes, settings.weights)
     loaded = load_reference(name, wanted, seed=0)
@@ -156,7 +160,7 @@ def _refuse_name(name: str) -> None:
     """Refuse a plain word that is no folder here and no model."""
     error = unknown_name("run or model", name, MODELS, noun="models")
     raise InputError(
-        f"{error} A run is the path of a folder that `glassnet train` wrote; a network of another's making is "
+        f"{error} A run is a folder written by `glassnet train`; a network of someone else's is "
         f"{'; '.join(FORMS.values())}."
     )
 

@@ -139,19 +139,20 @@ def _difference(cell: Cell, result: Tuning) -> tuple[str, ...]:
 def _tests(result: Tuning) -> str:
     """Say how the differences were judged, and where they could not be."""
     if len(result.cells) == 1:
-        return "One setting: there is nothing to compare."
+        return "Only one setting, so there is nothing to compare."
     judged = [difference for difference in result.differences.values() if difference is not None]
     if not judged:
-        return "Which differences are real cannot be said: that takes at least 2 seeds a setting; add some to --seeds."
+        return "At least 2 seeds per setting are needed to tell which differences are real; add some to --seeds."
     cells = len(result.cells)
     text = (
-        f"Differences in validation accuracy are paired over seeds (t-test); p is corrected by Holm for all "
-        f"{cells * (cells - 1) // 2} pairs of settings, each interval is its own. 'not shown' is no proof of equality."
+        "Differences in validation accuracy are paired over seeds (t-test). p values are corrected by Holm's method "
+        f"for all {cells * (cells - 1) // 2} pairs of settings; the intervals are not. 'not shown' does not prove "
+        "equality."
     )
     if len(judged) < cells - 1:
-        text += " 'cannot say': fewer than 2 seeds are common with the best."
+        text += " 'cannot say': fewer than 2 seeds in common with the best setting."
     if any(len(cell.seeds) < len(result.best.seeds) for cell in result.cells):
-        text += " The choice is made among the settings with most seeds."
+        text += " Only settings with the most seeds can be chosen."
     return text
 
 
@@ -229,7 +230,7 @@ def _check_options(settings: ReproduceSettings, parts: tuple[str, ...]) -> None:
         readers = [name for name, part in PARTS.items() if option in part.options]
         if getattr(settings, option) != fields[option] and not set(readers) & set(parts):
             raise InputError(
-                f"--{option} is of no use to {' and '.join(parts)}, only to {', '.join(readers)}; leave it out."
+                f"--{option} applies to {', '.join(readers)} only, not to {' and '.join(parts)}; leave it out."
             )
 
 

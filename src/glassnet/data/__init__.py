@@ -94,9 +94,9 @@ def _refuse_path(name: str) -> None:
     quoted = f'"{name}"' if " " in name else name
     if path.is_dir():
         kind = "masks" if (path / "images").is_dir() and (path / "masks").is_dir() else "folder"
-        raise InputError(f"'{name}' is a folder and no data set: give {kind}:{quoted}, where it has {OF_A_PATH[kind]}.")
+        raise InputError(f"'{name}' is a folder, not a data set: give {kind}:{quoted}, where it has {OF_A_PATH[kind]}.")
     if path.exists():
-        raise InputError(f"'{name}' is a file and no data set: give folder:PATH, where PATH has {OF_A_PATH['folder']}.")
+        raise InputError(f"'{name}' is a file, not a data set: give folder:PATH, where PATH has {OF_A_PATH['folder']}.")
     if len(path.parts) > 1:
         raise InputError(
             f"'{name}' does not exist: expected folder:PATH of a folder, or a name that `glassnet data` lists."

@@ -167,7 +167,7 @@ def _named(errors: Sequence[InputError]) -> InputError:
         return errors[0]
     listed = "; ".join(str(error).rstrip(".") for error in errors[:NAMED])
     more = f"; and {len(errors) - NAMED:,} more" if len(errors) > NAMED else ""
-    return InputError(f"{len(errors):,} images cannot be read, the others are kept: {listed}{more}.")
+    return InputError(f"{len(errors):,} images cannot be read, all others are in the cache: {listed}{more}.")
 
 
 def _waiting(sums: np.ndarray, arrays: Sequence[np.ndarray]) -> np.ndarray:
@@ -183,7 +183,7 @@ def _waiting(sums: np.ndarray, arrays: Sequence[np.ndarray]) -> np.ndarray:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         wrong = [index for some in pool.map(damaged, parts) for index in some]
     if wrong:
-        say(f"{len(wrong):,} of {len(sums):,} images of a cache are damaged and are read again")
+        say(f"{len(wrong):,} of {len(sums):,} cached images are damaged and are read again")
     return np.sort(np.concatenate([np.flatnonzero(sums == 0), np.array(wrong, np.int64)]))
 
 

@@ -167,9 +167,9 @@ def _of_folder(where: Path, findings: list[Finding]) -> tuple[list[Look], tuple[
         if not empty and (not single or has_parts):  # which are named below
             findings.append(Finding("layout", str(error), refused=True))
     if not any(folders.values()) and not (where / labels_csv.NAME).is_file() and images:
-        findings.append(Finding("classes", "no class sub-folders, so that it is for --task reconstruction alone"))
+        findings.append(Finding("classes", "no class sub-folders, so it can only be used with --task reconstruction"))
     findings += _several("empty", empty, "class folder", "without an image; add some, or remove it", refused=True)
-    lacking = "" if has_parts else ", of which none is left to test; add some"
+    lacking = "" if has_parts else ", but none of its images is left to test; add some"
     findings += _several("single", single, "class folder", f"with one image{lacking}", refused=not has_parts)
     size = folder.DEFAULT_SIZE_PIXELS
     looks = _read(images, lambda one: (read_picture(one.path, "RGB", size), frozenset()), findings)
@@ -252,8 +252,8 @@ def _about_unread(where: Path, kind: str, looks: Sequence[Look], findings: Seque
             if why != "stray" or not is_mask:
                 unread[why].append(Item(name.as_posix(), about=f"a {is_a} image; rename it" if is_a else ""))
     return [
-        *_several("stray", unread["stray"], "image", "not read: in no folder of a class or a part"),
-        *_several("unread", unread["unread"], "file", "not read: a name that ends so is no image's"),
+        *_several("stray", unread["stray"], "image", "ignored: not in the folder of a class or a part"),
+        *_several("unread", unread["unread"], "file", "ignored: the ending of the name is not that of an image"),
         *_several("hidden", unread["hidden"], "hidden file", "not read"),
     ]
 
@@ -276,16 +276,16 @@ def _about_files(looks: Sequence[Look]) -> Iterator[Finding]:
     long = (item for size, item in sized if max(size) > LONGEST * min(size))
     several = (one for one in looks if one.pictures > 1 and one.format not in READ_WITH_ANY_SUFFIX)
     yield from _several("tiny", tiny, "image", f"of less than {TINY_PIXELS} pixels on a side")
-    yield from _several("long", long, "image", f"longer than {LONGEST} times the shorter side")
+    yield from _several("long", long, "image", f"with a longer side more than {LONGEST} times the shorter one")
     suffixed = [(one, formats.get(one.listed.path.suffix.lower())) for one in looks]
     other = [
         Item(one.listed.name, about=one.format)
         for one, expected in suffixed
         if one.format not in (expected, *READ_WITH_ANY_SUFFIX)
     ]
-    yield from _several("format", other, "file", "of another format than the name says, read all the same")
+    yield from _several("format", other, "file", "of another format than the name says, but read all the same")
     frames = (Item(one.listed.name, about=f"{one.pictures:,} pictures") for one in several)
-    yield from _several("pictures", frames, "file", "with several pictures, of which the first is read")
+    yield from _several("pictures", frames, "file", "with several pictures, of which only the first is read")
 
 
 def _about_names(classes: Sequence[str]) -> list[Finding]:
@@ -295,7 +295,7 @@ def _about_names(classes: Sequence[str]) -> list[Finding]:
         plain = re.sub(r"[\W_]+", " ", unicodedata.normalize("NFKC", name)).strip().casefold()
         alike[plain or name].append(name)
     items = [Item(name, other=names[0]) for names in alike.values() for name in names[1:]]
-    return _several("names", items, "class name", "like another but for case, spaces or signs")
+    return _several("names", items, "class name", "like another except for case, spaces or signs")
 
 
 def _about_pixels(looks: Sequence[Look]) -> Iterator[Finding]:
@@ -303,7 +303,7 @@ def _about_pixels(looks: Sequence[Look]) -> Iterator[Finding]:
     ranges = {one.listed.name: used_range(one.listed.path) for one in looks if not one.thumbnail.any()}
     dim = {name: Item(name) for name, ends in ranges.items() if ends and ends[0] < ends[1] < DIM_SHARE}
     flat = [Item(name) for name in ranges if name not in dim]
-    yield from _several("dim", dim.values(), "image", "of 16 bits read nearly black: little of the range is used")
+    yield from _several("dim", dim.values(), "image", "of 16 bits look nearly black: they use little of the range")
     yield from _several("flat", flat, "image", "of one colour")
     first: dict[bytes, Look] = {}
     copies: dict[tuple[Part | None, Part | None], list[Item]] = defaultdict(list)
@@ -324,8 +324,8 @@ def _about_pixels(looks: Sequence[Look]) -> Iterator[Finding]:
     for (part, other), items in copies.items():
         rest = "others" if part == other else f"{PARTS[other]}images: figures on them are too good"
         kind = "copies" if part == other else "leak"
-        yield from _several(kind, items, f"{PARTS[part]}image", f"with the very pixels of {rest}")
-    yield from _several("labels", conflicts, "image", "of which a copy has other classes")
+        yield from _several(kind, items, f"{PARTS[part]}image", f"with exactly the pixels of {rest}")
+    yield from _several("labels", conflicts, "image", "whose copy has other classes")
     yield from _about_near_copies(list(first.values()))
 
 
@@ -344,5 +344,7 @@ def _about_near_copies(looks: Sequence[Look]) -> Iterator[Finding]:
                 items.append(Item(ours[one.image].listed.name, theirs[one.other].listed.name, about))
             of = "others" if part == other else f"{PARTS[other]}images"
             kind = "near copies" if part == other else "near leak"
-            rest = f"nearly like {of}: thumbnails correlate by {NEAR} or more; simple drawings may be so by chance"
+            rest = (
+                f"nearly like {of}: thumbnails correlate by {NEAR} or more; for simple drawings this may be coincidence"
+            )
             yield from _several(kind, items, f"{PARTS[part]}image", rest)

@@ -51,7 +51,7 @@ def counted(dataset: Dataset) -> Dataset:
         return dataset
     what = "1 test image is a copy" if copies == 1 else f"{copies:,} test images are copies"
     of = "training" if dataset.validation is None else "training or validation"
-    warning = f"{what} of {of} images, pixel by pixel: figures on this split are too good"
+    warning = f"{what} of {of} images, pixel by pixel, so figures on this split are too good"
     say(f"warning: {warning}.")
     return dataclasses.replace(dataset, leak=copies, note=f"{dataset.note}; {warning}")
 
@@ -61,7 +61,7 @@ def held_out_copies(training: Split, validation: Split) -> int:
     copies = int(_copied(validation, [training]).sum())
     if copies:
         what = "1 validation image is a copy" if copies == 1 else f"{copies:,} validation images are copies"
-        say(f"warning: {what} of training images, pixel by pixel: validation figures are too good.")
+        say(f"warning: {what} of training images, pixel by pixel, so validation figures are too good.")
     return copies
 
 

@@ -79,7 +79,7 @@ class DamagedError(InputError):
 def damaged(path: Path | Encoded | str, error: Exception) -> DamagedError:
     """Say what Pillow means by an error."""
     unknown = isinstance(error, UnidentifiedImageError)
-    return DamagedError(path, "it is damaged, or of an unknown format" if unknown else error)
+    return DamagedError(path, "it is damaged, or in an unknown format" if unknown else error)
 
 
 class Kind(NamedTuple):

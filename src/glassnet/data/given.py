@@ -138,7 +138,7 @@ def class_folders(path: Path) -> tuple[str, ...]:
     parts = find_parts(path, folders)
     if not are_classes(parts, [one for one in folders if one not in parts.values()], needs_classes=True):
         names = [one.name for one in folders]
-        of = "which are parts and no classes" if len(folders) == len(parts) else "of which some are parts, no classes"
+        of = "which are parts, not classes" if len(folders) == len(parts) else "some of which are parts, not classes"
         raise InputError(
             f"{path} has {listed(names)}, {of}; give one of them, as {path / next(iter(parts.values())).name}, or "
             "rename what is no part."
@@ -224,9 +224,12 @@ def matched_folders(
         return classes, np.array([places[folder] for folder in folders])
     in_place = all(place in (None, number) for number, place in enumerate(places.values()))
     if len(own) != len(classes) or not in_place:
-        say(f"{path}: {first} is no class of the model, so that its folders are no labels.")
+        say(f"{path}: {first} is not a class of the model, so the folders are not used as labels.")
         return classes, None
-    say(f"{path}: {first} is no class of the model; its outputs are taken to be {', '.join(own)}, in this order.")
+    say(
+        f"{path}: {first} is not a class of the model; the model's outputs are taken to be {', '.join(own)}, in this "
+        "order."
+    )
     return tuple(own), np.array([list(own).index(folder) for folder in folders])
 
 
@@ -241,8 +244,8 @@ def _class_of(folder: str, classes: Sequence[str], path: str | Path) -> int | No
         exact = [number for number in fitting if classes[number] == folder]
         if len(exact) != 1:
             raise InputError(
-                f"the folder {folder} in {path} may be any of the classes "
-                f"{' or '.join(f'{number}, {classes[number]}' for number in fitting)}; give it the whole name of one."
+                f"the folder {folder} in {path} could be any of the classes "
+                f"{' or '.join(f'{number}, {classes[number]}' for number in fitting)}; give it the full name of one."
             )
         return exact[0]
     return fitting[0] if fitting else None
@@ -274,8 +277,8 @@ def labels_as_tensor(labels: Any, images: int) -> Tensor:
         raise InputError(f"labels are {array.dtype}, expected whole numbers, each the index of a class.")
     if array.ndim not in (1, 2, 3) or len(array) != images:
         raise InputError(
-            f"labels have shape {array.shape} for {images} images, expected ({images},), a class an image; "
-            f"({images}, labels), 1 for each that an image has; or ({images}, height, width), a class a pixel."
+            f"labels have shape {array.shape} for {images} images, expected ({images},), one class per image; "
+            f"({images}, labels), 1 for each label an image has; or ({images}, height, width), one class per pixel."
         )
     return torch.from_numpy(array.astype(np.int64))
 

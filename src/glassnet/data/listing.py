@@ -106,7 +106,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
     for entry in listed_here:
         if not entry.name.isprintable() and any("\ud800" <= character <= "\udfff" for character in entry.name):
             raise InputError(
-                f"the folder {folder} holds {os.fsencode(entry.name)!r}, which is no name in UTF-8; rename it."
+                f"the folder {folder} holds {os.fsencode(entry.name)!r}, whose name is not valid UTF-8; rename it."
             )
     return listed_here
 
@@ -272,7 +272,7 @@ def not_regular(path: Path) -> str:
         return f"it is a link to {path.readlink()}, which does not exist"
     if not path.exists():
         return "it does not exist"
-    return "it is a folder" if path.is_dir() else "it is no regular file but a pipe, a socket or a device"
+    return "it is a folder" if path.is_dir() else "it is not a regular file but a pipe, a socket or a device"
 
 
 def require_regular(path: Path, remedy: str) -> None:

@@ -97,8 +97,8 @@ def hold_out(split: Split, share: float, *, seed: int) -> tuple[Split, Split]:
         held[members[chosen]] = True
     if len(held) and max(sizes.values()) == 1 and round(share * len(held)):
         raise InputError(
-            f"each of the {len(held)} images has a class of its own and stays to learn from, so that none is left to "
-            "choose the epoch by: add images, or give a part to validate on."
+            f"each of the {len(held)} images has its own class and is needed for training, so none is left to choose "
+            "the epoch by: add images, or give a part to validate on."
         )
     if not held.any() or round(share * len(held)) >= len(held):
         raise InputError(

@@ -91,7 +91,7 @@ def denoise_all(noisy: Images, tuning: tuple[Tensor, Tensor]) -> tuple[list[Base
     deviation = noise_deviation(*tuning)
     for name, one in DENOISERS.items():
         if not one.available():
-            left_out.append(f"{one.title} is left out, since it is not installed: {one.needs}.")
+            left_out.append(f"{one.title} is left out because it is not installed: {one.needs}.")
             continue
         some = noisy[: one.limit]
         with progress(f"{one.title} on {len(some):,} images", None):
@@ -168,7 +168,7 @@ def measure_baselines(
     """
     denoisers, left_out = measure_denoisers(run, dataset, split)
     if not isinstance(model, Autoencoder):
-        return denoisers, [*left_out, "PCA is left out: the network has no code, of whose size it would be."]
+        return denoisers, [*left_out, "PCA is left out: the network has no code to match in size."]
     numbers = int(np.prod(model.latent_shape))
     return [*denoisers, measure_principal(run, dataset, split, components=numbers)], left_out
 
@@ -183,11 +183,12 @@ def measure_denoisers(
     """
     noisy, clean = noisy_and_clean(run, dataset, split)
     if torch.equal(noisy, clean):
-        return [], ["The input has no noise, so that no denoiser is measured."]
+        return [], ["The input has no noise, so no denoiser is measured."]
     noise = corruption_of(run.settings).noise
     if noise is not None and noise.least is not None:
         return [], [
-            f"Each image has a level of its own ({run.settings.noise}), so that no denoiser, told one, is measured."
+            f"Each image has its own noise level ({run.settings.noise}), but a denoiser needs one level, so none is "
+            "measured."
         ]
     tuning = noisy_and_clean(run, dataset, "train", torch.arange(min(TUNED_ON, len(dataset.train))))
     baselines, left_out = denoise_all(noisy, tuning)

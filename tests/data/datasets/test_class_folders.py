@@ -95,7 +95,7 @@ def test_classes_that_are_not_all_divided_are_refused(lay_out, more, message):
 def test_a_network_without_a_run_takes_parts_for_no_classes(lay_out, tmp_path):
     with pytest.raises(InputError):
         lay_out(*several("train/cat", "train/dog", "holdout/cat", "holdout/dog"))
-    with pytest.raises(InputError, match="has holdout and train, of which some are parts, no classes; give one of"):
+    with pytest.raises(InputError, match="has holdout and train, some of which are parts, not classes; give one of"):
         given.class_folders(tmp_path)
     assert given.class_folders(tmp_path / "train") == ("cat", "dog")
 

@@ -66,5 +66,5 @@ def test_parts_share_no_photograph_and_scenes_stay_as_they_are(scenes, monkeypat
 def test_too_small_scenes_and_other_photographs_are_refused(monkeypatch):
     with pytest.raises(InputError, match="image_size is 8, expected at least 16 pixels"):
         load_dataset("digit-scenes", image_size=8)
-    with pytest.raises(InputError, match=r"has not the astronaut\.png that is expected; install one that fits"):
+    with pytest.raises(InputError, match=r"lacks the expected astronaut\.png; install a version that fits"):
         digit_scenes._photo("astronaut.png", "0" * 64)

@@ -223,7 +223,7 @@ def test_no_such_folder(tmp_path):
     [
         ([], r"has no class sub-folders: expected a sub-folder of images per class, as in cat/1\.jpg"),
         (["1.png", "2.png"], "has no class sub-folders"),
-        (["cat/1.png", "cat/2.png"], r"has one class \(cat\), expected at least two"),
+        (["cat/1.png", "cat/2.png"], r"has only one class \(cat\), expected at least two"),
         (["cat/1.png", "cat/2.png", "dog/1.png"], r"class 'dog' in .* has 1 image, expected at least 2 to split"),
         (["cat/1.png", "cat/2.png", "dog/.1.png"], r"class 'dog' in .* has no images \(\.bmp, .*\): add some"),
         (
@@ -259,7 +259,7 @@ def test_damaged_images_are_all_named_at_once(photos):
     damage(root, *several("cat", n=7), *several("dog", n=5))
     with pytest.raises(InputError, match=r"^12 images cannot be read: ") as caught:
         load(root)
-    assert str(caught.value).count(".png (it is damaged, or of an unknown format)") == 10
+    assert str(caught.value).count(".png (it is damaged, or in an unknown format)") == 10
     assert str(caught.value).endswith(
         " and 2 more; replace them or delete them, or leave them out with --skip-damaged."
     )

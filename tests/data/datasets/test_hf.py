@@ -82,7 +82,7 @@ def test_validation_and_one_split_alone_become_the_parts_that_are_needed(write):
 
 def test_a_validation_split_is_the_test_where_there_is_no_other(write, capsys):
     dataset = load(write(train=table([0, 1, 2]), validation=table([1], first=3)))
-    assert "has no test split; its validation split is the test." in capsys.readouterr().err
+    assert "has no test split; its validation split is used as the test." in capsys.readouterr().err
     assert dataset.validation is None
     assert dataset.test.targets.tolist() == [1]
 
@@ -91,14 +91,14 @@ def test_of_one_split_a_fifth_of_each_class_is_tested(write, capsys):
     dataset = load(write(train=table([0, 1, 2] * 5)))
     assert sorted(dataset.test.targets.tolist()) == [0, 1, 2]
     assert len(dataset.train) == 12
-    assert "has one split, train; a fifth of each class is drawn from it for the test." in capsys.readouterr().err
+    assert "has only the split train; a fifth of each class is drawn from it for the test." in capsys.readouterr().err
 
 
 def test_grey_images_stay_grey_and_rows_without_a_class_are_left_out(write, capsys):
     dataset = load(write(train=table([0, 1, -1, 2], mode="L"), test=table([1, -1], mode="L", first=4)))
     assert dataset.channels == 1
     assert dataset.train.files == ("train/0", "train/1", "train/3")
-    assert "1 of 2 rows of test have no class; left out." in capsys.readouterr().err
+    assert "1 of 2 rows of test have no class and are left out." in capsys.readouterr().err
 
 
 def test_without_class_labels_it_is_one_sentence_and_a_reconstruction_takes_it(write):
@@ -116,7 +116,7 @@ def test_without_class_labels_it_is_one_sentence_and_a_reconstruction_takes_it(w
 def test_what_cannot_be_used_is_one_sentence(write, tmp_path):
     with pytest.raises(InputError, match="'hf' has no path: give hf:NAME_OR_FOLDER"):
         load_dataset("hf")
-    with pytest.raises(InputError, match=r"none is no folder; expected an imagefolder or parquet files, or a name"):
+    with pytest.raises(InputError, match=r"none is not a folder; expected an imagefolder or parquet files, or a name"):
         load(tmp_path / "none")
     with pytest.raises(
         InputError, match=r"hf:no/such cannot be loaded \(.*; GLASSNET_OFFLINE forbids downloads\); exp"

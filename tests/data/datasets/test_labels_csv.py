@@ -103,7 +103,7 @@ def test_columns_keep_their_order_and_names_are_sorted_and_parts_are_read(write)
         ("file,cat,dog\na.png,1,0\n", r"no image in .* has dog; expected at least one image for each label"),
         ("file,labels\na.png,\n", r"no image in .* has any label; expected"),
         ("file,cat,split\na.png,1,later\n", r"line 2 of .* has the split 'later', expected train or test"),
-        ("file,cät\na.png,1\n".encode("latin-1"), r"labels\.csv is no text in UTF-8 \(.*\); save it as CSV in UTF-8"),
+        ("file,cät\na.png,1\n".encode("latin-1"), r"labels\.csv is not valid UTF-8 \(.*\); save it as CSV in UTF-8"),
     ],
 )
 def test_tables_that_cannot_be_used_make_one_sentence(write, content, message):

@@ -212,7 +212,7 @@ def test_a_class_of_thin_lines_is_neither_lost_nor_absent(tmp_path, capsys):
     assert dataset.classes == ("class 0", "class 1", "class 2")
     assert int(dataset.train.targets.max()) == 1
     said = capsys.readouterr().err
-    assert f"warning: of class 2 in {tmp_path / 'last'} no pixel is left at 8 px, so it is not learned; raise" in said
+    assert f"warning: no pixel of class 2 in {tmp_path / 'last'} is left at 8 px, so it is not learned; raise" in said
     lines(tmp_path / "between", value=1, area=2)
     assert load_dataset(f"masks:{tmp_path / 'between'}", image_size=8).classes == ("class 0", "class 1", "class 2")
 

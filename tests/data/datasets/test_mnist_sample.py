@@ -45,5 +45,5 @@ def test_other_digits_are_refused(monkeypatch, tmp_path):
     assert mnist_sample.find(tmp_path) is None
     with gzip.open(file, "wt") as lines:
         np.savetxt(lines, np.zeros((3, 785), dtype=np.uint8), delimiter=",", fmt="%d")
-    with pytest.raises(InputError, match="ships other digits than expected"):
+    with pytest.raises(InputError, match="ships different digits than expected"):
         load_dataset("mnist-sample")

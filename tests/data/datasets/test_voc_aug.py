@@ -52,7 +52,7 @@ def test_trainaug_tests_on_vocs_validation_images_alone(root):
     numbers = {name: row for row, name in enumerate(tiny.NAMES)}
     assert masks(dataset, "test").keys() == {numbers[name] for name in tiny.VOC_VAL}
     assert masks(dataset, "train").keys() == set(numbers.values()) - {numbers[name] for name in tiny.VOC_VAL}
-    assert "none of which is trained on" in dataset.note
+    assert "none of which is in the training set" in dataset.note
     assert "a subset: 11 of 12,031 images" in dataset.note
 
 
@@ -70,7 +70,7 @@ def test_union_clean_has_the_same_test_images_and_trains_on_none_of_them(root):
     assert masks(clean, "test").keys() == masks(leaky, "test").keys()
     assert masks(clean, "train").keys() == masks(leaky, "train").keys() - masks(leaky, "test").keys()
     assert clean.leak == 0
-    assert "the 2019 report's test images, none of which is trained on" in clean.note
+    assert "the 2019 report's test images, none of which is in the training set" in clean.note
 
 
 def test_vocs_own_mask_wins_and_both_formats_are_read(root):

@@ -65,7 +65,7 @@ def test_files_that_lose_their_names_stay_readable_and_a_cut_one_is_said(stored)
     os.truncate(files[4], 12)
     files[0].unlink()
     assert torch.equal(rows[:5], pixels[:5])
-    with pytest.raises(InputError, match=r"the cache .* was cut while it was in use; delete it, and start again"):
+    with pytest.raises(InputError, match=r"the cache .* was truncated while in use; delete it, and start again"):
         rows[20:23]
 
 

@@ -151,7 +151,7 @@ def test_without_noise_there_is_nothing_to_denoise(copy, monkeypatch):
     assert list(rows) == ["input", "reconstructed", "original"]
     assert list(options["captions"]) == ["reconstructed"]
     assert [one.name for one in analysis.result.baselines] == ["pca"]
-    assert analysis.result.left_out == ("The input has no noise, so that no denoiser is measured.",)
+    assert analysis.result.left_out == ("The input has no noise, so no denoiser is measured.",)
 
 
 def test_drawing_leaves_gradients_as_they_were(vae, monkeypatch):

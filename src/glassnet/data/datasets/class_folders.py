@@ -103,8 +103,8 @@ def _split(path: Path, *, needs_classes: bool) -> Layout:
     label, smallest = min(Counter(whole.labels).items(), key=lambda item: item[1])
     if smallest < 2:
         raise InputError(
-            f"class '{label}' in {path} has 1 image, expected at least 2 to split into training and test: "
-            "add images, or give train and test folders."
+            f"class '{label}' in {path} has 1 image, expected at least 2 to split into training and test: add images, "
+            "or give train and test folders."
         )
     keys = [name_inside(file, path) for file in whole.files]
     train, test = stratified_split(keys, whole.labels, test_share=TEST_SHARE, seed=SPLIT_SEED)

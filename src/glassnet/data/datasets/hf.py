@@ -113,7 +113,7 @@ def _tables(name: str, path: Path, cache: Path) -> tuple[dict[str, Any], Any]:
         raise InputError(f"{name} needs datasets; install it with `pip install 'glassnet[hub]'`.") from None
     is_here = path.is_dir()
     if not is_here and (path.is_absolute() or len(path.parts) > 2 or path.exists()):
-        raise InputError(f"{path} is no folder; expected an imagefolder or parquet files, or a name on the hub.")
+        raise InputError(f"{path} is not a folder; expected an imagefolder or parquet files, or a name on the hub.")
     where = str(path) if is_here else path.as_posix()
     try:
         with _quiet(datasets):
@@ -165,7 +165,7 @@ def _columns(
         raise InputError(f"{name} has no column of images: {has}; cast one to datasets.Image(), or give another.")
     for what, columns in (("images", images), ("class labels", labels)):
         if len(columns) > 1:
-            say_once(f"{name} has {len(columns)} columns of {what}; {columns[0]} is taken.")
+            say_once(f"{name} has {len(columns)} columns of {what}; using {columns[0]}.")
     if task in WITHOUT_CLASSES or (task is None and not labels):
         return images[0], None, (ONE_CLASS,)
     if not labels:
@@ -191,7 +191,9 @@ def _rows(name: str, datasets: Any, table: Any, split: str, image: str, label: s
     labels = [-1 if one is None else int(one) for one in table[label]]
     numbers = [row for row, one in enumerate(labels) if one >= 0]
     if len(numbers) < len(labels):
-        say(f"{name}: {len(labels) - len(numbers):,} of {len(labels):,} rows of {split} have no class; left out.")
+        say(
+            f"{name}: {len(labels) - len(numbers):,} of {len(labels):,} rows of {split} have no class and are left out."
+        )
     return Rows(raw, image, tuple(numbers), tuple(labels[row] for row in numbers))
 
 
@@ -210,12 +212,12 @@ def _parts(name: str, splits: Mapping[str, Rows]) -> dict[Part, Rows]:
         train, test = stratified_split(
             [str(number) for number in rows.numbers], rows.labels, test_share=TEST_SHARE, seed=SPLIT_SEED
         )
-        say_once(f"{name} has one split, {next(iter(whole))}; a fifth of each class is drawn from it for the test.")
+        say_once(f"{name} has only the split {next(iter(whole))}; a fifth of each class is drawn from it for the test.")
         return {"train": rows.take(train), "test": rows.take(test)}
     named = {part_of(split): rows for split, rows in whole.items()}
     if "test" not in named and "validation" in named:
         named["test"] = named.pop("validation")
-        say_once(f"{name} has no test split; its validation split is the test.")
+        say_once(f"{name} has no test split; its validation split is used as the test.")
     if None in named or len(named) < len(whole) or not {"train", "test"} <= named.keys():
         raise InputError(
             f"{name} has the splits {', '.join(whole) or 'none'}, expected train and test, or validation, or one alone."

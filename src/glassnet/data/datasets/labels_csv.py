@@ -82,14 +82,14 @@ def _cells(file: Path) -> tuple[list[str], list[_Row]]:
     try:
         text = file.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{file} is no text in UTF-8 ({error.reason}); save it as CSV in UTF-8.") from None
+        raise InputError(f"{file} is not valid UTF-8 ({error.reason}); save it as CSV in UTF-8.") from None
     first = next((line for line in text.splitlines() if line.strip()), "")
     delimiter = max(DELIMITERS, key=lambda sign: len(next(csv.reader([first], delimiter=sign), [])))
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
     try:
         table = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(map(str.strip, row))]
     except csv.Error as error:
-        raise InputError(f"line {reader.line_num} of {file} cannot be read ({error}); write it anew.") from None
+        raise InputError(f"line {reader.line_num} of {file} cannot be read ({error}); correct it.") from None
     if len(table) < 2:
         raise InputError(
             f"{file} has no row for an image; expected a header with {EXPECTED}, and a row for each image."

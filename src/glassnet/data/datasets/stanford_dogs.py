@@ -118,7 +118,7 @@ def _photographs(paths: list[Path], size: int, cache: Path) -> UInt8[Tensor, "n 
             description=description,
         )[0]
     except CacheError as error:
-        say(f"the photographs are not kept for the next time: {error}")
+        say(f"the photographs could not be cached for next time: {error}")
         return read_pictures(paths, size=size, channels=3, description=description)
 
 
@@ -203,7 +203,7 @@ def _load(path: Path, remedy: str) -> dict[str, Any]:
 
 
 SOURCE = Source(
-    summary="dog photographs by breed, cropped to squares; 64 px if not told otherwise",
+    summary="dog photographs by breed, cropped to squares; 64 px by default",
     load=load,
     find=find,
     needs="`glassnet data fetch stanford_dogs` (794.1 MB)",

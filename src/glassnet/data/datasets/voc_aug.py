@@ -159,8 +159,8 @@ def _note(archives: Archives, size: int, leak: int, parts: Parts) -> str:
     note = f"PASCAL VOC 2012 with SBD's masks{subset}, squeezed to {size} px, VOC's own mask where both have one"
     if not leak:
         tested = "VOC's validation images" if parts is trainaug else "the 2019 report's test images"
-        return f"{note}; tested on {tested}, none of which is trained on"
-    warning = f"{leak} images are in the training and in the test part: figures on this split are too good"
+        return f"{note}; tested on {tested}, none of which is in the training set"
+    warning = f"{leak} images are in both the training and the test part, so figures on this split are too good"
     say(f"warning: {warning}.")
     return f"{note}; the 2019 report's split, in which {warning}"
 
@@ -189,7 +189,7 @@ UNION_SOURCE = _source(
     3_748,
 )
 CLEAN_SOURCE = _source(
-    "the report's test images, none of them trained on: what the leak is measured against",
+    "the report's test images, none of them used for training: the reference for measuring the leak",
     partial(load, name="voc-aug-union-clean", parts=union_clean),
     8_283,
     3_748,

@@ -130,9 +130,9 @@ class Rows:
         try:
             count = _read_at(self._open[file], into, offset)
         except OSError as error:
-            raise InputError(f"the cache {self._where} cannot be read ({error.strerror}); mend the disk.") from None
+            raise InputError(f"the cache {self._where} cannot be read ({error.strerror}); check the disk.") from None
         if count != len(into):
-            raise InputError(f"the cache {self._where} was cut while it was in use; delete it, and start again.")
+            raise InputError(f"the cache {self._where} was truncated while in use; delete it, and start again.")
 
 
 def lose(folder: Path, reason: str | None) -> None:
