@@ -144,7 +144,7 @@ def test_a_network_that_views_its_maps_is_trained_in_the_order_that_it_needs(cap
         (["train", "--model", "net.py:make", *DATA, "--model-options", "a=1"], "--model-options are for models given"),
         (["train", "--model", "convnet", *DATA, "--weights", "w.pt"], "--weights is for networks given by reference"),
         (["train", "--model", "net.py:make", *DATA, "--weights", "w.pt"], "w.pt does not exist; expected a .safetens"),
-        (["train", "--model", "net.py:make", *DATA, "--low-res-epochs", 0.5], "--low-res-epochs applies to segmentation"),
+        (["train", "--model", "net.py:make", *DATA, "--low-res-epochs", 0.5], "--low-res-epochs applies to segm"),
         (["eval", "convnet", *DATA, "--weights", "w.pt"], "--weights is for networks given by reference, such"),
         (["eval", "net.pt2", *DATA, "--image-size", 32], "--image-size is 32, but net.pt2 was exported for 16; leave"),
         (["eval", "hf:vit", "--data", "folder:three"], "has images without labels, so nothing can be measured"),

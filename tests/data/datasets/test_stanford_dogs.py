@@ -145,7 +145,7 @@ def test_a_cache_that_cannot_be_written_is_said_and_the_photographs_are_read(tin
     name, root = tiny_stanford_dogs
     (root / "stanford_dogs" / "cache-16px").write_text("in the way")
     assert len(load_dataset(name, root=root, image_size=16).train) == 6
-    assert "not kept for the next time: the cache" in capsys.readouterr().err
+    assert "could not be cached for next time: the cache" in capsys.readouterr().err
 
 
 def test_an_unreadable_photograph_is_named_and_read_once_it_is_mended(tiny_stanford_dogs):

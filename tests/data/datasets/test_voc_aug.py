@@ -61,8 +61,8 @@ def test_union_is_the_reports_split_and_says_how_many_images_leak(root, capsys):
     both = masks(dataset, "train").keys() & masks(dataset, "test").keys()
     assert sorted(tiny.NAMES[row] for row in both) == ["a3", "b2"]
     assert dataset.leak == 2
-    assert "2 images are in the training and in the test part" in dataset.note
-    assert "warning: 2 images are in the training and in the test part" in capsys.readouterr().err
+    assert "2 images are in both the training and the test part" in dataset.note
+    assert "warning: 2 images are in both the training and the test part" in capsys.readouterr().err
 
 
 def test_union_clean_has_the_same_test_images_and_trains_on_none_of_them(root):
