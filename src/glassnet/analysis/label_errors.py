@@ -17,7 +17,7 @@ METHOD = (
     "Confident learning (Northcutt et al. 2021) picks images for which the model gives another class a probability "
     "above that class's mean over the images labelled so. Of these, only images whose nearest neighbours in the "
     "layer's feature space carry that class more often than the label are kept. Score: the probability times the "
-    "fraction of these neighbours. On training images, errors that the model has memorised are missed."
+    "fraction of neighbours with that class. On training images, errors that the model has memorised are missed."
 )
 
 

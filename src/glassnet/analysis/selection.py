@@ -46,7 +46,7 @@ def select(subject: Subject, words: str, part: Part, precision: str, context: Co
                 Group(
                     FIRST,
                     "First images",
-                    f"The first {part} images, not selected.",
+                    f"The first {part} images, not hand-picked.",
                     split.subset(rows),
                     subject.labelled,
                 )

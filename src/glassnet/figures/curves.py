@@ -192,8 +192,8 @@ def scree(explained_variance: Float[np.ndarray, " d"], *, title: str = "Variance
 
 
 def _scree_headline(total: np.ndarray) -> str:
-    parts = [f"{total[count - 1]:.1%} for {count}" for count in (2, 3) if count <= total.size]
+    parts = [f"{total[count - 1]:.1%} by {count}" for count in (2, 3) if count <= total.size]
     reached = np.flatnonzero(total >= 0.9)
     if reached.size:
-        parts.append(f"90% for {reached[0] + 1}")
-    return ", ".join(parts or [f"{total[0]:.1%} in 1"])
+        parts.append(f"90% by {reached[0] + 1}")
+    return ", ".join(parts or [f"{total[0]:.1%} by 1"])

@@ -125,7 +125,7 @@ def test_of_several_methods_the_next_is_at_another_layer():
         ("gradcam", "a"),
     ]
     assert ranking.runner_up == ("gradcam", "b")
-    assert ranking.recommendation().endswith("above Grad-CAM at b.")
+    assert ranking.recommendation().endswith("more than Grad-CAM at b.")
 
 
 def test_one_layer_and_one_image():
@@ -154,7 +154,7 @@ def test_the_layer_that_sees_where_the_class_is_comes_first():
     both = gn.rank_layers(Shifting(), images, steps=16)
     assert {both.layers[0].layer, both.layers[1].layer} == {"here", "again"}
     assert not both.clear
-    assert " apart." in both.recommendation()
+    assert "only " in both.recommendation()
     assert [cells[1] for cells in ranking.table().rows] == ["here", "there", ""]
     assert len(ranking.table().columns) == 6
     assert repr(ranking) == "LayerRanking(2 on 24 images: gradcam at here, clearly best)"

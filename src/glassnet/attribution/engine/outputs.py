@@ -140,9 +140,7 @@ _COLUMN = {1: "output", 2: "output[:, 0]", 4: "output[:, 0, 0, 0]"}
 
 
 def _one_output(scale: Scale, output: Any) -> str:
-    low = {"probabilities": "1 minus it, as a log-probability", "logarithms": "that of 1 minus it"}.get(
-        scale, "its negative"
-    )
+    low = {"probabilities": "1 minus it", "logarithms": "log(1 - exp(output))"}.get(scale, "its negative")
     kind = {"probabilities": "probability", "logarithms": "log-probability"}.get(scale, "logit")
     column = _COLUMN.get(output.ndim) if isinstance(output, Tensor) else None
     remedy = f"target=lambda output: {column}" if column else "a function as target that takes it from the output"

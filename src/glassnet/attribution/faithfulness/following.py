@@ -140,7 +140,7 @@ def _say_scale(scale: Scale, why: str, columns: int) -> None:
             f'the model\'s scores are treated as {kind}, {why}; if they are probabilities, pass output="probabilities".'
         )
     elif why:
-        what = "probabilities" if scale == "logarithms" else "probabilities as they stand"
+        what = "logarithms of probabilities" if scale == "logarithms" else "probabilities"
         say(f"the model's scores are treated as {what}, because {why} (pass output= to change this).")
     else:
         say_once(

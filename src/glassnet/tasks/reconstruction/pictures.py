@@ -116,7 +116,7 @@ def _rows(
             {row: each.numpy() for row, each in rows.items()},
             captions=captions,
             title=f"{name}: mean PSNR {show('psnr', result.psnr)} on {result.images:,} images",
-            note=f"Noise: {noise}. {len(clean)} images drawn at random, not selected; the number below each is its "
+            note=f"Noise: {noise}. {len(clean)} images drawn at random, not hand-picked; the number below each is its "
             "PSNR to the original.",
         ),
         FigureWords(

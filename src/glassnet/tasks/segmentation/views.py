@@ -54,7 +54,7 @@ def _plots(view: EvaluationView, result: Segmentation) -> Iterable[Plot]:
         dict.fromkeys(chosen.unpicked, ""),
         name="segmentations",
         title="Segmentations",
-        note=f"Not selected: {len(chosen.unpicked)} of {len(view.split):,} images at equal steps.",
+        note=f"Not hand-picked: {len(chosen.unpicked)} of {len(view.split):,} images at equal steps.",
         lead="Compare truth and prediction; the last picture shows which kind of mistake is most common.",
     )
     ranks: dict[int, str] = {}
