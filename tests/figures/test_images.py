@@ -101,7 +101,7 @@ def test_what_cannot_be_drawn_is_refused(mistakes):
         to_pictures(2 * images - 1)
     with pytest.raises(InputError, match="images: 20 of 20 values are NaN"):
         to_pictures(images * np.nan)
-    with pytest.raises(InputError, match="there are 1 captions for 5 images"):
+    with pytest.raises(InputError, match="got 1 captions for 5 images"):
         image_grid(images, ["one"], title="t")
     with pytest.raises(InputError, match=r"labels have shape \(4,\), expected \(5,\); pass one entry per image"):
         worst_mistakes(images, labels[:4], predictions, probabilities, CLASSES)

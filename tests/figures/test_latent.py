@@ -22,9 +22,9 @@ def test_rows_say_what_they_are(texts):
     [
         ({"a": IMAGES, "b": IMAGES[:2]}, {}, r"rows of 2, 3 images, expected the same number"),
         ({"a": IMAGES[:0]}, {}, r"rows of 0 images"),
-        ({"a": IMAGES}, {"captions": {"a": ["x"]}}, r"there are 1 captions for row 'a', expected 3"),
+        ({"a": IMAGES}, {"captions": {"a": ["x"]}}, r"got 1 captions for row 'a', expected 3"),
         ({"a": IMAGES}, {"captions": {"b": ["x"] * 3}}, r"3 captions for row 'b', expected 3 for an existing row"),
-        ({"a": IMAGES}, {"columns": ["x"]}, r"there are 1 column headings, expected 3"),
+        ({"a": IMAGES}, {"columns": ["x"]}, r"got 1 column headings, expected 3"),
     ],
 )
 def test_rows_that_do_not_fit(rows, more, message):

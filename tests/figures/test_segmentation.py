@@ -50,12 +50,12 @@ def test_an_object_missed_whole_is_not_as_dark_as_the_background(unchecked, text
     np.testing.assert_array_equal(last[1, 0], MISSED)
     np.testing.assert_array_equal(reports.axes[0].get_images()[3].get_array()[1, 0], [0, 0, 0])
     named = {
-        "missed: object predicted as background",
-        "invented: background predicted as object",
-        "mistaken: object predicted as another class",
+        "missed: object as background",
+        "invented: background as object",
+        "mistaken: object as another class",
     }
     assert named <= set(texts(own))
-    assert "red: predicted as an object that is not there" in texts(reports)
+    assert "red: object predicted, but not there" in texts(reports)
     assert not named & set(texts(reports))
     with pytest.raises(InputError, match=r"no colours 'reprot'\. Did you mean report"):
         draw(colours="reprot")

@@ -84,20 +84,20 @@ JUDGEMENTS: dict[str, tuple[Colouring, tuple[tuple[Colour, str], ...]]] = {
     "mistakes": (
         mistake_colours,
         (
-            (BACKGROUND, "background, rightly"),
-            (OBJECT, "object, rightly named"),
-            (UNJUDGED, "void, not judged"),
-            (MISSED, "missed: object predicted as background"),
-            (INVENTED, "invented: background predicted as object"),
-            (MISTAKEN, "mistaken: object predicted as another class"),
+            (BACKGROUND, "background, correct"),
+            (OBJECT, "object, correct"),
+            (UNJUDGED, "void, not evaluated"),
+            (MISSED, "missed: object as background"),
+            (INVENTED, "invented: background as object"),
+            (MISTAKEN, "mistaken: object as another class"),
         ),
     ),
     "report": (
         report_colours,
         (
-            ((0.0, 0.0, 0.0), "black: predicted as background, rightly or not"),
+            ((0.0, 0.0, 0.0), "black: predicted as background, right or wrong"),
             (RIGHT, "white: object, predicted correctly"),
-            (WRONG, "red: predicted as an object that is not there"),
+            (WRONG, "red: object predicted, but not there"),
             (UNJUDGED, "grey: void, not evaluated"),
         ),
     ),
