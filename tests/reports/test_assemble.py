@@ -92,7 +92,7 @@ def test_the_main_numbers_stand_once_and_are_the_evaluations(reported):
     assert headlines["Saved epoch"][0] == f"{reported.metrics['epoch']} of 3"
     words = " ".join(report.summary)
     assert accuracy not in words
-    assert f"{1000 - len(evaluation.wrong)} correctly and {len(evaluation.wrong)} wrongly" in words
+    assert f"{1000 - len(evaluation.wrong)} of 1,000 images correctly and {len(evaluation.wrong)} wrongly" in words
 
 
 def test_a_report_changes_no_file_of_a_run_but_its_own(run, finished, tmp_path):

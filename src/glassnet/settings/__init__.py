@@ -11,7 +11,8 @@ from glassnet.settings.analysis import (
 from glassnet.settings.catalogue import DataSettings, ModelsSettings
 from glassnet.settings.channels import ChannelsSettings
 from glassnet.settings.convert import OLD_NAMES, from_json, to_json, to_text
-from glassnet.settings.train import DemoSettings, ReproduceSettings, ResolvedSettings, TrainSettings, TuneSettings
+from glassnet.settings.engine import TuneSettings
+from glassnet.settings.train import DemoSettings, ReproduceSettings, ResolvedSettings, TrainSettings
 
 __all__ = [
     "OLD_NAMES",

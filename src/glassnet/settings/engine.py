@@ -1,13 +1,17 @@
-"""Where to train many models or process many images: the engine options of `glassnet tune` and `features`."""
+"""Where to train many models or process many images: the engine options of `features`, and all of `glassnet tune`."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal, get_args
+from pathlib import Path
+from typing import ClassVar, Literal, get_args
+
+from tyro.conf import Fixed, Suppress, UseAppendAction
 
 from glassnet.errors import InputError, unknown_name
 from glassnet.settings.convert import positive
+from glassnet.settings.train import TrainSettings
 
 _ADDRESS = re.compile(r"\S+:\d+")
 EngineName = Literal["local", "processes", "ray"]
@@ -46,3 +50,32 @@ def check_engine(engine: str, workers: int | None, address: str | None) -> None:
         raise InputError(f"--address is {address}, but the engine is {engine}; add --engine ray.")
     if address not in (None, "auto") and not _ADDRESS.fullmatch(str(address)):
         raise InputError(f"--address is {address}, expected auto or HOST:PORT, as in 10.0.0.5:6379.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneSettings(TrainSettings, EngineSettings):
+    """Train every combination of some settings with several seeds, and test which differences are real."""
+
+    RARE: ClassVar[tuple[str, ...]] = (*TrainSettings.RARE, "freeze", "log", "precision", "address", "trial_cpus")
+    grid: UseAppendAction[tuple[tuple[str, ...], ...]] = ()
+    """A setting or model option as NAME=VALUE, followed by more values: filters=8,8,8,8 16,16,16,16. (required)"""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Seeds to train each combination with."""
+    trial_cpus: int | None = None
+    """Threads per training, and CPUs that Ray reserves for it. Default: 1, or all CPUs with --engine local."""
+    out: Path | None = None
+    """Folder for the runs; runs already in it are continued or reused. Default: runs/tune-DATA-MODEL."""
+    seed: Suppress[Fixed[int]] = 0
+    """Not used: --seeds gives the seeds."""
+    resume: Suppress[Fixed[Path | None]] = None
+    """Not used: a grid continues by itself."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no grid could use."""
+        super().__post_init__()
+        EngineSettings.__post_init__(self)
+        positive(self, "trial_cpus")
+        if not self.grid:
+            raise InputError(
+                "--grid is missing, expected at least one axis, as in --grid filters=16,16,16,16 32,32,64,64."
+            )

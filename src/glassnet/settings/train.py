@@ -1,4 +1,4 @@
-"""Settings of `glassnet train`, `tune`, `demo` and `reproduce`."""
+"""Settings of `glassnet train`, `demo` and `reproduce`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from tyro.conf import Fixed, Positional, Suppress, UseAppendAction, arg
+from tyro.conf import Positional, arg
 
 from glassnet.errors import InputError, unknown_name
 from glassnet.settings.convert import Device, Precision, between, paths, positive, seeded
-from glassnet.settings.engine import EngineSettings
 
 LogName = Literal["tensorboard", "wandb", "mlflow"]
 """Where training can be logged, as in `loggers.LOGGERS`."""
@@ -233,35 +232,6 @@ class ResolvedSettings(TrainSettings):
 def share_of_epochs(epochs: int, share: float) -> int:
     """Count the epochs in a fraction of all epochs, rounded down."""
     return math.floor(epochs * share + 1e-9)  # 10 times 0.7 is a little below 7 in binary
-
-
-@dataclass(frozen=True, kw_only=True)
-class TuneSettings(TrainSettings, EngineSettings):
-    """Train every combination of some settings with several seeds, and test which differences are real."""
-
-    RARE: ClassVar[tuple[str, ...]] = (*TrainSettings.RARE, "freeze", "log", "precision", "address", "trial_cpus")
-    grid: UseAppendAction[tuple[tuple[str, ...], ...]] = ()
-    """A setting or model option as NAME=VALUE, followed by more values: filters=8,8,8,8 16,16,16,16. (required)"""
-    seeds: tuple[int, ...] = (0, 1, 2)
-    """Seeds to train each combination with."""
-    trial_cpus: int | None = None
-    """Threads per training, and CPUs that Ray reserves for it. Default: 1, or all CPUs with --engine local."""
-    out: Path | None = None
-    """Folder for the runs; runs already in it are continued or reused. Default: runs/tune-DATA-MODEL."""
-    seed: Suppress[Fixed[int]] = 0
-    """Not used: --seeds gives the seeds."""
-    resume: Suppress[Fixed[Path | None]] = None
-    """Not used: a grid continues by itself."""
-
-    def __post_init__(self) -> None:
-        """Refuse what no grid could use."""
-        super().__post_init__()
-        EngineSettings.__post_init__(self)
-        positive(self, "trial_cpus")
-        if not self.grid:
-            raise InputError(
-                "--grid is missing, expected at least one axis, as in --grid filters=16,16,16,16 32,32,64,64."
-            )
 
 
 @dataclass(frozen=True, kw_only=True)
