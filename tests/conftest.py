@@ -1,5 +1,6 @@
 """What all tests share: one thread a process, no network, jaxtyping's shapes checked by beartype."""
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -11,6 +12,9 @@ os.environ.pop("COLUMNS", None)
 
 import pytest
 from jaxtyping import install_import_hook
+
+os.fsync = lambda _: None
+"""No test pulls the plug: to wait for the disk at each of some ten thousand files would show nothing."""
 
 # The packages whose signatures carry array shapes.
 _SHAPED = ("data", "models", "tasks", "embedding", "attribution", "channels", "denoising", "figures")
@@ -56,12 +60,30 @@ def _tsne_once(request, monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory):
-    """A small run on real digits, to be read only: one for all tests of a process."""
+def made_once(tmp_path_factory):
+    """Return a folder by its name; the first process of the tests that asks for it fills it with the given function."""
+    base = tmp_path_factory.getbasetemp()
+    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    root.mkdir(exist_ok=True)
+
+    def made(name, make):
+        with (root / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (root / f"{name}.made").exists():
+                make(root / name)
+                (root / f"{name}.made").touch()
+        return root / name
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def finished(made_once):
+    """A small run on real digits, to be read only."""
     import glassnet as gn
     from tiny_runs import tiny
 
-    return _shared(gn.train(tiny(tmp_path_factory.mktemp("runs") / "tiny")))
+    return _shared(gn.Run.open(made_once("tiny", lambda path: gn.train(tiny(path)))))
 
 
 @pytest.fixture
@@ -74,31 +96,52 @@ def copy(finished, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def scans(tmp_path_factory):
-    """A folder of images with masks."""
-    from tiny_runs import save_scans
+def reported(finished, made_once):
+    """The same run with its report and all that this makes, to be read only."""
+    import glassnet as gn
 
-    return save_scans(tmp_path_factory.mktemp("data") / "scans")
+    def report(path):
+        shutil.copytree(finished.path, path / "tiny")
+        gn.report(path / "tiny")
+
+    return gn.Run.open(made_once("reported", report) / "tiny")
+
+
+@pytest.fixture
+def reported_copy(reported, tmp_path):
+    """The run with its report, to be written to."""
+    import glassnet as gn
+
+    return gn.Run.open(shutil.copytree(reported.path, tmp_path / "run"))
 
 
 @pytest.fixture(scope="session")
-def segmented(scans, tmp_path_factory):
+def scans(made_once):
+    """A folder of images with masks."""
+    from tiny_runs import save_scans
+
+    return made_once("scans", save_scans)
+
+
+@pytest.fixture(scope="session")
+def segmented(scans, made_once):
     """A small segmentation with a loss of regions, to be read only."""
     import glassnet as gn
     from tiny_runs import tiny_segmentation
 
     options = {"loss": "dice", "class_weights": True, "copy_paste": 0.5}
-    return _shared(gn.train(tiny_segmentation(scans, tmp_path_factory.mktemp("runs") / "seg", **options)))
+    made = made_once("seg", lambda path: gn.train(tiny_segmentation(scans, path, **options)))
+    return _shared(gn.Run.open(made))
 
 
 @pytest.fixture(scope="session")
-def vae(tmp_path_factory):
+def vae(made_once):
     """A small VAE that takes noise off, to be read only."""
     import glassnet as gn
     from tiny_runs import save_bars, tiny_vae
 
-    bars = save_bars(tmp_path_factory.mktemp("data") / "bars")
-    return _shared(gn.train(tiny_vae(bars, tmp_path_factory.mktemp("runs") / "vae")))
+    bars = made_once("bars", save_bars)
+    return _shared(gn.Run.open(made_once("vae", lambda path: gn.train(tiny_vae(bars, path)))))
 
 
 _shared_runs = []

@@ -12,8 +12,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pooch
-import requests  # comes with pooch, which downloads through it
-import urllib3
 
 from glassnet.console import progress, say
 from glassnet.errors import InputError, WorkError
@@ -126,6 +124,9 @@ def _fetch_from(url: str, file: RemoteFile, folder: Path) -> None:
 
 def _download(url: str, output_file: str, _pooch: Any, *, file: RemoteFile, part: Path) -> None:
     """Complete `part` and rename it to `output_file`: a downloader as `pooch.retrieve` takes one."""
+    import requests  # comes with pooch, which downloads through it; only a download waits for it
+    import urllib3
+
     done = part.stat().st_size if part.exists() else 0
     if done != file.size_bytes:
         try:
@@ -141,6 +142,9 @@ def _download(url: str, output_file: str, _pooch: Any, *, file: RemoteFile, part
 
 def _append(url: str, file: RemoteFile, part: Path, done: int) -> None:
     """Request the bytes from `done` on; a server that knows no ranges sends all of them, and they replace the part."""
+    import requests
+    import urllib3
+
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={done}-"} if done else {})
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_SECONDS) as response:
         if response.status_code not in (200, 206):

@@ -1,11 +1,14 @@
 """Pictures of features stand beside each other, each measured as the library measures it."""
 
+import contextlib
+import dataclasses
 from importlib.util import find_spec
 
 import numpy as np
 import pytest
 from torch import nn
 
+from glassnet import embedding
 from glassnet.analysis import analyse, stored
 from glassnet.analysis.base import load
 from glassnet.analysis.embedding import EMBEDDING
@@ -24,6 +27,18 @@ class Constant(nn.Module):
 
     def forward(self, images):
         return self.fc1(self.conv1(images).mean(dim=(2, 3)))
+
+
+@contextlib.contextmanager
+def pca_in_place_of(method):
+    """UMAP and PaCMAP compile for ten seconds in each process, in tests/embedding; what is kept of them is the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        pca = embedding.METHODS["pca"]
+        stand_in = lambda rows, options: dataclasses.replace(  # noqa: E731
+            pca(rows, options), method=method, explained_variance=None, restore=None
+        )
+        patch.setitem(embedding.METHODS, method, stand_in)
+        yield
 
 
 def test_the_points_and_measures_are_those_of_the_library(subject):
@@ -56,7 +71,8 @@ def test_methods_dimensions_and_clusterings_stand_beside_each_other(subject, con
         {"method": "pca", "seed": 1},
     )
     before = subject.model().passes
-    analyses = [analyse(subject, "embedding", layer="fc1", context=context, **one) for one in asked]
+    with pca_in_place_of("umap"):
+        analyses = [analyse(subject, "embedding", layer="fc1", context=context, **one) for one in asked]
     names = ["pca2-fc1", "pca3-fc1", "tsne2-fc1", "umap2-fc1", "pca2-fc1-hdbscan", "pca2-fc1-k4", "pca2-fc1-seed1"]
     assert [one.entry.name for one in analyses] == names
     assert sorted(one.entry.name for one in stored(subject, "embedding")) == sorted(names)
@@ -159,7 +175,8 @@ def test_landmarks_without_labels_cost_what_nobody_knows(make, tmp_path):
 def test_pacmap_makes_a_picture_and_refuses_few_images(make, tmp_path):
     if find_spec("pacmap") is None:
         pytest.skip("pacmap is an extra")
-    analysis = analyse(make(tmp_path), "embedding", layer="fc1", method="pacmap")
+    with pca_in_place_of("pacmap"):
+        analysis = analyse(make(tmp_path), "embedding", layer="fc1", method="pacmap")
     assert analysis.entry.name == "pacmap2-fc1"
     assert analysis.result.title == "PaCMAP of fc1, 2 dimensions"
     assert "PaCMAP axis 1" in (analysis.entry.path / "points.svg").read_text()

@@ -101,25 +101,42 @@ def test_brackets_in_names_are_no_markup_on_a_terminal(evil, tmp_path):
     assert "Traceback" not in written
 
 
-def plain(*words, **environment):
-    """Run a command in a process of its own, and return its exit code and what it wrote."""
+_EACH = """
+import json, sys
+from glassnet.__main__ import main
+codes = []
+for words in json.loads(sys.argv[1]):
+    sys.argv = ["glassnet", *words]
+    try:
+        main()
+    except SystemExit as left:
+        codes.append(left.code)
+    print("\\0", end="", flush=True)
+print(json.dumps(codes), end="")
+"""
+
+
+def plain(*commands, **environment):
+    """Run commands in a process of their own, which loads torch once; return what each wrote, and all their errors."""
     environment = {**os.environ, "PYTHONPATH": str(SOURCE), **environment}
     environment = {key: value for key, value in environment.items() if value is not None}
-    command = [sys.executable, "-m", "glassnet", *map(str, words)]
-    done = subprocess.run(command, capture_output=True, env=environment, timeout=200)
-    return done.returncode, done.stdout, done.stderr.decode(errors="replace")
+    words = json.dumps([[str(word) for word in command] for command in commands])
+    done = subprocess.run([sys.executable, "-c", _EACH, words], capture_output=True, env=environment, timeout=200)
+    err = done.stderr.decode(errors="replace")
+    assert done.returncode == 0, err
+    *written, codes = done.stdout.split(b"\0")
+    assert json.loads(codes) == [0] * len(commands), err
+    return written, err
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_an_output_of_few_characters_gets_the_others_escaped(copy, encoding):
-    for words in (("train", "--help"), ("analyses", copy.path)):
-        code, out, err = plain(*words, PYTHONIOENCODING=encoding)
-        assert code == 0, err
+    words = (("train", "--help"), ("analyses", copy.path), ("eval", copy.path, "--json"))
+    written, _ = plain(*words, PYTHONIOENCODING=encoding)
+    for out in written:
         out.decode(encoding)
-    code, out, err = plain("eval", copy.path, "--json", PYTHONIOENCODING=encoding)
-    assert code == 0, err
-    json.loads(out.decode(encoding))
+    json.loads(written[-1].decode(encoding))
 
 
 @pytest.mark.slow
@@ -136,16 +153,14 @@ def test_an_output_of_few_characters_gets_the_others_escaped(copy, encoding):
     ids=lambda environment: ",".join(environment),
 )
 def test_commands_work_in_any_environment(copy, tmp_path, environment):
-    overview = plain("--help", **environment)
-    assert overview[0] == 0, overview[2]
-    assert b"Train a model on a data set" in overview[1]
-    assert b"then fc1 fc2" in plain("models", **environment)[1]
-    assert b"Fraction of the epochs" in plain("train", "--help-all", **environment)[1]
     compiled = "NUMBA_CACHE_DIR" in environment  # where compiled code cannot be kept; else the loops of t-SNE take long
     methods = ("--methods", "tsne" if compiled else "pca")
-    code, out, err = plain("features", copy.path, "--images", 40, *methods, "--json", **environment)
-    assert code == 0, err
-    json.loads(out)
+    features = ("features", copy.path, "--images", 40, *methods, "--json")
+    written, err = plain(("--help",), ("models",), ("train", "--help-all"), features, **environment)
+    assert b"Train a model on a data set" in written[0]
+    assert b"then fc1 fc2" in written[1]
+    assert b"Fraction of the epochs" in written[2]
+    json.loads(written[3])
     assert "Traceback" not in err
 
 
@@ -158,9 +173,11 @@ def test_a_name_that_is_no_utf_8_is_refused_where_a_run_would_hold_it(finished, 
     assert r"holds b'caf\xe9', whose name is not valid UTF-8; rename it" in sentence
 
 
-def test_a_run_in_a_folder_whose_name_is_no_utf_8_is_read_from_inside(finished, capsys, tmp_path, monkeypatch):
+def test_a_run_in_a_folder_whose_name_is_no_utf_8_is_read_from_inside(reported, capsys, tmp_path, monkeypatch):
     place = tmp_path / os.fsdecode(b"caf\xe9")
-    shutil.copytree(finished.path, place)
+    shutil.copytree(reported.path, place)
+    shutil.rmtree(place / "analyses" / "evaluation")
+    (place / "report.html").unlink()
     assert r"caf\xe9', which is not valid UTF-8; rename it" in refused(capsys, "eval", place)
     monkeypatch.chdir(place)
     for command in ("eval", "report"):

@@ -36,13 +36,20 @@ def browser():
 
 
 @pytest.fixture(scope="session")
-def report(tmp_path_factory) -> Path:
+def report(made_once) -> Path:
     """The report to look at: that of a small run on real digits, or the one that GLASSNET_TEST_REPORT names."""
     if given := os.environ.get("GLASSNET_TEST_REPORT"):
         return Path(given).resolve()
-    out = tmp_path_factory.mktemp("runs") / "demo"
-    run = gn.train(gn.TrainSettings(data="mnist-sample", epochs=1, model_options=("filters=8,8,8,8",), out=out))
-    return write_report(run)
+    options = ("filters=8,8,8,8",)
+    return (
+        made_once(
+            "demo",
+            lambda path: write_report(
+                gn.train(gn.TrainSettings(data="mnist-sample", epochs=1, model_options=options, out=path))
+            ),
+        )
+        / "report.html"
+    )
 
 
 @pytest.fixture

@@ -125,7 +125,11 @@ def test_a_run_on_a_small_folder_works_from_anywhere(capsys, tmp_path, monkeypat
     assert call(capsys, "eval", tmp_path / "run", "--data-root", tmp_path / "moved")[0] == 0
 
 
-def test_report_does_what_is_missing_and_changes_nothing_that_is_there(capsys, copy, tmp_path):
+def test_report_does_what_is_missing_and_changes_nothing_that_is_there(capsys, reported_copy, tmp_path):
+    copy = reported_copy
+    (copy.path / "report.html").unlink()
+    for kind in ("evaluation", "attribution"):  # the embeddings stay: they take longest
+        shutil.rmtree(copy.path / "analyses" / kind)
     answer(capsys, "explain", copy.path, "--images", "correct:1", "--methods", "gradcam")
     answer(capsys, "features", copy.path, "--layers", "conv1", "--images", "200", "--methods", "pca", "--dims", "2")
     before = {path: path.stat().st_mtime_ns for path in copy.path.rglob("*") if path.is_file()}
@@ -147,8 +151,8 @@ def test_report_does_what_is_missing_and_changes_nothing_that_is_there(capsys, c
     assert "expected a file, as in" in refused(capsys, "report", copy.path, "--out", tmp_path)
 
 
-def test_report_of_two_runs_compares_them(capsys, copy, tmp_path):
-    answer(capsys, "report", copy.path)
+def test_report_of_two_runs_compares_them(capsys, reported_copy, tmp_path):
+    copy = reported_copy
     shutil.copytree(copy.path, tmp_path / "second")
     document = answer(capsys, "report", copy.path, tmp_path / "second", "--out", tmp_path / "both.html")
     assert document["runs"] == [str(copy.path), str(tmp_path / "second")]

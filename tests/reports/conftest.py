@@ -10,15 +10,6 @@ import glassnet as gn
 from glassnet.experiment import Run
 
 
-@pytest.fixture(scope="session")
-def reported(finished, tmp_path_factory) -> Run:
-    """A small run with all that its report makes, to be read only."""
-    folder = tmp_path_factory.mktemp("reported") / "tiny"
-    shutil.copytree(finished.path, folder)
-    gn.report(folder)
-    return gn.Run.open(folder)
-
-
 @pytest.fixture
 def run(reported, tmp_path) -> Run:
     """A copy of it, to be changed."""

@@ -1,5 +1,6 @@
 """Commands are killed at random moments; then the same command goes on, and nothing may tell that it was killed."""
 
+import os
 import random
 import shutil
 import time
@@ -9,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torture.process import TINY, Ended, command, must, names_in, start, weights_digest
+from torture.process import DATA, TINY, Ended, command, must, names_in, start, weights_digest
 
-SETTINGS = ("--data", "mnist-sample", *TINY)
+SETTINGS = ("--data", os.environ.get(DATA, "mnist-sample"), *TINY)
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def _train_again(run: Path) -> Sequence[str]:
     return ("train", *SETTINGS, "--out", "RUN")
 
 
-TUNE = ("tune", "--data", "mnist-sample", *TINY[:3], "--epochs", "1", "--precision", "fp32", "--grid",
+TUNE = ("tune", *SETTINGS[:2], *TINY[:3], "--epochs", "1", "--precision", "fp32", "--grid",
         "learning_rate=0.01", "0.02", "--seeds", "0", "--out", "RUN")  # fmt: skip
 CASES = {
     "train": Case(("train", *SETTINGS, "--out", "RUN"), "", _train_again),

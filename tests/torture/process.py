@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 TINY = ("--model-options", "filters=4,4,8,8", "hidden=16", "--epochs", "3", "--precision", "fp32")
+DATA = "TORTURE_DATA"
+"""Environment variable that names another data set than mnist-sample: the test's is small, and its trainings short."""
 TRACEBACK = 70
 """Exit code of a process that an error nobody foresaw has ended."""
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import glassnet
+from tiny_runs import save_bars
+from torture.process import DATA
 
 TESTS = Path(__file__).parents[1]
 
@@ -17,7 +19,8 @@ def torture(tmp_path, *words):
     """Run a part and return what it wrote."""
     path = os.pathsep.join((str(Path(glassnet.__file__).parents[1]), str(TESTS)))
     command = [sys.executable, "-m", "torture", *map(str, words), "--out", tmp_path / "torture.json"]
-    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, cwd=tmp_path)
+    environment = {**os.environ, "PYTHONPATH": path, DATA: f"folder:{save_bars(tmp_path / 'bars')}"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return json.loads((tmp_path / "torture.json").read_text())["parts"]
 

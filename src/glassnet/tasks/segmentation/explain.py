@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Integer
-from scipy.ndimage import label as label_components
 from torch import Tensor, nn
 
 from glassnet.analysis.attribution import AttributionRequest
@@ -75,6 +74,8 @@ def region_at(
     predicted: Integer[np.ndarray, "height width"], row: int, column: int
 ) -> Bool[np.ndarray, "height width"]:
     """Mark the pixels of one class that hang together, edge to edge, with the pixel at (row, column)."""
+    from scipy.ndimage import label as label_components
+
     components: np.ndarray = label_components(predicted == predicted[row, column])[0]
     return components == components[row, column]
 

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float64, Int64, UInt8
-from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from glassnet.images import VOID
@@ -33,6 +32,8 @@ def without_void(masks: Masks) -> Masks:
 
     VOC rings every object with a void band: without this, an object and its background would never meet.
     """
+    from scipy.ndimage import distance_transform_edt  # takes as long to load as the package's own files together
+
     completed = masks.clone()
     for row in (masks == VOID).flatten(1).any(dim=1).nonzero().flatten().tolist():
         mask = masks[row].cpu().numpy()
