@@ -1,5 +1,6 @@
 """What all tests share: one thread a process, no network, jaxtyping's shapes checked by beartype."""
 
+import dataclasses
 import fcntl
 import hashlib
 import os
@@ -113,6 +114,14 @@ def reported_copy(reported, tmp_path):
     import glassnet as gn
 
     return gn.Run.open(shutil.copytree(reported.path, tmp_path / "run"))
+
+
+@pytest.fixture
+def short_reports(monkeypatch):
+    """A report of a classifier shows what is there and makes the evaluation only: the rest takes seconds."""
+    from glassnet.tasks.classification import views
+
+    monkeypatch.setattr(views, "VIEWS", dataclasses.replace(views.VIEWS, wanted=lambda _: [("evaluation", {})]))
 
 
 @pytest.fixture(scope="session")

@@ -237,7 +237,7 @@ def test_layers_compared(capsys, copy):
 
 
 @pytest.mark.usefixtures("few")
-def test_two_runs_compared(capsys, copy, other):
+def test_two_runs_compared(capsys, copy, other, short_reports):
     words = ["--images", 200, *PCA, "--compare", "fc1", "--against", other.path]
     comparison = answer(capsys, "features", copy.path, *words)["comparison"]
     within, between = comparison["alignments"]

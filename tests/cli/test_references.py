@@ -64,7 +64,9 @@ def place(made, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_a_network_is_evaluated_embedded_explained_and_reported(capsys, place, network):
+def test_a_network_is_evaluated_embedded_explained_and_reported(capsys, place, network, request):
+    if network not in ("net.py:make", "hf:vit"):  # of the others a report shows what the commands here have made
+        request.getfixturevalue("short_reports")
     evaluation = answer(capsys, "eval", network, *DATA)
     # transformers' networks name their classes "dog" and "tabby cat, Cat", in this order.
     names = ["dog", "tabby cat, Cat"] if network.startswith("hf:") else ["cat", "dog"]

@@ -49,7 +49,7 @@ def test_copies_are_counted_and_said(leaky, capsys):
     assert f"warning: {warning}." in capsys.readouterr().err
 
 
-def test_a_run_knows_its_leak(leaky, tmp_path, capsys):
+def test_a_run_knows_its_leak(leaky, tmp_path, capsys, short_reports):
     for image in [*(leaky / "train").rglob("*.png")]:  # so that a validation image has its copy to learn from
         shutil.copy(image, image.with_name(f"again-{image.name}"))
     gn.train(

@@ -105,7 +105,7 @@ def run(place: Path, *, count: int, seed: int, until: float, only: Sequence[str]
     kills: Counter[str] = Counter()
     late: Counter[str] = Counter()
     faults: list[dict[str, Any]] = []
-    for number in range(3 * count):  # some end before they are killed
+    for number in range(9 * count):  # some end before they are killed
         if time.monotonic() > until or sum(kills.values()) == count:
             break
         name = only[number % len(only)]

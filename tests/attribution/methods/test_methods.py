@@ -42,6 +42,22 @@ def network(request, build_network):
     return build_network(getattr(request, "param", "residual"))
 
 
+_explained = {}
+
+
+@pytest.fixture
+def full(request, network, images):
+    """Explain in single precision and whole, each method and network once: that it repeats has a test of its own."""
+
+    def explained(target="predicted"):
+        key = request.node.callspec.id, str(target)
+        if key not in _explained:
+            _explained[key] = explain(network, images, methods=request.node.callspec.params["method"], target=target)
+        return _explained[key]
+
+    return explained
+
+
 @every_method
 def test_a_method_says_where_it_comes_from_and_what_it_needs(method):
     assert re.search(r"\d{4}, https://(arxiv.org/abs|doi.org)/", inspect.getdoc(METHODS[method]))
@@ -54,8 +70,8 @@ def test_every_method_has_one_title_of_its_own():
 
 
 @everywhere
-def test_shapes_types_and_keys(method, network, images):
-    explanation = explain(network, images, methods=method)
+def test_shapes_types_and_keys(method, full):
+    explanation = full()
     assert explanation.methods == (method,)
     where = list(explanation.layers) if is_of_a_layer(method) else ["input"]
     assert list(explanation.maps) == list(explanation.raw) == [(method, layer) for layer in where]
@@ -67,8 +83,8 @@ def test_shapes_types_and_keys(method, network, images):
 
 
 @everywhere
-def test_the_same_twice_and_in_chunks(method, network, images):
-    whole, again = (explain(network, images, methods=method) for _ in range(2))
+def test_the_same_twice_and_in_chunks(method, network, images, full):
+    whole, again = full(), explain(network, images, methods=method)
     chunks = explain(network, images, methods=method, batch_size=2)
     for key, value in whole.maps.items():
         np.testing.assert_array_equal(again[key], value)
@@ -79,11 +95,11 @@ def test_the_same_twice_and_in_chunks(method, network, images):
 
 
 @everywhere
-def test_half_precision_is_close(method, network, images):
-    full = explain(network, images, methods=method, target=CLASSES)
+def test_half_precision_is_close(method, network, images, full):
+    single = full(CLASSES)
     autocast = explain(network, images, methods=method, target=CLASSES, precision="bf16")
     half = explain(network.bfloat16(), images, methods=method, target=CLASSES)
-    for key, value in full.maps.items():
+    for key, value in single.maps.items():
         for other in (autocast, half):
             assert other[key].dtype == np.float32
             # The median, since XGrad-CAM divides by a channel's sum, which for an image now and then is nearly 0.
@@ -97,10 +113,10 @@ def cosines(some, others):
 
 
 @everywhere
-def test_double_precision_is_the_same(method, network, images):
-    full = explain(network, images, methods=method, target=CLASSES)
+def test_double_precision_is_the_same(method, network, images, full):
+    single = full(CLASSES)
     double = explain(network.double(), images, methods=method, target=CLASSES)
-    for key, value in full.maps.items():
+    for key, value in single.maps.items():
         # Where many points are averaged, some lie so near a ReLU's corner that rounding decides the side.
         near = 1e-3 if "rerun" in ingredients(method) else 1e-4
         np.testing.assert_allclose(double[key], value, atol=near * np.abs(value).max())
