@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from glassnet.reproduction.claims import agreed, both, higher_over_seeds, separates_better, separates_where_not
+from glassnet.reproduction.claims import (
+    Verdict,
+    agreed,
+    both,
+    higher_over_seeds,
+    separates_better,
+    separates_where_not,
+    whole_claims,
+)
 
 
 def over_seeds(first, second):
@@ -92,7 +100,17 @@ def test_verdicts_are_joined():
     assert both("C", "3", [yes, yes]).supported == "supported"
     assert both("C", "3", [yes, open_]).supported == "undecided"
     assert both("C", "3", [open_, no]).supported == "refuted"
-    assert agreed("C", "3", [yes, yes]).decided == "all 2 parts above supported"
+    assert agreed("C", "3", [yes, yes]).decided == "all 2 parts are supported"
     assert agreed("C", "3", [no, no]).supported == "refuted"
     assert agreed("C", "3", [yes, no]).supported == "undecided"
     assert agreed("C", "3", [yes, no]).decided == "“A beats B” supported; “A beats B” refuted"
+
+
+def test_a_claim_is_counted_once_whatever_decides_it():
+    one, two = (Verdict(claim, "1", "supported", 1.0, (0.5, 1.5), "") for claim in ("one", "two"))
+    joined = both("both", "1", [one, two])
+    whole = agreed("twice", "1", [joined, two])
+    other = Verdict("other", "2", "refuted", -1.0, (-2.0, -0.5), "")
+    assert (joined.joins, whole.joins) == (("one", "two"), ("both", "two"))
+    assert whole_claims([one, two, joined, whole, other]) == [whole, other]
+    assert whole_claims([one, other]) == [one, other]

@@ -179,7 +179,7 @@ def test_the_order_is_supported_or_refuted():
     assert by_psnr.interval[0] < by_psnr.effect < by_psnr.interval[1]
     assert "test PSNR in dB" in by_psnr.decided
     assert "test SSIM" in by_ssim.decided
-    assert whole.decided == "all 2 parts above supported"
+    assert whole.decided == "all 2 parts are supported"
     wrong = judge(digits, measured({"autoencoder_fc": 24.0, "vae_conv": 23.0, "vae_deep": 22.0}), seed=0)
     assert [v.supported for v in wrong][2:] == ["refuted"] * 6 + ["supported"]
 

@@ -188,6 +188,7 @@ def reproduce(settings: ReproduceSettings) -> Answer:
 def _whole(settings: ReproduceSettings) -> Answer:
     """Do all parts, or print their plan."""
     from glassnet.reproduction import PARTS
+    from glassnet.reproduction.claims import whole_claims
     from glassnet.reproduction.whole import DEFAULT_BUDGET, describe, entries_table, make_plan, reproduce_all
 
     _check_options(settings, tuple(PARTS))
@@ -200,7 +201,7 @@ def _whole(settings: ReproduceSettings) -> Answer:
         plan = make_plan(settings, out, fetch=False)
         return Answer(describe(plan), plan.to_json())
     done = reproduce_all(settings, out)
-    verdicts = [verdict for part in done.parts.values() for verdict in part.verdicts]
+    verdicts = [verdict for part in done.parts.values() for verdict in whole_claims(part.verdicts)]
     counted = Counter(verdict.supported for verdict in verdicts)
     decided = ", ".join(f"{counted[name]} {name}" for name in ("supported", "refuted", "undecided"))
     lines = [

@@ -64,7 +64,7 @@ class Verdict:
         effect: The difference or margin that decided, above 0 where the claim would be true; None without one.
         interval: 95% interval of the effect; None without one.
         decided: On what ground.
-        joins: Whether it joins other verdicts, which are listed too.
+        joins: The claims of the verdicts that it joins, which are listed too; none where it stands by itself.
     """
 
     claim: str
@@ -73,7 +73,7 @@ class Verdict:
     effect: float | None
     interval: Interval | None
     decided: str
-    joins: bool = False
+    joins: tuple[str, ...] = ()
 
 
 def higher_over_seeds(
@@ -181,21 +181,30 @@ def _share_interval(hits: Hits, seed: int) -> Interval:
 
 def both(claim: str, figure: str, parts: Sequence[Verdict]) -> Verdict:
     """Join the verdicts on a claim's parts: all must be supported, and one that is refuted refutes the whole."""
-    return Verdict(
-        claim, figure, _all([part.supported for part in parts]), None, None, _part_decisions(parts), joins=True
-    )
+    decision = _all([part.supported for part in parts])
+    return Verdict(claim, figure, decision, None, None, _part_decisions(parts), _claims_of(parts))
 
 
 def agreed(claim: str, figure: str, parts: Sequence[Verdict]) -> Verdict:
     """Join verdicts on one claim by several measures: what all of them say, undecided where they do not agree."""
     decisions = {part.supported for part in parts}
     decision = decisions.pop() if len(decisions) == 1 else "undecided"
-    return Verdict(claim, figure, decision, None, None, _part_decisions(parts), joins=True)
+    return Verdict(claim, figure, decision, None, None, _part_decisions(parts), _claims_of(parts))
+
+
+def whole_claims(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Return the verdicts that no other one joins: a claim once, however many comparisons decide it."""
+    joined = {claim for verdict in verdicts for claim in verdict.joins}
+    return [verdict for verdict in verdicts if verdict.claim not in joined]
+
+
+def _claims_of(parts: Sequence[Verdict]) -> tuple[str, ...]:
+    return tuple(part.claim for part in parts)
 
 
 def _part_decisions(parts: Sequence[Verdict]) -> str:
     if len({part.supported for part in parts}) == 1:
-        return f"all {len(parts)} parts above {parts[0].supported}"
+        return f"all {len(parts)} parts are {parts[0].supported}"
     return "; ".join(f"“{part.claim}” {part.supported}" for part in parts)
 
 

@@ -104,7 +104,7 @@ def _table_of(told: Mapping[str, Any]) -> Table:
 
 def _verdict_of(told: Mapping[str, Any]) -> Verdict:
     interval = told["interval"]
-    return Verdict(**{**told, "interval": None if interval is None else tuple(interval)})
+    return Verdict(**{**told, "interval": interval and tuple(interval), "joins": tuple(told.get("joins", ()))})
 
 
 @dataclass(frozen=True)

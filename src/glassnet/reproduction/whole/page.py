@@ -14,16 +14,16 @@ from glassnet.files import regular, write_text
 from glassnet.formats import count
 from glassnet.reports import render
 from glassnet.reports.material import LARGEST_SVG, check_picture
-from glassnet.reproduction.claims import Verdict
+from glassnet.reproduction.claims import Verdict, whole_claims
 from glassnet.reproduction.part import Reproduction, SavedFigure
 from glassnet.reproduction.reported import OWN_NETWORK, effect_text
-from glassnet.reproduction.whole.index import Entry, entries_table
+from glassnet.reproduction.whole.index import DASH, Entry, entries_table
 from glassnet.reproduction.whole.plan import WholePlan, data_table, trainings_table
 from glassnet.tables import Table
 
 TITLE = "The 2019 report, done again"
 FEW = 8
-"""Verdicts that a section shows in full; of more it shows those that join others, and folds the rest."""
+"""Verdicts that a section shows in full; of more it shows each claim once, and folds what decides it."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def write_page(plan: WholePlan, parts: Mapping[str, Reproduction], index: Sequen
 
 
 def _report(plan: WholePlan, parts: Mapping[str, Reproduction], index: Sequence[Entry], out: Path) -> RunReport:
-    verdicts = [verdict for part in parts.values() for verdict in part.verdicts]
+    verdicts = [verdict for part in parts.values() for verdict in whole_claims(part.verdicts)]
     networks = len({one.training.settings.model for one in plan.trainings})
     sections = [
         Section("introduction", "1 Introduction", tuple(_introduction(plan))),
@@ -137,7 +137,7 @@ def _headlines(index: Sequence[Entry], verdicts: Sequence[Verdict]) -> Iterator[
     )
     decided = Counter(verdict.supported for verdict in verdicts)
     for name in ("supported", "refuted", "undecided"):
-        yield Headline(f"Claims {name}", str(decided[name]), f"of {len(verdicts)}, parts of claims included")
+        yield Headline(f"Claims {name}", str(decided[name]), f"of {len(verdicts)}")
     for figure, measure, title in (("1", "test accuracy", "VGG, digits"), ("§3", "pixel accuracy", "Segmentation")):
         found = [entry for entry in numbers if (entry.figure, entry.measure) == (figure, measure)]
         if found:
@@ -198,19 +198,18 @@ def _claims(verdicts: Sequence[Verdict]) -> Iterator[Block]:
     if not verdicts:
         yield Missing("What was trained here decides no claim of this section.")
         return
-    joined = [verdict for verdict in verdicts if verdict.joins]
-    if len(verdicts) <= FEW or not joined:
-        yield _claims_table(verdicts, "The report's claims")
-        return
-    yield _claims_table(joined, "The report's claims")
-    rest = [verdict for verdict in verdicts if verdict not in joined]
-    yield Fold(f"The {len(rest)} comparisons that decide them", (_claims_table(rest, "Comparisons"),))
+    whole = verdicts if len(verdicts) <= FEW else whole_claims(verdicts)
+    yield _claims_table(whole, "The report's claims")
+    if rest := [verdict for verdict in verdicts if verdict not in whole]:
+        yield Fold(f"The {len(rest)} comparisons behind them", (_claims_table(rest, "Comparisons"),))
 
 
 def _claims_table(verdicts: Sequence[Verdict], title: str) -> Table:
     rows = tuple((v.claim, v.supported, effect_text(v), v.figure, v.decided) for v in verdicts)
     header = ("claim", "verdict", "effect [95% interval]", "figure", "decided by")
-    return Table(title, header, rows, words=frozenset(range(5)))
+    ours = any(verdict.figure == DASH for verdict in verdicts)
+    note = f"{DASH} in the column of figures: a claim of ours, which the report does not make." if ours else ""
+    return Table(title, header, rows, words=frozenset(range(5)), note=note)
 
 
 def _picture(figure: SavedFigure, out: Path) -> Picture | Missing:
@@ -245,7 +244,7 @@ def _thinking(plan: WholePlan, parts: Mapping[str, Reproduction]) -> Iterator[Bl
     )
     rows = []
     for name, part in parts.items():
-        decided = Counter(verdict.supported for verdict in part.verdicts)
+        decided = Counter(verdict.supported for verdict in whole_claims(part.verdicts))
         if part.verdicts:
             rows.append((name, *(str(decided[one]) for one in ("supported", "refuted", "undecided"))))
     yield Table("Verdicts by part", ("part", "supported", "refuted", "undecided"), tuple(rows))
