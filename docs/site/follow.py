@@ -27,6 +27,8 @@ BLOCK = re.compile(
     r'^```(?P<language>\w+)(?: title="(?P<title>[^"]+)")?\n(?P<text>.*?)^```',
     re.MULTILINE | re.DOTALL,
 )
+QUIETLY = ("-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning")
+"""Options of a pytest within a process that has loaded what it would rewrite."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def call(words: list[str], where: str) -> None:
     elif words[:3] == ["python", "-m", "pytest"]:
         import pytest
 
-        assert pytest.main([*words[3:], "-q", "-p", "no:cacheprovider"]) == 0, f"{where}: {shlex.join(words)}"
+        assert pytest.main([*words[3:], *QUIETLY]) == 0, f"{where}: {shlex.join(words)}"
     elif words[0] == "python" and len(words) == 2:
         runpy.run_path(words[1], run_name="__main__")
     else:

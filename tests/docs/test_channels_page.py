@@ -4,17 +4,14 @@ import re
 from pathlib import Path
 
 import numpy as np
+from follow import follow
 
-PAGE = (Path(__file__).parents[2] / "docs" / "channels.md").read_text()
+PATH = Path(__file__).parents[2] / "docs" / "channels.md"
+PAGE = PATH.read_text()
 
 
-def test_its_python_runs_from_top_to_bottom(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    on_any = [block for block in blocks if "gn.Run.open" not in block and "vgg16" not in block]
-    assert len(blocks) == len(on_any) + 2
-    names = {}
-    exec(compile("\n".join(on_any), "docs/channels.md", "exec"), names)
+def test_its_python_runs_from_top_to_bottom(desk):
+    names = follow(PATH)
     assert names["unit"].seen == (10, 10, 10, 10)
     made, parts = names["made"], names["parts"]
     driven = made.real_best > 0

@@ -1,16 +1,18 @@
 """The page about networks of one's own: its Python runs as it stands, and says what it decides."""
 
-import re
 from pathlib import Path
+
+from follow import follow
 
 from glassnet.attribution import METHODS
 from zoo.architectures import ARCHITECTURES
 
-PAGE = (Path(__file__).parents[2] / "docs" / "networks.md").read_text()
+PATH = Path(__file__).parents[2] / "docs" / "networks.md"
+PAGE = PATH.read_text()
 
 
 def test_its_python_runs_from_top_to_bottom(capsys):
-    exec(compile("\n".join(re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)), "docs/networks.md", "exec"), {})
+    follow(PATH)
     printed = capsys.readouterr().err
     assert (
         "the 51 tokens of blocks.layers.0.norm1 and blocks.layers.1.norm1 are read as 3 other tokens and a grid"

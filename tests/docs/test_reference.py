@@ -1,6 +1,7 @@
 """The reference pages of the site say all that the code does: every option, every public name, every measure."""
 
 import dataclasses
+from pathlib import Path
 
 import measure_tables
 import pytest
@@ -60,3 +61,9 @@ def test_a_table_of_measures_says_what_measures_py_says():
     assert "1 / classes = by chance" in knn
     with pytest.raises(KeyError):
         measure_tables.fill("<!-- measures: unheard_of -->")
+
+
+def test_the_page_of_measures_has_each_of_them_once():
+    page = (Path(__file__).parents[2] / "docs" / "measures.md").read_text()
+    listed = [key for keys in measure_tables.MARK.findall(page) for key in keys.split()]
+    assert sorted(listed) == sorted(MEASURES)
