@@ -199,3 +199,19 @@ def test_a_damaged_plan_is_refused(small, tmp_path):
     with pytest.raises(InputError, match=r"plan\.json is damaged: it does not say which data are used"):
         reproduce(replace(ASKED, out=tmp_path))
     assert [path.name for path in Path(tmp_path).iterdir()] == ["plan.json"]
+
+
+def test_a_busy_machine_is_said_with_the_time_that_it_would_take_alone(small, tmp_path, monkeypatch):
+    plan = whole.make_plan(ASKED, tmp_path / "none", fetch=False)
+    (kind,) = plan.rates
+    plan = replace(
+        plan,
+        rates={kind: replace(plan.rates[kind], share=0.25)},
+        trainings=tuple(replace(one, seconds=3600.0) for one in plan.trainings),
+    )
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("os.getloadavg", lambda: (9.0, 0, 0))
+    assert "Trainings 3.0 h" in plan.estimate()
+    assert "it is busy, 9 processes for 2 cores, and alone would take about 45 min" in plan.estimate()
+    monkeypatch.setattr("os.getloadavg", lambda: (2.0, 0, 0))
+    assert "busy" not in plan.estimate()

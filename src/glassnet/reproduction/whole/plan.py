@@ -108,12 +108,21 @@ class WholePlan:
     def estimate(self) -> str:
         """Say how long it takes, and what that is taken from."""
         trainings, analyses = self.seconds
-        measured = f"from a few steps of each network on this machine ({machine()}{busy()})"
+        measured = f"from a few steps of each network on this machine ({machine()}{self._alone()})"
         return (
             f"Estimate: {words(trainings + analyses)}. Trainings {words(trainings)}, "
             + (measured if self.rates else "as none is left to do")
             + f"; tables and figures {words(analyses)}, as measured on {MEASURED_ON}."
         )
+
+    def _alone(self) -> str:
+        """Say so where others take the processors, and what the trainings would take without them."""
+        load, cores = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0, os.cpu_count() or 1
+        if load <= 1.5 * cores or not self.rates:
+            return ""
+        shares = {kind: rate.share for kind, rate in self.rates.items()}
+        alone = sum((one.seconds or 0) * shares.get(kind_of(one.training.settings), 1) for one in self.trainings)
+        return f"; it is busy, {load:.0f} processes for {cores} cores, and alone would take about {words(alone)}"
 
     def to_json(self) -> dict[str, Any]:
         """Return all of it as JSON values."""
@@ -237,12 +246,6 @@ def machine() -> str:
     threads = torch.get_num_threads()
     how = choose_precision("auto", device)
     return f"{platform.machine()} CPU, {threads} thread{'' if threads == 1 else 's'}, {how}"
-
-
-def busy() -> str:
-    """Say so where more waits for the processors than they are: what is timed then takes longer than it will alone."""
-    load, cores = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0, os.cpu_count() or 1
-    return f", busy: {load:.0f} processes for {cores} cores" if load > 1.5 * cores else ""
 
 
 def words(seconds: float) -> str:

@@ -35,10 +35,12 @@ class Rate:
     Attributes:
         train: In a step of the training, augmentation and optimizer included.
         validate: In an evaluation.
+        share: Of the steps' time, in which the processors worked for this process: less than 1 where others take them.
     """
 
     train: float
     validate: float
+    share: float = 1.0
 
     def seconds(self, images: int, settings: ResolvedSettings, epochs: int) -> float:
         """Return how long so many epochs on so many images take, of which the settings hold a part out."""
@@ -95,10 +97,13 @@ def _measure(settings: ResolvedSettings, datasets: dict[tuple[str, int | None], 
     loop = Loop(parts, settings, join_processes(device), state, one, few, precision, Path(), "")
     train_epoch(loop, state.model)
     seconds: list[float] = []
+    worked = time.process_time()
     while len(seconds) < STEPS and sum(seconds) < ENOUGH:
         begun = time.perf_counter()
         train_epoch(loop, state.model)
         seconds.append(time.perf_counter() - begun)
+    worked = time.process_time() - worked
+    share = min(1.0, worked / (sum(seconds) * torch.get_num_threads())) if device.type == "cpu" else 1.0
     begun = time.perf_counter()
     evaluate_split(loop, "validation")
-    return Rate(median(seconds) / len(one), (time.perf_counter() - begun) / len(few))
+    return Rate(median(seconds) / len(one), (time.perf_counter() - begun) / len(few), share)
