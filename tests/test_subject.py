@@ -168,7 +168,7 @@ def test_what_is_no_network_is_refused(images, tmp_path):
 
 def test_there_is_no_part_but_the_test(images):
     subject = Subject(TinyNet(), images)
-    with pytest.raises(InputError, match="has only the images that it was given, no training part; leave --split out"):
+    with pytest.raises(InputError, match="has only the images it was given, and no training part; leave --split out"):
         subject.part("train")
     with pytest.raises(InputError, match=r"no part 'val' of TinyNet\. The parts are: train, test"):
         subject.part("val")

@@ -178,7 +178,7 @@ class Subject(Questions, Shown):
             InputError: It is missing or damaged, or this is no run.
         """
         if self.run is None:
-            raise InputError(f"{self.name} is no run and has no data set, only the images that it was given.")
+            raise InputError(f"{self.name} is not a run and has no data set, only the images it was given.")
         dataset, self.data_changed = self.run.checked_dataset(self._data_root, skip_damaged=self.skip_damaged)
         return dataset
 
@@ -304,7 +304,7 @@ def _usual_task(dimensions: int) -> str:
 
 def _only_test(part: Part, whole: Split, name: str) -> Split:
     if part == "train":
-        raise InputError(f"{name} has only the images that it was given, no training part; leave --split out.")
+        raise InputError(f"{name} has only the images it was given, and no training part; leave --split out.")
     return whole
 
 

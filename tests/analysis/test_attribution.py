@@ -146,7 +146,7 @@ def test_a_rule_that_fits_no_image_is_said(make, capsys):
         ({"methods": "gradcamm"}, r"no method 'gradcamm'\. Did you mean gradcam"),
         ({"target": "cow"}, r"no target 'cow' in tiny\..* The targets are: predicted, label, cat, dog, owl"),
         ({"layers": "fc1"}, "layer 'fc1' gives shape .* choose a convolution"),
-        ({"split": "train"}, "has only the images that it was given, no training part"),
+        ({"split": "train"}, "has only the images it was given, and no training part"),
     ],
 )
 def test_what_does_not_fit_is_refused(make, settings, message):

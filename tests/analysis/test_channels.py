@@ -413,7 +413,7 @@ def test_a_reconstruction_is_given_its_noise_and_judged_by_the_originals(tmp_pat
         ({"sheet": 0}, "sheet is 0, expected at least 1"),
         ({"ablation_images": -1}, "ablation_images is -1, expected 0"),
         ({"layers": "conv9"}, "no layer 'conv9' in TinyNet"),
-        ({"split": "train"}, "has only the images that it was given"),
+        ({"split": "train"}, "has only the images it was given"),
     ],
 )
 def test_what_cannot_be_asked_is_refused(subject, settings, message):

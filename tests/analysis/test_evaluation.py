@@ -149,7 +149,7 @@ def test_what_cannot_be_measured_is_refused(make, copy):
         evaluate(make(), flip=True)
     with pytest.raises(InputError, match="--data mnist needs a run, but tiny is a network with images; leave it out"):
         evaluate(make(), data="mnist")
-    with pytest.raises(InputError, match="has only the images that it was given, no training part"):
+    with pytest.raises(InputError, match="has only the images it was given, and no training part"):
         evaluate(make(), split="train")
     shutil.rmtree(copy.path)
     with pytest.raises(InputError, match="no run at"):

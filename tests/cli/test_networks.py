@@ -267,7 +267,7 @@ def test_a_file_without_its_factory_and_a_folder_that_is_no_run_are_told_apart(p
         message
         == "glassnet: net.py is a Python file; name the function in it that makes the network, as in net.py:factory."
     )
-    assert "photos is no run and holds no analyses; expected a run" in refused(capsys, "analyses", "photos")
+    assert "photos is not a run and holds no analyses; expected a run" in refused(capsys, "analyses", "photos")
     (place / "photos" / "bad.png").write_bytes(b"x")
     assert "or leave it out with --skip-damaged" in refused(capsys, "report", "net.py:make", *DATA, *SIZE)
     code, _, err = call(

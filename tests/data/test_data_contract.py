@@ -105,7 +105,7 @@ def test_a_path_without_a_kind_is_answered_with_what_to_type(tmp_path, monkeypat
     with pytest.raises(InputError, match="'my cats/pets' does not exist: expected folder:PATH of a folder, or a name"):
         load_dataset("my cats/pets")
     (tmp_path / "cat.png").touch()
-    with pytest.raises(InputError, match=r"'cat\.png' is a file and no data set: give folder:PATH"):
+    with pytest.raises(InputError, match=r"'cat\.png' is a file, not a data set: give folder:PATH"):
         load_dataset("cat.png")
 
 

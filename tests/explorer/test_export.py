@@ -219,7 +219,7 @@ def test_the_command_exports(capsys, run, static, tmp_path, monkeypatch):
 
 
 def test_without_the_built_page_there_is_nothing_to_export(run, tmp_path):
-    with pytest.raises(InputError, match="the page was not built, so that nothing can be exported"):
+    with pytest.raises(InputError, match="the page was not built, so nothing can be exported"):
         export(Subjects([run]), tmp_path / "page", static=tmp_path)
 
 

@@ -52,11 +52,11 @@ def test_the_image_of_a_network_need_not_be_square():
 @pytest.mark.parametrize(
     ("content", "status", "sentence"),
     [
-        (bomb(25_000, 20_000), 413, "my photo has more than 50 megapixels; take a smaller one."),
+        (bomb(25_000, 20_000), 413, "my photo has more than 50 megapixels; use a smaller one."),
         (bomb(10_000, 9_500), 413, "my photo has more than 50 megapixels"),
         (bomb(8_000, 7_000), 413, "my photo has more than 50 megapixels"),
-        (b"\0" * 20_000_001, 413, "my photo has more than 20 MB; take a smaller one."),
-        (b"", 415, "my photo is damaged or no image, expected a PNG, JPEG, WebP, BMP, TIFF or GIF file."),
+        (b"\0" * 20_000_001, 413, "my photo is larger than 20 MB; use a smaller one."),
+        (b"", 415, "my photo is damaged or not an image, expected a PNG, JPEG, WebP, BMP, TIFF or GIF file."),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 415, "my photo is damaged or no image"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", 415, "my photo is damaged or no image"),
         (encoded(PHOTO)[:200], 415, r"my photo (is damaged or no image|cannot be read as an image \()"),

@@ -172,20 +172,20 @@ def evaluate(
     data_root: Path | None = None,
     name: str | None = None,
 ) -> Any:
-    """Measure a model on images, and return what its task measures, with intervals.
+    """Measure a model on images and return the measures of its task, with intervals.
 
     Args:
         subject: A `Subject`, a `Run`, or the path of a run.
         data: Another data set to measure a run on.
         split: "test" or "train".
-        flip: Segmentation: whether to measure the mean of each image and its mirror image, too.
-        nll_samples: Variational autoencoder: codes an image by which the likelihood is measured by importance sampling
-            (Burda et al. 2016), as .importance of the result; papers take 5,000. None for not at all.
-        nll_images: On how many images, the first ones; None for all.
+        flip: Segmentation: also measure the prediction averaged over each image and its mirror image.
+        nll_samples: Variational autoencoder: number of codes per image from which to estimate the likelihood by
+            importance sampling (Burda et al. 2016), as .importance of the result; papers use 5,000. None skips it.
+        nll_images: Number of images for this, the first ones; None for all.
         precision: "fp32" or "bf16".
         device: Where to compute.
-        data_root: Folder of the data sets.
-        name: Name that the analysis is kept under.
+        data_root: Folder that holds the data sets.
+        name: Name to keep the analysis under.
 
     Returns:
         The task's result: a frozen dataclass such as `Classification`, with .accuracy and .accuracy_interval.

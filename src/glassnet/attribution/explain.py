@@ -43,51 +43,51 @@ def explain(
     output: Output = None,
     forward: ModelCall | None = None,
 ) -> Explanation:
-    """Attribute one score per image, or several, to any layers, by any methods, and leave the model as it was found.
+    """Explain one or several scores per image at any layers, with any methods.
 
-    The model runs in evaluation mode, on its own device. A batch costs one forward pass, and for each class explained
-    one backward pass for the gradients of all layers and of the images, and one more if a method needs guided
-    backpropagation. Methods that look at changed images (scorecam, smoothgrad, integrated_gradients, occlusion) cost
-    more passes, those of a layer for each layer; their docstrings say how many.
+    The model runs in evaluation mode on its own device and is left as it was found. A batch costs one forward pass.
+    Each explained class adds one backward pass for the gradients of all layers and of the images, and one more if a
+    method needs guided backpropagation. Methods that look at changed images (scorecam, smoothgrad,
+    integrated_gradients, occlusion) cost more passes, layer methods among them for every layer; see their docstrings.
 
     Args:
         model: Any module that takes one image batch, or what `forward` gives it.
         images: (n, channel, height, width): uint8 (scaled to [0, 1] here) or float as the model takes it; a tensor or a
             NumPy array.
-        target: What is explained: "predicted", a class number, one class number an image (n,), several an image, as
-            (n, m), or (1, m) for the same ones of every image, or a callable from the output for a batch to one score
-            an image, shape (batch,); the last suits any output. A callable of two arguments gets the batch's images
-            too, as floats on the model's device, as in lambda output, x: -((output - x) ** 2).mean((1, 2, 3)) for a
-            reconstruction's error; methods that look at changed images leave these as they were.
-        layers: What `select_layers` takes: names, patterns, kinds, modules (which stand under their names). A layer
-            that runs twice is explained at each call, as "relu:0" and "relu:1", less the calls that cannot be
-            explained. What a kind or pattern brings in is left out where it cannot be explained: it did not run, gives
-            no map, or does not reach the score.
-        methods: Keys of METHODS, or a mapping from names to methods of the caller's own, as in
-            {"smooth": functools.partial(METHODS["smoothgrad"], of="gradcam")}. Those that explain the input alone stand
-            at the layer "input".
-        reshape: From each layer's output to (n, channel, height, width), and so its gradient, for what is no map; it
-            may only pick and rearrange. A mapping from names or patterns of layers gives each its own. All others are
-            read as a trace of the forward pass tells, which follows images, channels, rows and columns through it:
-            (n, height, width, channel), tokens on any grid with others around it, sequences first, windows of Swin. How
-            tokens are read is said; a layer whose layout the trace does not tell cannot be explained.
-        batch_size: Images per pass; it changes memory and time, not the result. "auto" measures how many fit.
-        memory_bytes: What "auto" fills: activations and gradients; weights and results come on top.
-        precision: "bf16" computes the passes under autocast, "auto" where the hardware gains from it; methods and
-            results are float32 in all.
-        output: Where the class scores (n, classes) are in what the model gives: a key or name, an index, or a callable
-            from the model's output to them. None finds them where there is one such tensor, `logits` first, and says
-            which. "logits", "probabilities" or "sigmoid" says what the scores are; that matters here for a network of
-            one output y alone, which is read as a binary classifier: class 1 has the score y, class 0 -y, or 1 - y
-            where y comes out of a sigmoid. A callable target gets what the model gives, or what is named here.
-        forward: How the model is called on a batch of images, for one that takes more than them, as in
-            lambda model, images: model(images, text). Methods that look at changed images call it with these, of which
-            there may be several times as many.
+        target: What to explain: "predicted", a class number, one class number per image (n,), several per image (n, m),
+            the same several for every image (1, m), or a callable from a batch's output to one score per image,
+            shape (batch,). A callable suits any output. With two arguments it also gets the batch's images, as floats
+            on the model's device: lambda output, x: -((output - x) ** 2).mean((1, 2, 3)) explains a reconstruction's
+            error. Methods that look at changed images pass the unchanged ones here.
+        layers: What `select_layers` takes: names, patterns, kinds or modules (listed under their names). A layer that
+            runs twice is explained at each call, as "relu:0" and "relu:1", except at calls that cannot be explained.
+            Layers that a kind or pattern adds are skipped if they cannot be explained: they did not run, give no map,
+            or do not reach the score.
+        methods: Keys of METHODS, or a mapping from names to your own methods, such as
+            {"smooth": functools.partial(METHODS["smoothgrad"], of="gradcam")}. Methods that explain only the input are
+            listed under the layer "input".
+        reshape: Function from a layer's output (and so its gradient) to (n, channel, height, width), for outputs that
+            are not maps; it may only select and rearrange. A mapping from layer names or patterns gives each its own.
+            Without it, a trace of the forward pass follows images, channels, rows and columns to find the layout:
+            (n, height, width, channel), tokens on any grid with extra tokens, sequences first, windows of Swin. How
+            tokens are read is printed; a layer whose layout the trace cannot find cannot be explained.
+        batch_size: Images per pass; affects memory and time, not the result. "auto" measures how many fit.
+        memory_bytes: Memory for "auto" to fill with activations and gradients; weights and results come on top.
+        precision: "bf16" runs the passes under autocast, "auto" does so where the hardware gains from it; methods and
+            results are always float32.
+        output: Where the class scores (n, classes) are in the model's output: a key or name, an index, or a callable
+            from the output to them. None finds them if only one tensor fits, `logits` first, and prints which.
+            "logits", "probabilities" or "sigmoid" says what the scores are. This matters for networks with a single
+            output y, which are read as binary classifiers: class 1 has the score y, class 0 has -y, or 1 - y if y
+            comes out of a sigmoid. A callable target gets the model's output, or the part named here.
+        forward: How to call the model on a batch of images if it needs more than images, as in
+            lambda model, images: model(images, text). Methods that look at changed images call it with these, possibly
+            several times as many.
 
     Raises:
-        InputError: A name is unknown, a shape or the target is wrong, images, scores or attributions are NaN, a layer
-            asked for by name cannot be explained, no gradient path leads to it, or no method is left: those of guided
-            backpropagation, which apply to ReLUs alone, are left out for other models, and that is said.
+        InputError: A name is unknown; a shape or the target is wrong; images, scores or attributions are NaN; a layer
+            asked for by name cannot be explained or has no gradient path to it; or no method is left. Guided
+            backpropagation methods apply to ReLUs only; for other models they are left out, with a message.
         WorkError: The memory does not suffice, or a layer runs for some batches only.
     """
     check_images(images, batch_size if isinstance(batch_size, int) else 1)

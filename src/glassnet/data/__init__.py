@@ -111,22 +111,21 @@ def load_dataset(
     skip_damaged: bool = False,
     task: str | None = None,
 ) -> Dataset:
-    """Read a data set, after fetching it where it is missing and can be fetched.
+    """Load a data set; if it is missing and can be downloaded, download it first.
 
-    It is held in memory; but a folder of the user's own whose pixels take more than 512 MiB is decoded once into a
-    cache below the root, and read from there by the batch.
-
-    Test images that are trained on, pixel by pixel, are counted and said.
+    It is held in memory, except for your own folders with more than 512 MiB of pixels: these are decoded once into a
+    cache below the root and read from there batch by batch. Test images that are exact copies of training images,
+    pixel by pixel, are counted and reported.
 
     Args:
         name: A key of `DATASETS`, or folder:PATH for images in class sub-folders, or with a labels.csv.
         root: Folder that holds the data sets; default $GLASSNET_DATA, then the user's cache folder.
-        image_size: Height and width to resize to, in pixels; the data set's own if not given.
-        skip_damaged: Leave out images of a path that cannot be read, and say how many, instead of refusing them.
-        task: What is to be learned; a reconstruction takes folder:PATH without class sub-folders too.
+        image_size: Height and width to resize to, in pixels; default: the data set's own.
+        skip_damaged: Skip images of a path that cannot be read and report how many, instead of refusing them.
+        task: What to learn; reconstruction also takes folder:PATH without class sub-folders.
 
     Raises:
-        InputError: An unknown name, a missing or damaged file, an unreadable image.
+        InputError: An unknown name, a missing or damaged file, or an unreadable image.
         WorkError: The download failed on every mirror.
     """
     return counted(read_dataset(name, root, image_size, skip_damaged=skip_damaged, task=task))

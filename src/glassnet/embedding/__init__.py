@@ -63,25 +63,25 @@ def embed(
     """Embed features in few dimensions.
 
     Args:
-        features: A row for each image, shape (n, d).
+        features: One row per image, shape (n, d).
         method: "pca", "tsne", "umap" (needs `pip install 'glassnet[umap]'`) or "pacmap" (needs `glassnet[pacmap]`).
-        dims: Dimensions of the points; t-SNE makes 2 or 3.
-        seed: Seed of all that the method draws; equal seeds give equal points.
-        perplexity: t-SNE's effective number of neighbours, at most (n - 1) / 3; of several, as (30, 300), the
-            affinities are averaged, so that near and far neighbours both count.
-        pca_components: t-SNE first reduces features of more columns to so many principal components; None does not.
+        dims: Dimensions of the points; t-SNE supports 2 or 3.
+        seed: Seed of everything random in the method; equal seeds give equal points.
+        perplexity: t-SNE's effective number of neighbours, at most (n - 1) / 3. For several values, such as (30, 300),
+            the affinities are averaged, so that both near and far neighbours count.
+        pca_components: t-SNE first reduces features with more columns to this many principal components; None does not.
         exaggeration: Factor on t-SNE's attraction after the early steps, at least 1; 4 looks much like UMAP
             (Böhm et al. 2022, https://jmlr.org/papers/v23/21-0055.html).
-        engine: Who makes the t-SNE: "glassnet", or "opentsne", slower, to compare with.
-        device: Where "glassnet" takes its steps: "cpu" or "cuda".
+        engine: Implementation of t-SNE: "glassnet", or "opentsne", which is slower, for comparison.
+        device: Where "glassnet" computes: "cpu" or "cuda".
         neighbours: UMAP's number of neighbours.
-        min_distance: UMAP's least distance between points.
-        landmarks: Rows that t-SNE embeds, drawn uniformly by seed; all others are placed among them, as `transform`
-            does, in memory that does not grow with their number. `Embedding.landmark_accuracy` says what that costs.
+        min_distance: UMAP's minimum distance between points.
+        landmarks: Number of rows that t-SNE embeds, drawn uniformly; all others are placed among them, as `transform`
+            does, in memory that does not grow with their number. `Embedding.landmark_accuracy` says what this costs.
 
     Raises:
-        InputError: No such method, the features are no finite (n, d) or all the same, an option does not fit them, or
-            a t-SNE takes more memory than is free.
+        InputError: There is no such method; the features are not finite, not (n, d) or all the same; an option does
+            not fit them; or t-SNE needs more memory than is free.
     """
     if method not in METHODS:
         raise unknown_name("embedding method", method, METHODS, noun="methods")

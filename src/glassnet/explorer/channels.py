@@ -34,7 +34,7 @@ def channel_maps(model: nn.Module, inputs: Tensor, layer: str) -> Float32[np.nda
     maps = passed["channels", layer][0]
     if maps.size > MOST_NUMBERS:
         shape = "×".join(map(str, maps.shape))
-        raise InputError(f"{layer} gives {shape} numbers, too many to show; take a layer with smaller maps.")
+        raise InputError(f"{layer} gives {shape} numbers, too many to show; choose a layer with smaller maps.")
     return maps
 
 

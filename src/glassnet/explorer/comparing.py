@@ -48,10 +48,10 @@ def compare(first: OpenSubject, second: OpenSubject, name: PartName) -> Comparis
     """
     part = _same_images(first, second, name)
     if tuple(first.subject.classes) != tuple(second.subject.classes):
-        raise InputError(f"{first.name} and {second.name} tell other classes apart, and cannot be compared.")
+        raise InputError(f"{first.name} and {second.name} have different classes and cannot be compared.")
     one, other = columns_of(first, part), columns_of(second, second.part(name))
     if (one.predicted < 0).all() or (other.predicted < 0).all():
-        raise InputError(f"{first.name} or {second.name} gives no class for an image; compare two classifiers.")
+        raise InputError(f"{first.name} or {second.name} does not give one class per image; compare two classifiers.")
     labels = labels_of(first, part)
     differ = np.flatnonzero(one.predicted != other.predicted)
     order = differ[np.argsort(-(one.confidence[differ] + other.confidence[differ]), kind="stable")]
@@ -82,7 +82,8 @@ def _same_images(first: OpenSubject, second: OpenSubject, name: PartName) -> Ima
     part, other = first.part(name), second.part(name)
     if digest_of(part) != digest_of(other):
         raise InputError(
-            f"{first.name} and {second.name} have other {name} images; compare runs on the same data and image size."
+            f"{first.name} and {second.name} have different {name} images; compare runs on the same data at the same "
+            "image size."
         )
     return part
 

@@ -203,9 +203,9 @@ def map_notes(image: ExplainedImage, methods: Sequence[str]) -> dict[str, str]:
     notes = {}
     for (method, layer), maps in image.group.maps.items():
         if not np.isfinite(maps).all():
-            notes[f"{method}|{layer}"] = "It is not finite: the gradients overflow here."
+            notes[f"{method}|{layer}"] = "The values are not finite: the gradients overflow here."
         elif not maps.any():
-            notes[f"{method}|{layer}"] = "It is zero everywhere: nothing here raises the score."
+            notes[f"{method}|{layer}"] = "The map is zero everywhere: nothing here raises the score."
     for method in methods:
         if not any(name == method for name, _ in image.group.maps):
             notes[f"{method}|"] = (
@@ -227,7 +227,7 @@ def target_words(image: ExplainedImage, request: AttributionRequest) -> str:
     """Say in words what is explained."""
     name = str(image.facts.get("target"))
     if image.group.regions is not None:
-        return f"the region of {name}" if request.target.startswith("region:") else f"all that is taken for {name}"
+        return f"the region of {name}" if request.target.startswith("region:") else f"all pixels predicted as {name}"
     if image.group.targets is None:
         return "the error of the reconstruction" if name == "error" else f"the number {name} of the code"
     return f"the score of {name}"

@@ -74,26 +74,26 @@ def explore(
     data_root: str | Path | None = None,
     device: str = "auto",
 ) -> Explorer | None:
-    """Show runs, or a network with images, in a page of the browser.
+    """Open the explorer on runs, or on a network with images, in the browser.
 
-    A script waits here until Ctrl-C. A notebook goes on, and shows the page where the value of a cell is this one's.
+    A script waits here until Ctrl-C. A notebook continues, and shows the page if this is the last value in a cell.
 
     Args:
         what: A run or its path, a `Subject`, several of these, or any network, which needs `images`.
-        images: Images of a network, as `Subject` takes them.
+        images: Images for a network, as `Subject` takes them.
         labels: Their labels, if there are any.
         classes: Names of the classes.
-        task: What the network is made for; as `Subject` takes it.
-        name: What the page calls a network.
-        out: Folder that keeps a network's analyses; without it they are kept in memory only.
-        host: Address of this machine to listen at; others than 127.0.0.1 let other machines in, who need the token.
-        port: Port to listen at; 0 takes a free one.
-        browser: Whether a script opens the page in a browser, where there is a display.
-        data_root: Folder of the data sets; default as when a run was trained.
+        task: What the network does, as `Subject` takes it.
+        name: Name of a network on the page.
+        out: Folder for a network's analyses; without it they are kept in memory only.
+        host: Address to listen on; any address other than 127.0.0.1 lets other machines in, which need the token.
+        port: Port to listen on; 0 picks a free one.
+        browser: Whether a script opens the page in a browser, if there is a display.
+        data_root: Folder that holds the data sets; default: the one used when a run was trained.
         device: Where to compute: "auto", "cpu" or "cuda".
 
     Returns:
-        In a notebook the handle, with `.url` and `.close()`; None otherwise, once Ctrl-C was pressed.
+        In a notebook the handle, with `.url` and `.close()`; otherwise None, after Ctrl-C.
 
     Raises:
         InputError: fastapi or uvicorn is missing, there is no such run, or model and images do not fit each other.

@@ -109,9 +109,7 @@ def _check_target(folder: Path, static: Path) -> None:
     """Refuse a folder that holds anything but an earlier export, and a page that is not there."""
     writable_target(folder, "--export", folder=True)
     if not (static / "index.html").is_file():
-        raise InputError(
-            "the page was not built, so that nothing can be exported: `cd web && npm ci && npm run build`."
-        )
+        raise InputError("the page was not built, so nothing can be exported: `cd web && npm ci && npm run build`.")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "data" / "index.json").is_file():
         raise InputError(f"--export is {folder}, which holds other files; give a new folder, or an earlier export.")
 

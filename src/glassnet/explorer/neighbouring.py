@@ -111,7 +111,7 @@ def likely_label_errors(subject: Subject, request: FeaturesRequest, context: Con
         InputError: The images have no label each, or as `kept_features`.
     """
     if subject.task.target_dimensions != 1 or not subject.labelled:
-        raise InputError(f"{subject.name} has no class an image, expected a classifier of labelled images.")
+        raise InputError(f"{subject.name} does not give one class per image, expected a classifier of labelled images.")
     features = kept_features(subject, request, context)
     measured = EvaluationRequest(split=request.split, precision=request.precision)
     result = get(KINDS["evaluation"], subject, measured, context=context, figures=False).result

@@ -19,9 +19,11 @@ from glassnet.explorer.shown import OpenSubject
 from glassnet.models.features import extract_features
 
 NEIGHBOURS = 10
-_UMAP_NOTE = "UMAP keeps no map for new images: the point is the median of those of its nearest neighbours."
-_TSNE_NOTE = "t-SNE placed it among the points, which stay where they are; its place depends on its nearest neighbours."
-_PCA_NOTE = "PCA projects it on the same axes."
+_UMAP_NOTE = "UMAP cannot map new images exactly: the point is the median of its nearest neighbours' points."
+_TSNE_NOTE = (
+    "t-SNE placed it among the existing points, which do not move; its position depends on its nearest neighbours."
+)
+_PCA_NOTE = "PCA projects it onto the same axes."
 NOTES = {"pca": _PCA_NOTE, "tsne": _TSNE_NOTE, "umap": _UMAP_NOTE}
 
 

@@ -131,4 +131,4 @@ def require_image_classes(opened: OpenSubject) -> None:
         InputError: They have not.
     """
     if not opened.subject.task.labels_images:
-        raise InputError(f"{opened.name} learned {opened.subject.task.name}, whose images have no class of their own.")
+        raise InputError(f"{opened.name} learned {opened.subject.task.name}, whose images do not have one class each.")

@@ -37,7 +37,10 @@ def read_upload(
     """
     channels, height, width = shape
     if channels not in (1, 3):
-        raise InputError(f"the model takes images of {channels} channels, and a file has 1 or 3; it cannot be read.")
+        raise InputError(
+            f"the model takes images with {channels} channels, but image files have 1 or 3, so this file cannot be "
+            "read."
+        )
     label = printable(name, lines=False)[:100] or "the file"
     size = _size_of(content, label)
     try:
@@ -50,8 +53,8 @@ def read_upload(
 def _size_of(content: bytes, label: str) -> tuple[int, int]:
     """Return width and height of an image file by its header, nothing else being read yet."""
     if len(content) > MOST_BYTES:
-        raise Refusal(413, f"{label} has more than {MOST_BYTES // 1_000_000} MB; take a smaller one.")
-    too_large = f"{label} has more than {MOST_PIXELS // 1_000_000} megapixels; take a smaller one."
+        raise Refusal(413, f"{label} is larger than {MOST_BYTES // 1000000} MB; use a smaller one.")
+    too_large = f"{label} has more than {MOST_PIXELS // 1000000} megapixels; use a smaller one."
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as file:
             size = file.size
@@ -59,7 +62,7 @@ def _size_of(content: bytes, label: str) -> tuple[int, int]:
         raise Refusal(413, too_large) from None
     except DAMAGE:
         kinds = "PNG, JPEG, WebP, BMP, TIFF or GIF"
-        raise Refusal(415, f"{label} is damaged or no image, expected a {kinds} file.") from None
+        raise Refusal(415, f"{label} is damaged or not an image, expected a {kinds} file.") from None
     if math.prod(size) > MOST_PIXELS:
         raise Refusal(413, too_large)
     return size

@@ -217,5 +217,5 @@ def check_code(model: nn.Module) -> Sequence[int]:
         InputError: It has none.
     """
     if not isinstance(model, Autoencoder):
-        raise InputError(f"{type(model).__name__} gives images alone and has no latent code; look at its output.")
+        raise InputError(f"{type(model).__name__} returns images only and has no latent code; look at its output.")
     return model.latent_shape

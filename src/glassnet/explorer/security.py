@@ -107,7 +107,7 @@ class Guard:
             except Exception as error:  # the application has answered already where it could
                 say(f"glassnet: {scope['method']} {scope['path']} failed: {type(error).__name__}: {error}")
                 if not begun:
-                    await _answer(sending, 500, "the server failed; what it said is in the terminal.")
+                    await _answer(sending, 500, "the server failed; the terminal shows the error.")
 
     def _problem(self, scope: Scope) -> tuple[int, str] | None:
         """Return status and sentence of a refusal; None where there is none."""

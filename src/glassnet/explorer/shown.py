@@ -169,7 +169,7 @@ class OpenSubject:
         """
         self.check()
         if self.kind == "unfinished":
-            raise Refusal(400, f"the run {self.name} is still being trained; only its training can be seen yet.")
+            raise Refusal(400, f"the run {self.name} is still training; only its training can be shown yet.")
         with self._opened:
             if self._subject is None:
                 from glassnet.subject import Subject
@@ -189,7 +189,7 @@ class OpenSubject:
         with self._opened:
             if name not in self._parts:
                 if name == "train" and subject.run is None:
-                    raise Refusal(404, f"{self.name} has only the images that it was given, no training part.")
+                    raise Refusal(404, f"{self.name} has only the images it was given, and no training part.")
                 self._parts[name] = ImagePart(name, subject.part(name))
             return self._parts[name]
 
@@ -257,7 +257,7 @@ class OpenSubject:
             return self.once(("basics", self.version()), lambda: _of_subject(self.subject))
         self.check()
         if self._manifest is None:
-            raise Refusal(400, f"the run {self.name} is still being trained; only its training can be seen yet.")
+            raise Refusal(400, f"the run {self.name} is still training; only its training can be shown yet.")
         return of_manifest(self._manifest)
 
     @property

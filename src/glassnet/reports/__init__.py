@@ -34,23 +34,23 @@ def report(
     device: str = "auto",
     data_root: Path | None = None,
 ) -> Path:
-    """Write the report of one or more runs or networks, after making what it needs and does not find.
+    """Write the report of one or more runs or networks; analyses it needs and does not find are made first.
 
-    Nothing that is there already is changed: analyses are added, and the page is written whole or not at all.
+    Existing analyses do not change; new ones are added. The page is written completely or not at all.
 
     Args:
         subjects: Runs, paths of runs, or subjects; several are compared at the top of the page.
-        out: HTML file to write; report.html in the folder of the first one if not given.
-        seed: Of the embeddings that are missing.
-        precision: "fp32" or "bf16", of what is missing.
-        device: Where to compute what is missing.
-        data_root: Folder of the data sets.
+        out: HTML file to write; default: report.html in the folder of the first one.
+        seed: Seed for embeddings that are made.
+        precision: "fp32" or "bf16", for analyses that are made.
+        device: Where to compute them.
+        data_root: Folder that holds the data sets.
 
     Returns:
         The path of the page.
 
     Raises:
-        InputError: There is no run, or nowhere to write, or no such precision, seed or device.
+        InputError: There is no run, the page cannot be written, or the precision, seed or device is unknown.
     """
     _check(seed, precision)
     several = isinstance(subjects, Sequence | Iterator) and not isinstance(subjects, str)

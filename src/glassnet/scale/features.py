@@ -57,44 +57,42 @@ def extract_features(
     worker_cpus: int = 1,
     format: Literal["npy", "parquet"] = "npy",
 ) -> dict[str, Float[np.ndarray, "n d"]]:
-    """Return what layers give for each image, as one float32 row of d numbers an image.
+    """Return the features that layers compute for each image: one float32 row of d numbers per image.
 
-    The model stays on its device and is left as it was found, also when it raises.
+    The model stays on its device and is left as it was found, even after an error.
 
     Args:
         model: Any module that takes one image batch, or what `forward` gives it.
-        images: (n, channel, height, width): uint8 (scaled to [0, 1] here, a batch at a time) or float as the model
-            takes it; a tensor or a NumPy array, also a memory map of more than the memory holds.
-        layers: What `select_layers` takes: names, patterns, kinds, modules (which stand under their names). A layer
-            that runs twice gives "relu:0" and "relu:1".
-        pool: "mean" averages each channel over all that is no channel: pixels, tokens, the class token among them;
-            "none" keeps every number, d = everything flattened. Which axis holds channels, and which one runs over the
-            images, a trace of the forward pass tells: (n, d, height, width), (n, height, width, d), (n, tokens, d),
+        images: (n, channel, height, width): uint8 (scaled to [0, 1] here, batch by batch) or float as the model takes
+            it; a tensor or a NumPy array, which may be a memory map larger than memory.
+        layers: What `select_layers` takes: names, patterns, kinds or modules (listed under their names). A layer that
+            runs twice gives "relu:0" and "relu:1".
+        pool: "mean" averages each channel over all other axes: pixels or tokens, the class token included. "none" keeps
+            every number, so d is the size of the flattened output. A trace of the forward pass finds which axis holds
+            channels and which one images: (n, d, height, width), (n, height, width, d), (n, tokens, d),
             (tokens, n, d), windows.
-        batch_size: Images per forward pass; it changes memory and time, not the result.
-        precision: "bf16" computes under autocast, "auto" where the hardware gains from it; the rows are always float32.
-        out: Folder to which the rows stream as LAYER.npy, a file a layer, so that memory does not grow with the number
-            of images (which may be a memory map themselves); the arrays returned are read-only memory maps of these
-            files. A file takes its name when all its rows are there, in place of an older one of that name. With an
-            engine other than "local", a call that was killed goes on where it stood: what features.jsonl there names
-            is not computed again.
-        output: Which part of what a layer gives is taken, where that is a tuple or a dict, as of an LSTM or a block of
-            a transformer: a name, an index, or a callable from the layer's output to a tensor. Without it, the only
-            tensor in it.
-        forward: How the model is called on a batch, as `explain` takes it.
-        engine: "local" computes here; "processes" in several processes of this machine, "ray" on a Ray cluster, each
-            of which holds the model once. Batches are the same as here, and so are the rows, to the last bit on
-            processors of one kind with as many threads.
-        workers: Processes of an engine other than "local"; None for as many as the CPUs allow.
+        batch_size: Images per forward pass; affects memory and time, not the result.
+        precision: "bf16" runs under autocast, "auto" does so where the hardware gains from it; rows are always float32.
+        out: Folder to stream the rows to, as one file LAYER.npy per layer, so that memory does not grow with the number
+            of images. The returned arrays are read-only memory maps of these files. A file gets its name once all its
+            rows are there, and replaces an older file of that name. With an engine other than "local", a call that was
+            killed continues where it stopped: rows listed in the folder's features.jsonl are not computed again.
+        output: Which part of a layer's output to take if it is a tuple or a dict, as for an LSTM or a transformer
+            block: a name, an index, or a callable from the layer's output to a tensor. Default: the only tensor in it.
+        forward: How to call the model on a batch; see `explain`.
+        engine: "local" computes in this process, "processes" in several processes on this machine, "ray" on a Ray
+            cluster. Each worker holds the model once. Batches are the same as here, and so are the rows, to the last
+            bit on processors of the same kind with as many threads.
+        workers: Number of workers for an engine other than "local"; None for as many as the CPUs allow.
         address: The Ray cluster: "auto" or HOST:PORT; None starts one on this machine.
-        worker_cpus: Threads of each process, and CPUs that Ray keeps for it.
+        worker_cpus: Threads per worker, and CPUs that Ray reserves for it.
         format: "parquet" also writes LAYER.parquet/00000.parquet and so on to `out`, with the columns number and
             vector.
 
     Raises:
-        InputError: An image is NaN, the shape is wrong, a layer is unknown, did not run, gives no tensor or one of
-            which it cannot be told which axis holds channels, `out` cannot be written, or the engine is not there.
-        WorkError: A shard killed three workers; those that are finished stay in `out`.
+        InputError: An image is NaN; the shape is wrong; a layer is unknown, did not run, gives no tensor, or gives one
+            whose channel axis is unclear; `out` cannot be written; or the engine is not installed.
+        WorkError: A shard killed three workers; finished shards stay in `out`.
     """
     chosen = Engine(engine, workers, address, worker_cpus)
     if format not in ("npy", "parquet"):

@@ -53,16 +53,16 @@ from glassnet.turns import exact_convolutions
 def train(settings: TrainSettings, *, name: str | None = None, callbacks: Sequence[Callback] = ()) -> Run:
     """Train a model and write its run directory.
 
-    The run is resumable from the end of each epoch: interrupted in whatever way, `settings.resume` continues it to the
-    very weights that it would have had (on a CPU, with as many threads and processes).
+    The run can be resumed from the end of each epoch. However it was interrupted, `settings.resume` continues it to
+    exactly the weights it would have had (on a CPU, with the same number of threads and processes).
 
     Args:
         settings: What to train on what, and how.
-        name: Folder below runs/ where `settings.out` is not given; by default `default_name`.
-        callbacks: What looks on, besides the loggers that the settings name; see `Callback`.
+        name: Folder below runs/ if `settings.out` is not given; default: `default_name`.
+        callbacks: Callbacks besides the loggers that the settings name; see `Callback`.
 
     Returns:
-        The finished run, with the weights of the saved epoch on the held-out part of the training images.
+        The finished run, with the weights of the saved epoch, which the held-out training images chose.
 
     Raises:
         InputError: A name, option, size or file cannot be used; nothing has been written.

@@ -47,26 +47,27 @@ def rank_layers(
 ) -> LayerRanking:
     """Measure the maps of all layers on the same images, and say which layer to look at.
 
-    Layers are ranked by insertion area less deletion area (Petsiuk et al. 2018): how much sooner the class is there
-    when a map's highest pixels appear than it is lost when they go. The first is compared with all others image by
-    image, by the bootstrap of its mean margin. It costs 2 (steps + 1) forward passes an image, method and layer.
+    Layers are ranked by insertion area minus deletion area (Petsiuk et al. 2018): high if a map's highest pixels alone
+    are enough for the class, and the class is lost without them. The first is compared with all others image by image,
+    by a bootstrap of its mean margin. The cost is 2 (steps + 1) forward passes per image, method and layer.
 
     Args:
-        model: Any module; or a `Subject`, whose first 100 test images are taken where none are given.
-        images: As `explain` takes them. The ranking holds for such images: take those that you want to explain.
-        target: As `explain` takes it, one class an image or a callable.
+        model: Any module; or a `Subject`, whose first 100 test images are used by default.
+        images: As `explain` takes them. The ranking holds for such images, so use those you want to explain.
+        target: As `explain` takes it: one class per image, or a callable.
         layers: As `explain` takes them.
-        methods: Methods of layers, each ranked with all others.
-        mask: bool (n, height, width), where attribution should lie; adds the pointing game, which ranks nothing.
-        steps: Points of the deletion and insertion curves, less one.
+        methods: Layer methods; all of them are ranked together.
+        mask: bool (n, height, width), where attribution should lie; adds the pointing game, which does not affect the
+            ranking.
+        steps: Points of the deletion and insertion curves, minus one.
         batch_size: Images per forward pass.
-        seed: Of the order of equal pixels, and of the bootstrap.
+        seed: Seed for the order of equal pixels, and for the bootstrap.
         reshape: As `explain` takes it.
         output: As `faithfulness` takes it.
         forward: As `explain` takes it.
 
     Raises:
-        InputError: A method explains the input and no layer, or as `explain` and `faithfulness` say.
+        InputError: A method explains the input, not layers; or for the reasons given by `explain` and `faithfulness`.
     """
     network, pixels = _of_subject(model, images) if isinstance(model, Subject) else (model, images)
     if pixels is None:

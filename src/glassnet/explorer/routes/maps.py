@@ -195,7 +195,7 @@ def _channels(opened: OpenSubject, group: Group, part: Part, layer: str) -> Arra
 
     layer = layer or (opened.info().map_layers or [""])[-1]
     if not layer:
-        raise Refusal(400, f"{opened.name} has no layer with height and width, whose channels could be shown.")
+        raise Refusal(400, f"{opened.name} has no layer with height and width whose channels could be shown.")
     with failing_at(group.name_of(0, part)):
         maps = channel_maps(opened.model(), model_inputs(opened.subject, group, part), layer)
     order = strongest(maps).tolist()

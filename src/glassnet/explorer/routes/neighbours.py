@@ -84,7 +84,7 @@ def _features(opened: OpenSubject, part: Part, layer: str, images: int | None) -
 
     layer = layer or opened.info().default_layer or ""
     if not layer:
-        raise Refusal(400, f"{opened.name} has no layer with features, in which images could be near each other.")
+        raise Refusal(400, f"{opened.name} has no layer with features in which to compare images.")
     return FeaturesRequest(layer, FeaturesRequest.images if images is None else images, part)
 
 
