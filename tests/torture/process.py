@@ -127,6 +127,8 @@ def load_everything() -> None:
     import accelerate  # noqa: F401
     import matplotlib.backends.backend_svg
     import sklearn.cluster  # noqa: F401
+    import torch._dynamo  # as the first step of an optimizer does
+    import torch.distributed.tensor  # noqa: F401
 
     import glassnet.reports
     import glassnet.reproduction

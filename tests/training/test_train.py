@@ -83,12 +83,26 @@ def wait_for_epoch(path, process):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """The run that nothing stopped, made in a process of its own, as those are that are compared with it."""
+def whole_and_loaded(tmp_path_factory):
+    """The run that nothing stopped, made in a process of its own, as those compared with it; and what that loaded."""
     out = tmp_path_factory.mktemp("runs") / "whole"
-    done = subprocess.run(command(*words(out)), capture_output=True, text=True, check=True)
+    listed = [sys.executable, "-X", "importtime", *command(*words(out))[1:]]
+    done = subprocess.run(listed, capture_output=True, text=True, check=True)
     assert "test accuracy" in done.stdout
-    return gn.Run.open(out)
+    return gn.Run.open(out), {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+
+
+@pytest.fixture(scope="module")
+def whole(whole_and_loaded):
+    return whole_and_loaded[0]
+
+
+@pytest.mark.slow
+def test_a_training_loads_nothing_that_it_does_not_use(whole_and_loaded):
+    """Each would take a tenth of a second at least."""
+    loaded = whole_and_loaded[1]
+    assert {"torch", "accelerate"} <= loaded
+    assert not loaded & {"requests", "sklearn", "matplotlib.pyplot", "numba"}
 
 
 @pytest.mark.slow
