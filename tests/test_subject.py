@@ -103,7 +103,7 @@ def test_a_map_of_a_file_is_a_subject_too(images, tmp_path):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"labels": [0, 1]}, r"labels have shape \(2,\) for 9 images, expected \(9,\), a class an image"),
+        ({"labels": [0, 1]}, r"labels have shape \(2,\) for 9 images, expected \(9,\), one class per image"),
         ({"labels": np.zeros((8, 3), int)}, r"labels have shape \(8, 3\) for 9 images"),
         ({"labels": np.zeros((9, 2), int)}, r"targets have 2 columns|labels have 2 dimensions"),
         ({"labels": np.full((9, 3), 2)}, r"targets hold 2, expected 1|labels have 2 dimensions"),
@@ -172,7 +172,7 @@ def test_there_is_no_part_but_the_test(images):
         subject.part("train")
     with pytest.raises(InputError, match=r"no part 'val' of TinyNet\. The parts are: train, test"):
         subject.part("val")
-    with pytest.raises(InputError, match="is no run and has no data set"):
+    with pytest.raises(InputError, match="is not a run and has no data set"):
         _ = subject.dataset
 
 

@@ -140,7 +140,7 @@ def test_a_class_with_one_image_in_a_part_is_no_problem_and_one_without_is(parte
         (lambda root: (root / "test").rename(root / "training"), "which both stand for the train part"),
         (lambda root: (root / "test/dog").rename(root / "test/cow"), "not in its train folder: cow"),
         (lambda root: shutil.rmtree(root / "train"), "but no train beside it"),
-        (lambda root: [shutil.rmtree(root / part / "dog") for part in ("train", "val", "test")], "has one class"),
+        (lambda root: [shutil.rmtree(root / part / "dog") for part in ("train", "val", "test")], "has only one class"),
     ],
 )
 def test_a_layout_that_is_refused_is_said_and_the_images_are_looked_at(parted, change, message):

@@ -75,7 +75,9 @@ def model_output(name: str) -> str:
 
 def _require_name(name: str) -> None:
     if name.endswith(".py"):
-        raise InputError(f"{name} is a Python file; name what makes the network in it, as in {name}:factory.")
+        raise InputError(
+            f"{name} is a Python file; name the function in it that makes the network, as in {name}:factory."
+        )
     if name not in MODELS:
         raise unknown_name("model", name, MODELS, noun="models")
 
@@ -149,7 +151,7 @@ def parse_options(name: str, words: Sequence[str]) -> dict[str, Any]:
     known, options = model_options(name), {}
     if words and is_reference(name):
         raise InputError(
-            f"--model-options are for models by name, and {name} is a network by reference; leave them out."
+            f"--model-options are for models given by name, but {name} is given by reference; leave them out."
         )
     for word in words:
         option, equals, text = word.partition("=")
