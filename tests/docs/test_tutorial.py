@@ -18,6 +18,7 @@ from glassnet.method_titles import METHOD_TITLES
 from glassnet.reports.layers import explained_words
 from glassnet.run.store import Store
 from glassnet.subject import Subject
+from small_data import IMAGES
 
 PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
 BLOCKS = re.findall(r"```(bash|python)\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
@@ -38,7 +39,7 @@ def follow(language, block):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_the_tutorial_leaves_every_analysis_that_it_makes_all_in_one_report(tmp_path, monkeypatch, capsys):
+def test_the_tutorial_leaves_every_analysis_that_it_makes_all_in_one_report(tmp_path, monkeypatch, capsys, small_data):
     monkeypatch.chdir(tmp_path)
     printed = "".join(follow(*block) for block in BLOCKS)
     every_analysis_is_left(printed, capsys)
@@ -84,7 +85,7 @@ def all_of_them_are_in_the_one_report(folder):
     assert measured.name == f"faithfulness/{faithful.name}"
     assert f"How faithful the maps are: {html.escape(explained_words(subject, measured))}" in page
     assert {entry.name for entry in entries if entry.kind == "evaluation"} == {"test", "train"}
-    assert "mnist-sample (train, 4,000 images" in page
+    assert f"mnist-sample (train, {IMAGES['train']} images" in page
 
 
 def test_every_option_in_the_prose_exists():
@@ -95,4 +96,4 @@ def test_every_option_in_the_prose_exists():
         if command in COMMANDS:
             fields = settings_of(COMMANDS[command]).__dataclass_fields__
             for option in re.findall(r"--([\w-]+)", words):
-                assert option.replace("-", "_") in fields, (command, option)
+                assert option.replace("-", "_") in {*fields, "help_all"}, (command, option)
