@@ -14,6 +14,7 @@ from PIL import Image
 
 DOCS = Path(__file__).parents[2] / "docs"
 ELSEWHERE = {
+    "guide.md": "test_guide.py",
     "tutorial.md": "test_tutorial.py",
     "extending": "test_extending.py",
     "channels.md": "test_channels_page.py",
