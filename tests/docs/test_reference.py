@@ -58,7 +58,7 @@ def test_a_table_of_measures_says_what_measures_py_says():
     (loss, knn) = filled.splitlines()[4:6]
     assert loss == f"| **Loss** | `loss` | {MEASURES['loss'].meaning} | lower |"
     assert knn.startswith("| **kNN accuracy** (kNN) | `knn_accuracy` | ")
-    assert "1 / classes = by chance" in knn
+    assert MEASURES["knn_accuracy"].ends.format(chance="1 / classes") in knn
     with pytest.raises(KeyError):
         measure_tables.fill("<!-- measures: unheard_of -->")
 
