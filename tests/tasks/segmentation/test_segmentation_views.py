@@ -218,7 +218,7 @@ def test_the_best_and_the_worst_images_are_explained(copy, evaluated):
     by_image = evaluated.result.by_image
     assert correct.numbers[0] == max(range(4), key=lambda row: by_image[row])
     assert correct.facts[0]["iou"] == pytest.approx(max(by_image))
-    assert wrong.rule.startswith("The 2 test images of lowest mean IoU.")
+    assert wrong.rule.startswith("The 2 test images with the lowest mean IoU.")
 
 
 def test_a_class_is_asked_for_by_name_or_number(copy):
