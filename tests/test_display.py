@@ -151,5 +151,5 @@ def test_images_that_can_be_drawn_stay_and_others_are_stretched_to_their_range(c
     assert "stretched to its own range" in capsys.readouterr().err
     several = np.stack([np.zeros((1, 2, 2)), np.ones((1, 2, 2))], axis=1)
     assert drawable(several).tolist() == [[[[0.5, 0.5], [0.5, 0.5]]]]
-    assert "images of 2 channels are drawn as the mean" in capsys.readouterr().err
+    assert "images with 2 channels are drawn as the mean" in capsys.readouterr().err
     assert drawable(unit.bfloat16()).dtype == np.float32

@@ -156,7 +156,7 @@ def test_an_explanation_refers_to_its_images_and_a_copy_does_not(explanation):
         assert "<table>" in one._repr_html_()
         assert one.show(IMAGES)
         assert one.overlay(images=IMAGES).shape == (12, 12, 3)
-    with pytest.raises(InputError, match="there are 2 images for an explanation of 3"):
+    with pytest.raises(InputError, match="got 2 images for an explanation of 3"):
         explanation.show(IMAGES[:2])
 
 

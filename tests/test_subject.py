@@ -427,7 +427,7 @@ def test_a_network_that_gives_images_alone_is_measured_explained_and_reported(im
     explained = subject.explain(images="first:2").result
     assert [fact["score"] for fact in explained.groups[0].facts] == pytest.approx(errors[:2].tolist(), rel=1e-4)
     assert "It reconstructs 9 images with a PSNR of" in subject.report().read_text()
-    with pytest.raises(InputError, match=r"--target is 'latent:0', expected error: mine gives images alone"):
+    with pytest.raises(InputError, match=r"--target is 'latent:0', expected error: mine returns images only"):
         subject.explain(target="latent:0")
 
 

@@ -215,7 +215,7 @@ def test_an_unknown_method_or_layer_of_an_explanation_is_said(images):
     explanation = explain(small(), images)
     with pytest.raises(InputError, match=r"gradcam has no layer '1' here. Its layers are 0, 2."):
         explanation["gradcam", "1"]
-    with pytest.raises(InputError, match=r"no method 'cam' here; .* with 'gradcam' at 0, 2, 'guided_gradcam' at 0, 2."):
+    with pytest.raises(InputError, match=r"no method 'cam' here; .* for 'gradcam' at 0, 2, 'guided_gradcam' at 0, 2."):
         explanation.raw["cam", "0"]
 
 

@@ -291,7 +291,7 @@ def test_the_panel_saves_its_images(opened, tmp_path):
 def test_the_contents_show_where_one_is(opened, width):
     page = opened(width=width)
     current = page.locator("nav a[aria-current]")
-    assert current.all_inner_texts() == ["At a glance"]
+    expect(current).to_have_text(["At a glance"])
     page.locator("#embedding").evaluate("(e) => e.scrollIntoView({block: 'start'})")
     expect(page.locator("nav a[href='#embedding']")).to_have_attribute("aria-current", "true")
     assert current.count() == 1

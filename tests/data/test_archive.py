@@ -86,7 +86,7 @@ def test_a_pipe_in_place_of_an_archive_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.tar.gz")
     remote = RemoteFile("a.tar.gz", 9, "0" * 64)
     with (
-        pytest.raises(InputError, match=r"a\.tar\.gz cannot be read, it is no regular file .* Delete it and run"),
+        pytest.raises(InputError, match=r"a\.tar\.gz cannot be read, it is not a regular file .* Delete it and run"),
         fetched_archive(remote, mirrors=(), folder=tmp_path, dataset="a"),
     ):
         pass

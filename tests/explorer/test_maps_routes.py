@@ -181,7 +181,7 @@ def test_what_means_nothing_is_refused_in_a_sentence(page, path, status, sentenc
         ("channels?layer=conv1", b"x" * 3, 400, "got 3 bytes"),
         ("neighbours", b"x" * 3, 400, "got 3 bytes"),
         ("read", b"\0" * 20_000_001, 413, "the upload is larger than 20 MB"),
-        ("read", b"no image", 415, "the file is damaged or no image"),
+        ("read", b"no image", 415, "the file is damaged or not an image"),
         ("decode", b"\0" * 12, 404, "learned classification"),
     ],
 )

@@ -57,9 +57,9 @@ def test_the_image_of_a_network_need_not_be_square():
         (bomb(8_000, 7_000), 413, "my photo has more than 50 megapixels"),
         (b"\0" * 20_000_001, 413, "my photo is larger than 20 MB; use a smaller one."),
         (b"", 415, "my photo is damaged or not an image, expected a PNG, JPEG, WebP, BMP, TIFF or GIF file."),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 415, "my photo is damaged or no image"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", 415, "my photo is damaged or no image"),
-        (encoded(PHOTO)[:200], 415, r"my photo (is damaged or no image|cannot be read as an image \()"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 415, "my photo is damaged or not an image"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", 415, "my photo is damaged or not an image"),
+        (encoded(PHOTO)[:200], 415, r"my photo (is damaged or not an image|cannot be read as an image \()"),
         (bomb(5, 5), 415, r"my photo cannot be read as an image \("),
     ],
 )
@@ -79,5 +79,5 @@ def test_a_name_with_control_characters_is_written_as_text():
 
 
 def test_a_network_of_seven_channels_takes_no_files():
-    with pytest.raises(gn.InputError, match="images of 7 channels"):
+    with pytest.raises(gn.InputError, match="images with 7 channels"):
         read_upload(encoded(PHOTO), (7, 8, 8))

@@ -91,7 +91,7 @@ def test_figures_notes_and_verdicts(done):
     made, out = done
     assert [figure.name for figure in made.figures] == ["figure-4", "figure-5"]
     assert all((out / "figures" / f"{name}.png").exists() for name in ("figure-4", "figure-5"))
-    assert any("2 images are in the training and in the test part" in note for note in made.notes)
+    assert any("2 images are in both the training and the test part" in note for note in made.notes)
     assert any("test images of voc-aug-union 2 did take part in the training" in note for note in made.notes)
     assert any("the test images nothing, but for voc-aug-union, see below." in note for note in made.notes)
     assert any("8 images to learn from and voc-aug-union-clean 6" in note for note in made.notes)

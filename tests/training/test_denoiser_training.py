@@ -70,7 +70,7 @@ def test_features_maps_and_report(run):
     explained = run.explain(target="error", images="first:2", layers=("head",)).result
     assert explained.groups[0].maps
     page = run.report().read_text()
-    assert "minus their PSNR" in page
+    assert "trained on negative PSNR" in page
     assert "Loss" in page
 
 

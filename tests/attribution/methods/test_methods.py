@@ -180,7 +180,7 @@ def test_methods_that_need_no_gradient_build_no_graph_and_ask_for_none(images):
 
 def test_attributions_that_are_nan_are_said(images):
     model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), Root(), torch.nn.Flatten(), torch.nn.Linear(400, 2))
-    with pytest.raises(InputError, match="gradcam at 0 has NaN or infinite values for 7 of 7 images, since"):
+    with pytest.raises(InputError, match="gradcam at 0 has NaN or infinite values for 7 of 7 images, because"):
         explain(model, images, methods="gradcam")
 
 

@@ -162,7 +162,7 @@ def test_a_pipe_and_a_link_that_leads_nowhere_are_named_at_once(photos):
     (root / "dog" / "lost.png").symlink_to(root / "nowhere.png")
     with pytest.raises(
         InputError,
-        match=r"2 images cannot be read: .*pipe\.png \(it is no regular file but a pipe, .*lost\.png "
+        match=r"2 images cannot be read: .*pipe\.png \(it is not a regular file but a pipe, .*lost\.png "
         r"\(it is a link to .*nowhere\.png, which does not exist\)",
     ):
         load(root, image_size=8)

@@ -161,7 +161,7 @@ def test_files_and_rows_that_do_not_fit_are_named(pets, tmp_path):
     with pytest.raises(InputError, match=r"labels\.csv does not exist; expected a table with a column file, and"):
         load_dataset(f"folder:{root}", task="multilabel")
     os.mkfifo(root / "labels.csv")
-    with pytest.raises(InputError, match=r"labels\.csv is no regular file but a pipe, .*; expected a table"):
+    with pytest.raises(InputError, match=r"labels\.csv is not a regular file but a pipe, .*; expected a table"):
         load_dataset(f"folder:{root}", task="multilabel")
     with pytest.raises(InputError, match=r"nowhere does not exist: expected a folder of images with a labels\.csv"):
         load_dataset(f"folder:{root / 'nowhere'}", task="multilabel")

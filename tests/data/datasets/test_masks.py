@@ -256,10 +256,10 @@ def test_links_to_masks_are_read_and_pipes_are_not_waited_for(scans, tmp_path):
     assert len(load_dataset(f"masks:{scans}", image_size=8).train) == 4
     (tmp_path / "elsewhere" / "s1.png").unlink()
     os.mkfifo(tmp_path / "elsewhere" / "s1.png")
-    with pytest.raises(InputError, match=r"s1\.png cannot be read as an image \(it is no regular file but a pipe"):
+    with pytest.raises(InputError, match=r"s1\.png cannot be read as an image \(it is not a regular file but a pipe"):
         load_dataset(f"masks:{scans}", image_size=8)
     os.mkfifo(scans / "classes.txt")
-    with pytest.raises(InputError, match=r"classes\.txt cannot be read, it is no regular file but a pipe"):
+    with pytest.raises(InputError, match=r"classes\.txt cannot be read, it is not a regular file but a pipe"):
         load_dataset(f"masks:{scans}", image_size=8)
 
 

@@ -163,7 +163,7 @@ def test_a_pipe_is_not_waited_for(tmp_path, file):
     path = root / folders[file[-3:]] / file
     path.unlink()
     os.mkfifo(path)
-    with pytest.raises(InputError, match=rf"{file} cannot be read as an? (image|mask) \(it is no regular file"):
+    with pytest.raises(InputError, match=rf"{file} cannot be read as an? (image|mask) \(it is not a regular file"):
         load_dataset("voc-aug", root=root, image_size=SIZE)
 
 

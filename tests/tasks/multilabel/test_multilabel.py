@@ -196,7 +196,7 @@ def test_labels_of_several_columns_make_it_this_task(network):
         (torch.full((4, 4), 2), "targets hold 2, expected 1 for a label that an image has"),
         (
             torch.zeros(4, 1, 1, 1).long(),
-            r"labels have shape \(4, 1, 1, 1\) for 4 images, expected \(4,\), a class an image; ",
+            r"labels have shape \(4, 1, 1, 1\) for 4 images, expected \(4,\), one class per image; ",
         ),
     ],
 )
