@@ -37,7 +37,9 @@ def test_what_is_not_given_of_the_recipe_is_the_tasks(model, data):
 def test_settings_in_which_something_is_open_are_not_resolved():
     with pytest.raises(TypeError, match=r"'task', .*'batch_size', and 'weight_averaging'"):
         ResolvedSettings(data="mnist-sample", model="convnet", epochs=3, learning_rate=0.1)
-    with pytest.raises(InputError, match="the settings lack task, batch_size, weight_averaging; ResolvedSettings needs all"):
+    with pytest.raises(
+        InputError, match="the settings lack task, batch_size, weight_averaging; ResolvedSettings needs all"
+    ):
         from_json(ResolvedSettings, {"data": "mnist-sample", "model": "convnet", "epochs": 3, "learning_rate": 0.1})
 
 

@@ -78,9 +78,7 @@ def test_large_classes_are_held_out_each_by_itself_as_ever():
 
 
 def test_one_image_a_class_leaves_nothing_to_hold_out():
-    with pytest.raises(
-        InputError, match=r"each of the 3 images has its own class .* none is left to choose the epoch"
-    ):
+    with pytest.raises(InputError, match=r"each of the 3 images has its own class .* none is left to choose the epoch"):
         hold_out(classes_of(1, 1, 1), 0.5, seed=0)
     with pytest.raises(InputError, match=r"a validation share of 0\.1 of 4 images leaves an empty part"):
         hold_out(classes_of(2, 2), 0.1, seed=0)
