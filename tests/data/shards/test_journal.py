@@ -59,9 +59,12 @@ def test_pixels_that_may_not_have_reached_the_disk_are_all_verified_and_then_mar
 def test_verified_pixels_are_marked_where_nothing_is_decoded(tmp_path, cached):
     folder, root = photos(tmp_path / "data"), tmp_path / "root"
     load(folder)
+    before = content(root)
     mark_as_unsynced(root)
+    assert not (entries(root)["flags"] & index.SYNCED).any()
     load(folder)
-    content(root)
+    assert content(root) == before  # waits for the marks of all
+    assert (entries(root)["flags"] == index.DONE | index.SYNCED).all()
 
 
 @pytest.fixture
