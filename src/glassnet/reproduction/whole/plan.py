@@ -38,7 +38,10 @@ ANALYSES: Mapping[str, float] = {
     "gradcam": 75,
     "channels": 40,
 }
-"""Seconds of processor time that a part takes besides its trainings, with one seed, as `MEASURED_ON`."""
+"""Seconds of processor time that a part takes besides its trainings, with one seed, on `MEASURED_ON`.
+
+Features were measured at full size, the others are scaled up from smaller measurements, and classification is a guess.
+"""
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ class WholePlan:
         return (
             f"Estimate: {words(trainings + analyses)}. Trainings {words(trainings)}, "
             + (measured if self.rates else "as none is left to do")
-            + f"; tables and figures {words(analyses)}, as measured on {MEASURED_ON}."
+            + f"; tables and figures {words(analyses)}, a rough figure for {MEASURED_ON}."
         )
 
     def _alone(self) -> str:
