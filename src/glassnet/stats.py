@@ -17,6 +17,10 @@ from glassnet.errors import InputError
 
 Interval = tuple[float, float]
 DRAWS = 2000
+_COUNTED = 16
+"""A count takes as long to draw as so many single values."""
+_DRAWN_AT_ONCE = 2**18
+"""Values, so that they stay in the cache."""
 SIGNIFICANCE = 0.05
 ROUNDING = 1e-12
 """Differences up to this share of the values are rounding, not spread."""
@@ -46,7 +50,7 @@ def wilson_interval(correct: int, total: int, *, confidence: float = 0.95) -> In
 def bootstrap_ci(values: Float64[np.ndarray, " n"], *, seed: int, draws: int = DRAWS) -> Interval | None:
     """Bound the mean of `values` at 95%, by the means of n values drawn with replacement.
 
-    Equal values are drawn as one by their multinomial counts, which is the same distribution and quick for hits.
+    Where few values differ, as those of hits, only their multinomial counts are drawn: the same distribution, faster.
 
     Efron 1979, https://doi.org/10.1214/aos/1176344552.
 
@@ -59,9 +63,13 @@ def bootstrap_ci(values: Float64[np.ndarray, " n"], *, seed: int, draws: int = D
     if not len(values) or not np.isfinite(values).all():
         raise InputError(f"the bootstrap got {len(values)} values, expected at least one, all of them finite.")
     distinct, counts = np.unique(values, return_counts=True)
-    n = len(values)
-    drawn = np.random.default_rng(seed).multinomial(n, counts / n, size=draws)
-    return percentile_interval(drawn @ distinct / n)
+    n, rng = len(values), np.random.default_rng(seed)
+    if len(distinct) * _COUNTED <= n:
+        return percentile_interval(rng.multinomial(n, counts / n, size=draws) @ distinct / n)
+    means = np.empty(draws)
+    for some in np.array_split(means, -(-draws * n // _DRAWN_AT_ONCE)):
+        some[:] = values[rng.integers(n, size=(len(some), n), dtype=np.int32)].mean(axis=1)
+    return percentile_interval(means)
 
 
 def resampled_sums(

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -61,6 +63,24 @@ def test_a_slow_one_has_fewer_images(pair, monkeypatch):
     monkeypatch.setattr(baselines, "DENOISERS", {"slow": Denoiser("slow", unchanged, limit=2)})
     found, _ = denoise_all(pair[0], pair)
     assert len(found[0].images) == 2
+
+
+@pytest.mark.parametrize("name", ["median", "nonlocal_means"])
+@pytest.mark.parametrize("threads", [2, 4, 7])
+def test_threads_share_the_images_and_change_nothing(pair, monkeypatch, name, threads):
+    sizes, one = [], DENOISERS[name]
+
+    def counted(noisy, deviation, strength):
+        sizes.append(len(noisy))
+        return one.denoise(noisy, deviation, strength)
+
+    both = {"alone": replace(one, threads=False), "shared": replace(one, denoise=counted)}
+    with monkeypatch.context() as patch:
+        patch.setattr(baselines, "DENOISERS", both)
+        patch.setattr(torch, "get_num_threads", lambda: threads)
+        (alone, shared), _ = denoise_all(pair[0], pair)
+    assert torch.equal(alone.images, shared.images)
+    assert max(sizes) == -(-len(pair[0]) // threads)
 
 
 @pytest.mark.slow

@@ -102,6 +102,7 @@ class Denoiser:
         limit: It is run on so many test images at most, the first ones; None for all. The slow ones have a limit.
         available: Whether what it needs is installed.
         needs: The command that installs it.
+        threads: Whether several threads may denoise at once, each its own images.
     """
 
     title: str
@@ -110,6 +111,7 @@ class Denoiser:
     limit: int | None = None
     available: Callable[[], bool] = lambda: True
     needs: str = ""
+    threads: bool = True
 
 
 DENOISERS: dict[str, Denoiser] = {
@@ -123,5 +125,6 @@ DENOISERS: dict[str, Denoiser] = {
         limit=100,
         available=bm3d_installed,
         needs="pip install 'glassnet[bm3d]'",
+        threads=False,  # it has threads of its own
     ),
 }
