@@ -223,14 +223,14 @@ def main() -> None:
 def table(results: dict) -> None:
     """Print both as Markdown."""
     print(f"writer: {1000 * results['writer_seconds']:.1f} ms a shard")
-    print("| pixels | workers | hours | on paper: workers, link, writer | limit | busy | sent | command's memory |")
+    print("| pixels | workers | hours | calculated: workers, link, writer | limit | busy | sent | command's memory |")
     for one in results["features"]:
         paper = ", ".join(f"{value:.1f}" for value in one["hours_on_paper"].values())
         print(
             f"| {one['pixels']} | {one['workers']:,} | {one['hours']:.1f} | {paper} | {one['limit']} "
             f"| {one['busy_share']:.0%} | {one['bytes_sent'] / 1e12:.1f} TB | {one['command_bytes'] / 1e9:.2f} GB |"
         )
-    print("| workers | hours | on paper | busy | deaths | left out | hours lost | moved | kept |")
+    print("| workers | hours | calculated | busy | deaths | left out | hours lost | moved | kept |")
     for one in results["sweep"]:
         print(
             f"| {one['workers']:,} | {one['hours']:.1f} | {one['hours_on_paper']['workers']:.1f} "

@@ -124,7 +124,7 @@ MEASURES: dict[str, Measure] = {
         "recall.",
     ),
     "iou": Measure("IoU", _percents(1), "higher", meaning="Pixels in both masks divided by pixels in either."),
-    "share": Measure("Fraction of pixels", percent, "neither", short="share"),
+    "share": Measure("Fraction of pixels", percent, "neither", short="share", meaning="How frequent the class is."),
     # Reconstruction.
     "psnr": Measure("PSNR", decibels, "higher", meaning="Peak signal-to-noise ratio, in decibels."),
     "ssim": Measure("SSIM", _decimals(4), "higher", meaning="Structural similarity (Wang et al. 2004), up to 1."),
@@ -142,7 +142,9 @@ MEASURES: dict[str, Measure] = {
         short="NLL",
         meaning="Nats per image, by importance sampling of the code (Burda et al. 2016).",
     ),
-    "bits_per_dimension": Measure("Bits per dimension", _decimals(3), "lower"),
+    "bits_per_dimension": Measure(
+        "Bits per dimension", _decimals(3), "lower", meaning="Negative log-likelihood per pixel and channel, in bits."
+    ),
     # How far to trust a picture of features.
     "explained_variance": Measure(
         "Explained variance",
@@ -264,7 +266,7 @@ MEASURES: dict[str, Measure] = {
     ),
     "cka": Measure("CKA", _decimals(3), "neither", meaning="Linear centred kernel alignment, debiased."),
     # How faithful a map is.
-    "probability": Measure("Probability", _percents(1), "neither"),
+    "probability": Measure("Probability", _percents(1), "neither", meaning="Probability of the explained class."),
     "mask_share": Measure(
         "Share inside the mask",
         _percents(1),
@@ -316,8 +318,15 @@ MEASURES: dict[str, Measure] = {
         short="increase",
         meaning="Fraction of images whose probability rises when only the marked pixels are shown.",
     ),
-    "score": Measure("Score", lambda value: f"{value:.4g}" if is_number(value) else DASH, "neither"),
-    "rank_correlation": Measure("Rank correlation", _decimals(3), "neither", short="correlation"),
+    "score": Measure(
+        "Score",
+        lambda value: f"{value:.4g}" if is_number(value) else DASH,
+        "neither",
+        meaning="Value of the explained function, if no class is explained.",
+    ),
+    "rank_correlation": Measure(
+        "Rank correlation", _decimals(3), "neither", short="correlation", meaning="Whether two maps rank pixels alike."
+    ),
 }
 
 

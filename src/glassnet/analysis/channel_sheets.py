@@ -188,7 +188,7 @@ def _feet(result: MeasuredChannels, name: str) -> Iterable[str]:
     if layer.selectivity is not None:
         yield "Selectivity: 0 if all classes activate the channel equally, 1 if only the named class activates it."
     if layer.auroc is not None:
-        yield "AUROC: how well the channel separates images of the named class from all others; 0.5 is chance."
+        yield "AUROC: how well the channel separates images of the named class from all others (0.5 = chance level)."
     if layer.iou is not None:
         yield "IoU: how well the channel's strongest places match the pixels of the named class, from 0 to 1."
     if name in result.ablations:
