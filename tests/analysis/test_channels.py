@@ -41,7 +41,7 @@ def test_numbers_are_those_of_channels_and_ablate(measured):
     found = gn.channels(TinyNet(), IMAGES, LABELS, layers=["bn", "conv2"], classes=CLASSES)
     assert measured.channels.to_json() == found.to_json()
     assert measured.convolutions == {"bn": "conv1"}
-    assert measured.title("bn") == "conv1 (behind bn)"
+    assert measured.title("bn") == "conv1 (after bn)"
     for layer in ("bn", "conv2"):
         assert measured.ablations[layer].to_json() == gn.ablate(TinyNet(), IMAGES, LABELS, layer).to_json()
     assert measured.notes == ()

@@ -312,7 +312,7 @@ def test_a_score_that_hangs_on_nothing_has_no_importance():
     ("options", "message"),
     [
         ({"layer": "relu"}, "layer 'relu' gives other numbers of channels each time; ask for one call, as 'relu:0'"),
-        ({"layer": "conv2"}, "gives negative activations, down to -.*; ask for a layer behind a ReLU"),
+        ({"layer": "conv2"}, "gives negative activations, down to -.*; ask for a layer after a ReLU"),
         ({"k": 9}, "k is 9, expected 1 to 8 concepts"),
         ({"target": 3}, "target is 3, expected a class from 0 to 2"),
         ({"target": lambda output: output}, "expected a score for each image"),

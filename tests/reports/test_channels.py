@@ -61,9 +61,9 @@ def test_older_ones_are_folded_and_pages_stand_with_their_layer(measured, tmp_pa
     assert blocks[-1].summary == "Also measured: conv2, 24 images, seed 1"
     assert isinstance(blocks[-1], Fold)
     pictures = {fold.summary: [one.title for one in fold.blocks if isinstance(one, Picture)] for fold in blocks[-3:-1]}
-    assert pictures["conv1 (behind bn): its channels"] == [
-        "What conv1 (behind bn) has learned: 4 channels, page 1 of 2",
-        "What conv1 (behind bn) has learned: 4 channels, page 2 of 2",
+    assert pictures["conv1 (after bn): its channels"] == [
+        "What conv1 (after bn) has learned: 4 channels, page 1 of 2",
+        "What conv1 (after bn) has learned: 4 channels, page 2 of 2",
     ]
     assert len(pictures["conv2: its channels"]) == 2  # the first page stands open above
     assert list(channel_blocks([])) == []
@@ -74,7 +74,7 @@ def test_sheets_for_which_the_page_has_no_room_are_named(measured, monkeypatch):
     _, _, sheet, first, last = channel_blocks([measured])
     assert sheet.title.startswith("What conv2")
     (missing,) = (one for one in first.blocks if isinstance(one, Missing))
-    assert missing.what.startswith("The sheet of conv1 (behind bn) would make this page too large; it is in ")
+    assert missing.what.startswith("The sheet of conv1 (after bn) would make this page too large; it is in ")
     assert not any(isinstance(one, Missing) for one in last.blocks)
 
 

@@ -76,7 +76,7 @@ def test_figures_tables_and_verdicts_of_three_runs(done):
     for words in (
         "uniform map",
         "fixed before any number of these networks was seen",
-        "The own network looks at the stroke",
+        "The report's network looks at the stroke",
     ):
         assert words in (out / "gradcam.txt").read_text()
         assert words in (out / "gradcam.md").read_text()
@@ -123,7 +123,7 @@ def test_other_code_measures_again(runs, tmp_path, monkeypatch, capsys):
 def test_one_run_alone_has_its_figure_and_the_verdict_that_needs_no_other(runs, tmp_path):
     told = reproduce(ReproduceSettings(part="gradcam", runs=runs[:1], images=10, out=tmp_path)).data
     assert told["figures"][0]["name"] == "figure-17"
-    mainly = "The own network looks mainly at the stroke"
+    mainly = "The report's network looks mainly at the stroke"
     places = ", at the convolution", ", at its ReLU", ""
     assert [verdict["claim"] for verdict in told["verdicts"]] == [mainly + place for place in places]
     vgg = reproduce(ReproduceSettings(part="gradcam", runs=runs[1:2], images=10, out=tmp_path)).data
@@ -143,7 +143,7 @@ def test_a_claim_is_decided_only_where_convolution_and_relu_agree():
     for shares, expected in (((0.8, 0.8), "supported"), ((0.2, 0.8), "undecided"), ((0.2, 0.2), "refuted")):
         *places, whole = judge(_looks(*shares), seed=0)
         assert [v.supported for v in places] == ["supported" if s > 0.5 else "refuted" for s in shares]
-        assert (whole.claim, whole.supported) == ("The own network looks mainly at the stroke", expected)
+        assert (whole.claim, whole.supported) == ("The report's network looks mainly at the stroke", expected)
 
 
 def test_the_whole_claim_needs_the_stroke_at_vggs_resolution_too():
@@ -225,8 +225,8 @@ def test_random_maps_are_no_circle_however_few_their_pixels():
         )
     verdicts = {v.claim: v for v in judge(networks, seed=0)}
     for place in ("the convolution", "its ReLU"):
-        for claim in ("rounder than random ones of their size", "more of a circle than the own network's"):
-            assert verdicts[f"VGG16's maps are {claim}, at {place}"].supported == "undecided"
+        for claim in (CLAIMS["vgg-round"], CLAIMS["vgg-circle"]):
+            assert verdicts[f"VGG16's maps {claim}, at {place}"].supported == "undecided"
     rows, columns = np.indices((32, 32))
     discs = np.stack([((rows - 16) ** 2 + (columns - 16) ** 2 < 80).astype(np.float32)] * 300)
     discs[::2, 16:24, 16] = 0  # not all images are alike

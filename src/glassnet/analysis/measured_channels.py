@@ -34,7 +34,7 @@ class ChannelsRequest:
     """What is asked of the channels.
 
     Attributes:
-        layers: Layers by name, pattern or kind. The kinds "conv" and "last-conv" mean each convolution behind its batch
+        layers: Layers by name, pattern or kind. The kinds "conv" and "last-conv" mean each convolution after its batch
             normalisation, where it has one.
         split: Part of the images; "validation" are those that a run chose its epoch by.
         images: Most images to use; of more, a random sample with the classes in the same proportions.
@@ -67,7 +67,7 @@ class MeasuredChannels(Shown):
         pictures: By layer, the synthetic images of the live channels on its sheet; empty where none were asked for.
             `real_index` is a place in the part, too.
         sheets: By layer, the channels on its sheet, the most selective first.
-        convolutions: By layer, the convolution whose channels it holds, where it is the batch normalisation behind one.
+        convolutions: By layer, the convolution whose channels it holds, where it is the batch normalisation after one.
         split: Part of the images; empty of a network without a run, which has but one.
         notes: What was left out, and why.
     """
@@ -104,7 +104,7 @@ class MeasuredChannels(Shown):
 
     def title(self, layer: str) -> str:
         """Name a layer, and the convolution whose channels it holds."""
-        return f"{self.convolutions[layer]} (behind {layer})" if layer in self.convolutions else layer
+        return f"{self.convolutions[layer]} (after {layer})" if layer in self.convolutions else layer
 
     def pages(self, layer: str) -> int:
         """Count the figures of a layer's sheet."""

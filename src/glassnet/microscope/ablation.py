@@ -68,8 +68,8 @@ def ablate(
         metric: From a batch's outputs and labels (or images) to one number an image, of which higher is better; in
             place of what the labels stand for.
         output: Which part of the model's output is judged, where that is no tensor.
-        to_logits: From a batch's class scores to logits, where the model gives something else: torch.log behind a
-            softmax, torch.logit behind a sigmoid. Not for images, and not with a metric.
+        to_logits: From a batch's class scores to logits, where the model gives something else: torch.log after a
+            softmax, torch.logit after a sigmoid. Not for images, and not with a metric.
         batch_size: Images per forward pass.
         forward: How the model is called on a batch, as `explain` takes it.
 

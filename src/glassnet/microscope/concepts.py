@@ -239,7 +239,7 @@ def _check(maps: np.ndarray, layer: str) -> None:
     if maps.min() < -ROUNDING * np.abs(maps).max():
         raise InputError(
             f"layer '{layer}' gives negative activations, down to {maps.min():.3g}, which have no non-negative "
-            "factors; ask for a layer behind a ReLU."
+            "factors; ask for a layer after a ReLU."
         )
     if not (maps > 0).any():
         raise InputError(f"layer '{layer}' gives nothing but zeros for these images; ask for another layer.")

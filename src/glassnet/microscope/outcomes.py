@@ -234,8 +234,8 @@ def make_outcomes(
         return Outcomes("reconstruction", targets, 0)
     if to_logits is None and _like_probabilities(first, one_sum=targets.ndim != 2):
         say_once(
-            "the network's outputs look like probabilities, and are read as logits; pass to_logits=torch.log behind a "
-            "softmax, to_logits=torch.logit behind a sigmoid."
+            "the network's outputs look like probabilities, and are read as logits; pass to_logits=torch.log after a "
+            "softmax, to_logits=torch.logit after a sigmoid."
         )
     if targets.ndim == 2:
         return Outcomes("multilabel", _whole(targets, 2), targets.shape[1], to_logits=to_logits)

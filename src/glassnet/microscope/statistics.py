@@ -66,8 +66,8 @@ def channels(
         images: (n, channel, height, width), uint8 or float as the model takes it.
         labels: Class of each image (n,), or yes or no for each label (n, labels).
         layers: What `select_layers` takes: names, patterns, kinds, modules. A layer that runs twice gives "relu:0" and
-            "relu:1". The kinds "conv" and "last-conv" mean each convolution behind the batch normalisation that takes
-            its output, at once or behind a pool, if there is one: all figures are then of what the normalisation gives,
+            "relu:1". The kinds "conv" and "last-conv" mean each convolution after the batch normalisation that takes
+            its output, at once or after a pool, if there is one: all figures are then of what the normalisation gives,
             under its name, as in "bn1". A layer's own name, as "conv1", means that very layer, in all figures.
         masks: Class of each pixel (n, height, width), 255 for none, of any size: each channel is then compared with
             each class's pixels. Without labels, an image is of every class in its mask.

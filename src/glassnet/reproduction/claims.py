@@ -33,10 +33,10 @@ CLAIMS = {
     "three-two": "Three components separate the classes where two do not",
     "three-better": "Three components separate the classes better than two",
     "tsne-pca": "t-SNE separates the classes better than PCA",
-    "own-mainly": "The own network looks mainly at the stroke",
-    "own-stroke": "The own network's maps lie more on the stroke than",
-    "vgg-round": "are rounder than random ones of their size",
-    "vgg-circle": "are more of a circle than the own network's",
+    "own-mainly": "The report's network looks mainly at the stroke",
+    "own-stroke": "The maps of the report's network lie more on the stroke than",
+    "vgg-round": "are rounder than random maps of their size",
+    "vgg-circle": "are more like a circle than those of the report's network",
     "leak": "The split that trains on some of its test images looks better than it is",
     "people-animals": "People are segmented better than animals",
     "people-things": "People are segmented better than things",
@@ -46,9 +46,9 @@ CLAIMS = {
     "simple-fails": "fails, worse than the best classical denoiser",
     "vae-simple": "The VAE beats the fully connected network",
     "deep-vae": "The deeper VAE beats the VAE",
-    "all-beat": "Each network is better than each baseline",
+    "all-beat": "Every network is better than every baseline",
     "best-clear": "The best network is 1 dB or more above non-local means",
-    "attention": "The own network looks at the stroke, VGG at a circle",
+    "attention": "The report's network looks at the stroke, VGG at a circle",
 }
 """The claims that its figures are to show, in our words."""
 

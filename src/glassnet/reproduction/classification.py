@@ -144,7 +144,7 @@ def to_json(row: Row) -> dict[str, Any]:
 def plot_networks(
     folder: RunDirectory, networks: Sequence[Row], tuned: Sequence[Row], verdicts: Sequence[Verdict], run: Run
 ) -> list[SavedFigure]:
-    """Plot what was trained, and the own network, into the folder's figures/."""
+    """Plot what was trained, and the report's network, into the folder's figures/."""
     saved = []
     if any(row.cell for row in networks):
         claims = _claims(verdicts, "1")
@@ -181,7 +181,7 @@ def _compared(folder: RunDirectory, name: str, title: str, rows: Sequence[Row], 
 
 
 def _own_network(folder: RunDirectory, run: Run) -> SavedFigure:
-    """Plot the own network at the size of the images that were trained on."""
+    """Plot the report's network at the size of the images that were trained on."""
     shape = run.manifest["model"]
     channels, size = shape["in_channels"], shape["image_size"]
     with torch.device("meta"):
@@ -203,7 +203,7 @@ def classification(
     Args:
         settings: Seeds, data and networks; the rest of the training is as by default.
         out: Folder; the runs go below its training/, and those that are finished there are not trained again.
-        filters: Settings of the own network's four convolutions, from few to many.
+        filters: Settings of the four convolutions of the report's network, from few to many.
 
     Raises:
         InputError: A network is none of the report's, or the folder holds runs of other settings.
@@ -246,7 +246,7 @@ def trainings(settings: ReproduceSettings, out: Path) -> list[Training]:
 
 
 CLASSIFICATION = Part(
-    "Figures 1 to 3: networks compared, the own network, its filters tuned",
+    "Figures 1 to 3: networks compared, the report's network, its filters tuned",
     trainings,
     classification,
     ("seeds", "models"),
@@ -262,12 +262,12 @@ def _chosen(models: Sequence[str]) -> list[str]:
 
 
 def _own(filters: Sequence[Filters]) -> Filters:
-    """Return the setting that stands for the own network: the report's choice, the last where it is not among them."""
+    """Return the setting that stands for the report's network: its choice, or the last one if that is not there."""
     return OWN_FILTERS if OWN_FILTERS in filters else filters[-1]
 
 
 def _grids(chosen: Sequence[str], filters: Sequence[Filters]) -> list[tuple[dict[str, Sequence[Any]], tuple[str, ...]]]:
-    """Return both grids of one folder with their figures; the own network is in the second alone, and trained once."""
+    """Return both grids of one folder with their figures; the report's network is only in the second, trained once."""
     grids: list[tuple[dict[str, Sequence[Any]], tuple[str, ...]]] = []
     if others := [name for name in chosen if name != OWN_NETWORK]:
         grids.append(({"model": others}, ("1",)))

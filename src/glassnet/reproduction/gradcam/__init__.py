@@ -92,7 +92,7 @@ def trainings(settings: ReproduceSettings, out: Path) -> list[Training]:
 
 
 GRADCAM = Part(
-    "Figures 15 to 17: Grad-CAM of VGG16, VGG19 and the own network, and its share on the stroke",
+    "Figures 15 to 17: Grad-CAM of VGG16, VGG19 and the report's network, and how much of it lies on the stroke",
     trainings,
     gradcam,
     ("runs", "images", "seed"),
@@ -142,9 +142,9 @@ def _notes(networks: Mapping[str, GradcamMaps]) -> tuple[str, ...]:
     data = next(iter(networks.values())).run.manifest["data"]["name"]
     return (
         f"Runs: {'; '.join(sentences)}.",
-        "Explained is the predicted class, before the softmax. The report does not say whether its maps are of a "
-        "convolution's own output or of the ReLU after it, so both are measured, and the claims count as decided only "
-        "where the two agree. The ReLU comes after the pool where the own network has one.",
+        "The maps explain the predicted class, before the softmax. The report does not say whether its maps come from a "
+        "convolution's own output or from the ReLU after it. So both are measured, and a claim counts as decided only "
+        "if the two agree. In the report's network, the ReLU comes after the pool, if there is one.",
         f"The figures are drawn at the ReLUs, where {_zeros(networks, 'ReLU'):.0%} of the maps are all zero "
         f"({_zeros(networks, 'convolution'):.0%} at the convolutions), on the first {FIGURE_IMAGES} test images, "
         "not picked.",
@@ -228,7 +228,7 @@ def _rounder(one: GradcamMaps, maps: np.ndarray) -> np.ndarray:
 
 
 def _compare(own: GradcamMaps, other: GradcamMaps, place: Place, where: str, seed: int) -> list[Verdict]:
-    """Compare the own network's last maps with those of another, image by image: the stroke, and the circle."""
+    """Compare the last maps of the report's network with another's, image by image: the stroke and the circle."""
     last = other.at[place].last
     maps: np.ndarray = own.at[place].reduced(last.shape[1]) if where else own.at[place].last
     figure, name = f"{ATTRIBUTED[other.name]}, {ATTRIBUTED[own.name]}", other.name.upper()

@@ -50,16 +50,16 @@ def _layer(one: GradcamMaps, place: Place, row: int, shares: Shares) -> tuple[st
 
 
 def last_table(networks: Mapping[str, GradcamMaps], seed: int) -> Table:
-    """List the last convolutions and their ReLUs, and the own network's at the resolution of the others."""
+    """List the last convolutions and their ReLUs, and those of the report's network at the resolution of the others."""
     rows = tuple(row for place in PLACES for name in networks for row in _last(networks, name, place, seed))
     return Table(
-        "The last convolution and its ReLU, and the own network's at VGG's resolution",
+        "The last convolution and its ReLU, and those of the report's network at VGG's resolution",
         ("network", "maps", "map, px", "inside the stroke", "roundness", "random map", "without"),
         rows,
-        note="Roundness: how much of the region above half of the maximum a disc of the same size covers; 1 is a disc, "
-        "and a ring does not count as round. Beside it that of random maps of that size, brought to the image's size "
-        "too. A 2x2 map cannot follow a stroke, whatever the network looks at. The last column counts maps that have "
-        "no roundness: all zero, or the region is the whole frame.",
+        note="Roundness: how much of the region above half of the maximum is covered by a disc of the same size. 1 is a "
+        "disc; a ring does not count as round. Next to it is the roundness of random maps of that size, scaled to the "
+        "image's size too. A 2x2 map cannot follow a stroke, whatever the network looks at. The last column counts "
+        "maps without a roundness: zero everywhere, or hot over the whole frame.",
     )
 
 
