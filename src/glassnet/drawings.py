@@ -217,5 +217,6 @@ def _caption(
     if explanation.targets is None:
         return f"{name}\nscore {score:.3g}"
     target, classes = int(explanation.targets[at]), explanation.classes if classes is None else classes
-    label = classes[target] if classes is not None and target < len(classes) else f"class {target}"
+    label = classes[target] if classes is not None and target < len(classes) else str(target)
+    label = f"class {label}" if label.isdigit() else label
     return f"{name}\n{label}, score {score:.3g}"

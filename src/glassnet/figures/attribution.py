@@ -252,7 +252,7 @@ def _fill(axes: Axes, places: _Places, number: int, picture: np.ndarray, content
 
 def _write_title(axes: Axes, title: str, *, layered: bool) -> None:
     axes.text(MARGIN, 0.23, title, fontsize=12, fontweight="bold", va="center")
-    blocks = "One block per image, one column per layer." if layered else "A block per image."
+    blocks = "One block per image, one column per layer." if layered else "One block per image."
     note = f"{blocks} Each map is scaled by its own maximum."
     axes.text(MARGIN, 0.47, note, fontsize=8.5, color=MUTED, va="center")
 

@@ -208,7 +208,7 @@ def draw_scales(axes: Axes, left: float, top: float, kinds: set[int]) -> None:
     ramp = np.linspace(0, 1, 128)[None]
     if 3 in kinds:
         bars = np.concatenate([_heat(np.full((1, 128, 3), shade), ramp) for shade in (0.0, 1.0)])
-        _bar(axes, bars, left, top, ("0", "maximum"), "raises the score (over black, white)")
+        _bar(axes, bars, left, top, ("0", "maximum"), "raises the score (on black, on white pixels)")
         left += 2.65
     if 4 in kinds:
         _bar(axes, SIGNED(ramp)[..., :3], left, top, ("−max", "0", "max"), "lowers / raises the score")
