@@ -142,8 +142,8 @@ def _notes(networks: Mapping[str, GradcamMaps]) -> tuple[str, ...]:
     data = next(iter(networks.values())).run.manifest["data"]["name"]
     return (
         f"Runs: {'; '.join(sentences)}.",
-        "The maps explain the predicted class, before the softmax. The report does not say whether its maps come from a "
-        "convolution's own output or from the ReLU after it. So both are measured, and a claim counts as decided "
+        "The maps explain the predicted class, before the softmax. The report does not say whether its maps come from "
+        "a convolution's own output or from the ReLU after it. So both are measured, and a claim counts as decided "
         "only if the two agree. In the report's network, the ReLU comes after the pool, if there is one.",
         f"The figures are drawn at the ReLUs, where {_zeros(networks, 'ReLU'):.0%} of the maps are all zero "
         f"({_zeros(networks, 'convolution'):.0%} at the convolutions), on the first {FIGURE_IMAGES} test images, "

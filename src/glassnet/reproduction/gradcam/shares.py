@@ -57,8 +57,8 @@ def last_table(networks: Mapping[str, GradcamMaps], seed: int) -> Table:
         ("network", "maps", "map, px", "inside the stroke", "roundness", "random map", "without"),
         rows,
         note="Roundness: how much of the region above half of the maximum is covered by a disc of the same size. 1 is "
-        "a disc; a ring does not count as round. Next to it is the roundness of random maps of that size, scaled to the "
-        "image's size too. A 2x2 map cannot follow a stroke, whatever the network looks at. The last column counts "
+        "a disc; a ring does not count as round. Next to it is the roundness of random maps of that size, scaled to "
+        "the image's size too. A 2x2 map cannot follow a stroke, whatever the network looks at. The last column counts "
         "maps without a roundness: zero everywhere, or hot over the whole frame.",
     )
 
