@@ -357,15 +357,15 @@ def test_several_labels_an_image():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"layer": "conv"}, "stands for 2 layers, expected one, as 'conv1'"),
+        ({"layer": "conv"}, "means 2 layers; expected one, such as 'conv1'"),
         ({"layer": "conv9"}, "no layer 'conv9'"),
-        ({"channels": [0, 8]}, "expected different whole numbers from 0 to 7"),
-        ({"channels": [1, 1]}, "expected different whole numbers"),
+        ({"channels": [0, 8]}, "expected distinct whole numbers from 0 to 7"),
+        ({"channels": [1, 1]}, "expected distinct whole numbers"),
         ({"value": "one"}, "value is 'one', expected zero or mean"),
-        ({"labels": LABELS + 1}, "labels holds 3, expected classes from 0 to 2"),
+        ({"labels": LABELS + 1}, "labels holds 3, expected the model's classes, 0 to 2"),
         ({"labels": LABELS[:3]}, "labels has shape .* for 14 images"),
         ({"labels": None}, "there are no labels"),
-        ({"metric": lambda output, _: output}, "expected one number for each image"),
+        ({"metric": lambda output, _: output}, "expected one number per image"),
     ],
 )
 def test_refusals(options, message):
@@ -413,7 +413,7 @@ def test_probabilities_are_turned_into_logits_or_it_is_said(capsys):
     for key in plain.ablated:
         np.testing.assert_allclose(found.ablated[key], plain.ablated[key], atol=1e-5)
     gn.ablate(ending, IMAGES, LABELS, "0.conv2")
-    assert "look like probabilities, and are read as logits; pass to_logits=torch.log" in capsys.readouterr().err
+    assert "look like probabilities but are read as logits; pass to_logits=torch.log" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("squeezed", [False, True])
@@ -454,11 +454,11 @@ def test_one_logit_a_pixel_is_that_of_class_1(squeezed):
     ("labels", "message"),
     [
         ([float("nan")] * 14, "labels holds nan, expected classes from 0 to 2"),
-        ([float("inf")] * 14, "labels holds inf, expected classes from 0 to 2"),
-        ([0.5] * 14, r"labels holds 0\.5, expected classes from 0 to 2"),
-        ([0, 7] * 7, "labels holds 7, expected classes from 0 to 2"),
-        (["cat"] * 14, "labels are no array of numbers"),
-        ([[1], [1, 0]] * 7, "labels are no array of numbers"),
+        ([float("inf")] * 14, "labels holds inf, expected the model's classes, 0 to 2"),
+        ([0.5] * 14, r"labels holds 0\.5, expected the model's classes, 0 to 2"),
+        ([0, 7] * 7, "labels holds 7, expected the model's classes, 0 to 2"),
+        (["cat"] * 14, "labels is not an array of numbers"),
+        ([[1], [1, 0]] * 7, "labels is not an array of numbers"),
     ],
 )
 def test_what_is_no_label_is_refused(labels, message):

@@ -154,8 +154,8 @@ def broken(**values):
         ({"layers": "conv9"}, "no layer 'conv9' in TinyNet"),
         ({"labels": LABELS[:3]}, r"labels have shape \(3,\) for 23 images"),
         ({"labels": LABELS - 1}, "labels hold -1, expected 0, 1, 2 and so on"),
-        ({"classes": ["a", "b"]}, "labels hold 2, expected classes from 0 to 1, one for each name"),
-        ({"labels": LABELS[:, None] * [1, 1]}, "hold other numbers than 0 and 1"),
+        ({"classes": ["a", "b"]}, "labels holds 2, expected classes from 0 to 1, one for each name"),
+        ({"labels": LABELS[:, None] * [1, 1]}, "holds numbers other than 0 and 1"),
         ({"images": PIXELS / 0}, "image 0 has NaN or infinite pixels"),
     ],
 )
@@ -183,14 +183,14 @@ def test_files_that_cannot_be_read_or_written_are_named(tmp_path):
     found = gn.channels(TinyNet(), IMAGES, LABELS)
     with pytest.raises(InputError, match=r"expected one that ends in \.npz"):
         found.save(tmp_path / "channels.json")
-    with pytest.raises(InputError, match=r"none\.npz does not exist, expected a file that Channels\.save wrote"):
+    with pytest.raises(InputError, match=r"none\.npz does not exist, expected a file written by Channels\.save"):
         gn.Channels.load(tmp_path / "none.npz")
     file = found.save(tmp_path / "channels.npz")
     file.write_bytes(file.read_bytes()[:-200])
-    with pytest.raises(InputError, match=r"channels\.npz is no file that Channels\.save wrote, or is damaged"):
+    with pytest.raises(InputError, match=r"channels\.npz was not written by Channels\.save, or is damaged"):
         gn.Channels.load(file)
     np.savez(file, document=np.array('{"images": 3}'))
-    with pytest.raises(InputError, match=r"channels\.npz is damaged .*; ask glassnet\.channels again"):
+    with pytest.raises(InputError, match=r"channels\.npz is damaged .*; call glassnet\.channels again"):
         gn.Channels.load(file)
 
 
@@ -277,13 +277,13 @@ def test_a_threshold_from_a_part_of_the_places_is_as_far_off_as_is_said(monkeypa
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"masks": make_masks()[:4]}, r"masks have shape \(4, 20, 20\) and type uint8 for 23 images"),
+        ({"masks": make_masks()[:4]}, r"masks has shape \(4, 20, 20\) and type uint8 for 23 images"),
         ({"masks": make_masks() / 2}, "type float64 for 23 images, expected whole numbers"),
         ({"masks": make_masks() * 0 + 255}, "nothing but 255"),
-        ({"masks": make_masks(), "classes": ["a", "b"]}, "masks hold classes from 0 to 2, expected 0 to 1"),
-        ({"masks": make_masks(), "labels": LABELS}, "labels and masks are given, and no classes"),
-        ({"masks": make_masks() + 1, "labels": LABELS, "classes": "abc"}, "masks hold classes from 0 to 3, expected"),
-        ({"labels": make_masks()}, "pass them as masks"),
+        ({"masks": make_masks(), "classes": ["a", "b"]}, "masks holds classes from 0 to 2, expected 0 to 1"),
+        ({"masks": make_masks(), "labels": LABELS}, "labels and masks are given without classes"),
+        ({"masks": make_masks() + 1, "labels": LABELS, "classes": "abc"}, "masks holds classes from 0 to 3, expected"),
+        ({"labels": make_masks()}, "pass it as masks"),
     ],
 )
 def test_masks_that_do_not_fit_are_refused(options, message):

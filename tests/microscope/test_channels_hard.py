@@ -153,13 +153,13 @@ def test_a_model_that_views_pixels_in_torchs_own_order():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (Branching, "layer 'deep' ran 0 times for images 8 to 11, and 1 time for the first images: it does not run"),
+        (Branching, "layer 'deep' ran 0 times for images 8 to 11 but 1 time for the first images; choose layers"),
         (MoreOften, "layer 'deep' ran 2 times for images 8 to 11, and 1 time for the first images"),
         (
             MoreChannels,
-            r"layer 'wide' gives a tensor of shape \(4, 4, 4, 4\) for 4 images, and of \(2, 2, 4, 4\) for",
+            r"layer 'wide' gives shape \(4, 4, 4, 4\) for 4 images but \(2, 2, 4, 4\) for",
         ),
-        (OtherSize, r"layer 'wide' gives a tensor of shape \(4, 2, 2, 2\) for 4 images, and of \(2, 2, 4, 4\) for 2"),
+        (OtherSize, r"layer 'wide' gives shape \(4, 2, 2, 2\) for 4 images but \(2, 2, 4, 4\) for 2"),
     ],
 )
 @pytest.mark.parametrize("labels", [None, np.arange(20) % 2])
@@ -189,7 +189,7 @@ def test_a_relu_and_the_layer_before_it_are_what_each_is_alone(inplace, labels):
 
 def test_a_relu_that_takes_something_else_in_some_batch_is_refused():
     net = Rectified(other=True)
-    with pytest.raises(InputError, match="layer 'relu' takes what 'conv' gives for the first images, and something"):
+    with pytest.raises(InputError, match="layer 'relu' takes the output of 'conv' for the first images but not"):
         gn.channels(net, by_turns(), layers=["conv", "relu"], batch_size=4)
     assert gn.channels(net, by_turns(), layers="relu", batch_size=4)["relu"].images == 20
 

@@ -99,4 +99,4 @@ def test_circular_padding_is_followed():
 def test_layers_of_a_kind_that_cannot_be_looked_at_are_named(capsys):
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.MaxPool2d(2, return_indices=True))
     assert list(gn.channels(net, torch.rand(4, 3, 8, 6), layers="all")) == ["0"]
-    assert "left out 1: it gives a tuple instead of a tensor; ask for a layer inside it." in capsys.readouterr().err
+    assert "left out 1: it gives a tuple instead of a tensor; choose a layer inside it." in capsys.readouterr().err

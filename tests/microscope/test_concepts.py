@@ -311,18 +311,21 @@ def test_a_score_that_hangs_on_nothing_has_no_importance():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"layer": "relu"}, "layer 'relu' gives other numbers of channels each time; ask for one call, as 'relu:0'"),
-        ({"layer": "conv2"}, "gives negative activations, down to -.*; ask for a layer after a ReLU"),
+        (
+            {"layer": "relu"},
+            "the calls of layer 'relu' give different numbers of channels; name one call",
+        ),
+        ({"layer": "conv2"}, "gives negative activations, down to -.*; choose a layer after a ReLU"),
         ({"k": 9}, "k is 9, expected 1 to 8 concepts"),
         ({"target": 3}, "target is 3, expected a class from 0 to 2"),
-        ({"target": lambda output: output}, "expected a score for each image"),
+        ({"target": lambda output: output}, "expected one score per image"),
         ({"points": 12}, "points is 12, expected a power of two"),
         ({"points": 4.0}, r"points is 4\.0, expected a whole number"),
         ({"k": 2.5}, r"k is 2\.5, expected a whole number"),
         ({"k": 0}, "k is 0, expected at least 1"),
         ({"seed": -1}, "seed is -1, expected 0 to 4294967295"),
-        ({"most_rows": 0}, "most_rows is 0, expected at least k, which is 2"),
-        ({"most_rows": 1}, "most_rows is 1, expected at least k, which is 2"),
+        ({"most_rows": 0}, "most_rows is 0, expected at least k = 2"),
+        ({"most_rows": 1}, "most_rows is 1, expected at least k = 2"),
         ({"top": 0}, "top is 0, expected at least 1"),
         ({"target": True}, "target is True, expected a class from 0 to 2"),
         ({"target": np.int64(3)}, "target is .*3.*, expected a class from 0 to 2"),
@@ -337,7 +340,7 @@ def test_refusals(options, message):
 def test_dead_and_broken_layers_are_refused():
     net = TinyNet()
     net.conv2.bias.data[:] = -1000
-    with pytest.raises(InputError, match="gives nothing but zeros"):
+    with pytest.raises(InputError, match="gives only zeros"):
         gn.concepts(net, IMAGES, "relu:1", 2)
     net.conv2.bias.data[1] = float("nan")
     with pytest.raises(InputError, match="gives NaN or infinity for image 0"):

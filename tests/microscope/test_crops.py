@@ -81,9 +81,9 @@ def test_what_cannot_be_cut_out_is_said():
         found.crops(IMAGES, "fc9", 0)
     with pytest.raises(InputError, match="channel is 8, expected 0 to 7, the channels of conv2"):
         found.crops(IMAGES, "conv2", 8)
-    with pytest.raises(InputError, match=r"images are 3 of 16 x 16 pixels, .*pass those that were looked at"):
+    with pytest.raises(InputError, match=r"there are 3 images of 16 x 16 pixels, .*pass the images given to channels"):
         found.crops(IMAGES[:3], "conv2", 0)
-    with pytest.raises(InputError, match=r"images are 23 of 6 x 16 pixels, .*pass those that were looked at"):
+    with pytest.raises(InputError, match=r"there are 23 images of 6 x 16 pixels, .*pass the images given to channels"):
         found.crops(IMAGES[:, :, :6], "bn", 0)
 
 

@@ -176,7 +176,7 @@ def test_a_map_that_does_not_divide_the_picture_is_cut_to_what_is_seen(padding, 
     ("options", "message"),
     [
         ({"size": 12.5}, r"size is 12\.5, expected a whole number"),
-        ({"size": (12,)}, r"size is \(12,\), expected one number of pixels, or two"),
+        ({"size": (12,)}, r"size is \(12,\), expected a number of pixels, or a height"),
         ({"size": (12, 0)}, "size is 0, expected at least 1"),
         ({"place": 3, "objective": "neuron"}, "place is 3, expected a row and a column"),
         ({"place": (1.5, 2), "objective": "neuron"}, r"place is \(1\.5, 2\), expected a row and a column"),
@@ -296,7 +296,7 @@ def test_a_layer_of_tokens_is_read_as_a_map():
 
 
 def test_a_layer_that_runs_twice_is_asked_for_by_its_call():
-    with pytest.raises(gn.InputError, match="runs 2 times; ask for one of its calls: 'conv:0' or 'conv:1'"):
+    with pytest.raises(gn.InputError, match="runs 2 times; choose one of its calls: 'conv:0' or 'conv:1'"):
         gn.visualize(Twice(), "conv", **QUICK)
     first, second = (gn.visualize(Twice(), f"conv:{number}", **QUICK) for number in range(2))
     assert first.layer == "conv:0"
@@ -348,7 +348,7 @@ def test_nan_and_what_has_no_gradient_are_refused_in_a_sentence():
             with torch.no_grad():
                 return super().forward(images)
 
-    with pytest.raises(gn.InputError, match="has no gradient path from the images"):
+    with pytest.raises(gn.InputError, match="no gradient path leads from layer"):
         gn.visualize(Rounded(), "conv2", **QUICK)
 
 
@@ -385,19 +385,19 @@ def test_likeness_is_that_of_plain_loops():
     [
         ({"channels": [8]}, "no channel 8 in layer 'conv2': it has 8, from 0 to 7"),
         ({"channels": []}, "expected numbers of channels"),
-        ({"objective": "pixel"}, "objective is 'pixel', expected channel, neuron or a direction"),
+        ({"objective": "pixel"}, "objective is 'pixel', expected channel, neuron, or a direction"),
         ({"objective": [1.0, 2.0]}, r"objective has shape \(2,\), expected a direction \(8,\)"),
         ({"objective": np.zeros(8)}, "a direction of zeros"),
-        ({"objective": np.ones(8), "channels": [1]}, "leave channels out"),
+        ({"objective": np.ones(8), "channels": [1]}, "leave one of them out"),
         ({"objective": "neuron", "place": (9, 0)}, "expected a row and a column"),
-        ({"place": (0, 0)}, "place is of a neuron"),
+        ({"place": (0, 0)}, "place applies only to a neuron"),
         ({"steps": 0}, "steps is 0"),
         ({"rate": 0.0}, "rate is 0.0"),
         ({"norm": -1.0}, "norm is -1.0"),
         ({"level": 2.0}, "level is 2.0"),
         ({"diversity": -1.0}, "diversity is -1.0"),
         ({"real": torch.full((2, 3, 12, 12), -2.0)}, "real has values from -2 to -2, expected 0 to 1"),
-        ({"layer": "conv"}, "stands for 2 layers"),
+        ({"layer": "conv"}, "means 2 layers"),
         ({"layer": "conv9"}, "no layer 'conv9'"),
     ],
 )

@@ -49,33 +49,33 @@ def ablate(
 ) -> Ablation:
     """Measure what a network loses when a channel of a layer is set to zero, or to its mean, channel by channel.
 
-    What comes before the layer, and whatever else does not depend on it, runs once a batch. Operations that leave
-    channels apart, as activations and pools, run twice; of a convolution or linear layer behind them only one channel's
-    columns are computed for each channel. The results are those of whole passes but for rounding, and each batch is
-    checked against one. A network that cannot be traced (Python that reads numbers, random draws, a state that is
-    written) takes a whole pass for each channel, which is said. The model is left as it was found.
+    Whatever does not depend on the layer runs once per batch. Operations that keep channels apart, such as activations
+    and pools, run twice; in the convolution or linear layer after them, only the ablated channel's columns are
+    computed. The results equal those of full passes up to rounding, and each batch is checked against a full pass. A
+    network that cannot be traced (Python that reads numbers, random draws, a state that is written) takes a full pass
+    for each channel, and a message says so. The model is left as it was found.
 
     Args:
-        model: Any module that takes one image batch, or what `forward` gives it.
+        model: Any module that takes a batch of images, or whatever `forward` passes it.
         images: (n, channel, height, width), uint8 or float as the model takes it.
-        labels: Class of each image (n,); yes or no for each label (n, labels); class of each pixel (n, height, width),
-            255 for none; or images to be given back, where None stands for the images themselves. Class scores are read
-            as logits; of a model that ends in a softmax or a sigmoid say so by `to_logits`.
-        layer: One layer: its name, as "conv4" or "relu:1", or the module. Of a layer that runs twice the channel is
-            ablated in both calls, as if its weights were zero, unless one is named.
-        channels: Numbers of the channels; all if not given.
+        labels: The class of each image (n,); yes or no for each label (n, labels); the class of each pixel (n, height,
+            width), 255 for none; or the images to reconstruct, where None stands for the input images. Class scores
+            are read as logits; for a model that ends in a softmax or a sigmoid, pass `to_logits`.
+        layer: One layer: its name, such as "conv4" or "relu:1", or the module. If the layer runs twice, the channel is
+            ablated in both calls, as if its weights were zero, unless one call is named.
+        channels: Numbers of the channels; all by default.
         value: "zero", or "mean" for each channel's mean over all images and pixels, which takes another pass.
-        metric: From a batch's outputs and labels (or images) to one number an image, of which higher is better; in
-            place of what the labels stand for.
-        output: Which part of the model's output is judged, where that is no tensor.
-        to_logits: From a batch's class scores to logits, where the model gives something else: torch.log after a
-            softmax, torch.logit after a sigmoid. Not for images, and not with a metric.
+        metric: A function from a batch's outputs and labels (or images) to one number per image, higher is better. It
+            replaces the measures that the labels imply.
+        output: Which part of the model's output to judge, if the output is not a tensor.
+        to_logits: A function from a batch's class scores to logits, if the model does not return logits: torch.log
+            after a softmax, torch.logit after a sigmoid. Not for images, and not with a metric.
         batch_size: Images per forward pass.
-        forward: How the model is called on a batch, as `explain` takes it.
+        forward: How the model is called on a batch, as in `explain`.
 
     Raises:
-        InputError: There is no such layer or channel, the layer gives no channels, labels do not fit, or `value` is
-            "mean" and the layer gives NaN.
+        InputError: There is no such layer or channel, the layer's output has no channels, the labels do not fit, or
+            `value` is "mean" and the layer's output has NaN.
     """
     check_images(images, batch_size)
     if value not in ("zero", "mean"):
@@ -108,7 +108,7 @@ def _numbers(channels: Sequence[int] | np.ndarray | None, layer: LayerCalls) -> 
     fine = numbers.ndim == 1 and len(numbers) and np.issubdtype(numbers.dtype, np.integer)
     if not fine or numbers.min() < 0 or numbers.max() >= layer.channels or len(set(numbers.tolist())) < len(numbers):
         raise InputError(
-            f"channels is {channels!r}, expected different whole numbers from 0 to {layer.channels - 1}, the channels "
+            f"channels is {channels!r}, expected distinct whole numbers from 0 to {layer.channels - 1}, the channels "
             f"of {layer.name}."
         )
     return numbers.astype(np.int64)
@@ -146,7 +146,7 @@ def _fillings(
     bad = next((int((~one.isfinite()).int().argmax()) for one in means if not one.isfinite().all()), None)
     if bad is not None:
         raise InputError(
-            f"channel {bad} of {layer.name} has no mean, since it gives NaN or infinity; pass value='zero'."
+            f"channel {bad} of {layer.name} has no mean, because it holds NaN or infinity; pass value='zero'."
         )
     return [one.float() for one in means]
 
@@ -225,7 +225,10 @@ class _Totals:
     def result(self, layer: str, value: Value, numbers: np.ndarray, *, replayed: bool) -> Ablation:
         """Return the figures."""
         if self.not_finite:
-            say(f"the network gives NaN or infinite values for {self.not_finite} of {self.images} images as it is.")
+            say(
+                f"the network gives NaN or infinite values for {self.not_finite} of {self.images} images, even without "
+                "ablation."
+            )
         n = self.images
         figures = {key: (one / n).cpu().numpy() for key, one in self.each.items()}
         by_class = {key: (one.cpu() / self.in_class).numpy() for key, one in self.by_class.items()}

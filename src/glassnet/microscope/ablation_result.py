@@ -27,19 +27,19 @@ class Ablation(Shown):
     """What a network loses with each channel of a layer.
 
     Attributes:
-        layer: The layer, as it was asked for.
-        value: What took a channel's place: "zero" or "mean".
-        channels: Numbers of the channels ablated (m,), in the order of all else here.
+        layer: The layer, named as in the call.
+        value: What replaced the channel: "zero" or "mean".
+        channels: Numbers of the ablated channels (m,); all other arrays are in this order.
         images: Number of images.
         kind: What was judged: classification, multilabel, segmentation, reconstruction or metric.
-        baseline: By measure, the figure of the network as it is.
-        ablated: By measure, the figure with each channel ablated (m,).
-        baseline_by_class: By measure, the figure for each class (k,); NaN for a class without images.
-        ablated_by_class: So with each channel ablated (m, k).
-        standard_errors: By measure that is a mean over images, the standard error of its change, each image paired with
-            itself (m,): s(d) / sqrt(n). NaN of one image.
-        replayed: Whether what comes before the layer ran once a batch; False where the network cannot be traced, and
-            every channel took a whole pass.
+        baseline: For each measure, the value without ablation.
+        ablated: For each measure, the value with each channel ablated (m,).
+        baseline_by_class: For each measure, the value for each class (k,); NaN for a class without images.
+        ablated_by_class: The same with each channel ablated (m, k).
+        standard_errors: For each measure that is a mean over images, the standard error of its change, paired by image
+            (m,): s(d) / sqrt(n). NaN for a single image.
+        replayed: Whether the part before the layer ran once per batch; False if the network cannot be traced, so that
+            every channel took a full pass.
     """
 
     layer: str
@@ -56,14 +56,14 @@ class Ablation(Shown):
 
     @property
     def measure(self) -> str:
-        """The first measure: accuracy, exact_match, mean_iou, psnr or metric."""
+        """Name of the first measure: accuracy, exact_match, mean_iou, psnr or metric."""
         return next(iter(self.baseline))
 
     def lost(self, measure: str | None = None) -> Float64[np.ndarray, " m"]:
-        """Return what each channel's ablation costs (m,): positive is worse, of a loss a rise as of an accuracy a fall.
+        """Return what each channel's ablation costs (m,): positive is worse, a fall in accuracy or a rise in loss.
 
         Args:
-            measure: The first if not given.
+            measure: Name of the measure; the first by default.
         """
         key = measure or self.measure
         return _sign(key) * (self._known(self.ablated, key) - self.baseline[key]) + 0.0  # no -0
@@ -78,14 +78,14 @@ class Ablation(Shown):
         return _sign(key) * (self._known(self.ablated_by_class, key) - self.baseline_by_class[key]) + 0.0
 
     def loses_most(self, channel: int, measure: str | None = None) -> tuple[int, float] | None:
-        """Return the class that loses most without a channel, and how much; of equals the first.
+        """Return the class that loses most without a channel, and how much; the first class if several are equal.
 
         Args:
             channel: The channel's number.
-            measure: The first of those by class if not given.
+            measure: Name of a measure by class; the first by default.
 
         Returns:
-            None where no class loses, or there are no classes.
+            None if no class loses or there are no classes.
 
         Raises:
             InputError: The channel was not ablated.
@@ -100,14 +100,14 @@ class Ablation(Shown):
         return worst, float(lost[worst])
 
     def interval(self, channel: int, measure: str | None = None) -> Interval | None:
-        """Bound what a channel's ablation costs at 95%: d ± 1.96 s(d) / sqrt(n), of the change d of each image.
+        """Return the 95% interval of what a channel's ablation costs: d ± 1.96 s(d) / sqrt(n), d each image's change.
 
         Args:
             channel: The channel's number.
-            measure: The first if not given.
+            measure: Name of the measure; the first by default.
 
         Returns:
-            None where no image changes, or the measure is no mean over images, as a mean IoU.
+            None if no image changes, or if the measure is not a mean over images, such as mean IoU.
 
         Raises:
             InputError: The channel was not ablated.
@@ -118,14 +118,14 @@ class Ablation(Shown):
         return (lost - NORMAL * error, lost + NORMAL * error) if error > 0 else None
 
     def order(self, measure: str | None = None) -> Int64[np.ndarray, " m"]:
-        """Return the channels' numbers, the one that costs most first; equals, and NaN at the end, by number."""
+        """Return the channels' numbers, the most costly first; ties by number, NaN last."""
         lost = self.lost(measure)
         return self.channels[np.lexsort((self.channels, -np.nan_to_num(lost, nan=-np.inf)))]
 
     def _place(self, channel: int) -> int:
         places = np.flatnonzero(self.channels == channel)
         if not len(places):
-            raise InputError(f"channel {channel} of {self.layer} was not ablated; pass channels=… to ablate.")
+            raise InputError(f"channel {channel} of {self.layer} was not ablated; call ablate with channels=….")
         return int(places[0])
 
     def _known(self, figures: Mapping[str, np.ndarray], measure: str) -> np.ndarray:
@@ -143,7 +143,7 @@ class Ablation(Shown):
         )
 
     def table(self, most: int | None = None) -> Table:
-        """Lay out the channels, the one that costs most first."""
+        """Return a table of the channels, the most costly first."""
         heads = [f"{key.replace('_', ' ')} lost" for key in self.baseline]
         lost = {key: self.lost(key) for key in self.baseline}
         place = {int(channel): row for row, channel in enumerate(self.channels)}
@@ -159,7 +159,7 @@ class Ablation(Shown):
         return self.table(SHOWN_CHANNELS)
 
     def to_json(self) -> dict[str, Any]:
-        """Return all figures as JSON values; None for what has no figure."""
+        """Return all values as JSON; None where there is no value."""
         return {
             "layer": self.layer,
             "value": self.value,

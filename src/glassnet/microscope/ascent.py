@@ -107,8 +107,8 @@ class Ascent:
         maps, aim = self._maps(pictures, self.window or self.watched), self.aim
         if not maps.requires_grad:
             raise InputError(
-                f"layer '{self.watched.layer.name}' has no gradient path from the images, as under torch.no_grad() or "
-                "after a rounding; ask for another layer."
+                f"no gradient path leads from layer '{self.watched.layer.name}' to the images, because of "
+                "torch.no_grad() or a rounding, for example; choose another layer."
             )
         if self.window is not None:
             aim = replace(aim, place=self.window.place)

@@ -28,31 +28,31 @@ SHOWN_CHANNELS = 12
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class LayerChannels(Shown):
-    """What the c channels of one layer respond to; k classes. NaN stands for what has no figure.
+    """What the c channels of one layer respond to, for k classes. NaN means that there is no value.
 
-    An image's activation of a channel is the highest over the layer's map, but for the means.
+    An image's activation of a channel is the maximum over the layer's map, except in the means.
 
     Attributes:
         layer: The layer.
         images: Number of images.
-        size: Rows and columns of the layer's map; 1 x 1 of vectors.
-        top_images: Numbers of the images with the highest activation, the highest first, equals by number (c, top).
+        size: Rows and columns of the layer's map; 1 x 1 for vectors.
+        top_images: Numbers of the images with the highest activation, highest first, ties by number (c, top).
         top_activations: These activations (c, top).
-        top_places: Row and column of these activations in the layer's map, of equals the first (c, top, 2).
-        boxes: What the channel sees from there, as (x0, y0, x1, y1) in pixels, x1 and y1 excluded, cut off at the
-            image's borders (c, top, 4): the receptive field. None where it is not known.
-        active: Share of the images that activate the channel at all (c,): above 0 somewhere in what the layer gives.
+        top_places: Row and column of these activations in the layer's map, the first if several are equal (c, top, 2).
+        boxes: The receptive-field box at that place, as (x0, y0, x1, y1) in pixels, x1 and y1 excluded, clipped to the
+            image (c, top, 4). None where it is not known.
+        active: Share of the images that activate the channel (c,): its output is above 0 somewhere.
         means: Mean activation over all images and places (c,).
-        class_means: So over the images of each class (c, k); NaN of a class without images. None without labels.
-        rectified_means: So of max(x, 0), which is what a ReLU that takes the layer's output lets through (c, k).
-        selectivity: (m - m') / (m + m'), with m the highest of the rectified means and m' the mean of those of the
-            other classes: 0 where all classes are alike, 1 where one alone activates the channel (c,). NaN of a channel
-            that no class activates, or with fewer than two classes. Morcos et al. 2018, https://arxiv.org/abs/1803.06959.
-        auroc: Area under the ROC curve of the channel as a detector of each class: how probably an image of the class
-            activates it more than one of no such class, half for equals (c, k).
+        class_means: The same over the images of each class (c, k); NaN for a class without images. None without labels.
+        rectified_means: The same of max(x, 0), what a ReLU on the layer's output would pass (c, k).
+        selectivity: (m - m') / (m + m'), where m is the highest rectified mean and m' the mean over the other classes
+            (c,): 0 if all classes are alike, 1 if only one activates the channel. NaN for a channel that no class
+            activates, or with fewer than two classes. Morcos et al. 2018, https://arxiv.org/abs/1803.06959.
+        auroc: Area under the ROC curve of the channel as a detector of each class: the probability that an image of the
+            class activates it more than an image of no such class, ties counting half (c, k).
         thresholds: Activation that 0.5% of all places exceed (c,). None without masks.
-        iou: Intersection over union, over all images, of each class's pixels with those where the map, resized
-            bilinearly to the mask, exceeds the threshold by more than a millionth of it, which may be rounding (c, k).
+        iou: Intersection over union, over all images, of each class's pixels and the pixels where the map, resized
+            bilinearly to the mask, exceeds the threshold by more than a millionth of it (less may be rounding) (c, k).
             None without masks. Bau et al. 2017, https://arxiv.org/abs/1704.05796.
     """
 
@@ -88,14 +88,14 @@ class LayerChannels(Shown):
 
     @property
     def preferred(self) -> Int64[np.ndarray, " c"] | None:
-        """The class with the highest rectified mean, of which the selectivity tells; -1 where it is NaN (c,)."""
+        """The class with the highest rectified mean, to which the selectivity refers; -1 where that is NaN (c,)."""
         if self.rectified_means is None or self.selectivity is None:
             return None
         best = np.nan_to_num(self.rectified_means, nan=-1).argmax(axis=1)
         return np.where(np.isnan(self.selectivity), -1, best)
 
     def order(self) -> Int64[np.ndarray, " c"]:
-        """Return the channels, the most selective first; without classes by activation; dead ones last."""
+        """Return the channels, the most selective first; without classes, by activation. Dead channels come last."""
         keys = self.top_activations[:, 0] if self.selectivity is None else self.selectivity
         return np.lexsort((np.arange(len(self)), -np.nan_to_num(keys, nan=-np.inf), self.is_dead))
 
@@ -110,10 +110,10 @@ class LayerChannels(Shown):
         return f"LayerChannels({', '.join(words)})"
 
     def table(self, most: int | None = None, classes: tuple[str, ...] | None = None) -> Table:
-        """Lay out the channels, the most selective first.
+        """Return a table of the channels, the most selective first.
 
         Args:
-            most: Rows; all if not given.
+            most: Number of rows; all by default.
             classes: Names of the classes.
         """
         columns: dict[str, Callable[[int], str]] = {
@@ -157,7 +157,7 @@ class Channels(Shown):
     Attributes:
         layers: By name, in the network's order.
         images: Number of images.
-        classes: Names of the classes; numbers where they have none; None without labels or masks.
+        classes: Names of the classes, or their numbers if they have no names; None without labels or masks.
     """
 
     layers: Mapping[str, LayerChannels]
@@ -183,37 +183,38 @@ class Channels(Shown):
         return len(self.layers)
 
     def crops(self, images: Images | ImageRows, layer: str, channel: int) -> list[Shaped[np.ndarray, "c height width"]]:
-        """Cut out of a channel's strongest images what it sees where it is highest, the strongest first.
+        """Crop a channel's strongest images to the receptive-field box of the maximum, the strongest image first.
 
         Args:
-            images: Those that the channels were asked over.
+            images: The images passed to `channels`.
             layer: Name of the layer.
             channel: Number of the channel.
 
         Returns:
-            Part of each image (c, height, width), of its type; smaller at a border.
+            Part of each image (c, height, width), of the same type; smaller at a border.
 
         Raises:
-            InputError: There is no such layer or channel, what the layer sees is not known, or the images are others.
+            InputError: There is no such layer or channel, its receptive field is not known, or these are other images.
         """
         one = self[layer]
         if not 0 <= channel < len(one):
             raise InputError(f"channel is {channel}, expected 0 to {len(one) - 1}, the channels of {layer}.")
         if one.boxes is None:
-            raise InputError(f"it is not known which pixels {layer} sees, so there are no crops of it.")
+            raise InputError(f"the receptive field of {layer} is not known, so there are no crops of it.")
         numbers, boxes = one.top_images[channel], one.boxes[channel]
         count, height, width = len(images), int(images.shape[2]), int(images.shape[3])
         if numbers.max() >= count or (boxes[:, 2:].max(axis=0) > (width, height)).any():
             raise InputError(
-                f"images are {count} of {height} x {width} pixels, and {layer} sees {boxes[:, 3].max()} rows and "
-                f"{boxes[:, 2].max()} columns of images up to {numbers.max()}; pass those that were looked at."
+                f"there are {count} images of {height} x {width} pixels, but the boxes of {layer} reach row "
+                f"{boxes[:, 3].max()}, column {boxes[:, 2].max()} and image {numbers.max()}; pass the images given to "
+                "channels."
             )
         cut = zip(numbers.tolist(), boxes.tolist(), strict=True)
         return [_array(images[number : number + 1])[0, :, y0:y1, x0:x1].copy() for number, (x0, y0, x1, y1) in cut]
 
     @property
     def dead(self) -> dict[str, tuple[int, ...]]:
-        """By layer that has some, the numbers of the channels that no image activates."""
+        """The numbers of the channels that no image activates, for each layer that has some."""
         return {name: one.dead for name, one in self.layers.items() if one.dead}
 
     def __repr__(self) -> str:
@@ -223,7 +224,7 @@ class Channels(Shown):
         return f"Channels({count:,} channels of {len(self)} layers, {self.images:,} images{classes}, {dead:,} dead)"
 
     def table(self) -> Table:
-        """Lay out the layers: channels, dead ones, the median selectivity, and the best detector of a class."""
+        """Return a table of the layers: channels, dead channels, median selectivity, and the best class detector."""
         heads = ["layer", "map", "channels", "dead", "median active"]
         heads += ["median selectivity", "best detector"] if self.classes is not None else []
         rows = []
@@ -239,15 +240,16 @@ class Channels(Shown):
         return self.table()
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write all figures to a file, which `Channels.load` reads and NumPy too.
+        """Write all values to a file that `Channels.load` and NumPy can read.
 
-        It holds an array for each figure, as in data["layers/conv1/auroc"], and all else as JSON in data["document"].
+        Each array has a key such as data["layers/conv1/auroc"]; everything else is JSON in data["document"]. The file
+        is written completely or not at all.
 
         Args:
-            path: File to write, .npz, whole or not at all.
+            path: File to write, ending in .npz.
 
         Raises:
-            InputError: The ending is another, or nothing can be written there.
+            InputError: The name does not end in .npz, or the file cannot be written.
         """
         if Path(path).suffix.lower() != ".npz":
             raise InputError(f"the path is {os.fspath(path)}, expected one that ends in .npz.")
@@ -258,7 +260,7 @@ class Channels(Shown):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Channels:
-        """Read what `save` wrote.
+        """Read a file written by `save`.
 
         Raises:
             InputError: There is no such file, or it is damaged.
@@ -268,15 +270,13 @@ class Channels(Shown):
                 arrays = {name: file[name] for name in file.files}
             document = json.loads(str(arrays.pop("document")))
         except FileNotFoundError:
-            raise InputError(f"{os.fspath(path)} does not exist, expected a file that Channels.save wrote.") from None
+            raise InputError(f"{os.fspath(path)} does not exist, expected a file written by Channels.save.") from None
         except Exception as error:  # zip, zlib, NumPy and JSON each raise their own on damaged bytes
-            raise InputError(
-                f"{os.fspath(path)} is no file that Channels.save wrote, or is damaged ({error})."
-            ) from None
-        return decode(cls, document, arrays, source=os.fspath(path), again="ask glassnet.channels again.")
+            raise InputError(f"{os.fspath(path)} was not written by Channels.save, or is damaged ({error}).") from None
+        return decode(cls, document, arrays, source=os.fspath(path), again="call glassnet.channels again.")
 
     def to_json(self) -> dict[str, Any]:
-        """Return all figures as JSON values; None for what has no figure."""
+        """Return all values as JSON; None where there is no value."""
         return {
             "images": self.images,
             "classes": None if self.classes is None else list(self.classes),

@@ -50,35 +50,36 @@ def concepts(
     batch_size: int = 128,
     forward: ModelCall | None = None,
 ) -> Concepts:
-    """Factor a layer's activations into k non-negative concepts, and measure what a score owes to each.
+    """Factor a layer's activations into k non-negative concepts, and measure how much a score depends on each.
 
-    A ≈ U W by least squares, U and W not negative; a row of A is what the layer gives at one position of one image,
-    which sees a crop of the size of the receptive field. (CRAFT factors crops that are resized to the whole image's
-    size and averaged, a scale the network was not trained on.) A concept's importance is the total Sobol index of its
-    mask m in the score of g((m U) W), with g what follows the layer, m uniform in [0, 1], by Jansen's estimator. Each
-    image has masks of its own, so that the interval over images holds the error of the masks as well.
+    A ≈ U W by least squares, with U and W non-negative. A row of A is the layer's output at one position of one image,
+    which sees a crop the size of the receptive field. (CRAFT factors crops that are resized to the size of the whole
+    image and averaged, a scale the network was not trained on.) A concept's importance is the total Sobol index of its
+    mask m in the score of g((m U) W), where g is the network after the layer and m is uniform in [0, 1]; Jansen's
+    estimator is used. Each image has its own masks, so the interval over images includes the error of the masks.
 
     Fel et al. 2023, https://arxiv.org/abs/2211.10154.
 
     Args:
-        model: Any module that takes one image batch, or what `forward` gives it; it is left as it was found.
-        images: (n, channel, height, width), uint8 or float as the model takes it; those of one class, as a rule. Their
+        model: Any module that takes a batch of images, or whatever `forward` passes it; it is left as it was found.
+        images: (n, channel, height, width), uint8 or float as the model takes it; usually images of one class. Their
             activations at the layer are held in memory.
-        layer: One layer whose activations are not negative, as a ReLU: its name or the module.
+        layer: One layer with non-negative activations, such as a ReLU: its name or the module.
         k: Number of concepts.
-        target: Class whose score is explained; or a function from the output to a score for each image; each image's
-            highest class if not given.
-        seed: Of the factorisation and the masks.
+        target: The class whose score is explained, or a function from the output to one score per image; each image's
+            highest class by default.
+        seed: Seed of the factorisation and the masks.
         points: n of the n (k + 2) masks of an image, a power of two.
-        top: Images kept for each concept, the strongest.
-        most_rows: Positions that the concepts are fitted to, drawn by seed; coefficients are computed for all.
-        output: Which part of the model's output holds the scores, where that is no tensor.
+        top: Number of strongest images kept for each concept.
+        most_rows: Number of positions that the concepts are fitted to, drawn at random; coefficients are computed for
+            all positions.
+        output: Which part of the model's output holds the scores, if the output is not a tensor.
         batch_size: Images per forward pass.
-        forward: How the model is called on a batch, as `explain` takes it.
+        forward: How the model is called on a batch, as in `explain`.
 
     Raises:
-        InputError: There is no such layer or class; the layer runs twice, or gives NaN, negative numbers or nothing but
-            zeros; there are fewer channels or active positions than concepts.
+        InputError: There is no such layer or class; the layer runs twice, or its output has NaN, negative numbers or
+            only zeros; or there are fewer channels or active positions than concepts.
     """
     check_images(images, batch_size)
     k, points, top, seed = _checked(k, points, top, most_rows, seed)
@@ -86,7 +87,7 @@ def concepts(
     found = find_layer(model, layer, images, call)
     if len(found.readings) > 1:
         raise InputError(
-            f"layer '{found.module}' runs {len(found.readings)} times; ask for one call, as '{found.module}:0'."
+            f"layer '{found.module}' runs {len(found.readings)} times; name one call, such as '{found.module}:0'."
         )
     field = _field(model, found, images, call)
     with undisturbed(model) as put_back, torch.no_grad():
@@ -116,9 +117,9 @@ def _checked(k: int, points: int, top: int, most_rows: int, seed: int) -> tuple[
     """
     k, points = checked_integer("k", k, least=1), checked_integer("points", points)
     if points < 2 or points & (points - 1):
-        raise InputError(f"points is {points}, expected a power of two of at least 2, as 32.")
+        raise InputError(f"points is {points}, expected a power of two of at least 2, such as 32.")
     if checked_integer("most_rows", most_rows) < k:
-        raise InputError(f"most_rows is {most_rows}, expected at least k, which is {k}.")
+        raise InputError(f"most_rows is {most_rows}, expected at least k = {k}.")
     return k, points, checked_integer("top", top, least=1), checked_integer("seed", seed, least=0, most=2**32 - 1)
 
 
@@ -239,10 +240,10 @@ def _check(maps: np.ndarray, layer: str) -> None:
     if maps.min() < -ROUNDING * np.abs(maps).max():
         raise InputError(
             f"layer '{layer}' gives negative activations, down to {maps.min():.3g}, which have no non-negative "
-            "factors; ask for a layer after a ReLU."
+            "factors; choose a layer after a ReLU."
         )
     if not (maps > 0).any():
-        raise InputError(f"layer '{layer}' gives nothing but zeros for these images; ask for another layer.")
+        raise InputError(f"layer '{layer}' gives only zeros for these images; choose another layer.")
 
 
 def _scorer(given: Tensor, target: Target) -> Callable[[Tensor], Tensor]:
@@ -258,7 +259,7 @@ def _scorer(given: Tensor, target: Target) -> Callable[[Tensor], Tensor]:
         def score(output: Tensor) -> Tensor:
             values = function(output)
             if not isinstance(values, Tensor) or values.shape != (size,):
-                raise InputError(f"target gives {describe(values)} for {size} images, expected a score for each image.")
+                raise InputError(f"target gives {describe(values)} for {size} images, expected one score per image.")
             return values
 
         return score

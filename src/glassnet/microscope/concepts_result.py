@@ -22,24 +22,24 @@ class Concepts(Shown):
 
     Attributes:
         layer: The layer.
-        target: The class whose score the importance is of; None for each image's own highest class, or a callable.
+        target: The class whose score was explained; None for each image's highest class, or for a callable.
         images: Number of images.
-        bank: Each concept's direction among the channels, of length 1 (k, c).
-        coefficients: How strong each concept is where: maps of the layer's own size (n, k, h', w').
-        importance: Total Sobol index of each concept, its mean over images (k,): the share of the score's variance that
-            is lost when the concept is held, interactions included; NaN where no image's score varies.
-        intervals: 95% of each mean, by bootstrap over images, each of which has masks of its own, so that it holds the
-            error of these too; None of one image, or where all are the same.
+        bank: Each concept's direction in channel space, of length 1 (k, c).
+        coefficients: How strong each concept is at each place: maps of the layer's own size (n, k, h', w').
+        importance: Total Sobol index of each concept, averaged over images (k,): the share of the score's variance that
+            vanishes when the concept is held fixed, interactions included; NaN if no image's score varies.
+        intervals: 95% interval of each mean, by bootstrap over images. Each image has its own masks, so the interval
+            includes their error. None for a single image, or where all are equal.
         importance_by_image: The indices of each image (n, k).
-        top_images: Numbers of the images with the strongest place of each concept (k, top); -1 where there is none.
+        top_images: Numbers of the images where each concept is strongest (k, top); -1 where there is none.
         top_places: Row and column of these places in the layer's map (k, top, 2).
         top_coefficients: How strong the concept is there (k, top).
-        top_boxes: What the layer sees from there, its receptive field: (x0, y0, x1, y1) in the image's pixels, x1 and
-            y1 excluded (k, top, 4); zeros where there is no place. None where it is not known what the layer sees.
+        top_boxes: The receptive-field box at that place: (x0, y0, x1, y1) in the image's pixels, x1 and y1 excluded
+            (k, top, 4); zeros where there is no place. None if the receptive field is not known.
         reconstruction_error: |A - UW| / |A| (Frobenius) over all images and positions.
-        logit_r2: 1 - |z - z'|² / |z - mean z|², of the outputs z and those z' of the network on UW, which is their
-            share of variance that the concepts keep; None where the outputs have no variance.
-        agreement: Share of the images whose highest class stays on UW; None where the output is no table of classes.
+        logit_r2: 1 - |z - z'|² / |z - mean z|², where z are the outputs and z' those of the network on UW: the share of
+            their variance that the concepts keep; None if the outputs have no variance.
+        agreement: Share of the images whose highest class is the same on UW; None if the output has no classes.
         image_size: Height and width of the images in pixels.
     """
 
@@ -75,14 +75,14 @@ class Concepts(Shown):
         return F.interpolate(own, self.image_size, mode="bilinear", align_corners=False)[:, 0].numpy()
 
     def reconstructed(self) -> Float32[np.ndarray, "n c h w"]:
-        """Return the sum over concepts of coefficient times direction: the activations, but for the error stated."""
+        """Return the sum over concepts of coefficient times direction: the activations up to `reconstruction_error`."""
         return np.einsum("nkhw,kc->nchw", self.coefficients, self.bank, optimize=True)
 
     def __repr__(self) -> str:
         """Say in one line how many concepts there are, and how much of the layer they keep."""
-        kept = "" if self.logit_r2 is None else f", logits kept R² {self.logit_r2:.3f}"
+        kept = "" if self.logit_r2 is None else f", R² of the logits {self.logit_r2:.3f}"
         return (
-            f"Concepts({len(self.bank)} of {self.layer}, {self.images:,} images, activations missed by "
+            f"Concepts({len(self.bank)} of {self.layer}, {self.images:,} images, reconstruction error "
             f"{self.reconstruction_error:.1%}{kept}, first importance {fraction(float(self.importance[0]))})"
         )
 
@@ -99,7 +99,7 @@ class Concepts(Shown):
         return make_table("", ("concept", "importance", "95% interval", "strongest images"), rows)
 
     def to_json(self) -> dict[str, Any]:
-        """Return what is known of each concept as JSON values, without maps; None for what has no figure."""
+        """Return the values of each concept as JSON, without maps; None where there is no value."""
         return {
             "layer": self.layer,
             "target": self.target,

@@ -38,8 +38,8 @@ def fit_bank(
     most = min(len(alive), rows.shape[1])
     if not 1 <= concepts <= most:
         raise InputError(
-            f"k is {concepts}, expected 1 to {most} concepts: the layer has {rows.shape[1]} channels, and "
-            f"{len(alive)} of its positions in these images are active."
+            f"k is {concepts}, expected 1 to {most} concepts: the layer has {rows.shape[1]} channels and "
+            f"{len(alive)} active positions in these images."
         )
     if len(alive) > most_rows:
         alive = np.sort(np.random.default_rng(seed).choice(alive, most_rows, replace=False))

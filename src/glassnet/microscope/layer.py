@@ -52,8 +52,8 @@ class LayerCalls:
         if calls != self.calls:
             images = f"images {start} to {start + size - 1}" if size > 1 else f"image {start}"
             raise InputError(
-                f"layer '{self.module}' ran {_times(calls)} for {images}, and {_times(self.calls)} for the first "
-                "images: it does not run alike in every pass; ask for other layers."
+                f"layer '{self.module}' ran {_times(calls)} for {images} but {_times(self.calls)} for the first "
+                "images; choose layers that run the same number of times in every pass."
             )
 
     def reading(self, call: Call, value: Tensor, size: int) -> Reading:
@@ -65,8 +65,8 @@ class LayerCalls:
         reading = self.readings[call]
         if not reading.fits(value.shape, size):
             raise InputError(
-                f"layer '{self.name}' gives a tensor of shape {tuple(value.shape)} for {size} images, and of "
-                f"{reading.shape} for {reading.images}: it is not laid out alike in every pass; ask for another layer."
+                f"layer '{self.name}' gives shape {tuple(value.shape)} for {size} images but {reading.shape} for "
+                f"{reading.images}: its layout is not the same in every pass; choose another layer."
             )
         return reading
 
@@ -119,7 +119,7 @@ def find_layer(model: nn.Module, layer: str | nn.Module, images: Images | ImageR
     settled = settle_last(model, layer if named is None else named, images, forward=call)
     names, asked = select_layers(model, settled), asked_by_name(model, settled)
     if len(names) > 1:
-        raise InputError(f"layer is {layer!r}, which stands for {len(names)} layers, expected one, as '{names[0]}'.")
+        raise InputError(f"layer is {layer!r}, which means {len(names)} layers; expected one, such as '{names[0]}'.")
     module, number = split_call(names[0])
     known, problems = _read(model, [module], images, call)
     chosen = name_calls(names, asked, problems)
@@ -131,7 +131,9 @@ def find_layer(model: nn.Module, layer: str | nn.Module, images: Images | ImageR
     counts = {_count(reading) for reading in found.values()}
     if len(counts) > 1:
         first = next(iter(chosen))
-        raise InputError(f"layer '{module}' gives other numbers of channels each time; ask for one call, as '{first}'.")
+        raise InputError(
+            f"the calls of layer '{module}' give different numbers of channels; name one call, such as '{first}'."
+        )
     return LayerCalls(names[0], module, found, counts.pop(), len(known))
 
 
@@ -162,7 +164,7 @@ def _left_out(names: Collection[str], problems: Mapping[Call, str]) -> dict[str,
     found: dict[str, list[str]] = {}
     for (module, number), problem in problems.items():
         if problem and {module, f"{module}:{number}"} & set(names):
-            layers = found.setdefault(problem.removesuffix("; ask for another layer"), [])
+            layers = found.setdefault(problem.removesuffix("; choose another layer"), [])
             if module not in layers:
                 layers.append(module)
     return found
@@ -196,13 +198,13 @@ def _plain(output: Any, size: int) -> Reading | None:
 
 def _problem(output: Any, reading: Reading | None, untraced: str) -> str:
     if not isinstance(output, Tensor):
-        return f"gives a {type(output).__name__} instead of a tensor; ask for a layer inside it"
+        return f"gives a {type(output).__name__} instead of a tensor; choose a layer inside it"
     if not output.is_floating_point():
-        return f"gives a tensor of dtype {output.dtype}, expected floating-point numbers; ask for another layer"
-    reason = untraced or "is not laid out alike in every pass"
+        return f"gives a tensor of dtype {output.dtype}, expected floating-point numbers; choose another layer"
+    reason = untraced or "does not have the same layout in every pass"
     if reading is not None:
         reason = reading.problem_as_rows(mean=True)
-    return reason and f"gives a tensor of shape {tuple(output.shape)}, which {reason}; ask for another layer"
+    return reason and f"gives a tensor of shape {tuple(output.shape)}, which {reason}; choose another layer"
 
 
 def _count(reading: Reading) -> int:

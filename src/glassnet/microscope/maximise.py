@@ -43,45 +43,45 @@ def visualize(
     batch_size: int = 64,
     forward: ModelCall | None = None,
 ) -> Visualized:
-    """Find the pictures that drive channels of a layer most, many at a time.
+    """Find the pictures that activate channels of a layer most, many at a time (activation maximisation).
 
-    x* = argmax_x s(t(x)), s being the objective and t random transformations, by Adam over the picture's frequencies
-    (`Canvas`). The model runs up to the layer and no further, in evaluation mode on its own device, and is left as it
-    was found. Equal seeds give equal pictures, bit for bit on a CPU; a channel's picture is the same, up to rounding,
-    whatever is optimised beside it.
+    x* = argmax_x s(t(x)), where s is the objective and t are random transformations; Adam optimises the picture's
+    frequencies (`Canvas`). The model runs only up to the layer, in evaluation mode on its own device, and is left as it
+    was found. Equal seeds give equal pictures, bit for bit on a CPU. A channel's picture does not depend on what else
+    is optimised with it, except for rounding.
 
     Olah et al. 2017, https://distill.pub/2017/feature-visualization.
 
     Args:
-        model: Any module that takes one image batch in [0, 1], or what `forward` gives it.
-        layer: One layer, as `explain` takes them: a name, a name and a call as in "relu:0", or a module.
-        channels: Numbers of channels; None takes all.
+        model: Any module that takes a batch of images in [0, 1], or whatever `forward` passes it.
+        layer: One layer, as in `explain`: a name, a name and a call such as "relu:0", or a module.
+        channels: Numbers of channels; None means all.
         objective: "channel": the mean over the layer's map, which gives a texture; "neuron": the value at one place,
-            which gives one pattern of the size of the receptive field; or a direction (channel,) or several
-            (m, channel), as a difference of two classes at the layer of the logits or a principal component of
-            features, whose mean over the map is meant.
-        place: Row and column of the neuron in the layer's map, or of the direction; a neuron's is the middle if not
-            said.
-        size: Height and width of the pictures in pixels; if not said, those of the real images, else 64. Layers before
-            a linear one take any size.
-        real: Images (n, channel, height, width) in [0, 1] or uint8, against which the pictures are measured. Pictures
-            start at their mean.
-        copies: Pictures of each channel, from other noise.
-        diversity: How much a channel's copies are kept apart, as a share of what they reach: the mean cosine of their
-            Gram matrices at the layer, times this and |s|, is taken off.
-        steps: Of the ascent.
-        rate: Adam's step size, which falls to 0 along a half cosine.
-        transforms: The random transformations' strength; None leaves them out.
-        norm: The largest Euclidean length of a picture's difference from its starting level; None sets no bound but
+            which gives one pattern the size of the receptive field; or a direction (channel,) or several (m, channel),
+            such as the difference of two classes at the logits or a principal component of features. A direction is
+            averaged over the map.
+        place: Row and column of the neuron in the layer's map, or of the direction; for a neuron, the middle by
+            default.
+        size: Height and width of the pictures in pixels; by default the size of the real images, or 64 without them.
+            Layers before a linear layer accept any size.
+        real: Images (n, channel, height, width) in [0, 1] or uint8 to compare the pictures with. Pictures start at
+            their mean.
+        copies: Pictures per channel, each from different noise.
+        diversity: How strongly a channel's copies are kept apart, as a share of what they reach: the mean cosine of
+            their Gram matrices at the layer, times this and |s|, is subtracted.
+        steps: Number of optimisation steps.
+        rate: Adam's learning rate, which falls to 0 along a half cosine.
+        transforms: Strength of the random transformations; None turns them off.
+        norm: The largest Euclidean length of a picture's difference from its starting level; None sets no bound except
             [0, 1].
-        level: Grey level from 0 to 1 at which pictures start; if not said, the real images' mean, else 0.5.
-        seed: Of all that is drawn.
-        batch_size: Pictures at once, and real images at once; it changes memory and time.
+        level: Grey level from 0 to 1 at which pictures start; by default the mean of the real images, or 0.5.
+        seed: Seed of all random draws.
+        batch_size: Pictures, or real images, per batch; it affects memory and time only.
         forward: How the model is called on a batch in [0, 1], as in lambda model, x: model((x - mean) / std).
 
     Raises:
-        InputError: An option cannot be, the layer is unknown, runs several times, has no gradient or gives NaN, or real
-            images do not lie in [0, 1].
+        InputError: An option has an invalid value; the layer is unknown, runs several times, has no gradient or gives
+            NaN; or real images are not in [0, 1].
     """
     steps, copies = checked_integer("steps", steps, least=1), checked_integer("copies", copies, least=1)
     batch_size, seed = checked_integer("batch_size", batch_size, least=1), checked_integer("seed", seed)
@@ -174,7 +174,7 @@ def _size(size: Any) -> tuple[int, int]:
     if not isinstance(size, Sequence | np.ndarray) or isinstance(size, str):
         size = (size, size)
     if len(size) != 2:
-        raise InputError(f"size is {size!r}, expected one number of pixels, or two, a height and a width.")
+        raise InputError(f"size is {size!r}, expected a number of pixels, or a height and a width.")
     return checked_integer("size", size[0], least=1), checked_integer("size", size[1], least=1)
 
 
@@ -182,7 +182,7 @@ def _channels(model: nn.Module) -> int:
     convolution = next((one for one in model.modules() if isinstance(one, nn.Conv2d)), None)
     if convolution is None:
         raise InputError(
-            f"{type(model).__name__} has no convolution that tells how many channels images have; pass real."
+            f"{type(model).__name__} has no convolution to show how many channels its images have; pass real."
         )
     return convolution.in_channels
 
@@ -198,8 +198,8 @@ def _mean(model: nn.Module, real: Images | ImageRows, batch_size: int) -> Float[
         low, high = float(batch.min()), float(batch.max())
         if low < -1e-3 or high > 1.001:
             raise InputError(
-                f"real has values from {low:.3g} to {high:.3g}, expected 0 to 1; pass images as they are before "
-                "normalisation, and forward=lambda model, x: model((x - mean) / std)."
+                f"real has values from {low:.3g} to {high:.3g}, expected 0 to 1; pass images before normalisation, and "
+                "forward=lambda model, x: model((x - mean) / std)."
             )
         total += batch.double().mean(dim=(2, 3)).sum(dim=0).cpu()
     return (total / len(real)).float()

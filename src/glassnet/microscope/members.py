@@ -46,17 +46,17 @@ def of_labels(labels: Any, images: int, classes: Sequence[str] | None) -> Member
     """
     given = labels_as_tensor(labels, images)
     if given.ndim == 3:
-        raise InputError("labels are a class a pixel, expected one an image; pass them as masks=….")
+        raise InputError("labels has one class per pixel, expected one per image; pass it as masks=….")
     if given.ndim == 2 and bool(((given != 0) & (given != 1)).any()):
-        raise InputError("labels (n, labels) hold other numbers than 0 and 1, expected 1 for each that an image has.")
+        raise InputError("labels (n, labels) holds numbers other than 0 and 1, expected 1 for each label of an image.")
     found = int(given.max()) + 1 if given.ndim == 1 else given.shape[1]
     count = found if classes is None else len(classes)
     if given.ndim == 2 and count != found:
-        raise InputError(f"labels have {found} columns, expected {count}, one for each name in classes.")
+        raise InputError(f"labels has {found} columns, expected {count}, one for each name in classes.")
     lowest = int(given.min())
     if lowest < 0 or found > count:
         expected = "0, 1, 2 and so on" if classes is None else f"classes from 0 to {count - 1}, one for each name"
-        raise InputError(f"labels hold {lowest if lowest < 0 else found - 1}, expected {expected}.")
+        raise InputError(f"labels holds {lowest if lowest < 0 else found - 1}, expected {expected}.")
     rows, named = (torch.arange(images), given) if given.ndim == 1 else given.nonzero().T.contiguous()
     return Members(rows, named, count)
 
@@ -76,12 +76,12 @@ def of_masks(masks: Any, images: int, classes: Sequence[str] | None) -> Members:
             named.append(found)
     image, of_class = torch.cat(rows), torch.cat(named)
     if not len(of_class):
-        raise InputError(f"masks hold nothing but {VOID}, which is no class; expected a class at some pixel.")
+        raise InputError(f"masks holds only {VOID}, which means no class; expected a class at some pixel.")
     highest = int(of_class.max()) + 1
     count = highest if classes is None else len(classes)
     if int(of_class.min()) < 0 or highest > count:
         raise InputError(
-            f"masks hold classes from {int(of_class.min())} to {highest - 1}, expected 0 to {count - 1}, and {VOID} "
+            f"masks holds classes from {int(of_class.min())} to {highest - 1}, expected 0 to {count - 1}, and {VOID} "
             "for none."
         )
     return Members(image, of_class, count)
@@ -96,8 +96,8 @@ def _check_masks(masks: Any, images: int) -> None:
     shape, kind = tuple(getattr(masks, "shape", ())), str(getattr(masks, "dtype", type(masks).__name__))
     if len(shape) != 3 or shape[0] != images or 0 in shape or "int" not in kind:
         raise InputError(
-            f"masks have shape {shape} and type {kind} for {images} images, expected whole numbers ({images}, height, "
-            f"width), a class a pixel, {VOID} for none."
+            f"masks has shape {shape} and type {kind} for {images} images, expected whole numbers ({images}, height, "
+            f"width), one class per pixel, {VOID} for none."
         )
 
 

@@ -62,11 +62,11 @@ class Watched:
         with tapped(self.model, [self.call[0]], stop), told, suppress(_ReachedError):
             self.forward(self.model, images)
         if not found:
-            raise InputError(f"layer '{self.layer.name}' does not run for every image; ask for another one.")
+            raise InputError(f"layer '{self.layer.name}' does not run for every image; choose another one.")
         maps = self.layer.to_maps(self.call, found[0], len(images)).float()
         if not maps.isfinite().all():
             raise InputError(
-                f"layer '{self.layer.name}' gives NaN or infinite numbers; look for them in the weights before it."
+                f"layer '{self.layer.name}' gives NaN or infinite numbers; look for these in the weights up to it."
             )
         return maps
 
@@ -92,7 +92,7 @@ def watch(model: nn.Module, layer: str | nn.Module, images: Tensor, forward: Mod
     calls = sorted(found.readings)
     if len(calls) > 1:
         named = " or ".join(f"'{module}:{number}'" for module, number in calls)
-        raise InputError(f"layer '{found.name}' runs {len(calls)} times; ask for one of its calls: {named}.")
+        raise InputError(f"layer '{found.name}' runs {len(calls)} times; choose one of its calls: {named}.")
     return Watched(model, found, calls[0], forward)
 
 
@@ -161,19 +161,23 @@ def take_aim(
     count = watched.layer.channels
     if not isinstance(objective, str):
         if channels is not None:
-            raise InputError("objective is a direction and channels is given; leave channels out, or pass one of both.")
+            raise InputError("objective is a direction, but channels is given too; leave one of them out.")
         directions = _directions(objective, count)
         return Aim(np.arange(len(directions)), directions, _checked(place, size) if place is not None else None)
     if objective not in ("channel", "neuron"):
-        raise InputError(f"objective is '{objective}', expected channel, neuron or a direction, an array of {count}.")
+        raise InputError(
+            f"objective is '{objective}', expected channel, neuron, or a direction: an array of {count} numbers."
+        )
     if objective == "channel" and place is not None:
-        raise InputError("place is of a neuron; pass objective='neuron' with it.")
+        raise InputError("place applies only to a neuron; pass objective='neuron' with it.")
     chosen = np.atleast_1d(np.arange(count) if channels is None else np.asarray(channels))
     if not chosen.size or chosen.dtype.kind not in "iu" or chosen.ndim != 1:
         raise InputError(f"channels is {channels!r}, expected numbers of channels, as in [0, 5].")
     if chosen.min() < 0 or chosen.max() >= count:
         wrong = chosen[(chosen < 0) | (chosen >= count)][0]
-        raise InputError(f"no channel {wrong} in layer '{watched.layer.name}': it has {count}, from 0 to {count - 1}.")
+        raise InputError(
+            f"layer '{watched.layer.name}' has no channel {wrong}; expected a channel from 0 to {count - 1}."
+        )
     middle = (size[0] // 2, size[1] // 2)
     return Aim(
         chosen.astype(np.int64),
@@ -189,7 +193,9 @@ def _directions(objective: Direction, count: int) -> Float[Tensor, "n channel"]:
         shape = np.shape(given)
         raise InputError(f"objective has shape {shape}, expected a direction ({count},) or several (m, {count}).")
     if not np.isfinite(array).all() or not array.any(axis=1).all():
-        raise InputError("objective has NaN or infinite numbers, or a direction of zeros; expected finite directions.")
+        raise InputError(
+            "objective has NaN or infinite numbers, or a direction of zeros; expected finite directions other than 0."
+        )
     return torch.from_numpy(array)
 
 

@@ -114,9 +114,7 @@ def _of_metric(output: Tensor, targets: Tensor, outcomes: Outcomes) -> Scores:
     assert outcomes.metric is not None
     values = outcomes.metric(output, targets)
     if not isinstance(values, Tensor) or values.shape != (len(targets),):
-        raise InputError(
-            f"metric gives {describe(values)} for {len(targets)} images, expected one number for each image."
-        )
+        raise InputError(f"metric gives {describe(values)} for {len(targets)} images, expected one number per image.")
     return Scores({"metric": values.double()}, {})
 
 
@@ -163,7 +161,7 @@ def output_reader(part: Part | None, *, of_images: bool = False) -> Callable[[An
             return getattr(value, properties[0])
         if named or len(entries) == 1:
             return entries[named[0] if named else next(iter(entries))]
-        raise InputError(f"the model gives {describe(value)}, of which no tensor is the obvious one; pass output=….")
+        raise InputError(f"the model gives {describe(value)}, and it is not clear which tensor to use; pass output=….")
 
     return read
 
@@ -175,7 +173,7 @@ def class_table(output: Tensor, size: int) -> Float[Tensor, "n classes"]:
     if table.ndim != 2 or len(table) != size:
         raise InputError(
             f"the model's output is {describe(output)}, expected class scores ({size}, classes) for labels ({size},); "
-            "pass output=…, or a metric of your own."
+            "pass output=…, or your own metric."
         )
     return torch.cat([torch.zeros_like(table), table], dim=1) if table.shape[1] == 1 else table
 
@@ -186,7 +184,7 @@ def _pixel_table(output: Tensor) -> Float[Tensor, "n classes h w"]:
     if table.ndim != 4:
         raise InputError(
             f"the model's output is {describe(output)}, expected class scores of pixels (n, classes, height, width) "
-            "for labels (n, height, width); pass output=…, or a metric of your own."
+            "for labels (n, height, width); pass output=…, or your own metric."
         )
     return torch.cat([torch.zeros_like(table), table], dim=1) if table.shape[1] == 1 else table
 
@@ -194,8 +192,8 @@ def _pixel_table(output: Tensor) -> Float[Tensor, "n classes h w"]:
 def _require_shape(output: Tensor, targets: Tensor) -> None:
     if output.shape != targets.shape:
         raise InputError(
-            f"the model gives {tuple(output.shape)} numbers for targets of shape {tuple(targets.shape)}, expected the "
-            "same; pass other labels, output=…, or a metric of your own."
+            f"the model's output has shape {tuple(output.shape)} for targets of shape {tuple(targets.shape)}, expected "
+            "the same shape; pass other labels, output=…, or your own metric."
         )
 
 
@@ -221,21 +219,23 @@ def make_outcomes(
     targets = _as_array(labels, len(images))
     if metric is not None:
         if not callable(metric):
-            raise InputError(f"metric is {metric!r}, expected a function from outputs and labels to a number an image.")
+            raise InputError(
+                f"metric is {metric!r}, expected a function from outputs and labels to one number per image."
+            )
         return Outcomes("metric", images if targets is None else targets, 0, metric)
     if targets is None:
         if first.shape[1:] != images.shape[1:]:
             raise InputError(
-                f"there are no labels, and the model gives {tuple(first.shape[1:])} for images of "
-                f"{tuple(images.shape[1:])}; pass labels, or a metric of your own."
+                f"there are no labels, and the model does not return images: it gives shape {tuple(first.shape[1:])} "
+                f"for images of shape {tuple(images.shape[1:])}; pass labels, or your own metric."
             )
         return Outcomes("reconstruction", images, 0)
     if targets.ndim == 4:
         return Outcomes("reconstruction", targets, 0)
     if to_logits is None and _like_probabilities(first, one_sum=targets.ndim != 2):
         say_once(
-            "the network's outputs look like probabilities, and are read as logits; pass to_logits=torch.log after a "
-            "softmax, to_logits=torch.logit after a sigmoid."
+            "the network's outputs look like probabilities but are read as logits; pass to_logits=torch.log if it ends "
+            "in a softmax, to_logits=torch.logit if it ends in a sigmoid."
         )
     if targets.ndim == 2:
         return Outcomes("multilabel", _whole(targets, 2), targets.shape[1], to_logits=to_logits)
@@ -262,8 +262,8 @@ def _as_array(labels: Labels, count: int) -> Tensor | None:
     targets = labels.detach().cpu() if isinstance(labels, Tensor) else torch.from_numpy(label_numbers(labels))
     if targets.ndim not in (1, 2, 3, 4) or len(targets) != count:
         raise InputError(
-            f"labels has shape {tuple(targets.shape)} for {count} images, expected a class an image ({count},), a yes "
-            f"or no a label ({count}, labels), a class a pixel ({count}, height, width), or images."
+            f"labels has shape {tuple(targets.shape)} for {count} images, expected one class per image ({count},), yes "
+            f"or no for each label ({count}, labels), one class per pixel ({count}, height, width), or images."
         )
     return targets
 
@@ -279,7 +279,7 @@ def label_numbers(labels: Any) -> np.ndarray:
     except ValueError:  # rows of unlike lengths
         array = np.array(None)
     if array.dtype.kind not in "iufb":
-        raise InputError("labels are no array of numbers, expected the index of a class for each image, as [0, 2, 1].")
+        raise InputError("labels is not an array of numbers, expected a class index for each image, such as [0, 2, 1].")
     return array.astype(np.int64) if array.dtype.kind == "u" and array.dtype.itemsize > 1 else array
 
 
@@ -295,5 +295,5 @@ def _whole(targets: Tensor, classes: int, *, void: bool = False) -> Tensor:
         fine |= targets == VOID
     if not fine.all():
         wrong = float(targets[~fine][0])
-        raise InputError(f"labels holds {wrong:g}, expected classes from 0 to {classes - 1}, as the model has.")
+        raise InputError(f"labels holds {wrong:g}, expected the model's classes, 0 to {classes - 1}.")
     return whole

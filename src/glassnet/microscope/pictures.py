@@ -26,14 +26,14 @@ _BEYOND, _CONTRAST = 0.05, 0.01
 
 @dataclass(frozen=True)
 class Transforms:
-    """Random transformations, another one of each picture in each step, so that no picture depends on single pixels.
+    """Random transformations, drawn anew for each picture and step, so that no picture depends on single pixels.
 
-    They become smaller from step to step, down to none: the picture is robust first, and then sharp.
+    They become weaker from step to step, down to none: the picture becomes robust first and sharp later.
 
     Attributes:
-        shift: Largest shift, as a share of height and width; a neuron's are those of what it sees.
+        shift: Largest shift, as a share of height and width; for a neuron, of those of its receptive field.
         scale: Largest change of size, as a share.
-        rotation: Largest turn, in degrees.
+        rotation: Largest rotation, in degrees.
     """
 
     shift: float = 0.06

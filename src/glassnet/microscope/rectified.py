@@ -72,8 +72,8 @@ def check_source(outputs: Outputs, made: Call, source: Call, arguments: Any, out
     """
     if source not in outputs.taken(arguments, output):
         raise InputError(
-            f"layer '{made[0]}' takes what '{source[0]}' gives for the first images, and something else for others: it "
-            "does not run alike in every pass; ask for one of them at a time."
+            f"layer '{made[0]}' takes the output of '{source[0]}' for the first images but not for others; ask for one "
+            "of these layers at a time."
         )
 
 

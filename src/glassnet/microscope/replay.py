@@ -81,10 +81,10 @@ class Replay:
             suffix = Suffix(self._graphs[shapes], images, neutral)
             if agree(suffix.output(probe), self.whole_pass(images, probe)):
                 return suffix
-            self.untraced = "gives something else when its operations are run again"
+            self.untraced = "gives a different result when its operations run again"
         self._graphs.clear()
         say_once(
-            f"{type(self.model).__name__} {self.untraced}, so each edit of {', '.join(self.names)} takes a whole pass."
+            f"{type(self.model).__name__} {self.untraced}, so each edit of {', '.join(self.names)} takes a full pass."
         )
         return None
 
@@ -130,7 +130,7 @@ def _problem(node: fx.Node) -> str:
         return ""
     if torch.Tag.nondeterministic_seeded in target.tags and _draws(node, target):
         return "draws random numbers"
-    return "writes over a state of its own" if target._schema.is_mutable else ""
+    return "overwrites its own state" if target._schema.is_mutable else ""
 
 
 def _draws(node: fx.Node, target: torch._ops.OpOverload) -> bool:

@@ -144,7 +144,7 @@ class Responses:
             layer = next(one for one in self._layers.values() if channel < one.channels.stop)
             raise InputError(
                 f"layer '{layer.calls.name}' gives NaN or infinity in channel {channel - layer.channels.start} for "
-                f"image {start + image}; look for NaN in the weights, leave the image out, or ask for other layers."
+                f"image {start + image}; look for NaN in the weights, leave the image out, or choose other layers."
             )
 
     def figures(self) -> dict[str, dict[str, Any]]:

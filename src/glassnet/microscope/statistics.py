@@ -54,32 +54,32 @@ def channels(
     batch_size: int | None = None,
     forward: ModelCall | None = None,
 ) -> Channels:
-    """Tell what each channel of each layer responds to, in one pass over any number of images; with masks in two.
+    """Measure what each channel of each layer responds to, in one pass over any number of images, or two with masks.
 
-    All figures are exact, but for a layer's dissection with more than 64 MiB of values above its thresholds, which come
-    from a random part of the places then: `Tail` says how far off they are. Memory does not grow with the images, but
-    for labels and their ranking (60 bytes an image): the highest activations that the AUROC needs take 4 bytes a
-    channel and image, in a temporary file where these are more than 32 MiB.
+    All values are exact, with one exception: if a layer's dissection has more than 64 MiB of values above its
+    thresholds, these come from a random part of the places, and `Tail` gives the error. Memory does not grow with the
+    number of images, except for labels and their ranking (60 bytes per image). The highest activations, which the AUROC
+    needs, take 4 bytes per channel and image; above 32 MiB they go to a temporary file.
 
     Args:
-        model: Any module that takes one image batch, or what `forward` gives it; it is left as it was found.
+        model: Any module that takes a batch of images, or whatever `forward` passes it; it is left as it was found.
         images: (n, channel, height, width), uint8 or float as the model takes it.
         labels: Class of each image (n,), or yes or no for each label (n, labels).
-        layers: What `select_layers` takes: names, patterns, kinds, modules. A layer that runs twice gives "relu:0" and
-            "relu:1". The kinds "conv" and "last-conv" mean each convolution after the batch normalisation that takes
-            its output, at once or after a pool, if there is one: all figures are then of what the normalisation gives,
-            under its name, as in "bn1". A layer's own name, as "conv1", means that very layer, in all figures.
+        layers: Names, patterns, kinds or modules. A layer that runs twice gives "relu:0" and "relu:1". If a batch
+            normalisation takes a convolution's output, directly or after a pool, the kinds "conv" and "last-conv" mean
+            the output of that normalisation, and all values stand under its name, such as "bn1". A layer's own name,
+            such as "conv1", always means that layer itself.
         masks: Class of each pixel (n, height, width), 255 for none, of any size: each channel is then compared with
-            each class's pixels. Without labels, an image is of every class in its mask.
-        top: Images kept for each channel, the strongest.
+            each class's pixels. Without labels, an image belongs to every class in its mask.
+        top: Number of strongest images kept for each channel.
         classes: Names of the classes.
-        batch_size: Images per forward pass; if not given, as many, from 8 to 256, as keep the layers' maps in a CPU's
-            cache, and 256 on a GPU.
-        forward: How the model is called on a batch, as `explain` takes it.
+        batch_size: Images per forward pass; by default 256 on a GPU, and on a CPU as many, from 8 to 256, as keep the
+            layers' maps in its cache.
+        forward: How the model is called on a batch, as in `explain`.
 
     Raises:
-        InputError: A layer is unknown, gives no channels, NaN or infinity, or does not run alike for all images, or
-            labels or classes do not fit.
+        InputError: A layer is unknown, has no channels, gives NaN or infinity, or does not run the same way for all
+            images; or labels or classes do not fit.
     """
     check_images(images, 1 if batch_size is None else batch_size)
     top = checked_integer("top", top, least=1)
@@ -122,7 +122,7 @@ def _fields(
 def _members(labels: Labels, masks: Masks | None, classes: Sequence[str] | None, images: int) -> Members | None:
     """Return which images are of which class: as the labels say, else by the classes that masks hold."""
     if labels is not None and masks is not None and classes is None:
-        raise InputError("labels and masks are given, and no classes; pass classes=…, the names of the masks' classes.")
+        raise InputError("labels and masks are given without classes; pass classes=…, the names of the masks' classes.")
     shown = None if masks is None else of_masks(masks, images, classes)
     return shown if labels is None else of_labels(labels, images, classes)
 

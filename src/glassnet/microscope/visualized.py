@@ -11,23 +11,23 @@ from glassnet.tables import Table, make_table
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Visualized(Shown):
-    """Pictures that drive channels, neurons or directions of a layer, n of them.
+    """n pictures that activate channels, neurons or directions of a layer most.
 
     Attributes:
         images: The pictures, float32 in [0, 1].
         layer: The layer's name.
         objective: "channel": the mean over the layer's map; "neuron": the value at one place; "direction".
-        channels: The channel that each picture drives, or the direction's number.
-        activation: What each picture reaches, as the objective measures it, without transformations.
-        real_best: The most that any real image reaches: of its mean, or at any place of its map where the objective is
-            of one place. None without real images.
+        channels: The channel that each picture activates, or the direction's number.
+        activation: The value of the objective for each picture, without transformations.
+        real_best: The highest value for any real image: its mean, or, if the objective is at one place, the highest at
+            any place of its map. None without real images.
         real_index: The number of that image.
-        rank: The picture's place among all real images, 1 being above all of them.
-        dead: Whether no gradient led from the picture to the channel: it is what it started as.
+        rank: The picture's rank among all real images; 1 is above all of them.
+        dead: Whether no gradient led from the channel to the picture, so that the picture stayed as it started.
         place: Row and column of the neuron in the layer's map; None for means.
-        seen: First row, first column, height and width in pixels of the part of the picture that the neuron sees, its
-            receptive field; None where it sees all, or that is not known.
-        seed: Of all that was drawn.
+        seen: The neuron's receptive-field box: first row, first column, height and width in pixels; None if it sees the
+            whole picture, or the box is not known.
+        seed: Seed of all random draws.
     """
 
     images: Float[np.ndarray, "n channel height width"]
@@ -45,7 +45,7 @@ class Visualized(Shown):
 
     @property
     def multiple(self) -> Float[np.ndarray, " n"] | None:
-        """The activation as a multiple of the best real image's; NaN where that is not above 0."""
+        """The activation as a multiple of the best real image's; NaN where the latter is not above 0."""
         if self.real_best is None:
             return None
         above = self.real_best > 0
@@ -53,7 +53,7 @@ class Visualized(Shown):
 
     @property
     def share_above_real(self) -> float | None:
-        """Share of the pictures of channels that are not dead which drive them above every real image."""
+        """Share of the pictures, dead channels left out, that activate their channel more than every real image."""
         if self.rank is None or self.dead.all():
             return None
         return float((self.rank[~self.dead] == 1).mean())
@@ -70,5 +70,5 @@ class Visualized(Shown):
                 row += [real, fraction(float(multiple[number])), f"{self.rank[number]:,}"]
             rows.append(tuple(row))
         share = self.share_above_real
-        note = "" if share is None else f"{share:.1%} of the live ones are driven above every real image"
+        note = "" if share is None else f"{share:.1%} of the live ones activate more than every real image"
         return make_table(f"Pictures of {self.layer}", columns, rows, note=note)
