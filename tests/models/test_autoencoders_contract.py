@@ -137,7 +137,7 @@ def test_a_size_that_no_network_takes(name, size):
 def test_a_code_larger_than_the_image(name):
     latent = 193 if name != "vae_deep" else 49
     with pytest.raises(
-        InputError, match=r"the latent code has 19\d numbers \(.*\) for an image of 192, expected 1 to 192"
+        InputError, match=r"the latent code has 19\d dimensions \(.*\) for images of 192 values, expected 1 to 192"
     ):
         create(name, latent=latent)
     with pytest.raises(InputError, match="the latent code has 0 numbers"):
@@ -147,7 +147,7 @@ def test_a_code_larger_than_the_image(name):
 def test_a_hidden_layer_that_is_none():
     with pytest.raises(InputError, match=r"hidden is \(0,\), expected 1 positive numbers, as in hidden=256"):
         create("vae_conv", latent=2, hidden=0)
-    with pytest.raises(InputError, match="hidden is 8, but a code that is a map has no hidden layer; leave it out"):
+    with pytest.raises(InputError, match="hidden is 8, but a spatial code has no hidden layer; leave it out"):
         create("vae_deep", latent=2, hidden=8)
 
 

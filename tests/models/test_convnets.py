@@ -96,5 +96,5 @@ def test_options_are_read_with_the_type_of_their_default():
 
 def test_images_of_another_kind_are_refused_not_broadcast():
     model = gn.create_model("convnet", in_channels=1, num_classes=10, image_size=28).eval()
-    with pytest.raises(InputError, match=r"expected \(batch, 1, height, width\); convert them first"):
+    with pytest.raises(InputError, match=r"expected \(batch, 1, height, width\); convert their channels first"):
         model.normalize(torch.rand(2, 3, 28, 28))

@@ -160,7 +160,7 @@ def test_options_that_no_such_network_has(options, message):
 
 
 def test_a_training_without_noise_is_refused():
-    with pytest.raises(InputError, match=r"learns to take noise off, and --noise is none; give a noise, as in"):
+    with pytest.raises(InputError, match=r"learns to remove noise, but --noise is none; give a noise, such as"):
         check_denoising(create(), "none")
     check_denoising(create(), "gaussian:0.1")
     check_denoising(torch.nn.Identity(), "none")

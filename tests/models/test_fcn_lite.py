@@ -79,7 +79,7 @@ def test_weights_of_another_network_are_refused(tmp_path):
         ({"enlarge": -1}, "width is 128 and enlarge -1"),
         ({"dropout": 1.0}, "dropout"),
         ({"finest": 1}, "finest is 1, expected a stride of 8, 4 or 2"),
-        ({"channels": 2, "weights": "imagenet"}, "in_channels is 2, expected 1 or 3 with weights=imagenet"),
+        ({"channels": 2, "weights": "imagenet"}, "in_channels is 2, expected 1 or 3, because weights=imagenet"),
     ],
 )
 def test_options_that_no_such_network_has_are_refused(options, message):

@@ -172,7 +172,7 @@ def test_what_the_model_keeps_for_itself_stays_fit_for_training():
     ("change", "message"),
     [
         ({"images": IMAGES[0]}, r"images has shape \(1, 12, 12\), expected"),
-        ({"images": IMAGES[:0]}, "there is nothing in it; pass at least one image"),
+        ({"images": IMAGES[:0]}, "so it is empty; pass at least one image"),
         ({"images": IMAGES.int()}, "images has dtype int32"),
         (
             {"images": IMAGES.expand(10, 3, 12, 12)},
@@ -180,7 +180,7 @@ def test_what_the_model_keeps_for_itself_stays_fit_for_training():
         ),
         ({"images": IMAGES / torch.arange(10).view(10, 1, 1, 1)}, "image 0 has NaN or infinite pixels; leave it out"),
         ({"layers": "conv9"}, "no layer 'conv9' in ConvNet"),
-        ({"layers": ["conv1", "fc1:1"]}, "layer 'fc1' ran 1 times, so its calls .*; it has no call 1"),
+        ({"layers": ["conv1", "fc1:1"]}, "layer 'fc1' has no call 1: it ran 1 times"),
         ({"pool": "max"}, "pool is 'max', expected mean or none"),
         ({"batch_size": 0}, "batch_size is 0, expected at least 1"),
         ({"precision": "fp16"}, "the precision is 'fp16'"),
@@ -209,9 +209,9 @@ class Odd(nn.Module):
 @pytest.mark.parametrize(
     ("output", "message"),
     [
-        ((1, 2), "layer 'odd' gives a tuple instead of a tensor; say which part by output=, or ask for a layer"),
-        (torch.ones(3, 2), r"layer 'odd' gives a tensor of shape \(3, 2\) for 10 images, which has no axis of which"),
-        (torch.tensor(1.0), "layer 'odd' gives a single number for all images, not one row an image"),
+        ((1, 2), "layer 'odd' gives a tuple instead of a tensor; choose a part with output=, or choose a layer"),
+        (torch.ones(3, 2), r"layer 'odd' gives a tensor of shape \(3, 2\) for 10 images, which has no axis known"),
+        (torch.tensor(1.0), "layer 'odd' gives a single number for all images, not one row per image"),
     ],
 )
 def test_an_output_without_a_row_an_image_is_refused_by_name_and_left_out_of_patterns(output, message):
@@ -234,7 +234,7 @@ def test_a_layer_that_runs_for_some_batches_only_is_said():
 
     assert set(extract_features(Moody(), IMAGES, "all")) == {"often", "seldom"}
     with pytest.raises(
-        WorkError, match=r"a layer gave 8 rows for 10 images: .* pass batch_size=10 to take all images at once"
+        WorkError, match=r"a layer gave 8 rows for 10 images: .* pass batch_size=10 to process all images at once"
     ):
         extract_features(Moody(), IMAGES, "all", batch_size=4)
 

@@ -89,7 +89,7 @@ def test_what_a_killed_process_leaves_is_no_half_file_and_is_overwritten(convnet
 
 def test_a_place_that_cannot_be_written_is_said(convnet, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"cannot write features to .*/file \(File exists\); give another place"):
+    with pytest.raises(InputError, match=r"cannot write features to .*/file \(File exists\); free some space"):
         extract_features(convnet, IMAGES, "fc1", out=tmp_path / "file")
 
 

@@ -19,11 +19,15 @@ from glassnet.models.inference import outputs, predict, translate_torch_errors
             "not enough memory for 2 images",
         ),
         (InputError("as it is"), InputError, "^as it is$"),
-        (KeyError("text"), InputError, "no 'text'; if it takes more than images, pass forward=lambda model, images: "),
+        (
+            KeyError("text"),
+            InputError,
+            "no 'text'; if it takes more than images, call it through forward=lambda model, images: ",
+        ),
         (
             AttributeError("'NoneType' has no 'shape'"),
             InputError,
-            "has no 'shape'; if it takes more than images, pass f",
+            "has no 'shape'; if it takes more than images, call it",
         ),
         (ZeroDivisionError("by zero"), InputError, r"shape \(2, 1, 4, 4\): by zero\.$"),
         (

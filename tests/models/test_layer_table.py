@@ -145,7 +145,7 @@ def test_what_runs_in_one_piece_has_all_its_parameters_and_one_row_of_cost(how, 
     assert total(rows) == all_parameters(model) == 112 + 1570
     assert rows[0].macs == total(rows, "macs") == 14 * 14 * 4 * 27 + 1568
     assert rows[0].output == (2,)
-    assert "runs in one piece, as scripted, traced and exported models do" in capsys.readouterr().err
+    assert "runs in one piece, like all scripted, traced and exported models" in capsys.readouterr().err
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -215,7 +215,7 @@ def test_a_model_without_numbers_and_one_of_two_inputs():
     with torch.device("meta"):
         assert total(gn.layer_table(Attention(), SHAPE)) == 698
     pair = nn.Bilinear(3, 4, 5)
-    with pytest.raises(InputError, match=r"Bilinear cannot take an input .*input2.*pass forward=lambda"):
+    with pytest.raises(InputError, match=r"Bilinear cannot take an input .*input2.*call it through forward=lambda"):
         gn.layer_table(pair, (1, 3))
     (row,) = gn.layer_table(pair, (1, 3), forward=lambda model, images: model(images, torch.zeros(1, 4)))
     assert (row.name, row.kind, row.input, row.parameters) == ("Bilinear", "Bilinear", (3,), 65)
@@ -251,7 +251,11 @@ class Raising(nn.Module):
         (nn.Conv2d(3, 4, 3), (1, 3), r"Conv2d cannot take an input of shape \(1, 3\): Expected 3D"),
         (nn.Embedding(3, 2), (1, 3), "Embedding cannot take an input of shape"),
         (Raising(ValueError("Input image size (8*8) doesn't match.")), (1, 3, 8, 8), "size .8.8. doesn't match.$"),
-        (Raising(AttributeError("no 'text'")), (1, 3, 8, 8), "no 'text'. If it takes more than images, pass forward"),
+        (
+            Raising(AttributeError("no 'text'")),
+            (1, 3, 8, 8),
+            "no 'text'. If it takes more than images, call it",
+        ),
         (Raising(AssertionError()), (1, 3, 8, 8), "8, 8.: AssertionError.$"),
         (nn.Linear(4, 2), (0, 4), r"input_shape is \(0, 4\), expected whole numbers"),
         (nn.Linear(4, 2), (), r"input_shape is \(\), expected whole numbers"),

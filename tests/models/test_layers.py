@@ -91,7 +91,7 @@ def test_the_same_choice_in_a_copy(convnet):
 
 def test_a_module_that_is_not_in_the_network_is_refused(convnet):
     stranger = copy.deepcopy(convnet).conv4
-    message = "^layers holds a Conv2d that is not in this ConvNet; pass one of this very network, or a name.$"
+    message = "^layers holds a Conv2d that is not in this ConvNet; pass a module of this network, or a name.$"
     for select in (select_layers, asked_by_name):
         with pytest.raises(InputError, match=message):
             select(convnet, ["conv1", stranger])
@@ -124,7 +124,7 @@ def test_the_refusal_of_a_network_without_convolutions_lists_its_layers():
     network = nn.Sequential(nn.Linear(4, 3), nn.ReLU())
     with pytest.raises(
         InputError,
-        match=r"no layer 'conv' in Sequential. Its layers are 0, 1. Methods of the input alone, such as saliency, need",
+        match=r"no layer 'conv' in Sequential. Its layers are 0, 1. Some methods, such as saliency, need",
     ):
         select_layers(network, "conv")
     many = nn.Sequential(*(nn.Linear(1, 1) for _ in range(45)))
@@ -161,7 +161,7 @@ def test_calls_get_names(names, asked, expected):
     [
         (["a", "c"], ["a", "c"], "layer 'c' is odd."),
         (["a", "d"], ["a", "d"], "layer 'd' did not run when the model was called in evaluation mode"),
-        (["b:2"], "b:2", "layer 'b' ran 2 times, so its calls are numbered from 0 to 1; it has no call 2"),
+        (["b:2"], "b:2", "layer 'b' has no call 2: it ran 2 times, and its calls are numbered from 0 to 1"),
         (["d:1"], "d:1", "layer 'd' did not run"),
         (["c", "d"], "all", "layer 'c' is odd."),
         (["e:1"], "e:1", "layer 'e' is flat."),
@@ -220,7 +220,7 @@ def test_a_list_of_modules_is_a_choice_of_layers(convnet):
 def test_a_module_named_like_a_call_is_refused_where_it_is_chosen():
     network = named(**{"a:0": nn.Conv2d(3, 4, 3), "f": nn.Conv2d(4, 2, 1)})
     for layers in ("conv", "a:0", "a*", network[0]):
-        with pytest.raises(InputError, match="names a module 'a:0', which reads as a call of 'a'; rename it"):
+        with pytest.raises(InputError, match="has a module named 'a:0', which looks like a call of 'a'; rename it"):
             select_layers(network, layers)
     assert select_layers(network, "f") == ["f"]
 
@@ -242,7 +242,7 @@ def test_a_scripted_network_is_refused_and_a_scripted_layer_is_one(capsys):
     images = torch.rand(2, 3, 8, 8)
     for whole in (torch.jit.script(block()), torch.jit.trace(block(), images)):
         for layers in ("conv", "0", "all"):
-            with pytest.raises(InputError, match="scripted and traced layers run unseen; pass the network"):
+            with pytest.raises(InputError, match="so its layers cannot be observed; pass the network"):
                 gn.explain(whole, images, layers=layers, methods="gradcam")
     plain, part = block(), block()
     part.load_state_dict(plain.state_dict())
@@ -252,10 +252,10 @@ def test_a_scripted_network_is_refused_and_a_scripted_layer_is_one(capsys):
     assert (ours.raw["gradcam", "0"] == theirs.raw["gradcam", "0"]).all()
     assert not capsys.readouterr().err
     nested = nn.Sequential(torch.jit.script(block()), nn.Linear(2, 3))
-    with pytest.raises(InputError, match=r"layer '0.2' is inside '0', which is scripted or traced, so it runs unseen"):
+    with pytest.raises(InputError, match=r"layer '0.2' cannot be observed because '0' is scripted or traced"):
         select_layers(nested, "0.2")
     assert select_layers(nested, "all") == ["1"]
-    assert "left out what is inside 0: scripted" in capsys.readouterr().err
+    assert "left out the layers inside 0, which cannot be observed" in capsys.readouterr().err
 
 
 @pytest.mark.filterwarnings("ignore:Lazy modules:UserWarning")
@@ -263,7 +263,7 @@ def test_weights_that_are_not_there_are_one_sentence():
     images = torch.rand(2, 3, 8, 8)
     for network, message in (
         (nn.Sequential(nn.LazyConv2d(4, 3)), "layer '0' .LazyConv2d. has no weights yet; call the model once"),
-        (block().to("meta"), "Sequential is on the device meta, so its weights have no numbers"),
+        (block().to("meta"), "Sequential is on the device meta, so its weights have no values"),
     ):
         with pytest.raises(InputError, match=message):
             gn.explain(network, images, methods="gradcam")

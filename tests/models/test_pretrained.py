@@ -121,7 +121,7 @@ def test_other_classes_begin_anew_in_the_last_layer(state, tmp_path, capsys):
     assert torch.equal(model.classifier[3].weight, state["classifier.3.weight"])
     assert model.classifier[6].weight.shape == (9, 5)
     assert capsys.readouterr().err == (
-        f"Tiny begins with random weights in classifier.6: {path} has other shapes there.\n"
+        f"Tiny starts with random weights in classifier.6, where {path} has other shapes.\n"
     )
 
 
@@ -132,7 +132,7 @@ def test_another_size_begins_anew_in_the_whole_classifier(state, tmp_path, capsy
     assert torch.equal(model.features[0].weight, state["features.0.weight"])
     assert not torch.equal(model.classifier[3].weight, state["classifier.3.weight"])
     stderr = capsys.readouterr().err
-    assert stderr.startswith("Tiny begins with random weights in classifier.0, classifier.3, classifier.6:")
+    assert stderr.startswith("Tiny starts with random weights in classifier.0, classifier.3, classifier.6,")
 
 
 def test_grayscale_is_repeated_to_colour(state, tmp_path):
@@ -156,7 +156,7 @@ def test_a_normalization_of_its_own_is_taken(state, tmp_path):
     ("change", "message"),
     [
         (lambda state: state.pop("features.0.bias"), r"does not fit Tiny: it lacks features\.0\.bias; give weights of"),
-        (lambda state: state.update({"fc.weight": torch.ones(1)}), r"it holds fc\.weight, which the model has not"),
+        (lambda state: state.update({"fc.weight": torch.ones(1)}), r"it has fc\.weight, which the model lacks"),
         (
             lambda state: state.update({"features.0.bias": torch.ones(3)}),
             r"its features\.0\.bias has shape \(3,\), expected \(2,\)",
@@ -177,16 +177,16 @@ def test_files_without_weights_are_refused(state, tmp_path):
     ):
         create(weights=str(tmp_path / "no.pth"))
     (tmp_path / "cut.pth").write_bytes(b"PK\3\4 and no more")
-    with pytest.raises(InputError, match=r"cut\.pth holds no weights that can be read"):
+    with pytest.raises(InputError, match=r"cut\.pth holds no readable weights"):
         create(weights=str(tmp_path / "cut.pth"))
     (tmp_path / "cut.safetensors").write_bytes(b"cut")
-    with pytest.raises(InputError, match=r"cut\.safetensors holds no weights that can be read"):
+    with pytest.raises(InputError, match=r"cut\.safetensors holds no readable weights"):
         create(weights=str(tmp_path / "cut.safetensors"))
     torch.save([torch.ones(1)], tmp_path / "list.pth")
     with pytest.raises(InputError, match=r"list\.pth holds a list, expected a dictionary of tensors by parameter name"):
         create(weights=str(tmp_path / "list.pth"))
     torch.save(create(), tmp_path / "model.pth")  # a pickled module may run any code, so it is not read
-    with pytest.raises(InputError, match=r"model\.pth holds no weights that can be read"):
+    with pytest.raises(InputError, match=r"model\.pth holds no readable weights"):
         create(weights=str(tmp_path / "model.pth"))
 
 

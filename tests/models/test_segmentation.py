@@ -163,14 +163,14 @@ def test_the_mean_with_the_mirror_image_is_mirrored_with_the_image():
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("fcn8_small", {"size": 40}, "image_size is 40, expected a multiple of 32, which five pools halve"),
+        ("fcn8_small", {"size": 40}, "image_size is 40, expected a multiple of 32, because five pools halve it"),
         ("fcn8_small", {"filters": (1, 2)}, r"filters is \(1, 2\), expected 7 positive numbers"),
         ("fcn8_small", {"head": 0}, "head is 0, expected at least 1 channel"),
-        ("unet_small", {"size": 40}, "image_size is 40, expected a multiple of 16, which 5 levels halve"),
+        ("unet_small", {"size": 40}, "image_size is 40, expected a multiple of 16, for 5 levels that halve it"),
         ("unet_small", {"filters": (4,)}, r"filters is \(4,\), expected two or more positive numbers"),
         ("fcn8s_vgg16", {"size": 33}, "image_size is 33, expected a multiple of 32"),
         ("fcn8s_vgg16", {"hidden": 0}, "hidden is 0, expected at least 1 channel"),
-        ("fcn8s_vgg16", {"channels": 1, "weights": "imagenet"}, "in_channels is 1, expected 3 with weights=imagenet"),
+        ("fcn8s_vgg16", {"channels": 1, "weights": "imagenet"}, "in_channels is 1, expected 3, because"),
     ],
 )
 def test_impossible_options_are_refused(name, options, message):

@@ -134,9 +134,9 @@ def test_a_new_network_passes_on_a_signal_of_the_same_size():
     ("options", "message"),
     [
         ({"size": 15}, "image_size is 15, expected at least 16 pixels, which five pools reduce to 1"),
-        ({"hidden": -1}, "hidden is -1, expected a number of units, or 0 for the usual one"),
+        ({"hidden": -1}, "hidden is -1, expected a number of units, or 0 for the default"),
         ({"dropout": 1.0}, "dropout is 1.0"),
-        ({"channels": 4, "weights": "imagenet"}, "in_channels is 4, expected 1 or 3 with weights=imagenet"),
+        ({"channels": 4, "weights": "imagenet"}, "in_channels is 4, expected 1 or 3, because weights=imagenet"),
     ],
 )
 def test_impossible_options_are_refused(options, message):

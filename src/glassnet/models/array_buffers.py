@@ -90,7 +90,9 @@ class FileBuffers(Generic[K]):
         """
         part = _plain(values)
         if self._shapes.setdefault(key, part.shape[1:]) != part.shape[1:]:
-            raise InputError(f"a layer gave rows of shape {self._shapes[key]}, then of shape {part.shape[1:]}.")
+            raise InputError(
+                f"a layer gave rows of shape {self._shapes[key]}, then of shape {part.shape[1:]}; choose another layer."
+            )
         with self._translate_errors():
             if key not in self._files:
                 self._files[key] = (self._folder / f".{len(self._files)}.npy.tmp").open("wb")
@@ -126,7 +128,8 @@ class FileBuffers(Generic[K]):
             yield
         except OSError as error:
             raise InputError(
-                f"cannot write features to {self._folder} ({error.strerror or error}); give another place or make room."
+                f"cannot write features to {self._folder} ({error.strerror or error}); free some space, or choose "
+                "another folder."
             ) from None
 
 
@@ -138,6 +141,6 @@ def _plain(values: Shaped[Tensor, "batch ..."]) -> Float32[np.ndarray, "batch ..
 def _check_whole(filled: int, count: int) -> None:
     if filled != count:
         raise WorkError(
-            f"a layer gave {filled:,} rows for {count:,} images: which layers run depends on the batch; "
-            f"pass batch_size={count} to take all images at once."
+            f"a layer gave {filled:,} rows for {count:,} images, because which layers run depends on the batch; "
+            f"pass batch_size={count} to process all images at once."
         )

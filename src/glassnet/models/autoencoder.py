@@ -117,7 +117,7 @@ class Autoencoder(nn.Module):
 
 
 class AutoencoderFC(Autoencoder):
-    """One fully connected layer to the code, ReLU, and one fully connected layer back; not variational.
+    """A fully connected autoencoder: one layer to the code, ReLU, one layer back; not variational.
 
     The code of an image is ReLU(W x + b), the image's logits are V z + c. Takes images in [0, 1] of shape (batch,
     in_channels, image_size, image_size).
@@ -178,20 +178,21 @@ def check_image_size(image_size: int, channels: int, latent_shape: tuple[int, ..
     """
     if image_size % 4 == 0 and image_size < 8:
         raise InputError(
-            f"image_size is {image_size}, expected at least 8, since SSIM has windows of 7 by 7; give --image-size 8."
+            f"image_size is {image_size}, expected at least 8, because SSIM uses 7 x 7 windows; give --image-size 8."
         )
     if image_size % 4:
         down = image_size - image_size % 4
         near = f"{down} or {down + 4}" if down >= 8 else "8"
         raise InputError(
-            f"image_size is {image_size}, expected a multiple of 4, which is halved twice; give --image-size {near}."
+            f"image_size is {image_size}, expected a multiple of 4, because it is halved twice; give --image-size "
+            f"{near}."
         )
     numbers, pixels = torch.Size(latent_shape).numel(), channels * image_size**2
     if not 0 < numbers <= pixels:
         shape = " x ".join(map(str, latent_shape))
         raise InputError(
-            f"the latent code has {numbers:,} numbers ({shape}) for an image of {pixels:,}, expected 1 to {pixels:,}; "
-            "lower the option latent."
+            f"the latent code has {numbers:,} dimensions ({shape}) for images of {pixels:,} values, expected 1 to "
+            f"{pixels:,}; lower the option latent."
         )
 
 
@@ -204,10 +205,10 @@ def check_training(model: nn.Module, *, beta: float, kl_warmup: float, binarize:
     given = "--beta" if beta != 1 else "--kl-warmup" if kl_warmup else None
     if given and getattr(model, "log_variance", None) is None:
         raise InputError(
-            f"{given} weighs a KL term, and {type(model).__name__} has none; leave it out, or train a VAE."
+            f"{given} weights a KL term, but {type(model).__name__} has none; leave it out, or train a VAE."
         )
     if binarize and isinstance(model, Autoencoder) and model.likelihood != "bernoulli":
         raise InputError(
-            f"--binarize makes pixels of 0 and 1, expected likelihood=bernoulli with it, got {model.likelihood}; "
-            "leave one out."
+            f"--binarize makes all pixels 0 or 1, which needs likelihood=bernoulli, but likelihood is "
+            f"{model.likelihood}; leave one of them out."
         )

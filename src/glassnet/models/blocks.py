@@ -41,7 +41,7 @@ class Normalize(nn.Module):
         if images.ndim != 4 or images.shape[1] != len(self.mean):
             raise InputError(
                 f"the model got images of shape {tuple(images.shape)}, "
-                f"expected (batch, {len(self.mean)}, height, width); convert them first."
+                f"expected (batch, {len(self.mean)}, height, width); convert their channels first."
             )
         return (images - self.mean) / self.std
 
@@ -68,7 +68,7 @@ class RepeatChannels(nn.Module):
         if images.ndim != 4 or images.shape[1] != 1:
             raise InputError(
                 f"the model got images of shape {tuple(images.shape)}, expected (batch, 1, height, width); "
-                "convert them first."
+                "convert them to grayscale first."
             )
         return images.repeat(1, self.channels, 1, 1)
 

@@ -81,7 +81,7 @@ class ConvNet(nn.Sequential):
 
 
 class VGGSmall(nn.Sequential):
-    """VGG in small: three blocks of two 3x3 convolutions and a pool (conv1 conv2 pool1 ... pool3), then fc1 fc2.
+    """A small VGG: three blocks of two 3x3 convolutions and a pool (conv1 conv2 pool1 ... pool3), then fc1 fc2.
 
     Each weight layer but the last is followed by batch-norm and ReLU, after the pool where there is one. Pools halve
     height and width. Takes images in [0, 1] of shape (batch, in_channels, image_size, image_size), returns logits
@@ -137,7 +137,7 @@ class VGGSmall(nn.Sequential):
 
 
 class AlexNetSmall(nn.Sequential):
-    """AlexNet in small: conv1 (5x5) pool1 conv2 pool2 conv3 conv4 pool3 fc1 fc2 fc3.
+    """A small AlexNet: conv1 (5x5) pool1 conv2 pool2 conv3 conv4 pool3 fc1 fc2 fc3.
 
     Each weight layer but the last is followed by batch-norm and ReLU, after the pool where there is one, fc1 and fc2
     also by dropout. Pools overlap: 3x3 pixels, two apart, so that 28 pixels become 14, 7 and 4. Takes images in [0, 1]
@@ -187,7 +187,7 @@ class AlexNetSmall(nn.Sequential):
 
 
 class AllConv(nn.Sequential):
-    """Convolutions and an average, hardly anything else: conv1 ... conv7 (3x3), a pool after conv2 and conv4, fc1.
+    """An all-convolutional network: conv1 ... conv7 (3x3), pools after conv2 and conv4, global average, fc1.
 
     Each convolution is followed by batch-norm and ReLU, after the pool where there is one. Without hidden fully
     connected layers nearly all parameters are kernels, each of which sees every place in the image. Takes images in

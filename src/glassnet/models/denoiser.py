@@ -51,13 +51,13 @@ class ResidualBlock(nn.Module):
 
 
 class UNetDenoiser(nn.Module):
-    """A residual U-Net: head, down1 shrink1 down2 shrink2 ..., middle, ... grow2 up2 grow1 up1, tail.
+    """A denoising residual U-Net: head, down1 shrink1 down2 shrink2 ..., middle, ... grow2 up2 grow1 up1, tail.
 
-    The image and a map of its noise level go in, and what comes out of the tail, the noise, is taken off the image. A
-    level's maps are added to those that come back up to it, and nothing is forced through a code. Shrinks are 2x2
-    convolutions with stride 2. Takes images in [0, 1] of shape (batch, in_channels, height, width), of any height and
-    width: they are padded to a multiple by repeating the edge, and the result is cut. Returns images of that shape, in
-    [0, 1] outside training.
+    The input is the image and a map of its noise level. The tail predicts the noise, which is subtracted from the
+    image. Each level's maps are added to those that return to it (skip connections), so there is no bottleneck code.
+    Shrinks are 2x2 convolutions with stride 2. Takes images in [0, 1] of shape (batch, in_channels, height, width), of
+    any height and width: they are padded by repeating the edge, and the result is cropped. Returns images of that
+    shape, in [0, 1] outside training.
 
     Zhang, Zuo and Zhang 2018 (FFDNet, the level as a map), https://arxiv.org/abs/1710.04026; Zhang et al. 2021 (DRUNet,
     the layers, in small), https://arxiv.org/abs/2008.13751; Zhang et al. 2017 (the noise as the output),
@@ -143,6 +143,6 @@ def check_denoising(model: nn.Module, noise: str) -> None:
     """
     if isinstance(model, UNetDenoiser) and noise == "none":
         raise InputError(
-            "unet_denoiser learns to take noise off, and --noise is none; give a noise, as in --noise gaussian:0.1, or "
-            "a range of levels, as in --noise gaussian:0.02-0.5."
+            "unet_denoiser learns to remove noise, but --noise is none; give a noise, such as --noise gaussian:0.1, or "
+            "a range of levels, such as --noise gaussian:0.02-0.5."
         )

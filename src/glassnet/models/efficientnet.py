@@ -123,7 +123,7 @@ class LiteStages(nn.Module):
 
 
 class EfficientNetLite0(LiteStages):
-    """EfficientNet-Lite0: a stem, seven stages of inverted residuals, a head of 1x1, the global average, fc1.
+    """EfficientNet-Lite0: a stem, seven stages of inverted residuals, a 1x1 convolution, global average, fc1.
 
     B0 made for small devices: no squeeze-and-excitation, ReLU6 in place of swish. Stem, stage2, stage3, stage4 and
     stage6 halve height and width, rounded up. Layers of a block are named as in stage3.0.depthwise. Takes images in
@@ -159,7 +159,9 @@ class EfficientNetLite0(LiteStages):
         check_size(image_size, 2, "the stem reduces to 1")
         check_dropout(dropout)
         if weights and in_channels not in (1, 3):
-            raise InputError(f"in_channels is {in_channels}, expected 1 or 3 with weights={weights}: they take colour.")
+            raise InputError(
+                f"in_channels is {in_channels}, expected 1 or 3, because weights={weights} is for colour images."
+            )
         channels = 3 if weights else in_channels
         super().__init__(channels)
         self.class_names = names_of_outputs(weights, num_classes)

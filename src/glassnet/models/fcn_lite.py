@@ -24,7 +24,7 @@ STRIDES = (2, 4, 8, 16, 32)
 
 
 class FCNLite0(LiteStages):
-    """EfficientNet-Lite0's stages and head, and score maps at strides `finest` to 32, added on the way up.
+    """An FCN on EfficientNet-Lite0: maps at strides `finest` to 32 are upsampled and added to give pixel scores.
 
     Each stride's map goes through a 1x1 convolution to `width` channels, to which the whole image's mean is added at
     stride 32 (Liu et al. 2015, https://arxiv.org/abs/1506.04579, section 3.1). The coarser sum is doubled bilinearly
@@ -74,7 +74,9 @@ class FCNLite0(LiteStages):
         if finest not in (2, 4, 8):
             raise InputError(f"finest is {finest}, expected a stride of 8, 4 or 2 pixels.")
         if weights and in_channels not in (1, 3):
-            raise InputError(f"in_channels is {in_channels}, expected 1 or 3 with weights={weights}: they take colour.")
+            raise InputError(
+                f"in_channels is {in_channels}, expected 1 or 3, because weights={weights} is for colour images."
+            )
         channels = 3 if weights else in_channels
         super().__init__(channels)
         self.enlarge = enlarge

@@ -122,8 +122,8 @@ class _RowTap:
 def _problem(output: Any) -> str:
     if not isinstance(output, Tensor):
         kind = type(output).__name__
-        return f"gives a {kind} instead of a tensor; say which part by output=, or ask for a layer inside it"
-    return "gives a single number for all images, not one row an image" if output.ndim == 0 else ""
+        return f"gives a {kind} instead of a tensor; choose a part with output=, or choose a layer inside it"
+    return "gives a single number for all images, not one row per image" if output.ndim == 0 else ""
 
 
 @dataclass
@@ -153,7 +153,7 @@ class Layouts:
         elif len(output) == size and (pool == "none" or len(shape) == 2):
             reason = ""
         else:
-            reason = self.untraced or "is not laid out alike in every pass"
+            reason = self.untraced or "does not have the same layout in every pass"
         return reason and f"gives a tensor of shape {shape} for {size} images, which {reason}; {_ADVICE[pool]}"
 
     def rows(self, call: Call, output: Tensor, size: int, pool: str) -> Shaped[Tensor, "batch d"]:
@@ -169,6 +169,6 @@ class Layouts:
 
 
 _ADVICE = {
-    "mean": 'pass pool="none", which keeps all numbers, or ask for another layer',
-    "none": "ask for another layer",
+    "mean": 'pass pool="none", which keeps all numbers, or choose another layer',
+    "none": "choose another layer",
 }

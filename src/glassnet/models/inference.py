@@ -67,14 +67,14 @@ def _refusal(model: nn.Module, images: Tensor, error: Exception) -> str:
     reason = f"no {reason}" if isinstance(error, KeyError) else reason
     if "use_reentrant=True" in reason:
         return (
-            f"{name} uses torch.utils.checkpoint with use_reentrant=True, through which no gradients of layers "
-            "or images can be asked for; pass use_reentrant=False there, or turn the checkpoints off."
+            f"{name} uses torch.utils.checkpoint with use_reentrant=True, which blocks the gradients of layers and "
+            "images; pass use_reentrant=False there, or turn checkpointing off."
         )
     first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
     if first is not None and first.in_channels != shape[1] and f"to have {first.in_channels} channels" in reason:
         channels = f"{first.in_channels} channel{'s' if first.in_channels > 1 else ''}"
         return f"images has shape (n, {', '.join(map(str, shape[1:]))}), but {name} takes images of {channels}."
-    hint = "; if it takes more than images, pass forward=lambda model, images: …, which calls it"
+    hint = "; if it takes more than images, call it through forward=lambda model, images: …"
     return f"{name} fails on images of shape {shape}: {reason}{hint if isinstance(error, _OF_INPUTS) else ''}."
 
 
@@ -86,8 +86,8 @@ def predict(
     The model is left in the mode it was found in.
 
     Args:
-        model: Takes float images in [0, 1] on its own device.
-        images: (n, channel, height, width), uint8 (scaled to [0, 1] here, a batch at a time) or float.
+        model: A model that takes float images in [0, 1]; it stays on its device.
+        images: (n, channel, height, width), uint8 (scaled to [0, 1] batch by batch) or float.
         batch_size: Images per forward pass.
         precision: "fp32" or "bf16".
     """

@@ -28,15 +28,15 @@ class Layer(Shown):
     """One call of one layer, or a layer that is never called.
 
     Attributes:
-        name: The module's name; of the model itself its class.
+        name: The module's name; for the model itself, its class.
         kind: The module's class.
-        input: Shape without the batch of the first tensor it takes; None where it takes none, or is never called.
-        output: So too of what it gives.
-        parameters: Its own, each counted in the first row that uses it.
+        input: Shape of its first input tensor, without the batch; None if it has none or is never called.
+        output: Shape of its first output tensor, likewise.
+        parameters: Number of its own parameters, each counted in the first row that uses it.
         macs: Multiply-accumulates per image.
-        trainable: Those of its parameters that are not frozen.
-        receptive_field: Height and width of what one unit of its output sees, in pixels; the largest, where units see
-            unlike much. None where the input is no image, where the layer sees none, or where it is not known.
+        trainable: Number of these parameters that are not frozen.
+        receptive_field: Height and width in pixels of what one output unit sees; the largest, if units differ. None if
+            the input is not an image, the layer does not depend on it, or the receptive field is not known.
     """
 
     name: str
@@ -50,12 +50,12 @@ class Layer(Shown):
 
 
 class LayerTable(list[Layer]):
-    """The rows of a network's layers; a notebook shows them as a table."""
+    """The layers of a network, one row each; a notebook shows them as a table."""
 
     def __repr__(self) -> str:
         """Say in one line how large the network is."""
         parameters, macs = sum(one.parameters for one in self), sum(one.macs for one in self)
-        return f"LayerTable({len(self)} layers, {parameters:,} parameters, {macs:,} multiply-accumulates an image)"
+        return f"LayerTable({len(self)} layers, {parameters:,} parameters, {macs:,} multiply-accumulates per image)"
 
     def _repr_html_(self) -> str:
         """Show a row a layer, and the sums."""
@@ -79,24 +79,24 @@ def layer_table(
 ) -> LayerTable:
     """List a model's layers in the order in which an image passes them.
 
-    There is a row for each call of each module without children, for each call of a module with children that holds
-    parameters of its own or multiplies by itself (attention does both), and for each module that holds parameters but
-    is never called, as attention's out_proj or a ParameterList: it follows its neighbours, and its shapes are None.
-    What computes a layer's weight (weight_norm, spectral_norm) is part of the layer. Parameters are counted once each,
-    frozen ones too, so that they add up to all of the model's.
+    There is one row for each call of each module without children; for each call of a module with children that has
+    parameters of its own or multiplies itself (attention does both); and for each module that has parameters but is
+    never called, such as attention's out_proj or a ParameterList. The last follow their neighbours and have no shapes
+    (None). Parametrizations of a weight (weight_norm, spectral_norm) belong to the layer. Each parameter is counted
+    once, frozen or not, so the sum is the model's number of parameters.
 
-    Multiply-accumulates are those of the operations that run, by the shapes they run with: convolutions, products of
-    matrices (linear layers, attention, einsum), fused attention and recurrent layers, half of the flops that
-    `torch.utils.flop_counter` counts. Each is charged to the innermost module that runs it. All else (sums, norms,
-    products with a vector) is counted as 0, as is usual.
+    Multiply-accumulates are counted for the operations that run, with the shapes they run with: convolutions, matrix
+    products (linear layers, attention, einsum), fused attention and recurrent layers. They are half of the flops that
+    `torch.utils.flop_counter` counts, and each belongs to the innermost module that runs it. Everything else (sums,
+    norms, products with a vector) counts as 0, as usual.
 
-    The model runs once, in evaluation mode, on an image of zeros, and is left as it was found. Inside a scripted,
-    traced or exported model nothing is seen running: one row has all of its cost, and the others hold its parameters.
+    The model runs once, in evaluation mode, on an image of zeros, and is left as it was found. The layers inside a
+    scripted, traced or exported model cannot be observed: one row has its whole cost, and the others its parameters.
 
     Args:
-        model: Any module that takes one tensor, or what `forward` gives it.
+        model: Any module that takes one tensor, or whatever `forward` passes it.
         input_shape: (batch, channel, height, width), or any other shape that the model takes.
-        forward: How the model is called on the images, for one that takes more than these, as in
+        forward: How the model is called on the images, if it takes more than images, as in
             lambda model, images: model(images, text).
 
     Raises:
@@ -119,8 +119,8 @@ def layer_table(
     rows = _rows(model, called, batch)
     if _in_one_piece(model, called):
         say(
-            f"{type(model).__name__} runs in one piece, as scripted, traced and exported models do: its layers' sizes "
-            "are not known, and one row has all its multiply-accumulates."
+            f"{type(model).__name__} runs in one piece, like all scripted, traced and exported models: the sizes of "
+            "its layers are not known, and one row has all its multiply-accumulates."
         )
     return LayerTable(rows)
 
@@ -168,7 +168,7 @@ def _refusal(model: nn.Module, shape: Sequence[int], error: Exception) -> str:
     reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")
     sentence = f"{type(model).__name__} cannot take an input of shape {tuple(shape)}: {reason}."
     if isinstance(error, TypeError | AttributeError | KeyError):
-        sentence += " If it takes more than images, pass forward=lambda model, images: …, which calls it."
+        sentence += " If it takes more than images, call it through forward=lambda model, images: …."
     return sentence
 
 

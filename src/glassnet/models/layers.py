@@ -76,7 +76,8 @@ def select_layers(model: nn.Module, layers: LayerChoice) -> list[str]:
     _check_names(names, order, hidden)
     if hidden and any(isinstance(one, str) and one in KINDS for one in asked):
         say(
-            f"left out what is inside {', '.join(sorted(set(hidden.values())))}: scripted and traced layers run unseen."
+            f"left out the layers inside {', '.join(sorted(set(hidden.values())))}, which cannot be observed because "
+            "they are scripted or traced."
         )
     return sorted(names, key=lambda name: (order[split_call(name)[0]], name.count(":"), split_call(name)[1] or 0))
 
@@ -85,8 +86,8 @@ def _in_sight(model: nn.Module) -> tuple[dict[str, nn.Module], dict[str, str]]:
     """Return the modules whose calls can be seen, and those inside scripted ones, with the names of these."""
     if isinstance(model, torch.jit.ScriptModule):
         raise InputError(
-            f"the model is a {type(model).__name__}: scripted and traced layers run unseen; pass the network that it "
-            "was made from, or methods of the input alone, such as saliency, which need no layer."
+            f"the model is a {type(model).__name__}, so its layers cannot be observed; pass the network that it was "
+            "scripted or traced from, or use methods that need no layer, such as saliency."
         )
     hidden = inside_scripted(model)
     return {name: one for name, one in whole_modules(model).items() if name and name not in hidden}, hidden
@@ -97,13 +98,13 @@ def _check_names(names: Collection[str], order: Collection[str], hidden: Mapping
         module = name if name in order else split_call(name)[0]
         if module in hidden:
             raise InputError(
-                f"layer '{module}' is inside '{hidden[module]}', which is scripted or traced, so it runs unseen; ask "
-                f"for '{hidden[module]}', or put the module there that it was made from."
+                f"layer '{module}' cannot be observed because '{hidden[module]}' is scripted or traced; choose "
+                f"'{hidden[module]}' itself, or replace it with the module that it was made from."
             )
         if split_call(module)[1] is not None:
             raise InputError(
-                f"the model names a module '{module}', which reads as a call of '{split_call(module)[0]}'; rename it, "
-                f"as to '{module.replace(':', '_')}'."
+                f"the model has a module named '{module}', which looks like a call of '{split_call(module)[0]}'; "
+                f"rename it, for example to '{module.replace(':', '_')}'."
             )
 
 
@@ -180,8 +181,8 @@ def choose_words(layers: LayerChoice) -> list[str | nn.Module]:
         return [layers]
     if not isinstance(layers, Iterable):
         raise InputError(
-            f"layers is {layers!r} of type {type(layers).__name__}, expected names, patterns, kinds or modules, as in "
-            '"conv".'
+            f"layers is {layers!r} of type {type(layers).__name__}, expected names, patterns, kinds or modules, such "
+            'as "conv".'
         )
     return list(layers)
 
@@ -201,7 +202,7 @@ def _name_in(model: nn.Module, module: nn.Module, *, alike: bool = False) -> str
     if len(twins) == 1:
         return twins[0]
     raise InputError(
-        f"layers holds a {type(module).__name__} that is not in this {owner}; pass one of this very network, or a name."
+        f"layers holds a {type(module).__name__} that is not in this {owner}; pass a module of this network, or a name."
     )
 
 
@@ -218,8 +219,8 @@ def _same_weights(first: nn.Module, second: nn.Module) -> bool:
 
 def _not_run(number: int | None, calls: int) -> str:
     if number is None or not calls:
-        return "did not run when the model was called in evaluation mode; ask for another one"
-    return f"ran {calls} times, so its calls are numbered from 0 to {calls - 1}; it has no call {number}"
+        return "did not run when the model was called in evaluation mode; choose another one"
+    return f"has no call {number}: it ran {calls} times, and its calls are numbered from 0 to {calls - 1}"
 
 
 def _matches(asked: str, modules: Mapping[str, nn.Module], order: Mapping[str, int], model: nn.Module) -> list[str]:
@@ -240,5 +241,5 @@ def _unknown_layer(asked: str, modules: Mapping[str, nn.Module], owner: str) -> 
     convolutions, layers = KINDS["conv"](modules), KINDS["all"](modules)
     noun, names = ("convolutions", convolutions) if convolutions else ("layers", layers)
     listed = ", ".join(names[:40]) + (f" and {len(names) - 40} more" if len(names) > 40 else "")
-    advice = "" if convolutions else " Methods of the input alone, such as saliency, need no layer."
+    advice = "" if convolutions else " Some methods, such as saliency, need no layer."
     return InputError(f"no layer '{asked}' in {owner}.{hint} Its {noun} are {listed or 'none'}.{advice}")

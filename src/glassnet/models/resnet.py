@@ -46,7 +46,7 @@ def _projection(channels: int, width: int, stride: int) -> nn.Module:
 
 
 class ResNetSmall(nn.Sequential):
-    """ResNet in small: conv1 conv2 pool1, then stage1 to stage3 of basic blocks, the global average, fc1.
+    """A small ResNet: conv1 conv2 pool1, then stage1 to stage3 of basic blocks, the global average, fc1.
 
     The stem's pool and the first block of stage2 and stage3 halve height and width. The stem has two 3x3 convolutions
     in place of one large one (He et al. 2019, https://arxiv.org/abs/1812.01187, ResNet-C): in small images strokes are

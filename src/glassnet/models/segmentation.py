@@ -16,7 +16,7 @@ _POOLED_AFTER = (2, 4, 5, 6, 7)
 
 
 class FCN8Small(nn.Module):
-    """Seven convolutions and five pools, scores at strides 8, 16 and 32, added on the way up by transposed ones.
+    """The 2019 report's FCN-8: seven convolutions and five pools; scores at strides 8, 16 and 32, upsampled and added.
 
     conv1 to conv4 are those of the classification network, conv5 to conv7 the three that the report adds. Each is
     3x3, followed by batch-norm and ReLU, after the pool where there is one. A score map of `head` channels is taken by
@@ -57,7 +57,9 @@ class FCN8Small(nn.Module):
         check_widths("filters", filters, 7, "32,32,64,64,128,256,512")
         check_dropout(dropout)
         if image_size < STRIDE or image_size % STRIDE:
-            raise InputError(f"image_size is {image_size}, expected a multiple of {STRIDE}, which five pools halve.")
+            raise InputError(
+                f"image_size is {image_size}, expected a multiple of {STRIDE}, because five pools halve it."
+            )
         if head < 1:
             raise InputError(f"head is {head}, expected at least 1 channel.")
         width = max(head, num_classes)
@@ -94,7 +96,7 @@ _POOL3, _POOL4 = 17, 24
 
 
 class FCN8sVGG16(nn.Module):
-    """VGG16's thirteen convolutions and five pools, fc6 and fc7 as convolutions, and FCN-8s's scores on the way up.
+    """FCN-8s on VGG16: thirteen convolutions, five pools, fc6 and fc7 as convolutions; scores upsampled and added.
 
     Convolutions are padded by as much as they need to keep their size, where the paper pads the image by 100 pixels and
     crops the result; dropout silences whole channels, where the paper's silences single values. The scores of pool3 and
@@ -136,11 +138,13 @@ class FCN8sVGG16(nn.Module):
         super().__init__()
         check_dropout(dropout)
         if image_size < 32 or image_size % 32:
-            raise InputError(f"image_size is {image_size}, expected a multiple of 32, which five pools halve.")
+            raise InputError(f"image_size is {image_size}, expected a multiple of 32, because five pools halve it.")
         if hidden < 1:
             raise InputError(f"hidden is {hidden}, expected at least 1 channel.")
         if weights and in_channels != 3:
-            raise InputError(f"in_channels is {in_channels}, expected 3 with weights={weights}: they take colour.")
+            raise InputError(
+                f"in_channels is {in_channels}, expected 3, because weights={weights} is for colour images."
+            )
         backbone = VGG16(in_channels=in_channels, num_classes=1, image_size=32, hidden=1)
         self.normalize = (
             Normalize(IMAGENET_MEAN, IMAGENET_STD, fixed=True)
@@ -206,9 +210,9 @@ class ConvBlock(nn.Sequential):
 
 
 class UNetSmall(nn.Module):
-    """Levels down1, down2, ... each half the size of the one before, and as many up again with what lies across.
+    """A small U-Net: levels down1, down2, ... each half the size of the last, and as many up with skip connections.
 
-    At its own size only one convolution is taken each way, where it costs most; below that two down and one up. Takes
+    At full size, where convolutions cost most, there is only one each way; below that, two down and one up. Takes
     images in [0, 1] of shape (batch, in_channels, image_size, image_size), returns logits (batch, num_classes,
     image_size, image_size).
 
@@ -246,7 +250,7 @@ class UNetSmall(nn.Module):
         stride = 2 ** (len(filters) - 1)
         if image_size < stride or image_size % stride:
             raise InputError(
-                f"image_size is {image_size}, expected a multiple of {stride}, which {len(filters)} levels halve."
+                f"image_size is {image_size}, expected a multiple of {stride}, for {len(filters)} levels that halve it."
             )
         self.normalize = Normalize([0.0] * in_channels, [1.0] * in_channels)
         self.levels = len(filters)

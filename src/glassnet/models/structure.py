@@ -72,8 +72,8 @@ def check_weights(model: nn.Module, *, numbers: bool = True) -> None:
             )
     if numbers and any(parameter.is_meta for parameter in model.parameters()):
         raise InputError(
-            f"{type(model).__name__} is on the device meta, so its weights have no numbers; load weights into it, as "
-            "by model.to_empty(device='cpu') and model.load_state_dict(weights)."
+            f"{type(model).__name__} is on the device meta, so its weights have no values; load weights into it, for "
+            "example with model.to_empty(device='cpu') and model.load_state_dict(weights)."
         )
 
 

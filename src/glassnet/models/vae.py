@@ -18,7 +18,7 @@ SLOPE = 0.2
 
 
 class VAEConv(Autoencoder):
-    """The 2019 report's VAE: conv1 conv2, mean and log_variance, deconv1 deconv2; batch-norm and ReLU between them.
+    """The 2019 report's VAE: conv1 conv2, mean and log_variance, deconv1 deconv2; batch-norm and ReLU in between.
 
     Convolutions are 4x4 with stride 2. The code is a vector, read off a fully connected layer, or a map of a quarter
     of the image's height and width (`spatial`). Takes images in [0, 1] of shape (batch, in_channels, image_size,
@@ -74,7 +74,7 @@ class VAEConv(Autoencoder):
 
 
 class VAEDeep(Autoencoder):
-    """The 2019 report's modified VAE: conv1 and conv4 down, deconv1 and deconv2 up, `depth` 3x3 ones (2) at each size.
+    """The 2019 report's modified VAE: conv1 and conv4 down, deconv1 and deconv2 up, `depth` 3x3 layers at each size.
 
     Each convolution is followed by batch-norm, and by LeakyReLU in the encoder, ReLU in the decoder. The code is by
     default a map of a quarter of the image's height and width, else a vector. Takes images in [0, 1] of shape (batch,
@@ -248,7 +248,7 @@ def _checked_code(
     check_widths("hidden", (hidden,), 1, str(HIDDEN))
     if spatial and hidden != HIDDEN:
         raise InputError(
-            f"hidden is {hidden}, but a code that is a map has no hidden layer; leave it out, or give spatial=false."
+            f"hidden is {hidden}, but a spatial code has no hidden layer; leave it out, or give spatial=false."
         )
     code = _Code(latent, spatial, hidden, filters[1], image_size // 4)
     check_image_size(image_size, in_channels, code.shape)

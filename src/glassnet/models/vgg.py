@@ -72,9 +72,11 @@ class VGG(nn.Module):
         check_size(image_size, 16, "five pools reduce to 1")
         check_dropout(dropout)
         if hidden < 0:
-            raise InputError(f"hidden is {hidden}, expected a number of units, or 0 for the usual one.")
+            raise InputError(f"hidden is {hidden}, expected a number of units, or 0 for the default.")
         if weights and in_channels not in (1, 3):
-            raise InputError(f"in_channels is {in_channels}, expected 1 or 3 with weights={weights}: they take colour.")
+            raise InputError(
+                f"in_channels is {in_channels}, expected 1 or 3, because weights={weights} is for colour images."
+            )
         self.class_names = names_of_outputs(weights, num_classes)
         full, channels = image_size >= _FULL_PIXELS, 3 if weights else in_channels
         side = 7 if full else max(image_size // 32, 1)

@@ -270,7 +270,7 @@ def test_a_layer_over_tokens_makes_channels_of_them_until_they_are_added_to_toke
     assert readings["mix", 0].channel_units() == (2,)
     assert "neither images, channels nor pixels" in readings["mix", 0].problem_as_map() or readings[
         "mix", 0
-    ].problem_as_map().startswith("has no axis of which it is known that it runs over pixels")
+    ].problem_as_map().startswith("has no axis known to run over pixels")
     assert readings["after", 0].problem_as_map() == ""
     assert "96 tokens" in readings["after", 0].describe()
     assert "8 x 12" in readings["after", 0].describe()

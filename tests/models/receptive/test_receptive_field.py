@@ -167,7 +167,7 @@ def test_a_layer_that_runs_twice():
 
     assert seen(Twice(), "conv:0")[0] == (3, 3)
     assert seen(Twice(), "conv:1")[0] == (5, 5)
-    with pytest.raises(gn.InputError, match="stands for 2 layers or calls; ask for one, as 'conv:0'"):
+    with pytest.raises(gn.InputError, match="means 2 layers or calls; choose one, such as 'conv:0'"):
         gn.receptive_field(Twice(), "conv", 16)
 
 

@@ -37,7 +37,7 @@ def test_it_prints_nothing_of_its_own(tmp_path, capfd):
     load_reference(f"hf:{tmp_path / 'vit'}", Wanted(num_classes=3))
     out, err = capfd.readouterr()
     assert (out, err.count("\n")) == ("", 1)
-    assert "begins with random weights in classifier.bias, classifier.weight." in err
+    assert "starts with random weights in classifier.bias, classifier.weight." in err
 
 
 def test_other_classes_get_another_head_and_the_rest_stays(tmp_path):
@@ -95,12 +95,12 @@ def test_placeholders_for_names_are_no_names_and_a_missing_processor_is_said(tmp
     (tmp_path / "vit" / "preprocessor_config.json").unlink()
     loaded = load_reference(f"hf:{tmp_path / 'vit'}")
     assert (loaded.classes, loaded.image_size) == (None, 16)
-    assert "has no preprocessor_config.json: images are given to it as they are" in capsys.readouterr().err
+    assert "has no preprocessor_config.json, so it gets images from 0 to 1" in capsys.readouterr().err
 
 
 def test_what_cannot_be_loaded_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setenv("GLASSNET_OFFLINE", "1")
-    with pytest.raises(InputError, match=r"none does not exist; expected a folder that save_pretrained wrote"):
+    with pytest.raises(InputError, match=r"none does not exist; expected a folder written by save_pretrained"):
         load_reference(f"hf:{tmp_path / 'none'}")
     with pytest.raises(
         InputError, match=r"hf:no/such cannot be loaded \(GLASSNET_OFFLINE forbids downloads\): .*; exp"
@@ -113,7 +113,7 @@ def test_what_cannot_be_loaded_is_one_sentence(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"empty cannot be loaded.*; expected the name of an image classifier on"):
         load_reference(f"hf:{tmp_path / 'empty'}")
     write_hub_folder(tmp_path / "vit", "vit", size={"height": 16, "width": 32})
-    with pytest.raises(InputError, match=r"takes images of 16 by 32 pixels, expected a network for squares"):
+    with pytest.raises(InputError, match=r"takes images of 16 by 32 pixels, expected a network for square images"):
         load_reference(f"hf:{tmp_path / 'vit'}")
 
 
@@ -172,7 +172,7 @@ def test_timm_gives_the_network_its_size_and_normalisation(timm, monkeypatch):
 
 def test_timm_refuses_names_and_downloads(timm, monkeypatch):
     monkeypatch.setenv("GLASSNET_OFFLINE", "1")
-    with pytest.raises(InputError, match=r"timm:small needs its published weights, and GLASSNET_OFFLINE forbids"):
+    with pytest.raises(InputError, match=r"timm:small needs its published weights, but GLASSNET_OFFLINE forbids"):
         load_reference("timm:small")
     monkeypatch.delenv("GLASSNET_OFFLINE")
     with pytest.raises(InputError, match=r"timm:big cannot be loaded: Unknown model \(big\); `timm.list_models"):

@@ -39,7 +39,7 @@ def test_references_are_told_from_other_words_and_have_short_names(text, name):
 
 def test_every_scheme_says_how_it_is_written():
     assert FORMS.keys() == SCHEMES.keys()
-    with pytest.raises(InputError, match=r"'convnet' is no network; expected net.py:make, a function .*; timm:NAME"):
+    with pytest.raises(InputError, match=r"'convnet' is not a network; expected net.py:make, a function .*; timm:NAME"):
         load_reference("convnet")
 
 
@@ -99,9 +99,9 @@ def test_a_file_may_define_dataclasses_and_may_not_end_the_process(net):
         "def ends():\n    raise SystemExit(0)\n\ndef forgets():\n    make()\n"
     )
     assert load_reference("net.py:make").module.out_channels == 4
-    with pytest.raises(InputError, match=r"net.py:ends failed in line 13 with SystemExit: 0; mend the file"):
+    with pytest.raises(InputError, match=r"net.py:ends failed in line 13 with SystemExit: 0; correct the file"):
         load_reference("net.py:ends")
-    with pytest.raises(InputError, match=r"net.py:forgets gives None, expected a torch.nn.Module; let it return the"):
+    with pytest.raises(InputError, match=r"net.py:forgets returns None, expected a torch.nn.Module; make it return"):
         load_reference("net.py:forgets")
 
 
@@ -136,16 +136,16 @@ def test_weights_are_taken_from_files_as_trainings_write_them(net, around, capsy
     loaded = load_reference("net.py:make", Wanted(weights=Path("w.pt")))
     assert all(torch.equal(value, state[key]) for key, value in loaded.module.state_dict().items())
     assert loaded.weights == digest_of([Path("w.pt")])
-    assert (f"every key in w.pt begins with '{before}', which is left out." in capsys.readouterr().err) == bool(before)
+    assert (f"every key in w.pt begins with '{before}'; this prefix is removed." in capsys.readouterr().err) == bool(
+        before
+    )
 
 
 def test_weights_that_are_no_finite_numbers_are_refused(net):
     state = load_reference("net.py:make").module.state_dict()
     state["4.bias"] = torch.tensor([1.0, float("nan")])
     torch.save(state, "w.pt")
-    with pytest.raises(
-        InputError, match=r"w.pt holds numbers that are not finite, in 4.bias; give weights from before"
-    ):
+    with pytest.raises(InputError, match=r"w.pt holds NaN or infinite numbers in 4.bias; give weights from before"):
         load_reference("net.py:make", Wanted(weights=Path("w.pt")))
 
 
@@ -153,8 +153,8 @@ def test_weights_that_do_not_fit_are_named_and_change_nothing(net):
     state = load_reference("net.py:make").module.state_dict()
     save_file({"0.weight": state["0.weight"], "4.bias": torch.zeros(3), "head": torch.zeros(1)}, "w.safetensors")
     sentence = (
-        r"w.safetensors does not fit net:make: it lacks 0.bias, 4.weight; it holds what the network has not: head; of "
-        r"another shape: 4.bias \(shape \(3,\), expected \(2,\)\); give weights of the same network\.$"
+        r"w.safetensors does not fit net:make: it lacks 0.bias, 4.weight; it has unknown keys: head; it has "
+        r"other shapes: 4.bias \(shape \(3,\), expected \(2,\)\); give weights of the same network\.$"
     )
     with pytest.raises(InputError, match=sentence):
         load_reference("net.py:make", Wanted(weights=Path("w.safetensors")))
@@ -164,7 +164,7 @@ def test_weights_that_do_not_fit_are_named_and_change_nothing(net):
 
 def test_a_pickle_that_would_run_code_is_refused(net):
     torch.save(nn.Linear(2, 2), "w.pt")
-    with pytest.raises(InputError, match="no file of tensors alone, or holds objects that would run code"):
+    with pytest.raises(InputError, match="holds more than tensors, or objects that would run code"):
         load_reference("net.py:make", Wanted(weights=Path("w.pt")))
 
 

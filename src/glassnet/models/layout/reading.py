@@ -46,15 +46,15 @@ class Reading:
     def problem_as_map(self) -> str:
         """Say why the output is no map (n, channel, height, width), or ""."""
         if not self.is_by_image:
-            return "has no axis of which it is known that it runs over the images"
+            return "has no axis known to run over the images"
         if not self.channel_units():
-            return "has no axis of which it is known that it holds channels"
+            return "has no axis known to hold channels"
         height, width, rest = self._pixels()
         if not height and not width:
-            return "has no axis of which it is known that it runs over pixels"
-        for name, factors in (("rows", height), ("columns", width)):
+            return "has no axis known to run over pixels"
+        for name, factors in (("row", height), ("column", width)):
             if not _is_complete(factors):
-                return f"does not hold all {name} of pixels once"
+                return f"does not hold each {name} of pixels exactly once"
         return "has an axis that is neither images, channels nor pixels" if rest else ""
 
     def to_maps(self, value: Shaped[Tensor, ...]) -> Shaped[Tensor, "batch channel height width"]:
@@ -89,9 +89,9 @@ class Reading:
     def problem_as_rows(self, *, mean: bool) -> str:
         """Say why the output gives no row an image, or ""."""
         if not self.is_by_image:
-            return "has no axis of which it is known that it runs over the images"
+            return "has no axis known to run over the images"
         if mean and len(self.shape) > 2 and not self.channel_units():
-            return "has no axis of which it is known that it holds channels, which a mean over pixels must keep"
+            return "has no axis known to hold channels, which a mean over pixels must keep"
         return ""
 
     def fits(self, shape: Sequence[int], images: int) -> bool:
@@ -111,7 +111,7 @@ class Reading:
         height, width, _ = self._pixels()
         size = f"{prod(one.size for one in height)} x {prod(one.size for one in width)}"
         if any(_factors(axis) > 1 and is_spatial(axis[1:]) for axis in self.axes if _is_of_images(axis)):
-            return f"the windows of {{}} are put together to a grid of {size}"
+            return f"the windows of {{}} are joined to a grid of {size}"
         tokens = around[0].size if around else size_of(grids[0])
         before, after = (around[0].before, around[0].after) if around else (0, 0)
         parts = [_others(before)] * bool(before) + [f"a grid of {size}"] + [_others(after)] * bool(after)

@@ -176,7 +176,7 @@ def trace_or_reason(
     except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError) as error:
         lines = str(error).strip().splitlines()
         reason = (lines[0] if lines else type(error).__name__).rstrip(".")
-        return {}, f"could not be traced, since the model fails on {IMAGES_TRACED} images ({reason})"
+        return {}, f"could not be traced, because the model fails on {IMAGES_TRACED} images ({reason})"
 
 
 def _reading(axes: Axes | None, output: Tensor, module: nn.Module) -> Reading:

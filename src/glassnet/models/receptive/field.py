@@ -26,19 +26,18 @@ class ReceptiveField(Shown):
 
     Attributes:
         layer: The layer.
-        size: Height and width of what a unit sees that is nowhere near a border, which may be more than the image has;
-            the largest, where units see unlike much.
-        stride: Pixels from one unit's window to the next one's; 0 where all see the same; None where the windows are
-            not the same all over.
-        offset: First pixel of the first unit's window, less than 0 where the window begins in the padding; None as the
-            stride is.
-        map_size: Rows and columns of units. Tokens have those of their grid, or, without one, a column; a vector
-            is one unit.
+        size: Height and width of what a unit far from every border sees, possibly more than the image; the largest, if
+            units differ.
+        stride: Pixels from one unit's window to the next; 0 if all windows are equal; None if they are not regular.
+        offset: First pixel of the first unit's window, negative if the window begins in the padding; None if the
+            windows are not regular.
+        map_size: Rows and columns of units. Tokens have those of their grid, or form one column without a grid; a
+            vector is one unit.
         image_size: Height and width of the image.
-        how: "operations", exact; "gradient", where an operation is not known: of every row and every column of units,
-            where the gradient of some random images is not 0, which may be less than all that the unit can see.
-        bounds: Box of each unit, clipped to the image, as (x0, y0, x1, y1), with x1 and y1 excluded; zeros for one that
-            sees nothing.
+        how: "operations" (exact), or "gradient" if an operation is unknown: the rows and columns where the gradient of
+            some random images is not 0, which may be less than the unit can see.
+        bounds: The box of each unit, clipped to the image, as (x0, y0, x1, y1), x1 and y1 excluded; zeros for a unit
+            that sees nothing.
     """
 
     layer: str
@@ -51,7 +50,7 @@ class ReceptiveField(Shown):
     bounds: Int32[np.ndarray, "rows columns 4"] = field(repr=False)
 
     def box(self, row: int, column: int) -> tuple[int, int, int, int]:
-        """Return what the unit at a row and a column sees, as (x0, y0, x1, y1) in pixels, x1 and y1 excluded.
+        """Return the receptive-field box of one unit, as (x0, y0, x1, y1) in pixels, x1 and y1 excluded.
 
         Raises:
             InputError: The map has no such place.
@@ -60,22 +59,22 @@ class ReceptiveField(Shown):
         return x0, y0, x1, y1
 
     def boxes(self, places: Int[np.ndarray, "n 2"] | Tensor | Sequence[Sequence[int]]) -> Int64[np.ndarray, "n 4"]:
-        """Return what the units at some places see.
+        """Return the receptive-field boxes of several units.
 
         Args:
-            places: Row and column of each (n, 2), from 0.
+            places: Row and column of each unit (n, 2), from 0.
 
         Returns:
-            (x0, y0, x1, y1) of each in pixels, x1 and y1 excluded.
+            (x0, y0, x1, y1) of each box in pixels, x1 and y1 excluded.
 
         Raises:
-            InputError: The places are no such array of whole numbers, or the map has no such place.
+            InputError: The places are not whole numbers of shape (n, 2), or lie outside the map.
         """
         rows = np.asarray(places)
         if rows.ndim != 2 or rows.shape[1] != 2 or not np.issubdtype(rows.dtype, np.integer):
             raise InputError(
-                f"places is an array of {rows.dtype} of shape {rows.shape}, expected whole numbers (n, 2): a row and a "
-                "column each."
+                f"places is an array of {rows.dtype} of shape {rows.shape}, expected whole numbers (n, 2): rows and "
+                "columns."
             )
         outside = ((rows < 0) | (rows >= self.map_size)).any(axis=1)
         if outside.any():
@@ -92,7 +91,7 @@ class ReceptiveField(Shown):
         return bool((self.bounds == np.array([0, 0, width, height])).all())
 
     def to_json(self) -> dict[str, Any]:
-        """Return what is known of the layer as JSON values, without the boxes."""
+        """Return all attributes as JSON values, without the boxes."""
         return {
             "layer": self.layer,
             "size": list(self.size),

@@ -36,28 +36,28 @@ def receptive_field(
 ) -> ReceptiveField:
     """Find which pixels each unit of a layer sees: exact boxes, and their size, stride and offset where regular.
 
-    The first and last pixel are followed through every operation of one forward pass, below autograd, so that it does
-    not matter how the network is written. For convolutions and pools, with kernel k_l and stride s_l, that gives the
-    known sum, size = 1 + sum over l of (k_l - 1) times the strides before l; paths of different sizes are united. A
-    layer behind attention, a global pool or a norm over places sees the whole image. What a mask of -50 or less hides
-    from a softmax is not seen, and neither is a place of a kernel where all channels have a weight of 0; other weights
-    of 0 count, as pruned ones between single channels.
+    The first and last pixel are followed through every operation of one forward pass, below autograd, so it does not
+    matter how the network is written. For convolutions and pools with kernel k_l and stride s_l, the result is the
+    well-known size = 1 + sum over l of (k_l - 1) times the strides before l. If paths differ in size, their union
+    counts. A layer after attention, a global pool or a norm over places sees the whole image. Pixels that a mask of -50
+    or less hides from a softmax are not seen, nor are kernel positions where all channels have weight 0. Other zero
+    weights count, such as pruned ones between single channels.
 
-    A box says what can change a unit at all. How much a pixel counts is another question: in deep networks the centre
-    counts most (Luo et al. 2016, https://arxiv.org/abs/1701.04128).
+    A box shows what can change a unit at all, not how much each pixel matters: in deep networks the centre matters most
+    (Luo et al. 2016, https://arxiv.org/abs/1701.04128).
 
     Araujo et al. 2019, Computing receptive fields of convolutional neural networks, https://doi.org/10.23915/distill.00021.
 
     Args:
-        model: Any module that takes one image batch, or what `forward` gives it; it is left as it was found.
-        layer: One layer: its name, a name with the number of the call as "relu:1", "last-conv", or the module.
-        image_size: Height and width of the images in pixels, as one number where they are the same; or the images'
-            shape, (channel, height, width) or (n, channel, height, width).
-        forward: How the model is called on a batch, as `explain` takes it.
+        model: Any module that takes a batch of images, or whatever `forward` passes it; it is left as it was found.
+        layer: One layer: its name, its name and the number of a call such as "relu:1", "last-conv", or the module.
+        image_size: Height and width of the images in pixels, or one number for both; or the images' shape, (channel,
+            height, width) or (n, channel, height, width).
+        forward: How the model is called on a batch, as in `explain`.
 
     Raises:
         InputError: There is no such layer, it does not run or runs twice; the model cannot take such images; or the
-            layer does not hang on them.
+            layer does not depend on them.
     """
     shape = _shape(model, image_size)
     images = torch.rand(shape, generator=Generator().manual_seed(0))
@@ -65,7 +65,7 @@ def receptive_field(
     if len(found) > 1:
         names = list(found)
         raise InputError(
-            f"layer is {layer!r}, which stands for {len(names)} layers or calls; ask for one, as '{names[0]}'."
+            f"layer is {layer!r}, which means {len(names)} layers or calls; choose one, such as '{names[0]}'."
         )
     return next(iter(found.values()))
 
@@ -117,8 +117,8 @@ def _shape(model: nn.Module, image_size: int | Sequence[int]) -> tuple[int, ...]
     sizes = [int(size) for size in given if is_integer(size) and size > 0]
     if not 1 <= len(sizes) <= 4 or len(sizes) < len(given):
         raise InputError(
-            f"image_size is {image_size!r}, expected whole numbers of at least 1: the height and width in pixels, as "
-            "224 or (224, 160), or a shape, as (3, 224, 224)."
+            f"image_size is {image_size!r}, expected whole numbers of at least 1: the height and width in pixels, such "
+            "as 224 or (224, 160), or a shape, such as (3, 224, 224)."
         )
     height, width = sizes[-2:] if len(sizes) > 1 else sizes * 2
     channels = sizes[-3] if len(sizes) > 2 else _channels(model, height * width)
@@ -145,7 +145,7 @@ class _Seen:
     def problem(self) -> str:
         """Say why nothing can be said of its units, or ""."""
         problem = self.reading.problem_as_rows(mean=True)
-        return problem and f"gives a tensor of shape {self.shape}, which {problem}; ask for another layer"
+        return problem and f"gives a tensor of shape {self.shape}, which {problem}; choose another layer"
 
 
 def _followed(model: nn.Module, images: Tensor, modules: Collection[str], call: ModelCall) -> dict[Call, _Seen]:

@@ -63,7 +63,9 @@ def _boxes(
             with tapped(model, [made[0]], tap), translate_torch_errors(model, drawn):
                 call(model, drawn)
             if not outputs or not outputs[0].requires_grad:
-                raise InputError(f"layer '{layer}' does not hang on the images by operations that have a gradient.")
+                raise InputError(
+                    f"no gradient path leads from layer '{layer}' to the images, so its receptive field is not known."
+                )
             maps = outputs[0] * torch.randn(outputs[0].shape, generator=generator).to(outputs[0])
             return [_spans(maps, drawn, axis) for axis in (2, 3)]
 
@@ -81,7 +83,7 @@ def _boxes(
     boxes[..., 0], boxes[..., 2] = left, right
     boxes[..., 1], boxes[..., 3] = top[:, None], bottom[:, None]
     if not boxes.any():
-        raise InputError(f"layer '{layer}' does not hang on the images: its gradient is 0 everywhere.")
+        raise InputError(f"layer '{layer}' does not depend on the images: its gradient is 0 everywhere.")
     return boxes
 
 

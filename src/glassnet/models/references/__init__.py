@@ -32,7 +32,7 @@ FORMS: dict[str, str] = {
     "py": "net.py:make, a function in a file of your own",
     "hf": "hf:NAME_OR_FOLDER, a transformers network for image classification",
     "timm": "timm:NAME, a timm network",
-    "pt2": "net.pt2, a program that torch.export saved",
+    "pt2": "net.pt2, a program saved by torch.export",
 }
 """How a reference of each scheme is written, and what it means."""
 
@@ -88,7 +88,7 @@ def load_reference(text: str, wanted: Wanted | None = None, *, seed: int | None 
     """
     scheme = _scheme(text)
     if scheme is None:
-        raise InputError(f"'{text}' is no network; expected {'; '.join(FORMS.values())}.")
+        raise InputError(f"'{text}' is not a network; expected {'; '.join(FORMS.values())}.")
     if seed is None:
         return _evaluating(SCHEMES[scheme](text, wanted or Wanted()))
     with torch.random.fork_rng(devices=[]):
@@ -115,7 +115,7 @@ def require_trainable(text: str) -> None:
     """
     if _scheme(text) == "pt2":
         raise InputError(
-            f"{text} cannot be trained: an exported program stays as it was exported; give the network's code, as in "
+            f"{text} cannot be trained because it is an exported program; give the network's code instead, as in "
             "net.py:make."
         )
 

@@ -76,7 +76,9 @@ def digest_of(files: Iterable[Path]) -> str:
             with file.open("rb") as opened:
                 digests[file.relative_to(folder).as_posix()] = hashlib.file_digest(opened, "sha256").hexdigest()
         except OSError as error:
-            raise InputError(f"{file} cannot be read ({error.strerror}); change its rights, or give another.") from None
+            raise InputError(
+                f"{file} cannot be read ({error.strerror}); change its permissions, or give another file."
+            ) from None
     if len(digests) == 1:
         return next(iter(digests.values()))
     return hashlib.sha256("".join(f"{name} {digests[name]}\n" for name in sorted(digests)).encode()).hexdigest()

@@ -36,13 +36,15 @@ def load(text: str, wanted: Wanted) -> Reference:
     shape = _image_shape(program, path)
     _, channels, height, width = shape
     if height != width:
-        raise InputError(f"{path} takes images of {height} by {width} pixels, expected a program for squares.")
+        raise InputError(f"{path} takes images of {height} by {width} pixels, expected a program for square images.")
     for what, given, fixed in (
         ("--image-size", wanted.image_size, height),
         ("--in-channels", wanted.in_channels, channels),
     ):
         if fixed is not None and given not in (None, fixed):
-            raise InputError(f"{what} is {given}, but {path} was exported for {fixed}; leave it out, or export again.")
+            raise InputError(
+                f"{what} is {given}, but {path} was exported for {fixed}; leave it out, or export the program again."
+            )
     network = _with_layers(program.module(), batch=shape[0])
     weights = wanted.weights and put_weights(network, wanted.weights, name=text)
     _require_any_batch(network, shape, path)
@@ -69,7 +71,7 @@ def image_size_of(text: str) -> int | None:
 
 def _read(path: Path) -> Any:
     if not path.is_file():
-        raise InputError(f"{path} does not exist; expected a program that torch.export.save wrote, as in net.pt2.")
+        raise InputError(f"{path} does not exist; expected a program written by torch.export.save, such as net.pt2.")
     log = logging.getLogger("torch.export")
     level = log.level
     log.setLevel(logging.CRITICAL)  # it prints a traceback of what is raised as well
@@ -78,7 +80,7 @@ def _read(path: Path) -> Any:
     except Exception as error:  # zip, JSON and pickle each raise their own on damaged bytes
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")[:200]
         raise InputError(
-            f"{path} is no program that this torch reads ({reason}); write it by torch.export.save."
+            f"{path} is not a program that this version of torch can read ({reason}); write it with torch.export.save."
         ) from None
     finally:
         log.setLevel(level)
@@ -111,14 +113,14 @@ def _require_any_batch(network: nn.Module, shape: tuple[int | None, ...], path: 
             return  # 64 pixels may be too few, and the images will tell
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")[:200]
         raise InputError(
-            f"{path} fails on images of shape {tuple(images.shape)} ({reason}); export it again, for float images."
+            f"{path} fails on images of shape {tuple(images.shape)} ({reason}); export it again for float images."
         ) from None
     _require_scores(output, len(images), path)
     if not _is_the_same_for_each(network, images):
         raise InputError(
-            f"{path} was exported for batches of {shape[0] or 'some size'}, and gives an image something else in "
-            "another batch; export it in evaluation mode, and for any batch: torch.export.export(model.eval(), "
-            "(images,), dynamic_shapes=({0: torch.export.Dim('batch')},)) with two images or more."
+            f"{path} was exported for batches of {shape[0] or 'some size'}, and its output for an image depends on the "
+            "batch; export it in evaluation mode and for any batch size: torch.export.export(model.eval(), (images,), "
+            "dynamic_shapes=({0: torch.export.Dim('batch')},)) with at least two images."
         )
 
 
@@ -132,8 +134,8 @@ def _require_scores(output: Any, count: int, path: Path) -> None:
         return
     got = f"a tensor of shape {tuple(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"
     raise InputError(
-        f"{path} gives {got} for {count} images, expected one tensor with a row for each; export a module that returns "
-        "the scores alone."
+        f"{path} gives {got} for {count} images, expected one tensor with a row per image; export a module that "
+        "returns only the scores."
     )
 
 

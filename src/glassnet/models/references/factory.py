@@ -46,7 +46,7 @@ def load(text: str, wanted: Wanted) -> Reference:
         make = _found(_run(path, source), factory)
         network = _made(make, text, wanted)
     if not isinstance(network, nn.Module):
-        raise InputError(f"{text} gives {_what(network)}, expected a torch.nn.Module; let it return the network.")
+        raise InputError(f"{text} returns {_what(network)}, expected a torch.nn.Module; make it return the network.")
     name = short_name(text)
     weights = wanted.weights and put_weights(network, wanted.weights, name=name)
     usual = _defaults(make)
@@ -134,7 +134,7 @@ def _explained(text: str, files: list[Path]) -> Iterator[None]:
         other = f" of {Path(lines[-1].filename).name}" if lines and Path(lines[-1].filename) != files[0] else ""
         words = " ".join(str(error).split())[:300]
         raise InputError(
-            f"{text} failed{where}{other} with {type(error).__name__}{f': {words}' if words else ''}; mend the file."
+            f"{text} failed{where}{other} with {type(error).__name__}{f': {words}' if words else ''}; correct the file."
         ) from error
 
 
@@ -164,8 +164,8 @@ def _made(make: Any, text: str, wanted: Wanted) -> object:
             options = " and ".join(f"--{name.replace('_', '-')}" for name in sizes)
             raise InputError(f"{text} needs {', '.join(needed)}; give {options}.")
         raise InputError(
-            f"{text} needs {', '.join(needed)}; expected a function that is called without arguments, or with "
-            "num_classes, in_channels and image_size alone."
+            f"{text} needs {', '.join(needed)}; expected a function without required arguments other than "
+            "num_classes, in_channels and image_size."
         )
     return make(**given)
 

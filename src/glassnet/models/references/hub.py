@@ -71,7 +71,7 @@ def load_hf(text: str, wanted: Wanted) -> Reference:
     where = text.partition(":")[2]
     _require_place(text, Path(where).expanduser())
     if not Path(where).is_dir() and not is_offline():
-        say_once(f"{text}: what is not on this computer yet is downloaded from huggingface.co.")
+        say_once(f"{text}: files that are not on this computer yet are downloaded from huggingface.co.")
     with _quiet(transformers), _explained(text):
         config = transformers.AutoConfig.from_pretrained(where, local_files_only=is_offline())
         processor = read_processor(transformers, where)
@@ -122,7 +122,7 @@ def _require_place(text: str, folder: Path) -> None:
     """Refuse a path that leads nowhere, before the hub is asked for a network of that name."""
     is_path = folder.is_absolute() or len(folder.parts) > 2 or text.partition(":")[2].startswith(".")
     if is_path and not folder.is_dir():
-        raise InputError(f"{folder} does not exist; expected a folder that save_pretrained wrote, as in hf:FOLDER.")
+        raise InputError(f"{folder} does not exist; expected a folder written by save_pretrained, as in hf:FOLDER.")
 
 
 @contextmanager
@@ -155,7 +155,7 @@ def _explained(text: str) -> Iterator[None]:
         offline = " (GLASSNET_OFFLINE forbids downloads)" if is_offline() else ""
         raise InputError(
             f"{text} cannot be loaded{offline}: {reason}; expected the name of an image classifier on "
-            "huggingface.co, or a folder that save_pretrained wrote."
+            "huggingface.co, or a folder written by save_pretrained."
         ) from None
 
 
@@ -173,7 +173,7 @@ def _network(transformers: Any, where: str, config: Any, wanted: Wanted, text: s
     )
     fresh = sorted({*loaded["missing_keys"], *(one[0] for one in loaded["mismatched_keys"])})
     if fresh:
-        say(f"{text} begins with random weights in {', '.join(fresh[:4])}{' and more' * (len(fresh) > 4)}.")
+        say(f"{text} starts with random weights in {', '.join(fresh[:4])}{' and more' * (len(fresh) > 4)}.")
     return network.float()  # what was saved in half precision is calculated in single, as all networks here are
 
 
@@ -219,7 +219,7 @@ def load_timm(text: str, wanted: Wanted) -> Reference:
     pretrained = wanted.pretrained and wanted.weights is None
     if pretrained and is_offline():
         raise InputError(
-            f"{text} needs its published weights, and GLASSNET_OFFLINE forbids downloads; give --weights FILE, or "
+            f"{text} needs its published weights, but GLASSNET_OFFLINE forbids downloads; give --weights FILE, or "
             "unset GLASSNET_OFFLINE."
         )
     sizes = {"num_classes": wanted.num_classes, "in_chans": wanted.in_channels}

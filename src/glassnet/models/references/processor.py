@@ -46,7 +46,7 @@ def read_processor(transformers: Any, where: str) -> dict[str, Any]:
         processor = read.get("image_processor", read if name.startswith("pre") else None)  # one beside a tokenizer's
         if file is not None and isinstance(processor, dict):
             return _defaults(transformers, processor) | processor
-    say_once(f"{where} has no preprocessor_config.json: images are given to it as they are, from 0 to 1.")
+    say_once(f"{where} has no preprocessor_config.json, so it gets images from 0 to 1 without normalisation.")
     return {}
 
 
@@ -97,6 +97,6 @@ def size_of(text: str, processor: Mapping[str, Any], config: Any) -> int | None:
     sides = tuple(size) if isinstance(size, list | tuple) else (size, size)
     if len(set(sides)) != 1:
         raise InputError(
-            f"{text} takes images of {' by '.join(map(str, sides))} pixels, expected a network for squares."
+            f"{text} takes images of {' by '.join(map(str, sides))} pixels, expected a network for square images."
         )
     return None if sides[0] is None else int(sides[0])

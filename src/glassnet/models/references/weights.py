@@ -46,7 +46,7 @@ def put_weights(model: nn.Module, file: Path, *, name: str) -> str:
     broken = [key for key, tensor in state.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
     if broken:
         raise InputError(
-            f"{file} holds numbers that are not finite, in {_listed(broken)}; give weights from before the training "
+            f"{file} holds NaN or infinite numbers in {_listed(broken)}; give weights from before the training "
             "diverged."
         )
     model.load_state_dict(state)
@@ -62,7 +62,7 @@ def _without_holder(state: dict[str, Tensor], own: Mapping[str, Tensor], file: P
             return state
         shorter, left_out = {key.removeprefix(holder): one for key, one in shorter.items()}, left_out + holder
     if left_out:
-        say(f"every key in {file} begins with '{left_out}', which is left out.")
+        say(f"every key in {file} begins with '{left_out}'; this prefix is removed.")
     return shorter
 
 
@@ -75,8 +75,8 @@ def _problems(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[st
     ]
     kinds = {
         "it lacks": [key for key in own if key not in state],
-        "it holds what the network has not:": [key for key in state if key not in own],
-        "of another shape:": shapes,
+        "it has unknown keys:": [key for key in state if key not in own],
+        "it has other shapes:": shapes,
     }
     return [f"{words} {_listed(keys)}" for words, keys in kinds.items() if keys]
 
