@@ -101,7 +101,7 @@ def test_refuses_bad_input(unchecked):
     runs = layers()
     with pytest.raises(InputError, match=r"got no layer to align, expected at least one in each run"):
         cka({})
-    with pytest.raises(InputError, match=r"layers have 39 and 40 rows, expected the same images for all of them"):
+    with pytest.raises(InputError, match=r"layers have 39 and 40 rows, expected the same images for all layers"):
         cka(runs, {"short": runs["first"][1:]})
     with pytest.raises(InputError, match=r"got 3 rows, expected at least 4 images"):
         cka({"short": runs["first"][:3]})

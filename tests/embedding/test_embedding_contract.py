@@ -64,7 +64,7 @@ def test_places_new_rows_beside_their_group(blobs, method):
     centres = np.stack([result.points[labels == group].mean(axis=0) for group in range(3)])
     nearest = np.linalg.norm(placed[:, None] - centres, axis=2).argmin(axis=1)
     np.testing.assert_array_equal(nearest, labels[:9])
-    with pytest.raises(InputError, match=r"features have 5 columns, expected 12 as in the rows fitted before"):
+    with pytest.raises(InputError, match=r"features have 5 columns, expected 12, like the rows that were fitted"):
         result.transform(new[:, :5])
     with pytest.raises(InputError, match=r"features have a NaN or an infinity in 9 of 9 rows"):
         result.transform(new * np.inf)
@@ -84,7 +84,7 @@ def test_an_inverse_is_there_or_says_that_it_is_not(blobs, method):
         with pytest.raises(InputError, match=r"points have 3 columns, expected 2"):
             result.inverse(np.zeros((1, 3)))
     else:
-        with pytest.raises(InputError, match=rf"{method} has no inverse; only pca leads from points back"):
+        with pytest.raises(InputError, match=rf"{method} has no inverse; only pca can map points back"):
             result.inverse(result.points)
 
 

@@ -39,7 +39,7 @@ def test_refuses_bad_input(blobs, unchecked):
     features, labels = blobs
     with pytest.raises(InputError, match=r"got no layer to score"):
         layer_scores({}, labels)
-    with pytest.raises(InputError, match=r"b has 100 rows and there are 120 labels, expected as many"):
+    with pytest.raises(InputError, match=r"b has 100 rows, but there are 120 labels; pass one per row"):
         layer_scores({"a": features, "b": features[:100]}, labels)
     with pytest.raises(InputError, match=r"neighbours is 85, expected 1 to 84, the number of training rows"):
         layer_scores({"a": features}, labels, neighbours=85)
@@ -47,7 +47,7 @@ def test_refuses_bad_input(blobs, unchecked):
         layer_scores({"a": features}, labels, test_share=1.0)
     for message, rows in {
         r"test_rows go from 1 to 120, expected 0 to 119": np.array([1, 120]),
-        r"test_rows has shape \(2,\), expected different row indices, fewer than the 120 rows": np.array([1, 1]),
+        r"test_rows has shape \(2,\), expected distinct row indices, fewer than the 120 rows": np.array([1, 1]),
         r"test_rows has shape \(120,\), expected different": np.arange(120),
         r"test_rows has shape \(0,\), expected different": np.arange(0),
     }.items():

@@ -124,7 +124,7 @@ def test_takes_features_of_any_unit_whose_points_are_numbers(solver, scale):
 
 @pytest.mark.parametrize("scale", [1e-170, 1e-40, 1e50, 1e300])
 def test_refuses_a_range_that_points_cannot_hold(scale):
-    expected = r"features (go up to .*, expected at most 1e\+30|differ by less than 1e-30, .*); rescale them"
+    expected = r"features (reach .*, expected at most 1e\+30|differ by less than 1e-30, .*); rescale them"
     with pytest.raises(InputError, match=expected):
         embed(scale * correlated(60, 6).astype(np.float64), method="pca")
 
@@ -134,14 +134,14 @@ def test_refuses_new_rows_whose_points_are_no_numbers():
     new = features.copy()
     new[[3, 7]] *= 1e60
     new[8] = 1.7e308
-    expected = r"features lie too far from those fitted in 3 of 60 rows, first in row 3"
+    expected = r"3 of 60 rows, the first of them row 3, are too far from the fitted features"
     with pytest.raises(InputError, match=expected):
         embed(features, method="pca").transform(new)
 
 
 def test_tells_of_small_differences_beside_a_large_constant():
     features = np.hstack([np.full((60, 1), 5.0), 1e-170 * correlated(60, 3).astype(np.float64)])
-    with pytest.raises(InputError, match=r"features differ by less than 1e-30, expected at least that"):
+    with pytest.raises(InputError, match=r"features differ by less than 1e-30, expected larger differences"):
         embed(features, method="pca")
     features[-1, 0] = 6
     assert embed(features, method="pca").explained_variance[0] == pytest.approx(1)

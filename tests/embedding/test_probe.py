@@ -143,7 +143,7 @@ def test_rows_are_held_out_of_every_class_alike():
     for share in (0.0, 1.0):
         with pytest.raises(InputError, match=rf"the share to hold out is {share}, expected above 0 and below 1"):
             held_out(labels, share=share, seed=0)
-    with pytest.raises(InputError, match=r"a share of 0.1 of 3 rows holds out none of them"):
+    with pytest.raises(InputError, match=r"a share of 0.1 of 3 rows holds out no row"):
         held_out(np.arange(3), share=0.1, seed=0)
 
 
@@ -155,7 +155,7 @@ def test_refuses_bad_input(blobs, unchecked):
         r"test has rows 60 to 120, expected 0 to 119": {"test": np.arange(60, 121)},
         r"train has shape \(0,\), expected row indices": {"train": train[:0]},
         r"train has shape \(60,\), expected row indices": {"train": train.astype(float)},
-        r"the training rows are all of one class": {"train": np.arange(0, 60, 3)},
+        r"all training rows are the same class": {"train": np.arange(0, 60, 3)},
         r"regularisations are \(0.1, 0\), expected at least one, all above 0": {"regularisations": (0.1, 0)},
         r"regularisations are \(\), expected at least one": {"regularisations": ()},
         r"seed is -2, expected": {"seed": -2},

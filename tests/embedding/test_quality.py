@@ -139,7 +139,7 @@ def test_neighbours_found_once_give_the_same_for_each_embedding(digits, monkeypa
         assert quality_of(known, points, labels=labels) == quality(
             features, points, labels=labels, neighbours=7, seed=3
         )
-    with pytest.raises(InputError, match=r"got 400 features and 250 points, expected a point for each"):
+    with pytest.raises(InputError, match=r"got 400 rows of features and 250 points, expected one point per row"):
         quality_of(known, features[:250, :2])
 
 
@@ -210,7 +210,7 @@ def test_refuses_bad_input(blobs, unchecked):
         with pytest.raises(InputError, match=rf"neighbours is {k}, expected 1 to 59 for 120 points"):
             quality(features, points, neighbours=k)
     quality(features, points, neighbours=59)
-    with pytest.raises(InputError, match=r"got 120 features and 119 points, expected a point for each"):
+    with pytest.raises(InputError, match=r"got 120 rows of features and 119 points, expected one point per row"):
         quality(features, points[1:])
     with pytest.raises(InputError, match=r"points have a NaN or an infinity in 120 of 120 rows"):
         quality(features, points * np.nan)

@@ -100,7 +100,7 @@ def test_above_the_limit_a_sample_is_measured(digits, monkeypatch):
 
 def test_refuses_bad_input(blobs, unchecked):
     rows, labels = blobs
-    with pytest.raises(InputError, match=r"the labels are all of one class, expected at least two classes"):
+    with pytest.raises(InputError, match=r"all labels are the same class, expected at least two classes"):
         separability(rows, np.zeros(120, dtype=np.int64))
     with pytest.raises(InputError, match=r"labels are of type int64 and shape \(119,\)"):
         separability(rows, labels[1:])

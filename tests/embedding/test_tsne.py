@@ -265,7 +265,7 @@ def test_tells_of_a_collapse(capsys):
     features = np.random.default_rng(0).normal(size=(50, 12))
     collapsed = embed(features, perplexity=10, exaggeration=4)
     assert collapsed.points.std() < 1e-10
-    expected = r"t-SNE drew all 50 points into one, .*; lower exaggeration, which is 4, or perplexity"
+    expected = r"t-SNE collapsed all 50 points to one .*; lower the exaggeration, now 4, or the perplexity"
     assert re.search(expected, capsys.readouterr().err)
     embed(features, perplexity=10)
     assert "into one" not in capsys.readouterr().err

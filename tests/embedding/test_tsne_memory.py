@@ -27,8 +27,8 @@ def test_the_formula_by_hand():
 def test_refuses_what_does_not_fit_with_both_numbers_and_landmarks(monkeypatch):
     monkeypatch.setattr(memory, "free_bytes", lambda: 2 * GIGABYTE)
     expected = (
-        "t-SNE of 2,000,000 points needs 9.7 GB of memory, and 2.0 GB are free; with landmarks=200000 "
-        "(--landmarks 200000) so many are fitted, in 1.2 GB, and the others are placed among them."
+        "t-SNE of 2,000,000 points needs 9.7 GB of memory, but 2.0 GB are free; landmarks=200000 "
+        "(--landmarks 200000) fits only that many points, in 1.2 GB, and places the others among them."
     )
     with pytest.raises(InputError, match=re.escape(expected)):
         check_memory(MANY)
@@ -41,7 +41,7 @@ def test_refuses_what_does_not_fit_with_both_numbers_and_landmarks(monkeypatch):
 def test_says_what_many_points_take(monkeypatch, capsys):
     monkeypatch.setattr(memory, "free_bytes", lambda: 20 * GIGABYTE)
     check_memory(MANY)
-    assert "t-SNE of 2,000,000 points: up to 9.7 GB of the 20.0 GB of memory that are free" in capsys.readouterr().err
+    assert "t-SNE of 2,000,000 points needs up to 9.7 GB of the 20.0 GB of free memory" in capsys.readouterr().err
     check_memory(Size(points=500_000, columns=50, neighbours=90, dims=2))
     assert capsys.readouterr().err == ""
 

@@ -159,20 +159,20 @@ def test_few_and_equal_rows(scene):
 def test_refuses_what_cannot_be_placed(scene, unchecked):
     rows, points, new = scene
     index = build_index(rows, threads=1)
-    with pytest.raises(InputError, match=r"features have 11 columns, expected 12 as in the rows fitted before"):
+    with pytest.raises(InputError, match=r"features have 11 columns, expected 12, like the rows that were fitted"):
         place_new(points, index, new[:, 1:])
     with pytest.raises(InputError, match=r"features have a NaN or an infinity in 1 of 30 rows, first in row 4"):
         place_new(points, index, np.where(np.arange(30)[:, None] == 4, np.nan, new))
     with pytest.raises(InputError, match=r"perplexity is 0\.5, expected at least 1\."):
         place_new(points, index, new, perplexity=0.5)
-    with pytest.raises(InputError, match=r"got 119 points and an index of 120 rows, expected a point for each"):
+    with pytest.raises(InputError, match=r"got 119 points and an index of 120 rows, expected one point per row"):
         place_new(points[1:], index, new)
 
 
 @pytest.mark.parametrize("far", [1e20, 1e45, 1e300])
 def test_refuses_what_lies_too_far_off_to_be_measured(scene, far):
     rows, points, _ = scene
-    with pytest.raises(InputError, match=r"features lie up to .* from the middle of the rows embedded, expected at"):
+    with pytest.raises(InputError, match=r"features lie up to .* from the middle of the embedded rows, expected at"):
         place_new(points, build_index(rows, threads=1), np.full((2, 12), far))
     # Just inside of the bound, the place is some point of the box.
     assert np.isfinite(place_new(points, build_index(rows, threads=1), np.full((2, 12), 1e15))).all()

@@ -41,7 +41,7 @@ def finite_rows(rows: Any, *, noun: str = "features", columns: int | None = None
     if array.ndim != 2 or not array.size:
         raise InputError(f"{noun} have shape {array.shape}, expected (n, d): one row per image, none of them empty.")
     if columns is not None and array.shape[1] != columns:
-        raise InputError(f"{noun} have {array.shape[1]} columns, expected {columns} as in the rows fitted before.")
+        raise InputError(f"{noun} have {array.shape[1]} columns, expected {columns}, like the rows that were fitted.")
     if array.dtype.kind == "f":
         _refuse_bad_rows(array, noun)
     return array
@@ -62,11 +62,11 @@ def as_array(values: Any, *, noun: str = "features") -> np.ndarray:
         return _of_tensor(values, noun)
     masked = int(np.sum(values.mask)) if isinstance(values, np.ma.MaskedArray) else 0
     if masked:
-        raise InputError(f"{noun} have {masked} masked values, expected numbers; fill them first.")
+        raise InputError(f"{noun} have {masked} masked values, expected numbers; fill these values first.")
     try:
         array = np.asanyarray(values)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{noun} make no array ({error}), expected (n, d): rows of as many numbers each.") from None
+        raise InputError(f"{noun} are not an array ({error}), expected (n, d): rows of equal length.") from None
     return array if isinstance(array, np.memmap) else np.asarray(array)
 
 
@@ -118,11 +118,11 @@ def check_range(rows: Real[np.ndarray, "n d"], *, least: float, most: float) -> 
     """
     largest = max(max(float(chunk.max()), -float(chunk.min())) for _, chunk in row_chunks(rows))
     if largest > most:
-        raise InputError(f"features go up to {largest:.3g}, expected at most {most:g}; rescale them.")
+        raise InputError(f"features reach {largest:.3g}, expected at most {most:g}; rescale them.")
     first = np.array(rows[0], dtype=np.float64)
     # Most often the first chunk will do.
     if not any((np.abs(chunk - first) >= least).any() for _, chunk in row_chunks(rows)):
-        raise InputError(f"features differ by less than {least:g}, expected at least that; rescale them.")
+        raise InputError(f"features differ by less than {least:g}, expected larger differences; rescale them.")
 
 
 def checked_labels(labels: Any, *, points: int) -> Int64[np.ndarray, " n"]:

@@ -54,7 +54,7 @@ def draw_landmarks(points: int, landmarks: int, *, seed: int) -> Int64[np.ndarra
     if not LEAST <= landmarks < points:
         raise InputError(
             f"landmarks is {landmarks}, expected {LEAST} to {points - 1} for {points} points; leave it out to embed "
-            "them all."
+            "all points."
         )
     rng = np.random.default_rng((seed, landmarks))
     return np.sort(rng.choice(points, landmarks, replace=False, shuffle=False)).astype(np.int64)
@@ -107,7 +107,7 @@ def landmark_accuracy(
     if not 1 <= k < len(own) or len(own) == len(points):
         raise InputError(
             f"got {len(own)} landmarks of {len(points)} points and neighbours={k}, expected more landmarks than "
-            "neighbours, and points that were placed."
+            "neighbours, and fewer landmarks than points."
         )
     places = np.asarray(points, dtype=np.float64)
     tree = cKDTree(places[own])

@@ -83,20 +83,20 @@ def layer_scores(
     neighbours: int = 10,
     seed: int = 0,
 ) -> LayerScores:
-    """Measure at every layer, on the same rows, how far the classes have come apart.
+    """Measure how well the classes are separated at every layer, on the same rows.
 
     Args:
-        features: Rows of each layer, as `extract_features` gives them.
+        features: Rows of each layer, as returned by `extract_features`.
         labels: Class index of each row, from 0.
-        test_share: Share of each class's rows that is drawn for the probe and the neighbours to be scored on.
-        test_rows: The rows to score instead of such a draw; all others are fitted.
-        neighbours: Nearest training rows that vote; a tied vote goes to the smallest label.
+        test_share: Share of each class's rows, drawn at random, on which the probe and the neighbours are scored.
+        test_rows: The rows to score, instead of a random draw; all others are used for fitting.
+        neighbours: Number of nearest training rows that vote; a tied vote goes to the smallest label.
         seed: Seed of the draws of test, validation and sample rows.
 
     Raises:
-        InputError: There is no layer, its features are no finite (n, d) or all the same, labels do not fit them or are
-            of one class, `test_share` is not between 0 and 1, `test_rows` are not some of the n rows, or there
-            are fewer training rows than neighbours.
+        InputError: There is no layer; its features are not finite numbers of shape (n, d), or are all the same; labels
+            do not fit them, or are all one class; `test_share` is not between 0 and 1; `test_rows` are not among the n
+            rows; or there are fewer training rows than neighbours.
     """
     features = _checked_layers(features, "score, expected the features of at least one")
     check_seed(seed)
@@ -108,7 +108,7 @@ def layer_scores(
         raise InputError(f"neighbours is {neighbours}, expected 1 to {len(train)}, the number of training rows.")
     for name, rows in features.items():
         if len(rows) != len(classes):
-            raise InputError(f"{name} has {len(rows)} rows and there are {len(classes)} labels, expected as many.")
+            raise InputError(f"{name} has {len(rows)} rows, but there are {len(classes)} labels; pass one per row.")
     # All of them before the first probe, which is slow, so that a layer that cannot be scored is told at once.
     spreads = {name: spread(rows, noun=f"features of {name}", seed=seed) for name, rows in features.items()}
     return LayerScores(
@@ -137,7 +137,7 @@ def _checked_layers(features: Layers, wanted: str) -> Layers:
 def _parts(test: Integer[np.ndarray, " test"], n: int) -> tuple[Fitted, HeldOut]:
     rows = np.asarray(test)
     if rows.ndim != 1 or rows.dtype.kind not in "iu" or not 0 < len(np.unique(rows)) == len(rows) < n:
-        raise InputError(f"test_rows has shape {rows.shape}, expected different row indices, fewer than the {n} rows.")
+        raise InputError(f"test_rows has shape {rows.shape}, expected distinct row indices, fewer than the {n} rows.")
     if rows.min() < 0 or rows.max() >= n:
         raise InputError(f"test_rows go from {rows.min()} to {rows.max()}, expected 0 to {n - 1}.")
     return np.setdiff1d(np.arange(n), rows), rows.astype(np.int64)
@@ -167,7 +167,7 @@ class Alignment(Shown):
     second: tuple[str, ...]
     """Layers of the second run, or the first's again: the columns of the matrix."""
     matrix: Float64[np.ndarray, "first second"]
-    """Alignment of each pair, 1 for equal up to rotation and scale; debiased, it may fall below 0 by chance."""
+    """CKA of each pair, 1 if equal up to rotation and scale; the debiased estimate may fall slightly below 0."""
     debiased: bool
     """Whether it is free of the bias that few images in many dimensions bring."""
     images: int
@@ -190,13 +190,13 @@ class _Kernel:
 
 
 def cka(features: Layers, others: Layers | None = None, *, debiased: bool = False) -> Alignment:
-    """Align all layers of one run, or of two runs over the same images, by their linear kernels.
+    """Compare all layers of one run, or of two runs on the same images, by linear CKA.
 
-    CKA(X, Y) = HSIC(K, L) / sqrt(HSIC(K, K) HSIC(L, L)) with K = X X^T, L = Y Y^T; for centred columns HSIC(K, L) is,
-    up to a factor that cancels, sum_ij K_ij L_ij = ||Y^T X||²: of the two forms the one over the smaller matrices is
-    computed. It does not change when features are rotated, moved or scaled alike in all directions.
+    CKA(X, Y) = HSIC(K, L) / sqrt(HSIC(K, K) HSIC(L, L)) with K = X X^T, L = Y Y^T. For centred columns HSIC(K, L) is,
+    up to a factor that cancels, sum_ij K_ij L_ij = ||Y^T X||²; the form with the smaller matrices is computed. CKA does
+    not change when features are rotated, shifted, or scaled by one factor.
 
-    Debiased, with K and L of zero diagonal,
+    The debiased estimate sets the diagonals of K and L to zero and uses
 
     HSIC(K, L) = (tr KL + (1'K1) (1'L1) / ((n - 1) (n - 2)) - 2/(n - 2) 1'KL1) / (n (n - 3)).
 
@@ -204,13 +204,13 @@ def cka(features: Layers, others: Layers | None = None, *, debiased: bool = Fals
     https://jmlr.org/papers/v13/song12a.html, equation 5 (debiased).
 
     Args:
-        features: Rows of each layer, as `extract_features` gives them.
-        others: The same of another run; the first's own without it.
-        debiased: Take the debiased estimate: for fewer images than some thousand or wide layers.
+        features: Rows of each layer, as returned by `extract_features`.
+        others: Rows of another run's layers; by default, the layers are compared with each other.
+        debiased: Use the debiased estimate, for fewer than a few thousand images or for wide layers.
 
     Raises:
-        InputError: A layer's features are no finite (n, d) or all the same, layers differ in n, n is less than 4, or
-            there is no layer.
+        InputError: A layer's features are not finite numbers of shape (n, d), or are all the same; layers differ in n;
+            n is less than 4; or there is no layer.
     """
     runs = [
         _checked_layers(run, "align, expected at least one in each run")
@@ -268,13 +268,13 @@ def _product(first: _Kernel, second: _Kernel) -> float:
 def _rows_of_all(runs: list[dict[str, _Kernel]]) -> int:
     lengths = sorted({len(kernel.diagonal) for run in runs for kernel in run.values()})
     if len(lengths) > 1:
-        raise InputError(f"layers have {lengths[0]} and {lengths[-1]} rows, expected the same images for all of them.")
+        raise InputError(f"layers have {lengths[0]} and {lengths[-1]} rows, expected the same images for all layers.")
     if lengths[0] < LEAST_ROWS:
-        raise InputError(f"got {lengths[0]} rows, expected at least {LEAST_ROWS} images to align layers on.")
+        raise InputError(f"got {lengths[0]} rows, expected at least {LEAST_ROWS} images to compare layers.")
     return lengths[0]
 
 
 def _check_alike(own: list[dict[str, float]]) -> None:
     for name, value in ((name, value) for run in own for name, value in run.items()):
         if not value > 0:
-            raise InputError(f"{name} is not aligned with itself on these images, expected more of them.")
+            raise InputError(f"these images are too few to compare {name} with itself; use more images.")

@@ -57,8 +57,8 @@ class Principal:
         bad = ~np.isfinite(points).all(axis=1)
         if bad.any():
             raise InputError(
-                f"features lie too far from those fitted in {bad.sum()} of {len(rows)} rows, first in row "
-                f"{bad.argmax()}, expected points that are numbers; rescale these rows or leave them out."
+                f"{bad.sum()} of {len(rows)} rows, the first of them row {bad.argmax()}, are too far from the fitted "
+                "features to be projected; rescale these rows or leave them out."
             )
         return points
 
@@ -90,8 +90,8 @@ def pca(features: Rows, options: Options) -> Embedding:
     limit = min(rows.shape)
     if not 1 <= options.dims <= limit:
         raise InputError(
-            f"dims is {options.dims}, expected 1 to {limit}: "
-            f"PCA of {rows.shape[0]} rows with {rows.shape[1]} columns has no more components."
+            f"dims is {options.dims}, expected 1 to {limit}, because PCA of {rows.shape[0]} rows with "
+            f"{rows.shape[1]} columns has no more components."
         )
     solver = "chunked_covariance" if in_chunks(*rows.shape) else _solver(*rows.shape, components=options.dims)
     model = fit_rows(rows, components=options.dims, seed=options.seed)

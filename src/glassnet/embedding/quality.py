@@ -45,25 +45,25 @@ class FeatureNeighbours:
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Quality(Shown):
-    """How well points keep the neighbourhoods and the distances of features; 1 is best for all five."""
+    """How well points preserve the neighbourhoods and distances of features; 1 is best for all five measures."""
 
     trustworthiness: float
-    """1 if no point has neighbours that its features do not have; lower the farther these intruders come from."""
+    """Trustworthiness: 1 if all neighbours of each point are neighbours among the features too; lower for intruders."""
     continuity: float
-    """1 if all of the features' neighbours are neighbours of the point; lower the farther they have gone."""
+    """Continuity: 1 if all neighbours among the features are neighbours of the point too; lower for lost neighbours."""
     neighbours_kept: float
     """Share of the points' nearest neighbours that are among the features' nearest."""
     knn_accuracy: float | None
-    """Share of points whose class their neighbours' majority names; None without labels."""
+    """Share of points whose class is the most common among their neighbours; None without labels."""
     distance_correlation: float | None
-    """Spearman's rank correlation, -1 to 1, of the distances of all pairs in the features and among the points.
+    """Spearman's rank correlation, -1 to 1, of the distances of all pairs among the features and among the points.
 
-    None where all are equal. Distances are compared as float32.
+    None if all distances are equal. Distances are compared as float32.
     """
     neighbours: int
     """Size k of a neighbourhood."""
     sample: int
-    """Points that all of this was measured on and among; all of them up to 5,000, else 5,000 drawn by seed."""
+    """Number of points measured: all up to 5,000, otherwise 5,000 drawn at random."""
 
 
 def quality(
@@ -74,29 +74,29 @@ def quality(
     neighbours: int = 10,
     seed: int = 0,
 ) -> Quality:
-    """Measure an embedding by its neighbourhoods of k points and by its distances, all Euclidean.
+    """Measure how well an embedding preserves neighbourhoods of k points and Euclidean distances.
 
-    With r(i, j) the rank of j among the others by distance from i in the features (1 for the nearest; equal distances
-    share the best rank) and U(i) the k nearest of i among the points:
+    Let r(i, j) be the rank of j by distance from i among the features (1 for the nearest; equal distances share the
+    best rank), and U(i) the k nearest points to i in the embedding:
 
     trustworthiness = 1 - 2 / (n k (2 n - 3 k - 1)) sum_i sum_{j in U(i)} max(r(i, j) - k, 0).
 
-    Continuity is the same with the roles of features and points exchanged. The kNN accuracy leaves each point out and
-    asks the k nearest others; a tied vote goes to the smallest label. Several embeddings of the same features are
-    measured faster by `feature_neighbours` and `quality_of`, with the same result.
+    Continuity is the same with the roles of features and points exchanged. The kNN accuracy is a vote of the k nearest
+    other points; a tied vote goes to the smallest label. For several embeddings of the same features,
+    `feature_neighbours` and `quality_of` give the same result faster.
 
     Venna & Kaski 2001, https://doi.org/10.1007/3-540-44668-0_68; Spearman 1904, https://doi.org/10.2307/1412159.
 
     Args:
-        features: What was embedded.
-        points: The embedding, a row for each row of the features.
+        features: The embedded features (n, d).
+        points: The embedding, one row for each row of the features.
         labels: Class index of each point, from 0.
-        neighbours: k.
+        neighbours: Size k of a neighbourhood.
         seed: Seed of the sample drawn above 5,000 points.
 
     Raises:
-        InputError: Features or points are no finite (n, d), differ in length, or there are not more than 2 k of them;
-            or the labels are not one class index a point.
+        InputError: Features or points are not finite numbers of shape (n, d), differ in length, or are not more than
+            2 k; or there is not one class index per point.
     """
     return quality_of(feature_neighbours(features, neighbours=neighbours, seed=seed), points, labels=labels)
 
@@ -156,7 +156,7 @@ def quality_of(
     points = as_array(points, noun="points")
     n = np.atleast_1d(points).shape[0]
     if n != features.rows:
-        raise InputError(f"got {features.rows} features and {n} points, expected a point for each.")
+        raise InputError(f"got {features.rows} rows of features and {n} points, expected one point per row.")
     outputs = _some_rows(points, features.chosen, "points")
     classes = None if labels is None else checked_labels(labels, points=n)[features.chosen]
     distances = all_squared_distances(outputs)

@@ -47,22 +47,22 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Embedding(Shown):
-    """Points of few dimensions that stand for features, and the way to place more of them."""
+    """Points in few dimensions that represent features, and how to place new features among them."""
 
     points: Points
     """A point for each row of the features."""
     method: str
     """Name of the method, as in METHODS."""
     settings: Mapping[str, Setting]
-    """What the method was told, and what it chose itself."""
+    """The method's options, given or chosen by the method."""
     columns: int
-    """Columns of the features."""
+    """Number of columns of the features."""
     explained_variance: Float64[np.ndarray, " dims"] | None = None
     """Share of the features' variance along each dimension, 0 to 1; PCA only."""
     kl_divergence: float | None = None
-    """What t-SNE minimised, in nats; compare it at equal features and perplexity only."""
+    """The KL divergence that t-SNE minimised, in nats; comparable only for equal features and perplexity."""
     landmarks: Int64[np.ndarray, " m"] | None = field(default=None, repr=False)
-    """Rows that were embedded, ascending, where the others were only placed among them."""
+    """The rows that were embedded, in ascending order, if the others were only placed among them."""
     place: Move = field(repr=False)
     """Features to points; call `transform`, which checks them."""
     restore: Move | None = field(default=None, repr=False)
@@ -76,7 +76,7 @@ class Embedding(Shown):
         names: Sequence[str] | None = None,
         title: str | None = None,
     ) -> Any:
-        """Show the points, coloured by class, in a notebook or a window; else say how the picture is saved.
+        """Show the points, coloured by class, in a notebook or a window; without either, print how to save the picture.
 
         The arguments are those of `glassnet.draw_embedding`.
 
@@ -104,7 +104,7 @@ class Embedding(Shown):
             InputError: All points were embedded, or the labels are not one class index a point.
         """
         if self.landmarks is None:
-            raise InputError("all points were embedded, expected some to be placed; give `embed` some landmarks.")
+            raise InputError("all points were embedded and none placed among landmarks; pass landmarks to `embed`.")
         return landmark_accuracy(self.points, self.landmarks, np.asarray(labels), neighbours=neighbours, seed=seed)
 
     def transform(self, features: Rows) -> Points:
@@ -119,12 +119,12 @@ class Embedding(Shown):
         return np.ascontiguousarray(self.place(rows), dtype=np.float32)
 
     def inverse(self, points: Real[np.ndarray, "n dims"]) -> Float32[np.ndarray, "n d"]:
-        """Give the features that points stand for; exact if no dimension was left out.
+        """Return the features that points represent; exact if no dimension was left out.
 
         Raises:
             InputError: The method has no inverse, or the points are not finite numbers of `dims` columns.
         """
         if self.restore is None:
-            raise InputError(f"{self.method} has no inverse; only pca leads from points back to features.")
+            raise InputError(f"{self.method} has no inverse; only pca can map points back to features.")
         rows = checked_rows(points, noun="points", columns=self.dims)
         return np.ascontiguousarray(self.restore(rows), dtype=np.float32)

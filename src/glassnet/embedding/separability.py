@@ -22,12 +22,12 @@ MOST_ROWS = 2000
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Separability(Shown):
-    """How far classes lie apart, in units of their own spread."""
+    """How well the classes are separated, in units of their own spread."""
 
     scatter_ratio: float | None
-    """Scatter of the class means over scatter within classes, tr S_b / tr S_w; None if there is none within."""
+    """Scatter of the class means divided by the scatter within classes, tr S_b / tr S_w; None if the latter is 0."""
     nearest_mean_accuracy: float
-    """Share of rows that lie nearest to the mean of the rest of their own class."""
+    """Share of rows that lie nearest to the mean of the other rows of their own class."""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -43,23 +43,24 @@ class Spread(Shown):
 
 
 def separability(features: Real[np.ndarray, "n d"], labels: Integer[np.ndarray, " n"]) -> Separability:
-    """Measure how far the classes lie apart.
+    """Measure how well the classes are separated.
 
-    J = tr S_b / tr S_w = sum_c n_c ||m_c - m||² / sum_c sum_{i in c} ||x_i - m_c||²; and the share of rows nearer to
-    the mean of the other rows of their class than to any other class's mean, which leaves each row out without a loop:
-    x - m' = (x - m_c) n_c / (n_c - 1). A row that is alone in its class counts as wrong.
+    Two measures are returned: the scatter ratio J = tr S_b / tr S_w = sum_c n_c ||m_c - m||² / sum_c sum_{i in c} ||x_i
+    - m_c||², and the share of rows nearer to the mean of the other rows of their class than to any other class's mean,
+    where x - m' = (x - m_c) n_c / (n_c - 1). A row that is alone in its class counts as wrong.
 
     Fukunaga 1990, Introduction to Statistical Pattern Recognition, chapter 10,
     https://doi.org/10.1016/C2009-0-27872-X.
 
     Raises:
-        InputError: The features are no finite (n, d), or the labels not one class index a row of two classes at least.
+        InputError: The features are not finite numbers of shape (n, d), there is not one class index per row, or there
+            are fewer than two classes.
     """
     rows = checked_rows(features)
     classes = checked_labels(labels, points=len(rows))
     present, members = np.unique(classes, return_inverse=True)
     if len(present) < 2:
-        raise InputError("the labels are all of one class, expected at least two classes to tell apart.")
+        raise InputError("all labels are the same class, expected at least two classes.")
     unit_rows(rows)
     sizes = np.bincount(members)
     means = np.stack([rows[members == member].mean(axis=0) for member in range(len(present))])
@@ -138,20 +139,20 @@ HeldOut = Int64[np.ndarray, " out"]
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Probe(Shown):
-    """What a linear classifier reads from features, on rows that it has not seen."""
+    """How well a linear classifier reads the classes from features, on rows that it was not fitted to."""
 
     accuracy: float
-    """Share of the test rows whose class is read rightly."""
+    """Share of the test rows that are classified correctly."""
     interval: tuple[float, float]
     """95 % Wilson interval of the accuracy."""
     regularisation: float
-    """The l that was chosen: the best accuracy on the validation rows, the largest of equals."""
+    """The chosen l: the one with the best accuracy on the validation rows, the largest if several are equal."""
     validation: Mapping[float, float]
-    """Accuracy on the validation rows under each l."""
+    """Accuracy on the validation rows for each l."""
     probabilities: Float64[np.ndarray, "n classes"] = field(repr=False)
-    """Of each class for each test row."""
+    """Probability of each class for each test row."""
     classes: Int64[np.ndarray, " classes"]
-    """Class index that each column of the probabilities stands for: those seen in training."""
+    """Class index of each column of the probabilities: the classes in the training rows."""
 
 
 def linear_probe(
@@ -166,23 +167,25 @@ def linear_probe(
 ) -> Probe:
     """Fit multinomial logistic regression to standardised features, and score it once on the test rows.
 
-    Minimises mean_i -log softmax(W x_i + b)[y_i] + l/2 ||W||² over W and b. The l is chosen on a part of the training
-    rows, then all of them are fitted with it. Columns are scaled by the training rows' mean and standard deviation.
+    Minimises mean_i -log softmax(W x_i + b)[y_i] + l/2 ||W||² over W and b. The regularisation l is chosen on part of
+    the training rows; then all of them are fitted with it. Columns are standardised by the training rows' mean and
+    standard deviation.
 
     Alain & Bengio 2016, https://arxiv.org/abs/1610.01644.
 
     Args:
-        features: A row for each image.
+        features: One row per image (n, d).
         labels: Class index of each row, from 0.
-        train: Rows to fit, among them those that choose l.
+        train: Rows to fit, including those on which l is chosen.
         test: Rows to score, none of them in `train`.
         regularisations: The values of l to choose from.
-        validation_share: Share of each class's training rows that choose l.
-        seed: Seed of the draw of these.
+        validation_share: Share of each class's training rows on which l is chosen.
+        seed: Seed of the draw of these rows.
 
     Raises:
-        InputError: The features are no finite (n, d), the labels no class index a row, the training rows have one
-            class only, `train` and `test` share a row or leave (0, n), or an option is out of range.
+        InputError: The features are not finite numbers of shape (n, d); there is not one class index per row; the
+            training rows have only one class; `train` and `test` share a row or have rows outside 0 to n - 1; or an
+            option is out of range.
     """
     rows = checked_rows(features)
     classes = checked_labels(labels, points=len(rows))
@@ -190,7 +193,7 @@ def linear_probe(
     _check_parts(train, test, len(rows))
     _check_grid(regularisations)
     if len(np.unique(classes[train])) < 2:
-        raise InputError("the training rows are all of one class, expected at least two classes to tell apart.")
+        raise InputError("all training rows are the same class, expected at least two classes.")
     # Moved and scaled, since scikit-learn takes a column that varies little beside its mean for a constant.
     unit_rows(rows)
     scaler = StandardScaler().fit(rows[train])
@@ -253,7 +256,7 @@ def held_out(labels: Int64[np.ndarray, " n"], *, share: float, seed: int) -> tup
     out = np.sort(np.concatenate(chosen))
     if not len(out):
         raise InputError(
-            f"a share of {share} of {len(labels)} rows holds out none of them, expected more rows a class."
+            f"a share of {share} of {len(labels)} rows holds out no row; use more rows per class, or a larger share."
         )
     return np.setdiff1d(np.arange(len(labels)), out), out
 
@@ -266,7 +269,7 @@ def _check_parts(train: Integer[np.ndarray, " train"], test: Integer[np.ndarray,
             raise InputError(f"{name} has rows {np.min(part)} to {np.max(part)}, expected 0 to {n - 1}.")
     shared = np.intersect1d(train, test)
     if len(shared):
-        raise InputError(f"row {shared[0]} is in train and in test, expected no row in both.")
+        raise InputError(f"row {shared[0]} is in train and in test; leave it out of one of them.")
 
 
 def _check_grid(regularisations: Sequence[float]) -> None:

@@ -30,8 +30,8 @@ def mover(
             moved = (np.ldexp(new, -exponent) - centre) / reach
         if not (np.abs(moved) < FARTHEST).all():
             raise InputError(
-                f"features go up to {np.abs(new).max():.3g}, too far from most of those embedded for {method}; "
-                "leave out the rows that lie so far off."
+                f"features reach {np.abs(new).max():.3g}, too far from most of the embedded features for {method}; "
+                "leave out the rows that lie so far away."
             )
         return moved
 
@@ -46,6 +46,6 @@ def say_lost_digits(rows: Float64[np.ndarray, "n d"], method: str) -> None:
     lost = float(((apart > 0) & (apart < DIGITS_LEFT * rounding)).mean())
     if lost > LOST_SHARE:
         say(
-            f"{lost:.0%} of the rows lie nearer to another than single precision, in which {method} computes, can "
-            "tell: their groups are too far apart; embed each group by itself, or use t-SNE."
+            f"for {lost:.0%} of the rows, {method} cannot resolve the distance to the nearest row in single precision, "
+            "because groups of rows lie too far apart; embed each group on its own, or use t-SNE."
         )

@@ -25,36 +25,36 @@ SILHOUETTE_POINTS = 5000
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Clustering(Shown):
-    """Clusters of points; what compares them with labels is None where none were given."""
+    """Clusters of points; without labels, the measures that compare clusters with labels are None."""
 
     assignment: Assignment
     """Cluster of each point, 0 to k - 1; -1 for noise, which only HDBSCAN finds."""
     k: int
-    """Number of clusters, noise not among them."""
+    """Number of clusters, without the noise."""
     method: str = "kmeans"
     """Name of the method, as in METHODS."""
     noise: int = 0
     """Points that belong to no cluster."""
     fitted: int
-    """Points that the clusters were found from; the others went to the cluster of the nearest of these."""
+    """Number of points that the clusters were found from; each other point joined the nearest one's cluster."""
     silhouette: float | None
-    """How much nearer points are to their own cluster than to the next, -1 to 1; None for fewer than two clusters.
+    """Silhouette: how much closer points are to their own cluster than to the next, -1 to 1; None below two clusters.
 
-    Taken of and among the points in clusters: noise, of which `noise_share` tells how much there is, is left out.
+    Noise points are left out; `noise_share` gives their share.
     """
     sample: int
-    """Points that the silhouettes are averaged over; all up to 5,000, else 5,000 drawn by seed."""
+    """Number of points that the silhouettes are averaged over: all up to 5,000, otherwise 5,000 drawn at random."""
     ari: float | None = None
-    """Adjusted Rand index: 1 for the classes themselves, 0 on average for a random partition; noise is one cluster."""
+    """Adjusted Rand index: 1 if the clusters are the classes, 0 at chance level; noise counts as one cluster."""
     nmi: float | None = None
-    """Normalised mutual information (arithmetic mean of the entropies), 0 to 1; noise is one cluster."""
+    """Normalised mutual information (arithmetic mean of the entropies), 0 to 1; noise counts as one cluster."""
     accuracy: float | None = None
-    """Share of all points whose cluster is matched to their class, under the best matching of one class to one cluster.
+    """Share of all points whose cluster is matched to their class, under the best one-to-one matching.
 
-    Noise is matched to none, and so counts as wrong.
+    Noise is matched to no class and counts as wrong.
     """
     matching: Int64[np.ndarray, " k"] | None = None
-    """Class matched to each cluster; -1 for a cluster that is left over."""
+    """Class matched to each cluster; -1 for an unmatched cluster."""
     class_silhouette: float | None = None
     """Silhouette of the classes themselves, whatever the clusters; None without labels or for a single class."""
 
@@ -73,22 +73,22 @@ def cluster(
     seed: int = 0,
     labels: Integer[np.ndarray, " n"] | None = None,
 ) -> Clustering:
-    """Find clusters of points and measure them, against classes too if these are known.
+    """Find clusters of points and measure them; with labels, also compare them with the classes.
 
     Hubert & Arabie 1985, https://doi.org/10.1007/BF01908075 (adjusted Rand index); Rousseeuw 1987,
     https://doi.org/10.1016/0377-0427(87)90125-7 (silhouette).
 
     Args:
-        points: The points, often an embedding's.
+        points: The points (n, d), often those of an embedding.
         method: "kmeans", "agglomerative" (Ward) or "hdbscan".
-        k: Number of clusters, as many as classes if it is left out; HDBSCAN finds it, and takes none.
-        min_cluster_size: Points that HDBSCAN's smallest cluster has; by default a hundredth of all, at least 5.
-        seed: Seed of k-means' starts and of the samples: 5,000 points of the silhouette, 10,000 to be clustered.
+        k: Number of clusters; by default the number of classes. HDBSCAN finds it and takes no k.
+        min_cluster_size: Size of HDBSCAN's smallest cluster; by default a hundredth of all points, at least 5.
+        seed: Seed of k-means' starts and of the samples: 5,000 points for the silhouette, 10,000 for clustering.
         labels: Class index of each point, from 0.
 
     Raises:
-        InputError: No such method, the points are no finite (n, d), `k` or `min_cluster_size` does not fit them or the
-            method, or the labels are not one class index a point.
+        InputError: There is no such method; the points are not finite numbers of shape (n, d); `k` or
+            `min_cluster_size` does not fit the points or the method; or there is not one class index per point.
     """
     if method not in METHODS:
         raise unknown_name("clustering method", method, METHODS, noun="methods")
@@ -115,13 +115,13 @@ def _checked_k(
     classes: Assignment | None,
 ) -> int:
     if min_cluster_size is not None:
-        raise InputError(f"min_cluster_size is of no use to {method}, expected it for hdbscan only; leave it out.")
+        raise InputError(f"min_cluster_size applies to hdbscan only, not to {method}; leave it out.")
     k = _counted_k(method, classes) if k is None else k
     distinct = len(np.unique(rows, axis=0))
     if distinct < 2:
-        raise InputError(f"all of the {len(rows)} points are the same, expected at least two that differ to cluster.")
+        raise InputError(f"all {len(rows)} points are the same, expected at least two different points to cluster.")
     if not 2 <= k <= distinct:
-        raise InputError(f"k is {k}, expected 2 to {distinct}: that many of the {len(rows)} points differ.")
+        raise InputError(f"k is {k}, expected 2 to {distinct}, the number of distinct points among {len(rows)}.")
     return k
 
 
@@ -130,13 +130,15 @@ def _counted_k(method: str, classes: Assignment | None) -> int:
         raise InputError(f"k is missing, expected a number of clusters for {method}, or labels to count.")
     count = len(np.unique(classes))
     if count < 2:
-        raise InputError("the labels are all of one class, expected at least two to count; give k, or other points.")
+        raise InputError("all labels are the same class, expected at least two classes; give k, or other points.")
     return count
 
 
 def _check_size(k: int | None, min_cluster_size: int | None, method: str, points: int) -> None:
     if k is not None:
-        raise InputError(f"k is {k}, expected none for {method}, which finds it; set min_cluster_size instead.")
+        raise InputError(
+            f"k is {k}, but {method} finds the number of clusters itself; leave k out, or set min_cluster_size."
+        )
     if points < 2:
         raise InputError(f"got {points} point, expected at least 2 for {method}.")
     if min_cluster_size is not None and not 2 <= min_cluster_size <= points:

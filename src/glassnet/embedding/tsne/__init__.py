@@ -184,25 +184,26 @@ def _check(options: Options, perplexities: tuple[float, ...], n: int) -> None:
         raise unknown_name("t-SNE engine", options.engine, ENGINES, noun="engines")
     if options.device not in DEVICES or (options.device != "cpu" and options.engine != "glassnet"):
         raise InputError(
-            f"t-SNE by {options.engine} got device {options.device!r}, expected 'cpu', or 'cuda' for engine 'glassnet'."
+            f"t-SNE with engine {options.engine} got device {options.device!r}, expected 'cpu', or 'cuda' with engine "
+            "'glassnet'."
         )
     if options.device != "cpu":  # torch need not be loaded for that one
         choose_device(options.device)
     if options.dims not in (2, 3):
-        raise InputError(f"dims is {options.dims}, expected 2 or 3: t-SNE's gradient is too slow for more.")
+        raise InputError(f"dims is {options.dims}, expected 2 or 3, because t-SNE is too slow in more dimensions.")
     if n < 4:
         raise InputError(f"t-SNE got {n} rows, expected at least 4; use more images, or PCA.")
     if not perplexities:
-        raise InputError("perplexity is empty, expected a number, or several.")
+        raise InputError("perplexity is empty, expected one or more numbers.")
     largest, noun = (n - 1) / 3, "landmarks" if options.landmarks else "points"
     for perplexity in perplexities:
         if not 1 <= perplexity <= largest:
             raise InputError(
-                f"perplexity is {perplexity:g}, expected 1 to {largest:.4g} for {n} {noun} "
-                "(a third of each point's others); lower it or use more images."
+                f"perplexity is {perplexity:g}, expected 1 to {largest:.4g}, a third of the other points, for {n} "
+                f"{noun}; lower it or use more images."
             )
     if not 1 <= options.exaggeration < np.inf:
-        raise InputError(f"exaggeration is {options.exaggeration:g}, expected at least 1, which is none.")
+        raise InputError(f"exaggeration is {options.exaggeration:g}, expected at least 1, which means no exaggeration.")
     if options.pca_components is not None and options.pca_components < 1:
         raise InputError(f"pca_components is {options.pca_components}, expected at least 1, or None.")
 
@@ -229,6 +230,6 @@ def _warn_of_collapse(points: Float32[np.ndarray, "n dims"], options: Options) -
     deviation = float(points.std(axis=0).max())
     if deviation < START_DEVIATION:
         say(
-            f"t-SNE drew all {len(points)} points into one, of deviation {deviation:.1g}, expected them spread out; "
-            f"lower exaggeration, which is {options.exaggeration:g}, or perplexity, or use more images."
+            f"t-SNE collapsed all {len(points)} points to one (standard deviation {deviation:.1g}); lower the "
+            f"exaggeration, now {options.exaggeration:g}, or the perplexity, or use more images."
         )

@@ -40,7 +40,7 @@ def say_if_compiling(loop: Callable[..., Any]) -> None:
     """Tell that the next seconds go into compiling, unless a loop's machine code is at hand or on disk."""
     cache_file = _cache_file(loop)
     if not getattr(loop, "signatures", ()) and not (cache_file is not None and cache_file._load_index()):
-        say("compiling the loops of t-SNE, which takes some seconds the first time")
+        say("compiling t-SNE, which takes a few seconds the first time")
 
 
 @cache

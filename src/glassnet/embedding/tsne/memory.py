@@ -79,11 +79,11 @@ def check_memory(size: Size) -> None:
     what = f"{size.points:,} {'landmarks' if size.placed else 'points'}"
     if needed > max(free, NEVER_REFUSED_BYTES):
         raise InputError(
-            f"t-SNE of {what} needs {_gigabytes(needed)} of memory, and {_gigabytes(free)} are free; "
+            f"t-SNE of {what} needs {_gigabytes(needed)} of memory, but {_gigabytes(free)} are free; "
             f"{_suggestion(size, free)}."
         )
     if size.points + size.placed > SAID_FROM_POINTS:
-        say(f"t-SNE of {what}: up to {_gigabytes(needed)} of the {_gigabytes(free)} of memory that are free")
+        say(f"t-SNE of {what} needs up to {_gigabytes(needed)} of the {_gigabytes(free)} of free memory")
 
 
 def _suggestion(size: Size, free: int) -> str:
@@ -102,8 +102,8 @@ def _suggestion(size: Size, free: int) -> str:
         if needed_bytes(sample) <= free or count == fewer[-1]:
             break
     return (
-        f"with landmarks={count} (--landmarks {count}) so many are fitted, in {_gigabytes(needed_bytes(sample))}, and "
-        "the others are placed among them"
+        f"landmarks={count} (--landmarks {count}) fits only that many points, in {_gigabytes(needed_bytes(sample))}, "
+        "and places the others among them"
     )
 
 

@@ -69,8 +69,8 @@ class NeighbourIndex:
         farthest = float(np.abs(apart).max())
         if farthest > FARTHEST * self.scale:
             raise InputError(
-                f"features lie up to {farthest:.3g} from the middle of the rows embedded, expected at most "
-                f"{FARTHEST * self.scale:.3g}; leave out the rows that lie so far off."
+                f"features lie up to {farthest:.3g} from the middle of the embedded rows, expected at most "
+                f"{FARTHEST * self.scale:.3g}; leave out the rows that lie so far away."
             )
 
     def _nearest(self, rows: Float64[np.ndarray, "m d"], k: int, own: Int64[np.ndarray, " m"]) -> Neighbours:

@@ -71,7 +71,7 @@ class Placer:
     ) -> None:
         if len(points) != len(index.rows):
             raise InputError(
-                f"got {len(points)} points and an index of {len(index.rows)} rows, expected a point for each."
+                f"got {len(points)} points and an index of {len(index.rows)} rows, expected one point per row."
             )
         if not perplexity >= 1:
             raise InputError(f"perplexity is {perplexity:g}, expected at least 1.")
