@@ -232,6 +232,15 @@ def test_each_option_trains_and_changes_the_weights(plain, tmp_path, options):
     assert other.history[0]["train_accuracy"] > 0.2
 
 
+def test_a_training_in_bf16_tests_as_an_evaluation_does(tmp_path):
+    trained = gn.train(tiny(tmp_path / "run", precision="bf16", **ONE_EPOCH))
+    exact, rounded = (gn.evaluate(trained, precision=one, device="cpu") for one in ("fp32", "bf16"))
+    assert trained.manifest["precision"] == "bf16"
+    assert trained.metrics["test_accuracy"] == exact.accuracy
+    assert trained.metrics["test_loss"] == pytest.approx(exact.loss, rel=1e-6)
+    assert rounded.loss != pytest.approx(exact.loss, rel=1e-6)  # or nothing was compared
+
+
 @pytest.fixture
 def photos(tmp_path):
     """Twelve pictures of 8 by 8 pixels in a folder with a space in its name."""

@@ -265,8 +265,8 @@ def _others(gathered: ReportAnalyses) -> tuple[Block, ...]:
 def metrics_of(gathered: ReportAnalyses) -> dict[str, Any]:
     """Return the run's metrics, those of the test images as they were evaluated, where they were.
 
-    A training tests in its own precision and an evaluation in fp32 by default: their last digits differ, and a report
-    that took one number from here and the next from there would contradict itself.
+    A training of an earlier version tested in its own precision, and an evaluation may be asked for in bf16: their last
+    digits differ, and a report that took one number from here and the next from there would contradict itself.
     """
     metrics = {} if gathered.subject.run is None else gathered.subject.run.metrics
     if gathered.evaluation is None:

@@ -209,14 +209,18 @@ def _check(loss: float, loop: Loop, when: str) -> None:
 
 
 def evaluate_split(loop: Loop, name: Literal["validation", "test"]) -> Records:
-    """Run the evaluation on the split of that name, each process its part of it, and join what is remembered."""
+    """Run the evaluation on the split of that name, each process its part of it, and join what is remembered.
+
+    Test images are measured in fp32, as `glassnet eval` and the report measure them, whatever the training computes in:
+    so a run has one test result.
+    """
     tested = name == "test"
     records = run_evaluation(
         loop.state.eval_model,
         loop.parts.dataset.test if tested else loop.validation,
         loop.parts.test_stats if tested else loop.parts.val_stats,
         task=loop.parts.task,
-        precision=loop.precision,
+        precision="fp32" if tested else loop.precision,
         corruption=loop.parts.corruption,
         rng=PerImageRNG(loop.settings.seed, name),
         part=(loop.accelerator.process_index, loop.accelerator.num_processes),

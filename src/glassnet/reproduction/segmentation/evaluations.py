@@ -104,7 +104,7 @@ class Evaluations:
         return np.stack([self.records(run)["counts"].numpy() for run in runs])
 
     def evaluated(self, run: Run) -> Segmentation:
-        """Return all that the task tells of the test images, in fp32: the training's own test may be in bf16."""
+        """Return all that the task tells of the test images, in fp32; earlier trainings may have tested in bf16."""
         if run.path not in self._evaluated:
             self._evaluated[run.path] = run.task.evaluate(self.records(run), run.classes)
         return self._evaluated[run.path]
