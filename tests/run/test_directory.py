@@ -68,7 +68,7 @@ def test_what_is_no_run_is_refused(tmp_path, finished):
         ("{", r"run\.json is damaged"),
         ("[]", "no schema_version"),
         ('{"schema_version": "1"}', "no schema_version"),
-        ('{"schema_version": 3}', r"schema version 3, newer than this glassnet reads \(2\); upgrade with"),
+        ('{"schema_version": 3}', r"schema version 3, but this glassnet reads up to 2; upgrade with"),
         ('{"schema_version": true}', "no schema_version"),
         ('{"schema_version": -5}', "no schema_version"),
         ('{"schema_version": 1, "settings": {}}', r"lacks settings\.data, settings\.model, .*, metrics\.epoch"),
@@ -171,11 +171,9 @@ def test_json_has_no_nan(tmp_path):
 
 def test_a_run_is_put_into_a_folder_of_its_own(tmp_path):
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(
-        InputError, match="file is a file, expected a folder to make or an empty one; give another --out"
-    ):
+    with pytest.raises(InputError, match="file is a file, expected a new or empty folder; give another --out"):
         run.create(tmp_path / "file", "name")
-    with pytest.raises(InputError, match="is not empty; give another --out, or remove it"):
+    with pytest.raises(InputError, match="is not empty; give another --out, or remove the folder"):
         run.create(tmp_path, "name")
     with pytest.raises(
         InputError, match=r"cannot make the run directory .*x \(File name too long\); give another --out"
@@ -187,7 +185,7 @@ def test_a_run_is_put_into_a_folder_of_its_own(tmp_path):
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"cannot write .*file/below/a\.json .*; give another place"):
+    with pytest.raises(InputError, match=r"cannot write .*file/below/a\.json .*; choose another place"):
         write_json(tmp_path / "file" / "below" / "a.json", {})
     (tmp_path / "folder").mkdir()
     with pytest.raises(InputError, match="cannot write"):
@@ -203,7 +201,7 @@ def test_new_runs_are_numbered_and_never_overwrite(tmp_path, monkeypatch, finish
     with pytest.raises(InputError, match="is not empty; give another --out"):
         run.create(finished, "x")
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="is a file, expected a folder"):
+    with pytest.raises(InputError, match="is a file, expected a new or empty folder"):
         run.create(tmp_path / "file", "x")
     with pytest.raises(InputError, match="cannot make the run directory"):
         run.create(tmp_path / "file" / "below", "x")
@@ -212,7 +210,7 @@ def test_new_runs_are_numbered_and_never_overwrite(tmp_path, monkeypatch, finish
 def test_checkpoints_hold_no_code_and_say_what_is_wrong(finished, tmp_path):
     unfinished = tmp_path / "other"
     unfinished.mkdir()
-    with pytest.raises(InputError, match=r"state\.pt is missing: expected an unfinished run"):
+    with pytest.raises(InputError, match=r"state\.pt is missing; expected an unfinished run"):
         run.read_checkpoint(unfinished)
     run.write_checkpoint(unfinished, {"settings": {"epochs": 3}, "started": "now", "state": {"w": torch.ones(2)}})
     assert torch.equal(run.read_checkpoint(unfinished)["state"]["w"], torch.ones(2))

@@ -337,7 +337,7 @@ def test_an_entry_is_renamed(store):
     renamed = store.rename("a", "better")
     assert (renamed.name, renamed.document) == ("better", entry.document)
     assert store.find("features", SETTINGS, MADE_OF).name == "better"
-    with pytest.raises(InputError, match=r"features/b exists already in .*; choose another name"):
+    with pytest.raises(InputError, match=r"features/b already exists in .*; choose another name"):
         store.rename("better", "b")
     with pytest.raises(InputError, match="no analysis 'a'"):
         store.rename("a", "c")
@@ -373,7 +373,7 @@ def test_an_entry_of_a_newer_glassnet_is_not_called_damaged(store):
     write(store)
     file = store.root / "features" / "a" / "analysis.json"
     file.write_text('{"entry_version": 2}')
-    with pytest.raises(InputError, match=r"has entry version 2, and this glassnet reads 1; upgrade with `pip"):
+    with pytest.raises(InputError, match=r"has entry version 2, but this glassnet reads 1; upgrade with `pip"):
         store.entries()
 
 

@@ -81,14 +81,14 @@ def test_a_callback_that_fails_is_left_out_and_the_training_goes_on(tmp_path, ca
     failing, noting = Failing(method, ValueError("no\nroom")), Noting()
     run = gn.train(tiny(tmp_path / "run"), callbacks=[failing, noting])
     said = capsys.readouterr().err
-    assert f"warning: the callback Failing failed in {method} (ValueError: no); it is left out from here on" in said
+    assert f"warning: the callback Failing failed in {method} (ValueError: no); it will not be called again" in said
     assert len(failing.records) == (1 if method == "on_epoch" else 3)
     assert [epoch for epoch, *_ in noting.records] == [1, 2, 3]
     assert len(run.history) == 3
 
 
 def test_a_callback_that_cannot_start_stops_the_training_before_it_begins(tmp_path):
-    with pytest.raises(WorkError, match=r"Failing cannot start \(OSError: no net\), and nothing was trained"):
+    with pytest.raises(WorkError, match=r"Failing cannot start \(OSError: no net\), so nothing was trained"):
         gn.train(tiny(tmp_path / "run"), callbacks=[Failing("on_start", OSError("no net"))])
     assert not (tmp_path / "run").exists()
     with pytest.raises(InputError, match=r"^wrong key$"):

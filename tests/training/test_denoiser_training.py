@@ -88,9 +88,9 @@ def test_the_explorer_offers_the_range_and_single_levels(run):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"noise": "none"}, "unet_denoiser learns to take noise off, and --noise is none"),
-        ({"beta": 0.1}, "--beta weighs a KL term, and UNetDenoiser has none"),
-        ({"kl_warmup": 0.5}, "--kl-warmup weighs a KL term, and UNetDenoiser has none"),
+        ({"noise": "none"}, "unet_denoiser learns to remove noise, but --noise is none"),
+        ({"beta": 0.1}, "--beta weights a KL term, but UNetDenoiser has none"),
+        ({"kl_warmup": 0.5}, "--kl-warmup weights a KL term, but UNetDenoiser has none"),
     ],
 )
 def test_settings_without_effect_are_refused(bars, tmp_path, change, message):

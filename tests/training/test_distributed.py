@@ -146,14 +146,14 @@ HERE = {"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT
     ("environment", "message"),
     [
         ({"WORLD_SIZE": "abc"}, "WORLD_SIZE is 'abc', expected a number of processes"),
-        ({"RANK": ""}, "RANK is '', expected 0 to 1 where WORLD_SIZE is 2; use torchrun"),
+        ({"RANK": ""}, "RANK is '', expected 0 to 1 for WORLD_SIZE 2; use torchrun"),
         ({"RANK": "2"}, "RANK is '2', expected 0 to 1"),
         ({"MASTER_ADDR": ""}, "WORLD_SIZE is 2, but MASTER_ADDR is not set; start the processes with torchrun"),
         ({"MASTER_PORT": ""}, "WORLD_SIZE is 2, but MASTER_PORT is not set"),
         ({"MASTER_PORT": "x"}, "MASTER_PORT is 'x', expected a number from 1 to 65,535"),
         ({"MASTER_PORT": "70000"}, "MASTER_PORT is '70000', expected a number from 1 to 65,535"),
         ({"MASTER_ADDR": "nowhere.invalid"}, "MASTER_ADDR is 'nowhere.invalid', expected the name of a computer"),
-        ({}, "process 1 of 2 did not meet the others at 127.0.0.1:1 within 1 seconds; see that MASTER_ADDR"),
+        ({}, "process 1 of 2 did not meet the others at 127.0.0.1:1 within 1 seconds; check that MASTER_ADDR"),
     ],
 )
 def test_processes_that_cannot_meet_are_told_why(monkeypatch, tmp_path, capsys, environment, message):

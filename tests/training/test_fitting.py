@@ -44,7 +44,9 @@ def test_settings_of_steps_are_of_no_use_to_it_which_is_said(capsys):
     )
     resolved = resolve(settings)
     assert (resolved.epochs, resolved.weight_averaging, resolved.layer_decay) == (1, 0, 1)
-    sentence = "probe is fitted at once, not step by step: --epochs, --weight-averaging, --layer-decay are of no use."
+    sentence = (
+        "probe is fitted in one go, not step by step, so --epochs, --weight-averaging, --layer-decay have no effect."
+    )
     assert sentence in capsys.readouterr().err
 
 
@@ -77,7 +79,7 @@ def test_a_layer_that_does_not_run_is_refused(monkeypatch):
 
 def test_of_random_features_it_is_said(capsys):
     create_model("probe", in_channels=1, num_classes=3, image_size=32, of="convnet", weights="")
-    assert "convnet has random weights: the probe measures" in capsys.readouterr().err
+    assert "convnet has random weights, so the probe measures" in capsys.readouterr().err
 
 
 def test_the_map_is_that_of_logistic_regression(probed):
@@ -126,13 +128,13 @@ def test_few_held_out_images_say_little_of_the_strength(probed, capsys):
 
     where = {"device": torch.device("cpu"), "precision": "fp32"}
     assert "held-out images" not in fit(20)
-    assert "the probe's penalty is chosen by 3 held-out images: too few to tell; give more images" in fit(3)
+    assert "the probe's penalty is chosen on 3 held-out images, too few for a reliable choice; give" in fit(3)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"of": "fcn8_small"}, "fcn8_small has no linear layer whose input a probe could take; name a layer"),
+        ({"of": "fcn8_small"}, "fcn8_small has no linear layer whose input a probe could use; name a layer"),
         ({"of": "convnet", "layer": "conv9"}, "no layer 'conv9'"),
         ({"of": "probe"}, "of is probe, expected the network to be probed"),
         ({"of": "nosuch"}, "no model 'nosuch'"),

@@ -119,7 +119,7 @@ def test_killed_at_any_write_it_goes_on_to_the_same_run_and_leaves_nothing(setti
         else:
             anew += 1
             with pytest.raises(
-                InputError, match="was stopped before its first checkpoint; give the command that began"
+                InputError, match="was stopped before its first checkpoint; run the command that started"
             ):
                 gn.train(gn.TrainSettings(resume=out))
             trained(settings, out)
@@ -167,10 +167,10 @@ def test_the_start_of_a_training_is_no_dead_end(settings, whole, tmp_path, left,
     (out / "checkpoint").mkdir(parents=True)
     for name in left:
         (out / "checkpoint" / name).write_text("half")
-    with pytest.raises(InputError, match="was stopped before its first checkpoint; give the command that began it"):
+    with pytest.raises(InputError, match="was stopped before its first checkpoint; run the command that started it"):
         gn.train(gn.TrainSettings(resume=out))
     assert_same(trained(settings, out), whole)
-    assert "holds a training that was stopped before its first checkpoint; it begins anew" in capfd.readouterr().err
+    assert "was stopped before its first checkpoint; starting again" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "checkpoint/notes.txt", "checkpoint/deep/a", ".hidden"])
@@ -209,7 +209,7 @@ def test_a_second_training_of_a_run_is_refused_and_changes_nothing(stopped, sett
         assert cli.run(["train", "--resume", str(stopped)]) == 2
         said = capsys.readouterr().err
         assert f"the run at {stopped} is being trained by process {os.getpid()} on " in said
-        assert "; wait until it is done, or end that process." in said
+        assert "; wait until it finishes, or stop that process." in said
         with pytest.raises(InputError, match="is being trained by process"):
             train_or_resume(settings, stopped)
         assert content(stopped) == before
@@ -328,7 +328,7 @@ def test_a_run_that_another_process_has_trained_on_meanwhile_is_not_trained_twic
             yield
 
     monkeypatch.setattr(run, "training_lock", late)
-    with pytest.raises(InputError, match=r"another process has just trained the run at .* on; give the same command"):
+    with pytest.raises(InputError, match=r"another process has just continued the run at .*; run the same command"):
         gn.train(gn.TrainSettings(resume=stopped))
     assert [row["epoch"] for row in Run.open(stopped).history] == [1, 2]
 
@@ -371,9 +371,9 @@ def test_a_full_disk_at_any_write_is_one_sentence_and_the_run_goes_on_when_there
             except WriteError as error:
                 said = str(error)
         assert (
-            "make room, or give another place"
+            "free some space, or choose another place"
             if writes < 2
-            else f"make room, then continue with `glassnet train --resume {out}`"
+            else f"free some space, then continue with `glassnet train --resume {out}`"
         ) in said
         assert "\n" not in said
         if writes < 2:
@@ -413,7 +413,7 @@ def test_a_small_disk(settings, whole, small_disk, free, monkeypatch):
         assert free > 60_000
         return
     assert "No space left on device" in refusal
-    assert "make room" in refusal
+    assert "free some space" in refusal
     (small_disk / "filler").unlink()
     resumable = (out / "checkpoint" / "state.pt").exists()
     assert not resumable or "--resume" in refusal
@@ -469,7 +469,7 @@ def test_a_wrong_digit_in_the_history_is_noticed_by_a_resume(stopped):
     text = (stopped / "metrics.jsonl").read_text()
     value = json.loads(text)["train_loss"]
     (stopped / "metrics.jsonl").write_text(text.replace(str(value), str(value + 0.125)))
-    with pytest.raises(InputError, match=r"metrics\.jsonl is damaged \(it is not what the training wrote\)"):
+    with pytest.raises(InputError, match=r"metrics\.jsonl is damaged \(it differs from what the training wrote\)"):
         gn.train(gn.TrainSettings(resume=stopped))
 
 
@@ -477,7 +477,7 @@ def test_a_wrong_digit_in_the_history_is_noticed_by_a_resume(stopped):
     ("line", "problem"),
     [
         ("nonsense", "Expecting value"),
-        ("[1]", "no JSON object"),
+        ("[1]", "not a JSON object"),
         ('{"epoch": 1, "train_loss": "low"}', 'train_loss is "low", expected a number'),
         ('{"epoch": 1, "train_loss": null}', "train_loss is null, expected a number"),
         ('{"epoch": 1, "train_loss": [1]}', "expected a number"),
@@ -506,7 +506,9 @@ def test_weights_of_another_epoch_than_run_json_says_are_refused(whole, tmp_path
     state = whole.weights()
     name = next(iter(state))
     run.write_weights(mine, state | {name: state[name] + 1}, epoch=1)
-    with pytest.raises(InputError, match=r"holds other weights than .*run\.json names \(of epoch 1, expected \d\)"):
+    with pytest.raises(
+        InputError, match=r"not hold the weights that .*run\.json names \(it has epoch 1, expected \d\)"
+    ):
         Run.open(mine)
     run.write_weights(mine, state, epoch=whole.metrics["epoch"])
     assert Run.open(mine).weights().keys() == state.keys()
@@ -520,8 +522,8 @@ def test_weights_that_are_not_finite_or_of_another_precision_are_refused(whole, 
     state = whole.weights()
     name = "conv1.weight"
     for wrong, message in (
-        (state[name] * torch.nan, "holds numbers in conv1.weight that are not finite"),
-        (state[name] / 0, "holds numbers in conv1.weight that are not finite"),
+        (state[name] * torch.nan, "holds NaN or infinite numbers in conv1.weight"),
+        (state[name] / 0, "holds NaN or infinite numbers in conv1.weight"),
         (state[name].half(), r"does not fit convnet: conv1.weight is torch.float16, expected torch.float32"),
         (state[name].double(), "conv1.weight is torch.float64, expected torch.float32"),
         (state[name].long(), "conv1.weight is torch.int64, expected torch.float32"),
@@ -540,8 +542,12 @@ def test_what_the_manifest_of_weights_names_is_what_the_checkpoint_named(whole):
 def test_weights_that_the_checkpoint_does_not_name_are_refused(stopped):
     state = {name: tensor + 1 for name, tensor in run.read_weights(stopped).items()}
     run.write_weights(stopped, state, epoch=1)
-    with pytest.raises(InputError, match=r"model\.safetensors is not what the checkpoint of .* names; restore it"):
+    with pytest.raises(
+        InputError, match=r"model\.safetensors does not hold the weights that the checkpoint of .* names"
+    ):
         train(gn.TrainSettings(resume=stopped))
     (stopped / "model.safetensors").unlink()
-    with pytest.raises(InputError, match=r"model\.safetensors is not what the checkpoint of .* names; restore it"):
+    with pytest.raises(
+        InputError, match=r"model\.safetensors does not hold the weights that the checkpoint of .* names"
+    ):
         train(gn.TrainSettings(resume=stopped))

@@ -112,7 +112,7 @@ def test_the_first_epochs_show_smaller_images(scans, tmp_path, monkeypatch, size
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"low_res_size": 16}, "--low-res-size is 16, expected less than the images' 16 pixels"),
+        ({"low_res_size": 16}, "--low-res-size is 16, expected less than the image size of 16 pixels"),
         (
             {"low_res_size": 9},
             "do not fit: image_size is 9, expected a multiple of 2.* Give a --low-res-size",

@@ -77,7 +77,7 @@ def decode(
     """
     lost = [key for key in _named(document) if key not in arrays]
     if lost:
-        raise InputError(f"{source} is damaged (there is no array {lost[0]}); remove its folder and make it again.")
+        raise InputError(f"{source} is damaged (array {lost[0]} is missing); remove its folder and make it again.")
     try:
         return _converter(arrays).structure(document, kind)
     except (cattrs.BaseValidationError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
@@ -113,7 +113,7 @@ def _named(document: Any) -> Iterator[str]:
 def _number(value: Any) -> float:
     """Read a number; None stands for one that was not finite, where the result has no other meaning of it."""
     if isinstance(value, str | bool):
-        raise ValueError(f"{value!r} is no number")
+        raise ValueError(f"{value!r} is not a number")
     return math.nan if value is None else float(value)
 
 

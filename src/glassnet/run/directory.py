@@ -43,14 +43,14 @@ class RunDirectory(Shown):
         """
         path = Path(path)
         if not path.is_dir():
-            raise InputError(f"no run at {path}: expected a run directory, as `glassnet train` writes one.")
+            raise InputError(f"there is no run at {path}; expected a run directory written by `glassnet train`.")
         for name in ("run.json", "model.safetensors", "metrics.jsonl"):
             regular(path / name)
         if not (path / "run.json").exists():
             if (path / "checkpoint" / "state.pt").exists():
                 raise InputError(f"{path} is an unfinished run; continue it with `glassnet train --resume {path}`.")
             _refuse_network(path)
-            raise InputError(f"{path} has no run.json: expected a run directory, as `glassnet train` writes one.")
+            raise InputError(f"{path} has no run.json; expected a run directory written by `glassnet train`.")
         manifest = read_manifest(path, newest=SCHEMA_VERSION)
         check_weights(path, manifest.get("weights"))
         return cls(path, manifest)
@@ -100,7 +100,7 @@ class RunDirectory(Shown):
         """
         path = self.path / name
         if not path.resolve().is_relative_to(self.path.resolve()):
-            raise InputError(f"'{name}' leads out of the run {self.path}; expected a name below it.")
+            raise InputError(f"'{name}' is outside the run {self.path}; expected the name of a file in it.")
         return path
 
     def save_json(self, name: str, value: Any) -> Path:
@@ -172,6 +172,6 @@ def _refuse_network(path: Path) -> None:
             network = f"{file}.py:{factory}" if colon else file
             typed = f"{network} --data folder:{about.get('data') or 'photos'}"
             raise InputError(
-                f"{path} keeps the analyses of a network without a run; give the network and its images, as in "
-                f"`glassnet report {typed}`, or list them by `glassnet analyses {path}`."
+                f"{path} holds the analyses of a network without a run; give the network and its images, as in "
+                f"`glassnet report {typed}`, or list the analyses with `glassnet analyses {path}`."
             )

@@ -231,7 +231,7 @@ def read_entry(place: Path) -> Entry | None:
         raise InputError(f"{file} is damaged (it has no entry_version); {advice}")
     if document["entry_version"] != ENTRY_VERSION:
         raise InputError(
-            f"{file} has entry version {document['entry_version']}, and this glassnet reads {ENTRY_VERSION}; upgrade "
+            f"{file} has entry version {document['entry_version']}, but this glassnet reads {ENTRY_VERSION}; upgrade "
             f"with `pip install --upgrade glassnet`, or {advice}"
         )
     return Entry(place.parent.name, place.name, place, document)

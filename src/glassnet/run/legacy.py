@@ -115,7 +115,7 @@ def remove_old(entry: Entry) -> None:
     assert entry.elsewhere is not None
     if entry.elsewhere.within:
         raise InputError(
-            f"{entry.kind}/{entry.name} is of an earlier version and lies in the files of {entry.elsewhere.within}; "
+            f"{entry.kind}/{entry.name} was made by an earlier version and shares files with {entry.elsewhere.within}; "
             "remove that first."
         )
     try:
@@ -316,7 +316,7 @@ def _as_arrays(values: Mapping[str, Any]) -> dict[str, np.ndarray]:
 def _points(points: Path, rows: Path, components: Sequence[float] | None) -> dict[str, np.ndarray]:
     drawn, images = _arrays(points), _arrays(rows, "targets", "indices")
     if len(drawn["points"]) != len(images["indices"]):
-        raise InputError(f"{points} is damaged ({rows} is of other images)")
+        raise InputError(f"{points} is damaged ({rows} belongs to other images)")
     shares = {} if components is None else _as_arrays({"components": components})
     return {**drawn, "labels": images["targets"], "numbers": images["indices"], **shares}
 

@@ -84,7 +84,7 @@ def read_group(record: Mapping[str, Any], arrays: Sequence[str], title: str, man
         InputError: The arrays are not those of maps.
     """
     if "images" not in arrays:
-        raise InputError(f"the attributions '{record['name']}' are damaged (their arrays hold no images).")
+        raise InputError(f"the attributions '{record['name']}' are damaged (their arrays have no images).")
     maps = tuple(key for key in arrays if "/" in key)
     classes, rows = manifest["data"]["classes"], record.get("images", ())
     one_class = manifest["settings"]["task"] == "classification"
@@ -173,8 +173,8 @@ def _mask_note(mask: Mapping[str, Any] | None) -> str:
     if mask is None:
         return ""
     return (
-        f"The stroke, pixels brighter than {mask['threshold']:g}, covers {100 * mask['area']:.1f}% of these images: a "
-        "uniform map has that share of itself in it."
+        f"The stroke, pixels above {mask['threshold']:g}, covers {100 * mask['area']:.1f}% of these images: a uniform "
+        "map has that share of its attribution in it."
     )
 
 

@@ -128,7 +128,7 @@ def read_manifest(path: Path, *, newest: int) -> dict[str, Any]:
         raise damaged(file, "it has no schema_version")
     if version > newest:
         raise InputError(
-            f"{path} has schema version {version}, newer than this glassnet reads ({newest}); "
+            f"{path} has schema version {version}, but this glassnet reads up to {newest}; "
             "upgrade with `pip install --upgrade glassnet`."
         )
     require(file, manifest, {part: tuple(kinds) for part, kinds in _REQUIRED.items()})

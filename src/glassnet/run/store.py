@@ -133,7 +133,7 @@ class Store:
         if len(fitting) == 1:
             return places[fitting[0]]
         if fitting:
-            raise InputError(f"'{name}' names {' and '.join(fitting)}; give one of them.")
+            raise InputError(f"'{name}' could mean {' or '.join(fitting)}; give one of them.")
         raise unknown_name("analysis", name, places, where=f" in {self.folder}", noun="analyses")
 
     def check_free(self, kind: str, name: str) -> None:
@@ -145,8 +145,8 @@ class Store:
         _check_name(name)
         if (self.root / kind / name).exists():
             raise InputError(
-                f"{self.folder} has an analysis {kind}/{name} with other settings; choose another --name, or remove "
-                f"it with `glassnet analyses {self.folder} --remove {kind}/{name}`."
+                f"{self.folder} already has an analysis {kind}/{name} with other settings; choose another --name, or "
+                f"remove it with `glassnet analyses {self.folder} --remove {kind}/{name}`."
             )
 
     @contextlib.contextmanager
@@ -171,8 +171,8 @@ class Store:
                 _rename(folder, self, kind, name, chosen=chosen)
         except OSError as error:
             raise InputError(
-                f"cannot write the analysis {kind}/{name} below {self.folder} ({error.strerror or error}); make room, "
-                "or take a folder that you may write to."
+                f"cannot write the analysis {kind}/{name} in {self.folder} ({error.strerror or error}); free some "
+                "space, or use a folder that you may write to."
             ) from None
 
     @contextlib.contextmanager
@@ -195,7 +195,8 @@ class Store:
                 write_json(entry.path / FILE, {**document, "figures": draft.document.get("figures", [])})
         except OSError as error:
             raise InputError(
-                f"cannot write into {entry.path} ({error.strerror or error}); make room, or see whether it was removed."
+                f"cannot write to {entry.path} ({error.strerror or error}); free some space, or check whether the "
+                "folder was removed."
             ) from None
 
     def remove_browsed(self) -> int:
@@ -234,11 +235,13 @@ class Store:
         """
         place = self._place(name)
         if isinstance(place, Entry):
-            raise InputError(f"{place.kind}/{place.name} was made by an earlier version, and keeps its name.")
+            raise InputError(
+                f"{place.kind}/{place.name} was made by an earlier version of glassnet and cannot be renamed."
+            )
         _check_name(new)
         target = place.with_name(new)
         if target.exists():
-            raise InputError(f"{full_name(target)} exists already in {self.folder}; choose another name.")
+            raise InputError(f"{full_name(target)} already exists in {self.folder}; choose another name.")
         try:
             place.rename(target)
         except OSError as error:
@@ -267,8 +270,8 @@ def _rename(folder: Path, store: Store, kind: str, name: str, *, chosen: bool) -
 def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name) or len(name) > LONGEST_NAME:
         raise InputError(
-            f"'{name}' cannot name an analysis, expected up to {LONGEST_NAME} letters, digits and . _ + = , @ -, the "
-            "first a letter or a digit."
+            f"'{name}' cannot name an analysis, expected up to {LONGEST_NAME} letters, digits and . _ + = , @ -, "
+            "beginning with a letter or a digit."
         )
 
 

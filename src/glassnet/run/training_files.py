@@ -82,7 +82,10 @@ def settle_weights(path: Path, digest: str | None) -> None:
     except OSError as error:
         raise cannot_write(present, error) from None
     if digest is not None and (not present.exists() or weights_about(present).get("digest") != digest):
-        raise InputError(f"{present} is not what the checkpoint of {path} names; restore it or train the run again.")
+        raise InputError(
+            f"{present} does not hold the weights that the checkpoint of {path} names; restore it or train the run "
+            "again."
+        )
 
 
 def weights_about(file: Path) -> dict[str, str]:
@@ -119,7 +122,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise _damaged(file, "its checksum is wrong")
     for name, tensor in weights.items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise InputError(f"{file} holds numbers in {name} that are not finite; train the run again.")
+            raise InputError(f"{file} holds NaN or infinite numbers in {name}; train the run again.")
     return weights
 
 
@@ -153,8 +156,8 @@ def check_weights(path: Path, expected: Any) -> None:
         return
     if (about.get("epoch"), about.get("digest")) != (str(expected["epoch"]), expected["digest"]):
         raise InputError(
-            f"{file} holds other weights than {path / 'run.json'} names (of epoch {about.get('epoch', 'unknown')}, "
-            f"expected {expected['epoch']}); restore it or train the run again."
+            f"{file} does not hold the weights that {path / 'run.json'} names (it has epoch "
+            f"{about.get('epoch', 'unknown')}, expected {expected['epoch']}); restore it or train the run again."
         )
 
 
@@ -208,7 +211,7 @@ def read_history(path: Path) -> list[dict[str, Any]]:
     """
     file = path / "metrics.jsonl"
     if not file.exists():
-        raise InputError(f"{file} is missing.")
+        raise InputError(f"{file} is missing; restore it or train the run again.")
     return _rows(file, _lines(file))
 
 
@@ -232,7 +235,7 @@ def _rows(file: Path, lines: Sequence[bytes]) -> list[dict[str, Any]]:
 def _row(line: bytes, number: int) -> dict[str, Any]:
     row = parse_json(line)
     if not isinstance(row, dict):
-        raise ValueError("it holds no JSON object")
+        raise ValueError("it is not a JSON object")
     for key, value in row.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError(f"{key} is {json.dumps(value)[:50]}, expected a number")
@@ -289,5 +292,7 @@ def truncate_history(path: Path, epochs: int, digest: str | None = None) -> None
     if len(lines) < epochs:
         raise InputError(f"{file} has {len(lines)} of {epochs} epochs; restore it or train the run again.")
     if digest not in (None, _digest_of_lines(lines)):
-        raise InputError(f"{file} is damaged (it is not what the training wrote); restore it or train the run again.")
+        raise InputError(
+            f"{file} is damaged (it differs from what the training wrote); restore it or train the run again."
+        )
     write_text(file, "".join(line.decode() + "\n" for line in lines))

@@ -33,9 +33,9 @@ def create(out: Path | None, name: str) -> Path:
     try:
         if out is not None:
             if out.exists() and not out.is_dir():
-                raise InputError(f"{out} is a file, expected a folder to make or an empty one; give another --out.")
+                raise InputError(f"{out} is a file, expected a new or empty folder; give another --out.")
             if out.exists() and not _is_empty(out):
-                raise InputError(f"{out} is not empty; give another --out, or remove it.")
+                raise InputError(f"{out} is not empty; give another --out, or remove the folder.")
             require_apart(out)
             out.mkdir(parents=True, exist_ok=True)
             return out
@@ -60,7 +60,7 @@ def _is_empty(path: Path) -> bool:
     sweep_dead(path)
     if not holds_only_a_start(path):
         return not any(path.iterdir())
-    say(f"{path} holds a training that was stopped before its first checkpoint; it begins anew")
+    say(f"the training in {path} was stopped before its first checkpoint; starting again")
     for file in (path / "checkpoint").iterdir():
         if file.name != OWNER:  # which the next owner takes as it lies there
             file.unlink()
@@ -102,9 +102,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not file.exists():
         if holds_only_a_start(path):
             raise InputError(
-                f"the run at {path} was stopped before its first checkpoint; give the command that began it again."
+                f"the run at {path} was stopped before its first checkpoint; run the command that started it again."
             )
-        raise InputError(f"{file} is missing: expected an unfinished run, as `glassnet train` leaves one when stopped.")
+        raise InputError(f"{file} is missing; expected an unfinished run of `glassnet train`.")
     return load_checkpoint(file)
 
 
@@ -240,4 +240,4 @@ def _occupied(file: Path, owner: dict[str, Any]) -> str:
     run = file.parent.parent
     who = f"process {owner['process']} on {owner.get('computer')}" if "process" in owner else "another process"
     since = f" since {owner['at']}" if "at" in owner else ""
-    return f"the run at {run} is being trained by {who}{since}; wait until it is done, or end that process."
+    return f"the run at {run} is being trained by {who}{since}; wait until it finishes, or stop that process."

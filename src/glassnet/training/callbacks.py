@@ -21,16 +21,16 @@ METHODS = ("on_start", "on_epoch", "on_end")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TrainingInfo(Shown):
-    """What a callback is told before the first epoch, or before the next one of a training that goes on.
+    """What a callback receives before the first epoch, or before the next epoch of a resumed training.
 
     Attributes:
         path: The run directory.
-        settings: As resolved.
+        settings: The resolved settings.
         task: Name of the task.
         classes: Names of the classes.
-        began: When the training began first, local time in ISO 8601; the same after a --resume.
-        history: The epochs that are done, a row of metrics.jsonl each; empty for a new training.
-        validation: The images that are held out, with their targets.
+        began: When the training first began, local time in ISO 8601; unchanged by --resume.
+        history: The finished epochs, one row of metrics.jsonl each; empty for a new training.
+        validation: The held-out images with their targets.
     """
 
     path: Path
@@ -44,14 +44,14 @@ class TrainingInfo(Shown):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class EpochRecord(Shown):
-    """What a callback is told after an epoch, which is written down by then.
+    """What a callback receives after an epoch, once the epoch is on disk.
 
     Attributes:
-        epoch: Its number, from 1.
-        figures: Its row of metrics.jsonl, without the number.
-        model: The model as it was validated, in evaluation mode; to be looked at, not to be changed.
-        evaluate: Gives what the task measures on the held-out images, such as a `Classification` with .confusion; None
-            where the task keeps too little of them after an epoch.
+        epoch: Number of the epoch, from 1.
+        figures: The epoch's row of metrics.jsonl, without the number.
+        model: The model as it was validated, in evaluation mode; callbacks must not change it.
+        evaluate: Returns what the task measures on the held-out images, such as a `Classification` with .confusion;
+            None if the task does not keep enough of them after an epoch.
     """
 
     epoch: int
@@ -61,21 +61,21 @@ class EpochRecord(Shown):
 
 
 class Callback(Protocol):
-    """Looks on while a model trains; of several processes, in the first one alone.
+    """Observes a training; with several processes, only in the first one.
 
-    A callback must not change the training: what is drawn at random, and the model's mode, do not matter, its weights
-    do. Where `on_start` raises, the training does not begin. Where another method raises, that is said, the callback is
-    left out from there on, and the training goes on. `on_end` is not called where the training is interrupted.
+    A callback must not change the model's weights. It may draw random numbers and change the model's mode. If
+    `on_start` raises, the training does not begin. If another method raises, a warning is printed, the callback is not
+    called again, and the training continues. `on_end` is not called if the training is interrupted.
     """
 
     def on_start(self, info: TrainingInfo) -> None:
-        """Begin, or go on after `len(info.history)` epochs."""
+        """Called once, before the first epoch or after `len(info.history)` epochs of a resumed training."""
 
     def on_epoch(self, record: EpochRecord) -> None:
-        """Take in an epoch."""
+        """Called after each epoch."""
 
     def on_end(self, metrics: Mapping[str, Any]) -> None:
-        """Take in the run's final metrics, those of the saved epoch on the held-out and the test images."""
+        """Called with the run's final metrics: those of the saved epoch on the held-out images and the test images."""
 
 
 class Watchers:
@@ -113,7 +113,7 @@ class Watchers:
                 raise
             except Exception as error:
                 raise WorkError(
-                    f"the callback {_name(one)} cannot start ({_words(error)}), and nothing was trained; mend it, or "
+                    f"the callback {_name(one)} cannot start ({_words(error)}), so nothing was trained; fix it, or "
                     "leave it out."
                 ) from error
 
@@ -132,7 +132,7 @@ class Watchers:
             except Exception as error:  # whatever anybody's code raises: hours of training are worth more
                 self._callbacks.remove(one)
                 what_failed = f"the callback {_name(one)} failed in {method} ({_words(error)})"
-                say(f"warning: {what_failed}; it is left out from here on, and the training goes on.")
+                say(f"warning: {what_failed}; it will not be called again, and the training continues.")
 
 
 def _name(callback: object) -> str:

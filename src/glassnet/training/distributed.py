@@ -56,7 +56,7 @@ def _meet(device: torch.device) -> None:
     """Wait for the other processes, as torchrun or the environment says where, and connect with them."""
     count, rank = count_processes(), os.environ.get("RANK", "")
     if not rank.isdecimal() or int(rank) >= count:
-        raise InputError(f"RANK is '{rank}', expected 0 to {count - 1} where WORLD_SIZE is {count}; use torchrun.")
+        raise InputError(f"RANK is '{rank}', expected 0 to {count - 1} for WORLD_SIZE {count}; use torchrun.")
     for name in ("MASTER_ADDR", "MASTER_PORT"):
         if not os.environ.get(name):
             raise InputError(f"WORLD_SIZE is {count}, but {name} is not set; start the processes with torchrun.")
@@ -66,7 +66,9 @@ def _meet(device: torch.device) -> None:
     try:
         socket.getaddrinfo(address, int(port))
     except (OSError, UnicodeError):
-        raise InputError(f"MASTER_ADDR is '{address[:80]}', expected the name of a computer that is known.") from None
+        raise InputError(
+            f"MASTER_ADDR is '{address[:80]}', which is not known on this network; expected the name of a computer."
+        ) from None
     others = f"{count - 1} other process{'es' * (count > 2)}"  # each says so: it may be the only one that was started
     print(f"process {rank} of {count}: waiting for {others} at {address}:{port}", file=sys.stderr, flush=True)
     try:
@@ -75,7 +77,7 @@ def _meet(device: torch.device) -> None:
     except (RuntimeError, ValueError, OSError):  # each of which torch raises, for a name, a port or a process
         raise WorkError(
             f"process {rank} of {count} did not meet the others at {address}:{port} within {MEETING_SECONDS} seconds; "
-            "see that MASTER_ADDR and MASTER_PORT are those of process 0, and that all processes are started."
+            "check that MASTER_ADDR and MASTER_PORT are those of process 0, and that all processes are started."
         ) from None
     backend = "nccl" if device.type == "cuda" else "gloo"
     torch.distributed.init_process_group(backend, store=store, rank=int(rank), world_size=count)
@@ -127,8 +129,8 @@ def require_everywhere(accelerator: Accelerator, path: Path) -> None:
     missing = gather_object([path.is_dir()]).count(False)
     if missing:
         raise InputError(
-            f"{path} is not there for {missing} of {accelerator.num_processes} processes, expected a folder that all "
-            "hosts see; give --out on a disk that they share."
+            f"{missing} of {accelerator.num_processes} processes cannot see {path}, expected a folder that all hosts "
+            "can see; give --out on a shared disk."
         )
 
 
@@ -142,8 +144,7 @@ def check_lost(error: Exception, path: Path) -> None:
         return
     if isinstance(error, torch.distributed.DistError) or any(word in str(error) for word in LOST):
         said = (
-            f"another process was lost; continue with `glassnet train --resume {path}`, by as many processes or by "
-            "another number."
+            f"another process was lost; continue with `glassnet train --resume {path}`, with any number of processes."
         )
         if not is_main_process():  # the first one, which speaks for all, may be the one that was lost
             print(f"glassnet: {printable(said)}", file=sys.stderr, flush=True)

@@ -50,7 +50,8 @@ def fit_head(
     if len(validation) < FEWEST_HELD:
         held_out = "1 held-out image" if len(validation) == 1 else f"{len(validation)} held-out images"
         say(
-            f"the probe's penalty is chosen by {held_out}: too few to tell; give more images, or a larger --validation."
+            f"the probe's penalty is chosen on {held_out}, too few for a reliable choice; give more images, or a "
+            "larger --validation."
         )
     rows, targets = _features(fitted, training, device, precision, "training")
     held_rows, held_targets = _features(fitted, validation, device, precision, "validation")

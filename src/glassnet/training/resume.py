@@ -20,12 +20,12 @@ _IGNORED = ("seed", "out", "resume", "model_options", "data_root", "device", "lo
 
 
 def train_or_resume(settings: TrainSettings, out: Path, *, callbacks: Sequence[Callback] = ()) -> Run:
-    """Train a run in `out`, go on with the one that was stopped there, or open the one that is finished there.
+    """Train a run in `out`, resume an unfinished run there, or open a finished one.
 
     Args:
         settings: What to train; `out` and `resume` are not used.
         out: The run directory.
-        callbacks: What looks on, besides the loggers that the settings name.
+        callbacks: Callbacks besides the loggers that the settings name.
 
     Raises:
         InputError: The run that is there, finished or not, was trained with other settings.

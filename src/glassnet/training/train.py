@@ -53,19 +53,19 @@ from glassnet.turns import exact_convolutions
 def train(settings: TrainSettings, *, name: str | None = None, callbacks: Sequence[Callback] = ()) -> Run:
     """Train a model and write its run directory.
 
-    The run can be resumed from the end of each epoch. However it was interrupted, `settings.resume` continues it to
-    exactly the weights it would have had (on a CPU, with the same number of threads and processes).
+    The run can be resumed from the end of any epoch. However it was interrupted, `settings.resume` continues it to the
+    same weights as without the interruption (exactly so on a CPU, with the same number of threads and processes).
 
     Args:
-        settings: What to train on what, and how.
-        name: Folder below runs/ if `settings.out` is not given; default: `default_name`.
+        settings: The model, the data set and the training settings.
+        name: Name of the folder in runs/ if `settings.out` is not given; by default DATA-MODEL-seedN.
         callbacks: Callbacks besides the loggers that the settings name; see `Callback`.
 
     Returns:
         The finished run, with the weights of the saved epoch, which the held-out training images chose.
 
     Raises:
-        InputError: A name, option, size or file cannot be used; nothing has been written.
+        InputError: A name, option, size or file cannot be used; nothing is written.
         WorkError: The loss became NaN or infinite, or a callback could not start.
     """
     resumed, saved = _resumed(settings)
@@ -110,7 +110,9 @@ def train(settings: TrainSettings, *, name: str | None = None, callbacks: Sequen
             check_lost(error, path)
             raise
         except WriteError as error:
-            raise WriteError(error.problem, f"make room, then continue with `glassnet train --resume {path}`") from None
+            raise WriteError(
+                error.problem, f"free some space, then continue with `glassnet train --resume {path}`"
+            ) from None
 
 
 def _claim(
@@ -133,7 +135,7 @@ def _claim(
     path = settings.out
     held.enter_context(run.training_lock(path))
     if run.checkpoint_stamp(path) != saved["stamp"]:
-        raise InputError(f"another process has just trained the run at {path} on; give the same command again.")
+        raise InputError(f"another process has just continued the run at {path}; run the same command again.")
     run.sweep(path)
     run.truncate_history(path, state.epoch, saved.get("history"))
     run.settle_weights(path, state.best_weights)
@@ -188,7 +190,7 @@ def _require_same_data(
     if changed := changes(before["fingerprint"], now):
         raise InputError(
             f"the data of {settings.out} have changed since its training began ({', '.join(changed)}); "
-            "put them back as they were, or train anew."
+            "restore the data, or train a new run."
         )
 
 
@@ -213,7 +215,7 @@ def _resumed(settings: TrainSettings) -> tuple[ResolvedSettings, dict[str, Any] 
         if field.name not in _MOVABLE and getattr(settings, field.name) != field.default:
             raise InputError(
                 f"--{field.name.replace('_', '-')} cannot be given with --resume: "
-                f"the run at {settings.resume} goes on with the settings it was started with."
+                f"the run at {settings.resume} keeps the settings that it was started with."
             )
     stamp = run.checkpoint_stamp(settings.resume)
     saved = run.read_checkpoint(settings.resume) | {"stamp": stamp}
@@ -232,8 +234,8 @@ def _steps(images: int, settings: ResolvedSettings, accelerator: Accelerator) ->
     batches = batch_order(images, settings.batch_size, Generator(), accelerator.num_processes)
     if len(batches[0]) < 2 * accelerator.num_processes:
         raise InputError(
-            f"a batch has {len(batches[0])} images for {accelerator.num_processes} processes; expected at least 2 for "
-            "each, which batch-norm needs: raise --batch-size or add images."
+            f"a batch has {len(batches[0])} images for {accelerator.num_processes} processes, expected at least 2 "
+            "images per process, because of batch-norm; raise --batch-size or add images."
         )
     return len(batches)
 
