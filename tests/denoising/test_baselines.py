@@ -116,7 +116,7 @@ def test_as_many_components_as_values_give_the_image_back():
 
 
 def test_impossible_components():
-    with pytest.raises(InputError, match="got 3 images of 4 values and 5 components, expected 2 images and 1 to 4"):
+    with pytest.raises(InputError, match="got 3 images of 4 values and 5 components, expected at least 2 images"):
         principal_components(torch.rand(3, 4), 5)
 
 

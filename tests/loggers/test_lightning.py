@@ -87,7 +87,7 @@ def test_without_a_logger_of_pictures_they_are_files(tmp_path, capsys):
 
 def test_maps_that_cannot_be_made_do_not_end_the_training(tmp_path, capsys):
     fit(tmp_path, GlassnetCallback(IMAGES, layers="conv9"), False)
-    assert capsys.readouterr().err.count("warning: no maps are logged from here on (InputError: no layer 'conv9'") == 1
+    assert capsys.readouterr().err.count("warning: no more maps are logged (InputError: no layer 'conv9'") == 1
     assert not (tmp_path / "glassnet").exists()
 
 

@@ -200,8 +200,8 @@ def test_a_network_without_maps_is_logged_without_them(capsys):
     sink.on_epoch(gn.EpochRecord(1, {"train_loss": 1.0, "validation_loss": float("nan"), "seconds": 2.0}, flat, None))
     assert sink.values == {"train/loss": 1.0, "seconds": 2.0}
     said = capsys.readouterr().err
-    assert "no maps are logged of this training: " in said
-    assert "not logged, since they are no finite numbers: validation_loss" in said
+    assert "no maps of this training are logged: " in said
+    assert "not logged because they are not finite: validation_loss" in said
     sink.on_epoch(gn.EpochRecord(2, {}, flat, None))
 
 

@@ -140,7 +140,7 @@ def test_features_of_something_else_are_replaced(network, images, tmp_path, inli
         **options | ({"batch_size": 16} if change == "batch_size" else {}),
     )
     assert len(inline) == len(features.shards_of(300, 16 if change == "batch_size" else 8))
-    assert f"{tmp_path} holds features of something else, which are replaced" in capsys.readouterr().err
+    assert f"{tmp_path} holds features of another extraction, which are replaced" in capsys.readouterr().err
 
 
 def test_rows_in_memory_and_images_as_tensors_of_any_type(network, images, inline):
@@ -208,7 +208,7 @@ def test_a_network_that_cannot_be_sent(images, inline):
 def test_layers_that_run_in_some_batches_only(tmp_path):
     files = ShardFiles(tmp_path, {}, 4)
     files.write(Shard(0, 0, 2), {"a": np.zeros((2, 3), np.float32)})
-    with pytest.raises(WorkError, match=r"the layers gave {'b': 3} numbers an image, then {'a': 3}: which layers run"):
+    with pytest.raises(WorkError, match=r"the layers gave {'b': 3} numbers per image, then {'a': 3}, because which"):
         files.write(Shard(1, 2, 4), {"b": np.zeros((2, 3), np.float32)})
     (tmp_path / MANIFEST).write_text("{}\n")
     with pytest.raises(InputError, match=r"features.jsonl is damaged \(its first line does not say .*\); remove it to"):

@@ -72,7 +72,7 @@ def test_a_cluster_that_is_not_there(network):
 
 
 def test_more_cpus_than_there_are(cluster, network):
-    with pytest.raises(InputError, match="the cluster has 2 CPUs, expected 64 for one worker; give each fewer CPUs"):
+    with pytest.raises(InputError, match="the cluster has 2 CPUs, but one worker needs 64; give each worker"):
         gn.extract_features(
             network, np.zeros((4, 1, 12, 12)), "fc1", engine="ray", address=cluster.address, worker_cpus=64
         )

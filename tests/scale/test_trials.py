@@ -53,7 +53,7 @@ def test_processes_give_the_table_of_the_local_engine_although_one_is_killed(bas
     assert err.count("[filters=3,3,3,3, seed 0] epoch 1/30:") == 1  # it went on, and did not begin anew
     assert "is finished, 2 of 2" in err
     gn.tune(base, AXES, seeds=(0,), out=out, engine="processes")
-    assert "2 of 2 trainings are finished already" in capfd.readouterr().err
+    assert "2 of 2 trainings are already finished" in capfd.readouterr().err
 
 
 @pytest.mark.slow
@@ -72,7 +72,7 @@ def test_a_signal_leaves_no_child(base, tmp_path, how):
         tuning.kill()
     assert tuning.returncode == (130 if how == signal.SIGINT else -signal.SIGTERM)
     if how == signal.SIGINT:
-        assert "stopped after 0 of 2 trainings; the same command goes on from there." in err
+        assert "stopped after 0 of 2 trainings; run the same command to continue." in err
     for _ in range(500):
         if not any(map(is_alive, owners)):
             break
@@ -100,12 +100,12 @@ def inline(monkeypatch):
 
 
 def test_what_is_lost_is_left_out_and_the_others_go_on(base, tmp_path, inline, capsys):
-    inline["filters=2,2,2,2, seed 0"] = Failure("lost", "its worker died 3 times, last of: killed")
+    inline["filters=2,2,2,2, seed 0"] = Failure("lost", "its worker died 3 times, last with: killed")
     inline["filters=2,2,2,2, seed 1"] = Failure("work", "the loss became nan")
     found = gn.tune(base, AXES, seeds=(0, 1), out=tmp_path / "grid", engine="processes")
     assert [cell.name for cell in found.cells] == ["filters=3,3,3,3"]
     err = capsys.readouterr().err
-    lost = "filters=2,2,2,2, seed 0 is left out: its worker died 3 times, last of: killed; the same command tries it"
+    lost = "filters=2,2,2,2, seed 0 is left out: its worker died 3 times, last with: killed; run the same command"
     assert f"{lost} again.\n" in err
     assert "filters=2,2,2,2, seed 1 is left out: the loss became nan\n" in err
     assert "[filters=3,3,3,3, seed 1] epoch 2/2: train loss" in err

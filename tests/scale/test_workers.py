@@ -68,14 +68,14 @@ def test_a_task_whose_worker_dies_is_given_to_another_one(log, capsys):
     with opened(log, count=1) as workers:
         assert list(workers.complete(["a"], lambda one: (perhaps, one), name=str)) == [("a", "a")]
     assert log == ["made", "killed", "made", "killed", "made", "closed"]
-    assert capsys.readouterr().err.count("the worker of a died (killed by signal 9); another one goes on with it.") == 2
+    assert capsys.readouterr().err.count("the worker of a died (killed by signal 9); another one continues it.") == 2
 
 
 def test_a_task_that_kills_every_worker_is_given_up_and_the_others_go_on(log):
     with opened(log, count=1, ahead=1) as workers:
         tasks = {"bad": (dies,), **dict.fromkeys("cde", (abs, -1))}
         results = dict(workers.complete(tasks, lambda one: tasks[one], name=str))
-    assert results.pop("bad") == Failure("lost", "its worker died 3 times, last of: killed by signal 9")
+    assert results.pop("bad") == Failure("lost", "its worker died 3 times, last with: killed by signal 9")
     assert results == dict.fromkeys("cde", 1)
     assert log.count("made") == ATTEMPTS + 1
 

@@ -108,7 +108,7 @@ def test_an_interrupted_grid_goes_on_to_the_same_result(base, tuned, tmp_path, t
     axes, out = {"filters": AXES["filters"][1:], "hidden": [4, 5]}, tmp_path / "grid"
     with pytest.raises(KeyboardInterrupt):
         tune(base, axes, seeds=(0, 1), out=out)
-    assert "stopped in training 2 of 4; the same command goes on from there." in capfd.readouterr().err
+    assert "stopped in training 2 of 4; run the same command to continue." in capfd.readouterr().err
     assert not (out / "tuning.json").exists()
     stopped = out / f"{NAMES[1]}_hidden=5_seed=0"
     assert not (stopped / "run.json").exists()
@@ -159,7 +159,7 @@ def test_nothing_came_to_an_end(base, tmp_path, monkeypatch):
         raise WorkError("the loss became nan")
 
     monkeypatch.setattr("glassnet.training.resume.train", fail)
-    with pytest.raises(WorkError, match=r"no training of the grid in .*grid came to an end; lower learning_rate"):
+    with pytest.raises(WorkError, match=r"no training of the grid in .*grid finished; lower learning_rate"):
         tune(base, AXES, seeds=(0,), out=tmp_path / "grid")
 
 
@@ -208,7 +208,7 @@ def test_what_cannot_be_trained_is_refused_before_anything_is(base, tmp_path, tr
 
 def test_a_folder_that_is_no_grids(base, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match=r"is not empty and no grid's folder \(it has no grid.json\); give another"):
+    with pytest.raises(InputError, match=r"is not empty and not the folder of a grid \(it has no grid.json\); give"):
         tune(base, AXES, out=tmp_path)
     (tmp_path / "grid.json").write_text('{"base": {}}')
     with pytest.raises(InputError, match=r"grid.json is damaged \(KeyError\('cells'\)\); restore it"):
@@ -218,7 +218,7 @@ def test_a_folder_that_is_no_grids(base, tmp_path):
 def test_a_run_that_is_not_what_its_name_says_is_refused(copied, base):
     shutil.rmtree(copied / f"{NAMES[1]}_seed=2")
     (copied / f"{NAMES[0]}_seed=2").rename(copied / f"{NAMES[1]}_seed=2")
-    with pytest.raises(InputError, match=r"seed=2 was trained with other settings than its name says; move it away"):
+    with pytest.raises(InputError, match=r"seed=2 was not trained with the settings in its name; move it away"):
         tune(base, AXES, out=copied)
 
 

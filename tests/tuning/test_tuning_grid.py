@@ -23,7 +23,7 @@ def test_words_to_axes():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("0.01",), "--grid got '0.01', expected NAME=VALUE and further values, as in --grid filters="),
+        (("0.01",), "--grid got '0.01', expected NAME=VALUE followed by more values, as in --grid filters="),
         (("=3",), "--grid got '=3', expected NAME=VALUE"),
         (("epochs=",), "--grid got 'epochs=', expected NAME=VALUE"),
         ((), "--grid got '', expected NAME=VALUE"),
@@ -76,7 +76,7 @@ def test_types():
         ),
         ({"seed": [1, 2]}, "'seed' cannot be an axis of the grid: --seeds gives the seeds"),
         ({"model_options": ["a=1"]}, "cannot be an axis of the grid: name the option itself, as in filters="),
-        ({"out": ["x"]}, "'out' cannot be an axis of the grid: give it beside --grid"),
+        ({"out": ["x"]}, "'out' cannot be an axis of the grid: give it outside --grid"),
         ({"epochs": ["2.5"]}, "epochs on the grid is '2.5', expected a whole number or none"),
         ({"augment": ["yes"]}, "augment on the grid is 'yes', expected true or false"),
         ({"image_size": ["x"]}, "image_size on the grid is 'x', expected a whole number or none"),
@@ -84,7 +84,7 @@ def test_types():
         ({"precision": ["fp8"]}, "precision on the grid is 'fp8', expected one of auto, fp32, bf16"),
         ({"filters": ["8,8,8,x"]}, "the model option filters is '8,8,8,x', expected a value like 32,32,64,64"),
         ({"model": ["convnet", "konvnet"]}, r"no model 'konvnet'. Did you mean convnet\?"),
-        ({"epochs": []}, "the axis epochs is .*, expected a sequence of one value or more"),
+        ({"epochs": []}, "the axis epochs is .*, expected a sequence of at least one value"),
         ({"epochs": "12"}, "the axis epochs is '12', expected a sequence"),
     ],
 )
@@ -111,7 +111,7 @@ def test_names_that_every_file_system_takes():
 @pytest.mark.parametrize("names", [{"data": "digit-scenes", "model": "fcn8_small"}, {"data": "digit-scenes"}])
 def test_a_grid_of_what_has_no_accuracy_is_refused(tmp_path, names):
     base = TrainSettings(**names)
-    with pytest.raises(InputError, match="a grid is judged by accuracy, which fcn8_small on digit-scenes has none of"):
+    with pytest.raises(InputError, match="a grid compares accuracies, but fcn8_small on digit-scenes learns"):
         make_plan(base, {"dropout": [0.0, 0.1]}, tmp_path / "grid")
 
 
@@ -130,5 +130,5 @@ def test_a_data_set_for_several_tasks_is_tuned_by_its_classification(tmp_path):
     assert named(base) == Names(data="photos-sample", model="convnet")
     plan = make_plan(base, {"filters": ["8,8,8,8", "4,4,4,4"]}, tmp_path / "grid")
     assert {cell.model for cell in plan.cells.values()} == {"convnet"}
-    with pytest.raises(InputError, match="a grid is judged by accuracy, which fcn8_small on digit-scenes has none of"):
+    with pytest.raises(InputError, match="a grid compares accuracies, but fcn8_small on digit-scenes learns"):
         make_plan(TrainSettings(data="digit-scenes"), {"epochs": [1, 2]}, tmp_path / "grid")

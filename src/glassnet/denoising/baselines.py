@@ -115,7 +115,9 @@ def principal_components(rows: Float[Tensor, "n d"], count: int) -> PCA:
     training = rows[:MOST_IMAGES].float()
     n, d = training.shape
     if n < 2 or not 1 <= count <= d:
-        raise InputError(f"got {n} images of {d} values and {count} components, expected 2 images and 1 to {d}.")
+        raise InputError(
+            f"got {n} images of {d} values and {count} components, expected at least 2 images and 1 to {d} components."
+        )
     with np.errstate(invalid="ignore"):  # of images that are all the same, whose variance no share can be of
         return PCA(min(count, n - 1), svd_solver="full").fit(training.numpy())
 

@@ -19,7 +19,7 @@ LOGGERS: dict[str, Callable[[], Logger]] = {
 
 
 def make_loggers(names: Sequence[str]) -> list[Logger]:
-    """Return loggers by their names, each with its usual settings.
+    """Create loggers by name, each with its default settings.
 
     Raises:
         InputError: There is no such logger, or its library is not installed.

@@ -23,9 +23,10 @@ _LIGHTNING: Any = needed("lightning.pytorch.callbacks", "GlassnetCallback", "lig
 class GlassnetCallback(_LIGHTNING.Callback):  # type: ignore[misc]
     """Logs where a LightningModule looks: the maps of the same images after each epoch.
 
-    `trainer = Trainer(callbacks=[GlassnetCallback(images)])`. The pictures go to the trainer's logger where it takes
-    some (TensorBoard, Weights & Biases, MLflow), at the trainer's step; else to files, glassnet/maps-0001.png in the
-    logger's folder. Training is not changed. Maps that cannot be made are said once, and the training goes on.
+    `trainer = Trainer(callbacks=[GlassnetCallback(images)])`. If the trainer's logger accepts pictures (TensorBoard,
+    Weights & Biases, MLflow), they go there, at the trainer's step; otherwise to files such as glassnet/maps-0001.png
+    in the logger's folder. Training is not changed. If maps cannot be made, a warning is printed once, and the training
+    continues.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class GlassnetCallback(_LIGHTNING.Callback):  # type: ignore[misc]
             self._log(trainer, strip)
         except Exception as error:  # hours of training are worth more than a picture
             self._failed = True
-            say(f"warning: no maps are logged from here on ({type(error).__name__}: {error}); the training goes on.")
+            say(f"warning: no more maps are logged ({type(error).__name__}: {error}); the training continues.")
 
     def _log(self, trainer: Any, strip: Picture) -> None:
         step, epoch = trainer.global_step, trainer.current_epoch + 1
@@ -77,7 +78,7 @@ class GlassnetCallback(_LIGHTNING.Callback):  # type: ignore[misc]
             folder.mkdir(parents=True, exist_ok=True)
             with atomic(folder / f"maps-{epoch:04}.png") as temporary:
                 Image.fromarray(strip).save(temporary, format="png")
-            say_once(f"the trainer has no logger for pictures: the maps are files in {os.fspath(folder)}.")
+            say_once(f"the trainer has no logger for pictures, so the maps are files in {os.fspath(folder)}.")
 
 
 def _known(trainer: Any) -> list[tuple[Any, str]]:

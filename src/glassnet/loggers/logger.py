@@ -100,7 +100,7 @@ class Logger:
                 yield "maps", self._draw(record.model)
             except GlassnetError as error:
                 self._draw = None
-                say(f"no maps are logged of this training: {error}")
+                say(f"no maps of this training are logged: {error}")
 
 
 def confusion_picture(counts: np.ndarray, classes: tuple[str, ...], *, epoch: int) -> Picture:
@@ -115,7 +115,7 @@ def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
     """Name an epoch's figures as loggers group them: train/loss and validation/loss."""
     left_out = [name for name, value in row.items() if not is_number(value)]
     if left_out:
-        say_once(f"not logged, since they are no finite numbers: {', '.join(left_out)}.")
+        say_once(f"not logged because they are not finite: {', '.join(left_out)}.")
     return {_grouped(name): float(value) for name, value in row.items() if is_number(value) and name != "epoch"}
 
 

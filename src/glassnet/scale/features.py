@@ -100,7 +100,7 @@ def extract_features(
     if format == "parquet":
         require_pyarrow()
         if out is None:
-            raise InputError("format is 'parquet', which needs a folder to write to; pass out=.")
+            raise InputError("format is 'parquet', which needs a folder to write to; pass out=….")
     check_images(images, batch_size)
     shards = shards_of(len(images), batch_size)
     if engine == "local":

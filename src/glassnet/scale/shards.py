@@ -91,8 +91,8 @@ class ShardFiles:
                 self._begin(columns)
             if columns != self._columns:
                 raise WorkError(
-                    f"the layers gave {columns} numbers an image, then {self._columns}: which layers run depends on "
-                    "the batch; extract in one process, with batch_size as large as the images are many."
+                    f"the layers gave {columns} numbers per image, then {self._columns}, because which layers run "
+                    "depends on the batch; extract in one process, with all images in one batch."
                 )
             for name, array in rows.items():
                 self._put(name, shard, np.ascontiguousarray(array, dtype=np.float32))
@@ -120,7 +120,7 @@ class ShardFiles:
                 _cut_half_a_line(self.folder / MANIFEST)
                 return
         elif lines:
-            say(f"{self.folder} holds features of something else, which are replaced")
+            say(f"{self.folder} holds features of another extraction, which are replaced")
         self._columns, self._digests = {}, {}
 
     def _begin(self, columns: Mapping[str, int]) -> None:
@@ -198,9 +198,9 @@ def _lines(file: Path) -> list[dict[str, Any]]:
     try:
         lines = [parse_json(line) for line in file.read_bytes().split(b"\n")[:-1]]
         if not all(isinstance(line, dict) and {"of", "columns"} <= {*line} for line in lines[:1]):
-            raise ValueError("its first line does not say what it is of")
+            raise ValueError("its first line does not say what it describes")
         if not all(isinstance(line, dict) and {"shard", "digest"} <= {*line} for line in lines[1:]):
-            raise ValueError("a line names no shard")
+            raise ValueError("one of its lines names no shard")
         return lines
     except ValueError as error:
-        raise InputError(f"{file} is damaged ({error}); remove it to extract the features anew.") from None
+        raise InputError(f"{file} is damaged ({error}); remove it to extract the features again.") from None

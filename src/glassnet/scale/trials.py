@@ -38,27 +38,28 @@ def tune(
 ) -> Tuning:
     """Train every combination of the axes' values with every seed, and compare them.
 
-    What is finished in `out` is not trained again, what was interrupted goes on from its checkpoint, and what an
-    earlier grid on the same base settings left there belongs to the result too. A training whose loss becomes NaN, or
-    whose worker dies three times, is left out, and the others go on.
+    Finished runs in `out` are not trained again, interrupted runs continue from their checkpoints, and runs of an
+    earlier grid with the same base settings are part of the result. A training is left out if its loss becomes NaN or
+    its worker dies three times; the others continue.
 
     Args:
-        base: Settings of every run but for the axes; seed, out and resume are not used.
+        base: Settings of every run except the axes; seed, out and resume are not used.
         axes: Values for names of settings or model options, typed or as on the command line.
-        seeds: Each draws the initial weights, the held-out part and the order of the images; figures with the same
-            seed are paired.
-        out: Folder of the runs; tuning.json, grid.json and figures/tuning.png and .svg are written beside them.
-        engine: "local" trains here, one after another; "processes" in several processes of this machine; "ray" on a
-            Ray cluster, from which the runs come home epoch by epoch. The figures are the same for the same
-            `trial_cpus`, to the last bit, on processors of one kind.
-        workers: Trainings at once, of "processes" and "ray"; None for as many as there are CPUs for.
+        seeds: Each seed determines the initial weights, the held-out images and their order; runs with the same seed
+            are compared in pairs.
+        out: Folder of the runs; tuning.json, grid.json and figures/tuning.png and .svg are written there too.
+        engine: "local" trains one run after another in this process; "processes" uses several processes on this
+            machine; "ray" uses a Ray cluster, which sends the runs back epoch by epoch. The results are the same to the
+            last bit, given the same `trial_cpus` and kind of processor.
+        workers: Number of simultaneous trainings with "processes" or "ray"; None for as many as the CPUs allow.
         address: The Ray cluster: "auto" or HOST:PORT; None starts one on this machine.
-        trial_cpus: Threads of each training, and CPUs that Ray keeps for it; None for 1, and locally for torch's own.
+        trial_cpus: Threads per training, and CPUs that Ray reserves for it; None means 1, or torch's default with
+            "local".
 
     Raises:
-        InputError: A name or value is wrong, `out` has a grid on other settings, or the engine is not there; nothing
-            has been trained.
-        WorkError: No training came to an end.
+        InputError: A name or value is wrong, `out` has a grid with other settings, or the engine is not available;
+            nothing is trained.
+        WorkError: No training finished.
     """
     chosen = Engine(engine, workers, address, 1 if trial_cpus is None else trial_cpus)
     if engine == "local":
@@ -96,10 +97,10 @@ def train_all(trials: Sequence[Trial], *, engine: Engine) -> None:
                 elif result.kind == "input":
                     raise result.raised()
                 else:
-                    again = "; the same command tries it again." if result.kind == "lost" else ""
+                    again = "; run the same command to try it again." if result.kind == "lost" else ""
                     say(f"{trial.name} is left out: {result.message}{again}")
     except KeyboardInterrupt:
-        say(f"stopped after {done} of {len(trials)} trainings; the same command goes on from there.")
+        say(f"stopped after {done} of {len(trials)} trainings; run the same command to continue.")
         raise
 
 

@@ -124,10 +124,10 @@ class Workers:
                     continue
                 self._discard(slot, worker)
                 if attempt < ATTEMPTS:
-                    say(f"the worker of {name(item)} died ({_first_line(error)}); another one goes on with it.")
+                    say(f"the worker of {name(item)} died ({_first_line(error)}); another one continues it.")
                     again.append((item, attempt + 1))
                 else:
-                    yield item, Failure("lost", f"its worker died {ATTEMPTS} times, last of: {_first_line(error)}")
+                    yield item, Failure("lost", f"its worker died {ATTEMPTS} times, last with: {_first_line(error)}")
 
     def _submit(self, slot: _Slot, task: Task) -> tuple[Future[Any], Worker]:
         """Give a task to a slot's worker, and to a new one where that has died while it had nothing to do."""
@@ -142,7 +142,7 @@ class Workers:
                 continue
             slot.load += 1
             return future, slot.worker
-        raise WorkError(f"{ATTEMPTS} workers died before their first task; look at this machine's memory.")
+        raise WorkError(f"{ATTEMPTS} workers died before their first task; check the free memory of this machine.")
 
     def _discard(self, slot: _Slot, worker: Worker) -> None:
         """Let a dead worker's slot be empty, unless a new one has it already."""

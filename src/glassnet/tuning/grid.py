@@ -38,7 +38,7 @@ def parse_grid(groups: Iterable[Sequence[str]]) -> dict[str, tuple[str, ...]]:
             start, equals, rest = word.partition("=")
             name, value = (_axis(start), rest) if equals else (name, word)
             if not name or not value:
-                raise InputError(f"--grid got '{word}', expected NAME=VALUE and further values, as in {_EXAMPLE}.")
+                raise InputError(f"--grid got '{word}', expected NAME=VALUE followed by more values, as in {_EXAMPLE}.")
             if value in axes.get(name, ()):
                 raise InputError(f"--grid has {name}={value} twice; give each value once.")
             axes[name] = (*axes.get(name, ()), value)
@@ -76,13 +76,13 @@ def _check_axis(name: str, values: Sequence[Any], models: Sequence[str]) -> None
     fields = [field.name for field in dataclasses.fields(TrainSettings) if field.name not in NO_AXIS]
     options = dict.fromkeys(option for model in models for option in model_options(model))
     if name in NO_AXIS:
-        hint = "--seeds gives the seeds." if name == "seed" else "give it beside --grid, for all cells."
+        hint = "use --seeds instead." if name == "seed" else "give it outside --grid, for all cells."
         hint = "name the option itself, as in filters=32,32,64,64." if name == "model_options" else hint
         raise InputError(f"'{name}' cannot be an axis of the grid: {hint}")
     if name not in fields and name not in options:
         raise unknown_name("setting or model option", name, [*fields, *options], noun="names")
     if isinstance(values, str) or not values:
-        raise InputError(f"the axis {name} is {values!r}, expected a sequence of one value or more.")
+        raise InputError(f"the axis {name} is {values!r}, expected a sequence of at least one value.")
 
 
 def _put(base: TrainSettings, texts: Mapping[str, str]) -> TrainSettings:

@@ -80,8 +80,8 @@ def make_plan(base: TrainSettings, axes: Mapping[str, Sequence[Any]], out: Path)
         resolved = experiment.resolve(settings)
         if not TASKS[resolved.task].judged_by_accuracy:
             raise InputError(
-                f"a grid is judged by accuracy, which {resolved.model} on {resolved.data} has none of: it "
-                f"learns {resolved.task}; train its settings one by one with `glassnet train`."
+                f"a grid compares accuracies, but {resolved.model} on {resolved.data} learns {resolved.task} and has "
+                "no accuracy; train its settings one by one with `glassnet train`."
             )
         if _key(resolved) not in known:
             name = _free_name(cell_name({axis: value_of(resolved, axis) for axis in axes}), cells)
@@ -102,7 +102,7 @@ def _read(out: Path) -> Plan | None:
     if not (out / FILE).exists():
         sweep_dead(out)  # killed in the first write of its plan, it has left no more than a temporary file
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise InputError(f"{out} is not empty and no grid's folder (it has no {FILE}); give another --out.")
+            raise InputError(f"{out} is not empty and not the folder of a grid (it has no {FILE}); give another --out.")
         return None
     try:
         saved = read_json(out / FILE)
@@ -119,11 +119,10 @@ def _check_base(before: TrainSettings, base: TrainSettings, axes: Mapping[str, A
     changed = [name for name in (*new, *old) if name not in axes and old.get(name) != new.get(name)]
     if changed:
         listed = ", ".join(
-            f"{name} {old.get(name, 'as by default')}, got {new.get(name, 'as by default')}"
-            for name in dict.fromkeys(changed)
+            f"{name} {old.get(name, 'default')}, got {new.get(name, 'default')}" for name in dict.fromkeys(changed)
         )
         raise InputError(
-            f"{out} holds a grid on other settings ({listed}): give another --out, or put {changed[0]} on the grid."
+            f"{out} holds a grid with other settings ({listed}); give another --out, or put {changed[0]} on the grid."
         )
 
 

@@ -150,7 +150,7 @@ def collect(plan: Plan, out: Path) -> Tuning:
     cells = [cell for cell in read if cell is not None]
     if not cells:
         raise WorkError(
-            f"no training of the grid in {out} came to an end; lower learning_rate, or train one cell alone."
+            f"no training of the grid in {out} finished; lower learning_rate, or train one cell on its own."
         )
     cells.sort(key=_rank)
     accuracies = {cell.name: dict(zip(cell.seeds, cell.validation_accuracy, strict=True)) for cell in cells}
@@ -172,7 +172,7 @@ def _read_cell(plan: Plan, name: str, out: Path) -> Cell | None:
     for seed, run in zip(finished, runs, strict=True):
         if run.settings.seed != seed or identity(run.settings) != identity(plan.cells[name]):
             raise InputError(
-                f"{run.path} was trained with other settings than its name says; move it away to train it again."
+                f"{run.path} was not trained with the settings in its name; move it away to train it again."
             )
     if not runs:
         return None

@@ -54,7 +54,7 @@ def one_by_one(trials: Sequence[Trial]) -> None:
         except WorkError as error:
             say(f"{trial.name} is left out: {error}")
         except KeyboardInterrupt:
-            say(f"stopped in {trial.place}; the same command goes on from there.")
+            say(f"stopped in {trial.place}; run the same command to continue.")
             raise
 
 
@@ -102,7 +102,7 @@ def _checked(seeds: Sequence[int]) -> tuple[int, ...]:
     wrong = [seed for seed in seeds if not 0 <= seed < 2**31]
     if not seeds or wrong or len(set(seeds)) < len(seeds):
         raise InputError(
-            f"--seeds is {' '.join(map(str, seeds)) or 'empty'}, expected different numbers of 0 or more, below 2^31."
+            f"--seeds is {' '.join(map(str, seeds)) or 'empty'}, expected distinct whole numbers from 0 to 2^31 - 1."
         )
     return tuple(seeds)
 
@@ -139,8 +139,7 @@ def _require_same_data(run: Run, data: Dataset) -> None:
     """Refuse data other than a finished cell's: the table would compare trainings on different images."""
     if run.check_data(data):
         raise InputError(
-            f"the data have changed since {run.path} was trained on them; put them back as they were, or give another "
-            "--out."
+            f"the data have changed since {run.path} was trained; restore the data, or give another --out."
         )
 
 
@@ -149,7 +148,7 @@ def _unfinished(plan: Plan, jobs: Sequence[tuple[str, int]], out: Path) -> list[
     waiting = [job for job in jobs if not (run_path(out, *job) / "run.json").exists()]
     done = len(jobs) - len(waiting)
     if done:
-        say(f"{done} of {len(jobs)} trainings are finished already")
+        say(f"{done} of {len(jobs)} trainings are already finished")
     return [
         Trial(
             dataclasses.replace(plan.cells[name], seed=seed),

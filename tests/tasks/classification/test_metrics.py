@@ -120,11 +120,11 @@ def test_calibration_error_vanishes_for_a_certain_and_right_classifier():
 
 def test_calibration_error_refuses_bad_input(unchecked):
     good, targets = drawn_probabilities(0, 3, 2), np.zeros(3, dtype=np.int64)
-    with pytest.raises(InputError, match=r"probabilities of row 1 are no distribution \(they sum to 3, .*softmax"):
+    with pytest.raises(InputError, match=r"row 1 of the probabilities is not a distribution \(sum 3, .*softmax"):
         metrics.expected_calibration_error(np.array([[0.5, 0.5], [4.0, -1.0]]), np.zeros(2, int))
-    with pytest.raises(InputError, match=r"probabilities of row 0 are no distribution"):
+    with pytest.raises(InputError, match=r"row 0 of the probabilities is not a distribution"):
         metrics.expected_calibration_error(np.full((1, 2), np.nan), np.zeros(1, int))
-    with pytest.raises(InputError, match=r"probabilities of row 0 are no distribution"):
+    with pytest.raises(InputError, match=r"row 0 of the probabilities is not a distribution"):
         metrics.expected_calibration_error(np.array([[1.5, -0.5]]), np.zeros(1, int))
     with pytest.raises(InputError, match=r"got probabilities of shape \(3, 2\) and targets of shape \(2,\)"):
         metrics.expected_calibration_error(good, targets[:2])

@@ -53,7 +53,7 @@ def test_both_equal_scikit_image(channels, size):
 def test_shapes_that_do_not_fit():
     with pytest.raises(InputError, match=r"shapes \(1, 1, 8, 8\) and \(1, 1, 8, 9\), expected the same"):
         psnr(torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 8, 9))
-    with pytest.raises(InputError, match="of 7 pixels a side or more"):
+    with pytest.raises(InputError, match="with sides of at least 7 pixels"):
         ssim(torch.zeros(1, 1, 6, 6), torch.zeros(1, 1, 6, 6))
 
 

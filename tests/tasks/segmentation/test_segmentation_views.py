@@ -165,7 +165,7 @@ def test_an_evaluation_on_masks_that_are_void_all_over_is_refused_and_writes_not
     shutil.copy(scans / "classes.txt", tmp_path)
     Image.new("L", (32, 32), 255).save(tmp_path / "test" / "masks" / "0.png")
     message = "all pixels of the test masks are void, so nothing could be measured on masks:"
-    with pytest.raises(gn.InputError, match=f"^{message}.*; give other images by --data or --split."):
+    with pytest.raises(gn.InputError, match=f"^{message}.*; give other images with --data or --split."):
         analyse(copy, "evaluation", data=f"masks:{tmp_path}")
     assert not list(copy.path.glob("analyses/*/*"))
 

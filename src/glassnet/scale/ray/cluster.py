@@ -65,8 +65,8 @@ def open_workers(address: str | None, count: int | None, *, cpus: int, most: int
         room = int(ray.cluster_resources().get("CPU", 0) // cpus)
         if room < 1:
             raise InputError(
-                f"the cluster has {ray.cluster_resources().get('CPU', 0):g} CPUs, expected {cpus} for one worker; "
-                "give each fewer CPUs, or add nodes."
+                f"the cluster has {ray.cluster_resources().get('CPU', 0):g} CPUs, but one worker needs {cpus}; give "
+                "each worker fewer CPUs, or add nodes."
             )
         remote = ray.remote(num_cpus=cpus, max_retries=0)(compute)
         with Workers(lambda: RayWorker(remote, cpus), min(count or room, most), lost=lost, ahead=ahead) as workers:

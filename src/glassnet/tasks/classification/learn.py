@@ -43,7 +43,7 @@ def confusion_matrix(targets: Indices, predicted: Indices, *, classes: int) -> C
     """
     if targets.shape != predicted.shape:
         raise InputError(
-            f"got {targets.size} targets and {predicted.size} predictions, expected as many of one as of the other."
+            f"got {targets.size} targets and {predicted.size} predictions, expected the same number of both."
         )
     for kind, indices in (("target", targets), ("predicted", predicted)):
         outside = indices[(indices < 0) | (indices >= classes)]
@@ -98,8 +98,9 @@ def _check_probabilities(probabilities: Float[np.ndarray, "n classes"], targets:
     if wrong.any():
         row = int(wrong.argmax())
         raise InputError(
-            f"probabilities of row {row} are no distribution (they sum to {sums[row]:.4g}, the least is "
-            f"{probabilities[row].min():.4g}), expected values from 0 that sum to 1; apply softmax to logits first."
+            f"row {row} of the probabilities is not a distribution (sum {sums[row]:.4g}, minimum "
+            f"{probabilities[row].min():.4g}), expected values of at least 0 that sum to 1; apply softmax to logits "
+            "first."
         )
 
 

@@ -33,16 +33,16 @@ class Classification(Shown):
     """How good a classifier is on some images.
 
     Attributes:
-        images: Their number.
+        images: Number of images.
         loss: Mean cross-entropy in nats.
         loss_error: Its standard error.
         accuracy: Share of the images with the right label.
-        accuracy_interval: Wilson's bounds at 95%.
-        calibration_error: Mean gap between stated confidence and accuracy.
-        per_class: A row a class.
-        confusion: Images by true class (row) and predicted class (column).
-        probabilities: Of each class, an image a row.
-        targets: True class of each image.
+        accuracy_interval: 95% Wilson interval of the accuracy.
+        calibration_error: Mean gap between confidence and accuracy.
+        per_class: One row per class.
+        confusion: Number of images by true class (row) and predicted class (column).
+        probabilities: Probability of each class (n, classes).
+        targets: True class of each image (n,).
     """
 
     images: int

@@ -18,13 +18,13 @@ class LabelRow:
 
     Attributes:
         name: The label.
-        images: Images that have it.
-        average_precision: Area below precision over recall; None where no image has it.
-        interval: Its bounds at 95%, over images.
-        by_chance: Average precision of images in random order: the share of them that has the label.
-        precision: Share of the images called so that have it.
-        recall: Share of the images that have it that are called so.
-        f1: Harmonic mean of both.
+        images: Number of images that have it.
+        average_precision: Area under the precision-recall curve; None if no image has the label.
+        interval: Its 95% interval, over images.
+        by_chance: Chance level: the average precision of a random order, which is the share of images with the label.
+        precision: Share of the images predicted to have the label that have it.
+        recall: Share of the images with the label that are predicted to have it.
+        f1: Harmonic mean of precision and recall.
     """
 
     name: str
@@ -39,20 +39,20 @@ class LabelRow:
 
 @dataclass(frozen=True, eq=False)
 class MultiLabel(Shown):
-    """How good a classifier with several labels an image is; a label is said where its probability is at least 0.5.
+    """How good a multi-label classifier is; a label is predicted if its probability is at least 0.5.
 
     Attributes:
-        images: Their number.
-        loss: Mean binary cross-entropy in nats a label.
+        images: Number of images.
+        loss: Mean binary cross-entropy in nats per label.
         loss_error: Its standard error over images.
-        mean_average_precision: Over the labels that occur; None where none does.
-        mean_average_precision_interval: Its bounds at 95%, over images.
-        exact_match: Share of the images of which every label is right.
-        exact_match_interval: Wilson's bounds at 95%.
+        mean_average_precision: Mean over the labels that occur; None if none occurs.
+        mean_average_precision_interval: Its 95% interval, over images.
+        exact_match: Share of the images with every label right.
+        exact_match_interval: Its 95% Wilson interval.
         hamming_loss: Share of the yes-or-no labels that are wrong.
-        per_label: A row a label.
-        probabilities: Of each label, an image a row.
-        targets: 1 where an image has a label.
+        per_label: One row per label.
+        probabilities: Probability of each label (n, labels).
+        targets: 1 where an image has a label (n, labels).
     """
 
     images: int
@@ -69,17 +69,17 @@ class MultiLabel(Shown):
 
     @property
     def answers(self) -> Bool[np.ndarray, "n labels"]:
-        """Whether each label is said of each image."""
+        """Whether each label is predicted for each image."""
         return self.probabilities >= 0.5
 
     @property
     def absent(self) -> tuple[str, ...]:
-        """Labels that no image has, which have no average precision."""
+        """Labels that no image has, so they have no average precision."""
         return tuple(row.name for row in self.per_label if not row.images)
 
     @property
     def wrong(self) -> int:
-        """Images with a label that is wrong."""
+        """Number of images with a wrong label."""
         return int((self.answers != (self.targets == 1)).any(axis=1).sum())
 
     def mistakes(self) -> list[tuple[int, int]]:

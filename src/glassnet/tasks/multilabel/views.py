@@ -132,7 +132,7 @@ def _per_label(result: MultiLabel, caption: str) -> Table:
         )
         for row in result.per_label
     ]
-    heads = ("Label", "Images", MEASURES["average_precision"].heading, "95% interval", "By chance")
+    heads = ("Label", "Images", MEASURES["average_precision"].heading, "95% interval", "Chance level")
     titles = (MEASURES[key].title for key in keys)
     return make_table(caption, (*heads, *titles), rows, words=(0,), note=_absent(result))
 

@@ -103,7 +103,7 @@ def _describe(
     _subject: Subject, _model: nn.Module, _group: Group, request: AttributionRequest, explanation: Explanation
 ) -> Described:
     name = request.target.replace(":", " ")
-    of = "the mean squared error" if name == ERROR else f"number {name.partition(' ')[2]} of the latent code"
+    of = "the mean squared error" if name == ERROR else f"latent dimension {name.partition(' ')[2]}"
     facts: tuple[Facts, ...] = tuple({"target": name, "score": float(score)} for score in explanation.scores)
     return Described(facts, note=f"Explained: {of} of each image. The maps show what raises it.")
 

@@ -28,7 +28,7 @@ def mean_squared_error(images: Images, references: Float[Tensor, "..."]) -> PerI
     """
     if images.shape != references.shape:
         got = f"{tuple(images.shape)} and {tuple(references.shape)}"
-        raise InputError(f"images and references have shapes {got}, expected the same.")
+        raise InputError(f"images and references have shapes {got}, expected the same shape.")
     return (images - references).square().flatten(1).mean(dim=1)
 
 
@@ -55,7 +55,8 @@ def ssim(images: Images, references: Float[Tensor, "..."]) -> PerImage:
     if images.shape != references.shape or min(images.shape[2:]) < WINDOW_PIXELS:
         got = f"{tuple(images.shape)} and {tuple(references.shape)}"
         raise InputError(
-            f"images and references have shapes {got}, expected the same, of {WINDOW_PIXELS} pixels a side or more."
+            f"images and references have shapes {got}, expected the same shape, with sides of at least "
+            f"{WINDOW_PIXELS} pixels."
         )
     x, y = images.double(), references.double()  # E[x²] - E[x]² loses half of the digits
     count = WINDOW_PIXELS**2

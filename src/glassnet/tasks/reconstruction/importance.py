@@ -95,7 +95,7 @@ def measure_likelihood(
     """
     _require_distribution(model, subject)
     rows: list[tuple[float, float, float]] = []
-    title = f"importance sampling, {samples:,} codes an image"
+    title = f"importance sampling, {samples:,} codes per image"
     with progress(title, len(split)) as advance, evaluating(model), torch.no_grad():
         for output, target, generator in _images(subject, model, split, part, batch_size, precision):
             with translate_torch_errors(model, target), autocast(target.device, precision):
@@ -135,8 +135,8 @@ def _log_variance(output: Output) -> Tensor:
 
 def _require_distribution(model: nn.Module, subject: Subject) -> None:
     if not isinstance(model, Autoencoder) or model.log_variance is None:
-        what = "a code that is a point" if isinstance(model, Autoencoder) else "images alone"
+        what = "a single code per image" if isinstance(model, Autoencoder) else "images only"
         raise InputError(
-            f"--nll-samples draws codes from the distribution that a variational autoencoder gives, and {subject.name} "
-            f"gives {what}; leave it out, or train a VAE, as with --model vae_conv."
+            f"--nll-samples draws codes from the distribution of a variational autoencoder, but {subject.name} gives "
+            f"{what}; leave it out, or train a VAE, for example with --model vae_conv."
         )

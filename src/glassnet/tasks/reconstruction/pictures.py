@@ -174,8 +174,8 @@ def _traversals(evaluated: EvaluationView, result: Reconstruction, model: Autoen
             rows,
             columns=[f"{value:+.0f} s" if value else "centre" for value in steps.tolist()],
             title="Latent traversals",
-            note="One number of the first image's code moves up to 3 standard deviations s either side of a centre; "
-            "the others stay fixed.",
+            note="One latent dimension of the first image moves up to 3 standard deviations s to either side of a "
+            "centre; the others stay fixed.",
         ),
         FigureWords(
             name="traversals",
@@ -183,7 +183,7 @@ def _traversals(evaluated: EvaluationView, result: Reconstruction, model: Autoen
             alt=f"{len(rows)} rows of {STEPS} images: in each, one dimension of the code changes step by step.",
             caption="The dimensions with the largest KL, which carry most of an image. Centre and standard deviation "
             "s are those of the code over the images if that is wider than the prior, else 0 and 1.",
-            lead="Each row shows what one number of the code controls.",
+            lead="Each row shows what one latent dimension controls.",
         ),
     )
 

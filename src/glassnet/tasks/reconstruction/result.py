@@ -18,12 +18,12 @@ class Code:
     """What the latent code does.
 
     Attributes:
-        dimensions: Numbers in it.
+        dimensions: Number of latent dimensions.
         active: How many of them depend on the image.
-        active_dimensions: Which.
-        kl_per_dimension: Mean KL of each in nats; None where it is not finite.
+        active_dimensions: Which of them depend on the image.
+        kl_per_dimension: Mean KL of each dimension in nats; None where it is not finite.
         largest_deviation: Largest standard deviation of a code; the prior's is 1.
-        warnings: Sentences on what is wrong with it.
+        warnings: Sentences on what is wrong with the code.
     """
 
     dimensions: int
@@ -40,16 +40,16 @@ class Baseline:
 
     Attributes:
         name: Its key.
-        title: What tables call it.
-        images: On how many of the images, from the first; a slow one has fewer.
+        title: Its name in tables.
+        images: Number of images measured, counted from the first; fewer for a slow method.
         psnr: Mean peak signal-to-noise ratio in dB.
-        psnr_interval: Its bounds at 95%.
+        psnr_interval: Its 95% interval.
         ssim: Mean structural similarity.
-        ssim_interval: Its bounds at 95%.
+        ssim_interval: Its 95% interval.
         mse: Mean squared error.
-        mse_interval: Its bounds at 95%.
-        margin: Mean PSNR of the network minus its own, on the same images.
-        margin_interval: Its bounds at 95%.
+        mse_interval: Its 95% interval.
+        margin: Mean PSNR of the network minus that of the baseline, on the same images.
+        margin_interval: Its 95% interval.
     """
 
     name: str
@@ -71,12 +71,12 @@ class Importance:
 
     Attributes:
         samples: Codes drawn for each image.
-        images: Their number.
-        nll: Mean of -log p(x), an upper bound of it that falls with more samples.
+        images: Number of images.
+        nll: Mean estimate of -log p(x): an upper bound that falls with more samples.
         nll_error: Its standard error over images; None for one image.
-        negative_elbo: The bound on the same images, by the same codes.
-        effective: Median over images of the number of equal weights that would say as much as the image's.
-        each: Of each image.
+        negative_elbo: The negative ELBO of the same images, from the same codes.
+        effective: Median over images of the effective sample size.
+        each: The estimate for each image.
     """
 
     samples: int
@@ -93,31 +93,32 @@ class Reconstruction(Shown):
     """How good a reconstruction is on some images; terms in nats per image, None where not finite or not there.
 
     Attributes:
-        images: Their number.
-        loss: Mean of the trained loss.
+        images: Number of images.
+        loss: Mean training loss.
         loss_error: Its standard error.
-        reconstruction: Reconstruction term at one drawn code.
+        reconstruction: Reconstruction term, at one code drawn per image.
         kl: KL term.
         psnr: Mean peak signal-to-noise ratio in dB.
-        psnr_interval: Its bounds at 95%, as are the other intervals.
+        psnr_interval: Its 95% interval.
         ssim: Mean structural similarity.
-        ssim_interval: Its bounds.
+        ssim_interval: Its 95% interval.
         mse: Mean squared error.
-        mse_interval: Its bounds.
-        variational: Whether there is a bound at all.
+        mse_interval: Its 95% interval.
+        variational: Whether the network is variational, so that there is an ELBO.
         values_per_image: Pixels times channels.
-        likelihood: What the nats are of; those of different ones are not comparable. None for plain images.
+        likelihood: The likelihood; nats of different likelihoods are not comparable. None for plain images.
         likelihood_deviation: Learned standard deviation of a pixel, per channel.
-        negative_elbo: Sum of the two terms.
-        negative_elbo_interval: Its bounds.
-        bits_per_dimension: Of the discretised Gaussian.
-        latent: What the code does.
+        negative_elbo: Sum of the reconstruction term and the KL term.
+        negative_elbo_interval: Its 95% interval.
+        bits_per_dimension: Negative ELBO in bits per pixel and channel, for the discretised Gaussian.
+        latent: The latent code.
         warnings: Sentences on what is wrong.
-        noise: What was put on the input.
+        noise: The noise added to the input.
         baselines: Methods without a network on the same images.
         left_out: A sentence on each baseline that was not measured.
-        values: psnr, ssim, mse, and of a likelihood reconstruction and kl, of each image; of baselines as NAME/MEASURE.
-        importance: The likelihood by importance sampling, where that was asked for.
+        values: Values of each image by measure: psnr, ssim, mse and, with a likelihood, reconstruction and kl; for
+            baselines NAME/MEASURE.
+        importance: The likelihood by importance sampling, if requested.
     """
 
     images: int

@@ -38,10 +38,10 @@ class ClassOverlap:
 
     Attributes:
         name: The class.
-        images: Images with a pixel of it.
+        images: Number of images with a pixel of the class.
         share: Its share of the pixels.
-        iou: Its intersection over union; None where it is in neither mask.
-        interval: Bounds of the IoU at 95%, over images.
+        iou: Its intersection over union; None if it is in neither mask.
+        interval: 95% interval of the IoU, over images.
         background: IoU of calling every pixel background.
     """
 
@@ -71,16 +71,16 @@ class Segmentation(Overlap, Shown):
     """How good a segmentation is on some images.
 
     Attributes:
-        images: Their number.
+        images: Number of images.
         loss: Mean cross-entropy in nats per pixel.
-        intervals: Bounds at 95% by measure, over images drawn with replacement.
-        background: The same measures of calling every pixel background.
-        per_class: A row a class.
-        by_image: Mean IoU of each image over the classes in it; None without a known pixel.
-        confusion: Pixels by true class (row) and predicted class (column).
+        intervals: 95% bootstrap interval of each measure, over images.
+        background: The same measures if every pixel is called background.
+        per_class: One row per class.
+        by_image: Mean IoU of each image over the classes in it; None if no pixel has a label.
+        confusion: Number of pixels by true class (row) and predicted class (column).
         counts: Right, true and predicted pixels of each image by class.
-        flipped: The measures of the mean of each image and its mirror image, where that was asked for.
-        flipped_intervals: Their bounds.
+        flipped: The measures of the prediction averaged over each image and its mirror image, if requested.
+        flipped_intervals: Their 95% intervals.
     """
 
     images: int

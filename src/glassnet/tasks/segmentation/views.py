@@ -39,7 +39,7 @@ REGION_LOSSES = {"train_dice": "Dice", "train_lovasz": "Lovász-softmax"}
 
 def _complete(view: EvaluationView, result: Segmentation) -> Segmentation:
     if result.mean_iou is None:
-        raise InputError(f"{nothing_known(view.part)} on {view.data}; give other images by --data or --split.")
+        raise InputError(f"{nothing_known(view.part)} on {view.data}; give other images with --data or --split.")
     flipped = result.flipped
     if flipped is not None:  # the measures alone: the rest of another evaluation would double the document
         flipped = Overlap(**{key: getattr(flipped, key) for key in MEASURED})
