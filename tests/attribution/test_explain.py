@@ -135,7 +135,7 @@ def test_a_layer_that_runs_twice_is_explained_at_each_call(images):
             r"layer 'head' gives shape \(7, 5\), but a map needs \(7, channel, height, width\); choose a convolution",
         ),
         ("pair", "layer 'pair' gives a tuple instead of a tensor"),
-        ("conv:2", "layer 'conv' ran 2 times, so its calls are numbered from 0 to 1; it has no call 2"),
+        ("conv:2", "layer 'conv' has no call 2: it ran 2 times, and its calls are numbered from 0 to 1"),
         (
             "conv9",
             r"no layer 'conv9' in Pyramid. Did you mean conv .* Its convolutions are conv, unused, asleep, frozen",
@@ -173,7 +173,7 @@ def test_no_gradient_path_to_the_images_is_said(images):
     ("make", "message"),
     [
         (lambda x: x[0], r"images has shape \(3, 12, 12\), expected \(n, channel, height, width\)"),
-        (lambda x: x[:0], r"images has shape \(0, 3, 12, 12\): there is nothing in it; pass at least one image"),
+        (lambda x: x[:0], r"images has shape \(0, 3, 12, 12\), so it is empty; pass at least one image"),
         (lambda x: x.long(), r"images has dtype int64, expected uint8 \(0 to 255\) or float \(0 to 1\)"),
         (lambda x: x.tolist(), "images is a list, expected a tensor or NumPy array"),
         (lambda x: x[:, :1], r"images has shape \(n, 1, 12, 12\), but Sequential takes images of 3 channels"),
@@ -207,7 +207,7 @@ def test_a_layer_that_runs_for_some_batches_only_is_said(images):
         def forward(self, x):
             return self.body(self.extra(x) if len(x) == 3 else x)
 
-    with pytest.raises(WorkError, match=r"a layer gave 6 rows for 7 images: .* pass batch_size=7 to take all images"):
+    with pytest.raises(WorkError, match=r"a layer gave 6 rows for 7 images, because .* pass batch_size=7 to process"):
         explain(Moody(), images, batch_size=3, methods="gradcam")
 
 

@@ -104,7 +104,7 @@ def test_what_runs_in_one_piece_is_explained_at_its_input(name):
         else:
             np.testing.assert_allclose(guided, expected["guided_backpropagation", "input"], atol=1e-5)
     torch.testing.assert_close(predict(model, IMAGES), before)
-    with pytest.raises(InputError, match=r"scripted and traced layers run unseen|no layer 'conv' in GraphModule"):
+    with pytest.raises(InputError, match=r"its layers cannot be observed|no layer 'conv' in GraphModule"):
         explain(model, IMAGES, target=1, methods="gradcam", layers="conv")
 
 

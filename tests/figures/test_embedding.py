@@ -165,7 +165,7 @@ def test_forty_classes(points, texts):
     targets[:20] = 0
     told = texts(embedding_figure(places, targets, targets, [f"breed {i}" for i in range(40)], {}, "t"))
     assert "class (the 30 largest of 40)" in told
-    assert "cluster → class it is matched to (the first 30 of 40)" in told
+    assert "cluster → matched class (the first 30 of 40)" in told
     assert "breed 0" in told
 
 
@@ -191,7 +191,7 @@ def test_what_does_not_fit_is_refused(points):
     refused(r"points have shape \(0, 2\)", points=places[:0])
     refused(r"targets have shape \(39,\), expected \(40,\)", targets=targets[1:])
     refused(r"cluster assignments have shape \(39,\), expected \(40,\)", assignment=targets[1:])
-    refused("targets go from 1 to 2, expected targets from 0 to 1", targets=targets + 1)
+    refused("targets go from 1 to 2, expected 0 to 1, because there are 2 classes", targets=targets + 1)
     refused("cluster assignments go down to -2, expected clusters from 0, and -1 for noise", assignment=targets - 2)
     refused("no clustering 'dbscan'.* The choices are: kmeans, agglomerative, hdbscan", clustering="dbscan")
     refused("the centres: 4 of 4 values are NaN", centres=np.full((2, 2), np.nan))

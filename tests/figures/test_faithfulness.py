@@ -151,5 +151,5 @@ def test_the_randomisation_names_its_steps(texts):
         figures.sanity_curves(["trained", "a", "b"], {})
     with pytest.raises(InputError, match=r"the correlations of a have shape \(3, 3\), expected \(2, 3\)"):
         figures.sanity_curves(["trained", "b"], {"a": FALL})
-    with pytest.raises(InputError, match="the correlations of a go beyond -1 to 1"):
+    with pytest.raises(InputError, match="the correlations of a are not all between -1 and 1"):
         figures.sanity_curves(["trained", "b", "c"], {"a": 2 * FALL})

@@ -39,7 +39,7 @@ def test_bars_are_the_kl_in_order(texts):
     many = figures.latent_kl(np.linspace(1, 0, 100), np.ones(100, dtype=bool))
     assert len(many.axes[0].patches) == 64
     assert any("the 64 largest of 100 shown" in text for text in texts(many))
-    with pytest.raises(InputError, match=r"got KL of shape \(2,\) and use of shape \(3,\)"):
+    with pytest.raises(InputError, match=r"kl has shape \(2,\) and active has shape \(3,\)"):
         figures.latent_kl(np.ones(2), np.ones(3, dtype=bool))
 
 

@@ -29,9 +29,7 @@ def test_every_measure_has_its_panel_and_its_numbers(texts):
     assert [bar.get_height() for bar in apart.patches] == [0.25, 0.5, 1, 2, 4]
     assert heights(ranks, "effective rank").tolist() == [1, 2.5, 7, 8, 9.125]
     told = texts(figure)
-    assert {"Layers of a net", *NAMES, "99.0", "89.0", "0.25", "9.12", "chance, 10%", "features an image has"} <= set(
-        told
-    )
+    assert {"Layers of a net", *NAMES, "99.0", "89.0", "0.25", "9.12", "chance, 10%", "features per image"} <= set(told)
     assert "the best linear probe is at relu2: 99.00% (dotted line)" in told
 
 
@@ -186,5 +184,5 @@ def test_what_is_no_alignment_is_refused():
 
     refused("the alignments: 1 of 1 values are NaN", np.full((1, 1), np.nan), ["a"])
     refused(r"the alignments have shape \(2, 2\), expected \(2, 3\)", np.eye(2), "ab", "abc")
-    refused("the alignments go from 0 to 2, expected numbers up to 1", 2 * np.eye(2), "ab")
-    refused("the alignments are none", np.zeros((0, 0)), [])
+    refused("the alignments go from 0 to 2, expected numbers of at most 1", 2 * np.eye(2), "ab")
+    refused("the alignments are empty", np.zeros((0, 0)), [])

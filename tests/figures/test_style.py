@@ -181,6 +181,6 @@ def test_characters_that_no_font_has_are_said_once_and_drawn_as_boxes(monkeypatc
     style.fonts_with.cache_clear()
     said = capsys.readouterr().err
     assert said.startswith(
-        "no installed font has \u732b, so figures show boxes in such names; install one, as Debian's"
+        "no installed font has \u732b, so figures show boxes in such names; install a font that has them"
     )
     assert said.count("\n") == 1

@@ -88,8 +88,8 @@ def _named(images: Mapping[str, object], maps: Mapping[str, object], below: Mapp
 def _require_as_many(name: str, captions: Sequence[str], pictures: np.ndarray, below: Sequence[str]) -> None:
     if not len(captions) == len(pictures) == len(below):
         raise InputError(
-            f"got {len(captions)} captions, {len(pictures)} images and {len(below)} lines of {name}, expected as many "
-            "of each."
+            f"got {len(captions)} captions, {len(pictures)} images and {len(below)} lines of {name}, expected the same "
+            "number of each."
         )
 
 
@@ -105,7 +105,8 @@ def _checked(name: str, values: np.ndarray, expected: tuple[int, ...]) -> np.nda
     array = require_finite(f"the maps of {name}", values)
     if array.shape != tuple(expected):
         raise InputError(
-            f"the maps of {name} have shape {array.shape}, expected {tuple(expected)} as its images; resize them first."
+            f"the maps of {name} have shape {array.shape}, expected {tuple(expected)}, like its images; resize them "
+            "first."
         )
     return array.astype(np.float64)
 

@@ -140,7 +140,7 @@ def _recalls(axes: Axes, counts: np.ndarray) -> None:
     right.set_yticks(np.arange(len(counts)) + 0.5, recalls)
     right.tick_params(length=0, labelsize=9)
     right.spines[:].set_visible(False)
-    right.set_ylabel("recall: right among the true class's images")
+    right.set_ylabel("recall: correct images of the true class")
 
 
 @in_house_style
@@ -199,9 +199,9 @@ def _order(
     if not len(values) == len(intervals) == len(classes) == len(values if baselines is None else baselines):
         raise InputError(
             f"there are {len(values)} values, {len(intervals)} intervals and {len(baselines or ())} baselines for "
-            f"{len(classes)} classes, expected one of each for each."
+            f"{len(classes)} classes, expected one of each per class."
         )
     order = sorted((i for i, v in enumerate(values) if v is not None), key=lambda i: -(values[i] or 0))
     if not order:
-        raise InputError("no class has a value; measure images that contain some.")
+        raise InputError("no class has a value; measure images that contain at least one class.")
     return order

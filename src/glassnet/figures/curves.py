@@ -83,7 +83,7 @@ def _draw_overlap(axes: Axes, epochs: np.ndarray, history: Sequence[Mapping[str,
     background = history[-1].get("validation_background_mean_iou")
     if background is not None:
         axes.axhline(background, color=MUTED, linewidth=1.2, linestyle=(0, (1, 1.5)))
-    axes.set(title="Overlap: its highest is kept", ylabel="mean IoU", ylim=(0, None))
+    axes.set(title="Overlap (chooses the epoch)", ylabel="mean IoU", ylim=(0, None))
     _epoch_axis(axes, epochs)
     return f", mean IoU {overlap[best]:.3f}"
 

@@ -117,8 +117,8 @@ def checked_points(
     require_shape("targets", truth, (len(places),), f"({len(places)},)")
     if truth.min() < 0 or truth.max() >= len(classes):
         raise InputError(
-            f"targets go from {truth.min()} to {truth.max()}, expected targets from 0 to {len(classes) - 1}, as there "
-            f"are {len(classes)} classes."
+            f"targets go from {truth.min()} to {truth.max()}, expected 0 to {len(classes) - 1}, because there are "
+            f"{len(classes)} classes."
         )
     return places, truth.astype(np.int64)
 
@@ -159,7 +159,7 @@ def _matched(
 def _cluster_panel(
     cluster: np.ndarray, match: Sequence[int], classes: Sequence[str], lines: Sequence[str], clustering: str
 ) -> Panel:
-    heading = "cluster → class it is matched to"
+    heading = "cluster → matched class"
     if len(match) > LABELLED:
         heading += f" (the first {LABELLED} of {len(match)})"
     longest = 36 if len(match) <= ROOMY else 15

@@ -157,7 +157,7 @@ def sanity_curves(
     """
     if not correlations or len(layers) < 2:
         raise InputError(
-            f"got {len(correlations)} methods and {len(layers)} steps, expected one method and two steps, or more."
+            f"got {len(correlations)} methods and {len(layers)} steps, expected at least one method and two steps."
         )
     at, number = np.arange(len(layers)), len(layers)
     figure = new_figure(float(np.clip(2.6 + 0.42 * number, 7.4, 14)), 4.6)
@@ -166,7 +166,7 @@ def sanity_curves(
         what = f"the correlations of {method}"
         values = _means_with_intervals(what, what, rows, number)
         if np.nanmin(values) < -1 - 1e-6 or np.nanmax(values) > 1 + 1e-6:
-            raise InputError(f"{what} go beyond -1 to 1, expected rank correlations.")
+            raise InputError(f"{what} are not all between -1 and 1, expected rank correlations.")
         x, colour = at + 0.1 * (place - (len(correlations) - 1) / 2), class_colour(place)
         axes.vlines(x, values[:, 1], values[:, 2], color=colour, linewidth=1.2)
         axes.plot(

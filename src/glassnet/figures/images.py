@@ -181,11 +181,8 @@ def worst_mistakes(
     if not worst.size:
         return _no_mistakes(heading)
     which = "all" if len(worst) == len(wrong) else f"the {len(worst)} most confident"
-    given = "the predicted class" if shares.ndim == 1 else "the predicted (to the true) class"
-    note = (
-        f"Shown: {which}, the most confident first. True class → predicted class;\np: probability that the model "
-        f"gives to {given}"
-    )
+    given = "the predicted class" if shares.ndim == 1 else "the predicted class (of the true class)"
+    note = f"Shown: {which}, the most confident first. True class → predicted class;\np: probability of {given}"
     captions = [_mistake(classes, int(truth[i]), int(taken[i]), np.atleast_1d(shares[i])) for i in worst]
     return image_grid(
         images(worst) if callable(images) else np.asarray(images)[worst], captions, title=heading, note=note

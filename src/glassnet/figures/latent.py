@@ -35,7 +35,9 @@ def latent_kl(
     values = require_finite("the KL of the latent dimensions", kl).astype(float)
     used = np.asarray(active)
     if values.ndim != 1 or not values.size or used.shape != values.shape:
-        raise InputError(f"got KL of shape {values.shape} and use of shape {used.shape}, expected one of each, (n,).")
+        raise InputError(
+            f"kl has shape {values.shape} and active has shape {used.shape}, expected the same shape (n,) for both."
+        )
     order = np.argsort(-values, kind="stable")[:MOST]
     figure = new_figure(7.2, 3.6)
     axes = figure.add_subplot()

@@ -113,7 +113,7 @@ def draw_rank(axes: Axes, ranks: Float[np.ndarray, " l"], sizes: Float[np.ndarra
     axes.set_yscale("log")
     axes.set_ylim(0.3, 2.2 * highest)
     if sizes is not None:
-        axes.plot(at, sizes, "_", color=INK, markersize=9, label="features an image has")
+        axes.plot(at, sizes, "_", color=INK, markersize=9, label="features per image")
         axes.legend(loc="upper left", fontsize=8, ncols=2)
         axes.set_ylim(0.3, 12 * highest)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))

@@ -226,9 +226,9 @@ def cka_heatmap(
     shape = (len(names_a), len(columns))
     require_shape("the alignments", values, shape, f"{shape}, a row and a column for each layer")
     if not values.size or values.min() < -1 - 1e-6 or values.max() > 1 + 1e-6:
-        span = f"go from {values.min():.3g} to {values.max():.3g}" if values.size else "are none"
+        span = f"go from {values.min():.3g} to {values.max():.3g}" if values.size else "are empty"
         raise InputError(
-            f"the alignments {span}, expected numbers up to 1; divide by each layer's alignment with itself."
+            f"the alignments {span}, expected numbers of at most 1; divide by each layer's alignment with itself."
         )
     cell = float(np.clip(8.6 / max(shape), 0.24, 0.5))
     labels = [0.075 * max(len(shorten(name, 18)) for name in names) for names in (names_a, columns)]

@@ -103,7 +103,7 @@ def heat_overlay(
     picture, heights = _picture(image), require_finite("the map", values).astype(np.float64)
     if heights.shape != picture.shape[:2]:
         raise InputError(
-            f"the map has shape {heights.shape}, expected {picture.shape[:2]} as the image; resize it first."
+            f"the map has shape {heights.shape}, expected {picture.shape[:2]}, like the image; resize it first."
         )
     return _scaled(_heat(picture, heights.clip(0, None)), size_pixels)
 
@@ -130,15 +130,16 @@ def signed_map(values: Real[np.ndarray, "c h w"], *, size_pixels: int = 160) -> 
 def overlay(image: Any, values: Any, *, size_pixels: int | None = None) -> UInt8[np.ndarray, "height width 3"]:
     """Lay a map over its image, in the colours of glassnet's figures.
 
-    A map (h, w) without negative numbers is heat over the grey image, as opaque as it is high, with its maximum as the
-    scale (`heat_overlay`). A map with a sign, or with channels (c, h, w), is drawn by sign alone, blue below 0 and
-    orange above (`signed_map`). A map of another size, such as a layer's own, is enlarged first (bilinear).
+    A map (h, w) without negative values is drawn as heat over the grey image: the higher the value, the more opaque. It
+    is scaled by its maximum (`heat_overlay`). A map with negative values, or with channels (c, h, w), is drawn without
+    the image, blue below 0 and orange above (`signed_map`). A smaller map, such as a layer's own, is enlarged first
+    (bilinear).
 
     Args:
-        image: (c, h, w), or (h, w, c) as pictures lie elsewhere: float in [0, 1] or uint8, with 1 or 3 channels; or
-            (h, w), grey. An array, a tensor or a Pillow image.
-        values: The map: (h, w), or (c, h, w).
-        size_pixels: Length of the result's longer side, 1 or more; None for the image's own.
+        image: (c, h, w) or (h, w, c): float in [0, 1] or uint8, with 1 or 3 channels; or (h, w), grey. An array, a
+            tensor or a Pillow image.
+        values: The map: (h, w) or (c, h, w).
+        size_pixels: Length of the result's longer side, at least 1; by default that of the image.
 
     Raises:
         InputError: The image cannot be drawn, or the map is not finite or has another number of dimensions.

@@ -145,8 +145,8 @@ def fonts_with(characters: frozenset[str]) -> tuple[str, ...]:
     if left and not _said:
         _said.add("boxes")
         say(
-            f"no installed font has {''.join(sorted(left)[:5])}, so figures show boxes in such names; install one, as "
-            "Debian's fonts-noto-cjk."
+            f"no installed font has {''.join(sorted(left)[:5])}, so figures show boxes in such names; install a font "
+            "that has them, such as Debian's fonts-noto-cjk."
         )
     return tuple(families)
 

@@ -65,7 +65,7 @@ def test_tokens_without_a_whole_grid_are_refused(images):
         torch.nn.Conv2d(3, 4, 2, stride=2), torch.nn.Flatten(2), Transpose(), torch.nn.Linear(4, 3)
     )
     message = (
-        r"layer '3' gives shape \(7, 35, 3\), which has no axis of which it is known that it runs over pixels; "
+        r"layer '3' gives shape \(7, 35, 3\), which has no axis known to run over pixels; "
         r"pass reshape, a function from this to \(7, channel, h"
     )
     with pytest.raises(InputError, match=message):

@@ -164,7 +164,7 @@ def test_what_cannot_be_copied_is_one_sentence(images):
             raise NotImplementedError("no copies\nat all")
 
     with pytest.raises(
-        InputError, match=r"Stubborn cannot be copied to randomise its weights: no copies; remove what is not"
+        InputError, match=r"Stubborn cannot be copied to randomise its weights: no copies; remove attributes that"
     ):
         sanity_check(Stubborn(), images, methods="saliency")
 

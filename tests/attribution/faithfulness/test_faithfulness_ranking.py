@@ -137,7 +137,7 @@ def test_one_layer_and_one_image():
     single = ranked({("gradcam", "a"): values_of([0.4]), ("gradcam", "b"): values_of([0.2])}, values_of([0.0]))
     assert not single.clear
     assert "on 1 image:" in single.recommendation()
-    with pytest.raises(InputError, match="got no layer maps"):
+    with pytest.raises(InputError, match="got no maps to rank"):
         ranked({}, values_of([0.0]))
 
 

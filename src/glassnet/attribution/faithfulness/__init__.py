@@ -65,13 +65,13 @@ class Faithfulness(Shown):
     """How faithful maps are to the model, by (method, layer).
 
     Attributes:
-        numbers: By name: "deletion" and "insertion" (areas below the curves, 0 to 1), "average_drop" and "increase"
-            (shares of 1), and with a mask "mask_share" and "pointing_game" (shares of 1). "increase" and
-            "pointing_game" are shares of the images, with Wilson's interval; all others have that of the bootstrap.
-            Of a callable target the areas are means of its score, in the score's own unit, "increase" is the share of
-            the images whose score rises, and there is no "average_drop": a score has no zero to be a share of.
+        numbers: By name: "deletion" and "insertion" (areas under the curves, 0 to 1), "average_drop" and "increase"
+            (0 to 1), and with a mask "mask_share" and "pointing_game" (0 to 1). "increase" and "pointing_game" are
+            shares of the images with a Wilson interval; the others have a bootstrap interval. For a callable target the
+            areas are means of its score, in the unit of the score; "increase" is the share of images whose score rises;
+            and there is no "average_drop", because a score has no natural zero.
         curves: Deletion and insertion curves.
-        unit: What they are of: "probability", or a callable target's "score".
+        unit: What the curves show: "probability", or the "score" of a callable target.
     """
 
     numbers: Mapping[Key, Mapping[str, MeanCI]]
@@ -107,32 +107,33 @@ def faithfulness(
     output: Output = None,
     forward: ModelCall | None = None,
 ) -> Faithfulness:
-    """Measure every map of an explanation by what the model does when pixels are hidden, and by a mask if there is one.
+    """Measure how faithful every map of an explanation is, by hiding pixels and, if given, with a mask.
 
-    It costs 2 (steps + 2) forward passes an image, method and layer. `deletion_insertion`, `confidence_change`,
-    `share_inside` and `pointing_game` say what the numbers are.
+    The cost is 2 (steps + 2) forward passes per image, method and layer. `deletion_insertion`, `confidence_change`,
+    `share_inside` and `pointing_game` define the measures.
 
     Args:
-        model: That the explanation is of; it is left as it was found.
-        images: That were explained.
-        explanation: What `explain` returned for them, for one class an image, or for a callable.
-        mask: bool (n, height, width), where attribution should lie, as the stroke of a digit.
-        steps: Points of the deletion and insertion curves, less one.
+        model: The explained model; it is left as it was found.
+        images: The explained images.
+        explanation: What `explain` returned for them, for one class per image or for a callable.
+        mask: bool (n, height, width), where attribution should lie, such as the stroke of a digit.
+        steps: Points of the deletion and insertion curves, minus one.
         batch_size: Images per forward pass.
-        seed: Of the order of equal pixels, and of the bootstrap.
-        target: The callable that was explained; that of the explanation if not given. One that takes each image's
-            highest class would follow another class in each changed image: it is held to the class of the image itself,
-            and that is said. One that chooses otherwise cannot be held, which is said, too.
-        output: Where the class scores are, as `explain` takes it (that of the explanation if not given), or what they
-            are: "logits" go through a softmax, "probabilities" are taken as they stand, "sigmoid" takes the sigmoid of
-            each, as of labels that do not exclude each other. Without a word it is told by the model's graph (it ends
-            in a softmax or a sigmoid), by the scores of the first 8 images (in 0 to 1, adding up to one), and said;
-            all else counts as logits. One output is a binary classifier's: class 1 has the probability p = sigmoid(y),
-            or p = y where the model itself ends in a sigmoid, and class 0 has 1 - p.
-        forward: How the model is called, as `explain` takes it; that of the explanation if not given.
+        seed: Seed for the order of equal pixels, and for the bootstrap.
+        target: The callable that was explained; by default that of the explanation. A callable that takes each image's
+            highest class is held to the class of the unchanged image; one that chooses in another way cannot be held.
+            A message says so in both cases.
+        output: Where the class scores are, as in `explain` (by default as in the explanation), or what they are:
+            "logits" go through a softmax, "probabilities" are used as they are, and "sigmoid" takes the sigmoid of
+            each, for labels that do not exclude each other. By default the scale is inferred, and a message says so:
+            from the model's graph (does it end in a softmax or a sigmoid?) and from the scores of the first 8 images
+            (are they between 0 and 1, with a sum of one?); otherwise scores count as logits. A single output is a
+            binary classifier: class 1 has the probability p = sigmoid(y), or p = y if the model ends in a sigmoid, and
+            class 0 has 1 - p.
+        forward: How the model is called, as in `explain`; by default as in the explanation.
 
     Raises:
-        InputError: The arrays do not fit each other, several classes an image were explained, or the explanation's
+        InputError: The arrays do not fit each other, several classes per image were explained, or the explanation's
             callable is no longer known.
     """
     asked = explanation.asked

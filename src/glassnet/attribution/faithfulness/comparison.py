@@ -47,7 +47,7 @@ def magnitude(maps: Float[np.ndarray, "n ..."]) -> Float[np.ndarray, "n height w
 
 
 def stroke_mask(images: Images, *, threshold: float = STROKE_THRESHOLD) -> Bool[np.ndarray, "n height width"]:
-    """Mark the stroke of bright digits on a dark ground: the pixels whose mean over channels exceeds `threshold`.
+    """Mark the stroke of bright digits on a dark background: the pixels whose mean over channels exceeds `threshold`.
 
     Args:
         images: (n, channel, height, width), uint8 or float in [0, 1].
@@ -121,11 +121,11 @@ def classes_of(targets: Classes | None, count: int) -> Tensor:
 def share_inside(maps: Float[np.ndarray, "n ..."], mask: Bool[np.ndarray, "n height width"]) -> Float[np.ndarray, " n"]:
     """Return the share of each map's positive attribution that lies inside its mask.
 
-    s = sum_{p in M} max(m_p, 0) / sum_p max(m_p, 0). A uniform map has the mask's share of the image's area.
+    s = sum_{p in M} max(m_p, 0) / sum_p max(m_p, 0). For a uniform map, this is the mask's share of the image's area.
 
     Args:
         maps: (n, h, w), or (n, c, h, w), which is summed over the channels first.
-        mask: True inside.
+        mask: bool (n, h, w), True inside.
 
     Returns:
         0 to 1; NaN for a map without positive attribution and for an empty mask.

@@ -133,24 +133,23 @@ def deletion_insertion(
 ) -> Curves:
     """Delete and insert pixels in a map's order, highest first, and follow the target's probability.
 
-    Deletion replaces pixels of the image by its mean colour, insertion puts pixels of the image over its blur, as in
-    the paper. Pixels of equal value, such as all of a map of zeros, come in random order.
+    As in the paper, deletion replaces pixels by the image's mean colour, and insertion puts the image's pixels over a
+    blurred copy. Pixels of equal value, such as those of an all-zero map, come in random order.
 
     Petsiuk et al. 2018, https://arxiv.org/abs/1806.07421, section 3.2.
 
     Args:
-        model: Gives class scores (n, classes), or what a callable takes; it is left as it was found.
-        images: As `glassnet.explain` takes them.
-        maps: At the images' size, (n, h, w) or (n, c, h, w), which is summed over the channels.
-        targets: Class of each image; or a callable, as `explain` takes it, whose score is followed in place of a
-            probability.
-        steps: Equal numbers of pixels in which all go; a curve has one point more.
-        deleted: What stands where pixels were deleted.
-        inserted: What stands where pixels were not yet inserted.
+        model: A model that returns class scores (n, classes), or what the callable takes; it is left as it was found.
+        images: As in `explain`.
+        maps: Maps at the images' size, (n, h, w) or (n, c, h, w), which is summed over the channels.
+        targets: Class of each image; or a callable, as in `explain`, whose score is followed instead of a probability.
+        steps: Number of equal steps in which all pixels go; a curve has one more point.
+        deleted: What replaces deleted pixels.
+        inserted: What stands in for pixels that are not yet inserted.
         batch_size: Images per forward pass.
-        seed: Of the order of equal pixels.
-        output: As `faithfulness` takes it.
-        forward: As `faithfulness` takes it.
+        seed: Seed for the order of equal pixels.
+        output: As in `faithfulness`.
+        forward: As in `faithfulness`.
 
     Raises:
         InputError: The arrays do not fit each other, or steps is not 1 to the number of pixels.

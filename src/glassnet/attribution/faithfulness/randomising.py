@@ -49,8 +49,8 @@ def copy_model(model: nn.Module) -> nn.Module:
         except Exception as error:
             reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
             raise InputError(
-                f"{type(model).__name__} cannot be copied to randomise its weights: {reason}; remove what is not a "
-                "weight, or pass a model that copy.deepcopy accepts."
+                f"{type(model).__name__} cannot be copied to randomise its weights: {reason}; remove attributes that "
+                "are not weights, or pass a model that copy.deepcopy accepts."
             ) from error
 
 

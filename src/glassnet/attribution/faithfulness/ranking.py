@@ -44,19 +44,20 @@ class RankedLayer(Shown):
 
 @dataclass(frozen=True)
 class LayerRanking:
-    """Layers by how faithful their maps are, the best first.
+    """Layers ranked by how faithful their maps are, the best first.
 
-    The best is chosen on the images that its margin is measured on, which flatters it where many layers are alike.
+    The best layer is chosen on the same images as its margin is measured on, which makes the margin look larger than it
+    is if many layers are alike.
 
     Attributes:
-        layers: Each method at each layer, by falling mean of insertion less deletion.
-        images: Number of images that all were measured on.
-        random: The same numbers of pixels in random order, which a map must beat.
-        over_random: By how much the first beats these, paired over images.
-        margin: By how much it beats the next layer, paired over images; None where there is no other layer.
+        layers: Each method at each layer, in decreasing order of insertion minus deletion.
+        images: Number of images.
+        random: The same numbers for pixels in random order, which a map must beat.
+        over_random: By how much the best beats random order, paired over images.
+        margin: By how much the best beats the next layer, paired over images; None if there is no other layer.
         runner_up: Method and layer that come next, at another layer.
-        alike: Layers that the first does not clearly beat: its paired margin over them may be chance, or is below 0.1%.
-        unit: What the areas are of: "probability", or a callable target's "score".
+        alike: Layers that the best does not clearly beat: its paired margin is within chance, or below 0.1%.
+        unit: What the areas measure: "probability", or the "score" of a callable target.
     """
 
     layers: tuple[RankedLayer, ...]
@@ -70,21 +71,21 @@ class LayerRanking:
 
     @property
     def best(self) -> RankedLayer:
-        """The first."""
+        """The best method and layer."""
         return self.layers[0]
 
     @property
     def beats_random(self) -> bool:
-        """Whether the first beats pixels in random order by more than chance."""
+        """Whether the best beats pixels in random order by more than chance."""
         return _is_above(self.over_random, self.unit)
 
     @property
     def clear(self) -> bool:
-        """Whether the first beats random order and the next layer, each by more than chance."""
+        """Whether the best beats random order and the next layer, each by more than chance."""
         return self.beats_random and self.margin is not None and _is_above(self.margin, self.unit)
 
     def recommendation(self) -> str:
-        """Say in a sentence which layer to look at, by which margin, and on how many images that was measured."""
+        """Return a sentence that says which layer to look at, with its margin and the number of images."""
         best, where = self.best, f"on {self.images:,} image{'s' if self.images != 1 else ''}"
         title = METHOD_TITLES.get(best.method, best.method)
         gain = self._with_interval(best.numbers[GAIN])
@@ -169,7 +170,7 @@ def ranked(
         InputError: There is no layer.
     """
     if not values:
-        raise InputError("got no layer maps, expected those of at least one layer to rank.")
+        raise InputError("got no maps to rank, expected those of at least one layer.")
     order = sorted(values, key=lambda key: -float(values[key][GAIN].mean()))  # equal ones in the model's order
     best = values[order[0]][GAIN]
     others = list({layer: (method, layer) for method, layer in reversed(order) if layer != order[0][1]}.values())[::-1]

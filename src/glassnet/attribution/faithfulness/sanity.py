@@ -34,13 +34,13 @@ LINE = 0.5
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SanityCheck(Shown):
-    """How alike maps stay to those of the trained model while its layers are randomised from the output down.
+    """How similar maps stay to those of the trained model while its layers are randomised from the output down.
 
     Attributes:
-        layers: What was randomised last at each step; the first, "trained", is nothing.
-        rank_correlation: By method, Spearman's correlation with the trained model's map, a row a step.
-        similarity: By method, structural similarity likewise.
-        seed: Of the random weights and of the bootstrap.
+        layers: The layer randomised at each step; the first entry is "trained", where nothing is random yet.
+        rank_correlation: By method, Spearman's correlation with the trained model's map, one row per step.
+        similarity: By method, the structural similarity with it, one row per step.
+        seed: Seed of the random weights and of the bootstrap.
     """
 
     layers: tuple[str, ...]
@@ -53,12 +53,12 @@ class SanityCheck(Shown):
         return [mean_ci(row, seed=self.seed) for row in self.rank_correlation[method]]
 
     def passes(self, method: str) -> bool | None:
-        """Tell whether a method sees that weights are lost, half-way and at the end; None where that is undecided.
+        """Tell whether a method notices that weights are random, half-way and at the end; None if undecided.
 
-        Half-way is where half of the layers with weights are random, from the output down: a method that redraws what
-        the first layers let through differs only at the end. It sees it where the whole interval is below `LINE`, and
-        does not where the whole interval of either step is not; an interval across the line decides nothing. Where all
-        of several images have one value, that decides; one image decides nothing.
+        Half-way means that half of the layers with weights are random, from the output down. A method that only redraws
+        what the first layers pass on differs only at the end. A method passes if the intervals of both steps lie below
+        `LINE`, and fails if the interval of either step lies above it; otherwise the result is undecided. If several
+        images all have the same value, that value decides; a single image decides nothing.
         """
         steps = self.steps(method)
         asked = [_bounds(steps[step]) for step in (len(steps) // 2, -1)]
@@ -99,29 +99,29 @@ def sanity_check(
 ) -> SanityCheck:
     """Randomise a copy of the model layer by layer, from the output to the input, and compare the maps.
 
-    Each layer's weights are drawn anew from a normal distribution with the mean and the standard deviation that they
-    had, so that signals keep their size; running statistics stay. All weights are lost in the end, each where it is
-    used: also those of modules that are never called, as an attention's output projection, and of the model itself, as
-    a class token. The classes explained stay those of the trained model, also where a callable takes the highest.
-    Maps are compared by their magnitude, at the images' size.
+    Each layer's weights are redrawn from a normal distribution with the mean and standard deviation that they had, so
+    that signals keep their size; running statistics stay. In the end all weights are random, including those of modules
+    that are never called, such as an attention's output projection, and of the model itself, such as a class token. The
+    explained classes stay those of the trained model, even if a callable takes the highest class. Maps are compared by
+    magnitude, at the images' size.
 
     Adebayo et al. 2018, https://arxiv.org/abs/1810.03292, section 3.1 (cascading randomisation).
 
     Args:
-        model: Any module; it is not touched.
-        images: As `explain` takes them.
-        methods: Of `explain`; may be empty where there are methods of one's own.
-        layers: One layer that the methods explain, as `explain` takes it; the last one where several are meant.
-        target: As `explain` takes it, but one class an image.
-        own: Methods of one's own by name.
-        seed: Of the random weights.
+        model: Any module; it is not changed.
+        images: As in `explain`.
+        methods: Methods of `explain`; may be empty if `own` is given.
+        layers: One layer for the methods to explain, as in `explain`; the last one if several match.
+        target: As in `explain`, but one class per image.
+        own: Your own methods by name: functions from a model to maps of the images, (n, h, w) or (n, c, h, w).
+        seed: Seed of the random weights.
         batch_size: Images per pass.
-        output: As `explain` takes it.
-        forward: As `explain` takes it; it is given the copy.
+        output: As in `explain`.
+        forward: As in `explain`; it is called with the copy.
 
     Raises:
-        InputError: As for `explain`; or the model has no weights or cannot be copied, there is no method, or several
-            classes an image.
+        InputError: As for `explain`; or the model has no weights or cannot be copied, there is no method, or there are
+            several classes per image.
     """
     check_images(images, batch_size)
     wanted = check_target(target, len(images))
