@@ -43,5 +43,5 @@ def test_a_stage_that_was_killed_is_done_again(counted, tmp_path):
 
 def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="which is a file; expected a folder"):
+    with pytest.raises(InputError, match="which is a file; expected a new folder"):
         open_folder(tmp_path / "file")

@@ -13,7 +13,7 @@ def test_the_reports_number_beside_ours():
     assert side.cells == ("0.9800", "0.9920 ± 0.0020 (3)", "+0.0120")
     assert compare(0.0144, [0.01]).cells == ("0.0144", "0.0100 (1)", "-0.0044")
     assert compare(None, [0.5]).cells == ("–", "0.5000 (1)", "–")
-    with pytest.raises(InputError, match="expected one a seed"):
+    with pytest.raises(InputError, match="train at least one seed"):
         compare(0.98, [])
 
 

@@ -22,5 +22,5 @@ def test_each_layer_has_a_row_and_a_sheet(done):
     assert all(
         (out / "figures" / f"{figure['name']}.{s}").exists() for figure in told["figures"] for s in ("png", "svg")
     )
-    assert "each channel is removed in turn on 500" in answer.text
+    assert "Each channel is removed in turn on 500" in answer.text
     assert told["verdicts"] == []

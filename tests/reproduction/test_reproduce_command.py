@@ -31,8 +31,8 @@ def test_an_unknown_part_names_the_choices():
         ("classification", {"seed": 3}, "--seed applies to .* only, not to classification"),
         (None, {"models": ("convnet",)}, "--models is convnet, but all parts share their networks; name a part"),
         (None, {"run": Path("x")}, "--run is x, but all parts share their networks"),
-        (None, {"data": "cifar10"}, "--data is cifar10, expected mnist or mnist-sample where all parts are done"),
-        (None, {"seed": 7}, "--seed is 7, expected one of the seeds 0 1 2, so that one training"),
+        (None, {"data": "cifar10"}, "--data is cifar10, expected mnist or mnist-sample when all parts are reproduced"),
+        (None, {"seed": 7}, "--seed is 7, expected one of the --seeds 0 1 2, so that one training"),
     ],
 )
 def test_an_option_that_the_part_does_not_read_is_refused(part, given, message, monkeypatch):

@@ -86,9 +86,9 @@ def test_the_vote_of_the_nearest_equals_a_plain_one_and_quality():
     [
         (
             ("fc1",),
-            "a run of convnet, which has no layer fc1; expected a run of the report's network, as `glassnet train",
+            "a run of convnet, which has no layer fc1; expected a run of the report's network, trained by",
         ),
-        (("bn5", "relu5", "fc2"), "a run of convnet, gives the classes themselves, no features; expected a run of"),
+        (("bn5", "relu5", "fc2"), "a run of convnet, gives class scores, not features; expected a run of"),
     ],
 )
 def test_a_run_without_the_layer_is_refused(network, tmp_path, dropped, message):

@@ -75,7 +75,7 @@ def test_figures_tables_and_verdicts_of_three_runs(done):
     assert json.dumps(dict(answer.data))
     for words in (
         "uniform map",
-        "fixed before any number of these networks was seen",
+        "fixed before any result of these networks was seen",
         "The report's network looks at the stroke",
     ):
         assert words in (out / "gradcam.txt").read_text()
@@ -111,7 +111,7 @@ def test_what_is_finished_is_not_done_again(done, runs, monkeypatch):
 
 def test_other_code_measures_again(runs, tmp_path, monkeypatch, capsys):
     asked = ReproduceSettings(part="gradcam", runs=runs[:1], images=10, out=tmp_path)
-    for code, told in (("a", "at work"), ("a", "finished before"), ("b", "at work")):
+    for code, told in (("a", "running"), ("a", "already finished"), ("b", "running")):
         monkeypatch.setattr(
             "glassnet.reproduction.gradcam.maps.code_digest", lambda *packages, code=code: f"{code} {packages}"
         )
@@ -188,8 +188,8 @@ def test_wrong_runs_are_refused(runs, network, tmp_path):
             part.gradcam(ReproduceSettings(part="gradcam", **given), tmp_path / "out")
 
     refused("is another run of convnet, expected one run each of vgg16 or vgg19 or convnet", runs=(runs[0], runs[0]))
-    refused("expected mnist or mnist-sample, the same for all runs", runs=(network.path,))
-    refused("--data is cifar10, but the stroke is that of digits; expected mnist or mnist-sample", data="cifar10")
+    refused("expected mnist or mnist-sample, and the same data for all runs", runs=(network.path,))
+    refused("--data is cifar10, but only digits have a stroke; expected mnist or mnist-sample", data="cifar10")
     refused("no run at", runs=(tmp_path / "none",))
     assert not (tmp_path / "out").exists()
 

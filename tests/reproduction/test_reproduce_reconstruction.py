@@ -133,7 +133,7 @@ def test_names_that_are_not_planned_for(settings):
         plan.chosen(dataclasses.replace(settings, datasets=("cifar100",)))
     with pytest.raises(InputError, match=r"no network 'vae' in the report's section 4"):
         plan.networks(dataclasses.replace(settings, models=("vae",)))
-    with pytest.raises(InputError, match="--data is cifar10 beside --datasets, which names the data sets here"):
+    with pytest.raises(InputError, match="--data is cifar10, but --datasets also names data sets"):
         plan.chosen(dataclasses.replace(settings, data="cifar10"))
     assert [one.data for one in plan.chosen(dataclasses.replace(settings, data="cifar10", datasets=()))] == ["cifar10"]
     assert [one.data for one in plan.chosen(dataclasses.replace(settings, datasets=()))] == list(plan.REPORTED)

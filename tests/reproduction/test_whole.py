@@ -67,8 +67,8 @@ def test_what_is_finished_is_read_back(done, capsys):
     answer, out = done
     again = reproduce(replace(ASKED, out=out))
     err = capsys.readouterr().err
-    assert "classification: finished before" in err
-    assert "channels: finished before" in err
+    assert "classification: already finished" in err
+    assert "channels: already finished" in err
     assert "Trainings 0 s, as none is left to do" in err
     assert again.data["parts"] == answer.data["parts"]
     assert again.data["index"] == answer.data["index"]
@@ -86,7 +86,7 @@ def test_a_part_of_other_code_or_runs_is_done_again(done, monkeypatch, capsys, c
     else:
         (out / "classification.json").write_text('{"part": "classification"}')
     reproduce(replace(ASKED, out=out))
-    assert "classification: finished before" not in capsys.readouterr().err
+    assert "classification: already finished" not in capsys.readouterr().err
     assert (out / "figures" / "figure-classification.svg").exists()
     monkeypatch.undo()
     reproduce(replace(ASKED, out=out))  # as it was, for the other tests
@@ -140,7 +140,7 @@ def test_killed_three_times_it_does_nothing_twice(done, pictures, tmp_path):
         stamps = _stamps(out)
     last = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert stamps.items() <= _stamps(out).items()
-    assert "classification: finished before" in last.stderr
+    assert "classification: already finished" in last.stderr
     told, straight = (json.loads((one / "results.json").read_text()) for one in (out, whole_out))
     assert told["index"] == straight["index"]
     for name, part in straight["parts"].items():
@@ -182,7 +182,7 @@ def test_data_that_cannot_be_had_are_replaced_and_said(tmp_path, capsys):
     assert {name: one.used for name, one in data.items()} == chosen_data.STAND_INS
     assert "mnist is not in" in data["mnist"].why
     assert "mnist is replaced by mnist-sample" in capsys.readouterr().err
-    with pytest.raises(InputError, match=r"this reproduction began with mnist, which is no longer there"):
+    with pytest.raises(InputError, match=r"this reproduction began with mnist, which is no longer available"):
         choose_data(asked, {"mnist": "mnist"}, fetch=True)
 
 
@@ -196,7 +196,7 @@ def test_a_dry_run_fetches_nothing(tmp_path, monkeypatch):
 
 def test_a_damaged_plan_is_refused(small, tmp_path):
     (tmp_path / "plan.json").write_text("{}")
-    with pytest.raises(InputError, match=r"plan\.json is damaged: it does not say which data are used"):
+    with pytest.raises(InputError, match=r"plan\.json is damaged \(it does not say which data are used\)"):
         reproduce(replace(ASKED, out=tmp_path))
     assert [path.name for path in Path(tmp_path).iterdir()] == ["plan.json"]
 

@@ -48,8 +48,8 @@ def channels(settings: ReproduceSettings, out: Path) -> Reproduction:
         verdicts=(),
         figures=tuple(_copied(folder, done.entry, words) for words in done.figures),
         notes=(
-            f"Run: {run.path}, {run.manifest['model']['name']}; at most {IMAGES:,} test images, seed {settings.seed}; "
-            f"each channel is removed in turn on {ABLATION_IMAGES:,}. The 2019 report has no counterpart.",
+            f"Run: {run.path}, {run.manifest['model']['name']}; at most {IMAGES:,} test images, seed {settings.seed}. "
+            f"Each channel is removed in turn on {ABLATION_IMAGES:,} images. The 2019 report has no counterpart.",
             *together,
             *result.notes,
         ),

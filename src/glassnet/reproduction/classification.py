@@ -311,10 +311,10 @@ def _notes(settings: ReproduceSettings, result: Tuning, run: Run) -> tuple[str, 
     return (
         f"Data: {data['name']}, {data['train']:,} training, {data['validation']:,} validation, {data['test']:,} test "
         f"images; epochs: {run.settings.epochs}; seeds {', '.join(map(str, seeds))}; {made['precision']} on "
-        f"{made['device']}; all else as `glassnet train` has it by default.",
-        "The epoch is chosen on the validation images; the test images are looked at once, with the weights chosen.",
-        *([] if settings.data == "mnist" else [f"The report's numbers are of MNIST, not of {data['name']}."]),
-        *([f"Without a result, and left out: {'; '.join(lost)}."] if lost else []),
+        f"{made['device']}; all other settings are the defaults of `glassnet train`.",
+        "The epoch is chosen on the validation images; the test images are used once, with the chosen weights.",
+        *([] if settings.data == "mnist" else [f"The report's numbers are for MNIST, not for {data['name']}."]),
+        *([f"Left out because there is no result: {'; '.join(lost)}."] if lost else []),
     )
 
 

@@ -127,7 +127,7 @@ class Part:
 def open_folder(out: Path) -> RunDirectory:
     """Take a folder to keep files and figures in, as a run does."""
     if out.exists() and not out.is_dir():
-        raise InputError(f"--out is {out}, which is a file; expected a folder, new or of an earlier reproduction.")
+        raise InputError(f"--out is {out}, which is a file; expected a new folder, or that of an earlier reproduction.")
     return RunDirectory(out, {})
 
 
@@ -177,9 +177,9 @@ def stage(folder: RunDirectory, name: str, inputs: Mapping[str, Any], compute: C
     arrays_file, numbers_file = f"stages/{name}.npz", f"stages/{name}.json"
     earlier = _read(folder, numbers_file)
     if earlier.get("inputs") == dict(inputs) and folder.has(arrays_file):
-        say(f"{name}: finished before")
+        say(f"{name}: already finished")
         return Stage(folder.load_arrays(arrays_file), earlier["numbers"])
-    say(f"{name}: at work")
+    say(f"{name}: running")
     # A stop between the two files would pair old numbers with new arrays.
     folder.file(numbers_file).unlink(missing_ok=True)
     result = compute()

@@ -86,7 +86,7 @@ def compare(report: float | None, ours: Sequence[float]) -> Comparison:
         InputError: We have no number.
     """
     if not ours:
-        raise InputError("got no number of ours to put beside the report's, expected one a seed; train at least one.")
+        raise InputError("there is no result to compare with the report's number; train at least one seed.")
     mean, std = spread(ours)
     return Comparison(report, mean, std, len(ours))
 

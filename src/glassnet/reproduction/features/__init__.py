@@ -97,18 +97,17 @@ def _check(run: Run) -> None:
     """Refuse a run that has not what the report looks into."""
     layers = {layer["name"]: layer for layer in run.manifest["model"]["layers"]}
     name = run.manifest["model"]["name"]
-    spec = f"a run of the report's network, as `glassnet train --data mnist --model {OWN_NETWORK}` writes one"
+    spec = f"a run of the report's network, trained by `glassnet train --data mnist --model {OWN_NETWORK}`"
     if FEATURE_LAYER not in layers:
         raise InputError(f"{run.path} is a run of {name}, which has no layer {FEATURE_LAYER}; expected {spec}.")
     if list(layers)[-1] == FEATURE_LAYER:
         raise InputError(
-            f"{FEATURE_LAYER} of {run.path}, a run of {name}, gives the classes themselves, no features; "
-            f"expected {spec}."
+            f"{FEATURE_LAYER} of {run.path}, a run of {name}, gives class scores, not features; expected {spec}."
         )
     units = layers[FEATURE_LAYER]["output"][-1]
     if units < 3:
         raise InputError(
-            f"{FEATURE_LAYER} of {run.path} has {units} units, expected 3 or more, for three components: take {spec}."
+            f"{FEATURE_LAYER} of {run.path} has {units} units, expected at least 3 for three components; use {spec}."
         )
 
 
@@ -184,7 +183,7 @@ def _table(pictures: Mapping[str, Picture], run: Run) -> Table:
         ("figure", "picture", "dimensions", *COLUMNS.values()),
         rows,
         note="The report gives no numbers for these figures. "
-        f"The network itself names the class of {run.metrics['test_accuracy']:.4f} of these images.",
+        f"The network itself classifies these images with an accuracy of {run.metrics['test_accuracy']:.4f}.",
     )
 
 
@@ -200,11 +199,11 @@ def _notes(pictures: Mapping[str, Picture], run: Run, rows: Stage, seed: int) ->
         f"{FEATURE_LAYER} itself, before any batch-norm or ReLU; seed {seed}.",
         f"m = {reduced['components']} principal components for t-SNE, {reduced['components_variance']:.1%} of the "
         f"variance; perplexity {plain['settings']['perplexity']:g}.",
-        f"Clusters: k-means into {len(run.classes)}, each matched to one class. kNN accuracy: the vote of the "
-        f"10 nearest other images, among all of them. Trustworthiness, continuity and neighbours kept: of "
-        f"{plain['neighbours']} neighbours, on {plain['sample']:,} images; Spearman: the rank correlation of "
-        "distances, on the same. KL divergence: in nats, of all.",
-        "Intervals are of the images alone: network, embedding and clusters are held fixed.",
+        f"Clusters: {len(run.classes)}, found by k-means, each matched to one class. kNN accuracy: vote of the 10 "
+        "nearest of all other images. Trustworthiness, continuity and neighbours kept: for "
+        f"{plain['neighbours']} neighbours, on {plain['sample']:,} images. Spearman: rank correlation of distances, on "
+        "the same images. KL divergence: in nats, over all images.",
+        "Intervals are over images only: network, embedding and clusters are fixed.",
     )
 
 

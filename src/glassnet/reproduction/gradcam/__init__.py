@@ -43,7 +43,7 @@ def gradcam(settings: ReproduceSettings, out: Path) -> Reproduction:
     """
     folder, device = open_folder(out), choose_device(settings.device)
     if not settings.runs and settings.data not in DIGITS:
-        raise InputError(f"--data is {settings.data}, but the stroke is that of digits; expected {_or(DIGITS)}.")
+        raise InputError(f"--data is {settings.data}, but only digits have a stroke; expected {_or(DIGITS)}.")
     opened = _open(settings.runs) if settings.runs else _trained(settings, out)
     networks = [
         gradcam_maps(
@@ -123,8 +123,8 @@ def _open(paths: Sequence[Path]) -> list[Run]:
             )
         if data not in DIGITS or data != runs[0].manifest["data"]["name"]:
             raise InputError(
-                f"{run.path} was trained on {data}, expected {_or(DIGITS)}, the same for all runs: the networks are "
-                "shown the same digits."
+                f"{run.path} was trained on {data}, expected {_or(DIGITS)}, and the same data for all runs, so that "
+                "the networks see the same digits."
             )
     return runs
 
@@ -149,11 +149,11 @@ def _notes(networks: Mapping[str, GradcamMaps]) -> tuple[str, ...]:
         f"({_zeros(networks, 'convolution'):.0%} at the convolutions), on the first {FIGURE_IMAGES} test images, "
         "not picked.",
         f"The stroke: pixels brighter than {STROKE_THRESHOLD:g} of white, at each network's own image size.",
-        "The yardsticks of the verdicts were fixed before any number of these networks was seen, but for three later "
-        "ones: the chance level of roundness, no roundness where the whole frame is hot, and that convolution and ReLU "
+        "The criteria for the verdicts were fixed before any result of these networks was seen. Three were added "
+        "later: the chance level of roundness, no roundness if the whole frame is hot, and that convolution and ReLU "
         "must agree.",
-        "Intervals are of the images alone: one training of each network, held fixed.",
-        *([] if data == "mnist" else [f"The report's figures are of MNIST, not of {data}."]),
+        "Intervals are over images only, for one training of each network.",
+        *([] if data == "mnist" else [f"The report's figures are for MNIST, not for {data}."]),
     )
 
 

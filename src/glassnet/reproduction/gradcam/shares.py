@@ -39,8 +39,9 @@ def layer_table(networks: Mapping[str, GradcamMaps], shares: Mapping[str, Shares
         f"Share of Grad-CAM inside the stroke, layer by layer, {count:,} test images",
         header,
         rows,
-        note="Mean over images and its 95% interval, at each convolution's own output and at the ReLU after it; maps "
-        "that are all zero have no share and are left out, and counted. The report gives no numbers for these figures.",
+        note="Mean over images and its 95% interval, at each convolution's own output and at the ReLU after it. Maps "
+        "that are all zero have no share; they are counted and left out. The report gives no numbers for these "
+        "figures.",
     )
 
 

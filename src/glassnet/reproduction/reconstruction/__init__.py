@@ -137,8 +137,8 @@ def _of_images(values: np.ndarray) -> dict[str, Any]:
 def _how(settings: ReproduceSettings) -> str:
     return (
         f"Seeds {', '.join(map(str, settings.seeds))}. Training images are not augmented. The epoch is chosen on "
-        "validation images, as beta and the learning rate were; of the shape of the code earlier trials showed test "
-        "figures."
+        "validation images, and so were beta and the learning rate; the shape of the code was chosen when test results "
+        "of earlier trials were known."
     )
 
 
@@ -174,8 +174,8 @@ def _no_bottleneck(plan: Denoising, runs: Mapping[str, Mapping[int, Run]]) -> li
         numbers, values = code_numbers(run), model["in_channels"] * model["image_size"] ** 2
         if numbers >= values:
             sentences.append(
-                f"{name} on {plan.data}: the code has {numbers:,} numbers, as many as the image has values, and is no "
-                "bottleneck; PCA with as many components gives the noisy image back."
+                f"{name} on {plan.data}: the code has {numbers:,} dimensions, at least as many as the image has "
+                "values, so it is no bottleneck; PCA with that many components returns the noisy image."
             )
     return sentences
 
@@ -229,7 +229,7 @@ def _rows(folder: RunDirectory, run: Run, stem: str, title: str, settings: Repro
             row: [f"{value:.1f} dB" for value in psnr(rows[row], clean).tolist()] for row in ("noisy", "reconstructed")
         },
         title=title,
-        note=f"Noise {run.settings.noise}. {len(clean)} test images drawn by seed, none picked; below each its PSNR.",
+        note=f"Noise {run.settings.noise}. {len(clean)} test images drawn at random, not picked, with their PSNR.",
     )
     alt = f"{title}: rows of noisy, reconstructed and original images, with the PSNR of each."
     return save_plot(folder, stem, figure, title=title, alt=alt)

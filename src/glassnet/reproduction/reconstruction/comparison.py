@@ -37,7 +37,7 @@ def quality_table(plan: Denoising, runs: Mapping[str, Mapping[int, Run]], measur
             (title, f"{run.manifest['model']['parameters']:,}", f"{code_numbers(run):,}", *cells, str(len(by_seed)))
         )
     rows += [(title, "–", "–", *_over_seeds({0: one}), "–") for title, one in measurements.baselines.items()]
-    header = ("", "parameters", "numbers of the code", "MSE", "PSNR (dB)", "95% over images", "SSIM",
+    header = ("", "parameters", "latent dimensions", "MSE", "PSNR (dB)", "95% over images", "SSIM",
               "95% over images", "images", "seeds")  # fmt: skip
     note = (
         "Networks: mean ± standard deviation over seeds; the interval is of each image's mean over seeds. The report "
@@ -63,7 +63,7 @@ def margin_table(plan: Denoising, measurements: Measurements) -> Table:
         for title, one in measurements.baselines.items()
     ]
     note = "Mean difference over images and its 95% interval; below 0, the baseline is better."
-    return Table(f"{plan.data}: PSNR above what needs no network (dB)", ("", *above, "images"), tuple(rows), note=note)
+    return Table(f"{plan.data}: PSNR minus that of the baseline (dB)", ("", *above, "images"), tuple(rows), note=note)
 
 
 def summary_table(measured: Sequence[tuple[Denoising, Measurements]]) -> Table:
@@ -83,10 +83,10 @@ def summary_table(measured: Sequence[tuple[Denoising, Measurements]]) -> Table:
         "smallest margin of all pairs (dB)",
     )
     note = (
-        "The best network is that of the highest test PSNR. The last column is of the network and the baseline that it "
-        "is least above: every network is better than every baseline where its interval lies above 0."
+        "The best network is the one with the highest test PSNR. The last column shows the smallest margin of any "
+        "network over any baseline: if its interval lies above 0, every network beats every baseline."
     )
-    return Table("Networks beside what needs none", header, tuple(rows), note=note)
+    return Table("Networks compared with baselines", header, tuple(rows), note=note)
 
 
 def _interval(differences: np.ndarray) -> str:

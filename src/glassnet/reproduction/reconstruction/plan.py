@@ -132,7 +132,7 @@ def chosen(settings: ReproduceSettings) -> list[Denoising]:
         InputError: One is not planned for, or they are given twice.
     """
     if settings.datasets and settings.data != "mnist":
-        raise InputError(f"--data is {settings.data} beside --datasets, which names the data sets here; leave one out.")
+        raise InputError(f"--data is {settings.data}, but --datasets also names data sets; leave one of them out.")
     names = settings.datasets or (REPORTED if settings.data == "mnist" else (settings.data,))
     for name in names:
         if name not in DENOISING:

@@ -41,7 +41,7 @@ FIGURE_IMAGES = 12
 """Test images in Figure 5."""
 SKIPS = (
     "Dashed lines join layers that do not feed each other: score16 and score8 take the maps of conv6 and conv5, at "
-    "strides 16 and 8, and are added to what up16 and up8 have enlarged."
+    "strides 16 and 8, and are added to the outputs of up16 and up8."
 )
 """What Figure 4 cannot show of a network that is no chain."""
 
@@ -155,21 +155,21 @@ def _caption(index: int, overlap: float) -> str:
 def _notes(runs: Runs, run: Run, tests: Evaluations, settings: ReproduceSettings) -> tuple[str, ...]:
     sources = [f"{where}: {opened[0].manifest['data']['note']}" for (_, where), opened in runs.items()]
     epochs = {model: opened[0].settings.epochs for (model, _), opened in runs.items()}
-    leaking = f", but for {LEAKY}, see below" if (OWN_SEGMENTER, LEAKY) in runs else ""
+    leaking = f", except for {LEAKY}, see below" if (OWN_SEGMENTER, LEAKY) in runs else ""
     passes = ", ".join(f"{model} for {count} epochs" for model, count in epochs.items())
     alone = f" ({LEAKY} and {CLEAN}: {min(settings.seeds)})" if leaking and len(settings.seeds) > 1 else ""
     return (
         *dict.fromkeys(sources),
         f"Seeds {', '.join(map(str, settings.seeds))}{alone}; {passes}; trained in {run.manifest['precision']} "
-        f"on {run.manifest['device']}, tested in fp32. A tenth of the training images chooses the epoch, the "
-        f"test images nothing{leaking}.",
+        f"on {run.manifest['device']}, tested in fp32. A tenth of the training images chooses the epoch; the test "
+        f"images choose nothing{leaking}.",
         "The report's 0.78 is pixel accuracy on its own split at 96 px; it gives no mean IoU.",
         f"Figure 4: {SKIPS}",
-        f"{OWN_SEGMENTER} is the report's Figure 4 but for its score maps: 64 channels by default, where FCN-8 has one "
-        "a class (--model-options head=1 trains that).",
+        f"{OWN_SEGMENTER} is the report's Figure 4 except for its score maps: they have 64 channels by default, where "
+        "FCN-8 has one per class (--model-options head=1 trains that).",
         *_notes_on_leak(runs, tests),
-        "Whether people face the camera is not marked in these data sets, so that this half of the report's reason "
-        "cannot be decided here; where they stand can.",
+        "These data sets do not mark whether people face the camera, so that half of the report's reason cannot be "
+        "decided here; where people stand can.",
         *([] if (OWN_SEGMENTER, CLEAN) in runs else [f"The leak is measured with --data {DATA}; left out here."]),
         *_notes_on_people(run),
     )
@@ -183,10 +183,10 @@ def _notes_on_leak(runs: Runs, tests: Evaluations) -> list[str]:
     learned = [f"{about['train'] + about['validation']:,}" for about in (leaky, clean)]
     epochs = [runs[OWN_SEGMENTER, where][0].metrics["epoch"] for where in (LEAKY, CLEAN)]
     return [
-        f"Of the test images of {LEAKY} {leaked:,} did take part in the training or in the choice of the epoch. "
-        f"It has {learned[0]} images to learn from and {CLEAN} {learned[1]}, so that their difference in the "
-        "table is not the leak's alone; the verdict sets the leaked test images against the others. Validation saved "
-        f"epoch {epochs[0]} of the one and {epochs[1]} of the other: the later, the better a network knows its own "
+        f"{leaked:,} test images of {LEAKY} took part in the training or in the choice of the epoch. It has "
+        f"{learned[0]} images to learn from and {CLEAN} has {learned[1]}, so the leak alone does not explain their "
+        "difference in the table; the verdict compares the leaked test images with the others. Validation saved epoch "
+        f"{epochs[0]} of the one and {epochs[1]} of the other: the later the epoch, the better a network knows its own "
         "images.",
     ]
 
@@ -195,10 +195,10 @@ def _notes_on_people(run: Run) -> list[str]:
     if PERSON not in run.classes:
         return [f"The claim on people needs a class {PERSON}; left out here."]
     return [
-        f"What is said of people is of {OWN_SEGMENTER}, an object's IoU being the mean over its seeds; the intervals "
-        "are over images. An object there is all pixels of a class in an image, so that two people at the edges count "
-        "as one in the middle. People, cats and dogs are also frequent in the training, which no verdict separates "
-        "from the rest.",
+        f"The verdicts on people are for {OWN_SEGMENTER}; an object's IoU is the mean over its seeds, and intervals "
+        "are over images. An object is all pixels of a class in an image, so two people at the edges count as one in "
+        "the middle. People, cats and dogs are also frequent in the training images, an effect that no verdict "
+        "separates from the rest.",
     ]
 
 

@@ -145,7 +145,7 @@ def _left(plan: WholePlan, name: str) -> str:
 def _part(name: str, settings: ReproduceSettings, plan: WholePlan, out: Path) -> Reproduction:
     kept = _kept(name, settings, plan.trainings, out)
     if kept is not None:
-        say(f"{name}: finished before")
+        say(f"{name}: already finished")
         return kept
     done = PARTS[name].reproduce(settings, out)
     write(done, settings, _made_of(name, settings, plan.trainings))
@@ -192,5 +192,5 @@ def _began_with(out: Path) -> Mapping[str, str]:
         return {}
     used = read_json(file).get("used")
     if not isinstance(used, dict):
-        raise InputError(f"{file} is damaged: it does not say which data are used; delete it, or give another --out.")
+        raise InputError(f"{file} is damaged (it does not say which data are used); delete it, or give another --out.")
     return used

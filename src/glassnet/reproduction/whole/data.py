@@ -61,8 +61,8 @@ def choose_data(settings: ReproduceSettings, kept: Mapping[str, str], *, fetch: 
     """
     if settings.data not in ("mnist", "mnist-sample"):
         raise InputError(
-            f"--data is {settings.data}, expected mnist or mnist-sample where all parts are done; name a part to use "
-            "other data."
+            f"--data is {settings.data}, expected mnist or mnist-sample when all parts are reproduced; name a part to "
+            "use other data."
         )
     return tuple(_choice(name, settings, kept, fetch=fetch) for name in STAND_INS)
 
@@ -93,7 +93,10 @@ def _read(name: str, root: Path | None, why: str) -> DataChoice:
 def _instead(name: str, reason: str, kept: Mapping[str, str]) -> DataChoice:
     """Take the sample; but a reproduction that began with the official data does not go on with another."""
     if kept.get(name) == name:
-        raise InputError(f"this reproduction began with {name}, which is no longer there ({reason}); put it back.")
+        raise InputError(
+            f"this reproduction began with {name}, which is no longer available ({reason}); restore it, or give "
+            "another --out."
+        )
     say(f"{name} is replaced by {STAND_INS[name]}: {reason}")
     return _sample(name, f"embedded sample: {reason}")
 

@@ -225,7 +225,7 @@ def _picture(figure: SavedFigure, out: Path) -> Picture | Missing:
             check_picture(picture)
         except InputError as error:
             problem = str(error)
-            say(f"left out: {file} is damaged; delete it, and the next call draws it again")
+            say(f"left out: {file} is damaged; delete it, and run the same command to draw it again")
         else:
             return picture
     return Missing(f"The figure “{figure.title}” is left out: {problem}.")

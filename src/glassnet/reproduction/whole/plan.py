@@ -184,7 +184,7 @@ def part_settings(
     seeds = given["classification"].seeds
     if settings.seed not in seeds:
         raise InputError(
-            f"--seed is {settings.seed}, expected one of the seeds {' '.join(map(str, seeds))}, so that one training "
+            f"--seed is {settings.seed}, expected one of the --seeds {' '.join(map(str, seeds))}, so that one training "
             "of the report's network serves all its figures."
         )
     return given
