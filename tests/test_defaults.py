@@ -86,7 +86,7 @@ def test_a_default_on_a_folder_is_an_absolute_path(tmp_path, monkeypatch):
         (
             {"model": "vae_conv", "data": "digit-scenes"},
             "^vae_conv is a model for reconstruction, and digit-scenes a data set for segmentation; for digit-scenes "
-            "take one of the models fcn8_small, .*, or for vae_conv one of the data sets mnist, .*, folder:PATH.$",
+            "are fcn8_small, .*, and data sets for vae_conv are mnist, .*, folder:PATH.$",
         ),
         ({"task": "detection"}, f"^no task 'detection'.* The tasks are: {', '.join(TASKS)}.$"),
         ({"model": "konvnet"}, r"^no model 'konvnet'\. Did you mean convnet\?"),

@@ -162,7 +162,7 @@ def test_all_mirrors_down(mirror, tmp_path):
     assert str(caught.value) == (
         "could not download digits.gz: 127.0.0.1:9 could not be reached (ConnectionError); "
         f"{mirror.url[7:-1]} answered 503 Service Unavailable. "
-        f"Check the connection and try again, or put it into {tmp_path}."
+        f"Check the connection and try again, or put the file into {tmp_path}."
     )
     assert names(tmp_path) == []
 
@@ -243,7 +243,7 @@ def test_waiting_for_another_process_is_said(tmp_path, monkeypatch):
     with one_process_at_a_time(tmp_path):
         thread = threading.Thread(target=wait)
         thread.start()
-        waits = f"waiting for another process that is at work in {tmp_path}; Ctrl-C ends the wait"
+        waits = f"waiting for another process that is working in {tmp_path}; press Ctrl-C to stop waiting"
         assert said.get(timeout=20) == waits
         assert said.empty()
     assert said.get(timeout=20) == "in"

@@ -49,7 +49,7 @@ def texts(drawing):
 
 def test_without_a_display_it_is_said_how_a_picture_is_saved(explanation, capsys):
     drawing = explanation.show()
-    assert "no display here: write the picture with .save('picture.png')" in capsys.readouterr().err
+    assert "there is no display; save the picture with .save('picture.png')" in capsys.readouterr().err
     assert "in 3 images" in repr(drawing)
 
 
@@ -213,5 +213,5 @@ def test_points_carry_the_images_names_while_there_are_few(embedding):
 
 
 def test_names_that_do_not_fit_the_points_are_refused(embedding):
-    with pytest.raises(InputError, match="got 2 names, expected 30, a name for each point"):
+    with pytest.raises(InputError, match="got 2 names, expected 30, one for each point"):
         embedding.show(names=["a.jpg", "b.jpg"])

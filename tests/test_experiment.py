@@ -84,7 +84,7 @@ def test_a_size_that_the_model_cannot_have_is_told_before_the_data_are_made(tiny
     with pytest.raises(InputError, match="image_size is 100, expected a multiple of 32"):
         build(resolve(wrong))
     assert not (tiny_voc_aug.data_root / "cache").exists()
-    with pytest.raises(InputError, match="image_size is 96, expected a multiple of 64, which 7 levels halve"):
+    with pytest.raises(InputError, match="image_size is 96, expected a multiple of 64, for 7 levels that halve it"):
         build(resolve(replace(wrong, model="unet_small", model_options=("filters=1,1,1,1,1,1,1",), image_size=None)))
     assert not (tiny_voc_aug.data_root / "cache").exists()
 

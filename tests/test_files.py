@@ -62,7 +62,7 @@ def test_a_full_disk_is_one_sentence_and_the_old_file_stays(tmp_path, monkeypatc
 
     place = {"touch": "pathlib.Path.touch", "write": "pathlib.Path.write_text", "fsync": "os.fsync"}
     monkeypatch.setattr(place.get(at, "pathlib.Path.replace"), full)
-    with pytest.raises(WriteError, match=r"cannot write .*a\.json \(No space left on device\); make room, or give"):
+    with pytest.raises(WriteError, match=r"cannot write .*a\.json \(No space left on device\); free some space"):
         write_json(tmp_path / "a.json", {"a": 2})
     monkeypatch.undo()
     assert read_json(tmp_path / "a.json") == {"a": 1}
@@ -80,7 +80,7 @@ def test_a_full_disk_is_one_sentence_and_the_old_file_stays(tmp_path, monkeypatc
         ('{"\\udfff": 1}', "half a character"),
         ('{"a": NaN}', "NaN is no number"),
         ('{"a": -Infinity}', "-Infinity is no number"),
-        ('{"a": 1e999}', "too large a number"),
+        ('{"a": 1e999}', "the number .* is too large"),
         ("", "Expecting value"),
         ('{"a": 1} {}', "Extra data"),
     ],

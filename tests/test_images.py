@@ -77,7 +77,7 @@ def test_images_of_every_kind_pass():
     [
         (None, "model is of type NoneType, expected a torch.nn.Module"),
         (torch.relu, "model is of type builtin_function_or_method, expected"),
-        (torch.export.export(nn.Linear(2, 2), (torch.zeros(1, 2),)), "expected a .*; of an exported program take"),
+        (torch.export.export(nn.Linear(2, 2), (torch.zeros(1, 2),)), "expected a .*; for an exported program, pass"),
     ],
 )
 @pytest.mark.usefixtures("unchecked")

@@ -61,7 +61,7 @@ def test_the_bootstrap_agrees_with_a_plain_one_and_with_the_normal_interval():
 
 @pytest.mark.parametrize("values", [np.zeros(0), np.array([1.0, np.nan])])
 def test_the_bootstrap_needs_finite_values(values):
-    with pytest.raises(InputError, match=r"expected at least one, all of them finite"):
+    with pytest.raises(InputError, match=r"expected at least one, and only finite ones"):
         bootstrap_ci(values, seed=0)
 
 
@@ -137,12 +137,12 @@ def test_differences_without_spread_show_nothing():
 
 @pytest.mark.parametrize(("first", "second"), [([1.0], [2.0]), ([], []), ([1.0, 2.0], [1.0])])
 def test_too_few_pairs(first, second):
-    with pytest.raises(InputError, match="expected as many of each and at least 2: train with more seeds"):
+    with pytest.raises(InputError, match="expected the same number of each, at least 2; train with more seeds"):
         paired_t(first, second)
 
 
 def test_a_figure_that_is_no_number():
-    with pytest.raises(InputError, match="a figure that is not finite"):
+    with pytest.raises(InputError, match="a value that is not finite"):
         paired_t([1.0, math.nan], [1.0, 2.0])
 
 

@@ -75,7 +75,9 @@ def test_labels_of_pixels_are_a_segmentation(images):
     masks[0, 1] = 256  # which a uint8 would make 0
     with pytest.raises(InputError, match="labels run from 0 to 256, expected 0 to 2"):
         Subject(Pixels(), images, labels=masks)
-    with pytest.raises(InputError, match=r"gives a tensor of shape \(1, 3\) for an image, expected a score for each"):
+    with pytest.raises(
+        InputError, match=r"gives a tensor of shape \(1, 3\) for an image, but segmentation needs a score"
+    ):
         Subject(TinyNet(), images, labels=masks)
 
 
@@ -114,11 +116,11 @@ def test_a_map_of_a_file_is_a_subject_too(images, tmp_path):
         ({"labels": [0.0, 1.0, 0.7] * 3}, r"labels are float64, expected whole numbers, each the index of a class"),
         ({"labels": ["cat", "dog", "owl"] * 3}, r"labels are <U3, expected whole numbers"),
         ({"labels": [True, False, True] * 3}, r"labels are bool, expected whole numbers"),
-        ({"classes": ("cat", "dog")}, r"tells 3 classes apart, and there are 2 names of classes \(cat, dog\)"),
-        ({"classes": ("cat", "dog", "owl", "ant")}, r"tells 3 classes apart, and there are 4 names"),
-        ({"classes": ("cat", "cat", "owl")}, r"two classes have one name among cat, cat, owl"),
+        ({"classes": ("cat", "dog")}, r"has 3 classes, but there are 2 class names \(cat, dog\)"),
+        ({"classes": ("cat", "dog", "owl", "ant")}, r"has 3 classes, but there are 4 class names"),
+        ({"classes": ("cat", "cat", "owl")}, r"two classes have the same name in cat, cat, owl"),
         ({"task": "detection"}, r"no task 'detection'\. .*The tasks are: classification, segmentation, "),
-        ({"task": "segmentation", "labels": [0] * 9}, r"labels have 1 dimensions, and segmentation learns from others"),
+        ({"task": "segmentation", "labels": [0] * 9}, r"labels have 1 dimensions, but segmentation needs other labels"),
         ({"task": "segmentation"}, r"gives a tensor of shape \(1, 3\) .* as segmentation has"),
     ],
 )
@@ -132,7 +134,7 @@ def test_what_does_not_fit_is_refused_in_a_sentence(images, given, message):
     ("wrong", "message"),
     [
         (np.zeros((3, 8, 8), np.uint8), r"images has shape \(3, 8, 8\), expected \(n, channel, height, width\)"),
-        (np.zeros((0, 3, 8, 8), np.uint8), "there is nothing in it; pass at least one image"),
+        (np.zeros((0, 3, 8, 8), np.uint8), "so it is empty; pass at least one image"),
         (np.zeros((2, 3, 8, 8), np.int64), "images has dtype int64, expected uint8"),
         ([[1]], "images is a list, expected a tensor or NumPy array"),
         (np.zeros((2, 1, 8, 8), np.uint8), r"TinyNet takes images of 3 channels"),
@@ -162,7 +164,7 @@ def test_what_is_no_network_is_refused(images, tmp_path):
         def forward(self, x):
             return x, x
 
-    with pytest.raises(InputError, match="the model gives a tuple for an image, expected a score for each class"):
+    with pytest.raises(InputError, match="the model gives a tuple for an image, but classification needs a score"):
         Subject(Two(), images)
 
 
@@ -206,7 +208,7 @@ def test_class_folders_are_matched_to_names_that_are_given(tmp_path):
 def test_a_class_folder_may_be_empty_but_not_missing(tmp_path):
     write_images(tmp_path / "cat", 1)
     write_images(tmp_path / "owl", 1)
-    with pytest.raises(InputError, match=r"tells 3 classes apart, and there are 2 names of classes \(cat, owl\)"):
+    with pytest.raises(InputError, match=r"has 3 classes, but there are 2 class names \(cat, owl\)"):
         Subject(TinyNet(), tmp_path, size=9)
     (tmp_path / "dog").mkdir()
     assert Subject(TinyNet(), tmp_path, size=9).part("test").targets.tolist() == [0, 2]
@@ -434,7 +436,10 @@ def test_a_network_that_gives_images_alone_is_measured_explained_and_reported(im
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (TinyNet(), r"gives a tensor of shape \(1, 3\) for an image of shape \(1, 3, 12, 10\), expected an image of"),
+        (
+            TinyNet(),
+            r"gives a tensor of shape \(1, 3\) for an image of shape \(1, 3, 12, 10\), but reconstruction",
+        ),
         (nn.Conv2d(3, 3, 3), r"gives a tensor of shape \(1, 3, 10, 8\) for an image of shape \(1, 3, 12, 10\)"),
         (nn.LSTM(10, 10), r"LSTM fails on images|gives a tuple for an image"),
     ],

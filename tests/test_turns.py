@@ -165,7 +165,7 @@ def test_two_calls_that_wait_for_each_other_are_refused_instead_of_hanging():
     for thread in threads:
         thread.join(5)
     assert sorted(ends)[0] == "through"
-    assert "two threads each work on a model that the other one needs" in sorted(ends)[1]
+    assert "two threads each use a model that the other one needs" in sorted(ends)[1]
 
 
 def test_an_abandoned_generator_holds_nobody_up():

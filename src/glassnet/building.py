@@ -112,7 +112,7 @@ def count_scores(model: nn.Module, image: Tensor, task: Task) -> int:
     dims = 4 if task.target_dimensions == 3 else 2
     if not isinstance(output, Tensor) or output.ndim != dims or len(output) != 1:
         raise InputError(
-            f"the model gives {_described(output)} for an image, expected a score for each class, as {task.name} has."
+            f"the model gives {_described(output)} for an image, but {task.name} needs a score for each class."
         )
     return int(output.shape[1])
 
@@ -129,8 +129,8 @@ def check_images_given_back(model: nn.Module, image: Tensor, task: Task) -> None
     if not isinstance(given, Tensor) or given.shape != image.shape:
         got = _described(output if given is None else given)
         raise InputError(
-            f"the model gives {got} for an image of shape {tuple(image.shape)}, expected an image of that shape, as "
-            f"{task.name} has."
+            f"the model gives {got} for an image of shape {tuple(image.shape)}, but {task.name} needs an image of the "
+            "same shape."
         )
 
 
@@ -189,11 +189,13 @@ def low_res_size(settings: ResolvedSettings, description: Mapping[str, Any]) -> 
             f"{description['name']} is a network given by reference; leave it out."
         )
     if settings.low_res_size is not None and settings.low_res_size >= whole:
-        raise InputError(f"--low-res-size is {settings.low_res_size}, expected less than the images' {whole} pixels.")
+        raise InputError(
+            f"--low-res-size is {settings.low_res_size}, expected less than the image size of {whole} pixels."
+        )
     choices = (
         [settings.low_res_size] if settings.low_res_size else list(range(whole * 2 // 3, (whole + 1) // 2 - 1, -1))
     )
-    problem = f"{whole} pixels have no smaller size."
+    problem = f"there is no smaller size than {whole} pixels."
     for size in choices:
         try:
             with torch.device("meta"):
@@ -202,4 +204,6 @@ def low_res_size(settings: ResolvedSettings, description: Mapping[str, Any]) -> 
             problem = str(error)
         else:
             return size
-    raise InputError(f"the smaller images of --low-res-epochs do not fit: {problem} Give a --low-res-size that does.")
+    raise InputError(
+        f"the model cannot take the smaller images of --low-res-epochs: {problem} Give a --low-res-size that fits."
+    )

@@ -66,7 +66,7 @@ def _recipe_of(names: Mapping[str, Any], settings: TrainSettings) -> dict[str, A
             recipe |= {"epochs": FINE_TUNING_EPOCHS, "steps": FINE_TUNING_STEPS}
     elif is_reference(name) and settings.backbone_rate is None:
         say_once(
-            f"{name} is trained as if its weights were random; if its code loads pretrained ones, give "
+            f"{name} is trained as if its weights were random; if its code loads pretrained weights, give "
             f"--backbone-rate 0.1 and --learning-rate {FINE_TUNING['learning_rate']}."
         )
     size = _probed_size(settings.model_options) if at_once else getattr(model, "pretrained_pixels", None)
@@ -90,7 +90,8 @@ def _fitted_at_once(settings: TrainSettings, model: str) -> dict[str, Any]:
     if given and not isinstance(settings, ResolvedSettings):
         options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         say_once(
-            f"{model} is fitted at once, not step by step: {options} {'is' if len(given) < 2 else 'are'} of no use."
+            f"{model} is fitted in one go, not step by step, so {options} {'has' if len(given) < 2 else 'have'} no "
+            "effect."
         )
     return _AT_ONCE
 
@@ -164,8 +165,8 @@ def _require_fit(settings: TrainSettings, task: str, learnable: tuple[str, ...])
         )
     models = _listed(dict.fromkeys(name for one in learnable for name in models_for(one)))
     raise InputError(
-        f"{settings.model} is a model for {task}, and {settings.data} a data set for {kinds}; for {settings.data} "
-        f"take one of the models {models}, or for {settings.model} one of the data sets {fitting}."
+        f"{settings.model} is a model for {task}, but {settings.data} is a data set for {kinds}; models for "
+        f"{settings.data} are {models}, and data sets for {settings.model} are {fitting}."
     )
 
 

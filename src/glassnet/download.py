@@ -94,7 +94,7 @@ def _fetch(file: RemoteFile, mirrors: Sequence[str], folder: Path) -> None:
             failures.append(f"{urlsplit(mirror).netloc} {error}")
     raise WorkError(
         f"could not download {file.name}: {'; '.join(failures)}. "
-        f"Check the connection and try again, or put it into {folder}."
+        f"Check the connection and try again, or put the file into {folder}."
     )
 
 
@@ -210,7 +210,7 @@ def one_process_at_a_time(folder: Path) -> Iterator[None]:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                say(f"waiting for another process that is at work in {folder}; Ctrl-C ends the wait")
+                say(f"waiting for another process that is working in {folder}; press Ctrl-C to stop waiting")
                 fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:

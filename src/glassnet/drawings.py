@@ -38,11 +38,11 @@ DPI_OF_A_CELL = 96
 class Drawing:
     """A picture of a result.
 
-    A notebook shows it where it is the value of a cell; `save` writes it; `figure` is matplotlib's.
+    A notebook shows it if it is the value of a cell; `save` writes it to a file.
 
     Attributes:
-        figure: The matplotlib figure, to be changed at will.
-        title: What it shows, in a sentence.
+        figure: The matplotlib figure, which you may change.
+        title: What it shows, in one sentence.
     """
 
     def __init__(self, figure: Figure, title: str) -> None:
@@ -65,29 +65,29 @@ class Drawing:
         return f'<img alt="{html.escape(self.title)}" src="data:image/png;base64,{picture}">'
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write it as .png, .svg or .pdf, by the path's ending, whole or not at all.
+        """Write the picture as .png, .svg or .pdf, according to the ending of the path.
 
         Raises:
-            InputError: The ending is another, or nothing can be written there.
+            InputError: The path has another ending, or cannot be written.
         """
         target, ending = Path(path), Path(path).suffix.lower().removeprefix(".")
         if ending not in FORMATS:
-            raise InputError(f"the path is {target}, expected one that ends in .png, .svg or .pdf; give it an ending.")
+            raise InputError(f"the path is {target}, expected one that ends in .png, .svg or .pdf.")
         metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(ending)
         with atomic(writable_target(target, "the path")) as temporary:
             self.figure.savefig(temporary, format=ending, dpi=DPI, metadata=metadata)
         return target
 
     def show(self) -> Drawing:
-        """Open it in a window where there is a display and no notebook; where there is neither, say how to save it.
+        """Open the picture in a window; without a display or notebook, print how to save it.
 
         Returns:
-            Itself, which a notebook shows.
+            The drawing itself, which a notebook shows.
         """
         if in_notebook():
             return self
         if not has_display():
-            say("no display here: write the picture with .save('picture.png'), or as .svg or .pdf.")
+            say("there is no display; save the picture with .save('picture.png'), or as .svg or .pdf.")
             return self
         from PIL import Image
 
@@ -117,17 +117,17 @@ def draw_explanation(
     most: int = 8,
     nth: int = 0,
 ) -> Drawing:
-    """Draw images beside their maps: a column a layer, a row a method.
+    """Draw images next to their maps: one column per layer, one row per method.
 
     Args:
         explanation: What `explain` returned.
-        images: The images explained, in the same order; those that `explain` was given if not given.
-        methods: The methods to draw; all if not given.
-        layers: The layers to draw; all if not given.
-        names: What each image is called.
-        classes: Names of the classes by index; those that the model says if not given.
-        most: Images to draw, from the first.
-        nth: Which of an image's classes, where several an image were explained.
+        images: The explained images, in the same order; by default those passed to `explain`.
+        methods: The methods to draw; all by default.
+        layers: The layers to draw; all by default.
+        names: Name of each image.
+        classes: Names of the classes by index; by default those that the model provides.
+        most: Number of images to draw, from the first.
+        nth: Which class to draw, if several classes per image were explained.
 
     Raises:
         InputError: There are no images, they do not fit, or a method or layer is not in the explanation.
@@ -155,14 +155,14 @@ def draw_embedding(
     """Draw the points of an embedding, each in the colour of its class.
 
     Args:
-        embedding: What `embed` returned, of 2 or 3 dimensions.
-        labels: Class index of each point; all points have one colour if not given.
+        embedding: What `embed` returned, with 2 or 3 dimensions.
+        labels: Class index of each point; without labels all points have the same colour.
         classes: Names of the classes by index.
-        names: Name of each point, as `read_images` gives them; written at the points while there are at most 30.
-        title: The figure's heading.
+        names: Name of each point, as returned by `read_images`; shown next to the points if there are at most 30.
+        title: The figure's title.
 
     Raises:
-        InputError: The points have other than 2 or 3 dimensions, or the labels or names do not fit them.
+        InputError: The points do not have 2 or 3 dimensions, or the labels or names do not fit them.
     """
     if embedding.dims not in (2, 3):
         raise InputError(f"the points have {embedding.dims} dimensions, expected 2 or 3 to draw; embed with dims=2.")
@@ -183,7 +183,7 @@ def _checked_names(names: Sequence[str] | None, points: int) -> list[str] | None
     if names is None:
         return None
     if isinstance(names, str) or len(names) != points:
-        raise InputError(f"got {len(names)} names, expected {points}, a name for each point.")
+        raise InputError(f"got {len(names)} names, expected {points}, one for each point.")
     return [str(name) for name in names] if points <= MOST_NAMES else None
 
 
@@ -191,8 +191,8 @@ def _checked_labels(labels: Any, points: int) -> Integer[np.ndarray, " n"]:
     known = np.asarray(labels.cpu() if hasattr(labels, "cpu") else labels)
     if known.shape != (points,) or known.dtype.kind not in "iu" or known.min() < 0:
         raise InputError(
-            f"labels have shape {known.shape} and type {known.dtype}, expected ({points},), the index of a class for "
-            "each point."
+            f"labels have shape {known.shape} and type {known.dtype}, expected whole numbers of shape ({points},), one "
+            "class index per point."
         )
     return known
 

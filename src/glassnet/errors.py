@@ -67,7 +67,7 @@ def checked_integer(name: str, value: Any, *, least: int | None = None, most: in
         InputError: It is no whole number, or one of another type, as 2.0 and True, or out of its range.
     """
     if not is_integer(value):
-        raise InputError(f"{name} is {value!r}, expected a whole number, as {max(2, least or 0)}.")
+        raise InputError(f"{name} is {value!r}, expected a whole number, such as {max(2, least or 0)}.")
     number = int(value)
     if (least is not None and number < least) or (most is not None and number > most):
         bounds = f"at least {least}" if most is None else f"{least} to {most}"
@@ -82,5 +82,5 @@ def checked_number(name: str, value: Any) -> float:
         InputError: It is no real number.
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise InputError(f"{name} is {value!r}, expected a number, as 2.5.")
+        raise InputError(f"{name} is {value!r}, expected a number, such as 2.5.")
     return float(value)

@@ -171,11 +171,11 @@ class Questions:
         return glassnet.evaluate(self, **options)
 
     def features(self: Any, layer: str | nn.Module, **options: Any) -> Any:
-        """Return the features of a layer, a row an image; see `glassnet.analyse`."""
+        """Return the features of a layer, one row per image; see `glassnet.analyse`."""
         return glassnet.analyse(self, "features", layer=layer, **options)
 
     def embed(self: Any, layer: str | nn.Module, **options: Any) -> Any:
-        """Draw the features of a layer as points, and measure the picture; see `glassnet.analyse`."""
+        """Embed the features of a layer as points, and measure the embedding; see `glassnet.analyse`."""
         return glassnet.analyse(self, "embedding", layer=layer, **options)
 
     def explain(self: Any, **options: Any) -> Any:
@@ -183,11 +183,11 @@ class Questions:
         return glassnet.analyse(self, "attribution", **options)
 
     def channels(self: Any, **options: Any) -> Any:
-        """Tell what the channels of the layers have learned; see `glassnet.analyse`."""
+        """Measure what the channels of the layers have learned; see `glassnet.analyse`."""
         return glassnet.analyse(self, "channels", **options)
 
     def explore(self: Any, **options: Any) -> Any:
-        """Show it in a page of the browser; see `glassnet.explore`."""
+        """Open the explorer in the browser; see `glassnet.explore`."""
         return glassnet.explore(self, **options)
 
     def report(self: Any, **options: Any) -> Any:
@@ -200,7 +200,7 @@ class Run(RunDirectory, Questions):
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Self:
-        """Open a finished run; settings that it holds under an old name get that of today.
+        """Open a finished run; settings with an old name get today's name.
 
         Raises:
             InputError: There is no finished run, it is damaged, or a newer glassnet wrote it.
@@ -311,8 +311,8 @@ class Run(RunDirectory, Questions):
         if not changed:
             return ""
         sentence = (
-            f"the data of {self.name} have changed since the training: {', '.join(changed)}; what is measured is of "
-            "the data as they are now, and the model may have learned from images that are test images now."
+            f"the data of {self.name} have changed since the training: {', '.join(changed)}. Results are for the data "
+            "as they are now, and the model may have been trained on images that are now test images."
         )
         say_once(sentence)
         return sentence

@@ -86,7 +86,7 @@ def atomic(path: Path) -> Iterator[Path]:
 def cannot_write(path: Path, error: OSError) -> WriteError:
     """Build the error for a file that the disk refuses."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    todo = "make room, or give another place" if full else "give another place or make room"
+    todo = "free some space, or choose another place" if full else "choose another place, or free some space"
     return WriteError(f"cannot write {path} ({error.strerror or error})", todo)
 
 
@@ -122,14 +122,12 @@ def writable_target(
         kind = None
     except (OSError, ValueError) as error:  # a loop of links, a file as a folder, a name too long, a zero byte
         reason = getattr(error, "strerror", None) or error
-        raise InputError(
-            f"{option} is {path}, where nothing can be written ({reason}); give another {expected}."
-        ) from None
+        raise InputError(f"{option} is {path}, which cannot be written ({reason}); give another {expected}.") from None
     if kind not in (None, stat.S_IFDIR if folder else stat.S_IFREG):
-        raise InputError(f"{option} is {path}, which is {_KINDS.get(kind, 'no file')}; expected a {expected}.")
+        raise InputError(f"{option} is {path}, which is {_KINDS.get(kind, 'not a file')}; expected a {expected}.")
     require_apart(path, option, expected)
     if not (read_only or may_write(path if folder else path.parent)):
-        raise InputError(f"{option} is {path}, where you may not write; give another {expected}.")
+        raise InputError(f"{option} is {path}, which you may not write to; give another {expected}.")
     return path
 
 
@@ -158,7 +156,7 @@ def regular(path: Path) -> Path:
     with contextlib.suppress(FileNotFoundError):
         kind = stat.S_IFMT(path.stat().st_mode)
         if kind != stat.S_IFREG:
-            what = _KINDS.get(kind, "no file")
+            what = _KINDS.get(kind, "not a file")
             raise InputError(f"{path} is damaged (it is {what}, expected a file); restore it or make it again.")
     return path
 
@@ -213,13 +211,13 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number of JSON")
+    raise ValueError(f"{constant} is not a JSON number")
 
 
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError(f"{text[:20]} is too large a number")
+        raise ValueError(f"the number {text[:20]} is too large")
     return value
 
 

@@ -69,7 +69,7 @@ def check_images(images: Images | ImageRows, batch_size: int) -> None:
     if images.ndim != 4:
         raise InputError(f"images has shape {tuple(images.shape)}, expected (n, channel, height, width).")
     if 0 in images.shape:
-        raise InputError(f"images has shape {tuple(images.shape)}: there is nothing in it; pass at least one image.")
+        raise InputError(f"images has shape {tuple(images.shape)}, so it is empty; pass at least one image.")
     kind = images.dtype.name if isinstance(images, np.ndarray) else str(images.dtype).removeprefix("torch.")
     if kind != "uint8" and "float" not in kind:
         raise InputError(f"images has dtype {kind}, expected uint8 (0 to 255) or float (0 to 1).")
@@ -132,7 +132,7 @@ def check_module(model: object) -> None:
     if not isinstance(model, nn.Module):
         kind, hint = type(model).__name__, ""
         if callable(getattr(model, "module", None)):
-            hint = "; of an exported program take program.module()"
+            hint = "; for an exported program, pass program.module()"
         raise InputError(f"model is of type {kind}, expected a torch.nn.Module{hint}.")
 
 

@@ -39,7 +39,7 @@ def wilson_interval(correct: int, total: int, *, confidence: float = 0.95) -> In
     from scipy.stats import binomtest  # half a second to import
 
     if total < 1 or not 0 <= correct <= total:
-        raise InputError(f"got {correct} correct of {total}, expected 0 to total correct of at least 1.")
+        raise InputError(f"got {correct} correct of {total}, expected 0 to total, and a total of at least 1.")
     if not 0 < confidence < 1:
         raise InputError(f"confidence is {confidence}, expected a share above 0 and below 1.")
     bounds = binomtest(correct, total).proportion_ci(confidence, method="wilson")
@@ -61,7 +61,7 @@ def bootstrap_ci(values: Float64[np.ndarray, " n"], *, seed: int, draws: int = D
         InputError: There is no value, or one is not finite.
     """
     if not len(values) or not np.isfinite(values).all():
-        raise InputError(f"the bootstrap got {len(values)} values, expected at least one, all of them finite.")
+        raise InputError(f"the bootstrap got {len(values)} values, expected at least one, and only finite ones.")
     distinct, counts = np.unique(values, return_counts=True)
     n, rng = len(values), np.random.default_rng(seed)
     if len(distinct) * _COUNTED <= n:
@@ -148,12 +148,12 @@ def paired_t(first: Sequence[float], second: Sequence[float]) -> PairedDifferenc
 
     if len(first) != len(second) or len(first) < 2:
         raise InputError(
-            f"a paired test got {len(first)} and {len(second)} figures, expected as many of each and at least 2: "
+            f"a paired test got {len(first)} and {len(second)} values, expected the same number of each, at least 2; "
             "train with more seeds."
         )
     pair = np.asarray([first, second], dtype=np.float64)
     if not np.isfinite(pair).all():
-        raise InputError("a paired test got a figure that is not finite, expected finite numbers.")
+        raise InputError("a paired test got a value that is not finite, expected finite numbers.")
     differences = pair[0] - pair[1]
     mean, count = float(differences.mean()), len(differences)
     # Differences that are equal but for rounding would give a t of some 1e16.

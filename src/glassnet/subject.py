@@ -110,7 +110,10 @@ class Subject(Questions, Shown):
         if kind not in TASKS:
             raise unknown_name("task", kind, TASKS, noun="tasks")
         if targets is not None and TASKS[kind].target_dimensions not in (0, targets.ndim):
-            raise InputError(f"labels have {targets.ndim} dimensions, and {kind} learns from others; leave task out.")
+            raise InputError(
+                f"labels have {targets.ndim} dimensions, but {kind} needs other labels; leave task out, so that it "
+                "follows from the labels."
+            )
         whole = checked_split(pixels, targets, names)
         self._model_name = model_name or (type(model).__name__ if reference is None else reference.name)
         self._reference = None if reference is None else reference.record
@@ -297,8 +300,8 @@ def _usual_task(dimensions: int) -> str:
         if task.target_dimensions == dimensions:
             return name
     raise InputError(
-        f"labels have {dimensions} dimensions; expected (n,), a class an image; (n, labels), 1 for each that an image "
-        "has; or (n, height, width), a class a pixel."
+        f"labels have {dimensions} dimensions, expected (n,), one class per image; (n, labels), 1 for each label of an "
+        "image; or (n, height, width), one class per pixel."
     )
 
 
@@ -324,14 +327,16 @@ def _classes(
         InputError: The model cannot take the images, or tells another number of classes apart.
     """
     if names is not None and len(set(names)) < len(names):
-        raise InputError(f"two classes have one name among {', '.join(map(str, names))}; give each its own.")
+        raise InputError(
+            f"two classes have the same name in {', '.join(map(str, names))}; give each class its own name."
+        )
     if task.compares_classes:
         scores = count_scores(model, split.take(slice(0, 1))[0], task)
         if names is not None and len(names) != scores:
             raise InputError(
-                f"the model tells {scores} classes apart, and there are {len(names)} names of classes "
-                f"({', '.join(map(str, names[:10]))}); give the names of all its outputs, in order, as "
-                "classes=[...], or a folder with a sub-folder for each."
+                f"the model has {scores} classes, but there are {len(names)} class names "
+                f"({', '.join(map(str, names[:10]))}); give the names of all its outputs, in order, as classes=[...], "
+                "or a folder with a sub-folder for each class."
             )
     else:  # a reconstruction has no scores of classes
         check_images_given_back(model, split.take(slice(0, 1))[0], task)

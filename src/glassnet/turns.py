@@ -37,8 +37,8 @@ class _Turns:
                 while blockers := self._blockers(thread):
                     if thread in self._all_waited_for(blockers):
                         raise WorkError(
-                            "two threads each work on a model that the other one needs, as where the target of one "
-                            "call runs the model of the other; make one call after the other."
+                            "two threads each use a model that the other one needs, for example because the target of "
+                            "one call runs the model of the other; make one call after the other."
                         )
                     self._changed.wait()
             finally:

@@ -175,7 +175,7 @@ def test_a_figure_that_fails_leaves_no_entry(subject):
 def test_a_damaged_entry_is_named(subject):
     entry = analyse(subject, "features", layer="fc1").entry
     (entry.path / "arrays.npz").unlink()
-    with pytest.raises(InputError, match=r"fc1/analysis\.json is damaged \(there is no array features"):
+    with pytest.raises(InputError, match=r"fc1/analysis\.json is damaged \(array features is missing"):
         analyse(subject, "features", layer="fc1")
     (entry.path / "arrays.npz").write_bytes(b"nonsense")
     with pytest.raises(InputError, match=r"fc1/arrays\.npz is damaged .* --remove features/fc1` and make it again"):
@@ -258,7 +258,7 @@ def test_a_module_of_a_copy_is_known_by_its_weights_or_refused(subject):
     other = copying.deepcopy(subject.model())
     assert subject.explain(images="first:2", layers=other.conv2).request.layers == ("conv2",)
     other.conv2.weight.data += 1
-    with pytest.raises(InputError, match=r"layers holds a Conv2d that is not in this TinyNet; pass one of this very"):
+    with pytest.raises(InputError, match=r"layers holds a Conv2d that is not in this TinyNet; pass a module of this"):
         subject.explain(layers=[other.conv2])
     with pytest.raises(InputError, match=r"layers holds a ReLU that is not in this TinyNet"):
         subject.explain(layers=[other.relu])

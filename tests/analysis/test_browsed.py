@@ -114,7 +114,7 @@ def test_one_that_is_removed_meanwhile_is_said(subject, browsed):
         return KINDS["attribution"].plots(subject, browsed.request, browsed.result, Context())
 
     kind = dataclasses.replace(KINDS["attribution"], plots=remove)
-    with pytest.raises(InputError, match="see whether it was removed"):
+    with pytest.raises(InputError, match="check whether the folder was removed"):
         base_module.get(kind, subject, browsed.request)
 
 

@@ -139,6 +139,6 @@ def test_what_is_read_is_a_file(special, tmp_path):
 def test_a_place_that_may_only_be_read_is_refused_before_any_work(tmp_path, monkeypatch):
     monkeypatch.setattr("os.access", lambda path, _mode: Path(path) != tmp_path)  # root may write anywhere
     for path, folder in ((tmp_path / "page.html", False), (tmp_path / "new" / "page.html", False), (tmp_path, True)):
-        with pytest.raises(InputError, match=r"--out is .*, where you may not write; give another (file|folder)\."):
+        with pytest.raises(InputError, match=r"--out is .*, which you may not write to; give another (file|folder)\."):
             writable_target(path, folder=folder)
         assert writable_target(path, folder=folder, read_only=True) == path

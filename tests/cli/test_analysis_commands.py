@@ -194,7 +194,7 @@ def test_analyses_are_listed_renamed_and_removed(capsys, copy):
         (["RUN", "--remove", "tset"], "no analysis 'tset' in"),
         (["RUN", "--remove", "tset"], "The analyses are: evaluation/test."),
         (["RUN", "--rename", "test", "../up"], "'../up' cannot name an analysis, expected up to 100 letters"),
-        (["RUN", "--rename", "test", "test"], "evaluation/test exists already in"),
+        (["RUN", "--rename", "test", "test"], "evaluation/test already exists in"),
         (["RUN", "--remove", "test", "--rename", "test", "new"], "--remove and --rename cannot be given together"),
     ],
 )

@@ -201,7 +201,7 @@ def test_help_tells_units_and_defaults(capsys, name):
         (["models", "--figure", "net.png"], "--model-options and --figure need a model"),
         (["train", "--seed", "1" + "0" * 30], "--seed is 1000000000000000000000000000000, expected 0 or more"),
         (["train", "--learning-rate", "inf"], "--learning-rate is inf, expected a finite number above 0."),
-        (["train", "--batch-size", "1"], "a batch has 1 images for 1 processes; expected at least 2 for each"),
+        (["train", "--batch-size", "1"], "a batch has 1 images for 1 processes, expected at least 2 images per"),
         (["data", "fetch", "mnits"], "no data set 'mnits'."),
         (["eval", "/nowhere/at/all"], "no run at /nowhere/at/all: expected a run directory"),
         (["report", "/"], "/ has no run.json"),

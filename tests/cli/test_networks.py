@@ -192,7 +192,7 @@ def test_a_model_by_name_has_a_report(capsys, place):
         (["explain", "vgg_small", *SIZE], "vgg_small is a network without a run, so it needs images"),
         (["eval", "net.py:make", "--data", "folder:none"], "none does not exist; expected an image file or a folder"),
         (["explain", "net.py:make", "--images", "missing.jpg"], "missing.jpg does not exist; expected an image file"),
-        (["eval", "net.py:ten", *DATA, *SIZE], "tells 10 classes apart, and there are 2 names"),
+        (["eval", "net.py:ten", *DATA, *SIZE], "has 10 classes, but there are 2 class names"),
         (["eval", "net.py:make", "--data", "folder:plain", *SIZE], "has images without labels, so nothing"),
         (["eval", "net.py:make", *DATA, *SIZE, "--split", "train"], "no training part; leave"),
         (["eval", "net.py:make", *DATA, "--model-options", "a=b"], "--model-options are for models"),

@@ -141,7 +141,7 @@ def test_a_network_that_views_its_maps_is_trained_in_the_order_that_it_needs(cap
     ("words", "message"),
     [
         (["train", "--model", "net.py:two", "--data", "folder:three"], "net:two distinguishes 2 classes, but folder:"),
-        (["train", "--model", "net.pt2", *DATA], "net.pt2 cannot be trained: an exported program stays as it was"),
+        (["train", "--model", "net.pt2", *DATA], "net.pt2 cannot be trained because it is an exported program"),
         (["train", "--model", "net.py", *DATA], "net.py is a Python file; name the function in it that"),
         (["train", "--model", "net.py:make", *DATA, "--model-options", "a=1"], "--model-options are for models given"),
         (["train", "--model", "convnet", *DATA, "--weights", "w.pt"], "--weights is for networks given by reference"),

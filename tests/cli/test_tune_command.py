@@ -88,7 +88,7 @@ def test_a_grid_from_the_command_line(tmp_path, capsys):
     assert "training 1 of 2: filters=2,2,2,2, seed 0" in err
     assert cli.run([*words[:-1], "--epochs", "1"]) == 0
     out, err = capsys.readouterr()
-    assert "2 of 2 trainings are finished already" in err
+    assert "2 of 2 trainings are already finished" in err
     assert f"next: glassnet report {tmp_path / 'grid'}" in out
 
 
@@ -97,7 +97,7 @@ def test_a_grid_from_the_command_line(tmp_path, capsys):
     [
         ([], "--grid is missing, expected at least one axis, as in --grid filters=16,16,16,16 32,32,64,64."),
         (["--grid", "filterz=1"], "no setting or model option 'filterz'. Did you mean filters?"),
-        (["--grid", "0.01"], "--grid got '0.01', expected NAME=VALUE and further values"),
+        (["--grid", "0.01"], "--grid got '0.01', expected NAME=VALUE followed by more values"),
         (
             ["--grid", "epochs=x"],
             "epochs on the grid is 'x', expected a whole number or none.",
