@@ -327,6 +327,11 @@ def test_no_page_scrolls_sideways_on_a_phone_and_what_is_cut_says_so(opened, nam
     )
     assert all(len(set(box)) == 1 for box in boxes)
     assert name == "methods" or any(cut for cut, *_ in boxes)
+    widths = page.evaluate(
+        """() => [...document.querySelectorAll("td:not(.number)")]
+          .filter((e) => e.checkVisibility() && e.textContent.length > 36).map((e) => e.clientWidth)"""
+    )
+    assert min(widths, default=200) > 150  # pixels: a table scrolls before a sentence becomes a column of words
 
 
 @pytest.mark.parametrize("name", ["demo", "sixty"])
