@@ -38,17 +38,18 @@ Part = Literal["train", "test"]
 
 
 class Subject(Questions, Shown):
-    """A model with images, which every analysis takes; a run is one way to get one, an `nn.Module` another.
+    """A model with images, which every analysis takes. It is made from a run, or from an `nn.Module` and images.
 
     Attributes:
         name: What messages and reports call it.
         task: What the model is made for.
         classes: Names of its classes.
-        run: The run that it is of; None for a network that glassnet did not train.
-        store: Keeps the analyses; None where they are only returned.
+        run: The run that it was made from; None for a network that glassnet did not train.
+        store: Where analyses are kept; None if they are only returned.
         labelled: Whether the images have labels, so that right and wrong can be told apart.
-        skip_damaged: Whether image files that cannot be read are left out, not refused.
-        data_changed: How a run's data have changed since the training, in a sentence, once they are read; else empty.
+        skip_damaged: Whether to skip image files that cannot be read, instead of raising an error.
+        data_changed: A sentence that says how a run's data have changed since the training; empty if they have not, or
+            are not read yet.
     """
 
     data_changed, shown_fields = "", ("data", "classes", "labelled", "path")
@@ -71,28 +72,28 @@ class Subject(Questions, Shown):
         """Take a network and images.
 
         Args:
-            model: Any network; it is analysed in evaluation mode, on the device where its weights are, and left as it
-                was found. Or one by reference: "net.py:make", "hf:NAME_OR_FOLDER", "timm:NAME", "net.pt2".
-            images: (n, channel, height, width), uint8 or float as the model takes it; or an image file, or a folder of
-                images or of class folders with images, which are read as squares of `size` pixels; or the test part of
-                "hf:NAME_OR_FOLDER".
-            labels: Class of each image (n,), or 1 for each label that an image has, else 0 (n, labels), or class of
-                each pixel (n, height, width), 255 for none; of a folder of class folders they are the folders. Without
-                labels nothing can be evaluated.
-            classes: Names of the classes by index of the model's outputs; if not given, those of a reference, or those
-                that the model has as its `class_names`, as one with ImageNet's weights, else the class folders in the
-                order of their names, or numbers. Class folders are matched to names as `matched_folders` says.
-            name: What reports call it; `model_name` if not given.
-            model_name: Name of the model; a reference's, or the model's class, if not given.
-            task: Key of TASKS; if not given, the first that learns from such labels, for none classification.
-            size: Height and width that image files are brought to, in pixels; if not given, those that a reference's
-                network was made for, or 224.
-            channels: 3 reads image files in colour, 1 in grey; if not given, those of a reference's network, or 3.
-            skip_damaged: Leave out image files that cannot be read, and say so, instead of refusing them.
-            out: Folder that keeps the analyses, as a run does; if not given, they are returned and not kept.
+            model: Any network, or a reference to one: "net.py:make", "hf:NAME_OR_FOLDER", "timm:NAME", "net.pt2". It is
+                analysed in evaluation mode, on the device where its weights are, and left as it was found.
+            images: (n, channel, height, width), uint8 or float as the model takes it. Or an image file, a folder of
+                images, or a folder of class folders, which are read as squares of `size` pixels. Or
+                "hf:NAME_OR_FOLDER", whose test part is used.
+            labels: Class of each image (n,); or 1 for each label that an image has and 0 otherwise (n, labels); or
+                class of each pixel (n, height, width), 255 for none. For class folders, the folders are the labels.
+                Without labels nothing can be evaluated.
+            classes: Names of the classes by index of the model's outputs. Default: the names of a reference, or the
+                model's own `class_names` (a network with ImageNet's weights has them), else the class folders in
+                alphabetical order, or numbers. `matched_folders` says how class folders are matched to names.
+            name: Name in reports; default: `model_name`.
+            model_name: Name of the model; default: that of the reference, or the model's class.
+            task: Key of TASKS; default: the first task that learns from such labels, or classification without labels.
+            size: Height and width to resize image files to, in pixels; default: those that a reference's network was
+                made for, or 224.
+            channels: 3 reads image files in colour, 1 in grey; default: as a reference's network needs, or 3.
+            skip_damaged: Skip image files that cannot be read and report them, instead of raising an error.
+            out: Folder in which to keep the analyses; without it, they are returned and not kept.
 
         Raises:
-            InputError: Images, labels, classes and the model's outputs do not fit each other, or there are none.
+            InputError: Images, labels, classes and the model's outputs do not fit each other, or there are no images.
         """
         model, reference = _loaded(model, size, channels)
         own = _names_of_outputs(model, reference) if classes is None else None
@@ -131,7 +132,7 @@ class Subject(Questions, Shown):
 
     @classmethod
     def of_run(cls, run: Run | str | Path, *, data_root: Path | None = None, skip_damaged: bool = False) -> Subject:
-        """Return the subject that a run, or the run at a path, is: model, data set, folder for the analyses."""
+        """Make a subject from a run or the path of one: its model, its data set, and its folder for analyses."""
         run = run if isinstance(run, Run) else Run.open(run)
         self = cls.__new__(cls)
         self.name, self.task, self.classes, self.run, self.labelled = run.name, run.task, run.classes, run, True
@@ -150,12 +151,12 @@ class Subject(Questions, Shown):
 
     @property
     def model_name(self) -> str:
-        """Name of the model, as `glassnet models` lists it, or its class."""
+        """Name of the model as `glassnet models` lists it, or the name of its class."""
         return self._model_name if self.run is None else str(self.run.manifest["model"]["name"])
 
     @property
     def reference(self) -> Mapping[str, Any] | None:
-        """Reference of the network, and digests of its source and weights; None for one that came without."""
+        """Reference of the network, with digests of its source and weights; None if it was not given by reference."""
         return self._reference if self.run is None else self.run.manifest["model"].get("reference")
 
     @property
@@ -165,12 +166,12 @@ class Subject(Questions, Shown):
 
     @property
     def settings(self) -> TrainSettings | None:
-        """The settings of the training; None where glassnet did not train the model."""
+        """The settings of the training; None if glassnet did not train the model."""
         return None if self.run is None else self.run.settings
 
     @property
     def seed(self) -> int:
-        """Seed of the training, which noise on the input follows; 0 for a model that glassnet did not train."""
+        """Seed of the training, from which noise on the input is drawn; 0 if glassnet did not train the model."""
         return 0 if self.run is None else self.run.settings.seed
 
     @cached_property
@@ -186,7 +187,7 @@ class Subject(Questions, Shown):
         return dataset
 
     def owns(self, data: str, root: Path | None) -> bool:
-        """Tell whether a name leads to the run's own data set, by whatever path."""
+        """Tell whether a name means the run's own data set, even if the path is written differently."""
         if self.run is None:
             return False
         own, place = find_source(*self.run.source(self._data_root))
@@ -202,7 +203,7 @@ class Subject(Questions, Shown):
         return self.part("test").image_shape
 
     def model(self, device: torch.device | None = None) -> nn.Module:
-        """Return the model in evaluation mode; a run's is loaded onto `device`, once, a user's stays where it is."""
+        """Return the model in evaluation mode; a run's is loaded onto `device` once, your own stays where it is."""
         return self._load_model(device)
 
     def part(self, name: Part) -> Split:
@@ -217,7 +218,7 @@ class Subject(Questions, Shown):
 
     @property
     def weights_digest(self) -> str:
-        """A digest of the model's parameters and buffers; a user's model may be trained on, and is digested anew."""
+        """A digest of the model's parameters and buffers; for your own model, it follows changes of the weights."""
         model = self.model()
         if self.run is None:
             return model_digest(model, f"{type(model).__qualname__} {model}")  # as weights may fit two networks
@@ -227,11 +228,11 @@ class Subject(Questions, Shown):
         return self._digested[0]
 
     def made_of(self, part: Part, *, split: Split | None = None) -> dict[str, Any]:
-        """Return what an analysis of a part is made of: digests by which it is found again.
+        """Return digests of the model, the images and the classes, by which an analysis is found again.
 
         Args:
             part: Part of the images.
-            split: Other images, where it is these that are analysed.
+            split: Other images, if these are analysed instead.
         """
         if split is None:
             digests = self.__dict__.setdefault("_digests", {})

@@ -60,24 +60,24 @@ def analyse(
     figures: bool = True,
     **settings: Any,
 ) -> Analysis:
-    """Return an analysis of a subject: the one that is kept, if there is one of these settings, else a new one.
+    """Return an analysis of a subject. If one with the same settings has been kept, it is not computed again.
 
     Args:
         subject: A `Subject`, a `Run`, or the path of a run.
         kind: Key of KINDS.
-        name: Name of a new entry; short words of its settings if not given.
+        name: Name of a new analysis; by default a short name made from its settings.
         device: Where to compute: "auto", "cpu" or "cuda".
-        data_root: Folder of the data sets; default as when the run was trained.
-        context: What further analyses of the same subject share; made anew if not given.
-        figures: Whether it gets figures; see `get`.
-        settings: Fields of the kind's request, as in layer="fc1" or layers=[model.conv1], and for faithfulness those
+        data_root: Folder that holds the data sets; default: the one used when the run was trained.
+        context: Intermediate results that several analyses of the same subject can share; a new one if not given.
+        figures: Whether to draw figures; see `get`.
+        settings: Fields of the kind's request, as in layer="fc1" or layers=[model.conv1]. For faithfulness, also those
             of its attribution.
 
     Returns:
         The settings, the result, and where it is kept.
 
     Raises:
-        InputError: There is no such kind or setting, or as the kind's `compute` says.
+        InputError: There is no such kind or setting, or for a reason given by the kind's `compute`.
     """
     if kind not in KINDS:
         raise unknown_name("kind of analysis", kind, KINDS, noun="kinds")

@@ -91,14 +91,14 @@ class Kind:
 
 @dataclass(frozen=True)
 class Analysis:
-    """What was found, and where it is kept.
+    """The result of an analysis, and where it is kept.
 
     Attributes:
-        kind: The kind's name.
-        request: The settings as resolved.
-        result: What was found: a frozen dataclass.
-        entry: Where it lies; None where the subject has no store.
-        plots: Its figures where it is not kept.
+        kind: The name of its kind.
+        request: The settings, with all defaults filled in.
+        result: The result: a frozen dataclass.
+        entry: Where it is kept; None if the subject keeps no analyses.
+        plots: Its figures, if it is not kept.
     """
 
     kind: str
@@ -114,7 +114,7 @@ class Analysis:
 
     @property
     def figures(self) -> tuple[FigureWords, ...]:
-        """The words of the figures."""
+        """The titles and captions of the figures."""
         return self.entry.figures if self.entry else tuple(plot.words for plot in self.plots)
 
     def __repr__(self) -> str:

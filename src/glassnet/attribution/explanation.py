@@ -51,24 +51,27 @@ class Explanation(Shown):
     """Attributions of a batch of images.
 
     Attributes:
-        maps: float32, at the input's size: (n, height, width) for a map such as Grad-CAM's, (n, channel, height, width)
-            for what has the input's channels, such as Guided Grad-CAM. `explanation[method, layer]` reads it. Where m
-            classes an image were asked for, each array has an axis more, after the images': (n, m, height, width).
+        maps: float32 arrays at the input's size: (n, height, width) for maps such as Grad-CAM, (n, channel, height,
+            width) for methods that keep the input's channels, such as Guided Grad-CAM. `explanation[method, layer]`
+            reads one. If m classes were explained for each image, each array has one more axis, after that of the
+            images: (n, m, height, width).
         raw: The same before resizing: maps at the layer's own size.
-        methods: The methods, in the order asked.
-        layers: The layers, in the model's order; a method that explains the input alone stands at the layer "input".
-        targets: The class explained for each image, (n,), or the classes, (n, m); None where the target was a callable.
-        scores: The scores explained, shaped as the targets: the class's output, before any softmax that the model does
-            not do.
-        output: The model's output, or the class scores in it; None where it is no tensor with a row an image.
-        classes: Names of the classes by index, where the model says them, as one with ImageNet's weights does; pictures
-            name the classes by them.
-        completeness: By (method, layer), of integrated gradients: how far each image's attributions are from adding up
-            to the score's rise, |sum R - (y(x) - y(b))| / |y(x) - y(b)|, shaped as the scores; 0 is complete.
-        asked: What the scores depend on and no array says: the callable "target", and the options "output" and
-            "forward", as far as they were given. `faithfulness` goes on with them. A copy and a pickle are without.
-        images: The images that were explained, for pictures: the very object that was given, so that they take no more
-            memory, and are as it is now. A copy and a pickle are without.
+        methods: The methods, in the order in which they were asked for.
+        layers: The layers, in the model's order. Methods that explain only the input are listed under the layer
+            "input".
+        targets: The class explained for each image, (n,), or the classes, (n, m); None if the target was a callable.
+        scores: The explained scores, with the shape of the targets: the model's output for the class, before a softmax
+            unless the model itself ends in one.
+        output: The model's output, or the class scores in it; None if it is not a tensor with one row per image.
+        classes: Names of the classes by index, if the model knows them (a network with ImageNet's weights does);
+            pictures use them.
+        completeness: For integrated gradients, by (method, layer): how far each image's attributions are from adding up
+            to the rise of the score, |sum R - (y(x) - y(b))| / |y(x) - y(b)|, with the shape of the scores; 0 is
+            complete.
+        asked: What else the scores depend on: the callable "target", and the options "output" and "forward", if they
+            were given. `faithfulness` uses them. Copies and pickles do not have them.
+        images: The explained images, for pictures. This is the object that was passed, so it takes no extra memory, and
+            later changes to it are visible here. Copies and pickles do not have it.
     """
 
     maps: Mapping[tuple[str, str], Float[np.ndarray, "n ..."]]
@@ -96,9 +99,9 @@ class Explanation(Shown):
         return self.maps[key]
 
     def gap_note(self) -> str:
-        """Say of how many images integrated gradients leave more of the score's rise unexplained than they aim at.
+        """Say for how many images integrated gradients leave too much of the score's rise unexplained.
 
-        Empty where they do not.
+        The text is empty if there are none.
         """
         sentences = []
         for (method, _), gaps in self.completeness.items():
@@ -140,7 +143,7 @@ class Explanation(Shown):
         most: int = 8,
         nth: int = 0,
     ) -> Any:
-        """Show images beside their maps, in a notebook or a window; where there is neither, say how they are saved.
+        """Show images with their maps, in a notebook or a window; if there is neither, say how to save them.
 
         The arguments are those of `glassnet.draw_explanation`.
 
@@ -152,17 +155,17 @@ class Explanation(Shown):
         ).show()
 
     def save(self, path: str | os.PathLike[str], images: Images | None = None) -> Path:
-        """Write a picture of the first images (.png, .svg, .pdf), or all the numbers (.npz), by the path's ending.
+        """Write a picture of the first images (.png, .svg, .pdf) or all numbers (.npz), by the path's ending.
 
-        The .npz holds an array for each method and layer, as in data["gradcam/features.3"], the same before resizing,
-        as in data["raw/gradcam/features.3"], and "scores", "targets" and "output" as far as there are such.
+        The .npz file holds an array for each method and layer, such as data["gradcam/features.3"], the same before
+        resizing, such as data["raw/gradcam/features.3"], and "scores", "targets" and "output" if there are any.
 
         Args:
-            path: File to write, whole or not at all.
-            images: The images explained; those that `explain` was given if not given.
+            path: File to write; it is written completely or not at all.
+            images: The explained images; default: those that were passed to `explain`.
 
         Raises:
-            InputError: The ending is another, or nothing can be written there, or a picture lacks the images.
+            InputError: The path has another ending or cannot be written, or the images for a picture are missing.
         """
         if Path(path).suffix.lower() != ".npz":
             return glassnet.draw_explanation(self, images).save(path)
@@ -187,15 +190,15 @@ class Explanation(Shown):
         """Lay one map over its image; see `glassnet.overlay` for the colours.
 
         Args:
-            method: The method; the first if not given.
-            layer: The layer; the last that the method has if not given.
+            method: The method; default: the first.
+            layer: The layer; default: the last one that the method has.
             image: Number of the image, from 0.
-            images: The images explained; those that `explain` was given if not given.
-            nth: Which of the image's classes, where several an image were explained.
-            size_pixels: Length of the longer side; the image's own if not given.
+            images: The explained images; default: those that were passed to `explain`.
+            nth: Which of the image's classes to show, if several were explained for each image.
+            size_pixels: Length of the longer side; default: that of the image.
 
         Raises:
-            InputError: There is no such method, layer or image, or the images are not known.
+            InputError: There is no such method, layer or image, or the images are missing.
         """
         chosen = method if method is not None else self.methods[0]
         there = [place for known, place in self.maps if known == chosen]
@@ -206,10 +209,10 @@ class Explanation(Shown):
         return glassnet.overlay(picture, self.of_class(maps, nth)[image], size_pixels=size_pixels)
 
     def images_given(self, images: Images | None = None) -> Images:
-        """Return the images explained: those given here, or else those that `explain` was given.
+        """Return the explained images: those given here, or else those that were passed to `explain`.
 
         Raises:
-            InputError: There are none, or another number.
+            InputError: There are none, or their number is wrong.
         """
         known = self.images if images is None else images
         if known is None:
@@ -221,10 +224,10 @@ class Explanation(Shown):
         return known
 
     def of_class(self, maps: Float[np.ndarray, "n ..."], nth: int = 0) -> Float[np.ndarray, "n ..."]:
-        """Return one map an image of maps of the explanation, where several classes an image may have been explained.
+        """Return one map per image, even if several classes were explained for each image.
 
         Raises:
-            InputError: There are not so many classes.
+            InputError: There are not that many classes.
         """
         if self.scores.ndim < 2:
             return maps

@@ -27,15 +27,16 @@ Augmentation = Literal["none", "flips", "digits", "clothes", "photos", "zooms", 
 
 
 class Split(Shown):
-    """Images of one part of a data set with a target for each: its class, its labels, or the class of every pixel.
+    """Images of one part of a data set, each with a target: its class, its labels, or the class of every pixel.
 
-    What is larger than memory lies in files that the parts of a data set share, mapped or read by the row; each part
-    then knows which rows are its own, and gives no others. `take` and `target_parts` hold no more than they return;
-    `images`, and `targets` that are masks, would be all in memory: for a part that may be large they are not asked for.
+    Data larger than memory are in files that all parts of the data set share. The files are memory-mapped or read row
+    by row, and each part knows which rows belong to it. `take` and `target_parts` hold no more in memory than they
+    return. `images` loads all images of the part, and `targets` all its masks, so do not use them if the part may be
+    large.
 
     Attributes:
-        numbers: Index of each image in the part as it was loaded, which it keeps in a subset.
-        files: Path of each image's file, relative to the data set's folder; None where images are not files.
+        numbers: Index of each image in the part as it was loaded; a subset keeps these indices.
+        files: Path of each image's file, relative to the data set's folder; None if the images are not files.
     """
 
     numbers: Int64[Tensor, " n"]
@@ -82,19 +83,19 @@ class Split(Shown):
 
     @property
     def images(self) -> UInt8[Tensor, "n channel height width"] | Float[Tensor, "n channel height width"]:
-        """The images of the part: a view where they lie together, else a copy made anew by each access."""
+        """The images of the part: a view if they are adjacent in memory, else a new copy at each access."""
         return self._own(self._images)
 
     @property
     def pixels(self) -> Tensor | Rows:
-        """The images of the part for who slices them: as `images`, or where they lie in files, read by each slice."""
+        """The images of the part, for slicing: the same as `images`, or an object that reads each slice from files."""
         if isinstance(self._images, Rows):
             return self._images if self._rows is None else self._images.choose(self._rows)
         return self.images
 
     @property
     def targets(self) -> Int64[Tensor, " n"] | UInt8[Tensor, "n labels"] | UInt8[Tensor, "n height width"]:
-        """The targets of the part: a view where they lie together, else a copy made anew by each access."""
+        """The targets of the part: a view if they are adjacent in memory, else a new copy at each access."""
         return self._own(self._targets)
 
     @property
@@ -105,27 +106,28 @@ class Split(Shown):
 
     @property
     def target_dimensions(self) -> int:
-        """Dimensions of the targets: 1 for a class an image, 2 for labels, 3 for masks."""
+        """Number of dimensions of the targets: 1 for one class per image, 2 for labels, 3 for masks."""
         return self._targets.ndim
 
     @property
     def has_masks(self) -> bool:
-        """Whether a target is the class of every pixel."""
+        """Whether the targets are masks: the class of every pixel."""
         return self.target_dimensions == 3
 
     @property
     def is_mapped(self) -> bool:
-        """Whether the part has rows of its own in what it shares with others."""
+        """Whether the part is made of some rows of an array that it shares with other parts."""
         return self._rows is not None
 
     @property
     def is_stored(self) -> bool:
-        """Whether the images are read from files when they are asked for, and never held as a whole."""
+        """Whether the images are read from files when they are needed, and never held in memory all at once."""
         return isinstance(self._images, Rows)
 
     @property
     def sums(self) -> np.ndarray | None:
-        """A checksum of each image, where one is known without reading it: images with other sums are no copies."""
+        """A checksum of each image, if it is known without reading the image; images with different checksums are not
+        copies."""
         if not isinstance(self._images, Rows) or self._images.sums is None or self._rows is None:
             return None
         return self._images.sums[self._rows.numpy()]
@@ -135,19 +137,19 @@ class Split(Shown):
         return int(self.numbers[i])
 
     def target_parts(self, size: int = 512) -> Iterator[Tensor]:
-        """Yield the targets of the part in order, so many at a time in memory."""
+        """Yield the targets of the part in order, `size` of them at a time."""
         for start in range(0, len(self), size):
             part = slice(start, start + size)
             yield self._targets[part if self._rows is None else self._rows[part].to(self._targets.device)]
 
     def take(self, indices: Int64[Tensor, " m"] | slice) -> tuple[Tensor, Tensor]:
-        """Return images and targets of some images of the part, in memory."""
+        """Return some images of the part and their targets, in memory."""
         rows = indices if self._rows is None else self._rows[indices]
         rows = rows if isinstance(rows, slice) else rows.to(self._images.device)
         return self._images[rows], self._targets[rows]
 
     def subset(self, indices: Int64[Tensor, " m"]) -> "Split":
-        """Return some images of the part, with their files and numbers; what is mapped stays so."""
+        """Return some images of the part, with their files and numbers; memory-mapped data stay memory-mapped."""
         files = None if self.files is None else [self.files[i] for i in indices.tolist()]
         numbers = self.numbers[indices]
         if self._rows is None:
@@ -155,11 +157,11 @@ class Split(Shown):
         return Split(self._images, self._targets, self._rows[indices], files=files, numbers=numbers)
 
     def with_images(self, images: UInt8[Tensor, "n channel height width"]) -> "Split":
-        """Return the same part with other pixels, as of another size."""
+        """Return the same part with other pixels, for instance of another size."""
         return Split(images, self.targets, files=self.files, numbers=self.numbers)
 
     def to(self, device: torch.device) -> "Split":
-        """Return the same on another device; a mapped one stays mapped on the CPU, and one in files there."""
+        """Return the part on another device; memory-mapped parts and parts in files stay where they are."""
         if self.is_stored or (self.is_mapped and device.type == "cpu"):
             return self
         images, targets = (part.to(device) for part in self.take(slice(None)))
@@ -209,11 +211,11 @@ def check_labels(targets: Tensor, labels: int, *, of: str = "") -> None:
 
 @dataclass(frozen=True, repr=False)
 class Dataset(Shown):
-    """A named data set with its training and test part.
+    """A named data set with a training part and a test part.
 
     Attributes:
         name: What `load_dataset` loads it by.
-        task: What a model learns on it first of all.
+        task: What a model learns on it by default.
         classes: Class names; a target is an index into them, or has a column for each.
         train: Part to learn from.
         test: Part to measure on, disjoint from `train` but for what `leak` counts.
@@ -263,7 +265,7 @@ class Dataset(Shown):
 
     @property
     def parts(self) -> dict[str, Split]:
-        """Its parts by name: training, test, and validation where it has such a part."""
+        """Its parts by name: training, test, and validation if there is one."""
         parts = {"training": self.train, "test": self.test}
         return parts if self.validation is None else parts | {"validation": self.validation}
 
@@ -274,7 +276,7 @@ class Dataset(Shown):
 
     @property
     def image_size(self) -> int:
-        """Height, and width, of every image in pixels."""
+        """Height and width of every image in pixels."""
         return self.train.image_shape[1]
 
 

@@ -28,30 +28,31 @@ def read_images(
     channels: Literal[1, 3] = 3,
     skip_damaged: bool = False,
 ) -> tuple[UInt8[Tensor, "n channel height width"], tuple[str, ...]]:
-    """Read image files, or all those of a folder, into one batch.
+    """Read image files, or all images in a folder, into one batch.
 
-    Each image is turned upright as its EXIF orientation says, and becomes 8 bits a channel in colour: grey is repeated,
-    palettes and CMYK are converted, 16 bits are divided by 257. What is transparent is laid over white. Then it is
-    scaled (bilinear with antialias) to a square:
+    Each image is turned upright according to its EXIF orientation and converted to colour with 8 bits per channel: grey
+    is repeated, palettes and CMYK are converted, 16-bit values are divided by 257, and transparency is replaced by
+    white. Then the image is scaled (bilinear with antialiasing) to a square:
 
-    - "crop": the shorter side becomes `size`, and the centre is kept; nothing is out of shape, the ends are lost.
-    - "pad": the longer side becomes `size`, with mid-grey bars beside it; nothing is lost.
-    - "stretch": both sides become `size`; nothing is lost, and shapes change.
+    - "crop": the shorter side becomes `size`, and the centre is kept. Proportions are kept, the ends are lost.
+    - "pad": the longer side becomes `size`, with mid-grey bars along it. Proportions are kept, nothing is lost.
+    - "stretch": both sides become `size`. Nothing is lost, but proportions change.
 
     Args:
-        images: A folder (with all folders in it; hidden ones and other files are left out), an image file, or several
-            of either.
-        size: Height and width in pixels; None keeps the images' own, which must be the same for all.
-        fit: How an image becomes a square; without `size` it changes nothing.
+        images: A folder (read with all its sub-folders; hidden folders and other files are ignored), an image file, or
+            several of these.
+        size: Height and width in pixels; None keeps the images' own size, which must be the same for all.
+        fit: How to make an image square; ignored if `size` is None.
         channels: 3 for colour, 1 for grey.
-        skip_damaged: Leave out files that cannot be read, and say so, instead of refusing them.
+        skip_damaged: Skip files that cannot be read and report them, instead of raising an error.
 
     Returns:
-        The pixels, as every function of glassnet takes images, and the names: paths within the folder, or the files'
-        names where files were given (their paths where two have one name).
+        The pixels, as every function of glassnet takes them, and the names: paths within the folder, or file names if
+        files were given (paths if two files have the same name).
 
     Raises:
-        InputError: There are no images, some cannot be read (they are named), or without `size` they differ in size.
+        InputError: There are no images, some cannot be read (the error names them), or their sizes differ and `size` is
+            None.
     """
     files, names = _files_and_names(images)
     if fit not in get_args(Fit):

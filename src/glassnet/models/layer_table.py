@@ -77,7 +77,7 @@ def layer_table(
     *,
     forward: ModelCall | None = None,
 ) -> LayerTable:
-    """List a model's layers in the order in which an image passes them.
+    """List a model's layers in the order in which an image passes through them.
 
     There is one row for each call of each module without children; for each call of a module with children that has
     parameters of its own or multiplies itself (attention does both); and for each module that has parameters but is
@@ -100,7 +100,7 @@ def layer_table(
             lambda model, images: model(images, text).
 
     Raises:
-        InputError: The model cannot take an input of that shape, or has lazy layers that were never called.
+        InputError: The model cannot take an input of this shape, or has lazy layers that were never called.
     """
     batch = _check(model, input_shape)
     images = _blank(model, input_shape)

@@ -245,16 +245,16 @@ def _whole_numbers(target: Any) -> Int[Tensor, "..."]:
 
 
 def segmented_region(label: int | None = None) -> Scorer:
-    """Return the target of Seg-Grad-CAM: y = sum of the class's logits over the pixels that the model gives to it.
+    """Return the target of Seg-Grad-CAM: y = sum of the class's logits over the pixels that the model assigns to it.
 
-    With `gradcam` as method and this as target, a channel's weight is the mean gradient of y over the layer's pixels,
-    and the map is Seg-Grad-CAM. An image in which the class is nowhere predicted has the score 0 and an empty map.
-    The region is that of the output at hand: methods that change the image compare scores of different regions.
+    With the method `gradcam` and this target, a channel's weight is the mean gradient of y over the layer's pixels, and
+    the map is Seg-Grad-CAM. If the class is not predicted anywhere in an image, its score is 0 and its map is empty.
+    The region is taken from each output, so methods that perturb the image compare scores of different regions.
 
     Vinogradova, Dibrov and Myers 2020, https://arxiv.org/abs/2002.11434, equation 2 and section 3.
 
     Args:
-        label: The class; None takes in each image the largest that is not class 0, the background.
+        label: The class; None takes the largest class of each image, apart from class 0, the background.
     """
 
     def score(output: Tensor) -> Float[Tensor, " batch"]:

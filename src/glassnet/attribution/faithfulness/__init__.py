@@ -62,7 +62,7 @@ SUCCESSES = ("increase", "pointing_game")
 
 @dataclass(frozen=True, repr=False)
 class Faithfulness(Shown):
-    """How faithful maps are to the model, by (method, layer).
+    """How faithful the maps are to the model, by (method, layer).
 
     Attributes:
         numbers: By name: "deletion" and "insertion" (areas under the curves, 0 to 1), "average_drop" and "increase"

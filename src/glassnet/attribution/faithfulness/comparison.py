@@ -54,7 +54,7 @@ def stroke_mask(images: Images, *, threshold: float = STROKE_THRESHOLD) -> Bool[
         threshold: Brightness, 0 to 1.
 
     Raises:
-        InputError: The images are no image batch, or the threshold is none.
+        InputError: The images are not a batch of images, or the threshold is out of range.
     """
     check_images(images, 1)
     if not 0 <= threshold < 1:

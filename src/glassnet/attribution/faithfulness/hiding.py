@@ -131,7 +131,7 @@ def deletion_insertion(
     output: Output = None,
     forward: ModelCall | None = None,
 ) -> Curves:
-    """Delete and insert pixels in a map's order, highest first, and follow the target's probability.
+    """Delete and insert pixels in a map's order, highest first, and record the target's probability.
 
     As in the paper, deletion replaces pixels by the image's mean colour, and insertion puts the image's pixels over a
     blurred copy. Pixels of equal value, such as those of an all-zero map, come in random order.
@@ -152,7 +152,7 @@ def deletion_insertion(
         forward: As in `faithfulness`.
 
     Raises:
-        InputError: The arrays do not fit each other, or steps is not 1 to the number of pixels.
+        InputError: The arrays do not fit each other, or `steps` is not from 1 to the number of pixels.
     """
     with following(model, images, targets, output=output, forward=forward, batch_size=batch_size) as followed:
         return followed_curves(followed, images, maps, steps=steps, deleted=deleted, inserted=inserted, seed=seed)

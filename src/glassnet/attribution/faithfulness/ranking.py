@@ -111,7 +111,7 @@ class LayerRanking:
         )
 
     def table(self) -> Table:
-        """Lay out the ranking."""
+        """Return the ranking as a table."""
         keys = [GAIN, "insertion", "deletion", "pointing_game"]
         keys = [key for key in keys if any(key in one.numbers for one in self.layers)]
         rows = [

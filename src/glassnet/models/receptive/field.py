@@ -20,9 +20,9 @@ How = Literal["operations", "gradient"]
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ReceptiveField(Shown):
-    """What each unit of a layer sees of an image; a unit is a place of the layer's map, with all of its channels.
+    """What each unit of a layer sees of an image; a unit is one position in the layer's map, with all of its channels.
 
-    Pairs are of rows and of columns, in pixels.
+    Pairs are (height, width) or (row, column), in pixels.
 
     Attributes:
         layer: The layer.
@@ -86,7 +86,7 @@ class ReceptiveField(Shown):
 
     @property
     def is_whole(self) -> bool:
-        """Whether every unit sees the whole image, or reaches to all of its borders."""
+        """Whether every unit's box covers the whole image."""
         height, width = self.image_size
         return bool((self.bounds == np.array([0, 0, width, height])).all())
 

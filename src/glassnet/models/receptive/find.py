@@ -34,7 +34,7 @@ def receptive_field(
     *,
     forward: ModelCall | None = None,
 ) -> ReceptiveField:
-    """Find which pixels each unit of a layer sees: exact boxes, and their size, stride and offset where regular.
+    """Find which pixels each unit of a layer sees: exact boxes, and their size, stride and offset if they are regular.
 
     The first and last pixel are followed through every operation of one forward pass, below autograd, so it does not
     matter how the network is written. For convolutions and pools with kernel k_l and stride s_l, the result is the
