@@ -50,7 +50,7 @@ class Embedding(Shown):
     """Points in few dimensions that represent features, and how to place new features among them."""
 
     points: Points
-    """A point for each row of the features."""
+    """One point for each row of the features."""
     method: str
     """Name of the method, as in METHODS."""
     settings: Mapping[str, Setting]
@@ -64,9 +64,9 @@ class Embedding(Shown):
     landmarks: Int64[np.ndarray, " m"] | None = field(default=None, repr=False)
     """The rows that were embedded, in ascending order, if the others were only placed among them."""
     place: Move = field(repr=False)
-    """Features to points; call `transform`, which checks them."""
+    """Function from features to points; call `transform`, which checks them first."""
     restore: Move | None = field(default=None, repr=False)
-    """Points to features; call `inverse`, which checks them."""
+    """Function from points to features; call `inverse`, which checks them first."""
 
     def show(
         self,
@@ -101,7 +101,7 @@ class Embedding(Shown):
         """Compare the kNN accuracy of the landmarks and of the points placed among them.
 
         Raises:
-            InputError: All points were embedded, or the labels are not one class index a point.
+            InputError: All points were embedded, or the labels are not one class index per point.
         """
         if self.landmarks is None:
             raise InputError("all points were embedded and none placed among landmarks; pass landmarks to `embed`.")

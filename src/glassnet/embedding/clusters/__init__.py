@@ -56,7 +56,7 @@ class Clustering(Shown):
     matching: Int64[np.ndarray, " k"] | None = None
     """Class matched to each cluster; -1 for an unmatched cluster."""
     class_silhouette: float | None = None
-    """Silhouette of the classes themselves, whatever the clusters; None without labels or for a single class."""
+    """Silhouette of the classes instead of the clusters; None without labels or for a single class."""
 
     @property
     def noise_share(self) -> float:
