@@ -47,7 +47,7 @@ def ablate(
     batch_size: int = 256,
     forward: ModelCall | None = None,
 ) -> Ablation:
-    """Measure what a network loses when a channel of a layer is set to zero, or to its mean, channel by channel.
+    """Measure what a network loses when channels of a layer are set to zero, or to their means, one at a time.
 
     Whatever does not depend on the layer runs once per batch. Operations that keep channels apart, such as activations
     and pools, run twice; in the convolution or linear layer after them, only the ablated channel's columns are

@@ -24,7 +24,7 @@ SHOWN_CHANNELS = 12
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Ablation(Shown):
-    """What a network loses with each channel of a layer.
+    """What a network loses when each channel of a layer is removed.
 
     Attributes:
         layer: The layer, named as in the call.
@@ -69,7 +69,7 @@ class Ablation(Shown):
         return _sign(key) * (self._known(self.ablated, key) - self.baseline[key]) + 0.0  # no -0
 
     def lost_by_class(self, measure: str | None = None) -> Float64[np.ndarray, "m k"]:
-        """Return what each class loses (m, k): positive is worse.
+        """Return what each class loses (m, k); positive values mean that the network is worse without the channel.
 
         Raises:
             InputError: There are no classes.

@@ -134,7 +134,7 @@ class LayerChannels(Shown):
         return self.table(SHOWN_CHANNELS)
 
     def to_json(self) -> dict[str, Any]:
-        """Return all figures as JSON values; None for what has no figure."""
+        """Return all numbers as JSON values; None for numbers that do not exist."""
         arrays = (
             "top_images",
             "top_activations",
@@ -155,7 +155,7 @@ class Channels(Shown):
     """What the channels of a network's layers respond to, by layer: `channels["conv4"]`.
 
     Attributes:
-        layers: By name, in the network's order.
+        layers: Results by layer name, in the network's order.
         images: Number of images.
         classes: Names of the classes, or their numbers if they have no names; None without labels or masks.
     """
