@@ -126,8 +126,7 @@ class Split(Shown):
 
     @property
     def sums(self) -> np.ndarray | None:
-        """A checksum of each image, if it is known without reading the image; images with different checksums are not
-        copies."""
+        """A checksum of each image, if known without reading it; images with different checksums are not copies."""
         if not isinstance(self._images, Rows) or self._images.sums is None or self._rows is None:
             return None
         return self._images.sums[self._rows.numpy()]
