@@ -7,8 +7,9 @@ import tiny_voc
 from glassnet.errors import InputError
 from glassnet.experiment import Run, resolve
 from glassnet.reproduction.part import open_folder
-from glassnet.reproduction.segmentation import evaluations, segmentation, trainings
+from glassnet.reproduction.segmentation import CLEAN, evaluations, segmentation, trainings
 from glassnet.reproduction.segmentation.evaluations import (
+    LEAKY,
     Evaluations,
     classes_table,
     measures_table,
@@ -94,10 +95,11 @@ def test_figures_notes_and_verdicts(done):
     assert any("2 images are in both the training and the test part" in note for note in made.notes)
     assert any("2 test images of voc-aug-union took part in the training" in note for note in made.notes)
     assert any("the test images choose nothing, except for voc-aug-union, see below." in note for note in made.notes)
-    assert any("8 images to learn from and voc-aug-union-clean 6" in note for note in made.notes)
+    assert any("8 images to learn from and voc-aug-union-clean has 6" in note for note in made.notes)
     assert any("Validation saved epoch 1 of the one and 1 of the other" in note for note in made.notes)
-    seeds = "Seeds 0; fcn8_small for 1 epochs, unet_small for 1 epochs; trained in fp32 on cpu, tested in fp32."
-    assert any(seeds in note for note in made.notes)
+    each = ("fcn8_small", "voc-aug"), ("unet_small", "voc-aug"), *(("fcn8_small", split) for split in (LEAKY, CLEAN))
+    passes = ", ".join(f"{model} for 1 epoch on {where}" for model, where in each)
+    assert any(f"Seeds 0; {passes}; trained in fp32 on cpu, tested in fp32." in note for note in made.notes)
     leak, _, *people = made.verdicts
     assert leak.interval is not None
     assert leak.interval[0] <= leak.effect <= leak.interval[1]
@@ -177,7 +179,12 @@ def test_the_leak_takes_one_training_a_split(asked, tmp_path):
 
 def test_each_network_is_trained_for_the_epochs_that_it_needs(monkeypatch):
     published = training_settings(ReproduceSettings(), "fcn8_small", "voc-aug", 0)
-    assert (published.epochs, published.plain_epochs) == (36, 0.2)
+    assert (published.epochs, published.plain_epochs) == (100, 0.06)
+    assert (published.low_res_epochs, published.copy_paste) == (0.7, 0.5)
+    split = training_settings(ReproduceSettings(), "fcn8_small", "voc-aug-union", 0)
+    assert (split.epochs, split.plain_epochs, split.low_res_epochs, split.copy_paste) == (36, 0.2, 0, 0)
+    quick = training_settings(ReproduceSettings(budget="quick"), "fcn8_small", "voc-aug", 0)
+    assert (quick.epochs, quick.low_res_epochs) == (8, 0.7)
     assert training_settings(ReproduceSettings(), "unet_small", "voc-aug", 0).epochs == 24
     monkeypatch.setattr(evaluations, "EPOCHS", {"unet_small": 5})
     monkeypatch.setattr(evaluations, "USUAL_EPOCHS", 3)
@@ -186,7 +193,7 @@ def test_each_network_is_trained_for_the_epochs_that_it_needs(monkeypatch):
     assert settings.plain_epochs == evaluations.PLAIN
     other = resolve(training_settings(ReproduceSettings(), "unet_small", "digit-scenes", 2))
     assert (other.epochs, other.plain_epochs) == (TASKS["segmentation"].recipe.epochs, 0.25)
-    assert training_settings(ReproduceSettings(), "fcn8_small", "voc-aug", 2).epochs == 3
+    assert training_settings(ReproduceSettings(), "fcn8_small", "voc-aug-union", 2).epochs == 3
     assert training_settings(ReproduceSettings(epochs=9), "unet_small", "voc-aug", 2).epochs == 9
 
 

@@ -154,9 +154,13 @@ def _caption(index: int, overlap: float) -> str:
 
 def _notes(runs: Runs, run: Run, tests: Evaluations, settings: ReproduceSettings) -> tuple[str, ...]:
     sources = [f"{where}: {opened[0].manifest['data']['note']}" for (_, where), opened in runs.items()]
-    epochs = {model: opened[0].settings.epochs for (model, _), opened in runs.items()}
+    epochs = {pair: opened[0].settings.epochs for pair, opened in runs.items()}
     leaking = f", except for {LEAKY}, see below" if (OWN_SEGMENTER, LEAKY) in runs else ""
-    passes = ", ".join(f"{model} for {count} epochs" for model, count in epochs.items())
+    passes = ", ".join(
+        f"{model} for {number} epoch{'' if number == 1 else 's'}"
+        + (f" on {where}" if (OWN_SEGMENTER, CLEAN) in runs else "")
+        for (model, where), number in epochs.items()
+    )
     alone = f" ({LEAKY} and {CLEAN}: {min(settings.seeds)})" if leaking and len(settings.seeds) > 1 else ""
     return (
         *dict.fromkeys(sources),
