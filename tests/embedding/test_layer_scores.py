@@ -48,8 +48,8 @@ def test_refuses_bad_input(blobs, unchecked):
     for message, rows in {
         r"test_rows go from 1 to 120, expected 0 to 119": np.array([1, 120]),
         r"test_rows has shape \(2,\), expected distinct row indices, fewer than the 120 rows": np.array([1, 1]),
-        r"test_rows has shape \(120,\), expected different": np.arange(120),
-        r"test_rows has shape \(0,\), expected different": np.arange(0),
+        r"test_rows has shape \(120,\), expected distinct": np.arange(120),
+        r"test_rows has shape \(0,\), expected distinct": np.arange(0),
     }.items():
         with pytest.raises(InputError, match=message):
             layer_scores({"a": features}, labels, test_rows=rows)

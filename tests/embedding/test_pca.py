@@ -86,7 +86,7 @@ def test_all_components_keep_every_distance(features):
 
 
 def test_refuses_too_many_components():
-    with pytest.raises(InputError, match=r"dims is 5, expected 1 to 4: PCA of 4 rows with 6 columns"):
+    with pytest.raises(InputError, match=r"dims is 5, expected 1 to 4, because PCA of 4 rows with 6 columns"):
         embed(correlated(4, 6), method="pca", dims=5)
     with pytest.raises(InputError, match=r"dims is 0, expected 1 to 4"):
         embed(correlated(4, 6), method="pca", dims=0)

@@ -107,7 +107,7 @@ def test_an_overlay_refuses_what_is_no_map():
 
 @pytest.mark.usefixtures("unchecked")
 def test_what_cannot_be_drawn_is_refused():
-    with pytest.raises(InputError, match=r"the map has shape \(2, 3\), expected \(2, 2\) as the image"):
+    with pytest.raises(InputError, match=r"the map has shape \(2, 3\), expected \(2, 2\), like the image"):
         figures.heat_overlay(IMAGE, np.zeros((2, 3)))
     with pytest.raises(InputError, match="the map: 4 of 4 values are NaN"):
         figures.heat_overlay(IMAGE, MAP * np.nan)

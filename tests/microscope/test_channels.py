@@ -150,7 +150,7 @@ def broken(**values):
         (broken(), r"layer 'conv2' gives NaN or infinity in channel 3 for image 0; look for NaN in the weights"),
         ({"top": 0}, "top is 0, expected at least 1"),
         ({"top": 1.5}, r"top is 1\.5, expected a whole number"),
-        ({"labels": np.eye(3, dtype=int)[LABELS], "classes": ["a"]}, "labels have 3 columns, expected 1, one for each"),
+        ({"labels": np.eye(3, dtype=int)[LABELS], "classes": ["a"]}, "labels has 3 columns, expected 1, one for each"),
         ({"layers": "conv9"}, "no layer 'conv9' in TinyNet"),
         ({"labels": LABELS[:3]}, r"labels have shape \(3,\) for 23 images"),
         ({"labels": LABELS - 1}, "labels hold -1, expected 0, 1, 2 and so on"),
@@ -279,7 +279,7 @@ def test_a_threshold_from_a_part_of_the_places_is_as_far_off_as_is_said(monkeypa
     [
         ({"masks": make_masks()[:4]}, r"masks has shape \(4, 20, 20\) and type uint8 for 23 images"),
         ({"masks": make_masks() / 2}, "type float64 for 23 images, expected whole numbers"),
-        ({"masks": make_masks() * 0 + 255}, "nothing but 255"),
+        ({"masks": make_masks() * 0 + 255}, "masks holds only 255"),
         ({"masks": make_masks(), "classes": ["a", "b"]}, "masks holds classes from 0 to 2, expected 0 to 1"),
         ({"masks": make_masks(), "labels": LABELS}, "labels and masks are given without classes"),
         ({"masks": make_masks() + 1, "labels": LABELS, "classes": "abc"}, "masks holds classes from 0 to 3, expected"),

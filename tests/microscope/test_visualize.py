@@ -383,7 +383,7 @@ def test_likeness_is_that_of_plain_loops():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"channels": [8]}, "no channel 8 in layer 'conv2': it has 8, from 0 to 7"),
+        ({"channels": [8]}, "layer 'conv2' has no channel 8; expected a channel from 0 to 7"),
         ({"channels": []}, "expected numbers of channels"),
         ({"objective": "pixel"}, "objective is 'pixel', expected channel, neuron, or a direction"),
         ({"objective": [1.0, 2.0]}, r"objective has shape \(2,\), expected a direction \(8,\)"),

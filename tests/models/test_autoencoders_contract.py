@@ -140,7 +140,7 @@ def test_a_code_larger_than_the_image(name):
         InputError, match=r"the latent code has 19\d dimensions \(.*\) for images of 192 values, expected 1 to 192"
     ):
         create(name, latent=latent)
-    with pytest.raises(InputError, match="the latent code has 0 numbers"):
+    with pytest.raises(InputError, match="the latent code has 0 dimensions"):
         create(name, latent=0)
 
 

@@ -152,7 +152,7 @@ HERE = {"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT
         ({"MASTER_PORT": ""}, "WORLD_SIZE is 2, but MASTER_PORT is not set"),
         ({"MASTER_PORT": "x"}, "MASTER_PORT is 'x', expected a number from 1 to 65,535"),
         ({"MASTER_PORT": "70000"}, "MASTER_PORT is '70000', expected a number from 1 to 65,535"),
-        ({"MASTER_ADDR": "nowhere.invalid"}, "MASTER_ADDR is 'nowhere.invalid', expected the name of a computer"),
+        ({"MASTER_ADDR": "nowhere.invalid"}, "MASTER_ADDR is 'nowhere.invalid', which is not known on this network"),
         ({}, "process 1 of 2 did not meet the others at 127.0.0.1:1 within 1 seconds; check that MASTER_ADDR"),
     ],
 )

@@ -95,7 +95,7 @@ def test_when_a_host_is_lost_the_run_goes_on_with_one_process(folder, hosts, cap
     lost.communicate()
     _, said = staying.communicate(timeout=100)
     assert staying.returncode != 0
-    assert said.count(f"another process was lost; continue with `glassnet train --resume {folder / 'lost'}`, by") == 1
+    assert said.count(f"another process was lost; continue with `glassnet train --resume {folder / 'lost'}`, with") == 1
     assert "glassnet/training" not in said  # no traceback of ours
     before = [json.loads(line) for line in lines.read_text().splitlines()]
     assert cli.run(["train", "--resume", str(folder / "lost")]) == 0

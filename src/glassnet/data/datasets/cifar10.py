@@ -120,7 +120,7 @@ def _split(records: UInt8[np.ndarray, "n bytes"]) -> Split:
 
 
 SOURCE = Source(
-    summary="small colour photographs of ten kinds of things",
+    summary="small colour photographs in ten classes",
     load=load,
     find=find,
     needs="`glassnet data fetch cifar10` (170.1 MB)",

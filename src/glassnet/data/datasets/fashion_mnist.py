@@ -104,7 +104,7 @@ def _read(path: Path, *, dimensions: int) -> torch.Tensor:
 
 
 SOURCE = Source(
-    summary="clothes in grey, the official files",
+    summary="grey images of clothes, the official files",
     load=load,
     find=find,
     needs="`glassnet data fetch fashion-mnist` (30.9 MB)",

@@ -289,7 +289,7 @@ def _folder(place: str) -> Path | None:
 
 
 SOURCE = Source(
-    summary="images that the Hugging Face library datasets reads; give hf:NAME_OR_FOLDER",
+    summary="image data sets of the Hugging Face library datasets; give hf:NAME_OR_FOLDER",
     load=partial(load, place=""),
     find=lambda _root: None,
     needs="a name on huggingface.co or a folder, as in hf:photos",
