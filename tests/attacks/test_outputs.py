@@ -45,7 +45,7 @@ def test_an_output_is_no_device_pipe_or_socket(special, monkeypatch, tmp_path):
     for free in ("new.html", "folder/below/new.html", "."):
         assert writable_target(tmp_path / free, folder=free == ".") == tmp_path / free
     for bad in ("x" * 300, "zero\0byte", special[1] / "below"):
-        with pytest.raises(InputError, match="where nothing can be written"):
+        with pytest.raises(InputError, match="which cannot be written"):
             writable_target(tmp_path / bad)
 
 

@@ -226,7 +226,7 @@ def test_random_draws_and_a_state_are_the_same_in_every_pass(capsys):
     first = gn.ablate(net, IMAGES, LABELS, "conv")
     second = gn.ablate(net, IMAGES, LABELS, "conv")
     assert not first.replayed
-    assert "takes a whole pass" in capsys.readouterr().err
+    assert "takes a full pass" in capsys.readouterr().err
     np.testing.assert_array_equal(first.ablated["loss"], second.ablated["loss"])
     assert net.passes.item() == 0
     noise = torch.rand(4)

@@ -103,7 +103,7 @@ def test_damaged_files_are_named(finished):
     (finished / "features/a.npz").write_bytes(kept)
     with pytest.raises(InputError, match=r"a\.npz is damaged"):
         opened.load_arrays("features/a.npz")
-    with pytest.raises(InputError, match="leads out of the run"):
+    with pytest.raises(InputError, match="is outside the run"):
         opened.save_json("../elsewhere.json", {})
     (finished / "model.safetensors").unlink()
     with pytest.raises(InputError, match=r"has no model\.safetensors"):

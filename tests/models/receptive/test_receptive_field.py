@@ -227,7 +227,7 @@ def test_bad_places_layers_and_images_are_refused():
     with pytest.raises(gn.InputError, match="fails on images"):
         gn.receptive_field(nn.Sequential(first()), "0", 2)
     constant = Net(lambda x, first: first(torch.ones_like(x)), first=first())
-    with pytest.raises(gn.InputError, match="does not hang on the images"):
+    with pytest.raises(gn.InputError, match="does not depend on the images"):
         gn.receptive_field(constant, "parts.first", 12)
 
 

@@ -233,7 +233,7 @@ def test_a_network_without_a_distribution_of_codes_has_no_such_likelihood(finish
     images = torch.rand(4, 1, 8, 8)
     point = gn.create_model("autoencoder_fc", in_channels=1, image_size=8, latent=5)
     plain = nn.Conv2d(1, 1, 3, padding=1)
-    for model, what in ((point, "a code that is a point"), (plain, "images alone")):
+    for model, what in ((point, "a single code per image"), (plain, "images only")):
         subject = Subject(model, images, task="reconstruction")
         with pytest.raises(
             InputError, match=rf"--nll-samples draws codes .* gives {what}; leave it out, or train a VAE"

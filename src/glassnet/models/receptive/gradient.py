@@ -64,7 +64,7 @@ def _boxes(
                 call(model, drawn)
             if not outputs or not outputs[0].requires_grad:
                 raise InputError(
-                    f"no gradient path leads from layer '{layer}' to the images, so its receptive field is not known."
+                    f"layer '{layer}' does not depend on the images, or only without a gradient; choose another layer."
                 )
             maps = outputs[0] * torch.randn(outputs[0].shape, generator=generator).to(outputs[0])
             return [_spans(maps, drawn, axis) for axis in (2, 3)]
