@@ -301,5 +301,5 @@ def test_of_a_layer_that_gives_a_tuple_the_only_tensor_or_the_part_named_is_take
     np.testing.assert_allclose(taken, outputs.flatten(1), atol=1e-6)
     named = extract_features(network, IMAGES, "lstm", output=lambda given: given[1][0][0])
     np.testing.assert_allclose(named["lstm"], state[0], atol=1e-6)
-    with pytest.raises(InputError, match="output is index 2, but the model gives a tuple of 2 entries"):
+    with pytest.raises(InputError, match="output is index 2, but the model gives a tuple with 2 entries"):
         extract_features(network, IMAGES, "lstm", output=2)

@@ -120,7 +120,7 @@ def test_the_word_for_the_scale_names_the_entry_of_that_name(images):
         ),
         (lambda s, _: {"a": s, "b": s}, {}, r"a dict with several tensors .* choose one with output='a'\."),
         (lambda s, _: {"out": s}, {"output": "uot"}, "no output 'uot' in the dict that it gives. Did you mean out?"),
-        (lambda s, _: (s,), {"output": 3}, "output is index 3, but the model gives a tuple of 1 entries"),
+        (lambda s, _: (s,), {"output": 3}, "output is index 3, but the model gives a tuple with 1 entries"),
         (lambda s, _: s, {"output": "out"}, r"gives a tensor of shape \(7, 5\), which has no parts; leave output out"),
         (lambda s, _: s, {"output": 0}, r"output is 0, but the model gives a tensor of shape"),
         (lambda s, _: s, {"output": True}, "output is True, expected the name or index"),
