@@ -85,8 +85,8 @@ def test_a_default_on_a_folder_is_an_absolute_path(tmp_path, monkeypatch):
         ),
         (
             {"model": "vae_conv", "data": "digit-scenes"},
-            "^vae_conv is a model for reconstruction, and digit-scenes a data set for segmentation; for digit-scenes "
-            "are fcn8_small, .*, and data sets for vae_conv are mnist, .*, folder:PATH.$",
+            "^vae_conv is a model for reconstruction, but digit-scenes is a data set for segmentation; models for "
+            "digit-scenes are fcn8_small, .*, and data sets for vae_conv are mnist, .*, folder:PATH.$",
         ),
         ({"task": "detection"}, f"^no task 'detection'.* The tasks are: {', '.join(TASKS)}.$"),
         ({"model": "konvnet"}, r"^no model 'konvnet'\. Did you mean convnet\?"),

@@ -106,7 +106,7 @@ def test_what_is_lost_is_left_out_and_the_others_go_on(base, tmp_path, inline, c
     assert [cell.name for cell in found.cells] == ["filters=3,3,3,3"]
     err = capsys.readouterr().err
     lost = "filters=2,2,2,2, seed 0 is left out: its worker died 3 times, last with: killed; run the same command"
-    assert f"{lost} again.\n" in err
+    assert f"{lost} to try it again.\n" in err
     assert "filters=2,2,2,2, seed 1 is left out: the loss became nan\n" in err
     assert "[filters=3,3,3,3, seed 1] epoch 2/2: train loss" in err
 
