@@ -14,6 +14,7 @@ from glassnet.errors import InputError
 from glassnet.files import atomic, read_json, regular, write_json
 from glassnet.formats import is_number
 from glassnet.run.entry import FILE, read_entry
+from glassnet.run.figure_files import write_figure
 from glassnet.run.manifest import read_manifest
 from glassnet.run.training_files import check_weights, read_history, read_weights
 from glassnet.tables import Table, make_table
@@ -155,10 +156,8 @@ class RunDirectory(Shown):
             caption: How to read it, and the numbers that it shows.
         """
         folder = self.file("figures")
-        with atomic(folder / f"{name}.png") as temporary:
-            figure.savefig(temporary, dpi=150)
-        with atomic(folder / f"{name}.svg") as temporary:
-            figure.savefig(temporary, transparent=True, metadata={"Date": None})
+        with atomic(folder / f"{name}.png") as png, atomic(folder / f"{name}.svg") as svg:
+            write_figure(figure, png, svg)
         write_json(folder / f"{name}.json", {"title": title, "alt": alt, "caption": caption})
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from glassnet.errors import InputError
 from glassnet.files import parse_json, regular, write_text
+from glassnet.run.figure_files import write_figure
 
 if TYPE_CHECKING:
     import numpy as np
@@ -193,9 +194,7 @@ class Draft:
     def save_plot(self, plot: Plot) -> None:
         """Write a figure as PNG (150 dpi) and SVG, and put its words into the document."""
         name = plot.words.name
-        plot.figure.savefig(self.folder / f"{name}.png", dpi=150)
-        plot.figure.set_layout_engine("none")  # every part has its place now, in both files the same
-        plot.figure.savefig(self.folder / f"{name}.svg", transparent=True, metadata={"Date": None})
+        write_figure(plot.figure, self.folder / f"{name}.png", self.folder / f"{name}.svg")
         self.document.setdefault("figures", []).append(vars(plot.words))
 
     def save_text(self, name: str, text: str) -> None:
