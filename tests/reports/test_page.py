@@ -24,6 +24,7 @@ from glassnet.blocks import (
     Terms,
 )
 from glassnet.errors import InputError
+from glassnet.reports import page as page_module
 from glassnet.reports.page import render
 from glassnet.tables import make_table
 
@@ -39,6 +40,14 @@ def pages():
 @pytest.fixture(scope="module")
 def demo():
     return PAGES["demo"]().runs[0]
+
+
+def test_templates_are_compiled_once_for_all_pages(pages, demo, monkeypatch):
+    def compiled(*_):
+        raise AssertionError("it is compiled again")
+
+    monkeypatch.setattr(page_module.Environment, "compile", compiled)
+    assert "Some words." in with_blocks(demo, Prose(("Some words.",)))
 
 
 def with_blocks(run, *blocks):
