@@ -28,7 +28,7 @@ def test_the_names_of_vae_conv():
 
 def test_the_names_of_vae_deep():
     down, up = ("conv1", "conv2", "conv3", "conv4"), ("conv5", "deconv1", "conv6")
-    assert layers_of(create("vae_deep", latent=4, depth=1).state_dict()) == [
+    assert layers_of(create("vae_deep", latent=4, depth=1, residual=False).state_dict()) == [
         "normalize",
         *(f"encoder.{part}{name}" for name in down for part in ("", "bn_")),
         "mean",
@@ -68,7 +68,7 @@ def deep_layers():
 
 @pytest.mark.parametrize(
     ("name", "options", "layers"),
-    [("vae_conv", {"spatial": True}, conv_layers), ("vae_deep", {"depth": 1}, deep_layers)],
+    [("vae_conv", {"spatial": True}, conv_layers), ("vae_deep", {"depth": 1, "residual": False}, deep_layers)],
 )
 def test_the_weights_of_a_seed(name, options, layers):
     model = create(name, latent=4, **options)
@@ -88,7 +88,7 @@ def test_the_activations_on_the_way_down_and_up(name, kind):
 
 
 def test_the_names_of_a_residual_vae_deep():
-    keys = layers_of(create("vae_deep", latent=4, depth=2, residual=True).state_dict())
+    keys = layers_of(create("vae_deep", latent=4, depth=2).state_dict())
     assert [name for name in keys if name.startswith("encoder")] == [
         "encoder.conv1",
         "encoder.bn_conv1",
@@ -105,7 +105,7 @@ def test_the_names_of_a_residual_vae_deep():
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_a_residual_block_begins_as_nothing_and_then_adds(depth, training):
     """In the encoder of a new network nothing but the strided convolutions, batch-norms and activations counts."""
-    model = create("vae_deep", latent=4, depth=depth, residual=True).train(training)
+    model = create("vae_deep", latent=4, depth=depth).train(training)
     encoder, images = model.encoder, torch.rand(3, 3, 8, 8)
     kinds = (nn.Conv2d, nn.BatchNorm2d, nn.LeakyReLU)
     assert isinstance(encoder.act_block1, nn.LeakyReLU)

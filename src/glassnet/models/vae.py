@@ -76,9 +76,10 @@ class VAEConv(Autoencoder):
 class VAEDeep(Autoencoder):
     """The 2019 report's modified VAE: conv1 and conv4 down, deconv1 and deconv2 up, `depth` 3x3 layers at each size.
 
-    Each convolution is followed by batch-norm, and by LeakyReLU in the encoder, ReLU in the decoder. The code is by
-    default a map of a quarter of the image's height and width, else a vector. Takes images in [0, 1] of shape (batch,
-    in_channels, image_size, image_size).
+    The 3x3 layers of a size form a residual block (He et al. 2016, https://arxiv.org/abs/1512.03385). Each convolution
+    is followed by batch-norm, and by LeakyReLU in the encoder, ReLU in the decoder. The code is by default a map of a
+    quarter of the image's height and width, else a vector. Takes images in [0, 1] of shape (batch, in_channels,
+    image_size, image_size).
 
     Kingma and Welling 2014, https://arxiv.org/abs/1312.6114; LeakyReLU in a convolutional network as in Radford et al.
     2016, https://arxiv.org/abs/1511.06434.
@@ -93,7 +94,7 @@ class VAEDeep(Autoencoder):
         spatial: bool = True,
         filters: tuple[int, ...] = (48, 96),
         depth: int = 2,
-        residual: bool = False,
+        residual: bool = True,
         hidden: int = HIDDEN,
         likelihood: str = "bernoulli",
     ) -> None:
@@ -106,7 +107,8 @@ class VAEDeep(Autoencoder):
             spatial: Whether the code is a map.
             filters: Channels at half and at a quarter of the height and width.
             depth: 3x3 convolutions at each of the two sizes, in the encoder and in the decoder.
-            residual: Whether those of a size are one block, added to what goes into it; it begins by adding nothing.
+            residual: Whether the convolutions of a size form a residual block, which adds to its input; at first it
+                adds nothing. Without it (false), as in the report, deep networks train worse.
             hidden: Units of the fully connected layers next to a vector code.
             likelihood: bernoulli, gaussian or discretized_gaussian: distribution of a pixel around its mean.
 
