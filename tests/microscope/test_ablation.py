@@ -453,7 +453,7 @@ def test_one_logit_a_pixel_is_that_of_class_1(squeezed):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ([float("nan")] * 14, "labels holds nan, expected classes from 0 to 2"),
+        ([float("nan")] * 14, "labels holds nan, expected the model's classes, 0 to 2"),
         ([float("inf")] * 14, "labels holds inf, expected the model's classes, 0 to 2"),
         ([0.5] * 14, r"labels holds 0\.5, expected the model's classes, 0 to 2"),
         ([0, 7] * 7, "labels holds 7, expected the model's classes, 0 to 2"),
