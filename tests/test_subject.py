@@ -121,7 +121,7 @@ def test_a_map_of_a_file_is_a_subject_too(images, tmp_path):
         ({"classes": ("cat", "cat", "owl")}, r"two classes have the same name in cat, cat, owl"),
         ({"task": "detection"}, r"no task 'detection'\. .*The tasks are: classification, segmentation, "),
         ({"task": "segmentation", "labels": [0] * 9}, r"labels have 1 dimensions, but segmentation needs other labels"),
-        ({"task": "segmentation"}, r"gives a tensor of shape \(1, 3\) .* as segmentation has"),
+        ({"task": "segmentation"}, r"gives a tensor of shape \(1, 3\) .* but segmentation needs"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_a_sentence(images, given, message):

@@ -153,7 +153,7 @@ def broken(**values):
         ({"labels": np.eye(3, dtype=int)[LABELS], "classes": ["a"]}, "labels has 3 columns, expected 1, one for each"),
         ({"layers": "conv9"}, "no layer 'conv9' in TinyNet"),
         ({"labels": LABELS[:3]}, r"labels have shape \(3,\) for 23 images"),
-        ({"labels": LABELS - 1}, "labels hold -1, expected 0, 1, 2 and so on"),
+        ({"labels": LABELS - 1}, "labels holds -1, expected 0, 1, 2 and so on"),
         ({"classes": ["a", "b"]}, "labels holds 2, expected classes from 0 to 1, one for each name"),
         ({"labels": LABELS[:, None] * [1, 1]}, "holds numbers other than 0 and 1"),
         ({"images": PIXELS / 0}, "image 0 has NaN or infinite pixels"),

@@ -154,7 +154,7 @@ def test_a_model_that_views_pixels_in_torchs_own_order():
     ("make", "message"),
     [
         (Branching, "layer 'deep' ran 0 times for images 8 to 11 but 1 time for the first images; choose layers"),
-        (MoreOften, "layer 'deep' ran 2 times for images 8 to 11, and 1 time for the first images"),
+        (MoreOften, "layer 'deep' ran 2 times for images 8 to 11 but 1 time for the first images"),
         (
             MoreChannels,
             r"layer 'wide' gives shape \(4, 4, 4, 4\) for 4 images but \(2, 2, 4, 4\) for",

@@ -234,7 +234,7 @@ def test_a_layer_that_runs_for_some_batches_only_is_said():
 
     assert set(extract_features(Moody(), IMAGES, "all")) == {"often", "seldom"}
     with pytest.raises(
-        WorkError, match=r"a layer gave 8 rows for 10 images: .* pass batch_size=10 to process all images at once"
+        WorkError, match=r"a layer gave 8 rows for 10 images, .* pass batch_size=10 to process all images at once"
     ):
         extract_features(Moody(), IMAGES, "all", batch_size=4)
 
