@@ -203,7 +203,7 @@ def test_help_tells_units_and_defaults(capsys, name):
         (["train", "--learning-rate", "inf"], "--learning-rate is inf, expected a finite number above 0."),
         (["train", "--batch-size", "1"], "a batch has 1 images for 1 processes, expected at least 2 images per"),
         (["data", "fetch", "mnits"], "no data set 'mnits'."),
-        (["eval", "/nowhere/at/all"], "no run at /nowhere/at/all: expected a run directory"),
+        (["eval", "/nowhere/at/all"], "there is no run at /nowhere/at/all; expected a run directory"),
         (["report", "/"], "/ has no run.json"),
         (["models", "convnet", "--figure", "net.gif"], "--figure is net.gif, expected a file that ends in .png"),
     ],

@@ -240,7 +240,7 @@ def test_options_that_do_not_fit_the_method(blobs):
         r"no clustering method 'kmean'. Did you mean kmeans\?": {"method": "kmean"},
         r"k is missing, expected a number of clusters for kmeans, or labels": {},
         r"k is 3, but hdbscan finds the number of clusters itself; leave k out": {"method": "hdbscan", "k": 3},
-        r"min_cluster_size is of no use to kmeans": {"k": 3, "min_cluster_size": 4},
+        r"min_cluster_size applies to hdbscan only, not to kmeans": {"k": 3, "min_cluster_size": 4},
         r"min_cluster_size is 1, expected 2 to 120": {"method": "hdbscan", "min_cluster_size": 1},
     }.items():
         with pytest.raises(InputError, match=message):
