@@ -2,13 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test zoo networks torture gpu check docs format web web-check clean
+.PHONY: demo test test-all zoo networks torture gpu check docs format web web-check clean
 
 demo: .venv/installed  ## train on real digits, see through the network, write a report
 	$(BIN)/glassnet demo
 
-test: .venv/installed-dev  ## the whole test suite
+test: .venv/installed-dev  ## the tests, without the slow ones that have a faster one beside them
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+test-all: .venv/installed-dev  ## all tests, the slow ones too
+	$(BIN)/python -m pytest -m 'not zoo' -n auto --dist worksteal
 
 zoo: .venv/installed-dev  ## every network of other libraries against plain PyTorch: 4 minutes
 	$(BIN)/python -m pytest -m zoo -n auto --dist worksteal tests/zoo

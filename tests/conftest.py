@@ -5,15 +5,18 @@ import fcntl
 import hashlib
 import os
 import shutil
+import sys
 
 # Set before torch is loaded: test processes share few cores, and spinning threads starve each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["GLASSNET_OFFLINE"] = "1"
 os.environ.pop("COLUMNS", None)
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import pytest
 from jaxtyping import install_import_hook
 
+sys.dont_write_bytecode = False  # else each of some hundred processes compiles the library anew
 os.fsync = lambda _: None
 """No test pulls the plug: to wait for the disk at each of some ten thousand files would show nothing."""
 
@@ -85,6 +88,18 @@ def finished(made_once):
     from tiny_runs import tiny
 
     return _shared(gn.Run.open(made_once("tiny", lambda path: gn.train(tiny(path)))))
+
+
+@pytest.fixture(scope="module")
+def brief(made_once):
+    """The same training on 200 digits, which takes a moment, to be read only; so do all others of its module."""
+    import glassnet as gn
+    from small_data import make_small
+    from tiny_runs import tiny
+
+    with pytest.MonkeyPatch.context() as patch:
+        make_small(patch.setitem)
+        yield _shared(gn.Run.open(made_once("brief", lambda path: gn.train(tiny(path)))))
 
 
 @pytest.fixture

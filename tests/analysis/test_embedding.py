@@ -171,7 +171,6 @@ def test_landmarks_without_labels_cost_what_nobody_knows(make, tmp_path):
     assert np.isfinite(result.points).all()
 
 
-@pytest.mark.slow
 def test_pacmap_makes_a_picture_and_refuses_few_images(make, tmp_path):
     if find_spec("pacmap") is None:
         pytest.skip("pacmap is an extra")

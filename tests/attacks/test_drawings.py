@@ -112,7 +112,6 @@ def test_a_hostile_drawing_is_made_harmless_or_refused_at_once(name):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # kB
 
 
-@pytest.mark.slow
 def test_a_report_of_hostile_figures_loads_and_runs_nothing(reported_copy, capsys):
     copy = reported_copy
     drawings = sorted(copy.path.glob("analyses/*/*/*.svg"))

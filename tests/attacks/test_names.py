@@ -46,7 +46,6 @@ def controls(text):
     }  # fmt: skip
 
 
-@pytest.mark.slow
 def test_names_are_escaped_on_the_terminal_in_json_and_in_the_page(evil, capsys):
     for words in (
         ("eval",),
@@ -90,7 +89,6 @@ def on_a_terminal(*words, **environment):
     return process.wait(), written.decode(errors="replace")
 
 
-@pytest.mark.slow
 def test_brackets_in_names_are_no_markup_on_a_terminal(evil, tmp_path):
     settings = ("--epochs", 1, "--image-size", 12, "--model-options", *TINY, "--precision", "fp32")
     data = evil.manifest["settings"]["data"]
@@ -129,8 +127,7 @@ def plain(*commands, **environment):
     return written, err
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@pytest.mark.parametrize("encoding", ["ascii", pytest.param("latin-1", marks=pytest.mark.slow)])
 def test_an_output_of_few_characters_gets_the_others_escaped(copy, encoding):
     words = (("train", "--help"), ("analyses", copy.path), ("eval", copy.path, "--json"))
     written, _ = plain(*words, PYTHONIOENCODING=encoding)
@@ -140,15 +137,17 @@ def test_an_output_of_few_characters_gets_the_others_escaped(copy, encoding):
     assert json.loads(texts[-1])["images"] > 0
 
 
-@pytest.mark.slow
+ODD = {"MPLBACKEND": "nonsense", "NO_COLOR": "1", "TERM": "dumb"}
+OLD = {"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+HOMELESS = {"HOME": None, "XDG_CACHE_HOME": None, "USER": None}
+
+
 @pytest.mark.parametrize(
     "environment",
     [
-        {"MPLBACKEND": "nonsense", "PYTHONOPTIMIZE": "2", "COLUMNS": "abc", "NO_COLOR": "1", "TERM": "dumb"},
-        {
-            **{"COLUMNS": "0", "LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-            **{"HOME": None, "XDG_CACHE_HOME": None, "USER": None},
-        },
+        {**ODD, **OLD, **HOMELESS, "COLUMNS": "abc"},
+        pytest.param({**ODD, "COLUMNS": "abc", "PYTHONOPTIMIZE": "2"}, marks=pytest.mark.slow),
+        pytest.param({**OLD, **HOMELESS, "COLUMNS": "0"}, marks=pytest.mark.slow),
         {"HOME": "/proc/1", "XDG_CACHE_HOME": "/proc/1/x", "MPLCONFIGDIR": "/proc/1/y", "NUMBA_CACHE_DIR": "/proc/1/z"},
     ],
     ids=lambda environment: ",".join(environment),

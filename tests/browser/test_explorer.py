@@ -9,7 +9,7 @@ import pytest
 import glassnet as gn
 from glassnet.analysis import analyse
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = pytest.mark.browser
 
 
 def expect_state(page, state="ready", **data):

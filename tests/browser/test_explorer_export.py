@@ -13,7 +13,7 @@ from glassnet.explorer.export import export
 from glassnet.explorer.export_plan import requests_of
 from glassnet.explorer.subjects import Subjects
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = pytest.mark.browser
 
 IMAGES, LAYERS = (3, 14), ["conv4", "fc1"]
 

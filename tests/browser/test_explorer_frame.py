@@ -10,7 +10,7 @@ from glassnet.explorer.serving import NOTEBOOK_FRAMES, Server
 from glassnet.explorer.subjects import Subjects
 from tiny_nets import two_labels
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(params=[NOTEBOOK_FRAMES, "'self'"], ids=["of a notebook", "of the command"])

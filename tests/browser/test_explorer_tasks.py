@@ -6,7 +6,7 @@ import pytest
 
 import glassnet as gn
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = pytest.mark.browser
 
 VIEWS = {
     "digits": (
@@ -23,7 +23,15 @@ VIEWS = {
     "bars": ("reconstruction?image=1", "embedding?method=pca"),
     "pairs": ("mistakes", "mistakes?mistakes=0-missed", "mistakes?show=confident"),
 }
-EVERY = [f"{run}/{view}" for run, views in VIEWS.items() for view in views]
+ALIKE = (
+    "scans/image?image=1", "bars/embedding?method=pca", "pairs/mistakes?mistakes=0-missed",
+    "pairs/mistakes?show=confident",
+)  # fmt: skip
+"""Views whose kind is there already, of another run or with other images shown."""
+EVERY = [
+    pytest.param(view, marks=pytest.mark.slow if view in ALIKE else ())
+    for view in (f"{run}/{view}" for run, views in VIEWS.items() for view in views)
+]
 READY = {
     "embedding": '[data-testid=points][data-state="ready"]',
     "image": "canvas",

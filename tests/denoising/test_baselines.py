@@ -83,7 +83,6 @@ def test_threads_share_the_images_and_change_nothing(pair, monkeypatch, name, th
     assert max(sizes) == -(-len(pair[0]) // threads)
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not DENOISERS["bm3d"].available(), reason="the extra bm3d is not installed")
 def test_bm3d_takes_grey_and_colour(pair):
     noisy, clean = (part.numpy() for part in pair)

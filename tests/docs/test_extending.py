@@ -32,15 +32,14 @@ for page in pages:
 
 @pytest.fixture
 def tree(tmp_path):
-    """A copy of the source tree without the built front end and without what the pages do not need."""
+    """A copy of the source tree, compiled files too, without the built front end and what the pages do not need."""
     for name in ("src", "tests", "docs/site", "docs/extending"):
-        ignored = shutil.ignore_patterns("static", "__pycache__", "browser", "explorer_page.py", "torture", "zoo")
+        ignored = shutil.ignore_patterns("static", "browser", "explorer_page.py", "torture", "zoo")
         shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     return tmp_path
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_what_the_pages_say_adds_a_data_set_a_model_a_method_and_a_task(tree):
     path = os.pathsep.join(str(tree / name) for name in ("src", "docs/site", "tests"))

@@ -9,7 +9,6 @@ from follow import follow
 PAGE = Path(__file__).parents[2] / "docs" / "guide.md"
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_guide_is_followed_and_its_python_gives_what_it_says(desk, capsys):
     names = follow(PAGE)

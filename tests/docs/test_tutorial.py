@@ -37,7 +37,6 @@ def follow(language, block):
     return printed.getvalue()
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_tutorial_leaves_every_analysis_that_it_makes_all_in_one_report(tmp_path, monkeypatch, capsys, small_data):
     monkeypatch.chdir(tmp_path)

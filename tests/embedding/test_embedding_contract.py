@@ -12,7 +12,7 @@ from glassnet.errors import InputError
 from glassnet.method_titles import CLUSTERING_TITLES, EMBEDDING_TITLES
 
 EXTRAS = ("umap", "pacmap")
-# They compile for half a minute, so they are marked slow here.
+# They compile for half a minute; test_umap.py and test_pacmap.py try them with less.
 ALL = [pytest.param(name, marks=[pytest.mark.slow] if name in EXTRAS else []) for name in METHODS]
 
 

@@ -22,7 +22,6 @@ def test_without_it_the_extra_is_named(blobs, monkeypatch):
 
 
 @needs_it
-@pytest.mark.slow
 def test_keeps_the_classes_and_leaves_the_process_as_it_was(digits, capsys):
     features, labels = digits[0][:400], digits[1][:400]
     state = np.random.get_state()[1].tolist()  # noqa: NPY002
@@ -40,7 +39,6 @@ def test_keeps_the_classes_and_leaves_the_process_as_it_was(digits, capsys):
 
 
 @needs_it
-@pytest.mark.slow
 def test_few_rows_and_what_does_not_fit(blobs):
     assert np.isfinite(embed(blobs[0][:10], method="pacmap").points).all()
     with pytest.raises(InputError, match=r"PaCMAP got 9 rows, expected at least 10; use more images, or PCA\."):

@@ -194,7 +194,6 @@ def test_chunks_do_not_change_the_figures(digits, monkeypatch):
     assert quality(features, points, labels=labels) == whole
 
 
-@pytest.mark.slow
 def test_five_thousand_points_take_seconds():
     rng = np.random.default_rng(0)
     features = rng.normal(size=(5000, 128)).astype(np.float32)

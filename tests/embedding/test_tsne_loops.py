@@ -61,7 +61,6 @@ print(round(float(total(np.float32(0.5))), 3), sum(total.stats.cache_hits.values
 """
 
 
-@pytest.mark.slow
 def test_a_loop_called_from_another_file_is_never_stale(tmp_path):
     package = tmp_path / "glassnet"
     shutil.copytree(Path(glassnet.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__", "static"))

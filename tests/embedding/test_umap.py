@@ -14,7 +14,6 @@ def test_names_the_line_that_installs_it(blobs, monkeypatch):
         embed(blobs[0], method="umap")
 
 
-@pytest.mark.slow
 def test_repeats_and_keeps_the_classes_of_real_digits(digits):
     pytest.importorskip("umap")
     features, labels = digits[0][:400], digits[1][:400]
@@ -28,7 +27,6 @@ def test_repeats_and_keeps_the_classes_of_real_digits(digits):
     np.testing.assert_array_equal(placed, again.transform(digits[0][400:450]))
 
 
-@pytest.mark.slow
 def test_takes_many_equal_rows(blobs):
     pytest.importorskip("umap")
     result = embed(np.repeat(blobs[0][:6], 20, axis=0), method="umap", neighbours=5)

@@ -19,6 +19,8 @@ from glassnet.settings.train import LogName
 from tiny_nets import TinyNet
 from tiny_runs import save_bars, save_scans, tiny, tiny_segmentation, tiny_vae
 
+pytestmark = pytest.mark.usefixtures("brief")  # few images to train on
+
 
 class Stop:
     """Ends the process, as Ctrl-C does, after so many epochs."""
@@ -58,16 +60,16 @@ def require_logged(path, events):
 
 
 @pytest.fixture(scope="module")
-def logged(tmp_path_factory):
+def logged(brief, tmp_path_factory):
     pytest.importorskip("tensorboard")
     return gn.train(tiny(tmp_path_factory.mktemp("runs") / "logged", log=("tensorboard",)))
 
 
-def test_tensorboard_has_the_rows_of_the_metrics(logged, finished):
+def test_tensorboard_has_the_rows_of_the_metrics(logged, brief):
     events = accumulated(logged.path)
     require_logged(logged.path, events)
     assert events.Scalars("final/test_accuracy")[0].value == pytest.approx(logged.metrics["test_accuracy"])
-    for name, weight in finished.weights().items():
+    for name, weight in brief.weights().items():
         assert torch.equal(weight, logged.weights()[name]), name  # trained without a log
 
 

@@ -52,7 +52,6 @@ def done(runs, tmp_path_factory):
     return reproduce(ReproduceSettings(part="gradcam", runs=runs, images=60, out=out)), out
 
 
-@pytest.mark.slow  # it trains the three
 def test_figures_tables_and_verdicts_of_three_runs(done):
     answer, out = done
     told = json.loads((out / "gradcam.json").read_text())

@@ -118,20 +118,17 @@ def wait_for(file, lines=1):
     pytest.fail(f"{file} did not come")
 
 
-@pytest.mark.slow  # four processes
-def test_killed_three_times_it_does_nothing_twice(done, pictures, tmp_path):
-    """SIGKILL in the first training, in the second, and after the first part; then to the end."""
+@pytest.mark.parametrize("kills", [[1], pytest.param([0, 1, 2], marks=pytest.mark.slow)])
+def test_killed_it_does_nothing_twice(done, pictures, tmp_path, kills):
+    """SIGKILL in the second training, or also in the first and after the first part; then to the end."""
     _, whole_out = done
     out = tmp_path / "killed"
     runs = [out / "training" / f"small-seed{seed}" for seed in range(3)]
     command = [sys.executable, small_parts.__file__, pictures, str(out)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     stamps = {}
-    for file, lines in (
-        (runs[0] / "metrics.jsonl", 1),
-        (runs[1] / "metrics.jsonl", 2),
-        (out / "classification.json", 1),
-    ):
+    moments = ((runs[0] / "metrics.jsonl", 1), (runs[1] / "metrics.jsonl", 2), (out / "classification.json", 1))
+    for file, lines in (moments[kill] for kill in kills):
         process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
         wait_for(file, lines)
         process.send_signal(signal.SIGKILL)
@@ -140,7 +137,7 @@ def test_killed_three_times_it_does_nothing_twice(done, pictures, tmp_path):
         stamps = _stamps(out)
     last = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert stamps.items() <= _stamps(out).items()
-    assert "classification: already finished" in last.stderr
+    assert ("classification: already finished" in last.stderr) == (2 in kills)
     told, straight = (json.loads((one / "results.json").read_text()) for one in (out, whole_out))
     assert told["index"] == straight["index"]
     for name, part in straight["parts"].items():

@@ -10,7 +10,7 @@ from tiny_runs import stops_after_an_epoch, tiny
 
 
 @pytest.fixture(scope="module")
-def sent(finished, tmp_path_factory):
+def sent(brief, tmp_path_factory):
     """What a training of three epochs sends at its start, after its first epoch, and at its end."""
     path, stamps, packets = tmp_path_factory.mktemp("away") / "run", None, []
     with pytest.MonkeyPatch.context() as patch, stops_after_an_epoch(patch):
@@ -33,13 +33,13 @@ def test_only_what_changed_is_sent_and_nothing_of_a_moment(sent, copy):
     assert list(changed_files(copy.path, stamps)[0]) == ["metrics.jsonl"]
 
 
-def test_a_run_that_came_home_names_its_place_there(sent, finished, tmp_path):
+def test_a_run_that_came_home_names_its_place_there(sent, brief, tmp_path):
     home = tmp_path / "home"
     for packet in sent:
         write_files(home, packet)
     run = gn.Run.open(home)
     assert run.settings.out == home
-    assert run.manifest["weights"] == finished.manifest["weights"]
+    assert run.manifest["weights"] == brief.manifest["weights"]
     assert not (home / "checkpoint" / "model.safetensors").exists()
 
 
@@ -60,7 +60,7 @@ def moves(monkeypatch, most):
 
 
 @pytest.mark.parametrize("most", range(4))
-def test_killed_at_any_moment_it_resumes_to_the_same_weights(sent, finished, tmp_path, monkeypatch, most):
+def test_killed_at_any_moment_it_resumes_to_the_same_weights(sent, brief, tmp_path, monkeypatch, most):
     home = tmp_path / "home"
     write_files(home, sent[0])
     later = {name: content for name, content in sent[1].items() if name != "run.json"}
@@ -68,5 +68,5 @@ def test_killed_at_any_moment_it_resumes_to_the_same_weights(sent, finished, tmp
         moves(patch, most)
         with pytest.raises(Killed):
             write_files(home, later)
-    run = train_or_resume(dataclasses.replace(finished.settings, out=home), home)
-    assert run.manifest["weights"] == finished.manifest["weights"]
+    run = train_or_resume(dataclasses.replace(brief.settings, out=home), home)
+    assert run.manifest["weights"] == brief.manifest["weights"]

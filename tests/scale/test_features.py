@@ -54,7 +54,6 @@ def images():
 LAYERS = ["conv*", "fc1"]
 
 
-@pytest.mark.slow
 def test_processes_give_the_files_of_the_local_engine_to_the_last_byte(network, images, tmp_path):
     gn.extract_features(network, images, LAYERS, batch_size=8, out=tmp_path / "here")
     there = gn.extract_features(

@@ -14,7 +14,6 @@ import glassnet as gn
 from glassnet.errors import InputError
 
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs Ray: pip install 'glassnet[ray]'"),
     # Ray's own
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning", "ignore::DeprecationWarning"),

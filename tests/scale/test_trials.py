@@ -33,7 +33,6 @@ def owner_of(path, epochs=1, seconds=60):
     raise AssertionError(f"{path} was not trained")
 
 
-@pytest.mark.slow
 def test_processes_give_the_table_of_the_local_engine_although_one_is_killed(base, tmp_path, numbers, capfd):
     base = dataclasses.replace(base, epochs=30)
     whole = gn.tune(base, AXES, seeds=(0,), out=tmp_path / "local")
@@ -56,8 +55,7 @@ def test_processes_give_the_table_of_the_local_engine_although_one_is_killed(bas
     assert "2 of 2 trainings are already finished" in capfd.readouterr().err
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_signal_leaves_no_child(base, tmp_path, how):
     words = ["--data", base.data, "--model-options", "hidden=4", "--epochs", "5000", "--validation", "0.25"]
     words += ["--grid", "filters=2,2,2,2", "3,3,3,3", "--seeds", "0", "--out", str(tmp_path / "grid")]

@@ -95,7 +95,6 @@ def test_errors_of_ours_are_results_and_others_end_it(log):
     assert log[-1] == "killed"
 
 
-@pytest.mark.slow
 def test_processes_compute_with_their_threads_and_a_dead_one_is_replaced(capsys):
     import torch
 

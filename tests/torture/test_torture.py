@@ -37,7 +37,6 @@ def test_a_training_is_killed_meets_a_full_disk_one_that_is_read_only_and_anothe
         assert one["clean"] >= tried[part]  # one that ended before it was killed is tried again
 
 
-@pytest.mark.slow
 def test_mutated_files_are_read_or_refused_in_one_sentence(tmp_path):
     result = torture(tmp_path, "--part", "mutate", "--mutations", 12, "--commands", 0)["mutate"]
     kinds = {name: one for name, one in result.items() if isinstance(one, dict)}

@@ -10,6 +10,8 @@ import glassnet as gn
 from glassnet.errors import InputError, WorkError
 from tiny_runs import save_scans, tiny, tiny_segmentation
 
+pytestmark = pytest.mark.usefixtures("brief")  # few images to train on
+
 
 class Noting:
     """Notes what it is told, and uses the model as a careless user does."""
@@ -58,19 +60,19 @@ def rows(path):
     return [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_a_callback_is_told_all_and_changes_nothing(finished, tmp_path):
+def test_a_callback_is_told_all_and_changes_nothing(brief, tmp_path):
     noting = Noting()
     run = gn.train(tiny(tmp_path / "run"), callbacks=[noting])
     (info,) = noting.infos
     assert info.path == run.path
-    assert (info.task, info.history, len(info.validation)) == ("classification", (), 400)
+    assert (info.task, info.history, len(info.validation)) == ("classification", (), 20)
     assert info.settings == run.settings
     assert info.classes == tuple("0123456789")
     assert [{"epoch": epoch, **figures} for epoch, figures, _ in noting.records] == rows(run.path)
     for _, figures, confusion in noting.records:
         assert np.trace(confusion) / np.sum(confusion) == pytest.approx(figures["validation_accuracy"])
     assert noting.metrics == [run.metrics]
-    for name, weight in finished.weights().items():
+    for name, weight in brief.weights().items():
         assert torch.equal(weight, run.weights()[name]), name
     assert "one line" not in repr(info)
     assert len(repr(info).splitlines()) == 1
@@ -101,7 +103,7 @@ def test_what_is_no_callback_is_refused(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_training_that_goes_on_tells_its_callbacks_where(finished, tmp_path):
+def test_a_training_that_goes_on_tells_its_callbacks_where(brief, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         gn.train(tiny(tmp_path / "run"), callbacks=[Failing("on_epoch", KeyboardInterrupt(), after=2)])
     noting = Noting()
@@ -109,7 +111,7 @@ def test_a_training_that_goes_on_tells_its_callbacks_where(finished, tmp_path):
     assert [row["epoch"] for row in noting.infos[0].history] == [1, 2]
     assert [epoch for epoch, *_ in noting.records] == [3]
     assert noting.infos[0].began == run.manifest["started"]
-    assert all(torch.equal(weight, run.weights()[name]) for name, weight in finished.weights().items())
+    assert all(torch.equal(weight, run.weights()[name]) for name, weight in brief.weights().items())
 
 
 def test_segmentation_tells_its_figures_and_no_more(tmp_path):

@@ -40,7 +40,6 @@ def two(tmp_path_factory):
     return folder, done.stdout
 
 
-@pytest.mark.slow
 def test_two_processes_train_the_same_run(two, tmp_path):
     folder, stdout = two
     assert stdout.count("test accuracy") == 1
@@ -53,7 +52,6 @@ def test_two_processes_train_the_same_run(two, tmp_path):
     assert both.history[0]["train_loss"] == pytest.approx(one.history[0]["train_loss"], rel=1e-2)
 
 
-@pytest.mark.slow
 def test_wrong_input_stops_all_processes_with_one_sentence(tmp_path):
     done = torchrun(["-m", "glassnet"], "train", "--data", "mnits", tmp_path=tmp_path)
     assert done.returncode != 0
@@ -70,7 +68,6 @@ def first_steps(two):
     return one, torch.load(folder / "steps.pt", weights_only=True)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("of", ["digits", "masks", "vae"])
 def test_two_processes_average_the_gradients_that_one_would_have(first_steps, of):
     one, two = (steps[of]["gradients"] for steps in first_steps)
@@ -82,7 +79,6 @@ def test_two_processes_average_the_gradients_that_one_would_have(first_steps, of
             assert difference <= 1e-9 * scale, f"{name} in step {step}: {difference} of {scale}"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("of", ["digits", "masks"])
 def test_two_processes_measure_what_one_would(first_steps, of):
     """Also one image, of which the second process has none; the masks' rows are those of a part of mapped tensors."""
@@ -96,7 +92,6 @@ def test_two_processes_measure_what_one_would(first_steps, of):
             torch.testing.assert_close(joined[key], value, msg=key)
 
 
-@pytest.mark.slow
 def test_two_processes_remember_of_each_image_of_a_reconstruction_what_one_would(first_steps):
     one, two = (steps["vae"] for steps in first_steps)
     assert two["means"] == pytest.approx(one["means"], rel=1e-6)

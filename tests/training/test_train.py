@@ -97,7 +97,6 @@ def whole(whole_and_loaded):
     return whole_and_loaded[0]
 
 
-@pytest.mark.slow
 def test_a_training_loads_nothing_that_it_does_not_use(whole_and_loaded):
     """Each would take a tenth of a second at least."""
     loaded = whole_and_loaded[1]
@@ -105,7 +104,6 @@ def test_a_training_loads_nothing_that_it_does_not_use(whole_and_loaded):
     assert not loaded & {"requests", "sklearn", "matplotlib.pyplot", "numba"}
 
 
-@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_identical_weights(whole, tmp_path):
     process = subprocess.Popen(command(*words(tmp_path / "killed")), stderr=subprocess.DEVNULL)
     wait_for_epoch(tmp_path / "killed", process)
@@ -138,7 +136,6 @@ def heed_interrupts():
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.mark.slow
 def test_control_c_leaves_a_resumable_run(whole, tmp_path):
     interrupted = command(*words(tmp_path / "run"))
     process = subprocess.Popen(interrupted, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts)

@@ -24,6 +24,8 @@ FINE = {"occlusion": 0.7, "xgradcam": 0.7, "saliency": 0.9}
 
 NETWORKS = ("convnet", "in-place", "shared", "functional", "residual", "shared-in-place", "tokens")
 FEW = ("functional", "residual")  # enough for methods of many passes, which take longer
+ALIKE = ("convnet", "shared", "shared-in-place")
+"""Networks whose layers the others have too; the ReLUs that run twice have tests of their own, in test_oracles.py."""
 
 
 def networks_for(method):
@@ -33,7 +35,13 @@ def networks_for(method):
 
 
 everywhere = pytest.mark.parametrize(
-    ("method", "network"), [(m, name) for m in METHODS for name in networks_for(m)], indirect=["network"]
+    ("method", "network"),
+    [
+        pytest.param(m, name, marks=pytest.mark.slow if name in ALIKE else ())
+        for m in METHODS
+        for name in networks_for(m)
+    ],
+    indirect=["network"],
 )
 
 

@@ -134,7 +134,6 @@ def test_the_tables_are_those_of_the_published_archive():
     assert f"{cifar10.ARCHIVE.size_bytes / 1e6:.1f} MB" in cifar10.SOURCE.needs
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not (REAL and cifar10.find(Path(REAL))), reason="$GLASSNET_DATA has no cifar10 folder")
 def test_the_real_set():
     dataset = load_dataset("cifar10", root=REAL)

@@ -279,7 +279,6 @@ def test_the_table_is_that_of_the_published_archives():
     assert f"{total / 1e6:.1f} MB" in stanford_dogs.SOURCE.needs
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not (REAL and stanford_dogs.find(Path(REAL))), reason="$GLASSNET_DATA has no stanford_dogs folder")
 def test_the_real_lists():
     folder = Path(REAL) / "stanford_dogs"
