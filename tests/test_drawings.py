@@ -168,7 +168,9 @@ def test_an_embedding_is_coloured_by_class(embedding):
 
 
 def test_what_is_no_picture_of_points_is_refused(embedding):
-    with pytest.raises(InputError, match=r"labels have shape \(3,\) and type int64, expected \(30,\)"):
+    with pytest.raises(
+        InputError, match=r"labels have shape \(3,\) and type int64, expected whole numbers of shape \(30,\)"
+    ):
         gn.draw_embedding(embedding, [0, 1, 2])
     with pytest.raises(InputError, match="points have 1 dimensions, expected 2 or 3"):
         gn.draw_embedding(gn.embed(np.random.default_rng(0).normal(size=(30, 5)), method="pca", dims=1))

@@ -315,7 +315,7 @@ def test_analyses_are_kept_in_a_folder_not_in_a_file(images, tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match=r"out is .*file, which is a file; expected a folder"):
         Subject(TinyNet(), images, out=tmp_path / "file")
-    with pytest.raises(InputError, match=r"out is .*file/deeper, where nothing can be written"):
+    with pytest.raises(InputError, match=r"out is .*file/deeper, which cannot be written"):
         Subject(TinyNet(), images, out=tmp_path / "file" / "deeper")
 
 

@@ -239,7 +239,7 @@ def test_a_run_that_is_given_twice_is_reported_once(copy, capsys):
 def test_a_folder_of_a_networks_analyses_says_what_to_type(capsys, place):
     answer(capsys, "eval", "net.py:make", *DATA, *SIZE)
     sentence = refused(capsys, "report", "runs/network-net-make")
-    assert "runs/network-net-make keeps the analyses of a network without a run; give the network" in sentence
+    assert "runs/network-net-make holds the analyses of a network without a run; give the network" in sentence
     assert "`glassnet report net.py:make --data folder:photos`" in sentence
 
 

@@ -22,5 +22,5 @@ def test_its_python_runs_from_top_to_bottom(capsys):
 
 
 def test_it_names_what_there_is():
-    assert f"[{len(ARCHITECTURES)} architectures]" in PAGE
+    assert f"[{len(ARCHITECTURES)} architectures]" in " ".join(PAGE.split())
     assert {"attention_rollout", "attention_relevance", "legrad"} <= METHODS.keys()

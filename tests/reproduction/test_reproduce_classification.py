@@ -44,7 +44,7 @@ def test_tables_and_figures_of_what_was_trained(done):
     assert made.tables[2].rows[0][0] == "2,2,2,2 → 2,2,4,4"
     assert [figure.name for figure in made.figures] == ["figure-1", "figure-2", "figure-3"]
     assert all((out / "figures" / f"{figure.name}.{s}").exists() for figure in made.figures for s in ("png", "svg"))
-    assert "not of" in made.notes[2]  # these are no MNIST digits
+    assert "not for" in made.notes[2]  # these are no MNIST digits
     assert json.dumps(made.to_json())
     assert made.verdicts == ()  # none of the report's settings was trained
 

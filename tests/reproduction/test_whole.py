@@ -168,7 +168,7 @@ def test_seed_plan_and_data_of_each_part(tmp_path, monkeypatch):
     assert [one.training.settings.seed for one in shared] == [0]
     assert shared[0].parts == ("classification", "features", "gradcam", "channels")
     assert {one.training.settings.epochs for one in own} == {1}
-    assert {one.training.settings.epochs for one in listed if one.training.settings.model == "fcn8_small"} == {3}
+    assert {one.training.settings.epochs for one in listed if one.training.settings.model == "fcn8_small"} == {3, 8}
     figures = {figure for one in listed for figure in one.figures}
     assert figures >= {"1", "3", "4", "5", "7", "8", "11", "12", "13", "14", "15", "16", "17"}
 

@@ -52,7 +52,7 @@ def test_a_run_of_before_has_its_settings_under_the_names_of_today(finished):
 
 
 def test_what_is_no_run_is_refused(tmp_path, finished):
-    with pytest.raises(InputError, match=r"no run at .*nowhere: expected a run directory"):
+    with pytest.raises(InputError, match=r"no run at .*nowhere; expected a run directory"):
         RunDirectory.open(tmp_path / "nowhere")
     (finished / "run.json").unlink()
     with pytest.raises(InputError, match=r"has no run\.json"):

@@ -310,7 +310,7 @@ def test_entries_go_by_name_and_by_kind_and_name(store):
     write(store, "b")
     assert store.entry("b").kind == "features"
     assert store.entry("embedding/a").kind == "embedding"
-    with pytest.raises(InputError, match=r"'a' names embedding/a and features/a; give one of them\."):
+    with pytest.raises(InputError, match=r"'a' could mean embedding/a or features/a; give one of them\."):
         store.entry("a")
     with pytest.raises(InputError, match=r"no analysis 'c' in .*The analyses are: embedding/a, features/a, features/b"):
         store.entry("c")
@@ -430,7 +430,9 @@ def test_whether_entries_can_be_made_is_known_beforehand(store, monkeypatch, tmp
 
 def test_a_disk_that_refuses_is_named(store, tmp_path):
     store.folder.write_text("a file where the folder should be")
-    with pytest.raises(InputError, match=r"cannot write the analysis features/a below .*run \(Not a dir.*; make room"):
+    with pytest.raises(
+        InputError, match=r"cannot write the analysis features/a in .*run \(Not a dir.*; free some space"
+    ):
         write(store)
 
 

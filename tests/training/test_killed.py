@@ -483,7 +483,7 @@ def test_a_wrong_digit_in_the_history_is_noticed_by_a_resume(stopped):
         ('{"epoch": 1, "train_loss": "low"}', 'train_loss is "low", expected a number'),
         ('{"epoch": 1, "train_loss": null}', "train_loss is null, expected a number"),
         ('{"epoch": 1, "train_loss": [1]}', "expected a number"),
-        ('{"epoch": 1, "train_loss": NaN}', "NaN is no number"),
+        ('{"epoch": 1, "train_loss": NaN}', "NaN is not a JSON number"),
         ('{"epoch": 1, "train_loss": true}', "train_loss is true, expected a number"),
         ('{"epoch": 2, "train_loss": 1}', "it holds epoch 2, expected 1"),
         ('{"train_loss": 1}', "it holds epoch None, expected 1"),

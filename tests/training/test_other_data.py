@@ -318,7 +318,7 @@ def stopped(own, tmp_path, monkeypatch):
         (remove_a_class, "the classes bright, dark; expected 1"),
         (
             double,
-            r"since its training began \(48 images more to train on, 12 images more to test on\); put",
+            r"since its training began \(48 images more to train on, 12 images more to test on\); restore",
         ),
         (exchange_two, "has the images of 'dark' now under 'bright', expected"),
         (remove_half, "24 images fewer to train on"),

@@ -115,9 +115,12 @@ def test_the_first_epochs_show_smaller_images(scans, tmp_path, monkeypatch, size
         ({"low_res_size": 16}, "--low-res-size is 16, expected less than the image size of 16 pixels"),
         (
             {"low_res_size": 9},
-            "do not fit: image_size is 9, expected a multiple of 2.* Give a --low-res-size",
+            "smaller images of --low-res-epochs: image_size is 9, expected a multiple of 2.* Give a --low-res-size",
         ),
-        ({"model": "fcn8_small", "model_options": (), "image_size": 32}, "do not fit: image_size is 16, expected"),
+        (
+            {"model": "fcn8_small", "model_options": (), "image_size": 32},
+            "smaller images of --low-res-epochs: image_size is 16, expected",
+        ),
     ],
 )
 def test_smaller_images_that_do_not_fit_are_refused_before_a_run_is_begun(scans, tmp_path, changes, message):

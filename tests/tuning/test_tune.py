@@ -169,10 +169,10 @@ def test_nothing_came_to_an_end(base, tmp_path, monkeypatch):
         (
             {"epochs": 2},
             AXES,
-            r"holds a grid on other settings \(epochs 1, got 2\): give another --out, or put epochs on",
+            r"holds a grid with other settings \(epochs 1, got 2\); give another --out, or put epochs on",
         ),
         ({"model_options": ("hidden=5",)}, AXES, r"other settings \(hidden 4, got 5\)"),
-        ({"model_options": ("hidden=4",)}, {"epochs": [1]}, r"\(filters 2,2,2,2, got as by default\)"),
+        ({"model_options": ("hidden=4",)}, {"epochs": [1]}, r"\(filters 2,2,2,2, got default\)"),
     ],
 )
 def test_other_base_settings_in_the_same_folder_are_refused(copied, base, trainings, changes, axes, message):
@@ -194,9 +194,9 @@ def test_what_the_grid_sets_itself_may_differ_in_the_base(copied, base, training
         ({"filters": ["2,2,2,2", "2,2,2"]}, (0,), r"filters is \(2, 2, 2\), expected four positive numbers"),
         ({"filterz": ["2"]}, (0,), "no setting or model option 'filterz'"),
         ({"data": ["mnits"]}, (0,), "no data set 'mnits'"),
-        (AXES, (0, 0), "--seeds is 0 0, expected different numbers"),
-        (AXES, (), "--seeds is empty, expected different numbers"),
-        (AXES, (-1,), "--seeds is -1, expected different numbers of 0 or more"),
+        (AXES, (0, 0), "--seeds is 0 0, expected distinct whole numbers"),
+        (AXES, (), "--seeds is empty, expected distinct whole numbers"),
+        (AXES, (-1,), "--seeds is -1, expected distinct whole numbers from 0"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_before_anything_is(base, tmp_path, trainings, axes, seeds, message):

@@ -74,7 +74,7 @@ def test_types():
             {"filterz": ["1"]},
             r"no setting or model option 'filterz'. Did you mean filters\? The names are: data, .*hidden",
         ),
-        ({"seed": [1, 2]}, "'seed' cannot be an axis of the grid: --seeds gives the seeds"),
+        ({"seed": [1, 2]}, "'seed' cannot be an axis of the grid: use --seeds instead"),
         ({"model_options": ["a=1"]}, "cannot be an axis of the grid: name the option itself, as in filters="),
         ({"out": ["x"]}, "'out' cannot be an axis of the grid: give it outside --grid"),
         ({"epochs": ["2.5"]}, "epochs on the grid is '2.5', expected a whole number or none"),

@@ -57,7 +57,7 @@ def test_what_is_no_layer_of_torchs_stays_as_it_is(tmp_path):
     torch.manual_seed(0)
     model = Tokens().eval()
     torch.export.save(torch.export.export(model, (IMAGES[:1],)), tmp_path / "net.pt2")
-    with pytest.raises(InputError, match=r"was exported for batches of 1, .*, and for any batch"):  # images times heads
+    with pytest.raises(InputError, match=r"was exported for batches of 1, .* for any batch"):  # images times heads
         load_reference(str(tmp_path / "net.pt2"))
     shapes = ({0: torch.export.Dim("batch")},)
     torch.export.save(torch.export.export(model, (IMAGES[:2],), dynamic_shapes=shapes), tmp_path / "net.pt2")

@@ -55,7 +55,8 @@ def _files_of(folder: Path, name: str) -> Iterator[Path]:
 def importing_from(folder: Path, files: list[Path]) -> Iterator[None]:
     """Let code import from its folder, and get that folder's modules where another folder's have the same names.
 
-    Two networks may each come with a blocks.py; Python would give the second one the blocks of the first.
+    Two networks may each come with a blocks.py; Python would give the second one the blocks of the first. No bytecode is
+    written: it would stand in the user's folder, and a file changed within the second would be read from it as it was.
     """
     names = {one.relative_to(folder).parts[0].removesuffix(".py") for one in files[1:] if one.is_relative_to(folder)}
     others = {name: one for name, one in _modules(names).items() if not _lies_in(one, folder)}
@@ -63,9 +64,11 @@ def importing_from(folder: Path, files: list[Path]) -> Iterator[None]:
         del sys.modules[name]
     sys.modules.update(_IMPORTED.get(folder, {}))
     sys.path.insert(0, str(folder))
+    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         yield
     finally:
+        sys.dont_write_bytecode = writes
         sys.path.remove(str(folder))
         _IMPORTED[folder] = _modules(names)
         if others:  # else they stay, for what the network imports when it runs
