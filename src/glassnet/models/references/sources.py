@@ -55,8 +55,8 @@ def _files_of(folder: Path, name: str) -> Iterator[Path]:
 def importing_from(folder: Path, files: list[Path]) -> Iterator[None]:
     """Let code import from its folder, and get that folder's modules where another folder's have the same names.
 
-    Two networks may each come with a blocks.py; Python would give the second one the blocks of the first. No bytecode is
-    written: it would stand in the user's folder, and a file changed within the second would be read from it as it was.
+    Two networks may each come with a blocks.py; Python would give the second one the blocks of the first. No bytecode
+    is written: it would litter the user's folder, and hide a change made within the same second.
     """
     names = {one.relative_to(folder).parts[0].removesuffix(".py") for one in files[1:] if one.is_relative_to(folder)}
     others = {name: one for name, one in _modules(names).items() if not _lies_in(one, folder)}
