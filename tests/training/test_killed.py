@@ -467,6 +467,19 @@ def test_one_wrong_bit_in_a_checkpoint_is_noticed(stopped, seed):
         assert read["settings"] == saved["settings"]
 
 
+def test_a_tensor_that_the_archive_calls_a_folder_is_noticed(stopped):
+    """No checksum covers that bit, and torch reads nothing of a folder, so that memory would stand for weights."""
+    file = stopped / "checkpoint" / "state.pt"
+    before = file.read_bytes()
+    entries = [at for at in range(len(before)) if before.startswith(b"PK\1\2", at)]
+    assert len(entries) > 5
+    for at in entries:
+        file.write_bytes(before)
+        flip(file, 8 * (at + 38) + 4)  # bit 0x10 of the external attributes
+        with pytest.raises(InputError, match=r"state\.pt is damaged"):
+            run.read_checkpoint(stopped)
+
+
 def test_a_wrong_digit_in_the_history_is_noticed_by_a_resume(stopped):
     text = (stopped / "metrics.jsonl").read_text()
     value = json.loads(text)["train_loss"]

@@ -180,6 +180,10 @@ def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
             raise disk_error(temporary, error) from None
 
 
+_FOLDER = 0x10
+"""The bit by which a zip archive says that a member is a folder; no checksum covers it."""
+
+
 def load_checkpoint(file: Path) -> dict[str, Any]:
     """Read a checkpoint after comparing its checksums; nothing in it can run code.
 
@@ -189,8 +193,11 @@ def load_checkpoint(file: Path) -> dict[str, Any]:
     import torch
 
     try:
-        if (wrong := zipfile.ZipFile(regular(file)).testzip()) is not None:
+        archive = zipfile.ZipFile(regular(file))
+        if (wrong := archive.testzip()) is not None:
             raise ValueError(f"the checksum of {wrong}")
+        if any(member.external_attr & _FOLDER for member in archive.infolist()):
+            raise ValueError("a folder in place of a tensor")  # torch would leave its memory as it was
         saved = torch.load(file, map_location="cpu", weights_only=True)
         return {key: saved[key] for key in ("settings", "started", "state")} | {
             key: saved[key] for key in ("data", "history", "reference") if key in saved
