@@ -110,7 +110,7 @@ def test_all_writes_beside_the_given_folder_and_nothing_where_one_is_taken(capsy
     assert answer(capsys, "demo", "--all", "--out", "mine/first") == document  # an empty folder is free
     Path("mine/first-reconstruction/notes.txt").touch()
     made.clear()
-    assert "mine/first-reconstruction exists already" in refused(capsys, "demo", "--all", "--out", "mine/first")
+    assert "mine/first-reconstruction already exists" in refused(capsys, "demo", "--all", "--out", "mine/first")
     assert not made
 
 

@@ -149,7 +149,7 @@ def test_a_disk_without_room_is_said_and_leaves_nothing(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(cache.os, "posix_fallocate", full)
-    with pytest.raises(InputError, match=r"c cannot be written \(No space left on device\); make room"):
+    with pytest.raises(InputError, match=r"c cannot be written \(No space left on device\); free some disk space"):
         build(tmp_path / "c")
     assert not (tmp_path / "c").exists()
 
@@ -181,5 +181,5 @@ def test_two_processes_make_a_cache_once(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(InputError, match=r"cannot be written .*; make room, or choose another place with --data-root"):
+    with pytest.raises(InputError, match=r"written .*; free some disk space, or choose another place with --data-root"):
         build(tmp_path / "file" / "c")

@@ -34,7 +34,7 @@ def small_disk(place: Path) -> Iterator[str]:
 
 
 def full(place: Path, only: Sequence[str] = tuple(CASES)) -> dict[str, Any]:
-    """Run every command on a disk that fills up at four points; then make room, and run it again."""
+    """Run every command on a disk that fills up at four points; then free the disk, and run it again."""
     made, tried, faults = prepare(place / "templates", [CASES[name].prepared for name in only]), 0, []
     with small_disk(place / "disk") as why_not:
         if why_not:

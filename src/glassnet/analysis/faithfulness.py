@@ -131,15 +131,15 @@ def _measured(subject: Subject, group: ExplainedGroup, seed: int, context: Conte
 
 
 def _output(subject: Subject) -> str | None:
-    """Say what the model's scores are: those of a run are what it learned by; of another network of classes it is told.
+    """Say what the model's scores are: what a run was trained on; for another classifier, what its graph or values say.
 
-    Labels that do not exclude each other cannot be told by scores, but the task says so.
+    Scores do not show whether several labels can hold at once, but the task says so.
     """
     scores = subject.task.views().explain.scores
     if subject.run is not None or scores != "sigmoid":
         return scores if subject.run is not None else None
     scale = subject_scale(subject)
-    return None if scale == "logarithms" else scale  # these are told
+    return None if scale == "logarithms" else scale  # logarithms are recognised later
 
 
 def plots(

@@ -71,7 +71,7 @@ class EmbeddedLayer(Shown):
         clusters: Number of clusters.
         fitted: Points that they were found from.
         features: Numbers in a row of the features.
-        method_settings: What the method was told, and what it chose itself.
+        method_settings: The method's settings, given or chosen by the method itself.
         measures: By the keys of MEASURES; None where one means nothing.
         neighbours: Size of a neighbourhood in these measures.
         sample: Points that they were measured on.

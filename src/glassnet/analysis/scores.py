@@ -1,7 +1,7 @@
 """What the class scores of a subject's model are, and the logits and probabilities that they stand for.
 
-A run gives logits, for it learned by them. Another network may end in a softmax or a sigmoid. Which of these it is, is
-told by where its graph ends and by the scores of its first images.
+A run's scores are logits, because it was trained on them. Another network may end in a softmax or a sigmoid. The end
+of its graph, and the scores of its first images, show which.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _must_be_logits(scores: Tensor, *, labels: bool) -> bool:
 
 
 def _by_values(scores: Tensor, *, labels: bool) -> Tensor:
-    """Return the logits that class scores stand for, told by their values alone."""
+    """Return the logits that class scores stand for, recognised by their values alone."""
     if _must_be_logits(scores, labels=labels):
         return scores
     rows = _rows(scores)

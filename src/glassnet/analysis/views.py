@@ -1,4 +1,4 @@
-"""What a task's folder says of its results: how they are completed, drawn, told, explained and reported."""
+"""What a task's folder says of its results: how they are completed, drawn, put into words, explained and reported."""
 
 from __future__ import annotations
 
@@ -203,7 +203,7 @@ class Material:
 
 @dataclass(frozen=True)
 class Views:
-    """All that is drawn and told of a task.
+    """All figures and texts of a task.
 
     Attributes:
         complete: Adds to the result what the records alone do not tell; given back as it is where there is nothing.

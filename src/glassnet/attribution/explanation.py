@@ -241,7 +241,7 @@ class ResultCollector:
     """Collects attributions, scores and outputs batch by batch."""
 
     def __init__(self, count: int, size: Sequence[int]) -> None:
-        """Make room.
+        """Allocate the buffers.
 
         Args:
             count: Images in all.

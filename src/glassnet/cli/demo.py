@@ -79,7 +79,7 @@ def _beside(out: Path | None, task: str) -> Path | None:
 
 def _check_free(folder: Path | None) -> None:
     if folder is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder} exists already, and --all writes there; give another --out, or remove it.")
+        raise InputError(f"{folder} already exists, and --all writes there; give another --out, or remove it.")
 
 
 def _photographs(folder: Path, device: str) -> Mapping[str, Any] | None:

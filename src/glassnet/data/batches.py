@@ -123,7 +123,7 @@ def _paste(
 
 
 def require_background(split: Split) -> None:
-    """Refuse masks in which objects could not be told from what is about them.
+    """Refuse masks without a background class to separate the objects from.
 
     Raises:
         InputError: No mask holds the background.

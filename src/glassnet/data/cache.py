@@ -79,8 +79,8 @@ def cached_pictures(
             _complete(folder, files, read, description)
     except OSError as error:
         raise CacheError(
-            f"the cache {folder} cannot be written ({error.strerror or error}); make room, or choose another place "
-            "with --data-root."
+            f"the cache {folder} cannot be written ({error.strerror or error}); free some disk space, or choose "
+            "another place with --data-root."
         ) from None
     return tuple(_mapped(path, shape) for path, shape in files.items())
 

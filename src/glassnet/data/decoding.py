@@ -112,7 +112,7 @@ def decode(path: Path | Encoded | str, mode: Literal["L", "RGB"], size: int) -> 
 
 
 def decode_and_kind(path: Path | Encoded | str, mode: Literal["L", "RGB"], size: int) -> tuple[Image.Image, Kind]:
-    """Read an image as `decode` does, and return with it what its header told."""
+    """Read an image as `decode` does, and return with it what its header says."""
     _take_large_blocks()
     try:
         with Image.open(_at_hand(path)) if isinstance(path, str) else opened(path) as file:

@@ -241,7 +241,7 @@ def read_picture(
 def read_picture_and_kind(
     path: Path | str, mode: Literal["L", "RGB"], size: int
 ) -> tuple[UInt8[np.ndarray, "channel {size} {size}"], Kind]:
-    """Read one image as `read_picture` does, cropped, and return with it what its header told.
+    """Read one image as `read_picture` does, cropped, and return with it what its header says.
 
     Raises:
         DamagedError: The file cannot be read as an image.

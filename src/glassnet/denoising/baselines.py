@@ -72,7 +72,7 @@ class BaselineQuality:
 
 
 def noise_deviation(noisy: Images, clean: Images) -> float:
-    """Root of the mean squared difference that noise makes, after clipping: what a denoiser is told of it."""
+    """Root mean squared difference that the noise makes, after clipping: the noise level that a denoiser is given."""
     return float((noisy - clean).square().mean().sqrt())
 
 

@@ -109,7 +109,7 @@ def layer_scores(
     for name, rows in features.items():
         if len(rows) != len(classes):
             raise InputError(f"{name} has {len(rows)} rows, but there are {len(classes)} labels; pass one per row.")
-    # All of them before the first probe, which is slow, so that a layer that cannot be scored is told at once.
+    # All of them before the first probe, which is slow, so that a layer that cannot be scored is reported at once.
     spreads = {name: spread(rows, noun=f"features of {name}", seed=seed) for name, rows in features.items()}
     return LayerScores(
         LayerScore(

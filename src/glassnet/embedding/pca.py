@@ -51,7 +51,7 @@ class Principal:
         return self._fill(np.empty((len(rows), len(self.axes))), rows)
 
     def _fill(self, points: Float[np.ndarray, "m e"], rows: Real[np.ndarray, "m d"]) -> Float[np.ndarray, "m e"]:
-        with np.errstate(over="ignore", invalid="ignore"):  # it is told below, in words
+        with np.errstate(over="ignore", invalid="ignore"):  # reported below, in words
             for start, chunk in row_chunks(rows):
                 points[start : start + len(chunk)] = (chunk.astype(np.float64, copy=False) - self.mean) @ self.axes.T
         bad = ~np.isfinite(points).all(axis=1)

@@ -21,7 +21,7 @@ Move = Callable[[Real[np.ndarray, "m d"]], Float[np.ndarray, "m e"]]
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What an embedding method may be told; each reads what concerns it."""
+    """Settings of all embedding methods; each method reads its own."""
 
     dims: int = 2
     """Dimensions of the points."""

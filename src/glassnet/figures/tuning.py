@@ -58,7 +58,7 @@ def written(value: float) -> str:
 
 
 def better_of(metric: str, better: Better | None) -> Better:
-    """Say which end of a metric is the better one, by its name unless told."""
+    """Say which end of a metric is the better one, by its name unless `better` is given."""
     if better is not None:
         return better
     words = metric.lower().split()

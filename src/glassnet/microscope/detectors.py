@@ -33,7 +33,7 @@ class Maxima:
     """
 
     def __init__(self, channels: int, images: int, held: int) -> None:
-        """Make room for those of `held` images; the file, without a name, is made when there are more."""
+        """Allocate rows for `held` images; if there are more, they go to a temporary file without a name."""
         self.channels, self.images = channels, images
         self._part = torch.empty(max(1, min(held, images)), channels)
         self._first = self._filled = 0  # the image that the part begins with, and how many it holds

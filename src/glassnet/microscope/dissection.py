@@ -32,7 +32,7 @@ class Tail:
     """
 
     def __init__(self, channels: int, images: int) -> None:
-        """Make room for so many channels."""
+        """Start without values."""
         self.channels, self.images = channels, images
         self.part, self.places = 1.0, 0
         self._most = 0

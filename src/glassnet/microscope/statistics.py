@@ -183,7 +183,7 @@ def _run(
     """Pass all images through the network, and hand the maps of each layer to whom they are for.
 
     It is checked that a call of `sources` takes the very output of the one that stands for it there. At the end of a
-    batch, `end` is told its first image and how many it has.
+    batch, `end` is given its first image and how many it has.
     """
     by_call = {made: pair for pair in takers for made in pair[0].readings}
     sources = sources or {}

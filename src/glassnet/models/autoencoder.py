@@ -132,7 +132,7 @@ class AutoencoderFC(Autoencoder):
         Args:
             in_channels: Channels of the image.
             image_size: Height and width in pixels, a multiple of 4 as for the other models.
-            latent: Numbers of the code.
+            latent: Number of latent dimensions.
             likelihood: bernoulli, gaussian or discretized_gaussian: what the loss takes a pixel to be drawn from.
 
         Raises:

@@ -82,7 +82,7 @@ def set_normalization(model: nn.Module, mean: Sequence[float], std: Sequence[flo
 
 
 def begin(in_channels: int) -> Layers:
-    """Start with the normalisation, which changes nothing until it is told the data set's mean and deviation."""
+    """Start with the normalisation, which changes nothing until it gets the data set's mean and deviation."""
     return OrderedDict(normalize=Normalize([0.0] * in_channels, [1.0] * in_channels))
 
 

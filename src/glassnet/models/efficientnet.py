@@ -182,7 +182,7 @@ class EfficientNetLite0(LiteStages):
 
 
 def lite_normalization(channels: int, *, pretrained: bool) -> Normalize:
-    """Return the first layer: that of the published weights, or one that changes nothing until it is told the data."""
+    """Return the first layer: that of the published weights, or one that changes nothing until it gets the data's."""
     if pretrained:
         return Normalize(LITE_MEAN, LITE_STD, fixed=True)
     return Normalize([0.0] * channels, [1.0] * channels)

@@ -62,8 +62,8 @@ def extract_features(
         forward: How the model is called on a batch, as `explain` takes it.
 
     Raises:
-        InputError: An image is NaN, the shape is wrong, a layer is unknown, did not run, gives no tensor or one of
-            which it cannot be told which axis holds channels, or `out` cannot be written.
+        InputError: An image is NaN, the shape is wrong, a layer is unknown, did not run, or gives no tensor or one
+            whose channel axis is not known, or `out` cannot be written.
     """
     if pool not in ("mean", "none"):
         raise InputError(f"pool is '{pool}', expected mean or none.")

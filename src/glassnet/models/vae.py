@@ -44,7 +44,7 @@ class VAEConv(Autoencoder):
         Args:
             in_channels: Channels of the image.
             image_size: Height and width in pixels, a multiple of 4.
-            latent: Numbers of the code, or its channels where it is spatial.
+            latent: Number of latent dimensions; of channels where the code is spatial.
             spatial: Whether the code is a map.
             filters: Channels of conv1 and conv2; the decoder has them the other way round.
             hidden: Units of the fully connected layers next to a vector code.
@@ -103,7 +103,7 @@ class VAEDeep(Autoencoder):
         Args:
             in_channels: Channels of the image.
             image_size: Height and width in pixels, a multiple of 4.
-            latent: Channels of the code, or its numbers where it is a vector.
+            latent: Number of channels of the code; of latent dimensions where it is a vector.
             spatial: Whether the code is a map.
             filters: Channels at half and at a quarter of the height and width.
             depth: 3x3 convolutions at each of the two sizes, in the encoder and in the decoder.
@@ -210,7 +210,7 @@ class _Code:
     """What the code of an image is, and the maps next to it.
 
     Attributes:
-        latent: Numbers of the code, or its channels where it is a map.
+        latent: Number of latent dimensions; of channels where the code is a map.
         spatial: Whether it is a map.
         hidden: Units of the hidden layers next to a vector code.
         channels: Channels of the maps.
@@ -237,7 +237,7 @@ def _checked_code(
     Args:
         in_channels: Channels of the image.
         image_size: Its height and width in pixels.
-        latent: Numbers of the code, or its channels.
+        latent: Number of latent dimensions; of channels where the code is a map.
         spatial: Whether the code is a map.
         filters: Channels at half and at a quarter of the height and width.
         hidden: Units of the hidden layers next to a vector code.

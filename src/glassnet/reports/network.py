@@ -78,7 +78,7 @@ def _plots(subject: Subject, described: Mapping[str, Any]) -> Iterator[Plot]:
 
 
 def _described(subject: Subject) -> Mapping[str, Any] | None:
-    """Return the model's layers; None where they cannot be told."""
+    """Return the model's layers; None where they cannot be found."""
     if subject.run is not None:
         described: Mapping[str, Any] = subject.run.manifest["model"]
         return described if described.get("layers") else None

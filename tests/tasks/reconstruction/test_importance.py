@@ -25,7 +25,7 @@ from glassnet.tasks.reconstruction.importance import log_weights, summed_up
 DEVIATION = 0.05
 ROOT_HALF = math.sqrt(0.5)
 WEIGHTS = 0.04 * torch.tensor([[ROOT_HALF, ROOT_HALF], [ROOT_HALF, -ROOT_HALF], [0.0, 0.0]], dtype=torch.float64)
-"""Of three pixels by two numbers of the code; its columns are orthogonal, so that the posterior is independent."""
+"""Of three pixels by two latent dimensions; its columns are orthogonal, so that the posterior is independent."""
 
 
 def linear(codes):
@@ -83,7 +83,7 @@ def test_another_posterior_comes_near_the_exact_likelihood_with_many_codes_and_i
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 def test_every_likelihood_agrees_with_quadrature(likelihood):
-    """One number of the code, four pixels: the integral over the code is done by the trapezoidal rule."""
+    """One latent dimension, four pixels: the trapezoidal rule gives the integral over the code."""
     slope, shift = torch.tensor([1.0, -2.0, 0.5, 0.0]), torch.tensor([0.2, 0.1, -0.5, 1.0])
     image = torch.tensor([1.0, 0.0, 1.0, 1.0]) if likelihood == "bernoulli" else torch.tensor([140, 51, 102, 178]) / 255
 

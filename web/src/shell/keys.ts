@@ -21,7 +21,7 @@ export const VIEW_KEYS: Partial<Record<ViewName, Key[]>> = {
     { keys: ["←", "→", "↑", "↓"], does: "choose a pixel while a picture has the focus; Shift moves 8 pixels at once" },
     { keys: ["Enter"], does: "explain the region of that pixel" },
   ],
-  reconstruction: [{ keys: ["←", "→"], does: "change a number of the code while its slider has the focus" }],
+  reconstruction: [{ keys: ["←", "→"], does: "change a latent dimension while its slider has the focus" }],
   compare: [{ keys: ["←", "→", "↑", "↓"], does: "move through the heat map of the layers while a cell has the focus" }],
   image: [{ keys: ["←", "→"], does: "previous and next layer of the maps" }],
   edit: [

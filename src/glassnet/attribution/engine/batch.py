@@ -49,7 +49,7 @@ class Plan:
         maps: How layers' outputs become maps.
         batch_size: Images in one pass.
         attentions: Of a transformer, found when a method needs them.
-        notices: What the user was told of already, so that it is printed once.
+        notices: Notices already given to the user, so that each is printed once.
     """
 
     network: Network

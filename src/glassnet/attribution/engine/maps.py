@@ -34,7 +34,7 @@ class Maps:
         model: That the layers are of.
         call: How it is called on images.
         reshape: Functions of the caller's.
-        readings: By call, what the trace told; None before there was one.
+        readings: By call, what the trace found; None before the first trace.
         untraced: Why no trace was possible, or "".
     """
 

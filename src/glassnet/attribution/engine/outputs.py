@@ -79,7 +79,7 @@ class OutputReader:
         return self.table(output, size) if of_a_class else self.given(output)
 
     def knows_scale(self, output: Any, size: int) -> bool:
-        """Tell whether it is known what a single column is, or can be told by its graph; others need no scale here."""
+        """Tell whether a single column's scale is known, or its graph can show it; other outputs need no scale here."""
         table = self.table(output, size) if self.scale is None else None
         return table is None or not _is_table(table, size) or table.shape[1] > 1 or table.requires_grad
 

@@ -1,4 +1,4 @@
-"""What class scores are: logits of a softmax or a sigmoid, or probabilities; told by the model's graph or by values."""
+"""What class scores are: logits of a softmax or a sigmoid, or probabilities; found by the model's graph or values."""
 
 from typing import Any, Literal
 

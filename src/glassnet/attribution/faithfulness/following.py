@@ -25,7 +25,7 @@ Unit = Literal["probability", "score"]
 """What curves are of: a class's probability, 0 to 1, or a callable target's score, of any size and sign."""
 
 _EXAMPLES = 8
-"""Images by which it is told what the scores are: the same first ones, whatever the batches."""
+"""Images whose scores show what the scores are: the same first ones, whatever the batches."""
 
 
 @dataclass

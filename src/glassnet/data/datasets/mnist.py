@@ -127,7 +127,7 @@ def read_idx(path: Path, *, dimensions: int, remedy: str, most_bytes: int = OFFI
     """Read an IDX file of unsigned bytes, gzipped or not.
 
     Args:
-        path: The file; gzip is told by its first two bytes, not by its suffix.
+        path: The file; gzip is recognised by its first two bytes, not by its suffix.
         dimensions: Dimensions that the array must have.
         remedy: Sentence for the error, on what to do with a damaged file.
         most_bytes: Bytes that the array may have; a header that announces more is not followed.

@@ -183,7 +183,7 @@ class _Cache:
         }
 
     def lay_out(self, keys: np.ndarray) -> Int64[np.ndarray, " n"]:
-        """Give each image its place, and make room for those that are new."""
+        """Give each image its place, and reserve space for new ones."""
         places = find_places(self._index, keys)
         added = int((places < 0).sum())
         if len(self._index) and len(np.unique(places[places >= 0])) < (len(self._index) + added) / 2:

@@ -1,4 +1,4 @@
-"""What the rows of a cache were made from: a key of each image's file, checksums, and what its header told.
+"""What the rows of a cache were made from: a key of each image's file, checksums, and what its header says.
 
 The place of an image is where its key stands. A file that has changed has another key, and so another place, behind
 the others; who reads the old place at that time reads on undisturbed.

@@ -23,8 +23,8 @@ from glassnet.reproduction.part import Part, Reproduction, SavedFigure, open_fol
 from glassnet.reproduction.reconstruction.comparison import judge, margin_table, quality_table, summary_table
 from glassnet.reproduction.reconstruction.measures import (
     Measurements,
-    code_numbers,
     evaluated,
+    latent_dimensions,
     margins,
     measure,
     over_seeds,
@@ -166,12 +166,12 @@ def _trained_by(settings: TrainSettings) -> str:
 
 
 def _no_bottleneck(plan: Denoising, runs: Mapping[str, Mapping[int, Run]]) -> list[str]:
-    """Say which networks have a code of as many numbers as the image has values."""
+    """Say which networks have a code with at least as many dimensions as the image has values."""
     sentences = []
     for name, by_seed in runs.items():
         run = by_seed[min(by_seed)]
         model = run.manifest["model"]
-        numbers, values = code_numbers(run), model["in_channels"] * model["image_size"] ** 2
+        numbers, values = latent_dimensions(run), model["in_channels"] * model["image_size"] ** 2
         if numbers >= values:
             sentences.append(
                 f"{name} on {plan.data}: the code has {numbers:,} dimensions, at least as many as the image has "

@@ -13,7 +13,7 @@ from glassnet.reproduction.reconstruction.measures import (
     Measurements,
     Quality,
     best_network,
-    code_numbers,
+    latent_dimensions,
     margins,
     nearest,
     nonlocal_means_title,
@@ -34,7 +34,13 @@ def quality_table(plan: Denoising, runs: Mapping[str, Mapping[int, Run]], measur
         title = f"{name} (Figure {plan.figures[name]})" if name in plan.figures else name
         cells = _over_seeds(by_seed)
         rows.append(
-            (title, f"{run.manifest['model']['parameters']:,}", f"{code_numbers(run):,}", *cells, str(len(by_seed)))
+            (
+                title,
+                f"{run.manifest['model']['parameters']:,}",
+                f"{latent_dimensions(run):,}",
+                *cells,
+                str(len(by_seed)),
+            )
         )
     rows += [(title, "–", "–", *_over_seeds({0: one}), "–") for title, one in measurements.baselines.items()]
     header = ("", "parameters", "latent dimensions", "MSE", "PSNR (dB)", "95% over images", "SSIM",

@@ -51,7 +51,7 @@ def measure(folder: RunDirectory, runs: Mapping[str, Mapping[int, Run]], setting
     }
     firsts = [by_seed[min(by_seed)] for by_seed in runs.values()]
     denoisers = _denoisers(folder, firsts[0], settings)  # all networks of a seed are given the same images
-    codes = sorted({code_numbers(run) for run in firsts})
+    codes = sorted({latent_dimensions(run) for run in firsts})
     baselines = [denoisers, *(_principal(folder, firsts[0], settings, components=numbers) for numbers in codes)]
     return Measurements(
         networks={n: {seed: one.arrays for seed, one in by_seed.items()} for n, by_seed in stages.items()},
@@ -130,8 +130,8 @@ def _numbers(result: Reconstruction) -> dict[str, Any]:
     return {one.name: to_json(getattr(result, one.name)) for one in fields(result) if one.name not in apart}
 
 
-def code_numbers(run: Run) -> int:
-    """Return how many numbers the code of one image has."""
+def latent_dimensions(run: Run) -> int:
+    """Return how many latent dimensions the code of one image has."""
     return int(np.prod(cast(Autoencoder, run.model()).latent_shape))
 
 
