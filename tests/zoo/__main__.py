@@ -59,7 +59,9 @@ def _row(architecture: Architecture, outcome: dict[str, str]) -> str:
 def _cell(what: str) -> str:
     if not what:
         return "✓"
-    return what if what.startswith(NOT_MADE) else "✗ " + what.replace("|", "/")
+    if what.startswith(NOT_MADE):  # the page says the rest once
+        return NOT_MADE + what.removeprefix(NOT_MADE).removeprefix("this model ").partition(", ")[0].replace("|", "/")
+    return "✗ " + what.replace("|", "/")
 
 
 def _page(rows: list[str], outcomes: dict[str, dict[str, str]]) -> str:
@@ -72,19 +74,25 @@ def _page(rows: list[str], outcomes: dict[str, dict[str, str]]) -> str:
     return "\n".join([
         "# Networks of other libraries",
         "",
-        f"{right} of {len(rows)} networks pass every check. `make networks` writes this page, and `make zoo` runs the",
-        "checks as tests. Weights are random, and nothing is downloaded. Each network is compared with plain PyTorch:",
+        f"glassnet was compared with plain PyTorch on {len(rows)} networks of other libraries. {right} of them pass",
+        "every check that applies to them. Their weights are random, so nothing is downloaded. `make networks`",
+        "writes this page; `make zoo` runs the same checks as tests.",
         "",
-        "- parameters: the rows of `layer_table` add up to `sum(p.numel() for p in model.parameters())`;",
-        "- MACs: within 2% of half the flops of `torch.utils.flop_counter`;",
-        "- features: `extract_features` equals what hooks return, within 1e-4 of the largest number;",
-        "- Grad-CAM: `explain` equals autograd's result at every convolution, and at every linear layer and layer norm",
-        "  that returns a grid of tokens, within 1e-4 of the map's largest value;",
-        "- guided: guided backpropagation equals that of the same network with every ReLU replaced by a guided one. It",
-        "  is refused if the network has other activations, or functions with their own backward pass;",
-        "- as found: parameters, buffers, modes, hooks, `.grad` and the random generator are unchanged afterwards.",
+        "The columns of the table are:",
         "",
-        "✓ passes, – could not be checked, for the reason given, ✗ fails. Calls: rows of the layer table.",
+        "- **Calls**: the number of rows in the network's layer table.",
+        "- **parameters**: the rows of `layer_table` add up to `sum(p.numel() for p in model.parameters())`.",
+        "- **MACs**: they differ by at most 2% from half the flops that `torch.utils.flop_counter` counts.",
+        "- **features**: `extract_features` returns what hooks return, within 1e-4 of the largest value.",
+        "- **Grad-CAM**: `explain` returns what autograd gives at every convolution, and at every linear layer and",
+        "  layer norm that returns a grid of tokens, within 1e-4 of the map's largest value.",
+        "- **guided**: guided backpropagation gives the same result as on a copy of the network with guided ReLUs.",
+        "- **as found**: parameters, buffers, modes, hooks, `.grad` and the random generator are unchanged",
+        "  afterwards.",
+        "",
+        "✓ means that the check passes, ✗ that it fails, and – that it does not apply. Guided backpropagation is",
+        "defined only for ReLU. So glassnet refuses a network with another activation, or with a custom function",
+        "whose backward pass cannot be inspected. The cell names it.",
         "",
         f"Made with {packages}, Python {platform.python_version()}.",
         "",

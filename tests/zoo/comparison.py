@@ -277,7 +277,7 @@ def _guided(architecture: Architecture, model: nn.Module, images: Tensor) -> str
     (theirs,) = torch.autograd.grad(_score(architecture)(output).sum(), [given])
     error = _error(torch.as_tensor(ours["guided_backpropagation", "input"]), theirs)
     if calls.gates:
-        return f"{NOT_MADE}has gates made of relu6, of which no reference tells how they are guided"
+        return f"{NOT_MADE}uses relu6 as a gate, for which there is no reference"
     if not calls.count:
         return "guided, though it has no ReLU"
     return "" if error <= TOLERANCE else f"off by {error:.1e}"

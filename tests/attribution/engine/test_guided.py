@@ -195,8 +195,8 @@ NOT_GUIDED = {
     "x (sign(x) + 1) / 2": (lambda x: x * (x.sign() + 1) / 2 + x.relu() * 0, BY_HAND),
     "(x + sqrt(x x)) / 2": (lambda x: (x + (x * x).sqrt()) / 2 + x.relu() * 0, r"uses x \+ \|x\|"),
     "(x + sqrt(x^2 + e)) / 2": (lambda x: (x + (x**2 + 1e-9).sqrt()) / 2 + x.relu() * 0, r"uses x \+ \|x\|"),
-    "custom Function": (lambda x: Rectifies.apply(x, True), "runs Rectifies, an autograd Function of its own, whose"),
-    "no gradient": (lambda x: Rectifies.apply(x.relu(), False), "runs Rectifies, an autograd Function of its own"),
+    "custom Function": (lambda x: Rectifies.apply(x, True), "runs Rectifies, a custom autograd Function, whose"),
+    "no gradient": (lambda x: Rectifies.apply(x.relu(), False), "runs Rectifies, a custom autograd Function"),
     "h-swish": (lambda x: x * F.relu6(x + 3) / 6, BY_HAND),
     "h-swish, divided first": (lambda x: x * (F.relu6(x + 3) / 6), BY_HAND),
     "h-swish by clamp": (lambda x: (x + 3).clamp(0, 6) / 6 * x, BY_HAND),
@@ -235,7 +235,7 @@ def test_scripted_and_traced_functions_are_guided_or_named_however_often_they_ra
             np.testing.assert_allclose(guided(rectify), by_hand(), rtol=1e-5, atol=1e-7)
         except InputError as error:
             outcomes.append(str(error))
-    hidden = "this model runs a scripted function that torch has optimised, whose backward pass hides what it does"
+    hidden = "this model runs a scripted function that torch has optimised, whose backward pass cannot be inspected"
     assert all(hidden in message for message in outcomes)
     for _ in range(4):
         with pytest.raises(InputError, match=rf"{hidden}|calls where inside a scripted or torch function"):

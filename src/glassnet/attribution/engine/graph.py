@@ -62,7 +62,7 @@ _FEW = 24  # nodes of an expression written by hand: GELU's has nine
 _BOUNDED_BELOW = {"Exp", "LinalgVectorNorm", "LogSoftmax", "Norm", "Sigmoid", "Softmax", "Sqrt", "Std", "Var"}
 """What a floor is put under for the sake of a division or a logarithm, not as an activation."""
 
-_HIDDEN = "whose backward pass hides what it does"
+_HIDDEN = "whose backward pass cannot be inspected"
 
 Node = Any
 """A torch.autograd.graph.Node; the nodes of scripted code do not count as such."""
@@ -136,7 +136,7 @@ def why_not_guided(node: Node) -> str:
         made = getattr(node, "_forward_cls", type(node))
         if made.__module__.startswith("torch.nn."):  # what DataParallel hands out and gathers
             return ""
-        return f"this model runs {made.__name__}, an autograd Function of its own, {_HIDDEN}"
+        return f"this model runs {made.__name__}, a custom autograd Function, {_HIDDEN}"
     name = kind(node)
     if "jit" in node.name() or "CppNode" in node.name():
         what = "a scripted function that torch has optimised" if "jit" in node.name() else "an operation written in C++"
