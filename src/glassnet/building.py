@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from glassnet.data import Dataset, find_source
 from glassnet.errors import InputError
+from glassnet.images import first_weight, to_float
 from glassnet.models import build_model, parse_options
-from glassnet.models.inference import outputs, takes_channels_last, translate_torch_errors
+from glassnet.models.inference import outputs, translate_torch_errors
+from glassnet.models.memory_order import works_channels_last
 from glassnet.models.references import Wanted, image_size_of, is_reference, load_reference, require_trainable, resolved
 from glassnet.settings import ResolvedSettings
 from glassnet.tasks import Task
@@ -65,7 +67,14 @@ def first_model(settings: ResolvedSettings, dataset: Dataset, task: Task) -> tup
         torch.manual_seed(settings.seed)
         model = build_model(description)
     probed = getattr(model, "reference", None)  # of a probe
-    return model, description | ({"probed": probed} if probed else {})
+    if probed:
+        description |= {"probed": probed, "channels_last": _works_channels_last(model, dataset)}
+    return model, description
+
+
+def _works_channels_last(model: nn.Module, dataset: Dataset) -> bool:
+    image, _ = dataset.train.take(slice(0, 1))
+    return works_channels_last(model, to_float(image).to(first_weight(model)))
 
 
 def _referred(
@@ -77,7 +86,7 @@ def _referred(
         seed=settings.seed,
     )
     _require_output(loaded.module, loaded.name, dataset, task)
-    in_order = takes_channels_last(loaded.module, dataset.train.take(slice(0, 1))[0])
+    in_order = _works_channels_last(loaded.module, dataset)
     about = {"name": loaded.name, "options": {}, "reference": loaded.record, "channels_last": in_order}
     return loaded.module, about | dict(sizes)
 

@@ -81,6 +81,9 @@ def image_batches(
 ) -> Iterator[tuple[int, Float[Tensor, "batch channel height width"]]]:
     """Yield (first index, chunk), each chunk a float copy on the model's device, in the type of the model's weights.
 
+    It lies in memory in torch's own order, however the images lie: a model that reads pixels by their places in memory
+    counts on that.
+
     Raises:
         InputError: A pixel is NaN or infinite.
     """
@@ -91,7 +94,7 @@ def image_batches(
         # Always a copy: an array may be read-only (a memory map), and a model may write into what it is given.
         chunk = torch.from_numpy(_as_torch_has_it(part)) if isinstance(part, np.ndarray) else part.detach().clone()
         scale = 255 if chunk.dtype == torch.uint8 else None
-        chunk = chunk.to(weight.device).to(weight.dtype)
+        chunk = chunk.to(weight.device).to(weight.dtype).contiguous()
         chunk = chunk.div_(scale) if scale else chunk
         finite = chunk.isfinite().flatten(1).all(dim=1)
         if not finite.all():

@@ -49,6 +49,8 @@ def explain(
     Each explained class adds one backward pass for the gradients of all layers and of the images, and one more if a
     method needs guided backpropagation. Methods that look at changed images (scorecam, smoothgrad,
     integrated_gradients, occlusion) cost more passes, layer methods among them for every layer; see their docstrings.
+    On a CPU, a network with modules of its own first passes one random image twice, to see whether images may lie
+    channels last in memory, which is faster.
 
     Args:
         model: Any module that takes one image batch, or what `forward` gives it.

@@ -97,10 +97,14 @@ class LayerCalls:
     def with_maps(
         self, call: Call, value: Shaped[Tensor, ...], maps: Float[Tensor, "batch channel height width"]
     ) -> Shaped[Tensor, ...]:
-        """Return an output with other maps in it; what is no map there, as a class token, stays as it is."""
+        """Return an output with other maps in it, laid out in memory as it was.
+
+        What is no map there, as a class token, stays as it is.
+        """
         numbers = torch.arange(value.numel(), dtype=torch.float64, device=value.device).view(value.shape)
         places = self.to_maps(call, numbers, len(maps)).reshape(-1).long()
-        return value.reshape(-1).index_copy(0, places, maps.to(value.dtype).reshape(-1)).view(value.shape)
+        mixed = value.reshape(-1).index_copy(0, places, maps.to(value.dtype).reshape(-1)).view(value.shape)
+        return mixed if value.is_contiguous() else torch.empty_like(value).copy_(mixed)
 
 
 def _times(count: int) -> str:

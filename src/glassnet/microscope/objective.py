@@ -60,7 +60,7 @@ class Watched:
 
         told = translate_torch_errors(self.model, images)
         with tapped(self.model, [self.call[0]], stop), told, suppress(_ReachedError):
-            self.forward(self.model, images)
+            self.forward(self.model, images.contiguous())  # colours of pictures lie in memory as their mixing left them
         if not found:
             raise InputError(f"layer '{self.layer.name}' does not run for every image; choose another one.")
         maps = self.layer.to_maps(self.call, found[0], len(images)).float()

@@ -21,13 +21,12 @@ from glassnet.images import device_of
 from glassnet.models.capture import tapped
 from glassnet.models.inference import ModelCall, translate_torch_errors
 from glassnet.models.layers import Call
+from glassnet.models.memory_order import agree
 
 Edit = Callable[[Call, Tensor, Sequence[Tensor], int], Tensor]
 """From a layer's call, its output, inputs of the edit and the number of images to what goes on in its place."""
 
 Values = dict[fx.Node, Any]
-LARGEST_GAP = 1e3
-"""Units in the last place of the largest output by which a replay may differ from a whole pass."""
 
 
 @dataclass
@@ -202,17 +201,3 @@ def run_node(module: nn.Module, node: fx.Node, values: Mapping[fx.Node, Any]) ->
         return getattr(module, str(node.target))
     function: Any = node.target
     return function(*fx.node.map_arg(node.args, values.__getitem__), **fx.node.map_arg(node.kwargs, values.__getitem__))
-
-
-def agree(replayed: Tensor, whole: Tensor) -> bool:
-    """Tell whether a replay gives what a whole pass gives, but for rounding."""
-    if replayed.shape != whole.shape or replayed.dtype != whole.dtype:
-        return False
-    known = whole.isfinite()
-    if not torch.equal(known, replayed.isfinite()):
-        return False
-    one, other = replayed[known].double(), whole[known].double()
-    if not len(one):
-        return True
-    eps = torch.finfo(whole.dtype).eps if whole.is_floating_point() else 0
-    return float((one - other).abs().max()) <= min(LARGEST_GAP * eps, 0.05) * float(other.abs().max())

@@ -21,11 +21,11 @@ from glassnet.microscope.dissection import Overlap, Tail
 from glassnet.microscope.layer import LayerCalls, find_layers
 from glassnet.microscope.members import Members, mask_rows, of_labels, of_masks
 from glassnet.microscope.rectified import Outputs, by_name, check_source, rectifiers
-from glassnet.microscope.replay import agree
 from glassnet.microscope.responses import Responses
-from glassnet.models.capture import hooked_with_arguments, tapped
+from glassnet.models.capture import hooked_with_arguments
 from glassnet.models.inference import ModelCall, call_model, translate_torch_errors
 from glassnet.models.layers import Call, LayerChoice
+from glassnet.models.memory_order import memory_order
 from glassnet.models.receptive.field import ReceptiveField
 from glassnet.models.receptive.find import receptive_fields
 from glassnet.models.undisturbed import undisturbed
@@ -204,55 +204,17 @@ def _run(
         torch.no_grad(),
         progress("channels", len(images), announce=False) as advance,
     ):
-        layout = _layout(model, images, call, takers, put_back)
+        _, one = next(image_batches(model, images[:1], 1))
+        order = memory_order(model, one, call=None if call is call_model else call, count=len(images))
         for first, batch in image_batches(model, images, batch_size):
             start, size, outputs = first, len(batch), Outputs()
             put_back()
             with hooked_with_arguments(model, modules, tap) as counts, translate_torch_errors(model, batch):
-                call(model, batch.to(memory_format=layout))
+                call(model, batch.to(memory_format=order))
             for layer in modules.values():
                 layer.check_calls(counts[layer.module], first, size)
             end(first, size)
             advance(size)
-
-
-def _layout(
-    model: nn.Module,
-    images: Images | ImageRows,
-    call: ModelCall,
-    takers: Sequence[tuple[LayerCalls, Taker]],
-    put_back: Callable[[], None],
-) -> torch.memory_format:
-    """Return the layout of images in memory: channels last, the fastest, where the layers give the same in it.
-
-    A model that `view`s pixels fails in it, and one that asks for pixels by their places in memory (`as_strided`) gives
-    other numbers: both get torch's own order. Two random images tell, since in even ones all places are the same.
-    """
-    _, two = next(image_batches(model, images[:2], 2))
-    drawn = torch.rand(two.shape, generator=torch.Generator().manual_seed(0)).to(two)
-    low, high = two.aminmax()
-    drawn = low + (high - low if high > low else 1) * drawn
-    calls = {made for layer, _ in takers for made in layer.readings}
-
-    def given_in(layout: torch.memory_format) -> dict[Call, Tensor]:
-        found: dict[Call, Tensor] = {}
-
-        def tap(made: Call, given: Any) -> None:
-            if made in calls and isinstance(given, Tensor):
-                found[made] = given.clone()
-
-        put_back()
-        modules = dict.fromkeys(layer.module for layer, _ in takers)
-        with tapped(model, modules, tap), translate_torch_errors(model, two):
-            call(model, drawn.clone().to(memory_format=layout))
-        return found
-
-    try:
-        plain, other = given_in(torch.contiguous_format), given_in(torch.channels_last)
-    except InputError:
-        return torch.contiguous_format
-    same = plain.keys() == other.keys() and all(agree(other[made], one) for made, one in plain.items())
-    return torch.channels_last if same else torch.contiguous_format
 
 
 def _to_responses(responses: Responses, name: str) -> Taker:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +15,7 @@ from glassnet.console import step
 from glassnet.devices import autocast
 from glassnet.errors import GlassnetError, InputError, WorkError, is_too_large
 from glassnet.images import ImageRows, first_weight
+from glassnet.models.memory_order import memory_order
 from glassnet.models.structure import check_weights
 from glassnet.turns import evaluating
 
@@ -112,11 +112,13 @@ def outputs(model: nn.Module, batches: Iterable[Tensor], *, precision: str = "fp
     """
     check_weights(model)
     weight = first_weight(model)
+    order: torch.memory_format | None = None
     for batch in batches:
         step()
         images = _ready(batch, weight)
         with evaluating(model), torch.no_grad():
-            output = _output(model, images, precision)
+            order = order or memory_order(model, images)
+            output = _output(model, _laid_out(images, order, given=batch), precision)
             output = tree_map(lambda one: one.float() if isinstance(one, Tensor) else one, output)
         yield output
 
@@ -132,25 +134,17 @@ def _output(model: nn.Module, images: Tensor, precision: str) -> Any:
         return model(images.contiguous())
 
 
-def takes_channels_last(model: nn.Module, image: Tensor) -> bool:
-    """Tell whether a model, which is left as it is, runs channels last on an image (1, ...).
-
-    One that asks by `view` for a feature map's pixels in torch's own order does not.
-    """
-    other = copy.deepcopy(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    with evaluating(other), torch.no_grad():
-        try:
-            other(_ready(image, first_weight(other)))
-        except RuntimeError as error:
-            return NO_VIEW not in str(error)
-    return True
-
-
 def _ready(images: Tensor, weight: Tensor) -> Float[Tensor, "batch channel height width"]:
     """Bring images to the device of the weights, and to their type where that is not float32's."""
     images = images.to(weight.device)
     images = images.float() / 255 if images.dtype == torch.uint8 else images
-    return images.to(dtype=weight.dtype, memory_format=torch.channels_last)
+    return images.to(dtype=weight.dtype)
+
+
+def _laid_out(images: Tensor, order: torch.memory_format, *, given: Tensor) -> Tensor:
+    """Return images in an order in memory, and never the caller's own, which a model may write into."""
+    laid_out = images.to(memory_format=order)
+    return laid_out.clone() if laid_out is given else laid_out
 
 
 class FlipTTA(nn.Module):

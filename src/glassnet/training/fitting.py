@@ -12,6 +12,7 @@ from glassnet.console import progress, say
 from glassnet.data import Split
 from glassnet.devices import autocast
 from glassnet.images import to_float
+from glassnet.models.memory_order import memory_order
 from glassnet.tasks import Objective
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
@@ -99,12 +100,18 @@ def _features(
 ) -> tuple[Float[Tensor, "n d"], Tensor]:
     """Return a float32 row for each image of a split as it is, and the targets."""
     rows, targets = [], []
+    order: torch.memory_format | None = None
     with progress(f"features of the {what} images", -(-len(split) // _BATCH), announce=False) as advance:
         for places in torch.arange(len(split)).split(_BATCH):
             taken, wanted = split.take(places)
-            images = to_float(taken.to(device)).contiguous(memory_format=torch.channels_last)
+            images = to_float(taken.to(device))
+            order = order or memory_order(cast(nn.Module, model), images, call=_features_of)
             with autocast(device, precision):
-                rows.append(model.features(images).float())
+                rows.append(model.features(images.contiguous(memory_format=order)).float())
             targets.append(wanted.to(device))
             advance()
     return torch.cat(rows), torch.cat(targets)
+
+
+def _features_of(model: nn.Module, images: Tensor) -> Tensor:
+    return cast(Fitted, model).features(images)

@@ -47,7 +47,7 @@ class Attentions:
         if needs.isdisjoint(OF_ATTENTION):
             return {}
         if self.found is None:
-            traced = network.in_its_layout(lambda: trace_attention(network.model, images, network.call))
+            traced = network.in_its_layout(images, lambda: trace_attention(network.model, images, network.call))
             self.found = _Run(network, traced, images, target).ends()
         made: dict[str, Any] = {"tokens": self.found.tokens}
         if not needs.isdisjoint(("attention", "attention_gradient")):
@@ -126,7 +126,7 @@ class _Run:
         self.attention, self.layouts = attention, attention.layouts
         with torch.enable_grad(), plain_attention():
             # A copy, since the model may write into what it is given, but not into a graph's root.
-            output = network.in_its_layout(lambda: network.run(self.images.clone()))
+            output = network.in_its_layout(images, lambda: network.run(self.images.clone()))
         self.scores, _ = score(output, target, len(images), network.reader)
         shapes = {self._shape(one) for one in self.layouts}
         self.nodes = [node for node in _softmaxes(self.scores.grad_fn) if tuple(node._saved_result.shape) in shapes]

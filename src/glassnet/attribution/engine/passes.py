@@ -21,8 +21,9 @@ from glassnet.devices import autocast, choose_precision
 from glassnet.errors import InputError
 from glassnet.images import device_of, first_weight
 from glassnet.models.capture import Recorder, followed_in_place, record
-from glassnet.models.inference import ModelCall, call_model, translate_torch_errors
+from glassnet.models.inference import NO_VIEW, ModelCall, call_model, translate_torch_errors
 from glassnet.models.layers import Call
+from glassnet.models.memory_order import memory_order
 from glassnet.models.undisturbed import widened
 
 R = TypeVar("R")
@@ -30,7 +31,6 @@ R = TypeVar("R")
 GRADIENTS = frozenset({"gradient", "input_gradient", "contrast_gradient", "curvature"})
 """Ingredients that need the graph of the forward pass."""
 
-_VIEW = "view size is not compatible"
 _CUT = "torch.no_grad() or detach() cuts it"
 
 
@@ -43,7 +43,7 @@ class Network:
         precision: "fp32" or "bf16", for autocast.
         overwritten: Modules whose outputs it overwrites in place; grows as more are seen.
         memory_format: Of the images, and so of all maps. Convolutions on a CPU are faster where a pixel's channels lie
-            together, but a model that calls `view` may refuse that, and then goes on with what it is used to.
+            together; None until the first batch tells whether the model computes the same from it.
         call: How the model is called on a batch of images.
         reader: Takes the class scores from its outputs.
         put_back: Puts the state that the model keeps in its buffers back, so that no pass depends on another one.
@@ -52,7 +52,7 @@ class Network:
     model: nn.Module
     precision: str
     overwritten: set[str]
-    memory_format: torch.memory_format
+    memory_format: torch.memory_format | None = None
     call: ModelCall = call_model
     reader: OutputReader = field(default_factory=OutputReader)
     put_back: Callable[[], object] = lambda: None
@@ -66,14 +66,24 @@ class Network:
         """Return what the model gives for images, which it may write into."""
         self.put_back()
         with translate_torch_errors(self.model, images), autocast(images.device, self.precision):
-            return self.call(self.model, images.to(memory_format=self.memory_format))
+            return self.call(self.model, images.to(memory_format=self.order))
 
-    def in_its_layout(self, run: Callable[[], R]) -> R:
-        """Return what `run` gives, run again in torch's own layout of images if the model cannot `view` the other."""
+    @property
+    def order(self) -> torch.memory_format:
+        """The order in which images lie in memory."""
+        return self.memory_format or torch.contiguous_format
+
+    def in_its_layout(self, images: Float[Tensor, "batch channel height width"], run: Callable[[], R]) -> R:
+        """Return what `run` gives, run again in torch's own order of images if the model cannot `view` the other.
+
+        The first images tell the order in which the model gets these and all others.
+        """
+        if self.memory_format is None:
+            self.memory_format = memory_order(self.model, images, call=None if self.call is call_model else self.call)
         try:
             return run()
         except InputError as error:
-            if self.memory_format is not torch.channels_last or _VIEW not in str(error):
+            if self.memory_format is not torch.channels_last or NO_VIEW not in str(error):
                 raise
         # Outside of the handler, whose error holds the failed pass with its graph.
         self.memory_format = torch.contiguous_format
@@ -83,10 +93,10 @@ class Network:
         """Return what the model gives with the graph behind it, which shows how it was made, if it can have one."""
         try:
             with torch.inference_mode(False), torch.enable_grad():
-                return self.in_its_layout(lambda: self.run(images.detach().clone().requires_grad_().clone()))
+                return self.in_its_layout(images, lambda: self.run(images.detach().clone().requires_grad_().clone()))
         except InputError:  # what was made in inference mode cannot stand in a graph
             with torch.no_grad():
-                return self.in_its_layout(lambda: self.run(images.detach().clone()))
+                return self.in_its_layout(images, lambda: self.run(images.detach().clone()))
 
 
 def build_network(
@@ -94,7 +104,7 @@ def build_network(
 ) -> Network:
     """Return a model with the ways in which it is run and its outputs are read, as the options of `explain` say."""
     device = device_of(model)
-    memory_format = torch.channels_last if device.type == "cpu" else torch.preserve_format
+    memory_format = None if device.type == "cpu" else torch.contiguous_format
     call, reader = model_call(forward), OutputReader(output)
     return Network(model, choose_precision(precision, device), followed_in_place(model), memory_format, call, reader)
 
@@ -141,7 +151,7 @@ def forward(
     def run() -> tuple[Any, Tensor, Tensor | None, Tensor | None]:
         with guided_relu.watching() if guided else nullcontext(), twice_differentiable(wanted="curvature" in needs):
             # A copy, since the model may write into what it is given, but not into a graph's root.
-            output = network.run(images.clone(memory_format=network.memory_format))
+            output = network.run(images.clone(memory_format=network.order))
         if not callable(target) and not network.reader.knows_scale(output, len(images)):
             raise _ScaleUnknownError
         scores, classes = score(output, target, len(images), network.reader)
@@ -152,7 +162,7 @@ def forward(
         return reported, scores, classes, contrasts
 
     def recorded() -> tuple[tuple[Any, Tensor, Tensor | None, Tensor | None], Recorder]:
-        return network.in_its_layout(lambda: record(network.model, modules, run, copied=network.overwritten))
+        return network.in_its_layout(images, lambda: record(network.model, modules, run, copied=network.overwritten))
 
     with torch.set_grad_enabled(guided or not GRADIENTS.isdisjoint(needs)):
         try:

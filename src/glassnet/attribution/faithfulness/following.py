@@ -69,7 +69,7 @@ class Followed:
         return torch.cat(parts)
 
     def _values(self, frames: Tensor, target: Any) -> Float[Tensor, " many"]:
-        output = self.network.in_its_layout(lambda: self.network.run(frames.clone()))
+        output = self.network.in_its_layout(frames, lambda: self.network.run(frames.clone()))
         reader = self.network.reader
         if self.unit == "score":
             return score(output, target, len(frames), reader)[0].cpu()
@@ -163,7 +163,7 @@ def _hold_choice(followed: Followed, target: Scorer, images: Images) -> None:
 def _choices(followed: Followed, target: Scorer, images: Images) -> Iterator[Choice]:
     network = followed.network
     for start, batch in image_batches(network.model, images, followed.batch_size):
-        given = network.in_its_layout(partial(network.run, batch.clone()))
+        given = network.in_its_layout(batch, partial(network.run, batch.clone()))
         scorer = of_batch(target, start, batch)
         assert callable(scorer)
         yield choice_of(scorer, network.reader.given(given), network.reader, len(batch))
@@ -197,7 +197,11 @@ def fixed_target(
 
 
 def _predicted(network: Network, images: Tensor) -> Int64[Tensor, " batch"]:
-    output, reader, size = network.in_its_layout(lambda: network.run(images.clone())), network.reader, len(images)
+    output, reader, size = (
+        network.in_its_layout(images, lambda: network.run(images.clone())),
+        network.reader,
+        len(images),
+    )
     if not reader.knows_scale(output, size):
         reader.settle(network.with_graph(images), size)
     return chosen_classes(reader.classes(output, size), None, reader.given(output), size).cpu()
