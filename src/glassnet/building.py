@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from glassnet.console import say
 from glassnet.data import Dataset, find_source
 from glassnet.errors import InputError
 from glassnet.images import first_weight, to_float
@@ -16,8 +17,9 @@ from glassnet.models import build_model, parse_options
 from glassnet.models.inference import outputs, translate_torch_errors
 from glassnet.models.memory_order import works_channels_last
 from glassnet.models.references import Wanted, image_size_of, is_reference, load_reference, require_trainable, resolved
+from glassnet.models.score_ends import last_operation
 from glassnet.settings import ResolvedSettings
-from glassnet.tasks import Task
+from glassnet.tasks import TASKS, Task
 
 
 def resolve_reference(settings: ResolvedSettings) -> ResolvedSettings:
@@ -108,6 +110,25 @@ def _require_output(model: nn.Module, name: str, dataset: Dataset, task: Task) -
             f"{name} distinguishes {scores} classes, but {dataset.name} has {classes}; let the function that makes it "
             f"take num_classes, or give a network for {classes}."
         )
+    _require_logits(model, name, image, labels=task.target_dimensions == 2)
+
+
+_PROBABILITIES = {"Softmax": "a softmax", "Sigmoid": "a sigmoid", "Hardsigmoid": "a hard sigmoid"}
+_LOGARITHMS = {"LogSoftmax": "a log-softmax", "LogSigmoid": "a log-sigmoid"}
+
+
+def _require_logits(model: nn.Module, name: str, image: Tensor, *, labels: bool) -> None:
+    """Refuse a network whose scores the loss would put through a second softmax, or a second sigmoid.
+
+    The softmax of log-probabilities is the probabilities; the sigmoid of them is not.
+    """
+    refused = _PROBABILITIES | _LOGARITHMS if labels else _PROBABILITIES
+    end = refused.get(last_operation(model, image))
+    if end is not None:
+        raise InputError(
+            f"{name} ends in {end}, but the loss applies a {'sigmoid' if labels else 'softmax'} itself; leave that "
+            "last step out, so that the network gives logits."
+        )
 
 
 def count_scores(model: nn.Module, image: Tensor, task: Task) -> int:
@@ -124,6 +145,46 @@ def count_scores(model: nn.Module, image: Tensor, task: Task) -> int:
             f"the model gives {_described(output)} for an image, but {task.name} needs a score for each class."
         )
     return int(output.shape[1])
+
+
+def usual_task(model: nn.Module, image: Tensor, targets: Tensor | None) -> str:
+    """Return the first task that learns from such targets; without any, the one that the model is made for.
+
+    A model that ends in a sigmoid for each of several classes gives several labels an image, any other one class. A
+    single output that ends in a sigmoid is a binary classifier's.
+
+    Raises:
+        InputError: There is no task for such targets.
+    """
+    if targets is not None:
+        return _learning_from(targets.ndim)
+    if last_operation(model, image) not in ("Sigmoid", "LogSigmoid", "Hardsigmoid"):
+        return _learning_from(1)
+    try:
+        several = count_scores(model, image, TASKS[_learning_from(2)]) > 1
+    except InputError:  # it gives no table of scores, which is said later
+        several = False
+    if several:
+        say(
+            "the model ends in a sigmoid for each class, so several classes may apply to one image (multilabel); if "
+            'only one does, pass task="classification".'
+        )
+    return _learning_from(2 if several else 1)
+
+
+def _learning_from(dimensions: int) -> str:
+    """Return the first task that learns from targets of so many dimensions.
+
+    Raises:
+        InputError: There is none.
+    """
+    for name, task in TASKS.items():
+        if task.target_dimensions == dimensions:
+            return name
+    raise InputError(
+        f"labels have {dimensions} dimensions, expected (n,), one class per image; (n, labels), 1 for each label of an "
+        "image; or (n, height, width), one class per pixel."
+    )
 
 
 def check_images_given_back(model: nn.Module, image: Tensor, task: Task) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from glassnet.building import check_images_given_back, count_scores
+from glassnet.building import check_images_given_back, count_scores, usual_task
 from glassnet.console import printable
 from glassnet.data import Dataset, Split, find_source
 from glassnet.data.fingerprint import images_digest, model_digest
@@ -85,7 +85,8 @@ class Subject(Questions, Shown):
                 alphabetical order, or numbers. `matched_folders` says how class folders are matched to names.
             name: Name in reports; default: `model_name`.
             model_name: Name of the model; default: that of the reference, or the model's class.
-            task: Key of TASKS; default: the first task that learns from such labels, or classification without labels.
+            task: Key of TASKS; default: the first task that learns from such labels. Without labels: multilabel if the
+                model ends in a sigmoid for each of several classes, else classification.
             size: Height and width to resize image files to, in pixels; default: those that a reference's network was
                 made for, or 224.
             channels: 3 reads image files in colour, 1 in grey; default: as a reference's network needs, or 3.
@@ -107,7 +108,7 @@ class Subject(Questions, Shown):
             pixels, names = images_as_tensor(images), None
         classes = own if classes is None else classes
         targets = None if labels is None else labels_as_tensor(labels, len(pixels))
-        kind = task or _usual_task(1 if targets is None else targets.ndim)
+        kind = task or usual_task(model, pixels[:1], targets)
         if kind not in TASKS:
             raise unknown_name("task", kind, TASKS, noun="tasks")
         if targets is not None and TASKS[kind].target_dimensions not in (0, targets.ndim):
@@ -289,21 +290,6 @@ def as_subject(what: Subject | Run | str | Path, *, data_root: Path | None = Non
             "glassnet.Subject(model, images, labels)."
         )
     return Subject.of_run(what, data_root=data_root)
-
-
-def _usual_task(dimensions: int) -> str:
-    """Return the first task that learns from targets of so many dimensions.
-
-    Raises:
-        InputError: There is none.
-    """
-    for name, task in TASKS.items():
-        if task.target_dimensions == dimensions:
-            return name
-    raise InputError(
-        f"labels have {dimensions} dimensions, expected (n,), one class per image; (n, labels), 1 for each label of an "
-        "image; or (n, height, width), one class per pixel."
-    )
 
 
 def _only_test(part: Part, whole: Split, name: str) -> Split:

@@ -158,3 +158,25 @@ def test_a_segmentation_that_ends_in_a_softmax_is_measured_by_its_probabilities(
     ended = analyse(pixels(nn.Sequential(conv, nn.Softmax(dim=1))), "evaluation").result
     assert ended.loss == pytest.approx(plain.loss, rel=1e-5)
     assert ended.mean_iou == plain.mean_iou
+
+
+@pytest.mark.parametrize("end", [nn.Sigmoid(), nn.LogSigmoid(), nn.Hardsigmoid()])
+def test_without_labels_a_network_that_ends_in_a_sigmoid_names_several_labels_by_its_own_probabilities(capsys, end):
+    images, _ = coloured(6)
+    model = scored(end)
+    subject = Subject(model, images, classes=CLASSES)
+    assert subject.task.name == "multilabel"
+    assert "ends in a sigmoid for each class, so several classes may apply to one image" in capsys.readouterr().err
+    with torch.no_grad():
+        given = model(torch.from_numpy(images).float() / 255)
+    each = given.exp() if isinstance(end, nn.LogSigmoid) else given
+    asked = {"images": "first:6", "layers": ("0.conv2",), "methods": ("gradcam",)}
+    (group,) = analyse(subject, "attribution", **asked).result.groups
+    assert [one["probability"] for one in group.facts] == pytest.approx(each.amax(dim=1).tolist(), abs=1e-5)
+    assert Subject(model, images, classes=CLASSES, task="classification").task.name == "classification"
+
+
+@pytest.mark.parametrize("ends", [(), (nn.Softmax(dim=1),), (nn.Linear(3, 1), nn.Sigmoid())])
+def test_without_labels_any_other_network_names_one_class(ends):
+    images, _ = coloured(6)
+    assert Subject(scored(*ends), images).task.name == "classification"

@@ -137,6 +137,57 @@ def test_a_network_that_views_its_maps_is_trained_in_the_order_that_it_needs(cap
     assert run.evaluate().images == 2
 
 
+ENDS = """
+import torch
+from net import make
+from torch import nn
+
+
+class Scaled(nn.Sequential):
+    def forward(self, x):
+        return 2 * super().forward(x) - 1
+
+
+def softmax(num_classes, in_channels):
+    return nn.Sequential(make(num_classes, in_channels), nn.Softmax(dim=1))
+
+
+def sigmoid(num_classes, in_channels):
+    return nn.Sequential(make(num_classes, in_channels), nn.Sigmoid())
+
+
+def log_softmax(num_classes, in_channels):
+    return nn.Sequential(make(num_classes, in_channels), nn.LogSoftmax(dim=1))
+
+
+def scaled(num_classes, in_channels):
+    return Scaled(make(num_classes, in_channels), nn.Sigmoid())
+"""
+
+
+@pytest.mark.parametrize(
+    ("network", "labels", "message"),
+    [
+        ("softmax", False, "ends:softmax ends in a softmax, but the loss applies a softmax itself; leave that last"),
+        ("sigmoid", False, "ends:sigmoid ends in a sigmoid, but the loss applies a softmax itself"),
+        ("sigmoid", True, "ends:sigmoid ends in a sigmoid, but the loss applies a sigmoid itself"),
+        ("log_softmax", True, "ends:log_softmax ends in a log-softmax, but the loss applies a sigmoid itself"),
+    ],
+)
+def test_a_network_whose_scores_are_no_logits_is_not_trained(capsys, place, network, labels, message):
+    (place / "ends.py").write_text(ENDS)
+    words = ["--task", "multilabel", "--data", "digit-pairs"] if labels else [*DATA, "--image-size", 16]
+    assert message in refused(capsys, "train", "--model", f"ends.py:{network}", *words)
+    assert not list(place.glob("runs/*"))
+
+
+@pytest.mark.parametrize("network", ["log_softmax", "scaled"])
+def test_a_network_whose_scores_the_softmax_turns_into_probabilities_is_trained(capsys, place, network):
+    (place / "ends.py").write_text(ENDS)
+    words = ["--epochs", 1, "--batch-size", 4, "--validation", 0.4, "--image-size", 16, *DATA]
+    assert gn.Run.open(answer(capsys, "train", "--model", f"ends.py:{network}", *words)["run"]).evaluate().images == 2
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

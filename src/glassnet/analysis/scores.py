@@ -14,10 +14,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from glassnet.attribution.engine.passes import build_network
-from glassnet.attribution.engine.scales import Scale, ends_in, scale_of
+from glassnet.attribution.engine.scales import Scale, scale_of
 from glassnet.console import say_once
 from glassnet.errors import InputError
 from glassnet.images import image_batches
+from glassnet.models.score_ends import ends_in
 from glassnet.models.undisturbed import undisturbed
 from glassnet.subject import Subject
 

@@ -5,8 +5,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from glassnet.attribution.engine.scales import complement, ends_in, scale_of, scale_of_one, to_probabilities
+from glassnet.attribution.engine.scales import complement, scale_of, scale_of_one, to_probabilities
 from glassnet.errors import InputError
+from glassnet.models.score_ends import ends_in
 
 Y = torch.tensor([[2.0, -1, 0.5], [0, 3, -2]], requires_grad=True)
 

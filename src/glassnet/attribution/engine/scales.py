@@ -1,12 +1,13 @@
 """What class scores are: logits of a softmax or a sigmoid, or probabilities; found by the model's graph or values."""
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from glassnet.errors import InputError
+from glassnet.models.score_ends import ends_in
 
 Scale = Literal["logits", "probabilities", "sigmoid", "logarithms"]
 """One of `SCALES`, or logarithms of probabilities that need not add up to one, as log-sigmoid gives them."""
@@ -16,56 +17,6 @@ SCALES: tuple[Scale, ...] = ("logits", "probabilities", "sigmoid")
 
 _SUM_TOLERANCE, _HALF_SUM_TOLERANCE = 1e-4, 1e-2
 """How far from one probabilities may add up, in float32 and in half precision; few logits come so near by chance."""
-
-_ENDS = {
-    "Softmax": "probabilities",
-    "Sigmoid": "probabilities",
-    "Hardsigmoid": "probabilities",
-    "LogSoftmax": "logits",  # the softmax of log-probabilities is the probabilities
-    "LogSigmoid": "logarithms",
-    "Addmm": "linear",
-    "Convolution": "linear",
-}
-"""By the name of a graph's node, what its result is."""
-
-# What only moves values, or makes probabilities of probabilities.
-_MOVES = "View UnsafeView ReshapeAlias Slice Select Squeeze Unsqueeze Permute Transpose T Expand Clone ToCopy Alias"
-_MOVES += " AsStrided Index IndexSelect Split SplitWithSizes Unbind Stack Cat Gather Flip CopySlices"
-_BLENDS = "Add Sub Rsub Mul Div Mean Sum Max Maximum Min Minimum Clamp ClampMin ClampMax"
-_CARRIERS = frozenset(f"{_MOVES} {_BLENDS}".split())
-_CUTS = frozenset({"Clamp", "ClampMin", "ClampMax"})
-
-
-def ends_in(scores: Tensor) -> str:
-    """Tell by its graph what a tensor is: "probabilities", "logits", "logarithms", "linear", or "" if that is unknown.
-
-    The graph is followed back through what moves values (views, slices, copies) and what blends them (means and sums
-    of several heads), to softmax, sigmoid, their logarithms, or the linear layer or convolution that made the scores.
-    """
-    waiting, seen, ends = [scores.grad_fn], set(), set()
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        name = node.name().partition("Backward")[0]
-        if name in _CARRIERS:
-            before = [one for one, _ in node.next_functions if one is not None]
-            waiting += before
-            if not before or (name in _CUTS and any("Addmm" in one.name() for one in before)):
-                ends.add("")
-        else:
-            ends.add(_of_logarithm(node) if name == "Log" else _ENDS.get(name, ""))
-    return ends.pop() if len(ends) == 1 else ""
-
-
-def _of_logarithm(node: Any) -> str:
-    """Tell what the logarithm of something is, log(clamp(p)) among them."""
-    (before, _), *_ = node.next_functions
-    while before is not None and before.name().partition("Backward")[0] in _CARRIERS:
-        (before, _), *_ = before.next_functions
-    name = "" if before is None else before.name().partition("Backward")[0]
-    return {"Softmax": "logits", "Sigmoid": "logarithms"}.get(name, "")
 
 
 def scale_of_one(column: Float[Tensor, "n 1"]) -> Scale:

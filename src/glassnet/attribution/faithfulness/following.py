@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from glassnet.attribution.engine.choices import Choice, choice_of, describe_choice
 from glassnet.attribution.engine.outputs import Output, OutputReader
 from glassnet.attribution.engine.passes import Network, build_network
-from glassnet.attribution.engine.scales import Scale, ends_in, scale_of, to_probabilities
+from glassnet.attribution.engine.scales import Scale, scale_of, to_probabilities
 from glassnet.attribution.engine.targets import Scorer, Target, chosen_classes, of_batch, of_rows, require_finite, score
 from glassnet.attribution.faithfulness.comparison import Classes, classes_of
 from glassnet.console import say, say_once
 from glassnet.images import Images, check_images, image_batches
 from glassnet.models.inference import ModelCall
+from glassnet.models.score_ends import ends_in
 from glassnet.models.undisturbed import undisturbed
 
 Unit = Literal["probability", "score"]
