@@ -78,7 +78,10 @@ def _recipe_of(names: Mapping[str, Any], settings: TrainSettings) -> dict[str, A
 
 _AT_ONCE = {"epochs": 1, "steps": None, "weight_averaging": 0.0, "freeze": (), "layer_decay": 1.0}
 """What a model that is fitted at once has in place of settings of a training step by step."""
-_OF_STEPS = (*_AT_ONCE, "batch_size", "learning_rate", "weight_decay", "backbone_rate", "augment", "plain_epochs")
+_OF_STEPS = (
+    *(*_AT_ONCE, "batch_size", "learning_rate", "weight_decay", "backbone_rate", "augment", "plain_epochs"),
+    "teachers",
+)
 
 
 def _fitted_at_once(settings: TrainSettings, model: str) -> dict[str, Any]:

@@ -78,7 +78,8 @@ def resolve(settings: TrainSettings) -> ResolvedSettings:
         data = f"{kind}{colon}{Path(path).expanduser().resolve()}"
     named = settings.data_root or os.environ.get("GLASSNET_DATA")
     root = Path(named).expanduser().resolve() if named else None
-    return building.resolve_reference(dataclasses.replace(filled, data=data, data_root=root))
+    teachers = tuple(path.expanduser().resolve() for path in filled.teachers)
+    return building.resolve_reference(dataclasses.replace(filled, data=data, data_root=root, teachers=teachers))
 
 
 def read_settings(values: Mapping[str, Any], *, source: object) -> ResolvedSettings:

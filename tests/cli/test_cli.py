@@ -59,7 +59,7 @@ def help_of(capsys, name, option="--help"):
 def test_the_help_of_a_training_is_grouped_by_what_options_are_for(capsys):
     out = help_of(capsys, "train", "--help-all")
     headings = re.findall(r"^(\S.*):$", out, re.MULTILINE)
-    only = ["segmentation only", "reconstruction only"]
+    only = ["classification only", "segmentation only", "reconstruction only"]
     assert headings == ["data and model", "training", "fine-tuning", *only, "where and how"]
     of_segmentation = out.partition("segmentation only:")[2].partition("reconstruction only:")[0]
     assert re.findall(r"^  (--\S+)", of_segmentation, re.MULTILINE) == [

@@ -200,7 +200,7 @@ def load_checkpoint(file: Path) -> dict[str, Any]:
             raise ValueError("a folder in place of a tensor")  # torch would leave its memory as it was
         saved = torch.load(file, map_location="cpu", weights_only=True)
         return {key: saved[key] for key in ("settings", "started", "state")} | {
-            key: saved[key] for key in ("data", "history", "reference") if key in saved
+            key: saved[key] for key in ("data", "history", "reference", "teachers") if key in saved
         }
     except Exception as error:  # torch, zip and pickle each raise their own on damaged bytes
         raise InputError(f"{file} is damaged ({type(error).__name__}); train the run again.") from None

@@ -65,6 +65,7 @@ class TrainSettings:
             *("weight_averaging", "augment", "plain_epochs", "validation", "seed", "seeds", "grid"),
         ),
         "fine-tuning": ("freeze", "backbone_rate", "layer_decay"),
+        "classification only": ("teachers", "teacher_weight", "temperature"),
         "segmentation only": ("loss", "class_weights", "low_res_epochs", "low_res_size", "copy_paste"),
         "reconstruction only": ("noise", "beta", "kl_warmup", "binarize"),
         "where and how": (
@@ -76,6 +77,7 @@ class TrainSettings:
     RARE: ClassVar[tuple[str, ...]] = (
         *("weights", "skip_damaged", "steps", "label_smoothing", "weight_averaging", "plain_epochs", "backbone_rate"),
         *("layer_decay", "low_res_epochs", "low_res_size", "copy_paste", "kl_warmup", "binarize"),
+        *("teachers", "teacher_weight", "temperature"),
     )
     """Options that only --help-all describes, so that --help fits two screens."""
     data: str | None = None
@@ -115,6 +117,13 @@ class TrainSettings:
     layer_decay: float = 1.0
     """Factor by which the learning rate drops from each backbone stage to the one before it, such as 0.8; 1 for no
     drop."""
+    teachers: tuple[Path, ...] = ()
+    """Finished classification runs to learn from (knowledge distillation): their mean probabilities are targets beside
+    the labels."""
+    teacher_weight: float = 0.9
+    """Weight of the teachers' targets in the loss, from 0 to 1; the labels have the rest."""
+    temperature: float = 2.0
+    """Temperature of the softmax in the distillation; above 1 it shows more of the teachers' less likely classes."""
     label_smoothing: float = 0.0
     """Fraction of each target that is spread evenly over all classes, from 0 to below 1."""
     loss: Literal["cross-entropy", "dice", "lovasz"] = "cross-entropy"
@@ -168,8 +177,9 @@ class TrainSettings:
     def __post_init__(self) -> None:
         """Refuse what no training could use."""
         paths(self)
-        positive(self, "epochs", "steps", "batch_size", "learning_rate", "image_size", "low_res_size")
+        positive(self, "epochs", "steps", "batch_size", "learning_rate", "image_size", "low_res_size", "temperature")
         seeded(self)
+        self._check_distillation()
         for name in self.log:
             if name not in get_args(LogName):
                 raise unknown_name("logger", str(name), get_args(LogName), noun="loggers")
@@ -197,6 +207,14 @@ class TrainSettings:
             raise InputError(
                 "--low-res-size is of no use without --low-res-epochs; give a share, as in --low-res-epochs 0.7."
             )
+
+    def _check_distillation(self) -> None:
+        if not 0 <= self.teacher_weight <= 1:
+            raise InputError(f"--teacher-weight is {self.teacher_weight}, expected a share from 0 to 1.")
+        for name in ("teacher_weight", "temperature"):
+            if not self.teachers and getattr(self, name) != getattr(TrainSettings, name):
+                option = f"--{name.replace('_', '-')}"
+                raise InputError(f"{option} has no effect without --teachers; name finished runs to learn from.")
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> TrainSettings:

@@ -32,6 +32,7 @@ from glassnet.settings import ResolvedSettings, to_json
 from glassnet.settings.train import share_of_epochs
 from glassnet.tasks import Records
 from glassnet.training.callbacks import EpochRecord, TrainingInfo, Watchers
+from glassnet.training.distillation import Teachers
 from glassnet.training.fitting import fit_head
 from glassnet.training.state import TrainingState
 from glassnet.training.transfer import keep_statistics
@@ -56,6 +57,7 @@ class Loop:
     fingerprint: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     validation_leak: int = 0
     watchers: Watchers = dataclasses.field(default_factory=lambda: Watchers(()))
+    teachers: Teachers | None = None
 
 
 def run_epochs(loop: Loop) -> None:
@@ -142,6 +144,8 @@ def train_epoch(loop: Loop, model: torch.nn.Module) -> dict[str, float]:
             with autocast(accelerator.device, loop.precision):
                 output = model(images.contiguous(memory_format=memory_format(loop.parts.description)))
                 loss, others = loop.parts.objective(_widened(output), targets, done)
+            if loop.teachers is not None:
+                loss = loop.teachers.mix(loss, _widened(output), images)
             accelerator.backward(loss)
             state.optimizer.step()
             state.optimizer.zero_grad()
@@ -259,4 +263,5 @@ def save_checkpoint(loop: Loop) -> None:
     state = {"settings": to_json(loop.settings), "started": loop.started, "state": loop.state.state_dict()}
     data = {"classes": list(loop.parts.dataset.classes), "fingerprint": dict(loop.fingerprint)}
     made = {"data": data, "reference": source_of(loop.parts.description)}
-    run.write_checkpoint(loop.path, state | made | {"history": run.history_digest(loop.path)})
+    taught = {} if loop.teachers is None else {"teachers": list(loop.teachers.digests)}
+    run.write_checkpoint(loop.path, state | made | taught | {"history": run.history_digest(loop.path)})

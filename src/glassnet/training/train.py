@@ -36,6 +36,7 @@ from glassnet.run import SCHEMA_VERSION
 from glassnet.run.store import slug
 from glassnet.settings import ResolvedSettings, TrainSettings, to_json
 from glassnet.training.callbacks import Callback, Watchers
+from glassnet.training.distillation import open_teachers, require_same_teachers
 from glassnet.training.distributed import (
     broadcast_from_main,
     check_lost,
@@ -78,6 +79,9 @@ def train(settings: TrainSettings, *, name: str | None = None, callbacks: Sequen
     now = fingerprint(parts.dataset, ((saved or {}).get("data") or {}).get("fingerprint"))
     if saved is not None:
         _require_same_data(saved, parts, now, resumed)
+    teachers = open_teachers(resumed, parts.dataset, accelerator.device, precision)
+    if saved is not None:
+        require_same_teachers(teachers, saved.get("teachers") or (), resumed)
     training, validation = training_parts(parts.dataset, resumed.validation, seed=resumed.seed)
     copies = held_out_copies(training, validation) if accelerator.is_main_process else 0
     steps = _steps(len(training), resumed, accelerator)
@@ -94,7 +98,7 @@ def train(settings: TrainSettings, *, name: str | None = None, callbacks: Sequen
         loop = Loop(
             parts, resumed, accelerator, state, training.to(device), validation, precision, path, started, now, copies
         )
-        loop = dataclasses.replace(loop, watchers=watchers)
+        loop = dataclasses.replace(loop, watchers=watchers, teachers=teachers)
         _require_everywhere(loop, new=saved is None)
         broadcast_from_main(accelerator, lambda: _begin(loop, new=saved is None))
         try:
@@ -270,6 +274,8 @@ def _finish(loop: Loop) -> Run:
         described["data"] |= {"fingerprint": dict(loop.fingerprint), "validation_leak": loop.validation_leak}
         if state.best_weights is not None:
             described["weights"] = {"epoch": state.best["epoch"], "digest": state.best_weights}
+        if loop.teachers is not None:
+            described["teachers"] = list(loop.teachers.digests)
         run.write_manifest(path, described)
         loop.watchers.end(metrics)
     accelerator.wait_for_everyone()

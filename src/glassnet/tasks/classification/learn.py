@@ -189,7 +189,7 @@ def _summary_line(metrics: Mapping[str, Any]) -> str:
 
 TASK = Task(
     name="classification",
-    options=("label_smoothing",),
+    options=("label_smoothing", "teachers", "teacher_weight", "temperature"),
     objective=_objective,
     test_stats=_test_stats,
     val_stats=_test_stats,

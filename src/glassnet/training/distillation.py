@@ -1,0 +1,130 @@
+"""Knowledge distillation: a network learns from the probabilities of trained ones as well as from the labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from glassnet.building import memory_format
+from glassnet.console import say_once
+from glassnet.data import Dataset
+from glassnet.data.fingerprint import check_fits, fingerprint
+from glassnet.devices import autocast
+from glassnet.errors import InputError
+from glassnet.experiment import Run
+from glassnet.settings import ResolvedSettings
+
+Logits = Float[Tensor, "n classes"]
+
+
+def distillation_loss(
+    logits: Logits, probabilities: Float[Tensor, "n classes"], temperature: float
+) -> Float[Tensor, ""]:
+    """T² KL(p || softmax(z / T)) in nats, averaged over the images.
+
+    T² keeps the gradient's size, which falls with 1 / T² in the softmax.
+
+    Hinton, Vinyals and Dean 2015, https://arxiv.org/abs/1503.02531, section 2.
+
+    Args:
+        logits: z, of the network that learns.
+        probabilities: p, of the teachers at the same temperature.
+        temperature: T; above 1 it brings out the classes that the teachers think less likely.
+    """
+    return F.kl_div((logits / temperature).log_softmax(dim=1), probabilities, reduction="batchmean") * temperature**2
+
+
+@dataclass(frozen=True)
+class Teachers:
+    """Trained networks to learn from, in evaluation mode.
+
+    Attributes:
+        models: The networks, each with the memory format that its images take.
+        weight: Share of the distillation loss in the whole loss; the labels' loss has the rest.
+        temperature: By which the logits are divided before the softmax.
+        precision: Of the networks' forward pass.
+        digests: Of the runs' weights, in the order of the settings.
+    """
+
+    models: tuple[tuple[nn.Module, torch.memory_format], ...]
+    weight: float
+    temperature: float
+    precision: str
+    digests: tuple[str, ...]
+
+    def probabilities(self, images: Tensor) -> Float[Tensor, "n classes"]:
+        """Return the mean over the networks of softmax(logits / T)."""
+        with torch.no_grad(), autocast(images.device, self.precision):
+            outputs = [model(images.contiguous(memory_format=order)) for model, order in self.models]
+        return torch.stack([(one.float() / self.temperature).softmax(dim=1) for one in outputs]).mean(dim=0)
+
+    def mix(self, loss: Tensor, logits: Logits, images: Tensor) -> Tensor:
+        """Return (1 - weight) loss + weight `distillation_loss` for a batch and what the network made of it."""
+        taught = distillation_loss(logits, self.probabilities(images), self.temperature)
+        return (1 - self.weight) * loss + self.weight * taught
+
+
+def open_teachers(
+    settings: ResolvedSettings, dataset: Dataset, device: torch.device, precision: str
+) -> Teachers | None:
+    """Load the networks that the settings name as teachers; None where they name none.
+
+    Raises:
+        InputError: One is no finished classification run, or takes other images or classes than the data set has.
+    """
+    if not settings.teachers:
+        return None
+    runs = [Run.open(path) for path in settings.teachers]
+    now: Mapping[str, Any] = fingerprint(dataset)
+    for run in runs:
+        if run.task.name != settings.task:
+            raise InputError(f"--teachers names {run.path}, a run for {run.task.name}, expected {settings.task}.")
+        check_fits(
+            dataset,
+            data=settings.data,
+            of=f"the teacher {run.path}",
+            channels=run.manifest["model"]["in_channels"],
+            image_size=run.manifest["model"]["image_size"],
+            classes=run.classes,
+        )
+        _say_what_it_saw(run, settings, now)
+    models = tuple((run.model(device), memory_format(run.manifest["model"])) for run in runs)
+    digests = tuple(_digest(run) for run in runs)
+    return Teachers(models, settings.teacher_weight, settings.temperature, precision, digests)
+
+
+def require_same_teachers(teachers: Teachers | None, before: Sequence[str], resumed: ResolvedSettings) -> None:
+    """Refuse to continue a run with teachers whose weights have changed.
+
+    Raises:
+        InputError: They have.
+    """
+    now = teachers.digests if teachers else ()
+    for path, old, new in zip(resumed.teachers, before, now, strict=False):
+        if old != new:
+            raise InputError(
+                f"the teacher {path} has other weights than when the training of {resumed.out} began; restore it, or "
+                "train a new run."
+            )
+
+
+def _digest(run: Run) -> str:
+    return str(run.manifest.get("weights", {}).get("digest", ""))
+
+
+def _say_what_it_saw(run: Run, settings: ResolvedSettings, now: Mapping[str, Any]) -> None:
+    """Say so where a teacher was trained on images that this training holds out to choose the epoch by."""
+    theirs = run.settings
+    same_images = run.manifest["data"].get("fingerprint", {}).get("train") == now.get("train")
+    if same_images and (theirs.seed, theirs.validation) != (settings.seed, settings.validation):
+        say_once(
+            f"the teacher {run.path} held out other images (seed {theirs.seed}, validation {theirs.validation:g}) than "
+            f"this training (seed {settings.seed}, validation {settings.validation:g}), so it has seen some of the "
+            "images that choose the epoch here; the test images are not affected."
+        )
