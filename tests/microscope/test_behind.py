@@ -93,3 +93,45 @@ def test_a_model_is_left_as_it_was_and_one_without_convolutions_is_refused():
     assert not any(module._forward_hooks for module in net.modules())
     with pytest.raises(InputError, match="no layer 'conv'"):
         behind_normalisation(nn.Sequential(nn.Flatten(), nn.Linear(192, 2)), ("conv",), IMAGES)
+
+
+def normalised():
+    """A network whose last convolution is normalised, to positive numbers."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten())
+    net[1].running_mean.uniform_(-1, 1), net[1].weight.data.uniform_(-2, 2), net[1].bias.data.fill_(20)
+    return net.append(nn.Linear(16, 3)).eval()
+
+
+def test_the_last_convolution_is_one_thing_wherever_channels_are_looked_at(capsys):
+    net, images, labels = normalised(), torch.rand(6, 3, 8, 8), torch.tensor([0, 1, 2, 0, 1, 2])
+    lost = gn.ablate(net, images, labels, "last-conv")
+    said = (
+        "'last-conv' means '1' here, the batch normalisation that takes the output of '0'; for the convolution itself"
+    )
+    assert said in capsys.readouterr().err
+    with torch.no_grad():
+        maps = net[1](net[0](images))
+        losses = []
+        for channel in range(4):
+            ablated = maps.clone()
+            ablated[:, channel] = 0
+            losses.append(float(nn.functional.cross_entropy(net[2:](ablated), labels)))
+    assert lost.ablated["loss"] == pytest.approx(losses, rel=1e-5)
+    assert (lost.layer, list(gn.channels(net, images, layers="last-conv").layers)) == ("1", ["1"])
+    assert gn.visualize(net, "last-conv", channels=[0], size=8, steps=1).layer == "1"
+    assert gn.concepts(net, images, "last-conv", k=2, points=2).layer == "1"
+    assert gn.ablate(net, images, labels, "0").layer == gn.ablate(net, images, labels, net[0]).layer == "0"
+    assert gn.explain(net, images, layers="last-conv", methods="gradcam").layers == ("0",)  # Grad-CAM takes any layer
+
+
+def test_a_word_for_several_convolutions_or_a_modules_own_name_is_that(capsys):
+    net, images, labels = TinyNet().eval(), torch.rand(4, 3, 8, 8), [0, 1, 2, 0]
+    with pytest.raises(InputError, match="layer is 'conv', which means 2 layers; expected one, such as 'conv1'"):
+        gn.ablate(net, images, labels, "conv")
+    assert gn.ablate(net, images, labels, "last-conv").layer == "conv2"  # behind which there is no normalisation
+    assert "means" not in capsys.readouterr().err
+    named = nn.Sequential()
+    for name, part in zip(("last-conv", "bn", "rest"), (net.conv1, net.bn, nn.Flatten()), strict=True):
+        named.add_module(name, part)
+    assert gn.ablate(named.eval(), images, labels, "last-conv").layer == "last-conv"

@@ -64,7 +64,8 @@ def explain(
         layers: What `select_layers` takes: names, patterns, kinds or modules (listed under their names). A layer that
             runs twice is explained at each call, as "relu:0" and "relu:1", except at calls that cannot be explained.
             Layers that a kind or pattern adds are skipped if they cannot be explained: they did not run, give no map,
-            or do not reach the score.
+            or do not reach the score. "conv" and "last-conv" mean the convolutions themselves; where channels are
+            measured (`channels`), they mean the batch normalisation behind.
         methods: Keys of METHODS, or a mapping from names to your own methods, such as
             {"smooth": functools.partial(METHODS["smoothgrad"], of="gradcam")}. Methods that explain only the input are
             listed under the layer "input".

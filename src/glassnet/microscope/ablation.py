@@ -14,6 +14,7 @@ from glassnet.console import progress, say
 from glassnet.errors import InputError
 from glassnet.images import ImageRows, Images, check_images, image_batches
 from glassnet.microscope.ablation_result import Ablation, Value
+from glassnet.microscope.behind import layer_of_channels
 from glassnet.microscope.layer import LayerCalls, find_layer
 from glassnet.microscope.local import ChannelSuffix
 from glassnet.microscope.outcomes import (
@@ -61,8 +62,9 @@ def ablate(
         labels: The class of each image (n,); yes or no for each label (n, labels); the class of each pixel (n, height,
             width), 255 for none; or the images to reconstruct, where None stands for the input images. Class scores
             are read as logits; for a model that ends in a softmax or a sigmoid, pass `to_logits`.
-        layer: One layer: its name, such as "conv4" or "relu:1", or the module. If the layer runs twice, the channel is
-            ablated in both calls, as if its weights were zero, unless one call is named.
+        layer: One layer: its name, such as "conv4" or "relu:1", or the module. "last-conv" means what it means to
+            `channels`: the last convolution, or the batch normalisation behind it if there is one. If the layer runs
+            twice, the channel is ablated in both calls, as if its weights were zero, unless one call is named.
         channels: Numbers of the channels; all by default.
         value: "zero", or "mean" for each channel's mean over all images and pixels, which takes another pass.
         metric: A function from a batch's outputs and labels (or images) to one number per image, higher is better. It
@@ -83,7 +85,7 @@ def ablate(
     targets = labels if labels is None or isinstance(labels, Tensor) else label_numbers(labels)
     call, of_images = forward or call_model, targets is None or targets.ndim == 4
     read = output_reader(output, of_images=of_images)
-    found = find_layer(model, layer, images, call)
+    found = find_layer(model, layer_of_channels(model, layer, images, call), images, call)
     numbers = _numbers(channels, found)
     with undisturbed(model) as put_back, torch.no_grad():
         replay = Replay(model, [found.module], _edit(found), call, read, put_back)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from glassnet.console import say_once
 from glassnet.images import ImageRows, Images, image_batches
 from glassnet.microscope.layer import find_layers
 from glassnet.microscope.rectified import Outputs
@@ -62,6 +63,31 @@ def behind_normalisation(
             if name in behind:
                 stands_for[behind[name]] = name
     return tuple(asked), stands_for
+
+
+def layer_of_channels(
+    model: nn.Module, layer: str | nn.Module, images: Images | ImageRows, call: ModelCall
+) -> str | nn.Module:
+    """Return the one layer that a word means where channels are looked at, and say so where it is a normalisation.
+
+    So "last-conv" means the same in `channels`, `ablate`, `visualize` and `concepts`. A module that is named as a kind
+    goes before the kind, and whatever means no convolution, or several, stays as it is.
+
+    Raises:
+        InputError: The word means convolutions, and there is none that runs.
+    """
+    if not isinstance(layer, str) or layer not in KINDS or layer in dict(model.named_modules()):
+        return layer
+    shown, stands_for = behind_normalisation(model, layer, images, forward=call)
+    if len(shown) > 1:
+        return layer
+    name = next(iter(stands_for), "")
+    if name:
+        say_once(
+            f"'{layer}' means '{name}' here, the batch normalisation that takes the output of '{stands_for[name]}'; "
+            f"for the convolution itself, give its name."
+        )
+    return shown[0]
 
 
 def _normalisations(

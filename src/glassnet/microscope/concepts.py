@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from glassnet.console import progress
 from glassnet.errors import InputError, checked_integer, is_integer
 from glassnet.images import ImageRows, Images, check_images, image_batches
+from glassnet.microscope.behind import layer_of_channels
 from glassnet.microscope.concepts_result import Concepts
 from glassnet.microscope.factors import coefficients, fit_bank
 from glassnet.microscope.layer import LayerCalls, find_layer
@@ -64,7 +65,8 @@ def concepts(
         model: Any module that takes a batch of images, or whatever `forward` passes it; it is left as it was found.
         images: (n, channel, height, width), uint8 or float as the model takes it; usually images of one class. Their
             activations at the layer are held in memory.
-        layer: One layer with non-negative activations, such as a ReLU: its name or the module.
+        layer: One layer with non-negative activations, such as a ReLU: its name or the module; "last-conv" as in
+            `ablate`.
         k: Number of concepts.
         target: The class whose score is explained, or a function from the output to one score per image; each image's
             highest class by default.
@@ -84,7 +86,7 @@ def concepts(
     check_images(images, batch_size)
     k, points, top, seed = _checked(k, points, top, most_rows, seed)
     call, read = forward or call_model, output_reader(output)
-    found = find_layer(model, layer, images, call)
+    found = find_layer(model, layer_of_channels(model, layer, images, call), images, call)
     if len(found.readings) > 1:
         raise InputError(
             f"layer '{found.module}' runs {len(found.readings)} times; name one call, such as '{found.module}:0'."

@@ -15,6 +15,7 @@ from glassnet.devices import autocast
 from glassnet.errors import InputError, checked_integer, checked_number
 from glassnet.images import ImageRows, Images, check_images, device_of, first_weight, image_batches
 from glassnet.microscope.ascent import Ascent
+from glassnet.microscope.behind import layer_of_channels
 from glassnet.microscope.objective import Aim, Objective, Watched, real_scores, take_aim, watch
 from glassnet.microscope.pictures import Canvas, Transforms, generator_of
 from glassnet.microscope.visualized import Visualized
@@ -54,7 +55,7 @@ def visualize(
 
     Args:
         model: Any module that takes a batch of images in [0, 1], or whatever `forward` passes it.
-        layer: One layer, as in `explain`: a name, a name and a call such as "relu:0", or a module.
+        layer: One layer: a name, a name and a call such as "relu:0", or a module; "last-conv" as in `ablate`.
         channels: Numbers of channels; None means all.
         objective: "channel": the mean over the layer's map, which gives a texture; "neuron": the value at one place,
             which gives one pattern the size of the receptive field; or a direction (channel,) or several (m, channel),
@@ -100,6 +101,7 @@ def visualize(
         weight = first_weight(model)
         generators = [generator_of(seed, "", 0, number) for number in range(2)]
         first = canvas.pictures(torch.stack([canvas.noise(one) for one in generators])).to(weight.device, weight.dtype)
+        layer = layer_of_channels(model, layer, first, call)
         watched = watch(model, layer, first, call)
         with torch.no_grad():
             *_, height, width = watched.maps(first).shape
