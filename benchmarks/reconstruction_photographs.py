@@ -25,6 +25,7 @@ from glassnet.data.batches import corrupt
 from glassnet.denoising import DENOISERS, Pictures
 from glassnet.denoising.baselines import TUNED_ON, denoise_all
 from glassnet.images import to_float
+from glassnet.models.denoiser import UNetDenoiser, self_ensemble
 from glassnet.models.inference import outputs
 from glassnet.rng import PerImageRNG, SplitName
 from glassnet.tasks.reconstruction.image_quality import psnr
@@ -38,6 +39,7 @@ PHOTOGRAPHS: Mapping[int, tuple[str, ...]] = {
 TRAINED_ON_THEM = ("photos-sample", "digit-scenes")
 CLASSICAL = {"nonlocal_means": 0.6, "bm3d": 1.0}
 """Their strengths, as chosen on training images of CIFAR-10 and dogs: docs/results/reconstruction.md."""
+NETWORK, EIGHT = "network", "network, eight views"
 
 
 def measure_photographs(paths: list[Path], level: float, most: int | None = None) -> dict:
@@ -71,16 +73,20 @@ def measure_test_images(paths: list[Path], level: float, count: int, data_root: 
         run = gn.Run.open(path)
         noisy, clean = _pair(run, "test", count, level, data_root)
         others, left_out = denoise_all(noisy, _pair(run, "train", TUNED_ON, level, data_root))
-        own = psnr(_restored(run.model(), noisy), clean).double().numpy()
-        told: dict = {"network": {"psnr": own.mean(), "interval": mean_interval(own)}}
+        model = run.model()
+        ways = {NETWORK: _restored(model, noisy)}
+        if isinstance(model, UNetDenoiser):
+            ways[EIGHT] = _averaged(model, noisy)
+        own = {way: psnr(images, clean).double().numpy() for way, images in ways.items()}
+        told: dict = {way: {"psnr": each.mean(), "interval": mean_interval(each)} for way, each in own.items()}
         for one in others:
             each = psnr(one.images, clean[: len(one.images)]).double().numpy()
-            margin = own[: len(each)] - each
+            above = {way: values[: len(each)] - each for way, values in own.items()}
             told[one.title] = {
                 "images": len(each),
                 "psnr": each.mean(),
-                "margin": margin.mean(),
-                "margin_interval": mean_interval(margin),
+                "margins": {way: gap.mean() for way, gap in above.items()},
+                "margin_intervals": {way: mean_interval(gap) for way, gap in above.items()},
             }
         found["runs"][str(path)] = told
         found["left_out"] = left_out
@@ -91,13 +97,19 @@ def print_test_images(found: dict) -> None:
     """Print a table a run: each way's PSNR and the network's margin over it."""
     for path, told in found["runs"].items():
         print(f"\n{path}: first {found['images']} test images at {found['level']:g}; PSNR in dB\n")
-        print("| | PSNR | network above it [95%] |\n|---|---|---|")
+        ways = [name for name, row in told.items() if "margins" not in row]
+        print(f"| | PSNR | {' | '.join(f'{way} above it [95%]' for way in ways)} |\n|---|---|{'---|' * len(ways)}")
         for name, row in told.items():
-            low, high = row.get("margin_interval") or (float("nan"),) * 2
-            margin = f"{row['margin']:+.2f} [{low:+.2f}, {high:+.2f}]" if "margin" in row else ""
-            print(f"| {name} | {row['psnr']:.2f} | {margin} |")
+            print(f"| {name} | {row['psnr']:.2f} | {' | '.join(_margin(row, way) for way in ways)} |")
     for sentence in found["left_out"]:
         print(sentence)
+
+
+def _margin(row: Mapping, way: str) -> str:
+    if "margins" not in row:
+        return ""
+    low, high = row["margin_intervals"][way]
+    return f"{row['margins'][way]:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
 def _pair(run: gn.Run, part: SplitName, count: int, level: float, data_root: Path | None) -> tuple[Tensor, Tensor]:
@@ -131,7 +143,9 @@ def _of_one(model: nn.Module, file: str, channels: int, level: float) -> dict:
     for name, strength in CLASSICAL.items():
         if DENOISERS[name].available():
             ways[name] = _classical(DENOISERS[name].denoise, level, strength)
-    ways["network"] = lambda images: _restored(model, images)
+    ways[NETWORK] = lambda images: _restored(model, images)
+    if isinstance(model, UNetDenoiser):
+        ways[EIGHT] = lambda images: _averaged(model, images)
     return {name: _timed(way, noisy, clean) for name, way in ways.items()}
 
 
@@ -151,6 +165,11 @@ def _restored(model: nn.Module, images: Tensor) -> Tensor:
     """Run a denoiser over images; its output may be these alone, or a code beside them."""
     found = [output_images(output).float().cpu().clamp(0, 1) for output in outputs(model, images.split(50))]
     return torch.cat(found)
+
+
+def _averaged(model: nn.Module, images: Tensor) -> Tensor:
+    """Return the mean of a denoiser's results for the eight orientations of each image."""
+    return torch.cat([self_ensemble(model, some) for some in images.split(50)])
 
 
 def _means(rows: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict:

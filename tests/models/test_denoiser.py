@@ -9,7 +9,7 @@ import torch
 import glassnet as gn
 from glassnet.data.augment.noise import NoiseCorruption, parse_noise
 from glassnet.errors import InputError
-from glassnet.models.denoiser import check_denoising, estimate_level
+from glassnet.models.denoiser import check_denoising, estimate_level, self_ensemble
 from glassnet.models.features import extract_features
 from glassnet.models.inference import predict
 from glassnet.tasks.reconstruction.learn import negative_psnr
@@ -196,3 +196,29 @@ def test_a_range_that_is_none(text):
 def test_a_small_amount_in_exponents_is_no_range():
     assert parse_noise("gaussian:5e-2").amount == 0.05
     assert parse_noise("gaussian:5e-2").least is None
+
+
+class Leftmost(torch.nn.Module):
+    """Takes the level off the leftmost column only."""
+
+    def forward(self, images, level):
+        clean = images.clone()
+        clean[..., 0] -= level
+        return clean
+
+
+def test_the_mean_over_eight_orientations_by_hand():
+    """Each edge is the leftmost column in two of the eight; a corner is on two edges."""
+    clean = self_ensemble(Leftmost(), torch.ones(1, 1, 3, 3), 0.4)
+    edge, corner = 1 - 0.4 * 2 / 8, 1 - 0.4 * 4 / 8
+    expected = torch.tensor([[corner, edge, corner], [edge, 1.0, edge], [corner, edge, corner]])
+    torch.testing.assert_close(clean[0, 0], expected)
+
+
+def test_eight_orientations_of_a_turned_image_are_the_turned_result():
+    model, images = trained_ends(create()).eval(), torch.rand(2, 1, 16, 12)
+    whole = self_ensemble(model, images, 0.1)
+    assert not whole.requires_grad
+    for turned in (lambda x: x.rot90(1, (2, 3)), lambda x: x.flip(3)):
+        torch.testing.assert_close(self_ensemble(model, turned(images), 0.1), turned(whole))
+        assert not torch.allclose(model(turned(images), 0.1), turned(model(images, 0.1)), atol=1e-3)
