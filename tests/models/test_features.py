@@ -303,3 +303,9 @@ def test_of_a_layer_that_gives_a_tuple_the_only_tensor_or_the_part_named_is_take
     np.testing.assert_allclose(named["lstm"], state[0], atol=1e-6)
     with pytest.raises(InputError, match="output is index 2, but the model gives a tuple with 2 entries"):
         extract_features(network, IMAGES, "lstm", output=2)
+
+
+def test_layers_that_give_no_rows_are_left_out_and_named(capsys):
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(2), nn.GRU(16, 5, batch_first=True)).eval()
+    assert list(extract_features(net, torch.rand(2, 3, 6, 6), "all", pool="none")) == ["0", "1"]
+    assert "left out 2: it gives a tuple instead of a tensor; choose a part with output=" in capsys.readouterr().err

@@ -12,13 +12,20 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
-from glassnet.console import say
 from glassnet.errors import InputError
 from glassnet.images import ImageRows, Images, image_batches
 from glassnet.models.capture import tapped
 from glassnet.models.inference import ModelCall, translate_torch_errors
 from glassnet.models.last_layer import settle_last
-from glassnet.models.layers import Call, LayerChoice, asked_by_name, name_calls, select_layers, split_call
+from glassnet.models.layers import (
+    Call,
+    LayerChoice,
+    asked_by_name,
+    name_calls,
+    say_left_out,
+    select_layers,
+    split_call,
+)
 from glassnet.models.layout.axes import fresh
 from glassnet.models.layout.reading import Reading
 from glassnet.models.layout.trace import trace_or_reason
@@ -153,25 +160,13 @@ def find_layers(
     names, asked = select_layers(model, settled), asked_by_name(model, settled)
     known, problems = _read(model, dict.fromkeys(split_call(name)[0] for name in names), images, call)
     chosen = name_calls(names, asked, problems)
-    for reason, left in _left_out(names, problems).items():
-        say(f"left out {', '.join(left)}: {'it' if len(left) == 1 else 'each'} {reason}.")
+    say_left_out(names, problems)
     readings = {name: reading for name, one in chosen.items() if (reading := known[one]) is not None}
     ran = Counter(module for module, _ in known)
     return {
         name: LayerCalls(name, chosen[name][0], {chosen[name]: reading}, _count(reading), ran[chosen[name][0]])
         for name, reading in readings.items()
     }
-
-
-def _left_out(names: Collection[str], problems: Mapping[Call, str]) -> dict[str, list[str]]:
-    """Return the layers among several that ran and cannot be looked at, by the reason."""
-    found: dict[str, list[str]] = {}
-    for (module, number), problem in problems.items():
-        if problem and {module, f"{module}:{number}"} & set(names):
-            layers = found.setdefault(problem.removesuffix("; choose another layer"), [])
-            if module not in layers:
-                layers.append(module)
-    return found
 
 
 def _read(

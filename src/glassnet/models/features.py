@@ -18,7 +18,15 @@ from glassnet.models.array_buffers import ArrayBuffers, FileBuffers
 from glassnet.models.capture import tapped
 from glassnet.models.inference import ModelCall, call_model, translate_torch_errors
 from glassnet.models.last_layer import settle_last
-from glassnet.models.layers import Call, LayerChoice, asked_by_name, name_calls, select_layers, split_call
+from glassnet.models.layers import (
+    Call,
+    LayerChoice,
+    asked_by_name,
+    name_calls,
+    say_left_out,
+    select_layers,
+    split_call,
+)
 from glassnet.models.layout.reading import Reading
 from glassnet.models.layout.trace import MODULES_OF_MAPS, is_plain, plain_reading, trace_or_reason
 from glassnet.models.parts import Part, layer_tensor
@@ -46,7 +54,8 @@ def extract_features(
         images: (n, channel, height, width): uint8 (scaled to [0, 1] here, a batch at a time) or float as the model
             takes it; a tensor or a NumPy array.
         layers: What `select_layers` takes: names, patterns, kinds, modules (which stand under their names). A layer
-            that runs twice gives "relu:0" and "relu:1".
+            that runs twice gives "relu:0" and "relu:1". What a kind or a pattern brings in and gives no rows is left
+            out, and a message says why.
         pool: "mean" averages each channel over all that is no channel: pixels, tokens, the class token among them;
             "none" keeps every number, d = everything flattened. Which axis holds channels, and which one runs over the
             images, a trace of the forward pass tells: (n, d, height, width), (n, height, width, d), (n, tokens, d),
@@ -88,6 +97,7 @@ def extract_features(
                 with translate_torch_errors(model, batch), autocast(device, chosen):
                     layouts.call(model, batch)
                 named = name_calls(names, asked, taken.ran)
+        say_left_out(names, taken.ran)
         return rows.named(named)
 
 

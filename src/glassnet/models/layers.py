@@ -171,6 +171,27 @@ def name_calls(names: Sequence[str], asked: str | Sequence[str], ran: Mapping[Ca
     return usable
 
 
+def say_left_out(names: Sequence[str], ran: Mapping[Call, str]) -> None:
+    """Say which of the layers that a kind or a pattern brought in are left out, in one sentence for each reason.
+
+    Args:
+        names: What `select_layers` returned.
+        ran: Every call of these layers, with what makes it unusable, or "" where it can be used.
+    """
+    found: dict[str, list[str]] = {}
+    for name in names:
+        module, number = split_call(name)
+        calls = [call for call in ran if call[0] == module]
+        chosen = [call for call in calls if number in (None, call[1])]
+        for problem in dict.fromkeys([ran[call] for call in chosen] or [_not_run(number, len(calls))]):
+            layers = found.setdefault(problem.partition("; choose another")[0], [])
+            if problem and module not in layers:
+                layers.append(module)
+    for reason, layers in found.items():
+        if reason:
+            say(f"left out {', '.join(layers)}: {'it' if len(layers) == 1 else 'each'} {reason}.")
+
+
 def choose_words(layers: LayerChoice) -> list[str | nn.Module]:
     """Return a choice as a list of what it says.
 

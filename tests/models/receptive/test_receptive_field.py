@@ -1,5 +1,7 @@
 """Receptive fields by hand: sizes, strides, offsets and boxes, what is refused, and the model as it was."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from jaxtyping import config
 from torch import nn
 
 import glassnet as gn
+from glassnet.errors import InputError
 from glassnet.models.receptive import gradient
 from glassnet.models.receptive.find import receptive_fields
 from graph_zoo import GRAPHS, Net, chain, conv, first, windowed
@@ -68,6 +71,57 @@ def test_a_strided_network_by_hand():
     assert field.box(0, 0) == (0, 0, 10, 10)
     assert field.box(7, 11) == (35, 19, 48, 32)
     np.testing.assert_array_equal(field.boxes([(3, 4), (0, 0)]), [[7, 3, 26, 22], [0, 0, 10, 10]])
+
+
+class Mixed(nn.Module):
+    """A network with layers of whose units nothing can be said: idle, of its own weight alone, and giving a tuple."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.idle, self.alone = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3), nn.Linear(2, 4)
+        self.gru, self.fc = nn.GRU(4, 4, batch_first=True), nn.Linear(4, 2)
+
+    def forward(self, images):
+        maps = self.conv(images) + self.alone(torch.ones(2))[:, None, None]
+        tokens = maps.flatten(2).mT
+        return self.fc(self.gru(tokens)[0].mean(dim=1))
+
+
+LEFT_OUT = {
+    "idle": "did not run when the model was called in evaluation mode",
+    "alone": "gives a tensor of shape (4,), which ",
+    "gru": "gives a tuple without a tensor of images",
+}
+
+
+def test_layers_that_a_kind_brings_in_and_that_are_left_out_are_named_with_the_reason(capsys):
+    net, images = Mixed().eval(), torch.rand(2, 3, 6, 6)
+    found = receptive_fields(net, "all", images)
+    assert {name: one.size for name, one in found.items()} == {"conv": (3, 3), "fc": (6, 6)}
+    said = capsys.readouterr().err
+    for name, reason in LEFT_OUT.items():
+        assert f"left out {name}: it {reason}" in said
+        with pytest.raises(InputError, match=re.escape(f"layer '{name}' {reason}")):
+            receptive_fields(net, ["fc", name], images)
+    assert said.count("left out") == len(LEFT_OUT)
+    receptive_fields(net, "fc", images)
+    assert not capsys.readouterr().err
+
+
+class Cut(nn.Module):
+    """A layer without a gradient, by an operation whose receptive field nothing but the gradient tells."""
+
+    def forward(self, images):
+        return torch.linalg.matrix_exp(images.detach())
+
+
+def test_a_layer_without_a_gradient_is_left_out_too(capsys):
+    net, images = nn.Sequential(nn.Conv2d(3, 4, 3), Cut(), nn.Flatten()).eval(), torch.rand(2, 3, 6, 6)
+    assert receptive_fields(net, "all", images).keys() == {"0"}
+    reason = "does not depend on the images, or only without a gradient"
+    assert capsys.readouterr().err == f"left out 1, 2: each {reason}.\n"
+    with pytest.raises(InputError, match=f"layer '2' {reason}"):
+        receptive_fields(net, ["0", "2"], images)
 
 
 def test_a_residual_network_by_hand():

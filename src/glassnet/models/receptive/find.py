@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,18 @@ from torch import Generator, Tensor, nn
 
 from glassnet.errors import InputError, is_integer
 from glassnet.images import ImageRows, Images, first_weight, image_batches
+from glassnet.models.capture import tapped
 from glassnet.models.inference import ModelCall, call_model, translate_torch_errors
 from glassnet.models.last_layer import settle_last
-from glassnet.models.layers import Call, LayerChoice, asked_by_name, name_calls, select_layers, split_call
+from glassnet.models.layers import (
+    Call,
+    LayerChoice,
+    asked_by_name,
+    name_calls,
+    say_left_out,
+    select_layers,
+    split_call,
+)
 from glassnet.models.layout.reading import Reading
 from glassnet.models.layout.trace import AxisTrace, images_to_trace
 from glassnet.models.one_pass import one_pass
@@ -76,19 +85,28 @@ def receptive_fields(
     """Find which pixels each unit of several layers sees, as `receptive_field` does, in one pass of two images.
 
     Returns:
-        By layer, as `explain` names them.
+        By layer, as `explain` names them. A layer that a kind or a pattern brings in is left out if nothing can be said
+        of what it sees, and a message says why.
 
     Raises:
-        InputError: There is no such layer, or one asked for by name does not run, or does not hang on the images.
+        InputError: There is no such layer, or one asked for by name, or every one, does not run, has no known layout,
+            or does not depend on the images.
     """
     call = forward or call_model
     settled = settle_last(model, layers, images, forward=call)
     names, asked = select_layers(model, settled), asked_by_name(model, settled)
     _, two = next(image_batches(model, images[:2], 2))
     two = images_to_trace(two)
-    seen = _followed(model, two, dict.fromkeys(split_call(name)[0] for name in names), call)
-    chosen = name_calls(names, asked, {made: one.problem() for made, one in seen.items()})
-    return {name: _field(name, model, two, made, seen[made], call) for name, made in chosen.items()}
+    seen, problems = _followed(model, two, dict.fromkeys(split_call(name)[0] for name in names), call)
+    fields: dict[Call, ReceptiveField] = {}
+    for name, made in name_calls(names, asked, problems).items():
+        try:
+            fields[made] = _field(name, model, two, made, seen[made], call)
+        except InputError as error:  # it does not depend on the images
+            problems[made] = str(error).removeprefix(f"layer '{name}' ").rstrip(".")
+    chosen = name_calls(names, asked, problems)
+    say_left_out(names, problems)
+    return {name: replace(fields[made], layer=name) for name, made in chosen.items()}
 
 
 def receptive_field_of(
@@ -109,7 +127,7 @@ def receptive_field_of(
     call = forward or call_model
     _, two = next(image_batches(model, images[:2], 2))
     two = images_to_trace(two)
-    return _field(name, model, two, made, _followed(model, two, [made[0]], call)[made], call)
+    return _field(name, model, two, made, _followed(model, two, [made[0]], call)[0][made], call)
 
 
 def _shape(model: nn.Module, image_size: int | Sequence[int]) -> tuple[int, ...]:
@@ -148,17 +166,24 @@ class _Seen:
         return problem and f"gives a tensor of shape {self.shape}, which {problem}; choose another layer"
 
 
-def _followed(model: nn.Module, images: Tensor, modules: Collection[str], call: ModelCall) -> dict[Call, _Seen]:
+def _followed(
+    model: nn.Module, images: Tensor, modules: Collection[str], call: ModelCall
+) -> tuple[dict[Call, _Seen], dict[Call, str]]:
+    """Return what each call of some modules gives, and of each that runs why nothing can be said of it, or ""."""
     axes, reaches = AxisTrace(images), ReachTrace(images)
     seen: dict[Call, _Seen] = {}
+    problems: dict[Call, str] = {}
 
     def tap(made: Call, value: Tensor) -> None:
         reading = axes.reading(value, model.get_submodule(made[0]))
         seen[made] = _Seen(reading, reaches.read(value), tuple(value.shape))
 
-    with translate_torch_errors(model, images):
+    def note(made: Call, output: Any) -> None:
+        problems[made] = f"gives a {type(output).__name__} without a tensor of images; choose a layer inside it"
+
+    with translate_torch_errors(model, images), tapped(model, modules, note):
         one_pass(model, images, modules, tap, axes, reaches, call=call)
-    return seen
+    return seen, problems | {made: one.problem() for made, one in seen.items()}
 
 
 def _field(name: str, model: nn.Module, images: Tensor, made: Call, seen: _Seen, call: ModelCall) -> ReceptiveField:
