@@ -2,6 +2,7 @@
 
 import dataclasses
 import fcntl
+import gc
 import hashlib
 import os
 import shutil
@@ -14,21 +15,49 @@ os.environ.pop("COLUMNS", None)
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import pytest
-from jaxtyping import install_import_hook
+from jaxtyping import config
 
+import shapes
+
+gc.disable()  # until all tests are collected: imports leave no garbage
 sys.dont_write_bytecode = False  # else each of some hundred processes compiles the library anew
 os.fsync = lambda _: None
 """No test pulls the plug: to wait for the disk at each of some ten thousand files would show nothing."""
 
-# The packages whose signatures carry array shapes.
-_SHAPED = ("data", "models", "tasks", "embedding", "attribution", "channels", "denoising", "figures")
-install_import_hook([f"glassnet.{package}" for package in _SHAPED], "shapes.check")
+shapes.install()
+
+
+# What compiles for long comes first, so that one process does it for all; so does what takes long by itself, so that no
+# process is left with it at the end.
+_FIRST = ("test_umap.py", "test_pacmap.py", "test_distances.py", "browser", "docs", "test_distributed.py")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """Put some files first; the others stay as they are."""
+    items.sort(key=lambda item: not {*item.path.parts[-2:]} & {*_FIRST})
+
+
+def pytest_collection_finish():
+    """What was imported stays, so the garbage collector need not look through it again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 10)
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)
 def _nothing_was_said(monkeypatch):
     """What a process says once is said again in every test, whichever tests ran before in it."""
     monkeypatch.setattr("glassnet.console._printed", set())
+
+
+@pytest.fixture
+def unchecked():
+    """The library as users run it, without the tests' type checks."""
+    config.update("jaxtyping_disable", True)
+    yield
+    config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(autouse=True)
@@ -129,6 +158,19 @@ def reported_copy(reported, tmp_path):
     import glassnet as gn
 
     return gn.Run.open(shutil.copytree(reported.path, tmp_path / "run"))
+
+
+@pytest.fixture
+def blank_figures(monkeypatch):
+    """Figures are made, but an empty picture is written in their place: to draw them takes longest."""
+    from PIL import Image
+
+    def write(_figure, png, svg):
+        Image.new("L", (8, 8), 255).save(png, format="PNG")
+        svg.write_text('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 8 8" width="8pt" height="8pt"></svg>')
+
+    for module in ("entry", "directory"):
+        monkeypatch.setattr(f"glassnet.run.{module}.write_figure", write)
 
 
 @pytest.fixture

@@ -1,10 +1,9 @@
 """Networks that trip up attribution libraries: the report's own, and ReLUs in place, shared, and functional."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
-from jaxtyping import config
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -163,11 +162,3 @@ def signed() -> tuple[nn.Module, Tensor]:
         model[0].weight.copy_(torch.tensor([1.0, -1.0]).view(2, 1, 1, 1))
         model[3].weight.copy_(torch.tensor([[2.0, 5, -3, 7, 6, -1, 4, 8]]))
     return model, torch.tensor([[[[1.0, -2.0], [3.0, -4.0]]]])
-
-
-@pytest.fixture
-def unchecked() -> Iterator[None]:
-    """The library as users run it, without the tests' type checks."""
-    config.update("jaxtyping_disable", True)
-    yield
-    config.update("jaxtyping_disable", False)

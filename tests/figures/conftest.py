@@ -11,7 +11,6 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pytest
-from jaxtyping import config
 from matplotlib.figure import Figure
 
 from glassnet import figures
@@ -323,14 +322,6 @@ def layers() -> list[dict[str, Any]]:
 def points() -> Callable[[int, int, int], tuple[np.ndarray, np.ndarray]]:
     """A function that makes random points around one centre a class, and their classes."""
     return cloud
-
-
-@pytest.fixture
-def unchecked():
-    """The library as users run it, without the tests' type checks."""
-    config.update("jaxtyping_disable", True)
-    yield
-    config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(autouse=True)

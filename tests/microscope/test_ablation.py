@@ -6,7 +6,6 @@ import json
 import numpy as np
 import pytest
 import torch
-from jaxtyping import config
 from torch import nn
 from torch.nn import functional as F
 
@@ -368,13 +367,10 @@ def test_several_labels_an_image():
         ({"metric": lambda output, _: output}, "expected one number per image"),
     ],
 )
+@pytest.mark.usefixtures("unchecked")
 def test_refusals(options, message):
-    config.update("jaxtyping_disable", True)
-    try:
-        with pytest.raises(InputError, match=message):
-            gn.ablate(TinyNet(), IMAGES, **({"labels": LABELS, "layer": "conv2"} | options))
-    finally:
-        config.update("jaxtyping_disable", False)
+    with pytest.raises(InputError, match=message):
+        gn.ablate(TinyNet(), IMAGES, **({"labels": LABELS, "layer": "conv2"} | options))
 
 
 def test_layers_without_channels_are_refused():

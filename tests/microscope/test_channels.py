@@ -159,6 +159,7 @@ def broken(**values):
         ({"images": PIXELS / 0}, "image 0 has NaN or infinite pixels"),
     ],
 )
+@pytest.mark.usefixtures("unchecked")
 def test_errors_say_what_was_expected(options, message):
     with pytest.raises(InputError, match=message):
         gn.channels(**({"model": TinyNet(), "images": IMAGES, "labels": LABELS} | options))

@@ -142,6 +142,7 @@ def test_without_a_receptive_field_there_are_no_boxes():
     assert result.maps(0).shape == (6, 8, 8)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_numpys_numbers_are_numbers():
     options = {
         "k": np.int64(2),
@@ -332,6 +333,7 @@ def test_a_score_that_hangs_on_nothing_has_no_importance():
         ({"batch_size": 1.5}, r"batch_size is 1\.5, expected a whole number"),
     ],
 )
+@pytest.mark.usefixtures("unchecked")
 def test_refusals(options, message):
     with pytest.raises(InputError, match=message):
         gn.concepts(TinyNet(), IMAGES, **({"layer": "relu:1", "k": 2} | options))

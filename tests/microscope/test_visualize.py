@@ -185,11 +185,13 @@ def test_a_map_that_does_not_divide_the_picture_is_cut_to_what_is_seen(padding, 
         ({"rate": "fast"}, "rate is 'fast', expected a number"),
     ],
 )
+@pytest.mark.usefixtures("unchecked")
 def test_what_is_no_option_is_refused(options, message):
     with pytest.raises(InputError, match=message):
         gn.visualize(nn.Sequential(nn.Conv2d(1, 2, 3)), "0", **({"size": 12, "steps": 1} | options))
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_numpys_numbers_are_numbers():
     net = nn.Sequential(nn.Conv2d(1, 2, 3))
     size = (np.int64(12), np.int32(12))

@@ -14,7 +14,7 @@ from glassnet.stats import DRAWS, Interval, percentile_interval
 
 FEWEST = 4
 """Channels of which a correlation is taken."""
-Pairs = tuple[Float64[np.ndarray, " c"], Float64[np.ndarray, " c"]]
+Pairs = tuple[Float64[np.ndarray, " _"], Float64[np.ndarray, " _"]]
 
 
 @dataclass(frozen=True, repr=False)

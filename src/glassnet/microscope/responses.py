@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Float64, Int64
+from jaxtyping import Float, Float32, Float64, Int32, Int64
 from torch import Tensor
 
 from glassnet.errors import InputError
@@ -173,7 +173,7 @@ class Responses:
             "top_places": np.stack(np.divmod(strongest.places(layer.channels), layer.size[1]), axis=2),
         }
 
-    def thresholds(self) -> dict[str, Float32[Tensor, " channel"]]:
+    def thresholds(self) -> dict[str, Float32[Tensor, " _"]]:
         """Return the thresholds of dissection by layer, where there are masks."""
         return {name: layer.tail.thresholds() for name, layer in self._layers.items() if layer.tail is not None}
 
@@ -196,7 +196,7 @@ def _by_place(maps: Float[Tensor, "batch channel height width"]) -> Float[Tensor
 
 def _places(
     flat: Float[Tensor, "batch place channel"], images: Int64[Tensor, " some"], channels: Int64[Tensor, " some"]
-) -> Int64[Tensor, " some"]:
+) -> Int32[Tensor, " some"]:
     """Return the first place of the highest activation in some images and channels."""
     maps = flat[images.to(flat.device), :, channels.to(flat.device)]
     numbers = torch.arange(maps.shape[1], dtype=torch.int32, device=maps.device)

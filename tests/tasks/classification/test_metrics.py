@@ -1,6 +1,5 @@
 from fractions import Fraction
 
-import jaxtyping
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,12 +13,6 @@ TARGETS = np.array([0, 0, 0, 1, 1, 2, 2, 2, 2])
 PREDICTED = np.array([0, 0, 1, 1, 2, 2, 2, 0, 2])
 BY_HAND = np.array([[2, 1, 0], [0, 1, 1], [1, 0, 3]])
 index_pairs = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=60)
-
-
-@pytest.fixture
-def unchecked(monkeypatch):
-    """As users run it: nothing but glassnet itself looks at types and shapes."""
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 def drawn_probabilities(seed: int, n: int, classes: int) -> np.ndarray:
