@@ -246,8 +246,8 @@ def test_start_is_quick(code, budget_seconds):
         subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, check=True)
         return time.perf_counter() - begun
 
-    # The best of several: the budget is for a quiet core, and tests run on busy ones.
-    assert min(once() for _ in range(8)) < budget_seconds
+    # One of several: the budget is for a quiet core, and tests run on busy ones.
+    assert any(once() < budget_seconds for _ in range(8))
 
 
 def test_python_m_glassnet_runs_the_command_line():

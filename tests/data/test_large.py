@@ -1,8 +1,6 @@
 import errno
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -14,9 +12,11 @@ import glassnet as gn
 from glassnet.data import large
 from glassnet.data.cache import CacheError
 from glassnet.data.dataset import Split
+from glassnet.data.datasets import folder as of_folder
 from glassnet.data.fingerprint import fingerprint
 from glassnet.errors import InputError
-from large_folders import SIZE, content, entries, load, photos
+from large_folders import SIZE, content, entries, load, photos, wait_for
+from torture.process import Process
 
 
 def pairs(folder, count=12):
@@ -130,45 +130,38 @@ def test_one_image_in_colour_among_grey_ones_is_met_late(tmp_path, cached, monke
     assert load(folder).channels == 1
 
 
-KILLED = """
-import sys, time
-from pathlib import Path
-from glassnet.data import large
-from glassnet.data.datasets import folder
-from glassnet.data.shards import build, rows, workers
-large.IN_MEMORY_BYTES, rows.SHARD_BYTES, build.PIECE_IMAGES = -1, 10 * 192, 4
-workers.cores = lambda: 2
-read = large.read_picture_and_kind
-def slow(*given):
-    time.sleep(float(sys.argv[3]))
-    return read(*given)
-large.read_picture_and_kind = slow
-folder.load(Path(sys.argv[1]), 8, root=Path(sys.argv[2]))
-"""
+def start(folder, root, pause, monkeypatch):
+    """Read the folder in a process of its own, each image after a pause."""
+    read = large.read_picture_and_kind
+
+    def slow(*given):
+        time.sleep(pause)
+        return read(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(large, "read_picture_and_kind", slow)
+        return Process(lambda: of_folder.load(folder, SIZE, root=root) and 0)
 
 
-def start(folder, root, pause):
-    command = [sys.executable, "-c", KILLED, str(folder), str(root), str(pause)]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+def said(process):
+    return os.pread(process.output.fileno(), 10_000, 0).decode()
 
 
-def test_killed_while_another_process_waits_the_other_goes_on_to_the_same_bytes(tmp_path, cached):
+def test_killed_while_another_process_waits_the_other_goes_on_to_the_same_bytes(tmp_path, cached, monkeypatch):
     folder, killed = photos(tmp_path / "data", 60), tmp_path / "killed"
+    first = start(folder, killed, 0.3, monkeypatch)
+    wait_for(lambda: "Decoding 60 images" in said(first))
+    second = start(folder, killed, 0, monkeypatch)
+    wait_for(lambda: "waiting for another process" in said(second))
+    wait_for(lambda: entries(killed)["flags"].any())
+    os.kill(first.number, signal.SIGKILL)
+    assert first.wait().code == -signal.SIGKILL
+    done = int((entries(killed)["flags"] != 0).sum())
+    assert 0 < done < 60
+    ended = second.wait(60)
+    assert ended.code == 0, ended.text
+    assert f"{done} of 60 images are in the cache" in ended.text
     load(folder)
-    first = start(folder, killed, 1)
-    assert "Decoding 60 images" in first.stderr.readline()
-    with start(folder, killed, 0) as second:
-        assert "waiting for another process" in second.stderr.readline()
-        deadline = time.monotonic() + 60
-        while not entries(killed)["flags"].any() and time.monotonic() < deadline:
-            time.sleep(0.02)
-        first.send_signal(signal.SIGKILL)
-        first.wait()
-        first.stderr.close()
-        done = int((entries(killed)["flags"] != 0).sum())
-        assert 0 < done < 60
-        assert f"{done} of 60 images are in the cache" in second.stderr.read()
-        assert second.wait(timeout=60) == 0
     assert content(killed) == content(tmp_path / "root")
 
 

@@ -64,6 +64,7 @@ class Process:
         os.fsync = lambda _: None  # a process that is killed loses nothing of what it wrote; a disk would be waited for
         try:
             os.setpgid(0, 0)
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job would ignore
             os.dup2(self.output.fileno(), 1)
             os.dup2(self.output.fileno(), 2)
             sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
@@ -94,8 +95,9 @@ class Process:
         if self.is_running():
             self.kill()
         _, status, usage = os.wait4(self.number, 0)
-        self.output.seek(0)
-        text = self.output.read().decode(errors="replace")
+        with self.output:
+            self.output.seek(0)
+            text = self.output.read().decode(errors="replace")
         grown = (usage.ru_maxrss - resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) / 1024
         return Ended(os.waitstatus_to_exitcode(status), text, time.monotonic() - self.start, grown)
 

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 import glassnet as gn
+from command_line import answer
 from glassnet import run
 from glassnet.errors import InputError
 from glassnet.experiment import resolve
@@ -72,11 +73,11 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(finished, 
     assert not torch.equal(finished.weights()["conv1.weight"], other.weights()["conv1.weight"])
 
 
-def wait_for_epoch(path, process):
-    """Wait until the first epoch is written, then into the middle of the next."""
+def wait_for_epoch(epoch, path, process):
+    """Wait until an epoch is written, then into the middle of the next."""
     deadline = time.monotonic() + 120
-    while not (path / "metrics.jsonl").exists() or not (path / "metrics.jsonl").read_text().count("\n"):
-        assert process.poll() is None, "the training ended before it could be killed"
+    while not (path / "metrics.jsonl").exists() or (path / "metrics.jsonl").read_text().count("\n") < epoch:
+        assert process.poll() is None, "the training ended before it could be stopped"
         assert time.monotonic() < deadline
         time.sleep(0.01)
     time.sleep(0.05)
@@ -84,7 +85,7 @@ def wait_for_epoch(path, process):
 
 @pytest.fixture(scope="module")
 def whole_and_loaded(tmp_path_factory):
-    """The run that nothing stopped, made in a process of its own, as those compared with it; and what that loaded."""
+    """The run that nothing stopped, made in a process of its own; and what that loaded."""
     out = tmp_path_factory.mktemp("runs") / "whole"
     listed = [sys.executable, "-X", "importtime", *command(*words(out))[1:]]
     done = subprocess.run(listed, capture_output=True, text=True, check=True)
@@ -104,21 +105,6 @@ def test_a_training_loads_nothing_that_it_does_not_use(whole_and_loaded):
     assert not loaded & {"requests", "sklearn", "matplotlib.pyplot", "numba"}
 
 
-def test_a_killed_run_resumes_to_the_identical_weights(whole, tmp_path):
-    process = subprocess.Popen(command(*words(tmp_path / "killed")), stderr=subprocess.DEVNULL)
-    wait_for_epoch(tmp_path / "killed", process)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    with pytest.raises(InputError, match="is an unfinished run; continue it with"):
-        gn.Run.open(tmp_path / "killed")
-    with (tmp_path / "killed" / "metrics.jsonl").open("a") as file:
-        file.write('{"epoch": 2, "tra')  # as if it had been killed while it wrote
-    resume = command("train", "--resume", str(tmp_path / "killed"), "--json")
-    resumed = subprocess.run(resume, capture_output=True, text=True, check=True)
-    assert json.loads(resumed.stdout)["metrics"] == whole.metrics
-    assert_same_training(gn.Run.open(tmp_path / "killed"), whole)
-
-
 def assert_same_training(resumed, whole):
     one, other = whole.weights(), resumed.weights()
     assert one.keys() == other.keys()
@@ -136,17 +122,27 @@ def heed_interrupts():
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def test_control_c_leaves_a_resumable_run(whole, tmp_path):
-    interrupted = command(*words(tmp_path / "run"))
-    process = subprocess.Popen(interrupted, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts)
-    wait_for_epoch(tmp_path / "run", process)
+def test_a_run_that_is_killed_and_then_interrupted_resumes_to_the_identical_weights(whole, tmp_path, capsys):
+    out = tmp_path / "run"
+    process = subprocess.Popen(command(*words(out)), stderr=subprocess.DEVNULL)
+    wait_for_epoch(1, out, process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    with pytest.raises(InputError, match="is an unfinished run; continue it with"):
+        gn.Run.open(out)
+    with (out / "metrics.jsonl").open("a") as file:
+        file.write('{"epoch": 2, "tra')  # as if it had been killed while it wrote
+    resume = command("train", "--resume", str(out))
+    process = subprocess.Popen(resume, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts)
+    wait_for_epoch(2, out, process)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate()
     assert process.returncode == 130
     assert "continue with `glassnet train --resume" in stderr
     assert "Traceback" not in stderr
-    subprocess.run(command("train", "--resume", str(tmp_path / "run")), capture_output=True, check=True)
-    resumed = gn.Run.open(tmp_path / "run")
+    assert len((out / "metrics.jsonl").read_text().splitlines()) < 4
+    assert answer(capsys, "train", "--resume", out)["metrics"] == whole.metrics
+    resumed = gn.Run.open(out)
     assert len(resumed.history) == 4
     assert_same_training(resumed, whole)
 
