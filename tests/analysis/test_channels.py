@@ -200,6 +200,8 @@ def test_a_sheet_shows_the_numbers_of_the_result(make, drawn):
     assert words["title"] == "What conv2 has learned: 5 of 8 channels"
     assert words["note"].startswith("Shown are the most selective and the most needed channels; 3 more are not shown.")
     assert words["note"].endswith("2 channels are dead. Measured on 24 images.")
+    assert words["feet"][0] == "Bars: from 0 to the channel's highest mean, so compare them within a row only."
+    assert words["feet"][-1].endswith("set to zero. Accuracy changes are in percentage points.")
 
 
 def loses_most(channel):
@@ -218,7 +220,7 @@ def loses_most(channel):
             assert right[0] == right[1]  # so it is told by the loss
             rises.append(float(next(losses) - next(losses)))
     worst = int(np.argmax(rises))
-    return [f"{CLASSES[worst]} loses most: +{gn_show(rises[worst])}"] if rises[worst] > 1e-9 else []
+    return [f"{CLASSES[worst]} loses most: loss +{gn_show(rises[worst])}"] if rises[worst] > 1e-9 else []
 
 
 def gn_show(value):
@@ -336,7 +338,7 @@ def test_what_sees_the_same_everywhere_has_no_frame(make, drawn):
     assert set(result.frames) == {"conv1"}
     assert result["fc1"].boxes is not None
     assert [rows[0].boxes is None for rows, _ in drawn] == [False, True]
-    assert ["Frame" in words["feet"][0] for _, words in drawn] == [True, False]
+    assert ["Frame" in " ".join(words["feet"]) for _, words in drawn] == [True, False]
 
 
 # Tasks and parts.

@@ -9,8 +9,10 @@ from command_line import answer, call, refused
 from glassnet.analysis import analyse
 from glassnet.analysis.faithfulness import MeasuredFaithfulness
 from glassnet.attribution.faithfulness import share_inside
-from glassnet.cli.analysis import NOTICES
+from glassnet.cli.analysis import NOTICES, _not_counted
+from glassnet.measures import show
 from glassnet.run.store import Store
+from glassnet.stats import mean_ci
 
 
 def maps_of(run, name):
@@ -36,6 +38,8 @@ def test_explain_keeps_maps_numbers_and_figures(capsys, copy):
     folder = copy.path / "analyses" / "attribution" / "3,1,2-7"
     assert explained["path"] == str(folder)
     assert {"maps-chosen.png", "maps-chosen.svg"} <= {path.name for path in folder.iterdir()}
+    svg = (folder / "maps-chosen.svg").read_text()
+    assert all(f">why 7? p(7) = {show('probability', facts['probability'])}<" in svg for facts in group["facts"])
 
 
 def test_explain_takes_the_first_right_and_the_first_wrong_images(capsys, copy):
@@ -205,3 +209,13 @@ def test_layers_are_ranked_printed_and_kept_when_asked_for(capsys, copy):
     assert "ranking/first4" in out
     asked = answer(capsys, "explain", copy.path, "--images", "first:2", "--layers", "last-conv")
     assert "ranking" not in asked
+
+
+def test_means_over_fewer_images_than_the_heading_says_are_named():
+    inside = {
+        ("gradcam", "conv2"): {"mask_share": mean_ci(np.array([0.5, np.nan]))},
+        ("gradcam", "conv4"): {"mask_share": mean_ci(np.array([0.5, 0.25]))},
+    }
+    (told,) = _not_counted(inside, 2)
+    assert told == "of 2 images, fewer count where a map has no positive value or no mask: Grad-CAM at conv2 1"
+    assert list(_not_counted({("gradcam", "conv4"): inside["gradcam", "conv4"]}, 2)) == []

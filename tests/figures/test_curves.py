@@ -113,10 +113,12 @@ def test_scree_holds_the_shares(texts):
     axes = figure.axes[0]
     np.testing.assert_allclose([bar.get_height() for bar in axes.patches], [50, 25, 20, 5])
     np.testing.assert_allclose(axes.get_lines()[0].get_ydata(), [50, 75, 95, 100])
-    assert {"Variance explained: 75.0% by 2, 95.0% by 3, 90% by 3", "75.0%", "95.0%", "100.0%"} <= set(texts(figure))
+    assert {"Variance explained: 75.0% by 2 components, 95.0% by 3, 90% by 3", "75.0%", "95.0%", "100.0%"} <= set(
+        texts(figure)
+    )
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("principal component", "explained variance (%)")
     assert len(scree(np.full(50, 0.01), count=7).axes[0].patches) == 7
-    assert "Variance explained: 41.0% by 1" in texts(scree(np.array([0.41])))
+    assert "Variance explained: 41.0% by 1 component" in texts(scree(np.array([0.41])))
 
 
 @pytest.mark.parametrize("shares", [[0.5, 0.6], [-0.1], []])

@@ -155,7 +155,9 @@ def test_one_class_one_point_a_class_and_one_point(svg, texts):
     one = embedding_figure(places, np.zeros(4, int), np.array([0, 0, 1, 1]), ["_a", "b"], {}, "t")
     assert "_a" in texts(one)
     each = np.arange(4)
-    assert {"0 → a", "3 → d"} <= set(texts(embedding_figure(places, each, each, "abcd", {}, "t", centres=places)))
+    told = set(texts(embedding_figure(places, each, each, "abcd", {}, "t", centres=places)))
+    assert {"0 → a", "3 → d", "cluster → matched class, + centre"} <= told
+    assert "cluster → matched class" in texts(embedding_figure(places, each, each, "abcd", {}, "t"))
     svg(embedding_figure(places[:1], each[:1], each[:1], "a", {}, "t", centres=places[:1]))
     svg(embedding_figure(np.zeros((5, 3), np.float32), np.zeros(5, int), np.zeros(5, int), "a", {}, "t"))
 

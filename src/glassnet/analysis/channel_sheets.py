@@ -77,28 +77,26 @@ def facts(result: MeasuredChannels, name: str, channel: int) -> Iterator[str]:
             yield f"{words} {decimal(float(scores[channel, best]), 3)} ({_class(classes, best)})"
     found = result.ablations.get(name)
     if found is not None:
-        key, words = _change(found, channel)
-        yield f"removed: {words}"
-        yield from _loses_most(found, channel, key, classes)
+        yield f"removed: {_change(found, channel)}"
+        yield from _loses_most(found, channel, classes)
 
 
-def _change(found: Ablation, channel: int) -> tuple[str, str]:
+def _change(found: Ablation, channel: int) -> str:
     """Say what a channel's removal changes: the first measure, or the last where that stays, as in "loss +0.0012"."""
     place = int(np.flatnonzero(found.channels == channel)[0])
     keys = (found.measure, list(found.baseline)[-1])
     changes = [float(found.ablated[key][place] - found.baseline[key]) for key in keys]
     key, change = next(((k, one) for k, one in zip(keys, changes, strict=True) if one), (keys[0], 0.0))
-    return key, f"{_measure(key)} {_signed(key, change)}" if change else "nothing changes"
+    return f"{_measure(key)} {_signed(key, change)}" if change else "nothing changes"
 
 
-def _loses_most(found: Ablation, channel: int, key: str, classes: tuple[str, ...] | None) -> Iterator[str]:
+def _loses_most(found: Ablation, channel: int, classes: tuple[str, ...] | None) -> Iterator[str]:
     """Say which class loses most: of the first measure, or the last where no class loses any; nothing if none loses."""
     for one in dict.fromkeys([*list(found.ablated_by_class)[:1], *list(found.ablated_by_class)[-1:]]):
         most = found.loses_most(channel, one)
         if most is not None:
             change = -most[1] if one not in HIGHER_IS_WORSE else most[1]
-            named = "" if one == key else f"{_measure(one)} "
-            yield f"{_class(classes, most[0])} loses most: {named}{_signed(one, change)}"
+            yield f"{_class(classes, most[0])} loses most: {_measure(one)} {_signed(one, change)}"
             return
 
 
@@ -176,6 +174,8 @@ def _note(result: MeasuredChannels, name: str, shown: int) -> Iterable[str]:
 
 def _feet(result: MeasuredChannels, name: str) -> Iterable[str]:
     layer = result[name]
+    if layer.rectified_means is not None:
+        yield "Bars: from 0 to the channel's highest mean, so compare them within a row only."
     if name in result.frames:
         yield "Frame: the part of the image that the channel sees at its most active place."
     if name in result.pictures:
@@ -194,4 +194,5 @@ def _feet(result: MeasuredChannels, name: str) -> Iterable[str]:
     if name in result.ablations:
         found = result.ablations[name]
         change = "its mean" if found.value == "mean" else "zero"
-        yield f"Removed: what changes on {count(found.images)} images when the channel is set to {change}."
+        points = " Accuracy changes are in percentage points." if found.measure == "accuracy" else ""
+        yield f"Removed: what changes on {count(found.images)} images when the channel is set to {change}.{points}"

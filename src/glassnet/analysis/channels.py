@@ -124,7 +124,8 @@ def _ablations(
         notes.append("The images have no labels, so the loss from removing a channel cannot be measured.")
         return {}
     count = sum(map(len, found.layers.values()))
-    say(f"removing {count:,} channels of {len(found)} layers, one at a time, on {len(some):,} images")
+    layers = "1 layer" if len(found) == 1 else f"{len(found)} layers"
+    say(f"removing {count:,} channels of {layers}, one at a time, on {len(some):,} images")
     options: dict[str, Any] = {"value": request.value, "to_logits": logits_reader(subject), "batch_size": batch_size}
     done: dict[str, Ablation] = {}
     for name in found:

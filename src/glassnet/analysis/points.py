@@ -121,7 +121,7 @@ def plots(subject: Subject, request: EmbeddingRequest, result: EmbeddedLayer, _c
         result.assignment,
         label_names(subject, result),
         _numbers(result),
-        result.title,
+        f"{result.title}, {len(result.points):,} images",
         method=request.method,
         matching=result.matching,
         centres=_centres(result),
@@ -168,7 +168,7 @@ def _scree(result: EmbeddedLayer) -> Plot:
         "principal component explains, and the sum up to it.",
         lead="The faster the line rises, the fewer directions the features vary in.",
     )
-    return Plot(figures.scree(result.components, title=title), words)
+    return Plot(figures.scree(result.components, title=f"Variance of {result.layer}"), words)
 
 
 def _centres(result: EmbeddedLayer) -> np.ndarray | None:

@@ -82,6 +82,7 @@ def _shares(result: Attribution) -> Iterator[str]:
             continue
         yield f"{group.title}, {len(group.names)} images: mean (95% interval over images)"
         yield _measured(group.inside)
+        yield from _not_counted(group.inside, len(group.names))
         yield from _mask(group, result.threshold)
 
 
@@ -91,11 +92,20 @@ def _mask(group: ExplainedGroup, threshold: float | None) -> Iterator[str]:
         yield f"mask: the stroke, pixels above {threshold:g}; a uniform map has {share} of its attribution in it"
 
 
+def _not_counted(numbers: Mapping[tuple[str, str], Mapping[str, MeanCI]], images: int) -> Iterator[str]:
+    """Say which means are over fewer images than the heading says."""
+    shares = {key: values["mask_share"].count for key, values in numbers.items() if "mask_share" in values}
+    fewer = [f"{METHOD_TITLES.get(one, one)} at {at} {n}" for (one, at), n in shares.items() if n < images]
+    if fewer:
+        yield f"of {images} images, fewer count where a map has no positive value or no mask: {', '.join(fewer)}"
+
+
 def _faithfulness(result: MeasuredFaithfulness, explained: Attribution) -> Iterator[str]:
     """Say how faithful the maps are; how much of them lies in the mask is among the numbers."""
     for group, maps in zip(result.groups, explained.groups, strict=True):
         yield f"{group.title}, {group.images} images: faithfulness, mean (95% interval over images)"
         yield _measured(group.numbers)
+        yield from _not_counted(group.numbers, group.images)
         yield from _mask(maps, explained.threshold)
         areas = [float(area.mean()) for area in (group.random.deletion_area, group.random.insertion_area)]
         texts = [MEASURES[key].show(area) for key, area in zip(("deletion", "insertion"), areas, strict=True)]

@@ -192,8 +192,8 @@ def scree(explained_variance: Float[np.ndarray, " d"], *, title: str = "Variance
 
 
 def _scree_headline(total: np.ndarray) -> str:
-    parts = [f"{total[count - 1]:.1%} by {count}" for count in (2, 3) if count <= total.size]
+    counts = [count for count in (2, 3) if count <= total.size] or [1]
     reached = np.flatnonzero(total >= 0.9)
-    if reached.size:
-        parts.append(f"90% by {reached[0] + 1}")
-    return ", ".join(parts or [f"{total[0]:.1%} by 1"])
+    first = f"{total[counts[0] - 1]:.1%} by {counts[0]} component{'s' if counts[0] > 1 else ''}"
+    parts = [first, *(f"{total[count - 1]:.1%} by {count}" for count in counts[1:])]
+    return ", ".join([*parts, f"90% by {reached[0] + 1}"] if reached.size else parts)

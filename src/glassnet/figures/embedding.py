@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -86,11 +87,13 @@ def embedding_figure(
     middles = None if centres is None else require_finite("the centres", centres).astype(np.float64)
     count = max(int(cluster.max()) + 1, 0 if middles is None else len(middles))
     match = _matched(truth, cluster, len(classes), count, matching)
-    panels = (
-        class_panel(truth, classes, number_lines(numbers, BY_CLASS)),
-        _cluster_panel(cluster, match, classes, number_lines(numbers, BY_CLUSTER), CLUSTERING_TITLES[clustering]),
-    )
     flat = places.shape[1] == 2
+    right_panel = _cluster_panel(
+        cluster, match, classes, number_lines(numbers, BY_CLUSTER), CLUSTERING_TITLES[clustering]
+    )
+    if flat and middles is not None:
+        right_panel = replace(right_panel, heading=f"{right_panel.heading}, + centre")
+    panels = (class_panel(truth, classes, number_lines(numbers, BY_CLASS)), right_panel)
     figure, foot = side_by_side(title, panels, number=len(places), flat=flat)
     left, right = (draw_panel(figure, i, foot, places, panel, method) for i, panel in enumerate(panels))
     write_names(left, places, truth, classes, inches=PANEL)

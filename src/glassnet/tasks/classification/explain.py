@@ -77,9 +77,8 @@ def _describe(
 
 def _caption(facts: Facts) -> str:
     truth = "" if facts["label"] is None else f"true {facts['label']}, "
-    return (
-        f": {truth}predicted {facts['predicted']}\np({facts['target']}) = {show('probability', facts['probability'])}"
-    )
+    probability = f"p({facts['target']}) = {show('probability', facts['probability'])}"
+    return f": {truth}predicted {facts['predicted']}\nwhy {facts['target']}? {probability}"
 
 
 EXPLAIN = ExplainViews(
