@@ -1,5 +1,7 @@
+import errno
 import hashlib
 import queue
+import sys
 import threading
 
 import numpy as np
@@ -232,8 +234,13 @@ def test_a_mirror_that_dribbles_is_left_and_the_next_goes_on(start_mirror, tmp_p
     assert int(good.ranges[0].removeprefix("bytes=").removesuffix("-")) > 20
 
 
-def test_waiting_for_another_process_is_said(tmp_path, monkeypatch):
+@pytest.mark.parametrize("system", ["with flock", "without, as Windows"])
+def test_waiting_for_another_process_is_said(tmp_path, monkeypatch, system):
     said = queue.Queue()
+    if system != "with flock":
+        import filelock  # noqa: F401, which has taken what it needs
+
+        monkeypatch.setitem(sys.modules, "fcntl", None)
     monkeypatch.setattr(download, "say", said.put)
 
     def wait():
@@ -248,3 +255,19 @@ def test_waiting_for_another_process_is_said(tmp_path, monkeypatch):
         assert said.empty()
     assert said.get(timeout=20) == "in"
     thread.join()
+
+
+def test_where_nothing_can_be_locked_nobody_waits(tmp_path, monkeypatch):
+    import filelock
+
+    def refuse(*_given, **_options):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    monkeypatch.setattr(filelock.FileLock, "acquire", refuse)
+    done = []
+    with one_process_at_a_time(tmp_path):
+        done.append("in")
+    with pytest.raises(OSError, match="own"), one_process_at_a_time(tmp_path):
+        raise OSError("own")
+    assert done == ["in"]

@@ -4,7 +4,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -198,20 +198,48 @@ def _quiet(logger: logging.Logger) -> Iterator[None]:
 
 @contextmanager
 def one_process_at_a_time(folder: Path) -> Iterator[None]:
-    """Make other processes that come to the same folder wait, rather than write one file together."""
+    """Make other processes that come to the same folder wait, rather than write one file together.
+
+    Where nothing can be locked, as on some network file systems and in folders of Windows that cannot be written, they
+    do not wait.
+    """
+    with ExitStack() as held:
+        with suppress(OSError):
+            held.enter_context(_locked(folder))
+        yield
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder, after waiting for it.
+
+    Raises:
+        OSError: The file system has no locks.
+    """
+    waiting = f"waiting for another process that is working in {folder}; press Ctrl-C to stop waiting"
     try:
         import fcntl
-    except ImportError:  # Windows has no flock
-        yield
+    except ImportError:  # Windows locks no folders, but files
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(folder / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            say(waiting)
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
-        with suppress(OSError):  # some network file systems have no locks
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                say(f"waiting for another process that is working in {folder}; press Ctrl-C to stop waiting")
-                fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(waiting)
+            fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
         os.close(handle)

@@ -11,6 +11,7 @@ import platform
 import re
 import shutil
 import stat
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -273,6 +274,10 @@ def is_left(path: Path) -> bool:
 
 def is_alive(process: int) -> bool:
     """Tell whether a process of this computer is running."""
+    if sys.platform == "win32":  # where a signal of 0 is no question, but Ctrl-C
+        import psutil
+
+        return bool(psutil.pid_exists(process))
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -132,6 +132,54 @@ def test_one_wrong_bit_is_noticed_and_the_image_is_read_again(tmp_path, name):
         assert file.read_bytes() == before
 
 
+def read_only(*given, **options):
+    raise OSError(errno.EROFS, "Read-only file system")
+
+
+@pytest.mark.parametrize("name", ["images.u8", "masks.u8", "sums.u32"])
+def test_a_damaged_image_of_a_cache_that_cannot_be_written_is_read_into_memory(tmp_path, monkeypatch, capsys, name):
+    images, masks = (one.clone() for one in build(tmp_path / "c"))
+    file = tmp_path / "c" / name
+    damaged = bytearray(file.read_bytes())
+    damaged[3] ^= 1  # of image 0
+    file.write_bytes(damaged)
+    monkeypatch.setattr(cache.np, "memmap", read_only)
+    capsys.readouterr()
+    asked = []
+    again = build(tmp_path / "c", counting(asked))
+    assert torch.equal(again[0], images)
+    assert torch.equal(again[1], masks)
+    assert asked == [0]
+    assert file.read_bytes() == damaged
+    said = "c cannot be written (Read-only file system); 1 of its 10 images are missing or damaged, and are read into"
+    assert capsys.readouterr().err.count(said) == 1
+    with pytest.raises(InputError, match="image 0 is gone"):
+        build(tmp_path / "c", counting([], missing))
+
+
+def missing(index):
+    raise InputError(f"image {index} is gone.")
+
+
+def test_more_images_than_memory_should_hold_are_refused(tmp_path, monkeypatch):
+    build(tmp_path / "c")
+    (tmp_path / "c" / "sums.u32").write_bytes(bytes(40))
+    monkeypatch.setattr(cache.np, "memmap", read_only)
+    monkeypatch.setattr(cache, "MOST_IN_MEMORY", 10 * 4 * SIZE * SIZE - 1)
+    with pytest.raises(InputError, match=r"c cannot be written \(Read-only file system\)"):
+        build(tmp_path / "c")
+    monkeypatch.setattr(cache, "MOST_IN_MEMORY", 10 * 4 * SIZE * SIZE)
+    assert [int(image[0, 0, 0]) for image in build(tmp_path / "c")[0]] == list(range(10))
+
+
+def test_a_cut_cache_that_cannot_be_written_says_so(tmp_path, monkeypatch):
+    build(tmp_path / "c")
+    os.truncate(tmp_path / "c" / "images.u8", 5)
+    monkeypatch.setattr(cache.shutil, "rmtree", read_only)
+    with pytest.raises(InputError, match=r"c cannot be written \(Read-only file system\)"):
+        build(tmp_path / "c")
+
+
 def test_of_a_very_large_cache_a_share_is_verified_at_a_time(tmp_path, monkeypatch):
     build(tmp_path / "c")
     monkeypatch.setattr(cache, "_VERIFIED_BYTES", 4 * SIZE * SIZE * 5)

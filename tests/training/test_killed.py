@@ -283,6 +283,30 @@ def without_locks(monkeypatch):
     monkeypatch.setattr(fcntl, "flock", refuse)
 
 
+def test_where_bytes_are_locked_as_on_windows_a_run_has_one_owner(stopped, monkeypatch):
+    import fcntl
+
+    class Bytes:
+        LK_NBLCK = 2
+        places = []  # noqa: RUF012
+
+        @classmethod
+        def locking(cls, handle, mode, count):
+            cls.places.append((os.lseek(handle, 0, os.SEEK_CUR), mode, count))
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    monkeypatch.setitem(sys.modules, "msvcrt", Bytes)
+    file = stopped / "checkpoint" / unfinished.OWNER
+    with run.training_lock(stopped):
+        assert json.loads(file.read_text())["process"] == os.getpid()  # at its beginning, not behind the byte
+        assert not unfinished.is_free(stopped)
+        with pytest.raises(InputError, match=f"is being trained by process {os.getpid()}"), run.training_lock(stopped):
+            pass
+    assert unfinished.is_free(stopped)
+    assert {*Bytes.places} == {(1 << 30, 2, 1)}
+
+
 def test_without_locks_the_owner_is_asked(stopped, without_locks):
     file = stopped / "checkpoint" / unfinished.OWNER
     sleeping = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)

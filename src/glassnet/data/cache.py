@@ -7,6 +7,7 @@ Another origin, another cache. An image whose checksum is wrong is read again.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
@@ -21,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from glassnet.console import progress, say
@@ -37,6 +38,10 @@ FLUSHED_EVERY = 256
 _VERIFIED_BYTES = 1 << 33
 """Of larger caches every second image is verified when they are opened, or every third, and so on, others each time."""
 _PART = 64
+READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+"""What the system says of a file that may be read and not written."""
+MOST_IN_MEMORY = 1 << 29
+"""Bytes of images that are read again into memory, where a cache cannot be written; of more it is refused."""
 NAMED = 5
 """Damaged images that an error names."""
 
@@ -58,7 +63,7 @@ def cached_pictures(
 
     Args:
         folder: The cache; one of another origin, or one that is damaged, is made anew. One that is complete is only
-            read, and may lie where nothing can be written.
+            read, and may lie where nothing can be written; images that are damaged there are read into memory.
         origin: All that decides the pixels, as JSON values.
         count: Number of images.
         shapes: Shape of what is kept of each image, by name: images, and masks.
@@ -76,13 +81,12 @@ def cached_pictures(
             sizes = {path: math.prod(shape) for path, shape in files.items()} | {folder / "sums.u32": 4 * count}
             if not _is_of(folder, origin, sizes):
                 _begin(folder, origin, sizes)
-            _complete(folder, files, read, description)
+            return _complete(folder, files, read, description)
     except OSError as error:
         raise CacheError(
             f"the cache {folder} cannot be written ({error.strerror or error}); free some disk space, or choose "
             "another place with --data-root."
         ) from None
-    return tuple(_mapped(path, shape) for path, shape in files.items())
 
 
 def files_digest(paths: Iterable[Path]) -> str:
@@ -113,7 +117,8 @@ def _is_of(folder: Path, origin: Mapping[str, Any], sizes: Mapping[Path, int]) -
 
 def _begin(folder: Path, origin: Mapping[str, Any], sizes: Mapping[Path, int]) -> None:
     """Lay out an empty cache; what it was made from is written last."""
-    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        shutil.rmtree(folder)
     folder.mkdir()
     try:
         for path, size in sizes.items():
@@ -126,12 +131,51 @@ def _begin(folder: Path, origin: Mapping[str, Any], sizes: Mapping[Path, int]) -
 
 def _complete(
     folder: Path, files: Mapping[Path, tuple[int, ...]], read: Callable[[int], Picture], description: str
-) -> None:
-    waiting = _waiting(np.fromfile(folder / "sums.u32", np.uint32), [_mapped(*file).numpy() for file in files.items()])
+) -> tuple[UInt8[Tensor, "n ..."], ...]:
+    """Read the images that a cache lacks into it, and return what it holds."""
+    mapped = tuple(_mapped(*file) for file in files.items())
+    stored = np.fromfile(folder / "sums.u32", np.uint32)
+    waiting, damaged = _waiting(stored, [one.numpy() for one in mapped])
     if not len(waiting):
-        return
-    sums = np.memmap(folder / "sums.u32", np.uint32, "r+")
-    arrays = [np.memmap(path, np.uint8, "r+", shape=shape) for path, shape in files.items()]
+        return mapped
+    try:
+        sums = np.memmap(folder / "sums.u32", np.uint32, "r+")
+        arrays = [np.memmap(path, np.uint8, "r+", shape=shape) for path, shape in files.items()]
+    except OSError as error:
+        if error.errno not in READ_ONLY or len(waiting) * sum(one[0].numel() for one in mapped) > MOST_IN_MEMORY:
+            raise
+        say(
+            f"the cache {folder} cannot be written ({error.strerror}); {len(waiting):,} of its {len(stored):,} images "
+            "are missing or damaged, and are read into memory instead"
+        )
+        _fill(waiting, [one.numpy() for one in mapped], read, description)  # a private copy of these pages
+        return mapped
+    if damaged:
+        say(f"{damaged:,} of {len(stored):,} cached images are damaged and are read again")
+
+    def write_down(done: Sequence[int]) -> None:
+        for array in arrays:
+            array.flush()  # the pixels first, then their checksums, which say that they are there
+        for index in done:
+            sums[index] = _checksum(arrays, index)
+        sums.flush()
+
+    _fill(waiting, arrays, read, description, write_down)
+    return tuple(_mapped(*file) for file in files.items())
+
+
+def _fill(
+    waiting: Int64[np.ndarray, " m"],
+    arrays: Sequence[np.ndarray],
+    read: Callable[[int], Picture],
+    description: str,
+    write_down: Callable[[Sequence[int]], None] = lambda _done: None,
+) -> None:
+    """Read images, several at a time, and put them into arrays; after some, note which are done.
+
+    Raises:
+        InputError: Some cannot be read; all others are done.
+    """
     refused: dict[int, InputError] = {}
 
     def attempt(index: int) -> Picture | None:
@@ -150,11 +194,7 @@ def _complete(
                     for array, pixels in zip(arrays, picture or (), strict=picture is not None):
                         array[index] = pixels
                     advance()
-                for array in arrays:
-                    array.flush()  # the pixels first, then their checksums, which say that they are there
-                for index in set(part.tolist()) - refused.keys():
-                    sums[index] = _checksum(arrays, index)
-                sums.flush()
+                write_down([index for index in part.tolist() if index not in refused])
     finally:
         pool.shutdown(cancel_futures=True)
     if refused:
@@ -170,8 +210,8 @@ def _named(errors: Sequence[InputError]) -> InputError:
     return InputError(f"{len(errors):,} images cannot be read, all others are in the cache: {listed}{more}.")
 
 
-def _waiting(sums: np.ndarray, arrays: Sequence[np.ndarray]) -> np.ndarray:
-    """Return which images are not there, or are damaged."""
+def _waiting(sums: np.ndarray, arrays: Sequence[np.ndarray]) -> tuple[Int64[np.ndarray, " m"], int]:
+    """Return which images are not there or are damaged, and how many are damaged."""
     size = sum(array.nbytes for array in arrays)
     step = max(1, math.ceil(size / _VERIFIED_BYTES))
     there = np.flatnonzero(sums)[random.randrange(step) :: step]
@@ -182,9 +222,7 @@ def _waiting(sums: np.ndarray, arrays: Sequence[np.ndarray]) -> np.ndarray:
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         wrong = [index for some in pool.map(damaged, parts) for index in some]
-    if wrong:
-        say(f"{len(wrong):,} of {len(sums):,} cached images are damaged and are read again")
-    return np.sort(np.concatenate([np.flatnonzero(sums == 0), np.array(wrong, np.int64)]))
+    return np.sort(np.concatenate([np.flatnonzero(sums == 0), np.array(wrong, np.int64)])), len(wrong)
 
 
 def _checksum(arrays: Sequence[np.ndarray], index: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import itertools
 import json
 import os
@@ -20,6 +21,7 @@ from glassnet.run.training_files import load_checkpoint
 
 OWNER = "owner.json"
 """Below checkpoint/: who trains the run."""
+_LOCKED_BYTE = 1 << 30
 
 
 def create(out: Path | None, name: str) -> Path:
@@ -183,7 +185,8 @@ def _taken(file: Path) -> int:
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(handle), file.stat()):
                     os.ftruncate(handle, 0)
-                    os.pwrite(handle, json.dumps(_myself()).encode(), 0)
+                    os.lseek(handle, 0, os.SEEK_SET)
+                    os.write(handle, json.dumps(_myself()).encode())
                     return handle
         except BaseException:
             os.close(handle)
@@ -195,8 +198,8 @@ def _locked(handle: int) -> bool:
     """Lock an open file; False where another holds it, True also where there are no locks."""
     try:
         import fcntl
-    except ImportError:  # Windows
-        return True
+    except ImportError:
+        return _byte_locked(handle)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -206,9 +209,21 @@ def _locked(handle: int) -> bool:
     return True
 
 
+def _byte_locked(handle: int) -> bool:
+    """Lock a byte far behind what an open file holds, the way of Windows, where the rest stays readable."""
+    msvcrt: Any = importlib.import_module("msvcrt")
+    os.lseek(handle, _LOCKED_BYTE, os.SEEK_SET)
+    try:
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+    except OSError:
+        return False
+    return True
+
+
 def _read(handle: int) -> dict[str, Any]:
     try:
-        owner = parse_json(os.pread(handle, 10_000, 0))
+        os.lseek(handle, 0, os.SEEK_SET)
+        owner = parse_json(os.read(handle, 10_000))
     except (OSError, ValueError):  # new, or killed while it wrote
         return {}
     return owner if isinstance(owner, dict) else {}
