@@ -23,7 +23,9 @@ def test_numbers_stand_below_the_maps_and_zeros_are_explained(texts):
     told = texts(drawn)
     assert told.count("25%") == 2  # NaN is left out
     assert "Below each layer's map: share inside." in told
-    assert any(text.startswith("all zero: no positive evidence here, or no gradient reaches it") for text in told)
+    assert any(
+        text.startswith("all zero: nothing here raises the score, or no gradient reaches the layer") for text in told
+    )
     of_input = {**maps, ("smoothgrad", "input"): images[:, 0]}
     numbers = {**shares, ("smoothgrad", "input"): np.array([0.5, 0.5])}
     methods = ["gradcam", "smoothgrad"]

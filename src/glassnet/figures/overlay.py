@@ -20,7 +20,7 @@ from glassnet.method_titles import METHOD_TITLES
 HEAT = LinearSegmentedColormap.from_list("heat", ["#e62e00", "#ff6a00", "#ffa51f"])
 COVER = 0.85
 """Opacity of the heat at a map's maximum: the image stays visible below."""
-ZEROS = "all zero: no positive evidence here, or no gradient reaches it; such a map is not rescaled."
+ZEROS = "all zero: nothing here raises the score, or no gradient reaches the layer; the map is left empty."
 """What a map of zeros means, for the foot of a figure that has one."""
 SIGNED = LinearSegmentedColormap.from_list("signed", ["#a8e0ff", "#1f8ae0", "#15171c", "#e07b00", "#ffdd99"])
 
