@@ -14,6 +14,7 @@ from glassnet.data.cache import CacheError
 from glassnet.data.dataset import Split
 from glassnet.data.datasets import folder as of_folder
 from glassnet.data.fingerprint import fingerprint
+from glassnet.data.shards import build
 from glassnet.errors import InputError
 from large_folders import SIZE, content, entries, load, photos, wait_for
 from torture.process import Process
@@ -182,17 +183,31 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, cached, monkey
     assert len(load(folder).train) == 24
 
 
-def test_a_cache_that_is_complete_is_only_read(tmp_path, cached, monkeypatch):
-    folder = photos(tmp_path / "data")
-    load(folder)
+@pytest.fixture
+def read_only(monkeypatch):
+    """Makes all files ones that can only be read."""
 
     def refuse(path, flags, *given, **options):
         if flags & (os.O_WRONLY | os.O_RDWR):
             raise OSError(errno.EROFS, "Read-only file system")
         return os_open(path, flags, *given, **options)
 
+    def refuse_all(*_given):
+        raise OSError(errno.EROFS, "Read-only file system")
+
     os_open = os.open
-    monkeypatch.setattr(os, "open", refuse)
+
+    def begin():
+        monkeypatch.setattr(os, "open", refuse)
+        monkeypatch.setattr(build, "allocate", refuse_all)
+
+    return begin
+
+
+def test_a_cache_that_is_complete_is_only_read(tmp_path, cached, read_only):
+    folder = photos(tmp_path / "data")
+    load(folder)
+    read_only()
     assert load(folder).train.is_stored
     Image.new("RGB", (SIZE, SIZE), "red").save(folder / "cat" / "001.png")
     with pytest.raises(CacheError, match=r"cannot be written \(Read-only file system\).* --data-root or GLASSNET_DATA"):
@@ -210,6 +225,32 @@ def test_pixels_that_are_damaged_are_decoded_again(tmp_path, cached, capsys):
     assert "1 images of the cache" in capsys.readouterr().err
     place.unlink()
     same(load(folder), before)
+
+
+def test_pixels_that_are_damaged_and_cannot_be_written_are_decoded_into_memory(
+    tmp_path, cached, capsys, monkeypatch, read_only
+):
+    folder = photos(tmp_path / "data")
+    load(folder)
+    (place,) = (tmp_path / "root").glob("cache/*/images-00001.u8")
+    with place.open("r+b") as file:
+        file.write(b"\0" * 192)
+    damaged = place.read_bytes()
+    read_only()
+    capsys.readouterr()
+    stored = load(folder)
+    said = "cannot be written (Read-only file system); 1 of its 30 images are missing or damaged, and are decoded into"
+    assert capsys.readouterr().err.count(said) == 1
+    assert place.read_bytes() == damaged
+    with monkeypatch.context() as patched:
+        patched.setattr(large, "IN_MEMORY_BYTES", 1 << 29)
+        memory = load(folder)
+    same(stored, memory)
+    for rows in (torch.arange(0, 24, 2), torch.arange(23, 0, -2)):  # wherever it stands
+        assert torch.equal(stored.train.subset(rows).images, memory.train.images[rows])
+    monkeypatch.setattr(build, "MOST_IN_MEMORY", 191)
+    with pytest.raises(CacheError, match=r"cannot be written \(Read-only file system\)"):
+        load(folder)
 
 
 def test_damaged_files_are_named_or_left_out(tmp_path, cached):

@@ -16,7 +16,8 @@ from torch import Tensor
 from glassnet.data.dataset import Split
 from glassnet.data.listing import Part
 from glassnet.data.pictures import SAMPLED, is_gray_and_wide, leave_out, read_picture_and_kind, say_dim, say_wide
-from glassnet.data.shards.build import Picture, StoppedError, Stored, Wanted, store
+from glassnet.data.shards.build import StoppedError, Stored, store
+from glassnet.data.shards.decode import Picture, Wanted
 from glassnet.data.shards.index import GRAY, MADE_OF, WIDE
 from glassnet.download import data_root
 from glassnet.errors import InputError

@@ -12,11 +12,9 @@ import contextlib
 import functools
 import math
 import os
-import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -25,23 +23,21 @@ from torch import Tensor
 
 from glassnet.console import progress, say
 from glassnet.data import room
-from glassnet.data.cache import CacheError
+from glassnet.data.cache import MOST_IN_MEMORY, READ_ONLY, CacheError
 from glassnet.data.decoding import DamagedError
+from glassnet.data.shards.decode import Wanted, decode
 from glassnet.data.shards.index import (
     DONE,
     FILE,
-    GRAY,
     MADE_OF,
     SYNCED,
-    WIDE,
-    bits_of,
     entry_type,
     find_places,
     keys_of,
     read_index,
 )
 from glassnet.data.shards.journal import Journal, Shards, cut
-from glassnet.data.shards.rows import Rows, lose, rows_in_file
+from glassnet.data.shards.rows import Held, Rows, lose, rows_in_file
 from glassnet.data.shards.verify import find_wrong
 from glassnet.data.shards.workers import at_work, cores
 from glassnet.download import one_process_at_a_time
@@ -50,22 +46,6 @@ from glassnet.files import allocate, write_json
 PIECE_IMAGES = 64
 PIECE_BYTES = 1 << 24
 """What a worker decodes at once, at most: so much of it is in memory for each of them."""
-
-
-class Picture(NamedTuple):
-    """An image as it is kept.
-
-    Attributes:
-        pixels: The image, and its mask where it has one.
-        gray: Whether its file has one channel.
-        wide: Whether it has whole numbers of 32 bits.
-        present: Values of the mask at its full size.
-    """
-
-    pixels: tuple[np.ndarray, ...]
-    gray: bool = False
-    wide: bool = False
-    present: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,29 +63,6 @@ class Stored:
     places: Int64[Tensor, " n"]
     there: Bool[np.ndarray, " n"]
     entries: np.ndarray
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What is to be in a cache.
-
-    Attributes:
-        made_of: All that decides the pixels but the files, as JSON values.
-        shapes: Shape of what is kept of each image, by name: images, and masks.
-        names: Of the images, relative to the data set's folder.
-        files: The files that each is made of.
-        read: Reads one by its number, given whether its files are known to be regular; called in other processes.
-        noun: What they are, as in images, for the progress bar.
-        stop: Ends the work when it is true of an entry, which is kept.
-    """
-
-    made_of: Mapping[str, Any]
-    shapes: Mapping[str, tuple[int, ...]]
-    names: Sequence[str]
-    files: Sequence[tuple[str, ...]]
-    read: Callable[[int, bool], Picture]
-    noun: str
-    stop: Callable[[np.ndarray], bool] = lambda _entries: False
 
 
 class StoppedError(Exception):
@@ -150,6 +107,7 @@ class _Cache:
     def __init__(self, folder: Path, wanted: Wanted) -> None:
         self._folder, self._wanted = folder, wanted
         self._kind = entry_type(list(wanted.shapes))
+        self._held: dict[str, Held] = {}
         index = read_index(folder, dict(wanted.made_of), self._kind)
         self._is_new = index is None or not self._has_rows(len(index))
         self._index = np.empty(0, self._kind) if self._is_new or index is None else index
@@ -178,6 +136,7 @@ class _Cache:
                 (count, *shape),
                 sums=self._index[name].copy() if sums else None,
                 writable=writable,
+                held=self._held.get(name),
             )
             for name, shape in self._wanted.shapes.items()
         }
@@ -234,11 +193,22 @@ class _Cache:
             return []
         if len(waiting) < len(places):
             say(f"{len(places) - len(waiting):,} of {len(places):,} images are in the cache {self._folder}")
-        rows = self._rows(writable=True)
         each = sum(map(math.prod, self._wanted.shapes.values()))
+        try:
+            rows = self._rows(writable=True)
+        except OSError as error:
+            if error.errno not in READ_ONLY or len(waiting) * each > MOST_IN_MEMORY:
+                raise
+            say(
+                f"the cache {self._folder} cannot be written ({error.strerror}); {len(waiting):,} of its "
+                f"{len(places):,} images are missing or damaged, and are decoded into memory instead"
+            )
+            return self._hold(waiting, places, regular)
+        if wrong.any():
+            say(f"{wrong.sum():,} images of the cache {self._folder} are damaged and are decoded again")
         size = max(1, min(PIECE_IMAGES, PIECE_BYTES // each, math.ceil(len(waiting) / (4 * cores()))))
         pieces = [waiting[start : start + size] for start in range(0, len(waiting), size)]
-        work = functools.partial(_decode, self._wanted, rows, self._kind, pieces, places, regular)
+        work = functools.partial(decode, self._wanted, rows, self._kind, pieces, places, regular)
         damaged: list[tuple[int, DamagedError]] = []
         with (
             at_work(work, len(pieces), begin=room.share) as answers,
@@ -260,13 +230,24 @@ class _Cache:
                     raise StoppedError
         return [error for _, error in sorted(damaged, key=lambda one: one[0])]
 
+    def _hold(
+        self, waiting: Int64[np.ndarray, " m"], places: Int64[np.ndarray, " n"], regular: Bool[np.ndarray, " n"]
+    ) -> list[DamagedError]:
+        """Decode images into memory, where they stand in place of what the files hold."""
+        self._held = {name: Held() for name in self._wanted.shapes}
+        entries, refused = decode(self._wanted, self._held, self._kind, [waiting], places, regular, 0)
+        done = entries["flags"] & DONE == DONE
+        entries["key"] = self._index["key"][places[waiting]]
+        self._index[places[waiting[done]]] = entries[done]
+        if self._wanted.stop(entries[done]):
+            raise StoppedError
+        return [DamagedError(path, reason) for _, path, reason in refused]
+
     def _is_wrong(self, places: Int64[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
         """Tell which of the images are there, but with another checksum; of many only some are looked at."""
         wrong = np.zeros(len(places), dtype=bool)
         title = f"Checking {{count:,}} {self._wanted.noun} in {self._folder}"
         wrong[find_wrong(self._rows(), self._index, places, title)] = True
-        if wrong.any():
-            say(f"{wrong.sum():,} images of the cache {self._folder} are damaged and are decoded again")
         self._index["flags"][places[wrong]] = 0
         return wrong
 
@@ -291,41 +272,3 @@ class _Cache:
         """Open what is there to be read."""
         entries = self._index[places]
         return Stored(self._rows(sums=True), torch.from_numpy(places), entries["flags"] & DONE == DONE, entries)
-
-
-def _decode(
-    wanted: Wanted,
-    rows: Mapping[str, Rows],
-    kind: np.dtype[np.void],
-    pieces: Sequence[np.ndarray],
-    places: np.ndarray,
-    regular: np.ndarray,
-    piece: int,
-) -> tuple[np.ndarray, list[tuple[int, str, str]]]:
-    """Decode a piece, write its rows, and return their entries and what is wrong with files that cannot be read."""
-    items = pieces[piece]
-    pixels = {name: np.empty((len(items), *shape), np.uint8) for name, shape in wanted.shapes.items()}
-    flags, present = [0] * len(items), [frozenset[int]()] * len(items)
-    sums = {name: [0] * len(items) for name in pixels}
-    refused = []
-    for i, (item, is_regular) in enumerate(zip(items.tolist(), regular[items].tolist(), strict=True)):
-        try:
-            planes, gray, wide, present[i] = wanted.read(item, is_regular)
-        except DamagedError as error:
-            refused.append((item, str(error.path), str(error.reason)))
-            continue
-        for (name, rows_of), values in zip(pixels.items(), planes, strict=True):
-            rows_of[i] = values
-            sums[name][i] = zlib.crc32(rows_of[i].data)
-        flags[i] = DONE | GRAY * gray | WIDE * wide
-    entries = np.zeros(len(items), kind)
-    entries["flags"] = flags
-    for name, each in sums.items():
-        entries[name] = each
-    if "masks" in pixels:
-        entries["present"] = [bits_of(values) for values in present]
-        entries["left"] = [bits_of(np.unique(mask).tolist()) for mask in pixels["masks"]]
-    done = entries["flags"] & DONE == DONE
-    for name, array in rows.items():
-        array.write(places[items[done]], pixels[name] if done.all() else pixels[name][done])
-    return entries, refused

@@ -29,6 +29,14 @@ _seeking = threading.Lock()
 _lost: dict[Path, str] = {}
 
 
+class Held(dict[int, UInt8[np.ndarray, "..."]]):
+    """Rows in memory by their places, where files cannot be written."""
+
+    def write(self, places: np.ndarray, pixels: UInt8[np.ndarray, "m ..."]) -> None:
+        """Hold rows."""
+        self.update(zip(places.tolist(), pixels, strict=True))
+
+
 class Rows:
     """Rows of bytes in files, of which any may be taken as a tensor.
 
@@ -44,7 +52,13 @@ class Rows:
     is_read_by_rows = True
 
     def __init__(
-        self, files: Sequence[Path], shape: tuple[int, ...], *, sums: np.ndarray | None = None, writable: bool = False
+        self,
+        files: Sequence[Path],
+        shape: tuple[int, ...],
+        *,
+        sums: np.ndarray | None = None,
+        writable: bool = False,
+        held: Held | None = None,
     ) -> None:
         """Open files, which stay readable when others take their names.
 
@@ -53,11 +67,13 @@ class Rows:
             shape: (rows, *shape of one).
             sums: CRC-32 of each row.
             writable: Whether `write` will be asked for.
+            held: Rows that stand in place of those in the files.
 
         Raises:
             OSError: A file cannot be opened.
         """
         self.shape, self.sums = torch.Size(shape), sums
+        self._held = Held() if held is None else held
         self.row_bytes = math.prod(shape[1:])
         self._in_file = rows_in_file(shape[1:])
         flags = (os.O_RDWR if writable else os.O_RDONLY) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -98,6 +114,9 @@ class Rows:
         for start, stop in runs(places, self._in_file):
             file, row = divmod(int(places[start]), self._in_file)
             self._read(file, row * self.row_bytes, out[start:stop].reshape(-1).data)
+        for i, place in enumerate(places.tolist() if self._held else ()):
+            if place in self._held:
+                out[i] = self._held[place].reshape(-1)
         return torch.from_numpy(out).view(len(places), *self.shape[1:])
 
     def choose(self, rows: Int64[Tensor, " m"]) -> Rows:
