@@ -7,7 +7,7 @@ BIN := .venv/bin
 demo: .venv/installed  ## train on real digits, see through the network, write a report
 	$(BIN)/glassnet demo
 
-test: .venv/installed-dev  ## the tests, without the slow ones that have a faster one beside them
+test: .venv/installed-dev  ## all tests except slow ones, each of which a faster test replaces here
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
 test-all: .venv/installed-dev  ## all tests, the slow ones too
