@@ -57,8 +57,8 @@ def _recipe_of(names: Mapping[str, Any], settings: TrainSettings) -> dict[str, A
         )
     recipe: dict[str, Any] = {"epochs": _ANY_EPOCHS} if settings.steps is not None else {}
     name, model = names["model"], MODELS.get(names["model"])
-    if (rate := getattr(model, "learning_rate", None)) is not None:
-        recipe["learning_rate"] = rate
+    own = {key: getattr(model, key, None) for key in ("learning_rate", "batch_size")}
+    recipe |= {key: value for key, value in own.items() if value is not None}
     at_once = getattr(model, "fits_at_once", False)
     if not at_once and is_pretrained(name, settings.model_options, settings.weights):
         recipe |= FINE_TUNING

@@ -11,6 +11,7 @@ import glassnet as gn
 from glassnet.analysis import analyse
 from glassnet.denoising import DENOISERS
 from glassnet.errors import InputError
+from glassnet.experiment import resolve
 from glassnet.explorer.reconstructed import reconstruct, strengths
 from glassnet.subject import Subject
 from tiny_runs import save_bars, tiny_vae
@@ -41,12 +42,20 @@ def run(trained, tmp_path, monkeypatch):
 
 
 def test_it_trains_on_its_psnr_with_its_own_rate(trained):
-    assert trained.settings.learning_rate == 0.002
+    assert trained.settings.learning_rate == 0.001
     losses = [row["train_loss"] for row in trained.history]
     assert losses[-1] < losses[0]
     row = trained.history[-1]
     assert row["validation_loss"] == pytest.approx(-row["validation_psnr"], abs=1e-3)
     assert "validation_kl" not in row
+
+
+def test_its_own_rate_and_batches_are_defaults_that_may_be_changed():
+    own = gn.TrainSettings(model="unet_denoiser", data="photos-sample", noise="gaussian:0.1")
+    assert (resolve(own).learning_rate, resolve(own).batch_size) == (0.001, 32)
+    other = dataclasses.replace(own, learning_rate=0.004, batch_size=64)
+    assert (resolve(other).learning_rate, resolve(other).batch_size) == (0.004, 64)
+    assert resolve(dataclasses.replace(own, model="vae_conv")).batch_size == 128  # that of the task
 
 
 def test_it_is_measured_told_and_drawn(run):
