@@ -214,6 +214,14 @@ def test_points_carry_the_images_names_while_there_are_few(embedding):
     assert "photo0" not in texts(embedding.show())
 
 
+def test_names_of_too_many_points_are_left_out_and_this_is_said(capsys):
+    many = gn.embed(np.random.default_rng(0).normal(size=(31, 5)), method="pca")
+    assert "photo0" not in texts(many.show(names=[f"photo{number}" for number in range(31)]))
+    assert (
+        "the points carry no names, because 31 are too many to read: at most 30 are named." in capsys.readouterr().err
+    )
+
+
 def test_names_that_do_not_fit_the_points_are_refused(embedding):
     with pytest.raises(InputError, match="got 2 names, expected 30, one for each point"):
         embedding.show(names=["a.jpg", "b.jpg"])

@@ -184,7 +184,10 @@ def _checked_names(names: Sequence[str] | None, points: int) -> list[str] | None
         return None
     if isinstance(names, str) or len(names) != points:
         raise InputError(f"got {len(names)} names, expected {points}, one for each point.")
-    return [str(name) for name in names] if points <= MOST_NAMES else None
+    if points > MOST_NAMES:
+        say(f"the points carry no names, because {points:,} are too many to read: at most {MOST_NAMES} are named.")
+        return None
+    return [str(name) for name in names]
 
 
 def _checked_labels(labels: Any, points: int) -> Integer[np.ndarray, " n"]:

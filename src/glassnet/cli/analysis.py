@@ -80,10 +80,14 @@ def _shares(result: Attribution) -> Iterator[str]:
     for group in result.groups:
         if group.mask is None:
             continue
-        yield f"{group.title}, {len(group.names)} images: mean (95% interval over images)"
+        yield f"{group.title}, {_images(len(group.names))}: mean (95% interval over images)"
         yield _measured(group.inside)
         yield from _not_counted(group.inside, len(group.names))
         yield from _mask(group, result.threshold)
+
+
+def _images(number: int) -> str:
+    return "1 image" if number == 1 else f"{number} images"
 
 
 def _mask(group: ExplainedGroup, threshold: float | None) -> Iterator[str]:
@@ -97,13 +101,13 @@ def _not_counted(numbers: Mapping[tuple[str, str], Mapping[str, MeanCI]], images
     shares = {key: values["mask_share"].count for key, values in numbers.items() if "mask_share" in values}
     fewer = [f"{METHOD_TITLES.get(one, one)} at {at} {n}" for (one, at), n in shares.items() if n < images]
     if fewer:
-        yield f"of {images} images, fewer count where a map has no positive value or no mask: {', '.join(fewer)}"
+        yield f"of {_images(images)}, fewer count where a map has no positive value or no mask: {', '.join(fewer)}"
 
 
 def _faithfulness(result: MeasuredFaithfulness, explained: Attribution) -> Iterator[str]:
     """Say how faithful the maps are; how much of them lies in the mask is among the numbers."""
     for group, maps in zip(result.groups, explained.groups, strict=True):
-        yield f"{group.title}, {group.images} images: faithfulness, mean (95% interval over images)"
+        yield f"{group.title}, {_images(group.images)}: faithfulness, mean (95% interval over images)"
         yield _measured(group.numbers)
         yield from _not_counted(group.numbers, group.images)
         yield from _mask(maps, explained.threshold)
