@@ -32,6 +32,7 @@ from glassnet.models.receptive.gradient import seen_by_gradient
 from glassnet.models.receptive.patterns import Windows
 from glassnet.models.receptive.reach import EMPTY, Reach
 from glassnet.models.receptive.trace import ReachTrace
+from glassnet.turns import exclusive
 
 _MOST_CHANNELS = 3
 
@@ -181,7 +182,8 @@ def _followed(
     def note(made: Call, output: Any) -> None:
         problems[made] = f"gives a {type(output).__name__} without a tensor of images; choose a layer inside it"
 
-    with translate_torch_errors(model, images), tapped(model, modules, note):
+    # Exclusive before the hooks hang: they would note the passes of other threads, too.
+    with exclusive(model), translate_torch_errors(model, images), tapped(model, modules, note):
         one_pass(model, images, modules, tap, axes, reaches, call=call)
     return seen, problems | {made: one.problem() for made, one in seen.items()}
 
