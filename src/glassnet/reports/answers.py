@@ -13,7 +13,7 @@ from glassnet.blocks import Answer, Answers, Block, Map, Section
 from glassnet.figures import heat_overlay, signed_map, thumbnail
 from glassnet.formats import count, decimal
 from glassnet.method_titles import METHOD_TITLES
-from glassnet.reports.material import MAP_PIXELS, as_far_as_made, png
+from glassnet.reports.material import MAP_PIXELS, about_zero, as_far_as_made, png
 from glassnet.subject import Subject
 
 MOST_PIXELS = 0.995
@@ -72,7 +72,7 @@ def _answer(subject: Subject, result: Predictions, row: int) -> Answer:
         png(thumbnail(image, MAP_PIXELS)),
         tuple((subject.classes[int(index)], float(share)) for index, share in classes),
         tuple(
-            Map(METHOD_TITLES.get(method, method), png(_picture(image, values[row])))
+            Map(METHOD_TITLES.get(method, method), png(_picture(image, values[row])), about_zero(values[row]))
             for method, values in result.maps.items()
         ),
         tuple(

@@ -53,8 +53,17 @@ def examples_of(result: Examples) -> tuple[Example, ...]:
         title = f"{METHOD_TITLES.get(key[0], key[0])} at {key[1]}"
         overlay = png(heat_overlay(group.images[place], positive(maps[place]), size_pixels=MAP_PIXELS))
         picture = png(thumbnail(group.images[place], MAP_PIXELS))
-        made.append(Example(row, group.names[place], heading(facts), picture, texts, (Map(title, overlay),)))
+        made.append(
+            Example(
+                row, group.names[place], heading(facts), picture, texts, (Map(title, overlay, about_zero(maps[place])),)
+            )
+        )
     return tuple(made)
+
+
+def about_zero(values: Float[np.ndarray, ...]) -> str:
+    """Say that a map is zero everywhere, which its picture does not show; nothing of any other."""
+    return "" if values.any() else "all zero"
 
 
 def positive(values: Float[np.ndarray, ...]) -> Float[np.ndarray, "h w"]:
