@@ -1,0 +1,1 @@
+import{T as e,w as t}from"./index-Bng_ZIY4.js";import{r as n}from"./saved-A8UsCVKu.js";var r=6;async function i(i,a,o){let s=await Promise.all(i.map(e)),c=e=>`From place ${r*Math.floor(e/r)+1}`;return n(s.map((e,n)=>({group:c(n),caption:a(i[n]),picture:t(e)})),o)}export{i as t};
