@@ -19,12 +19,17 @@ from jaxtyping import config
 
 import shapes
 
-gc.disable()  # until all tests are collected: imports leave no garbage
+gc.set_threshold(100_000, 100, 100)  # until all tests are collected: imports leave no garbage
 sys.dont_write_bytecode = False  # else each of some hundred processes compiles the library anew
 os.fsync = lambda _: None
 """No test pulls the plug: to wait for the disk at each of some ten thousand files would show nothing."""
 
 shapes.install()
+
+
+def pytest_xdist_auto_num_workers():
+    """One process more than there are cores, as some always wait: for a browser, a process of their own, a pause."""
+    return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else None
 
 
 # What compiles for long comes first, so that one process does it for all; so does what takes long by itself, so that no
@@ -43,7 +48,6 @@ def pytest_collection_finish():
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 10, 10)
-    gc.enable()
 
 
 @pytest.fixture(autouse=True)

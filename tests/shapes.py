@@ -15,7 +15,7 @@ from beartype import BeartypeConf, beartype
 PACKAGES = ("data", "models", "tasks", "embedding", "attribution", "microscope", "denoising", "figures")
 """Packages whose signatures carry array shapes."""
 
-_check = beartype(conf=BeartypeConf(is_pep484_tower=True))
+_check = beartype(conf=BeartypeConf(is_pep484_tower=True, violation_type=jaxtyping.TypeCheckError))
 _checked = {}
 _jaxtyped = jaxtyping.jaxtyped
 
@@ -48,11 +48,15 @@ def _checked_as_needed(function=None, *, typechecker):
         return _jaxtyped(function, typechecker=typechecker)
     if _is_inner(function):
         return function
-    checked = _check(function)
+    checked = None
 
     @functools.wraps(function)
     def called(*args, **kwargs):
-        return (function if jaxtyping.config.jaxtyping_disable else checked)(*args, **kwargs)
+        nonlocal checked
+        if jaxtyping.config.jaxtyping_disable:
+            return function(*args, **kwargs)
+        checked = checked or _check(function)
+        return checked(*args, **kwargs)
 
     return called
 

@@ -60,6 +60,7 @@ def test_the_points_and_measures_are_those_of_the_library(subject):
     assert (result.clusters, result.neighbours, result.features) == (3, 10, 6)
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_methods_dimensions_and_clusterings_stand_beside_each_other(subject, context):
     asked = (
         {"method": "pca"},

@@ -16,6 +16,8 @@ from glassnet.subject import Subject
 from tiny_nets import CLASSES, ClassMeans, TinyNet, coloured
 from tiny_runs import tiny
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 
 def rows_of(analysis):
     with (analysis.entry.path / "predictions.csv").open(newline="") as file:

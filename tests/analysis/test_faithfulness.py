@@ -9,6 +9,8 @@ from glassnet.attribution.faithfulness import deletion_insertion
 from glassnet.errors import InputError
 from tiny_nets import ClassMeans, TinyNet
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 MAPS = {"images": "first:4", "layers": ("conv2",), "methods": ("gradcam",)}
 
 

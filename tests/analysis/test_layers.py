@@ -13,6 +13,8 @@ from glassnet.experiment import Run
 from glassnet.models.features import extract_features
 from tiny_nets import ClassMeans, TinyNet, coloured
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 
 def test_layers_go_from_input_to_output_and_are_scored_on_images_that_were_not_fitted(subject):
     analysis = analyse(subject, "layers")

@@ -98,8 +98,8 @@ def visit(browser, explored):
     """Open a view of the explorer in a window of its own; what goes wrong is collected in `page.complaints`."""
     contexts = []
 
-    def opened(view: str, *, width: int = 1280, scheme: str = "light"):
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    def opened(view: str):
+        context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(60_000)

@@ -58,16 +58,17 @@ def turned(page):
 
 @pytest.mark.parametrize("view", EVERY)
 def test_a_view_is_for_all_people_and_screens_and_its_address_restores_it(visit, view):
-    wide = visit(view)
-    ready(wide, view)
-    check(wide, 1280)
-    address, title = wide.url, wide.inner_text("h1")
-    wide.reload()
-    ready(wide, view)
-    assert (wide.url, wide.inner_text("h1")) == (address, title)
-    narrow = visit(view, width=390, scheme="dark")
-    ready(narrow, view)
-    check(narrow, 390)
+    """On a wide screen; and when it is loaded again, on a narrow and dark one."""
+    page = visit(view)
+    ready(page, view)
+    check(page, 1280)
+    address, title = page.url, page.inner_text("h1")
+    page.set_viewport_size({"width": 390, "height": 900})
+    page.emulate_media(color_scheme="dark")
+    page.reload()
+    ready(page, view)
+    assert (page.url, page.inner_text("h1")) == (address, title)
+    check(page, 390)
 
 
 def check(page, width):

@@ -17,6 +17,8 @@ from glassnet.analysis import analyse
 from glassnet.run.store import Store
 from tiny_runs import replace_weights
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 HEADINGS = ("What it distinguishes", "Layer by layer", "Settings and versions")
 
 

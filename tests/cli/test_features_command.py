@@ -16,7 +16,7 @@ from glassnet.analysis import analyse, features, layers
 from glassnet.data.split import balanced_draw
 from glassnet.embedding.layers import cka
 from glassnet.models import build_model
-from glassnet.run.store import Draft, Store
+from glassnet.run.store import Store
 from tiny_runs import replace_weights
 
 PCA = ["--methods", "pca", "--dims", 2]
@@ -36,12 +36,6 @@ def other(copy, tmp_path):
     weights = {name: torch.flip(value, (0,)).contiguous() for name, value in run.weights().items()}
     replace_weights(tmp_path / "other", weights)
     return gn.Run.open(tmp_path / "other")
-
-
-@pytest.fixture
-def unsaved(monkeypatch):
-    """Draw the figures, but write none: that takes longest."""
-    monkeypatch.setattr(Draft, "save_plot", lambda *_: None)
 
 
 @pytest.fixture
@@ -78,7 +72,7 @@ def test_features_are_embedded_measured_and_drawn(capsys, copy):
     assert tsne["knn_accuracy"] > pca2["knn_accuracy"]
 
 
-@pytest.mark.usefixtures("unsaved")
+@pytest.mark.usefixtures("blank_figures")
 def test_each_method_in_each_dimension(capsys, copy):
     words = ["--images", 60, "--methods", "tsne", "pca", "--dims", 3, 2, "--clusters", 4]
     document = answer(capsys, "features", copy.path, *words)
@@ -94,7 +88,7 @@ def test_each_method_in_each_dimension(capsys, copy):
     assert "comparison" not in document
 
 
-@pytest.mark.usefixtures("unsaved")
+@pytest.mark.usefixtures("blank_figures")
 def test_a_second_method_stands_next_to_the_first(capsys, copy):
     words = ["features", copy.path, "--images", 60, "--dims", 2]
     first = answer(capsys, *words, "--methods", "pca")["pictures"]
@@ -118,7 +112,7 @@ def test_the_scree_plot_has_all_shares(capsys, copy):
         assert entry.figure_file("scree", "svg").exists()
 
 
-@pytest.mark.usefixtures("unsaved")
+@pytest.mark.usefixtures("blank_figures")
 @pytest.mark.parametrize("clustering", ["agglomerative", "hdbscan"])
 def test_other_clusterings(capsys, copy, clustering):
     words = ["--images", 200, *PCA, "--clustering", clustering]
@@ -133,7 +127,7 @@ def test_other_clusterings(capsys, copy, clustering):
         assert picture["clusters"] == 10
 
 
-@pytest.mark.usefixtures("unsaved")
+@pytest.mark.usefixtures("blank_figures")
 def test_engine_and_several_perplexities(capsys, copy):
     words = [
         "--images",
@@ -155,8 +149,8 @@ def test_engine_and_several_perplexities(capsys, copy):
     assert picture["settings"]["perplexity"] == [5.0, 15.0]
 
 
-@pytest.mark.usefixtures("unsaved")
-def test_landmarks_are_embedded_and_what_placing_costs_is_said(capsys, copy, unsaved):
+@pytest.mark.usefixtures("blank_figures")
+def test_landmarks_are_embedded_and_what_placing_costs_is_said(capsys, copy):
     words = ["features", copy.path, "--images", 300, "--methods", "tsne", "pca", "--dims", 2, "--landmarks", 200]
     code, out, _ = call(capsys, *words)
     assert code == 0
@@ -178,7 +172,7 @@ def test_training_images_too(capsys, copy):
     assert Store(copy.path).entry("embedding/pca2-fc1-train-40").settings["split"] == "train"
 
 
-@pytest.mark.usefixtures("unsaved")
+@pytest.mark.usefixtures("blank_figures")
 def test_features_of_many_images_stream_to_a_file(capsys, copy, monkeypatch):
     monkeypatch.setattr(features, "STREAMED_FROM_IMAGES", 50)
     (picture,) = answer(capsys, "features", copy.path, "--images", 100, *PCA)["pictures"]
@@ -298,9 +292,9 @@ def test_wrong_input_makes_one_sentence_and_writes_nothing(capsys, copy, tmp_pat
     assert sorted(copy.path.rglob("*")) == before
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_a_layer_too_narrow_for_a_picture_is_left_out_and_said(capsys, copy, monkeypatch):
     monkeypatch.setattr("glassnet.cli.embedding.width_of", lambda *_: 2)
-    monkeypatch.setattr(Draft, "save_plot", lambda *_: None)
     code, out, err = call(capsys, "features", copy.path, "--images", 60, "--methods", "pca")
     assert code == 0
     assert "fc1 has 2 features, too few for 3 dimensions; left out." in err

@@ -18,6 +18,8 @@ from glassnet.run.store import Store
 from glassnet.subject import as_subject
 from glassnet.tasks.classification.views import VIEWS
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 NET = """
 import torch
 from torch import nn

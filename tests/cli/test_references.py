@@ -18,6 +18,8 @@ from glassnet.run.store import Store
 from glassnet.training.transfer import parameter_groups
 from tiny_references import NET, Small, write_exported, write_hub_folder
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 DATA = ["--data", "folder:photos"]
 NETWORKS = {"net.py:make": 16, "hf:vit": 16, "hf:convnext": 32, "net.pt2": 16}
 """And the size in which each reads images."""

@@ -29,6 +29,7 @@ PAGES = [
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
+@pytest.mark.usefixtures("blank_figures")
 def test_a_page_is_followed(page, desk):
     follow(page)
     for picture in desk.glob("*.png"):

@@ -119,8 +119,8 @@ def wait_for(file, lines=1):
 
 
 @pytest.mark.parametrize("kills", [[1], pytest.param([0, 1, 2], marks=pytest.mark.slow)])
-def test_killed_it_does_nothing_twice(done, pictures, tmp_path, kills):
-    """SIGKILL in the second training, or also in the first and after the first part; then to the end."""
+def test_killed_it_does_nothing_twice(done, pictures, tmp_path, capsys, kills):
+    """SIGKILL in the second training, or also in the first and after the first part; then to the end, here."""
     _, whole_out = done
     out = tmp_path / "killed"
     runs = [out / "training" / f"small-seed{seed}" for seed in range(3)]
@@ -135,9 +135,10 @@ def test_killed_it_does_nothing_twice(done, pictures, tmp_path, kills):
         process.communicate()
         assert stamps.items() <= _stamps(out).items()
         stamps = _stamps(out)
-    last = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    capsys.readouterr()
+    reproduce(replace(ASKED, out=out))
     assert stamps.items() <= _stamps(out).items()
-    assert ("classification: already finished" in last.stderr) == (2 in kills)
+    assert ("classification: already finished" in capsys.readouterr().err) == (2 in kills)
     told, straight = (json.loads((one / "results.json").read_text()) for one in (out, whole_out))
     assert told["index"] == straight["index"]
     for name, part in straight["parts"].items():

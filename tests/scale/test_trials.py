@@ -3,8 +3,6 @@ import importlib.util
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -17,6 +15,7 @@ from glassnet.errors import InputError
 from glassnet.files import is_alive
 from glassnet.scale import engines, trials
 from glassnet.scale.workers import Failure
+from torture.process import start
 
 AXES = {"filters": [(2, 2, 2, 2), (3, 3, 3, 3)]}
 
@@ -59,18 +58,18 @@ def test_processes_give_the_table_of_the_local_engine_although_one_is_killed(bas
 def test_a_signal_leaves_no_child(base, tmp_path, how):
     words = ["--data", base.data, "--model-options", "hidden=4", "--epochs", "5000", "--validation", "0.25"]
     words += ["--grid", "filters=2,2,2,2", "3,3,3,3", "--seeds", "0", "--out", str(tmp_path / "grid")]
-    command = [sys.executable, "-m", "glassnet", "tune", *words, "--engine", "processes", "--workers", "2"]
-    tuning = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    tuning = start("tune", *words, "--engine", "processes", "--workers", "2")
     try:
         owners = [owner_of(tmp_path / "grid" / f"filters={one}_seed=0") for one in ("2,2,2,2", "3,3,3,3")]
-        assert tuning.pid not in owners
-        tuning.send_signal(how)
-        _, err = tuning.communicate(timeout=60)
-    finally:
+        assert tuning.number not in owners
+        os.kill(tuning.number, how)
+    except BaseException:
         tuning.kill()
-    assert tuning.returncode == (130 if how == signal.SIGINT else -signal.SIGTERM)
+        raise
+    ended = tuning.wait(200)
+    assert ended.code == (130 if how == signal.SIGINT else -signal.SIGTERM)
     if how == signal.SIGINT:
-        assert "stopped after 0 of 2 trainings; run the same command to continue." in err
+        assert "stopped after 0 of 2 trainings; run the same command to continue." in ended.text
     for _ in range(500):
         if not any(map(is_alive, owners)):
             break

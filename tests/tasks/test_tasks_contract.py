@@ -29,6 +29,7 @@ from glassnet.settings import TrainSettings
 from glassnet.subject import Subject
 from glassnet.tasks import TASKS
 from glassnet.tasks.explored import UNKNOWN, explored
+from small_data import make_small
 
 SOURCE = Path(gn.__file__).parent
 PAGE = (Path(__file__).parents[2] / "docs" / "extending" / "task.md").read_text(encoding="utf-8")
@@ -48,6 +49,7 @@ def few(name, **options):
 def run(request, tmp_path_factory):
     """A task's own model after one epoch on a few images of its own data set."""
     with pytest.MonkeyPatch.context() as patch:
+        make_small(patch.setitem)
         patch.setattr("glassnet.experiment.load_dataset", few)
         out = tmp_path_factory.mktemp("tasks") / request.param
         yield gn.train(

@@ -21,6 +21,8 @@ from glassnet.subject import Subject
 from glassnet.tasks.classification import views as classification_views
 from tiny_runs import stops_after_an_epoch, tiny
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 SMALL = {"model_options": ("filters=2,2,2,2", "hidden=4"), "epochs": 2, "validation": 0.25, "batch_size": 8}
 
 
