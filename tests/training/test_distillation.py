@@ -148,3 +148,9 @@ def test_what_cannot_teach_is_refused_and_nothing_is_written(brief, tmp_path):
         with pytest.raises(InputError, match=sentence):
             gn.train(taught(tmp_path / "student", teacher, **changes))
         assert not (tmp_path / "student").exists()
+
+
+def test_a_run_of_another_task_cannot_teach(vae, tmp_path):
+    with pytest.raises(InputError, match=r"--teachers names .*, a run for reconstruction, expected classification\."):
+        gn.train(taught(tmp_path / "student", vae.path))
+    assert not (tmp_path / "student").exists()

@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import glassnet as gn
 from glassnet.attribution.engine.guided import GuidedReLUError
+from glassnet.models.memory_order import memory_order
 from zoo.guided import GuidedCalls, has_relu_modules_alone
 
 CHECKS = ("parameters", "MACs", "features", "Grad-CAM", "guided", "as found")
@@ -202,9 +203,9 @@ def _named(taken: Mapping[tuple[str, int], Any]) -> dict[str, tuple[str, int]]:
     return {name if calls[name] == 1 else f"{name}:{number}": (name, number) for name, number in taken}
 
 
-def _given(images: Tensor) -> Tensor:
+def _given(model: nn.Module, images: Tensor) -> Tensor:
     """Return images laid out as the engine does: another order of sums turns a ReLU on or off here and there."""
-    return images.clone(memory_format=torch.channels_last).requires_grad_()
+    return images.clone(memory_format=memory_order(model, images)).requires_grad_()
 
 
 def _features(architecture: Architecture, model: nn.Module, images: Tensor) -> str:
@@ -245,7 +246,7 @@ def _gradients(
     architecture: Architecture, model: nn.Module, layers: Mapping[str, Reading], images: Tensor
 ) -> dict[str, Gradient]:
     """Return by name each call that leads to the score, with what it gave and the score's gradient there."""
-    output, taken = _record(model, layers, _given(images))
+    output, taken = _record(model, layers, _given(model, images))
     calls = {name: call for name, call in _named(taken).items() if taken[call].requires_grad}
     score = _score(architecture)(output).sum()
     gradients = torch.autograd.grad(score, [taken[call] for call in calls.values()], allow_unused=True)
@@ -271,7 +272,7 @@ def _guided(architecture: Architecture, model: nn.Module, images: Tensor) -> str
     except GuidedReLUError as error:
         refused = has_relu_modules_alone(model, images) and "autograd Function" not in error.reason
         return f"refused: {error.reason}" if refused else f"{NOT_MADE}{error.reason}"
-    given = _given(images)
+    given = _given(model, images)
     with GuidedCalls() as calls:
         output = model(given)
     (theirs,) = torch.autograd.grad(_score(architecture)(output).sum(), [given])

@@ -184,8 +184,9 @@ def _is_tuple(hint: Any) -> bool:
 
 def _read_tuple(hint: Any) -> Callable[[Any, Any], Any]:
     item = typing.get_args(hint)[0]
-    # No text is a list of no names, but no list of numbers.
-    return lambda text, _: tuple(_TEXT.structure(part, item) for part in text.split(",") if text or item is not str)
+    # No text is a list of no names and of no paths, but no list of numbers.
+    named = item in (str, Path)
+    return lambda text, _: tuple(_TEXT.structure(part, item) for part in text.split(",") if text or not named)
 
 
 def _json_converter() -> cattrs.Converter:

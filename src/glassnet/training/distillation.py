@@ -83,7 +83,7 @@ def open_teachers(
     runs = [Run.open(path) for path in settings.teachers]
     now: Mapping[str, Any] = fingerprint(dataset)
     for run in runs:
-        if run.task.name != settings.task:
+        if "teachers" not in run.task.options:
             raise InputError(f"--teachers names {run.path}, a run for {run.task.name}, expected {settings.task}.")
         check_fits(
             dataset,
