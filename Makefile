@@ -2,13 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-all zoo networks torture gpu check docs format web web-check clean
+.PHONY: demo test test-slow test-all zoo networks torture gpu check docs format web web-check clean
 
 demo: .venv/installed  ## train on real digits, see through the network, write a report
 	$(BIN)/glassnet demo
 
 test: .venv/installed-dev  ## all tests except slow ones, each of which a faster test replaces here
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+test-slow: .venv/installed-dev  ## the slow tests alone
+	$(BIN)/python -m pytest -m 'slow and not zoo' -n auto --dist worksteal
 
 test-all: .venv/installed-dev  ## all tests, the slow ones too
 	$(BIN)/python -m pytest -m 'not zoo' -n auto --dist worksteal
