@@ -126,8 +126,8 @@ def _require_logits(model: nn.Module, name: str, image: Tensor, *, labels: bool)
     end = refused.get(last_operation(model, image))
     if end is not None:
         raise InputError(
-            f"{name} ends in {end}, but the loss applies a {'sigmoid' if labels else 'softmax'} itself; leave that "
-            "last step out, so that the network gives logits."
+            f"{name} ends in {end} in evaluation mode, but the loss applies a {'sigmoid' if labels else 'softmax'} "
+            "itself; leave that last step out, so that the network gives logits."
         )
 
 

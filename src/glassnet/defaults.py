@@ -76,12 +76,12 @@ def _recipe_of(names: Mapping[str, Any], settings: TrainSettings) -> dict[str, A
     return recipe
 
 
-_AT_ONCE = {"epochs": 1, "steps": None, "weight_averaging": 0.0, "freeze": (), "layer_decay": 1.0}
+_AT_ONCE = {
+    **{"epochs": 1, "steps": None, "weight_averaging": 0.0, "freeze": (), "layer_decay": 1.0},
+    **{"teachers": (), "teacher_weight": 0.9, "temperature": 2.0},
+}
 """What a model that is fitted at once has in place of settings of a training step by step."""
-_OF_STEPS = (
-    *(*_AT_ONCE, "batch_size", "learning_rate", "weight_decay", "backbone_rate", "augment", "plain_epochs"),
-    "teachers",
-)
+_OF_STEPS = (*(*_AT_ONCE, "batch_size", "learning_rate", "weight_decay", "backbone_rate", "augment", "plain_epochs"),)
 
 
 def _fitted_at_once(settings: TrainSettings, model: str) -> dict[str, Any]:

@@ -170,10 +170,18 @@ def scaled(num_classes, in_channels):
 @pytest.mark.parametrize(
     ("network", "labels", "message"),
     [
-        ("softmax", False, "ends:softmax ends in a softmax, but the loss applies a softmax itself; leave that last"),
-        ("sigmoid", False, "ends:sigmoid ends in a sigmoid, but the loss applies a softmax itself"),
-        ("sigmoid", True, "ends:sigmoid ends in a sigmoid, but the loss applies a sigmoid itself"),
-        ("log_softmax", True, "ends:log_softmax ends in a log-softmax, but the loss applies a sigmoid itself"),
+        (
+            "softmax",
+            False,
+            "ends:softmax ends in a softmax in evaluation mode, but the loss applies a softmax itself",
+        ),
+        ("sigmoid", False, "ends:sigmoid ends in a sigmoid in evaluation mode, but the loss applies a softmax itself"),
+        ("sigmoid", True, "ends:sigmoid ends in a sigmoid in evaluation mode, but the loss applies a sigmoid itself"),
+        (
+            "log_softmax",
+            True,
+            "ends:log_softmax ends in a log-softmax in evaluation mode, but the loss applies a sigmoid itself",
+        ),
     ],
 )
 def test_a_network_whose_scores_are_no_logits_is_not_trained(capsys, place, network, labels, message):

@@ -10,7 +10,6 @@ PAGE = Path(__file__).parents[2] / "docs" / "guide.md"
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.usefixtures("blank_figures")
 def test_the_guide_is_followed_and_its_python_gives_what_it_says(desk, capsys):
     names = follow(PAGE)
     count = len(names["test"])

@@ -8,7 +8,7 @@ from torch import nn
 import glassnet as gn
 from glassnet.microscope.layer import find_layer
 from glassnet.models import MODELS, create_model
-from glassnet.models.inference import call_model, predict
+from glassnet.models.inference import call_model, outputs, predict
 from glassnet.models.memory_order import memory_order, works_channels_last
 from glassnet.models.undisturbed import undisturbed
 
@@ -203,3 +203,24 @@ def test_predicting_does_not_write_into_the_callers_images():
     before = images.clone()
     torch.testing.assert_close(predict(Centred(), images), (before - 0.5).mean(dim=(2, 3)))
     assert torch.equal(images, before)
+
+
+def test_a_crop_of_a_users_tensor_is_laid_out_before_a_network_reads_it_by_places():
+    """A view is not contiguous, and `to(memory_format=...)` leaves some as they are."""
+    whole = torch.rand(5, 3, 10, 16, generator=torch.Generator().manual_seed(0))
+    crop, turned = whole[..., :10], whole[..., :10].transpose(2, 3)
+    model = Strided().eval()
+    for view in (crop, turned):
+        assert not view.is_contiguous()
+        expected = predict(model, view.clone(memory_format=torch.contiguous_format))
+        assert torch.equal(predict(model, view), expected)
+        for batch in (view[:2], view):
+            (found,) = outputs(model, [batch])
+            assert torch.equal(found, expected[: len(batch)])
+
+
+def test_a_pixel_that_is_no_number_does_not_decide_the_order():
+    images = torch.rand(5, 3, 10, 12, generator=torch.Generator().manual_seed(0))
+    images[0, 0, 0, 0] = torch.nan
+    assert memory_order(Strided().eval(), images) is torch.contiguous_format
+    assert memory_order(Strided().eval(), torch.full((5, 3, 10, 12), torch.nan)) is torch.contiguous_format

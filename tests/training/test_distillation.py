@@ -1,13 +1,16 @@
 """Knowledge distillation: the loss by hand, what the teachers are asked, and what cannot teach."""
 
 import dataclasses
+import json
 import math
+import shutil
 
 import pytest
 import torch
 
 import glassnet as gn
 from glassnet.errors import InputError
+from glassnet.experiment import resolve
 from glassnet.settings import to_json
 from glassnet.training.distillation import Teachers, distillation_loss
 from small_data import make_small
@@ -34,7 +37,7 @@ def test_the_loss_is_that_of_hinton_by_hand():
 
 
 def test_the_gradient_keeps_its_size_at_any_temperature():
-    probabilities, sizes = torch.tensor([[0.6, 0.4]]), []
+    sizes = []
     for temperature in (10.0, 20.0):
         logits = torch.zeros(1, 2, requires_grad=True)
         # What a teacher with logits (0.2, -0.2) says at that temperature.
@@ -60,7 +63,9 @@ def test_teachers_are_averaged_as_probabilities_and_learn_nothing():
     expected = torch.tensor([[(first + 0.5) / 2, 1 - (first + 0.5) / 2]]).expand(3, -1)
     assert torch.allclose(teachers.probabilities(images), expected, atol=1e-6)
     logits = torch.randn(3, 2, requires_grad=True)
-    mixed = teachers.mix(torch.tensor(8.0), logits, images)
+    mixed, alone = teachers.mix(torch.tensor(8.0), logits, images)
+    assert alone.item() == pytest.approx(distillation_loss(logits, expected, 2.0).item(), rel=1e-5)
+    assert not alone.requires_grad
     assert mixed.item() == pytest.approx(0.75 * 8 + 0.25 * distillation_loss(logits, expected, 2.0).item(), rel=1e-5)
     mixed.backward()
     assert logits.grad is not None
@@ -72,6 +77,8 @@ def test_a_run_learns_from_another_and_names_it(brief, tmp_path):
     run = gn.train(taught(tmp_path / "student", brief.path))
     assert run.settings.teachers == (brief.path.resolve(),)
     assert run.manifest["teachers"] == [brief.manifest["weights"]["digest"]]
+    assert all(row["train_distillation"] > 0 for row in run.history)
+    assert all("train_distillation" not in row for row in plain.history)
     assert (run.settings.teacher_weight, run.settings.temperature) == (0.9, 2.0)
     weights = [one.model().state_dict() for one in (plain, run)]
     assert any(not torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
@@ -154,3 +161,60 @@ def test_a_run_of_another_task_cannot_teach(vae, tmp_path):
     with pytest.raises(InputError, match=r"--teachers names .*, a run for reconstruction, expected classification\."):
         gn.train(taught(tmp_path / "student", vae.path))
     assert not (tmp_path / "student").exists()
+
+
+class Centred(torch.nn.Module):
+    """Writes into the images that it is given."""
+
+    def forward(self, images):
+        return images.sub_(0.5).flatten(1)[:, :2]
+
+
+def test_a_teacher_that_writes_into_its_images_changes_nothing_for_others():
+    models = tuple((Centred(), torch.contiguous_format) for _ in range(2))
+    images = torch.rand(3, 1, 2, 2, generator=torch.Generator().manual_seed(0))
+    before = images.clone()
+    found = Teachers(models, weight=1.0, temperature=1.0, precision="fp32", digests=("", "")).probabilities(images)
+    assert torch.equal(images, before)
+    torch.testing.assert_close(found, (before - 0.5).flatten(1)[:, :2].softmax(dim=1))
+
+
+def test_two_teachers_in_a_training_and_a_moved_one_where_it_is_continued(brief, tmp_path):
+    class Stop(gn.Callback):
+        def on_epoch(self, record):
+            raise KeyboardInterrupt
+
+    other = gn.train(dataclasses.replace(tiny(tmp_path / "other"), seed=1))
+    settings = dataclasses.replace(tiny(tmp_path / "student"), teachers=(brief.path, other.path), epochs=2)
+    with pytest.raises(KeyboardInterrupt):
+        gn.train(settings, callbacks=[Stop()])
+    other.path.rename(tmp_path / "moved")
+    with pytest.raises(InputError, match="other"):
+        gn.train(gn.TrainSettings(resume=tmp_path / "student"))
+    with pytest.raises(InputError, match=r"got 1 teachers, but the training of .*student began with 2"):
+        gn.train(gn.TrainSettings(resume=tmp_path / "student", teachers=(brief.path,)))
+    run = gn.train(gn.TrainSettings(resume=tmp_path / "student", teachers=(brief.path, tmp_path / "moved")))
+    assert len(run.manifest["teachers"]) == 2
+
+
+def test_a_single_path_is_one_teacher_and_what_is_no_path_is_refused(brief):
+    assert gn.TrainSettings(teachers=brief.path).teachers == (brief.path,)
+    for wrong in (3, [brief]):
+        with pytest.raises(InputError, match=r"--teachers is .*, expected a path"):
+            gn.TrainSettings(teachers=wrong)
+
+
+def test_a_probe_has_no_use_for_teachers_and_does_not_record_them(brief, capsys):
+    options = ("of=convnet", "weights=", "layer=pool1")
+    settings = gn.TrainSettings(data="mnist-sample", model="probe", model_options=options, teachers=(brief.path,))
+    assert resolve(settings).teachers == ()
+    assert "so --teachers has no effect" in capsys.readouterr().err
+
+
+def test_a_teacher_of_other_images_may_have_seen_those_tested_here(brief, tmp_path, capsys):
+    manifest = json.loads((brief.path / "run.json").read_text())
+    copied = shutil.copytree(brief.path, tmp_path / "teacher")
+    manifest["data"]["fingerprint"]["train"] = {**manifest["data"]["fingerprint"]["train"], "images": 7}
+    (copied / "run.json").write_text(json.dumps(manifest))
+    gn.train(taught(tmp_path / "student", copied))
+    assert "was trained on other images than those of this training, and may have seen" in capsys.readouterr().err

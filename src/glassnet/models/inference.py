@@ -143,7 +143,7 @@ def _ready(images: Tensor, weight: Tensor) -> Float[Tensor, "batch channel heigh
 
 def _laid_out(images: Tensor, order: torch.memory_format, *, given: Tensor) -> Tensor:
     """Return images in an order in memory, and never the caller's own, which a model may write into."""
-    laid_out = images.to(memory_format=order)
+    laid_out = images.contiguous(memory_format=order)
     return laid_out.clone() if laid_out is given else laid_out
 
 

@@ -104,8 +104,9 @@ def _is_known(module: nn.Module) -> bool:
 
 
 def _random_image(images: Tensor) -> Float[Tensor, "1 channel height width"]:
-    """Draw an image in the range of others: in an even one, all places are the same."""
-    low, high = images.detach().aminmax()
+    """Draw an image in the range of others: in an even one, all places are the same. NaNs do not count."""
+    finite = images.detach()[images.detach().isfinite()]
+    low, high = finite.aminmax() if len(finite) else (images.new_zeros(()), images.new_ones(()))
     drawn = torch.rand((1, *images.shape[1:]), generator=torch.Generator().manual_seed(0)).to(images)
     return low + (high - low if high > low else 1) * drawn
 

@@ -7,7 +7,7 @@ import math
 import os
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -48,7 +48,9 @@ def paths(settings: Any) -> None:
             raise InputError(f"{option} is {os.fsencode(str(value))!r}, which is not valid UTF-8; rename it.")
         if "Path" not in str(field.type) or value is None:
             continue
-        given = tuple(value) if "tuple" in str(field.type) and not isinstance(value, str) else (value,)
+        one = isinstance(value, str | os.PathLike) or not isinstance(value, Iterable)
+        several = "tuple" in str(field.type) and not one
+        given = tuple(value) if several else (value,)
         if not all(isinstance(one, str | os.PathLike) for one in given):
             raise InputError(f"--{field.name.replace('_', '-')} is {value!r}, expected a path.")
         converted = tuple(map(Path, given))

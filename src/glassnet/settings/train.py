@@ -118,8 +118,8 @@ class TrainSettings:
     """Factor by which the learning rate drops from each backbone stage to the one before it, such as 0.8; 1 for no
     drop."""
     teachers: tuple[Path, ...] = ()
-    """Finished classification runs to learn from (knowledge distillation): their mean probabilities are targets beside
-    the labels."""
+    """Finished classification runs to learn from (knowledge distillation): their mean probabilities are used as targets
+    along with the labels."""
     teacher_weight: float = 0.9
     """Weight of the teachers' targets in the loss, from 0 to 1; the labels have the rest."""
     temperature: float = 2.0

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from glassnet.building import memory_format
 from glassnet.console import say_once
 from glassnet.data import Dataset
-from glassnet.data.fingerprint import check_fits, fingerprint
+from glassnet.data.fingerprint import check_fits
 from glassnet.devices import autocast
 from glassnet.errors import InputError
 from glassnet.experiment import Run
+from glassnet.run.training_files import tensors_digest
 from glassnet.settings import ResolvedSettings
 
 Logits = Float[Tensor, "n classes"]
@@ -59,32 +60,55 @@ class Teachers:
     digests: tuple[str, ...]
 
     def probabilities(self, images: Tensor) -> Float[Tensor, "n classes"]:
-        """Return the mean over the networks of softmax(logits / T)."""
+        """Return the mean over the networks of softmax(logits / T); each gets a copy, which it may write into."""
         with torch.no_grad(), autocast(images.device, self.precision):
-            outputs = [model(images.contiguous(memory_format=order)) for model, order in self.models]
+            outputs = [model(images.clone(memory_format=order)) for model, order in self.models]
         return torch.stack([(one.float() / self.temperature).softmax(dim=1) for one in outputs]).mean(dim=0)
 
-    def mix(self, loss: Tensor, logits: Logits, images: Tensor) -> Tensor:
-        """Return (1 - weight) loss + weight `distillation_loss` for a batch and what the network made of it."""
+    def mix(self, loss: Tensor, logits: Logits, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (1 - weight) loss + weight `distillation_loss` for a batch, and the latter by itself."""
         taught = distillation_loss(logits, self.probabilities(images), self.temperature)
-        return (1 - self.weight) * loss + self.weight * taught
+        return (1 - self.weight) * loss + self.weight * taught, taught.detach()
 
 
-def open_teachers(
-    settings: ResolvedSettings, dataset: Dataset, device: torch.device, precision: str
-) -> Teachers | None:
-    """Load the networks that the settings name as teachers; None where they name none.
+def find_teachers(settings: ResolvedSettings) -> list[Run]:
+    """Open the runs that the settings name as teachers, before any data are loaded.
 
     Raises:
-        InputError: One is no finished classification run, or takes other images or classes than the data set has.
+        InputError: One is no finished run, or one of another task.
     """
-    if not settings.teachers:
-        return None
     runs = [Run.open(path) for path in settings.teachers]
-    now: Mapping[str, Any] = fingerprint(dataset)
     for run in runs:
         if "teachers" not in run.task.options:
             raise InputError(f"--teachers names {run.path}, a run for {run.task.name}, expected {settings.task}.")
+    return runs
+
+
+def load_teachers(
+    runs: Sequence[Run],
+    settings: ResolvedSettings,
+    dataset: Dataset,
+    now: Mapping[str, Any],
+    *,
+    device: torch.device,
+    precision: str,
+) -> Teachers | None:
+    """Load the networks of runs to learn from; None where there are none.
+
+    Args:
+        runs: From `find_teachers`.
+        settings: Of the training.
+        dataset: What is trained on.
+        now: Its fingerprint.
+        device: Where to compute.
+        precision: Of the networks' forward pass.
+
+    Raises:
+        InputError: One takes other images or classes than the data set has.
+    """
+    if not runs:
+        return None
+    for run in runs:
         check_fits(
             dataset,
             data=settings.data,
@@ -93,9 +117,9 @@ def open_teachers(
             image_size=run.manifest["model"]["image_size"],
             classes=run.classes,
         )
-        _say_what_it_saw(run, settings, now)
+        _say_what_it_saw(run, settings, now, apart=dataset.validation is not None)
     models = tuple((run.model(device), memory_format(run.manifest["model"])) for run in runs)
-    digests = tuple(_digest(run) for run in runs)
+    digests = tuple(tensors_digest(run.weights()) for run in runs)
     return Teachers(models, settings.teacher_weight, settings.temperature, precision, digests)
 
 
@@ -106,7 +130,9 @@ def require_same_teachers(teachers: Teachers | None, before: Sequence[str], resu
         InputError: They have.
     """
     now = teachers.digests if teachers else ()
-    for path, old, new in zip(resumed.teachers, before, now, strict=False):
+    if len(before) != len(now):
+        raise InputError(f"got {len(now)} teachers, but the training of {resumed.out} began with {len(before)}.")
+    for path, old, new in zip(resumed.teachers, before, now, strict=True):
         if old != new:
             raise InputError(
                 f"the teacher {path} has other weights than when the training of {resumed.out} began; restore it, or "
@@ -114,15 +140,22 @@ def require_same_teachers(teachers: Teachers | None, before: Sequence[str], resu
             )
 
 
-def _digest(run: Run) -> str:
-    return str(run.manifest.get("weights", {}).get("digest", ""))
+def _say_what_it_saw(run: Run, settings: ResolvedSettings, now: Mapping[str, Any], *, apart: bool) -> None:
+    """Say so where a teacher may have been trained on images that are held out or tested here.
 
-
-def _say_what_it_saw(run: Run, settings: ResolvedSettings, now: Mapping[str, Any]) -> None:
-    """Say so where a teacher was trained on images that this training holds out to choose the epoch by."""
+    Args:
+        run: The teacher.
+        settings: Of the training.
+        now: Fingerprint of what is trained on.
+        apart: Whether the data set has validation images of its own, for every seed the same.
+    """
     theirs = run.settings
-    same_images = run.manifest["data"].get("fingerprint", {}).get("train") == now.get("train")
-    if same_images and (theirs.seed, theirs.validation) != (settings.seed, settings.validation):
+    if run.manifest["data"].get("fingerprint", {}).get("train") != now.get("train"):
+        say_once(
+            f"the teacher {run.path} was trained on other images than those of this training, and may have seen some "
+            "that are held out or tested here."
+        )
+    elif not apart and (theirs.seed, theirs.validation) != (settings.seed, settings.validation):
         say_once(
             f"the teacher {run.path} held out other images (seed {theirs.seed}, validation {theirs.validation:g}) than "
             f"this training (seed {settings.seed}, validation {settings.validation:g}), so it has seen some of the "

@@ -141,12 +141,18 @@ def train_epoch(loop: Loop, model: torch.nn.Module) -> dict[str, float]:
     with progress(f"epoch {state.epoch + 1}/{settings.epochs}", total, announce=False) as advance:
         for step, (images, targets) in enumerate(batches, 1):
             done = (state.epoch + (step - 1) / total) / settings.epochs
+            order = memory_format(loop.parts.description)
+            # A model may write into what it is given, and the teachers see the same images.
+            given = images.contiguous(memory_format=order)
+            given = given.clone() if loop.teachers is not None else given
             with autocast(accelerator.device, loop.precision):
-                output = model(images.contiguous(memory_format=memory_format(loop.parts.description)))
+                output = model(given)
                 loss, others = loop.parts.objective(_widened(output), targets, done)
+            whole = loss
             if loop.teachers is not None:
-                loss = loop.teachers.mix(loss, _widened(output), images)
-            accelerator.backward(loss)
+                whole, taught = loop.teachers.mix(loss, _widened(output), images)
+                others = {**others, "distillation": taught}
+            accelerator.backward(whole)
             state.optimizer.step()
             state.optimizer.zero_grad()
             state.schedule.step()

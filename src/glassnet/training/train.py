@@ -36,7 +36,7 @@ from glassnet.run import SCHEMA_VERSION
 from glassnet.run.store import slug
 from glassnet.settings import ResolvedSettings, TrainSettings, to_json
 from glassnet.training.callbacks import Callback, Watchers
-from glassnet.training.distillation import open_teachers, require_same_teachers
+from glassnet.training.distillation import find_teachers, load_teachers, require_same_teachers
 from glassnet.training.distributed import (
     broadcast_from_main,
     check_lost,
@@ -74,12 +74,13 @@ def train(settings: TrainSettings, *, name: str | None = None, callbacks: Sequen
     device = choose_device(resumed.device)
     precision = choose_precision(resumed.precision, device)
     accelerator = join_processes(device)
+    runs = find_teachers(resumed)
     # The first process downloads; the others find the files there, or stop with it.
     parts = main_first(accelerator, lambda: experiment.build(resumed))
     now = fingerprint(parts.dataset, ((saved or {}).get("data") or {}).get("fingerprint"))
     if saved is not None:
         _require_same_data(saved, parts, now, resumed)
-    teachers = open_teachers(resumed, parts.dataset, accelerator.device, precision)
+    teachers = load_teachers(runs, resumed, parts.dataset, now, device=accelerator.device, precision=precision)
     if saved is not None:
         require_same_teachers(teachers, saved.get("teachers") or (), resumed)
     training, validation = training_parts(parts.dataset, resumed.validation, seed=resumed.seed)
@@ -208,7 +209,7 @@ def default_name(settings: ResolvedSettings) -> str:
 
 
 # What may differ where a run is continued: the place, not the training.
-_MOVABLE = ("resume", "data_root", "device", "log")
+_MOVABLE = ("resume", "data_root", "device", "log", "teachers")
 
 
 def _resumed(settings: TrainSettings) -> tuple[ResolvedSettings, dict[str, Any] | None]:
@@ -230,7 +231,9 @@ def _resumed(settings: TrainSettings) -> tuple[ResolvedSettings, dict[str, Any] 
         data, root = f"{kind}:{root.expanduser().resolve()}", began.data_root
     device = began.device if settings.device == "auto" else settings.device
     log = settings.log or began.log
-    return dataclasses.replace(began, out=settings.resume, data=data, data_root=root, device=device, log=log), saved
+    teachers = tuple(path.expanduser().resolve() for path in settings.teachers) or began.teachers
+    moved = {"data": data, "data_root": root, "device": device, "log": log, "teachers": teachers}
+    return dataclasses.replace(began, out=settings.resume, **moved), saved
 
 
 def _steps(images: int, settings: ResolvedSettings, accelerator: Accelerator) -> int:

@@ -66,7 +66,7 @@ class Network:
         """Return what the model gives for images, which it may write into."""
         self.put_back()
         with translate_torch_errors(self.model, images), autocast(images.device, self.precision):
-            return self.call(self.model, images.to(memory_format=self.order))
+            return self.call(self.model, images.contiguous(memory_format=self.order))
 
     @property
     def order(self) -> torch.memory_format:
