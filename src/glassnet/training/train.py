@@ -232,8 +232,8 @@ def _resumed(settings: TrainSettings) -> tuple[ResolvedSettings, dict[str, Any] 
     device = began.device if settings.device == "auto" else settings.device
     log = settings.log or began.log
     teachers = tuple(path.expanduser().resolve() for path in settings.teachers) or began.teachers
-    moved = {"data": data, "data_root": root, "device": device, "log": log, "teachers": teachers}
-    return dataclasses.replace(began, out=settings.resume, **moved), saved
+    moved = dataclasses.replace(began, out=settings.resume, data=data, data_root=root, device=device)
+    return dataclasses.replace(moved, log=log, teachers=teachers), saved
 
 
 def _steps(images: int, settings: ResolvedSettings, accelerator: Accelerator) -> int:
