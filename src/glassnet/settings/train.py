@@ -179,26 +179,24 @@ class TrainSettings:
         paths(self)
         positive(self, "epochs", "steps", "batch_size", "learning_rate", "image_size", "low_res_size", "temperature")
         seeded(self)
-        self._check_distillation()
-        for name in self.log:
-            if name not in get_args(LogName):
-                raise unknown_name("logger", str(name), get_args(LogName), noun="loggers")
-        between(self, "label_smoothing", 0, 1)
+        for logger in self.log:
+            if logger not in get_args(LogName):
+                raise unknown_name("logger", str(logger), get_args(LogName), noun="loggers")
+        for name in ("label_smoothing", "plain_epochs", "low_res_epochs", "kl_warmup"):
+            between(self, name, 0, 1)
+        for name in ("weight_decay", "beta"):
+            between(self, name, 0, float("inf"))
         if self.weight_averaging is not None:
             between(self, "weight_averaging", 0, 1)
-        between(self, "plain_epochs", 0, 1)
         if self.backbone_rate is not None:
             between(self, "backbone_rate", 0, float("inf"))
         if not 0 < self.layer_decay <= 1:
             raise InputError(f"--layer-decay is {self.layer_decay}, expected a factor above 0 and at most 1.")
-        between(self, "low_res_epochs", 0, 1)
-        between(self, "weight_decay", 0, float("inf"))
-        between(self, "beta", 0, float("inf"))
-        between(self, "kl_warmup", 0, 1)
         if not 0 < self.validation < 1:
             raise InputError(f"--validation is {self.validation}, expected a share above 0 and below 1.")
-        if not 0 <= self.copy_paste <= 1:
-            raise InputError(f"--copy-paste is {self.copy_paste}, expected a share from 0 to 1.")
+        for name in ("copy_paste", "teacher_weight"):
+            if not 0 <= (share := getattr(self, name)) <= 1:
+                raise InputError(f"--{name.replace('_', '-')} is {share}, expected a share from 0 to 1.")
         if self.copy_paste and not self.augment:
             raise InputError(
                 "--copy-paste changes the training images, which --no-augment forbids; leave one of them out."
@@ -207,12 +205,8 @@ class TrainSettings:
             raise InputError(
                 "--low-res-size is of no use without --low-res-epochs; give a share, as in --low-res-epochs 0.7."
             )
-
-    def _check_distillation(self) -> None:
-        if not 0 <= self.teacher_weight <= 1:
-            raise InputError(f"--teacher-weight is {self.teacher_weight}, expected a share from 0 to 1.")
-        for name in ("teacher_weight", "temperature"):
-            if not self.teachers and getattr(self, name) != getattr(TrainSettings, name):
+        for name in () if self.teachers else ("teacher_weight", "temperature"):
+            if getattr(self, name) != getattr(TrainSettings, name):
                 option = f"--{name.replace('_', '-')}"
                 raise InputError(f"{option} has no effect without --teachers; name finished runs to learn from.")
 
