@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -218,3 +219,9 @@ def test_a_teacher_of_other_images_may_have_seen_those_tested_here(brief, tmp_pa
     (copied / "run.json").write_text(json.dumps(manifest))
     gn.train(taught(tmp_path / "student", copied))
     assert "was trained on other images than those of this training, and may have seen" in capsys.readouterr().err
+
+
+def test_the_report_names_what_a_network_learned_from(brief, tmp_path):
+    run = gn.train(taught(tmp_path / "student", brief.path))
+    page = " ".join(Path(run.report()).read_text().split())
+    assert "learns from the probabilities of 1 trained network at temperature 2.0, with weight 0.9 in the loss" in page
